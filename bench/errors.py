@@ -1,0 +1,78 @@
+"""Errors that a person is meant to read: one line that says what is wrong, one that says what to type next.
+
+::
+
+    BenchError                    exit code 1   (the base; never raised as such)
+    ├── InvalidInput              2             usage, configuration, task or data is not valid
+    ├── EnvironmentProblem        3             no GPU, weights missing, an optional package is not installed
+    │   └── OutOfMemory           3             the device's memory does not hold the batch
+    ├── Incomplete                4             too many failures for a conclusion
+    └── Interrupted               130           stopped by the user; can be resumed
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BenchError(Exception):
+    """A failure whose message is complete: the command line prints it without a traceback."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        """Keep ``message`` (what was expected, what came, where) and ``hint`` (what to type next)."""
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class InvalidInput(BenchError):
+    """Something that a person wrote (an option, a file, a name) cannot be used as it is."""
+
+    exit_code = 2
+
+
+class EnvironmentProblem(BenchError):
+    """The machine lacks something: a device, memory, weights, or an optional package."""
+
+    exit_code = 3
+
+
+class OutOfMemory(EnvironmentProblem):
+    """The device's memory does not hold what was asked for; a smaller batch may fit."""
+
+
+class Incomplete(BenchError):
+    """The work ran, but too much of it failed for the scores to mean anything."""
+
+    exit_code = 4
+
+
+class Interrupted(BenchError):
+    """The user stopped the work; everything finished so far is on disk."""
+
+    exit_code = 130
+
+
+def missing_package(feature: str, package: str, extra: str) -> EnvironmentProblem:
+    """The error for an optional package: names the feature and the command that installs it."""
+    return EnvironmentProblem(
+        f"{feature} needs the package {package}, which is not installed",
+        hint=f"pip install 'docvlm-bench[{extra}]'",
+    )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence that offers the nearest of ``known`` names, or lists the first of them."""
+    names = sorted(known)
+    # Names are compared in lower case, because "Qwen2-VL-2B" for "qwen2-vl-2b" is the usual slip.
+    lowered = {n.lower(): n for n in names}
+    close = difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)
+    if close:
+        return "did you mean " + " or ".join(lowered[c] for c in close) + "?"
+    if not names:
+        return "none are known"
+    shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+    return f"known: {shown}"

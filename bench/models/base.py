@@ -1,0 +1,38 @@
+"""The protocol that every backend follows.
+
+A backend turns page groups into outputs, and nothing else: batching, ordering, retries, timing of the
+whole and storing are the runner's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from bench.schema import Batch, ModelInfo, ModelSpec, PageGroup
+
+
+class Model(Protocol):
+    """One loaded model in its own process. Made as ``Backend(spec)``; making it loads nothing."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        """Keep ``spec``; raise ``InvalidInput`` where it asks for what the backend cannot do."""
+
+    def load(self) -> ModelInfo:
+        """Load weights onto the device and say what was really loaded.
+
+        Raises:
+            EnvironmentProblem: weights, packages or the device are missing; the hint names the cure.
+        """
+        ...
+
+    def generate(self, groups: Sequence[PageGroup]) -> Batch:
+        """Answer every request of ``groups``, as one batch on the device.
+
+        Returns one output per request, in the groups' order. A request that fails alone may come back
+        with ``stop_reason="error"``.
+
+        Raises:
+            OutOfMemory: the batch does not fit; the runner halves it and asks again.
+        """
+        ...
