@@ -25,7 +25,13 @@ def printable(text: str, *, newlines: bool = False) -> str:
     for character in text:
         if character in "\n\t":
             out.append(character if newlines else " ")
-        elif character in _BIDI or unicodedata.category(character) in {"Cc", "Cs", "Cn", "Zl", "Zp"}:
+        elif character in _BIDI or unicodedata.category(character) in {
+            "Cc",
+            "Cs",
+            "Cn",
+            "Zl",
+            "Zp",
+        }:
             code = ord(character)
             escape = f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
             out.append(escape if code <= 0xFFFF else f"\\U{code:08x}")
@@ -50,7 +56,10 @@ def file_name(name: str) -> str:
 
     Different names may give the same component; whoever needs uniqueness checks for it.
     """
-    safe = _UNSAFE_FILE_CHARACTERS.sub("-", unicodedata.normalize("NFC", name)).strip(".-") or "unnamed"
+    safe = (
+        _UNSAFE_FILE_CHARACTERS.sub("-", unicodedata.normalize("NFC", name)).strip(".-")
+        or "unnamed"
+    )
     if safe.split(".")[0].lower() in _RESERVED_NAMES:
         safe = f"_{safe}"
     while len(safe.encode()) > 120:

@@ -205,9 +205,9 @@ def _to_rgb(image: Image) -> Image:
         # 16-bit scans: convert() would clip everything above 255 to white.
         return image.convert("I").point(lambda value: value * (1 / 256)).convert("L").convert("RGB")
     if image.mode == "F":
-        low, high = image.getextrema()
-        span = float(high) - float(low) or 1.0  # type: ignore[arg-type]
-        return image.point(lambda v: v * (255 / span) - float(low) * 255 / span).convert("L").convert("RGB")  # type: ignore[arg-type]  # fmt: skip
+        low, high = (float(bound) for bound in image.getextrema())  # type: ignore[arg-type]
+        scale = 255 / ((high - low) or 1.0)
+        return image.point(lambda v: v * scale - low * scale).convert("L").convert("RGB")
     if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
         rgba = image.convert("RGBA")
         # Documents are printed on paper: black behind transparent text would hide it.
@@ -268,7 +268,8 @@ def _render_pdf_page(page: Page) -> Image:
         raise ValueError("only pages of a PDF are rendered")
     with _pdf(page.path) as document:
         bitmap = document[page.index].render(scale=page.dpi / 72, rev_byteorder=True)
-        return bitmap.to_pil().convert("RGB")
+        image: Image = bitmap.to_pil()
+        return image.convert("RGB")
 
 
 def _check_size(path: Path, index: int, width: int, height: int) -> None:

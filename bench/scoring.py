@@ -1,0 +1,275 @@
+"""From a run's outputs to scores and estimates: a pure function of the run directory.
+
+No model, no GPU, no data set is needed, so a metric that is mended tomorrow re-scores the runs of today.
+Scores are written in a fixed order with no time stamps: equal outputs give equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import bench
+from bench.metrics import METRICS, Metric, get_metric, score_failed
+from bench.metrics.extract import extract
+from bench.schema import Estimate, Output, Sample, Score, Task
+from bench.stats import cluster_mean
+from bench.store import RunStore, write_atomically, write_json
+
+SLICES = ("language", "doc_type", "field")
+"""Metadata keys by which every report breaks scores down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One sample with what a model made of it."""
+
+    sample: Sample
+    output: Output | None
+    """None where the model has not been asked yet (a run in progress, or one that was killed)."""
+    extracted: str
+    scores: Mapping[str, Score]
+    """By metric name, computed on the extracted answer."""
+    raw_headline: float | None
+    """The task's headline metric on the raw text, before extraction."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is no answer: an error, or not asked."""
+        return self.output is None or self.output.stop_reason == "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One model on one task."""
+
+    model: str
+    task: Task
+    answers: tuple[Answer, ...]
+    estimates: Mapping[str, Estimate]
+    """By metric name."""
+    raw_headline: Estimate
+    """The headline metric on raw texts: what extraction changes is the difference."""
+    asked: int
+    """Samples with an output, failures included; fewer than ``answers`` while a run is unfinished."""
+
+    @property
+    def headline(self) -> str:
+        """The task's first metric."""
+        return self.task.metrics[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A whole run, scored."""
+
+    run: RunStore
+    tasks: Mapping[str, Task]
+    models: tuple[str, ...]
+    cells: Mapping[tuple[str, str], Cell]
+    """By (model, task)."""
+    overall: Mapping[str, Estimate]
+    """By model: the mean of the tasks' headline scores, every task counting the same. Absent where a
+    headline is an error rate, which cannot be averaged with accuracies."""
+    slices: Mapping[str, Mapping[str, Mapping[str, Estimate]]] = field(default_factory=dict)
+    """Metadata key → value → model → estimate of the headline scores."""
+
+
+def evaluate(run: RunStore, metrics: Sequence[str] | None = None, *, seed: int = 0) -> Evaluation:
+    """Score every output of ``run``.
+
+    Args:
+        run: the run directory.
+        metrics: names that replace each task's own; the first becomes the headline.
+        seed: of the bootstrap, where an interval needs one.
+
+    Raises:
+        InvalidInput: an unknown metric, or one that does not fit a task's type of answer.
+    """
+    tasks = {name: _with_metrics(run.load_task(name), metrics) for name in run.task_names()}
+    models = tuple(run.model_names())
+    cells = {
+        (model, name): _score_cell(model, task, run.outputs(model, name), seed)
+        for model in models
+        for name, task in tasks.items()
+    }
+    averageable = all(_is_accuracy(task.metrics[0]) for task in tasks.values())
+    overall = (
+        {m: _overall([cells[m, t] for t in tasks], seed) for m in models} if averageable else {}
+    )
+    slices = _slices(cells.values(), seed) if averageable else {}
+    return Evaluation(run, tasks, models, cells, overall, slices)
+
+
+def document_key(task: Task, document_id: str) -> str:
+    """What makes two documents the same one, across tasks: the contents of their pages."""
+    pages = task.documents[document_id].pages
+    return "+".join(f"{page.sha256[:16]}.{page.index}" for page in pages) or document_id
+
+
+def write_scores(evaluation: Evaluation) -> None:
+    """Write ``scores/<model>/<task>.jsonl`` and ``scores/summary.json`` into the run directory."""
+    folder = evaluation.run.path / "scores"
+    summary: dict[str, Any] = {"version": bench.__version__, "overall": {}, "cells": []}
+    for model, estimate in evaluation.overall.items():
+        summary["overall"][model] = asdict(estimate)
+    for (model, task), cell in evaluation.cells.items():
+        lines = (
+            json.dumps(_row(answer), ensure_ascii=True, sort_keys=True) for answer in cell.answers
+        )
+        path = folder / evaluation.run.model_folder(model).name / f"{task}.jsonl"
+        write_atomically(path, "".join(f"{line}\n" for line in lines))
+        summary["cells"].append(
+            {
+                "model": model,
+                "task": task,
+                "headline": cell.headline,
+                "asked": cell.asked,
+                "estimates": {name: asdict(e) for name, e in cell.estimates.items()},
+                "raw_headline": asdict(cell.raw_headline),
+            }
+        )
+    write_json(folder / "summary.json", summary)
+
+
+def _row(answer: Answer) -> dict[str, Any]:
+    return {
+        "sample_id": answer.sample.id,
+        "answer": answer.extracted,
+        "failed": answer.failed,
+        "scores": {name: [score.value, score.weight] for name, score in answer.scores.items()},
+        "raw_headline": answer.raw_headline,
+    }
+
+
+def _with_metrics(task: Task, metrics: Sequence[str] | None) -> Task:
+    from dataclasses import replace
+
+    names = tuple(dict.fromkeys(metrics)) if metrics else task.metrics
+    for name in names:
+        _check_fit(get_metric(name), task)
+    return replace(task, metrics=names)
+
+
+def _check_fit(metric: Metric, task: Task) -> None:
+    from bench.errors import InvalidInput
+
+    types = {sample.answer_type for sample in task.samples}
+    unfit = types - metric.answer_types
+    if unfit:
+        fitting = [m.name for m in METRICS.values() if types <= m.answer_types]
+        raise InvalidInput(
+            f"metric {metric.name} scores {' and '.join(sorted(metric.answer_types))} answers; "
+            f"task {task.name} has {' and '.join(sorted(unfit))} answers",
+            hint=f"--metrics {','.join(fitting[:4])}",
+        )
+
+
+def _is_accuracy(metric: str) -> bool:
+    return METRICS[metric].direction == "higher" and METRICS[metric].range == (0.0, 1.0)
+
+
+def _score_cell(model: str, task: Task, outputs: Mapping[str, Output], seed: int) -> Cell:
+    answers = tuple(_score_answer(task, sample, outputs.get(sample.id)) for sample in task.samples)
+    clusters = [document_key(task, answer.sample.document_id) for answer in answers]
+    failed = sum(answer.failed for answer in answers)
+
+    def estimate(pick: Callable[[Answer], Score]) -> Estimate:
+        scores = [pick(answer) for answer in answers]
+        return cluster_mean(
+            [s.value for s in scores],
+            [s.weight for s in scores],
+            clusters,
+            failed=failed,
+            unscored=sum(s.value is None for s in scores),
+            seed=seed,
+        )
+
+    headline = task.metrics[0]
+    return Cell(
+        model=model,
+        task=task,
+        answers=answers,
+        estimates={name: estimate(lambda a, name=name: a.scores[name]) for name in task.metrics},  # type: ignore[misc]
+        raw_headline=estimate(
+            lambda a: Score(a.sample.id, headline, a.raw_headline, a.scores[headline].weight)
+        ),
+        asked=sum(answer.output is not None for answer in answers),
+    )
+
+
+def _score_answer(task: Task, sample: Sample, output: Output | None) -> Answer:
+    if output is None or output.stop_reason == "error":
+        scores = {}
+        for name in task.metrics:
+            value, weight = score_failed(METRICS[name], sample.references)
+            scores[name] = Score(sample.id, name, value, weight)
+        return Answer(sample, output, "", scores, scores[task.metrics[0]].value)
+    extracted = extract(output.text, sample.answer_type).answer
+    scores = {}
+    for name in task.metrics:
+        value, weight = METRICS[name].score(extracted, sample.references)
+        scores[name] = Score(sample.id, name, value, weight, extracted)
+    headline = task.metrics[0]
+    raw = scores[headline].value
+    if output.text != extracted:
+        raw = METRICS[headline].score(output.text, sample.references).value
+    return Answer(sample, output, extracted, scores, raw)
+
+
+def _overall(cells: Sequence[Cell], seed: int) -> Estimate:
+    """Every task weighs the same, however many questions it has; documents stay the clusters."""
+    return _pooled(
+        [
+            (cell.answers, cell.headline, document_keys(cell), 1 / max(1, len(cell.answers)))
+            for cell in cells
+        ],
+        seed,
+    )
+
+
+def document_keys(cell: Cell) -> list[str]:
+    """The cluster of each answer of ``cell``, in order."""
+    return [document_key(cell.task, answer.sample.document_id) for answer in cell.answers]
+
+
+def _pooled(
+    parts: Iterable[tuple[Sequence[Answer], str, Sequence[str], float]], seed: int
+) -> Estimate:
+    values: list[float | None] = []
+    weights: list[float] = []
+    clusters: list[str] = []
+    failed = 0
+    for answers, headline, keys, weight in parts:
+        for answer, key in zip(answers, keys, strict=True):
+            values.append(answer.scores[headline].value)
+            weights.append(weight)
+            clusters.append(key)
+            failed += answer.failed
+    unscored = sum(value is None for value in values)
+    return cluster_mean(values, weights, clusters, failed=failed, unscored=unscored, seed=seed)
+
+
+def _slices(cells: Iterable[Cell], seed: int) -> dict[str, dict[str, dict[str, Estimate]]]:
+    parts: dict[tuple[str, str, str], list[tuple[Sequence[Answer], str, Sequence[str], float]]] = {}
+    for cell in cells:
+        keys = document_keys(cell)
+        for slice_key in SLICES:
+            groups: dict[str, list[int]] = {}
+            for index, answer in enumerate(cell.answers):
+                if value := answer.sample.metadata.get(slice_key):
+                    groups.setdefault(value, []).append(index)
+            for value, indices in groups.items():
+                part = (
+                    [cell.answers[i] for i in indices],
+                    cell.headline,
+                    [keys[i] for i in indices],
+                    1.0,
+                )
+                parts.setdefault((slice_key, value, cell.model), []).append(part)
+    found: dict[str, dict[str, dict[str, Estimate]]] = {}
+    for (slice_key, value, model), group in sorted(parts.items(), key=lambda item: item[0]):
+        found.setdefault(slice_key, {}).setdefault(value, {})[model] = _pooled(group, seed)
+    return found

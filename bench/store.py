@@ -1,0 +1,482 @@
+"""The run directory: the one place where a run's facts live, and the only code that knows its files.
+
+::
+
+    results/<utc time>-<name>-<short id>/
+      run.json                          spec, environment, command line; written first, atomically
+      <task>/samples.jsonl              questions, references, pages; scores never need the data set
+      <model>/model.json                what was really loaded, load and first-call time
+      <model>/failure.json              why the model could not be loaded or died, where it did
+      <model>/<task>/outputs.jsonl      append-only, a whole line a sample, fsynced every batch
+      <model>/<task>/batches.jsonl      what was measured per batch
+      <model>/<task>/latency.jsonl      the single-stream scenario, one question at a time
+      <model>/<task>/done.json          commit marker, last
+      pages/…                           small previews of the pages, for the report
+      scores/…, report.*                derived; may be deleted at any time
+      log.txt
+
+A torn last line (the process died while writing) is not an error: it is cut off when the file is next
+appended to, and its work is redone. A bad line anywhere else is an error that names file and line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.errors import EnvironmentProblem, InvalidInput, did_you_mean
+from bench.schema import (
+    SCHEMA_VERSION,
+    Document,
+    Generation,
+    ModelSpec,
+    Output,
+    Page,
+    PromptTemplate,
+    Sample,
+    Task,
+)
+from bench.text import file_name, one_line
+
+RUN_FILE = "run.json"
+LOCK_FILE = "run.lock"
+RESERVED_NAMES = frozenset({"scores", "pages", "report", "assets", "log.txt", RUN_FILE, LOCK_FILE})
+"""Names in a run directory that no task and no model may take."""
+
+
+def utc_now() -> str:
+    """The present moment in UTC, ISO 8601 with seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write ``text`` so that ``path`` holds either all of it or what it held before.
+
+    Temporary file in the same folder, fsync, rename, fsync of the folder.
+
+    Raises:
+        EnvironmentProblem: the disk is full or the folder cannot be written.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(name, 0o644)  # noqa: PTH101  mkstemp's 0600 would hide a run from its readers
+            os.replace(name, path)  # noqa: PTH105  the descriptor's name is a str
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)  # noqa: PTH108
+            raise
+        _sync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as readable JSON, atomically."""
+    write_atomically(path, json.dumps(value, ensure_ascii=False, indent=2, default=_plain) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value in ``path``.
+
+    Raises:
+        InvalidInput: the file is missing, or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InvalidInput(f"{path} does not exist") from None
+    except (ValueError, OSError) as error:
+        raise InvalidInput(f"{path}: cannot be read: {one_line(str(error), 120)}") from None
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn what the file system says into one line that a person can act on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise EnvironmentProblem(
+                f"the disk is full: {path} could not be written; everything before it is kept",
+                hint="free some space and run the same command again: it resumes",
+            ) from None
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}:
+            raise EnvironmentProblem(
+                f"{path} cannot be written: {error.strerror}",
+                hint="choose another folder with --out",
+            ) from None
+        raise
+
+
+def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Append ``records`` as JSON lines and wait until they are on the disk.
+
+    A torn last line left by a dead process is cut off first. If the write fails half-way (a full disk),
+    the file is cut back to what it was.
+    """
+    lines = [
+        json.dumps(r, ensure_ascii=False, default=_plain, separators=(",", ":")) for r in records
+    ]
+    # Lone surrogates in a model's text are no UTF-8; the escaped form keeps them and stays JSON.
+    data = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b") as stream:
+            size = _cut_torn_line(stream)
+            try:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            except OSError:
+                stream.truncate(size)
+                raise
+
+
+def _cut_torn_line(stream: Any) -> int:
+    """Truncate to the last newline; returns the length after that."""
+    size: int = stream.seek(0, os.SEEK_END)
+    end = size
+    while end > 0:
+        start = max(0, end - 65_536)
+        stream.seek(start)
+        newline = stream.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            end = start + newline + 1
+            break
+        end = start
+    if end != size:
+        stream.truncate(end)
+    stream.seek(end)
+    return end
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a JSONL file, a torn last line left out; nothing where the file is missing.
+
+    Raises:
+        InvalidInput: a line other than the last is not a JSON object; the message names file and line.
+    """
+    if not path.is_file():
+        return
+    with path.open("rb") as stream:
+        for number, raw in enumerate(stream, 1):
+            if not raw.endswith(b"\n"):
+                return
+            try:
+                record = json.loads(raw)
+            except ValueError as error:
+                raise InvalidInput(
+                    f"{path}:{number}: not a JSON line: {one_line(str(error), 100)}",
+                    hint="the file was edited or the disk is damaged; remove the line to redo its sample",
+                ) from None
+            if not isinstance(record, dict):
+                raise InvalidInput(f"{path}:{number}: expected a JSON object")
+            yield record
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON does not know: paths, and the schema's dataclasses."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+class RunStore:
+    """One run directory, for reading and appending."""
+
+    def __init__(self, path: Path, record: Mapping[str, Any]) -> None:
+        """Use ``create`` or ``open``."""
+        self.path = path
+        self.record = record
+
+    @classmethod
+    def create(
+        cls, results: Path, name: str, record: Mapping[str, Any], tasks: Sequence[Task]
+    ) -> RunStore:
+        """Make a new run directory under ``results`` and write what is known before any model runs.
+
+        ``record["spec_id"]`` identifies the spec; its first characters end the folder's name.
+        """
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        base = f"{stamp}-{file_name(name)}-{record['spec_id'][:6]}"
+        with storage_errors(results):
+            results.mkdir(parents=True, exist_ok=True)
+            path = results / base
+            attempt = 1
+            while True:
+                try:
+                    path.mkdir()
+                    break
+                except FileExistsError:
+                    attempt += 1
+                    path = results / f"{base}-{attempt}"
+        for task in tasks:
+            write_samples(path / task.name / "samples.jsonl", task)
+        full = {"schema_version": SCHEMA_VERSION, "id": path.name, **record}
+        # Last: a folder with a run.json is a run whose samples are complete.
+        write_json(path / RUN_FILE, full)
+        return cls(path, full)
+
+    @classmethod
+    def open(cls, path: Path) -> RunStore:
+        """An existing run directory.
+
+        Raises:
+            InvalidInput: no run is there, or a newer version of the harness wrote it.
+        """
+        if not (path / RUN_FILE).is_file():
+            raise InvalidInput(
+                f"{path} is no run directory (it has no {RUN_FILE})", hint="bench list runs"
+            )
+        record = read_json(path / RUN_FILE)
+        version = record.get("schema_version") if isinstance(record, dict) else None
+        if not isinstance(version, int) or version > SCHEMA_VERSION:
+            raise InvalidInput(
+                f"{path / RUN_FILE}: schema version {version!r}; this program reads up to {SCHEMA_VERSION}",
+                hint="pip install --upgrade docvlm-bench",
+            )
+        return cls(path, record)
+
+    # What was asked for
+
+    @property
+    def id(self) -> str:
+        """The run's name, which is its folder's."""
+        return str(self.record["id"])
+
+    def model_names(self) -> list[str]:
+        """Models in the order asked for."""
+        return [entry["spec"]["name"] for entry in self.record["models"]]
+
+    def model_spec(self, model: str) -> ModelSpec:
+        """What was asked for under this model's name."""
+        return ModelSpec(**self._model_entry(model)["spec"])
+
+    def task_names(self) -> list[str]:
+        """Tasks in the order asked for."""
+        return [entry["name"] for entry in self.record["tasks"]]
+
+    def task_record(self, task: str) -> Mapping[str, Any]:
+        """The task's row in run.json: version, title, digest, metrics, prompt, generation and the rest."""
+        for entry in self.record["tasks"]:
+            if entry["name"] == task:
+                return dict(entry)
+        raise InvalidInput(
+            f"run {self.id} has no task {one_line(task, 60)!r}",
+            hint=did_you_mean(task, self.task_names()),
+        )
+
+    def _model_entry(self, model: str) -> Mapping[str, Any]:
+        for entry in self.record["models"]:
+            if entry["spec"]["name"] == model:
+                return dict(entry)
+        raise InvalidInput(
+            f"run {self.id} has no model {one_line(model, 60)!r}",
+            hint=did_you_mean(model, self.model_names()),
+        )
+
+    def model_folder(self, model: str) -> Path:
+        """The folder of a model's files."""
+        return self.path / str(self._model_entry(model)["folder"])
+
+    def cell_folder(self, model: str, task: str) -> Path:
+        """The folder of a model's files for one task."""
+        return self.model_folder(model) / task
+
+    def load_task(self, task: str) -> Task:
+        """The task as it was when the run began, from the run directory alone."""
+        entry = self.task_record(task)
+        samples: list[Sample] = []
+        documents: dict[str, Document] = {}
+        for row in read_lines(self.path / task / "samples.jsonl"):
+            samples.append(
+                Sample(
+                    row["id"],
+                    row["document_id"],
+                    row["question"],
+                    tuple(row["references"]),
+                    row["answer_type"],
+                    row["metadata"],
+                )
+            )
+            if row["document_id"] not in documents:
+                pages = tuple(Page(**{**p, "path": Path(p["path"])}) for p in row["pages"])
+                documents[row["document_id"]] = Document(row["document_id"], pages)
+        return Task(
+            name=task,
+            version=entry["version"],
+            title=entry["title"],
+            documents=documents,
+            samples=tuple(samples),
+            metrics=tuple(entry["metrics"]),
+            prompt=PromptTemplate(**entry["prompt"]),
+            generation=Generation(
+                entry["generation"]["max_new_tokens"], tuple(entry["generation"]["stop"])
+            ),
+            source=entry.get("source", ""),
+            license=entry.get("license", ""),
+            citation=entry.get("citation", ""),
+            digest=entry["digest"],
+        )
+
+    # What was measured
+
+    def outputs(self, model: str, task: str) -> dict[str, Output]:
+        """Outputs by sample id, the last record of a sample winning (an error that was retried)."""
+        found: dict[str, Output] = {}
+        path = self.cell_folder(model, task) / "outputs.jsonl"
+        known = {f.name for f in dataclasses.fields(Output)}
+        for row in read_lines(path):
+            if "sample_id" not in row or not isinstance(row.get("text"), str):
+                raise InvalidInput(
+                    f"{path}: a line lacks sample_id or text: {one_line(str(row), 80)}"
+                )
+            values = {key: value for key, value in row.items() if key in known}
+            values.setdefault("stop_reason", "stop")
+            found[row["sample_id"]] = Output(**values)
+        return found
+
+    def append_outputs(self, model: str, task: str, outputs: Sequence[Output]) -> None:
+        """Append a batch's outputs and wait for the disk."""
+        append_lines(
+            self.cell_folder(model, task) / "outputs.jsonl",
+            (dataclasses.asdict(o) for o in outputs),
+        )
+
+    def batches(self, model: str, task: str) -> list[dict[str, Any]]:
+        """What was measured per batch of the offline scenario."""
+        return list(read_lines(self.cell_folder(model, task) / "batches.jsonl"))
+
+    def append_batch(self, model: str, task: str, record: Mapping[str, Any]) -> None:
+        """Append one batch's measurements."""
+        append_lines(self.cell_folder(model, task) / "batches.jsonl", [record])
+
+    def latencies(self, model: str, task: str) -> list[dict[str, Any]]:
+        """The single-stream scenario: one record a question, in the order asked."""
+        return list(read_lines(self.cell_folder(model, task) / "latency.jsonl"))
+
+    def append_latency(self, model: str, task: str, record: Mapping[str, Any]) -> None:
+        """Append one single-stream question's measurements."""
+        append_lines(self.cell_folder(model, task) / "latency.jsonl", [record])
+
+    def model_record(self, model: str) -> dict[str, Any] | None:
+        """model.json: what was really loaded; None where loading has not succeeded yet."""
+        path = self.model_folder(model) / "model.json"
+        return dict(read_json(path)) if path.is_file() else None
+
+    def failure(self, model: str) -> dict[str, Any] | None:
+        """Why the model could not be loaded or died; None where it did not."""
+        path = self.model_folder(model) / "failure.json"
+        return dict(read_json(path)) if path.is_file() else None
+
+    def is_done(self, model: str, task: str) -> bool:
+        """Whether every sample of the task has been asked of the model."""
+        return (self.cell_folder(model, task) / "done.json").is_file()
+
+    def is_complete(self) -> bool:
+        """Whether every model has been asked every task."""
+        return all(self.is_done(m, t) for m in self.model_names() for t in self.task_names())
+
+    def state(self) -> str:
+        """``complete``, ``running`` (a process holds it), or ``unfinished`` (stopped or killed)."""
+        if self.is_complete():
+            return "complete"
+        return "running" if is_locked(self.path) else "unfinished"
+
+
+def write_samples(path: Path, task: Task) -> None:
+    """Write a task's samples with their pages, atomically."""
+    lines = []
+    for sample in task.samples:
+        row = dataclasses.asdict(sample)
+        row["pages"] = [dataclasses.asdict(p) for p in task.documents[sample.document_id].pages]
+        lines.append(
+            json.dumps(row, ensure_ascii=False, default=_plain, separators=(",", ":")) + "\n"
+        )
+    write_atomically(path, "".join(lines))
+
+
+def find_runs(results: Path) -> list[RunStore]:
+    """Every run under ``results``, newest first; folders that are no runs are passed over."""
+    if not results.is_dir():
+        return []
+    folders = sorted((p for p in results.iterdir() if (p / RUN_FILE).is_file()), reverse=True)
+    runs = []
+    for folder in folders:
+        with contextlib.suppress(InvalidInput):
+            runs.append(RunStore.open(folder))
+    return sorted(runs, key=lambda run: str(run.record.get("started", "")), reverse=True)
+
+
+class RunLock:
+    """Keeps a second process out of a run directory; inherited by the model's process.
+
+    An ``flock`` belongs to the open file, not to the process: it holds until the last process that has
+    the descriptor is gone, so that an orphan of a killed runner keeps the next one waiting, not writing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path / LOCK_FILE
+        self.descriptor: int | None = None
+
+    def __enter__(self) -> RunLock:
+        import fcntl
+
+        with storage_errors(self.path):
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise InvalidInput(
+                f"another process is writing to {self.path.parent}",
+                hint="wait for it, or stop it; then run the same command again",
+            ) from None
+        self.descriptor = descriptor
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the run directory at ``path``."""
+    import fcntl
+
+    lock = path / LOCK_FILE
+    if not lock.is_file():
+        return False
+    descriptor = os.open(lock, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -1,0 +1,21 @@
+"""Tasks: finding, checking and loading what ``tasks/`` and people's own folders hold."""
+
+from bench.tasks.loading import (
+    bundled_tasks,
+    check_task,
+    data_root,
+    expand_tasks,
+    find_task,
+    load_task,
+    task_digest,
+)
+
+__all__ = [
+    "bundled_tasks",
+    "check_task",
+    "data_root",
+    "expand_tasks",
+    "find_task",
+    "load_task",
+    "task_digest",
+]

@@ -1,0 +1,247 @@
+"""From a name or a path to a ``Task``: find it, check all of it, read the sizes of its pages.
+
+A task is a folder with ``task.toml`` and ``samples.jsonl`` (or ``samples.csv``). Without a ``task.toml``
+a folder of page images or PDFs with a samples file beside them is a task with sensible defaults.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import bench
+from bench.errors import InvalidInput, did_you_mean
+from bench.schema import Document, Page, Sample, Task
+from bench.tasks.pages import PAGE_SUFFIXES, read_pages
+from bench.tasks.samples import Problem, SampleRow, read_rows
+from bench.tasks.taskfile import TaskFile, read_task_file
+from bench.text import file_name, one_line
+
+SAMPLE_FILES = ("samples.jsonl", "samples.csv")
+BUNDLED_DOCUMENTS = "example_docs"
+
+
+def data_root() -> Path:
+    """Where ``tasks/`` and ``example_docs/`` lie: inside an installed wheel, or in the checkout."""
+    package = Path(bench.__file__).resolve().parent
+    installed = package / "_data"
+    return installed if installed.is_dir() else package.parent
+
+
+def bundled_tasks() -> dict[str, Path]:
+    """Name → folder of every task that comes with the package."""
+    root = data_root() / "tasks"
+    if not root.is_dir():
+        return {}
+    return {p.name: p for p in sorted(root.iterdir()) if (p / "task.toml").is_file()}
+
+
+def find_task(name: str) -> Path:
+    """The folder of a bundled task's name, or of a path that a person gave.
+
+    Raises:
+        InvalidInput: neither a task's name nor a folder that can be one.
+    """
+    bundled = bundled_tasks()
+    if name in bundled:
+        return bundled[name]
+    path = Path(name).expanduser()
+    if path.is_file() and path.name in {"task.toml", *SAMPLE_FILES}:
+        path = path.parent
+    if path.is_dir():
+        if _samples_file(path) is not None or (path / "task.toml").is_file():
+            return path
+        pages = sum(p.suffix.lower() in PAGE_SUFFIXES for p in path.iterdir())
+        raise InvalidInput(
+            f"{one_line(str(path))} has no samples.jsonl or samples.csv ({pages} page files lie there)",
+            hint='write one line a question: {"id": "1", "images": ["page.png"], '
+            '"question": "…", "answers": ["…"]}',
+        )
+    raise InvalidInput(
+        f"no task and no folder is called {one_line(name, 80)!r}", hint=did_you_mean(name, bundled)
+    )
+
+
+def expand_tasks(names: Sequence[str]) -> list[Path]:
+    """Folders for what a person typed after ``--tasks``: names, paths, or ``all``."""
+    folders: list[Path] = []
+    for name in names:
+        folders += bundled_tasks().values() if name == "all" else [find_task(name)]
+    return list(dict.fromkeys(folders))
+
+
+class Checked(NamedTuple):
+    """A task folder read to the end: the task where that was possible, and all that is wrong."""
+
+    task: Task | None
+    problems: list[Problem]
+
+
+def load_task(folder: Path, *, allow_unreadable: bool = False) -> Task:
+    """The task in ``folder``, complete and checked.
+
+    Args:
+        folder: as ``find_task`` returns it.
+        allow_unreadable: keep samples whose page file is broken; asking them fails, and is recorded.
+
+    Raises:
+        InvalidInput: anything wrong, naming the first problem and how many there are.
+    """
+    task, problems = check_task(folder, allow_unreadable=allow_unreadable)
+    if task is None or problems:
+        first, more = problems[0], len(problems) - 1
+        also = f" (and {more} more problem{'s' if more > 1 else ''})" if more else ""
+        raise InvalidInput(f"{first}{also}", hint=f"bench data validate {one_line(str(folder))}")
+    return task
+
+
+def check_task(folder: Path, *, allow_unreadable: bool = False) -> Checked:
+    """Read a whole task folder and collect every problem in it."""
+    spec = TaskFile()
+    try:
+        if (folder / "task.toml").is_file():
+            spec = read_task_file(folder / "task.toml")
+        root = _documents_folder(folder, spec)
+    except InvalidInput as error:
+        message = f"{error.message}; {error.hint}" if error.hint else error.message
+        return Checked(None, [Problem(str(folder / "task.toml"), 0, message)])
+    samples_file = _samples_file(folder)
+    if samples_file is None:
+        return Checked(None, [Problem(str(folder), 0, "has no samples.jsonl or samples.csv")])
+    rows, problems = read_rows(samples_file, spec.answer_type)
+    problems += _metric_problems(spec)
+    documents, page_problems = _read_documents(
+        rows, samples_file, root, spec.pdf_dpi, allow_unreadable
+    )
+    problems = sorted(problems + page_problems, key=lambda p: p.line)
+    if problems:
+        return Checked(None, [p._replace(file=str(folder / p.file)) for p in problems])
+    return Checked(_assemble(folder, spec, rows, documents), [])
+
+
+def _samples_file(folder: Path) -> Path | None:
+    return next((folder / n for n in SAMPLE_FILES if (folder / n).is_file()), None)
+
+
+def _documents_folder(folder: Path, spec: TaskFile) -> Path:
+    if spec.documents is None:
+        return folder.resolve()
+    # The bundled pages are shared by the bundled tasks, so they lie outside each task's folder.
+    own = (folder / spec.documents).resolve()
+    if spec.documents == BUNDLED_DOCUMENTS and not own.is_dir():
+        return (data_root() / BUNDLED_DOCUMENTS).resolve()
+    if not own.is_relative_to(folder.resolve()):
+        raise InvalidInput(
+            f"documents = {one_line(spec.documents, 80)!r} leaves the task folder",
+            hint="put the pages into the task folder",
+        )
+    if not own.is_dir():
+        raise InvalidInput(f"documents folder {own} does not exist")
+    return own
+
+
+def _metric_problems(spec: TaskFile) -> list[Problem]:
+    from bench.metrics import METRICS
+
+    return [
+        Problem("task.toml", 0, f"unknown metric {name!r}; {did_you_mean(name, METRICS)}")
+        for name in spec.metrics
+        if name not in METRICS
+    ]
+
+
+def _read_documents(
+    rows: Sequence[SampleRow], samples_file: Path, root: Path, dpi: int, allow_unreadable: bool
+) -> tuple[dict[tuple[str, ...], Document], list[Problem]]:
+    """Documents by the file names that the rows use; each file is read once."""
+    files: dict[str, tuple[Page, ...]] = {}
+    problems: list[Problem] = []
+    for row in rows:
+        for name in row.files:
+            if name in files:
+                continue
+            try:
+                files[name] = read_pages(_inside(root, name), dpi)
+            except InvalidInput as error:
+                path = root / name
+                if allow_unreadable and path.is_file() and path.resolve().is_relative_to(root):
+                    files[name] = (_unreadable(path, dpi),)
+                    continue
+                files[name] = ()
+                problems.append(Problem(samples_file.name, row.line, error.message))
+    documents: dict[tuple[str, ...], Document] = {}
+    for row in rows:
+        pages = tuple(page for name in row.files for page in files[name])
+        documents.setdefault(row.files, Document("+".join(row.files), pages))
+    return documents, problems
+
+
+def _inside(root: Path, name: str) -> Path:
+    path = (root / name).resolve()
+    if not path.is_relative_to(root):
+        raise InvalidInput(f"page path {one_line(name, 80)!r} leaves the folder {root}")
+    return path
+
+
+def _unreadable(path: Path, dpi: int) -> Page:
+    """A page of size 0×0 that fails when it is opened: its samples are recorded as failures."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Page(path.resolve(), 0, 0, 0, digest, dpi if path.suffix.lower() == ".pdf" else None)
+
+
+def _assemble(
+    folder: Path,
+    spec: TaskFile,
+    rows: Sequence[SampleRow],
+    documents: Mapping[tuple[str, ...], Document],
+) -> Task:
+    name = spec.name or folder.resolve().name
+    task = Task(
+        name=file_name(name),
+        version=spec.version,
+        title=spec.title or name,
+        documents={document.id: document for document in documents.values()},
+        samples=tuple(
+            Sample(
+                row.id,
+                documents[row.files].id,
+                row.question,
+                row.references,
+                row.answer_type,
+                dict(row.metadata),
+            )
+            for row in rows
+        ),
+        metrics=spec.headline_first_metrics(),
+        prompt=spec.prompt_template(),
+        generation=spec.decoding(),
+        source=spec.source,
+        license=spec.license,
+        citation=spec.citation,
+    )
+    return replace(task, digest=task_digest(task))
+
+
+def task_digest(task: Task) -> str:
+    """sha256 over all that an answer can depend on: questions, prompt, decoding, page contents."""
+    pages = {
+        document.id: [(page.sha256, page.index, page.dpi) for page in document.pages]
+        for document in task.documents.values()
+    }
+    content = [
+        task.name,
+        task.version,
+        [task.prompt.template, task.prompt.system],
+        [task.generation.max_new_tokens, list(task.generation.stop)],
+        pages,
+        [
+            [s.id, s.document_id, s.question, list(s.references), s.answer_type]
+            for s in task.samples
+        ],
+    ]
+    text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
