@@ -1,0 +1,411 @@
+"""Which models can be named, and what a name means: catalog, hub ids, local folders, ``bench.toml``.
+
+A name becomes a ``ModelSpec`` here and nowhere else. Nothing is downloaded and nothing is loaded.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypedDict, TypeVar, Unpack, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.errors import InvalidInput, did_you_mean
+from bench.models import BACKENDS
+from bench.models.checkpoints import (
+    cached_snapshot,
+    is_adapter,
+    read_adapter,
+    read_checkpoint,
+)
+from bench.schema import Json, ModelSpec
+from bench.text import file_name, one_line
+
+Quantization = Literal["gptq-int4", "gptq-int8", "awq", "nf4", "int8"]
+"""``gptq-*`` and ``awq`` come with a checkpoint; ``nf4`` and ``int8`` are applied when one is loaded."""
+
+MEMORY_MARGIN_BYTES = 2 * 1024**3
+"""Added to the weights: CUDA context, the vision tower's activations on one large page, and the keys
+and values of a small batch. An estimate, not a measurement; it grows with pages and batch size."""
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+# Folders that many trainings and downloads call the same: their parent's name is put in front.
+_GENERIC_FOLDER = re.compile(
+    r"checkpoint-\d+|adapter|final|best|last|latest|model|output|[0-9a-f]{40}"
+)
+
+
+class PublishedScore(BaseModel):
+    """A score that the authors of a checkpoint print, as a yardstick."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    benchmark: str
+    split: str
+    metric: str
+    value: float
+    """In the source's own unit: per cent for DocVQA."""
+    source: str
+
+
+class CatalogEntry(BaseModel):
+    """One row of ``catalog.toml``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    backend: str
+    checkpoint: str | None = None
+    """Hub id; None where the backend needs no weights."""
+    quantization: Quantization | None = None
+    title: str = ""
+    license: str
+    """SPDX identifier, or the licence's own name."""
+    parameters: Annotated[int, Field(gt=0)] | None = None
+    weight_bytes: Annotated[int, Field(gt=0)] | None = None
+    """Memory of the weights alone, in 16 bits where they are not quantized."""
+    weight_bytes_source: Literal["parameters", "packing"] | None = None
+    """How ``weight_bytes`` was computed; the head of ``catalog.toml`` explains both."""
+    published: tuple[PublishedScore, ...] = ()
+
+    def spec(self) -> ModelSpec:
+        """The specification that this row stands for."""
+        return ModelSpec(
+            name=self.name,
+            backend=self.backend,
+            checkpoint=self.checkpoint,
+            quantization=self.quantization,
+        )
+
+
+class UserModel(BaseModel):
+    """One ``[models.NAME]`` table of a user's ``bench.toml``: a model under a name of one's own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    """Whatever can be named on the command line; paths count from the folder of ``bench.toml``."""
+    revision: str | None = None
+    quantization: Quantization | None = None
+    adapter: str | None = None
+    """Folder or hub id of a PEFT adapter."""
+    dtype: str | None = None
+    attention: str | None = None
+    device: str | None = None
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    options: dict[str, Json] = Field(default_factory=dict)
+
+
+class Overrides(TypedDict, total=False):
+    """What the command line may say about a model; None leaves it as it is."""
+
+    revision: str | None
+    quantization: str | None
+    adapter: str | None
+    dtype: str | None
+    attention: str | None
+    device: str | None
+    min_pixels: int | None
+    max_pixels: int | None
+    offline: bool | None
+    """Never ask the hub: use what is on this machine."""
+    options: Mapping[str, Json] | None
+    """Merged into ``ModelSpec.options``."""
+
+
+_Row = TypeVar("_Row", bound=BaseModel)
+
+
+@functools.cache
+def catalog() -> Mapping[str, CatalogEntry]:
+    """Every row of ``catalog.toml``, by name, in the file's order."""
+    text = resources.files("bench.models").joinpath("catalog.toml").read_text(encoding="utf-8")
+    rows = tomllib.loads(text)["models"]
+    return {
+        name: _validated(CatalogEntry, {"name": name, **row}, name) for name, row in rows.items()
+    }
+
+
+def resolve(
+    name: str, *, bench_toml: Path | None = None, **overrides: Unpack[Overrides]
+) -> ModelSpec:
+    """The model that ``name`` means.
+
+    ``name`` is, in this order: a row of ``bench_toml``, a row of the catalog, a local checkpoint or
+    PEFT adapter folder, a hub id of the catalog or its last part, or any other hub id ``org/name``.
+    Case matters only for folders and unknown hub ids.
+
+    Raises:
+        InvalidInput: nothing has that name, a folder cannot be used, or an override is not valid.
+    """
+    return _with_overrides(_find(name, bench_toml), overrides)
+
+
+def resolve_all(
+    names: Iterable[str], *, bench_toml: Path | None = None, **overrides: Unpack[Overrides]
+) -> tuple[ModelSpec, ...]:
+    """``resolve`` for several names; specifications that would share a name get different ones.
+
+    Raises:
+        InvalidInput: as ``resolve``, or the same model is named twice.
+    """
+    specs = [resolve(name, bench_toml=bench_toml, **overrides) for name in names]
+    for index, spec in enumerate(specs):
+        if spec in specs[:index]:
+            raise InvalidInput(f"model {spec.name!r} is named twice", hint="name every model once")
+    taken = Counter(spec.name.lower() for spec in specs)
+    return tuple(_distinct(spec) if taken[spec.name.lower()] > 1 else spec for spec in specs)
+
+
+def user_models(bench_toml: Path) -> Mapping[str, UserModel]:
+    """The ``[models.NAME]`` tables of ``bench_toml``; its other tables are not looked at.
+
+    Raises:
+        InvalidInput: the file cannot be read, or a table is not valid.
+    """
+    try:
+        content = tomllib.loads(bench_toml.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidInput(
+            f"{bench_toml} cannot be read as TOML: {one_line(str(error))}"
+        ) from error
+    tables = content.get("models", {})
+    if not isinstance(tables, dict) or not all(
+        isinstance(table, dict) for table in tables.values()
+    ):
+        raise InvalidInput(f"{bench_toml}: models should hold tables, as in [models.my-name]")
+    for name in tables:
+        if file_name(name) != name:
+            raise InvalidInput(
+                f"{bench_toml}: {one_line(name, 60)!r} cannot be a model's name, because it names a folder",
+                hint=f"call it {file_name(name)!r}",
+            )
+    return {
+        name: _validated(UserModel, table, f"{bench_toml}: [models.{name}]")
+        for name, table in tables.items()
+    }
+
+
+def expected_memory(spec: ModelSpec) -> int | None:
+    """Bytes of device memory that the model will need: weights and ``MEMORY_MARGIN_BYTES``.
+
+    None where it cannot be told: a hub id outside the catalog, or a backend without weights.
+    """
+    weights = _weight_bytes(spec)
+    return None if weights is None else weights + MEMORY_MARGIN_BYTES
+
+
+def download_size(spec: ModelSpec) -> int | None:
+    """Bytes still to be downloaded before the model can be loaded: 0 where its files are here.
+
+    None where it cannot be told, for a hub id outside the catalog.
+    """
+    if spec.checkpoint is None or is_local(spec):
+        return 0
+    # A checkpoint that is quantized while it is loaded is downloaded in full.
+    loaded_as_stored = None if spec.quantization in {"nf4", "int8"} else spec.quantization
+    entry = _entry_of(spec.checkpoint, loaded_as_stored)
+    return None if entry is None else entry.weight_bytes
+
+
+def is_local(spec: ModelSpec) -> bool:
+    """Whether the model's weights are on this machine (or it needs none)."""
+    if spec.checkpoint is None:
+        return True
+    if Path(spec.checkpoint).is_dir():
+        return True
+    snapshot = cached_snapshot(spec.checkpoint, spec.revision)
+    return snapshot is not None and any(snapshot.glob("*.safetensors"))
+
+
+def _find(name: str, bench_toml: Path | None) -> ModelSpec:
+    users = user_models(bench_toml) if bench_toml is not None else {}
+    if bench_toml is not None and name in users:
+        return _from_user(name, users[name], bench_toml.parent)
+    if (entry := catalog().get(name.strip().lower())) is not None:
+        return entry.spec()
+    folder = Path(name).expanduser()
+    if name.strip() and folder.is_dir():
+        return _from_folder(folder.resolve())
+    if (entry := _by_hub_name().get(name.strip().lower())) is not None:
+        return entry.spec()
+    if _HUB_ID.fullmatch(name) and not folder.exists():
+        return ModelSpec(file_name(name.partition("/")[2]), backend="qwen_vl", checkpoint=name)
+    raise _unknown(name, folder, users)
+
+
+def _unknown(name: str, folder: Path, users: Iterable[str]) -> InvalidInput:
+    shown = one_line(name, 80)
+    if folder.is_file():
+        return InvalidInput(f"{shown} is a file; a model is named by its folder")
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
+        return InvalidInput(
+            f"there is no folder {shown}", hint="bench list models shows the names that are known"
+        )
+    known = {*users, *catalog(), *(hub.rpartition("/")[2] for hub in _hub_ids())}
+    hint = did_you_mean(name, known)
+    if not hint.startswith("did"):
+        hint = "bench list models shows the names; a checkpoint folder or a hub id (org/name) works too"
+    return InvalidInput(f"there is no model {shown!r}", hint=hint)
+
+
+def _from_user(name: str, row: UserModel, folder: Path) -> ModelSpec:
+    # A row may not build on another row: chains of rows hide what is really loaded.
+    base = _find(_from_here(row.model, folder), None)
+    settings = row.model_dump(exclude={"model", "options"}, exclude_none=True)
+    if row.adapter is not None:
+        settings["adapter"] = _from_here(row.adapter, folder)
+    spec = _with_overrides(base, cast("Overrides", {**settings, "options": row.options}))
+    return replace(spec, name=name)
+
+
+def _from_here(name: str, folder: Path) -> str:
+    """``name`` as an absolute path if ``folder`` holds such a folder, else as it is."""
+    path = folder / Path(name).expanduser()
+    return str(path.resolve()) if path.is_dir() else name
+
+
+def _from_folder(folder: Path) -> ModelSpec:
+    name = folder.name
+    if _GENERIC_FOLDER.fullmatch(name) and folder.parent.name:
+        name = f"{folder.parent.name}-{name}"
+    name = file_name(name)
+    if not is_adapter(folder):
+        found = read_checkpoint(folder)
+        return ModelSpec(
+            name, backend=found.backend, checkpoint=str(folder), quantization=found.quantization
+        )
+    base = read_adapter(folder).base
+    if not any(_is_model(candidate) for candidate in (base, str(folder / base))):
+        raise InvalidInput(
+            f"{folder} is an adapter for {one_line(base, 80)!r}, which is neither a folder nor a hub id",
+            hint="put the base checkpoint there, or correct base_model_name_or_path in adapter_config.json",
+        )
+    spec = _find(_from_here(base, folder), None)
+    return replace(spec, name=name, adapter=str(folder))
+
+
+def _is_model(name: str) -> bool:
+    return Path(name).is_dir() or name.lower() in _by_hub_name() or bool(_HUB_ID.fullmatch(name))
+
+
+def _with_overrides(spec: ModelSpec, overrides: Overrides) -> ModelSpec:
+    given: dict[str, Any] = {key: value for key, value in overrides.items() if value is not None}
+    options = dict(given.pop("options", {}))
+    if given.pop("offline", False):
+        options["offline"] = True
+    _check_overrides(given)
+    if spec.quantization not in {None, given.get("quantization", spec.quantization)}:
+        raise InvalidInput(
+            f"model {spec.name!r} is already quantized as {spec.quantization}, "
+            f"it cannot be loaded as {given['quantization']}",
+            hint="name the unquantized checkpoint",
+        )
+    changed = replace(spec, **given, options={**spec.options, **options})
+    low, high = changed.min_pixels, changed.max_pixels
+    if low is not None and high is not None and low > high:
+        raise InvalidInput(f"min_pixels ({low}) should not be above max_pixels ({high})")
+    return changed
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "dtype": ("auto", "bf16", "fp16", "fp32"),
+    "attention": ("auto", "sdpa", "flash_attention_2", "eager"),
+    "quantization": ("gptq-int4", "gptq-int8", "awq", "nf4", "int8"),
+}
+
+
+def _check_overrides(given: Mapping[str, Any]) -> None:
+    for key, choices in _CHOICES.items():
+        if key in given and given[key] not in choices:
+            raise InvalidInput(
+                f"{key} {one_line(str(given[key]), 40)!r} does not exist",
+                hint=did_you_mean(str(given[key]), choices),
+            )
+    if "device" in given and not _DEVICE.fullmatch(given["device"]):
+        raise InvalidInput(
+            f"device {one_line(given['device'], 40)!r} should be auto, cpu, cuda or cuda:N"
+        )
+    for key in ("min_pixels", "max_pixels"):
+        if key in given and given[key] < 1:
+            raise InvalidInput(f"{key} should be a number of pixels above 0, is {given[key]}")
+
+
+def _distinct(spec: ModelSpec) -> ModelSpec:
+    """``spec`` under a name that also tells where its weights come from."""
+    origin = "\n".join((spec.checkpoint or "", spec.adapter or "", repr(spec.options)))
+    return replace(spec, name=f"{spec.name}-{sha256(origin.encode()).hexdigest()[:6]}")
+
+
+def _hub_ids() -> Sequence[str]:
+    return [entry.checkpoint for entry in catalog().values() if entry.checkpoint is not None]
+
+
+@functools.cache
+def _by_hub_name() -> Mapping[str, CatalogEntry]:
+    """Hub id and its last part, in lower case → row; a row quantized at load has no hub id of its own."""
+    rows: dict[str, CatalogEntry] = {}
+    for entry in catalog().values():
+        if entry.checkpoint is not None and entry.quantization not in {"nf4", "int8"}:
+            hub_id = entry.checkpoint.lower()
+            rows[hub_id] = rows[hub_id.rpartition("/")[2]] = entry
+    return rows
+
+
+def _entry_of(checkpoint: str, quantization: str | None) -> CatalogEntry | None:
+    """The catalog's row for a hub id and a quantization."""
+    for entry in catalog().values():
+        same = (entry.checkpoint or "").lower() == checkpoint.lower()
+        if same and entry.quantization == quantization:
+            return entry
+    return None
+
+
+def _weight_bytes(spec: ModelSpec) -> int | None:
+    """Memory of the weights as ``spec`` has them loaded."""
+    if spec.checkpoint is None:
+        return None
+    wanted = 4 if spec.dtype == "fp32" or (spec.dtype == "auto" and spec.device == "cpu") else 2
+    folder = Path(spec.checkpoint)
+    if folder.is_dir():
+        found = read_checkpoint(folder)
+        if spec.quantization is not None:
+            # Quantized while loading: an upper bound, because the file says nothing of the packing.
+            return found.weight_bytes
+        return found.weight_bytes * wanted // found.bytes_per_parameter
+    entry = _entry_of(spec.checkpoint, spec.quantization)
+    if entry is None or entry.weight_bytes is None:
+        return None
+    return entry.weight_bytes if spec.quantization is not None else entry.weight_bytes * wanted // 2
+
+
+def _validated(model: type[_Row], row: Mapping[str, Any], where: str) -> _Row:
+    """``row`` as ``model``; the first problem becomes one line."""
+    try:
+        entry = model.model_validate(row)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            hint = did_you_mean(str(problem["loc"][-1]), model.model_fields)
+            raise InvalidInput(
+                f"{where}: unknown key {one_line(place, 60)!r}", hint=hint
+            ) from error
+        message = f"{where}: {one_line(place, 60)}: {problem['msg']}"
+        raise InvalidInput(one_line(message, 300)) from error
+    backend = getattr(entry, "backend", None)
+    if backend is not None and backend not in BACKENDS:
+        raise InvalidInput(
+            f"{where}: there is no backend {backend!r}", hint=did_you_mean(backend, BACKENDS)
+        )
+    return entry

@@ -1,0 +1,239 @@
+"""What a local checkpoint or adapter folder holds, read without torch and without opening weights.
+
+Only safetensors are accepted: a pickle can run code when it is opened.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.errors import EnvironmentProblem, InvalidInput
+from bench.text import one_line
+
+ARCHITECTURES: dict[str, str] = {
+    "qwen2_vl": "qwen_vl",
+    "qwen2_5_vl": "qwen_vl",
+    "qwen3_vl": "qwen_vl",
+}
+"""``model_type`` of a ``config.json`` → backend that can load it."""
+
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+_LFS_POINTER = b"version https://git-lfs"
+
+
+class LocalCheckpoint(NamedTuple):
+    """A folder with a model's configuration and its weights."""
+
+    folder: Path
+    model_type: str
+    backend: str
+    quantization: str | None
+    """In the words of ``ModelSpec.quantization``; None where the weights are not quantized."""
+    bytes_per_parameter: int
+    """Of the weights as they lie on disk; meaningless where they are quantized."""
+    weight_bytes: int
+    """Size of the weight files."""
+
+
+class LocalAdapter(NamedTuple):
+    """A folder that PEFT has written."""
+
+    folder: Path
+    base: str
+    """Hub id or folder of the checkpoint that the adapter was trained on."""
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether ``folder`` is a PEFT adapter."""
+    return (folder / "adapter_config.json").is_file()
+
+
+def read_checkpoint(folder: Path) -> LocalCheckpoint:
+    """What ``folder`` holds.
+
+    Raises:
+        InvalidInput: no configuration, an architecture that no backend knows, or no usable weights.
+    """
+    if not (folder / "config.json").is_file():
+        raise InvalidInput(
+            f"{folder} is not a checkpoint folder: it has no config.json",
+            hint="name the folder that save_pretrained or a hub download wrote",
+        )
+    config = read_json(folder / "config.json")
+    model_type = str(config.get("model_type"))
+    if model_type not in ARCHITECTURES:
+        raise InvalidInput(
+            f"{folder}: model_type {one_line(model_type, 60)!r} has no backend",
+            hint="known: " + ", ".join(ARCHITECTURES),
+        )
+    return LocalCheckpoint(
+        folder=folder,
+        model_type=model_type,
+        backend=ARCHITECTURES[model_type],
+        quantization=_quantization(config),
+        bytes_per_parameter=_DTYPE_BYTES.get(str(_dtype(config)), 2),
+        weight_bytes=sum(path.stat().st_size for path in weight_files(folder)),
+    )
+
+
+def read_adapter(folder: Path) -> LocalAdapter:
+    """What the adapter in ``folder`` was trained on.
+
+    Raises:
+        InvalidInput: its configuration names no base checkpoint, or its weights are missing or pickled.
+    """
+    base = read_json(folder / "adapter_config.json").get("base_model_name_or_path")
+    if not isinstance(base, str) or not base.strip():
+        raise InvalidInput(
+            f"{folder / 'adapter_config.json'} does not say which checkpoint the adapter belongs to",
+            hint='write "base_model_name_or_path": "<hub id or folder>" into it',
+        )
+    if not (folder / "adapter_model.safetensors").is_file():
+        found = "only pickled ones (adapter_model.bin)" if _pickles(folder) else "none"
+        raise InvalidInput(
+            f"{folder}: expected weights in adapter_model.safetensors, found {found}",
+            hint="save the adapter with a current PEFT: model.save_pretrained(FOLDER)",
+        )
+    _refuse_pointer(folder / "adapter_model.safetensors")
+    return LocalAdapter(folder, base.strip())
+
+
+def weight_files(folder: Path) -> tuple[Path, ...]:
+    """The safetensors files of the checkpoint in ``folder``, every shard present and not empty.
+
+    Raises:
+        InvalidInput: there are none, only pickled ones, or some shards are missing.
+    """
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        shards = read_json(index).get("weight_map")
+        if not isinstance(shards, dict) or not shards:
+            raise InvalidInput(f"{index} lists no weights", hint="download the checkpoint again")
+        files = tuple(folder / Path(str(name)).name for name in sorted(set(shards.values())))
+        missing = [path.name for path in files if not path.is_file()]
+        if missing:
+            raise InvalidInput(
+                f"{folder}: {len(missing)} of {len(files)} weight files are missing ({missing[0]})",
+                hint="download the checkpoint again",
+            )
+    else:
+        files = tuple(path for path in (folder / "model.safetensors",) if path.is_file())
+    if not files:
+        raise _no_weights(folder)
+    for path in files:
+        _refuse_pointer(path)
+    return files
+
+
+def read_json(path: Path) -> Mapping[str, Any]:
+    """The object in the JSON file ``path``.
+
+    Raises:
+        InvalidInput: the file cannot be read or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{path} cannot be read as JSON: {one_line(str(error))}") from error
+    if not isinstance(content, dict):
+        raise InvalidInput(f"{path} should hold a JSON object, holds {type(content).__name__}")
+    return content
+
+
+def hub_cache() -> Path:
+    """The folder in which huggingface_hub keeps downloads, by the same environment variables."""
+    if cache := os.environ.get("HF_HUB_CACHE"):
+        return Path(cache).expanduser()
+    home = os.environ.get("HF_HOME") or Path(
+        os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface"
+    )
+    return Path(home).expanduser() / "hub"
+
+
+def cached_snapshot(hub_id: str, revision: str | None = None) -> Path | None:
+    """The downloaded files of ``hub_id`` in the hub cache, or None; weights may still be missing."""
+    repository = hub_cache() / ("models--" + hub_id.replace("/", "--"))
+    reference = repository / "refs" / (revision or "main")
+    commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
+    if not commit:
+        return None
+    snapshot = repository / "snapshots" / commit
+    return snapshot if snapshot.is_dir() else None
+
+
+def offline_by_environment() -> bool:
+    """Whether the environment forbids the hub (``HF_HUB_OFFLINE``, ``TRANSFORMERS_OFFLINE``)."""
+    values = (os.environ.get(name, "") for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
+    return any(value.strip().upper() in {"1", "ON", "YES", "TRUE"} for value in values)
+
+
+def weights_missing(hub_id: str, reason: str) -> EnvironmentProblem:
+    """The error for a checkpoint that is neither here nor to be had."""
+    return EnvironmentProblem(
+        f"the weights of {hub_id} are not on this machine and cannot be downloaded: {reason}",
+        hint="name a local checkpoint folder, or use --model ocr, which needs no weights",
+    )
+
+
+def _no_weights(folder: Path) -> InvalidInput:
+    if pickles := _pickles(folder):
+        return InvalidInput(
+            f"{folder}: expected weights as safetensors, found pickled ones ({pickles[0].name}), "
+            "which can run code when opened",
+            hint="convert them to safetensors: model.save_pretrained(FOLDER) with a current transformers",
+        )
+    if gguf := sorted(folder.glob("*.gguf")):
+        return InvalidInput(
+            f"{folder}: expected weights as safetensors, found GGUF ({gguf[0].name})"
+        )
+    return InvalidInput(
+        f"{folder} has a config.json but no weights (model.safetensors)",
+        hint="download the checkpoint again, or name the folder that holds the weights",
+    )
+
+
+def _pickles(folder: Path) -> list[Path]:
+    found = [path for pattern in _PICKLES for path in sorted(folder.glob(pattern))]
+    # A Trainer leaves these beside good weights; they hold no model.
+    return [
+        path
+        for path in found
+        if path.name not in {"training_args.bin", "optimizer.pt", "scheduler.pt"}
+    ]
+
+
+def _refuse_pointer(path: Path) -> None:
+    """Tell apart weights from the text that git leaves in their place without LFS."""
+    with path.open("rb") as file:
+        start = file.read(len(_LFS_POINTER))
+    if not start:
+        raise InvalidInput(f"{path} is empty", hint="download the checkpoint again")
+    if start == _LFS_POINTER:
+        raise InvalidInput(f"{path} is a Git LFS pointer, not weights", hint="run git lfs pull")
+
+
+def _quantization(config: Mapping[str, Any]) -> str | None:
+    settings = config.get("quantization_config")
+    if not isinstance(settings, dict):
+        return None
+    method = str(settings.get("quant_method", "")).lower()
+    if method == "gptq":
+        return f"gptq-int{settings.get('bits', 4)}"
+    if method == "bitsandbytes" or "load_in_4bit" in settings:
+        return "nf4" if settings.get("load_in_4bit") else "int8"
+    return method or None
+
+
+def _dtype(config: Mapping[str, Any]) -> object:
+    text = config.get("text_config")
+    inner = text if isinstance(text, dict) else {}
+    for key in ("dtype", "torch_dtype"):
+        for level in (config, inner):
+            if level.get(key) is not None:
+                return level[key]
+    return None
