@@ -1,0 +1,37 @@
+"""Small JPEG copies of page images, kept in the run directory so that a report needs nothing else."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from bench.errors import InvalidInput
+from bench.schema import Page
+from bench.store import write_bytes_atomically
+from bench.tasks.pages import open_page
+
+PREVIEW_SIDE = 1280
+"""Longest side in pixels: small print of an A4 page can still be read."""
+
+
+def preview_path(run: Path, page: Page) -> Path:
+    """Where the preview of ``page`` lies; named by content, so equal pages share one file."""
+    return run / "pages" / f"{page.sha256[:20]}-{page.index}.jpg"
+
+
+def write_preview(run: Path, page: Page) -> Path | None:
+    """Write the preview of ``page`` unless it is there; None where the page cannot be opened."""
+    from PIL import Image
+
+    path = preview_path(run, page)
+    if path.is_file():
+        return path
+    try:
+        image = open_page(page)
+    except InvalidInput:
+        return None
+    image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=72, optimize=True)
+    write_bytes_atomically(path, buffer.getvalue())
+    return path
