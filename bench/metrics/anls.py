@@ -1,0 +1,141 @@
+"""ANLS, average normalised Levenshtein similarity, in the variants that peers use.
+
+Per question: s = max over references of 1 − distance/length, and s below 0.5 counts as 0. Introduced for
+ST-VQA (Biten et al., ICCV 2019); the variants differ in how text is normalised, in the length that
+divides, and in what an empty answer or the answer "none" is worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.metrics.base import MetricValue, as_json, as_text, as_texts
+from bench.metrics.edit import levenshtein
+from bench.schema import Json
+
+THRESHOLD = 0.5
+"""Similarity below this counts as 0; exactly this much is kept."""
+
+MAX_LIST = 200
+"""DUDE: list answers beyond this many items are surplus, never matched."""
+
+
+def anls(prediction: str, references: Sequence[str], *, threshold: float = THRESHOLD) -> float:
+    """ANLS as the official RRC script computes it (DocVQA, InfographicsVQA).
+
+    The distance is taken between lower-cased texts with collapsed white space, but divided by the longer
+    length of the upper-cased *raw* strings: extra blanks and letters such as ß enlarge the denominator.
+    """
+    answer = _collapsed(prediction)
+    raw = len(prediction.upper())
+    nearest = 1.0
+    for reference in references:
+        length = max(len(reference.upper()), raw)
+        if length == 0:
+            return 1.0
+        # Beyond the nearest so far, or below the threshold, a distance cannot matter; the cut-off
+        # makes long texts cheap.
+        limit = int(min(nearest, 1 - threshold) * length) + 1
+        nearest = min(nearest, levenshtein(_collapsed(reference), answer, limit) / length)
+    similarity = 1 - nearest
+    return similarity if similarity >= threshold else 0.0
+
+
+def anls_normalized(
+    prediction: str, references: Sequence[str], *, threshold: float = THRESHOLD
+) -> float:
+    """ANLS with the length of the normalised strings (VLMEvalKit, anls_star on options)."""
+    answer = _collapsed(prediction)
+    similarity = max(_similarity(answer, _collapsed(r)) for r in references)
+    return similarity if similarity >= threshold else 0.0
+
+
+def anls_mp_docvqa(
+    prediction: str, references: Sequence[str], *, answer_type: str = "string"
+) -> float:
+    """ANLS of the MP-DocVQA framework: lower-cased and stripped only; "" and "none" are worth 0.
+
+    Args:
+        prediction: The answer.
+        references: Accepted answers.
+        answer_type: ``not-answerable`` makes any answer wrong (an empty one already is).
+    """
+    answer = prediction.lower().strip()
+    if not answer or answer == "none" or answer_type == "not-answerable":
+        return 0.0
+    similarity = max(_similarity(answer, r.lower().strip()) for r in references)
+    return similarity if similarity >= THRESHOLD else 0.0
+
+
+def accuracy_mp_docvqa(
+    prediction: str, references: Sequence[str], *, answer_type: str = "string"
+) -> float:
+    """Accuracy of the MP-DocVQA framework: equal after lower-casing and stripping; "none" is wrong."""
+    answer = prediction.lower().strip()
+    if answer_type == "not-answerable":
+        return float(not answer)
+    return float(answer != "none" and any(answer == r.lower().strip() for r in references))
+
+
+def anls_dude(
+    predictions: Sequence[str], references: Sequence[str], *, answer_type: str = "extractive"
+) -> float:
+    """ANLS of DUDE: RRC rules on the first answer, or a matching of lists where the type holds "list".
+
+    Args:
+        predictions: The answers given; a scalar question takes the first, none is the empty answer.
+        references: Accepted answers, or the items of a list answer.
+        answer_type: DUDE's type of the question.
+    """
+    if "list" in answer_type:
+        return _list_similarity(predictions, references)
+    accepted = references if references else [""]
+    return anls(predictions[0] if predictions else "", accepted)
+
+
+def _list_similarity(predictions: Sequence[str], references: Sequence[str]) -> float:
+    size = max(len(set(references)), len(predictions))
+    if size == 0:
+        return 1.0
+    found, wanted = predictions[:MAX_LIST], references[:MAX_LIST]
+    gains = [[anls(p, [w]) for p in found] for w in wanted]
+    return _best_assignment(gains) / size
+
+
+def _best_assignment(gains: list[list[float]]) -> float:
+    """Largest sum of one entry a row and column."""
+    if not gains or not gains[0]:
+        return 0.0
+    if len(gains) == 1 or len(gains[0]) == 1:
+        return max(max(row) for row in gains)
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(gains, maximize=True)
+    return float(sum(gains[r][c] for r, c in zip(rows, columns, strict=True)))
+
+
+def dude_score(prediction: Json, references: Sequence[Json]) -> MetricValue:
+    """The table's DUDE: references that are lists make it a list question, answered by a JSON list."""
+    lists = [r for r in references if isinstance(r, list)]
+    if not lists:
+        texts = as_texts(references)
+        return MetricValue(anls_dude([as_text(prediction)], texts) if texts else None)
+    items = _items(prediction)
+    return MetricValue(max(anls_dude(items, as_texts(r), answer_type="list") for r in lists))
+
+
+def _items(prediction: Json) -> list[str]:
+    try:
+        value = as_json(prediction)
+    except ValueError:
+        value = prediction
+    return [as_text(v) for v in value] if isinstance(value, list) else [as_text(prediction)]
+
+
+def _similarity(a: str, b: str) -> float:
+    length = max(len(a), len(b))
+    return 1 - levenshtein(a, b) / length if length > 0 else 1.0
+
+
+def _collapsed(text: str) -> str:
+    return " ".join(text.strip().lower().split())

@@ -1,0 +1,132 @@
+"""What every metric is made of: the row of the table, the value it gives, and the limits on input.
+
+A metric is a pure function of an answer and its accepted references. Its row says which variant of the
+definition it follows and where that comes from, because peers disagree in ways that move rankings.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from bench.schema import Json
+
+MAX_CHARACTERS = 100_000
+"""Text beyond this many characters is not looked at, in an answer as in a reference."""
+
+MAX_DEPTH = 64
+"""JSON nested deeper than this counts as unparseable: no document needs it, and recursion is finite."""
+
+AnswerKind = Literal["text", "json", "description"]
+
+
+class MetricValue(NamedTuple):
+    """One metric's verdict on one answer."""
+
+    value: float | None
+    """None: the metric does not define this sample (an empty reference); counted, never averaged."""
+    weight: float = 1.0
+    """Σ value·weight / Σ weight over samples is the corpus value: a mean, or a corpus rate."""
+
+
+Score = Callable[[Json, Sequence[Json]], MetricValue]
+"""From an answer (a string, or parsed JSON) and its accepted references to a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A row of the table: what a number means and where its definition comes from."""
+
+    name: str
+    title: str
+    direction: Literal["higher", "lower"]
+    """Which way is better."""
+    range: tuple[float, float]
+    """Smallest and largest value; the largest may be infinite."""
+    definition: str
+    """One line."""
+    source: str
+    """Paper, or reference implementation with its version."""
+    variant: str
+    """Which of the definitions in use this one is, and how it differs from its neighbours."""
+    answer_types: frozenset[AnswerKind]
+    score: Score
+
+
+def as_text(value: Json) -> str:
+    """``value`` as the string a text metric compares, at most ``MAX_CHARACTERS`` long.
+
+    A string stays as it is, null is the empty string, and any other JSON value is its JSON text.
+    """
+    if isinstance(value, str):
+        return value[:MAX_CHARACTERS]
+    if value is None:
+        return ""
+    if not _within_depth(value):
+        return ""
+    return json.dumps(value, ensure_ascii=False, default=str)[:MAX_CHARACTERS]
+
+
+def as_texts(references: Sequence[Json]) -> list[str]:
+    """Every reference as text; a lone string counts as one reference."""
+    return [as_text(r) for r in ([references] if isinstance(references, str) else references)]
+
+
+def as_json(value: Json) -> Json:
+    """``value`` parsed if it is a string, itself otherwise.
+
+    Raises:
+        ValueError: the text is not JSON, or is nested deeper than ``MAX_DEPTH``.
+    """
+    if isinstance(value, str):
+        if len(value) > MAX_CHARACTERS * 10:
+            raise ValueError("the text is too long to be an answer")
+        try:
+            value = json.loads(value)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+    if not _within_depth(value):
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+    return value
+
+
+def _within_depth(value: Json) -> bool:
+    level: list[Json] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        children: list[Json] = []
+        for item in level:
+            if isinstance(item, dict):
+                children.extend(item.values())
+            elif isinstance(item, list | tuple):
+                children.extend(item)
+        if not children:
+            return True
+        level = children
+    return False
+
+
+def text_metric(function: Callable[[str, Sequence[str]], float | None]) -> Score:
+    """The per-sample score of a function on strings; without references there is nothing to score."""
+
+    def score(prediction: Json, references: Sequence[Json]) -> MetricValue:
+        texts = as_texts(references)
+        return MetricValue(function(as_text(prediction), texts) if texts else None)
+
+    return score
+
+
+def best(values: Iterable[MetricValue], *, higher: bool) -> MetricValue:
+    """The best of several references' values; among equals the heaviest, so that order is irrelevant."""
+    sign = 1.0 if higher else -1.0
+    chosen: MetricValue | None = None
+    for candidate in values:
+        if candidate.value is None:
+            continue
+        if chosen is None or chosen.value is None:
+            chosen = candidate
+            continue
+        if (sign * candidate.value, candidate.weight) > (sign * chosen.value, chosen.weight):
+            chosen = candidate
+    return MetricValue(None) if chosen is None else chosen

@@ -1,0 +1,57 @@
+"""Equality and containment.
+
+``exact_match`` follows ``exact_match`` of Hugging Face evaluate (the port in lm-eval and lmms-eval): with
+no option, the strings must be equal to the last blank.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Sequence
+
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_DIGITS = str.maketrans("", "", string.digits)
+
+
+def exact_match(
+    prediction: str,
+    references: Sequence[str],
+    *,
+    regexes_to_ignore: Sequence[str] = (),
+    ignore_case: bool = False,
+    ignore_punctuation: bool = False,
+    ignore_numbers: bool = False,
+) -> float:
+    """1 if the prediction equals a reference, after removing what the options name from both.
+
+    Args:
+        prediction: The answer.
+        references: Accepted answers.
+        regexes_to_ignore: Patterns removed first, before case is folded.
+        ignore_case: Compare in lower case.
+        ignore_punctuation: Remove ASCII punctuation.
+        ignore_numbers: Remove the digits 0 to 9.
+    """
+
+    def cleaned(text: str) -> str:
+        for pattern in regexes_to_ignore:
+            text = re.sub(pattern, "", text)
+        if ignore_case:
+            text = text.lower()
+        if ignore_punctuation:
+            text = text.translate(_PUNCTUATION)
+        return text.translate(_DIGITS) if ignore_numbers else text
+
+    answer = cleaned(prediction)
+    return float(any(answer == cleaned(r) for r in references))
+
+
+def contains(prediction: str, references: Sequence[str]) -> float:
+    """1 if a reference occurs in the prediction, both lower-cased with collapsed white space.
+
+    An empty reference occurs in an empty prediction only: otherwise any answer would hold it.
+    """
+    answer = " ".join(prediction.lower().split())
+    wanted = (" ".join(r.lower().split()) for r in references)
+    return float(any((w in answer) if w else not answer for w in wanted))

@@ -1,0 +1,121 @@
+"""Key information extraction: F1 over fields.
+
+``kie_f1`` is Donut's micro F1 (Kim et al., ECCV 2022; clovaai/donut, ``JSONParseEvaluator.cal_f1``);
+``kie_f1_ocrbench_v2`` the mean over keys of OCRBench v2 (``compute_f1_score``).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bench.metrics.base import MetricValue, as_json, as_text, best
+from bench.schema import Json
+
+
+class Agreement(NamedTuple):
+    """Counts that add up over samples; their sums give the micro F1 of a corpus."""
+
+    hits: int
+    predicted: int
+    expected: int
+
+    @property
+    def f1(self) -> float | None:
+        """2·hits over everything predicted and expected; None if there is nothing of either."""
+        total = self.predicted + self.expected
+        return 2 * self.hits / total if total > 0 else None
+
+
+def normalize_fields(value: Json) -> Json:
+    """Donut's normal form: keys sorted by length, leaves as lists of stripped strings, empties dropped."""
+    if not value:
+        return {}
+    if isinstance(value, dict):
+        cleaned = {
+            key: normalize_fields(value[key]) for key in sorted(value, key=lambda k: (len(k), k))
+        }
+        return {k: v if isinstance(v, list) else [v] for k, v in cleaned.items() if v}
+    if not isinstance(value, list):
+        return [str(value).strip()]
+    if all(isinstance(item, dict) for item in value):
+        return [item for item in map(normalize_fields, value) if item]
+    # bool is left out on purpose: the reference keeps exactly these three types.
+    texts = (str(item).strip() for item in value if type(item) in {str, int, float})
+    return [text for text in texts if text]
+
+
+def flatten_fields(value: Json, key: str = "") -> list[tuple[str, str]]:
+    """(dotted key, value) pairs of a normal form, in order."""
+    if isinstance(value, dict):
+        pairs = (flatten_fields(v, f"{key}.{k}" if key else k) for k, v in value.items())
+        return [pair for found in pairs for pair in found]
+    if isinstance(value, list):
+        return [pair for item in value for pair in flatten_fields(item, key)]
+    return [(key, value)]
+
+
+def field_agreement(prediction: Json, reference: Json) -> Agreement:
+    """Fields with equal dotted key and equal value, as multisets: order never counts, case does."""
+    found = Counter(flatten_fields(normalize_fields(prediction)))
+    wanted = Counter(flatten_fields(normalize_fields(reference)))
+    return Agreement((found & wanted).total(), found.total(), wanted.total())
+
+
+def micro_f1(agreements: Sequence[Agreement]) -> float | None:
+    """Micro F1 of a corpus: counts are summed before dividing."""
+    sums = (sum(column) for column in zip(*agreements, strict=True))
+    return Agreement(*sums).f1 if agreements else None
+
+
+def kie_f1(prediction: Json, references: Sequence[Json]) -> MetricValue:
+    """Donut's field F1 of one document, weighted so that the weighted mean is the corpus's micro F1.
+
+    The weight is the number of predicted plus expected fields. An unparseable answer finds no field.
+    """
+    parsed = _parsed(prediction)
+    return best((weighted_f1(field_agreement(parsed, _parsed(r))) for r in references), higher=True)
+
+
+def weighted_f1(agreement: Agreement) -> MetricValue:
+    """An F1 with the weight that makes the weighted mean of samples the micro F1 of the corpus."""
+    f1 = agreement.f1
+    if f1 is None:
+        return MetricValue(None)
+    return MetricValue(f1, float(agreement.predicted + agreement.expected))
+
+
+def kie_f1_ocrbench_v2(prediction: Json, references: Sequence[Json]) -> MetricValue:
+    """Mean over the union of keys of equality, lower-cased and without blanks; the best reference's."""
+    parsed = _parsed(prediction)
+    values = (MetricValue(key_equality(parsed, _parsed(r))) for r in references)
+    return best(values, higher=True)
+
+
+def key_equality(prediction: Json, reference: Json) -> float:
+    """OCRBench v2's F1 of two flat objects: 0 if no key is left to compare."""
+    found = _squeezed(prediction)
+    wanted = _squeezed(reference)
+    keys = [
+        k for k in found.keys() | wanted.keys() if (found.get(k), wanted.get(k)) != (None, None)
+    ]
+    equal = sum(found.get(k) == wanted.get(k) for k in keys)
+    return equal / len(keys) if keys else 0.0
+
+
+def _squeezed(value: Json) -> dict[str, str | None]:
+    if not isinstance(value, dict):
+        return {}
+    return {k: None if v is None else _squeeze(as_text(v)) for k, v in value.items()}
+
+
+def _squeeze(text: str) -> str:
+    return text.lower().strip().replace("\n", " ").replace(" ", "")
+
+
+def _parsed(value: Json) -> Json:
+    try:
+        return as_json(value)
+    except ValueError:
+        return {}

@@ -1,0 +1,196 @@
+"""The table of metrics: one row each, found by name.
+
+Adding a metric is one pure function in the file of its family, one row here and its cases in
+``tests/conformance``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+from bench.errors import InvalidInput, did_you_mean
+from bench.metrics import anls, edit, exact, kie, structured
+from bench.metrics.base import AnswerKind, Metric, MetricValue, text_metric
+from bench.schema import Json
+
+_TEXT: Final[frozenset[AnswerKind]] = frozenset({"text", "description"})
+_JSON: Final[frozenset[AnswerKind]] = frozenset({"json"})
+_ANY: Final[frozenset[AnswerKind]] = frozenset({"text", "json", "description"})
+
+_ROWS: Final = (
+    Metric(
+        name="exact_match",
+        title="Exact match",
+        direction="higher",
+        range=(0.0, 1.0),
+        definition="1 if the answer equals a reference to the last character, else 0.",
+        source="Hugging Face evaluate, exact_match, no options",
+        variant="strict: case, punctuation and blanks count",
+        answer_types=_TEXT,
+        score=text_metric(exact.exact_match),
+    ),
+    Metric(
+        name="contains",
+        title="Contains",
+        direction="higher",
+        range=(0.0, 1.0),
+        definition="1 if a reference occurs in the answer, else 0.",
+        source="own definition",
+        variant="lower-cased, white space collapsed, substrings of words count",
+        answer_types=_TEXT,
+        score=text_metric(exact.contains),
+    ),
+    Metric(
+        name="fuzzy_ratio",
+        title="Fuzzy ratio",
+        direction="higher",
+        range=(0.0, 1.0),
+        definition="Normalised indel similarity of answer and nearest reference.",
+        source="rapidfuzz 3.14, fuzz.ratio / 100",
+        variant="lower-cased, white space collapsed",
+        answer_types=_TEXT,
+        score=text_metric(edit.fuzzy_ratio),
+    ),
+    Metric(
+        name="anls",
+        title="ANLS",
+        direction="higher",
+        range=(0.0, 1.0),
+        definition="1 − edit distance / length to the nearest reference; below 0.5 it is 0.",
+        source="RRC evaluation script (DocVQA, InfographicsVQA); Biten et al., ICCV 2019",
+        variant="official: divides by the raw length, keeps exactly 0.5",
+        answer_types=_TEXT,
+        score=text_metric(anls.anls),
+    ),
+    Metric(
+        name="anls_normalized",
+        title="ANLS, normalised length",
+        direction="higher",
+        range=(0.0, 1.0),
+        definition="ANLS that divides by the length after normalisation.",
+        source="VLMEvalKit; anls_star 1.0.1 on options",
+        variant="as anls, but outer and repeated blanks are free",
+        answer_types=_TEXT,
+        score=text_metric(anls.anls_normalized),
+    ),
+    Metric(
+        name="anls_mp_docvqa",
+        title="ANLS, MP-DocVQA",
+        direction="higher",
+        range=(0.0, 1.0),
+        definition="ANLS of lower-cased, stripped text; an empty answer and the answer none are 0.",
+        source="rubenpt91/MP-DocVQA-Framework, metrics.py @7939f52",
+        variant="inner blanks are not collapsed",
+        answer_types=_TEXT,
+        score=text_metric(anls.anls_mp_docvqa),
+    ),
+    Metric(
+        name="anls_dude",
+        title="ANLS, DUDE",
+        direction="higher",
+        range=(0.0, 1.0),
+        definition="ANLS by RRC rules; list answers are matched one to one and surplus is penalised.",
+        source="Jordy-VL/DUDEeval, evaluate_submission.py @8bd6dea",
+        variant="a reference that is a list makes it a list question",
+        answer_types=_ANY,
+        score=anls.dude_score,
+    ),
+    Metric(
+        name="anls_star",
+        title="ANLS*",
+        direction="higher",
+        range=(0.0, 1.0),
+        definition="ANLS over JSON: lists matched best to best, missing and surplus leaves penalised.",
+        source="anls_star 1.0.1; Peer et al., arXiv 2402.03848",
+        variant="the package's values, ties included up to 120 list elements",
+        answer_types=_ANY,
+        score=structured.anls_star_score,
+    ),
+    Metric(
+        name="cer",
+        title="Character error rate",
+        direction="lower",
+        range=(0.0, math.inf),
+        definition="Character edits over reference characters, of the whole corpus.",
+        source="jiwer 4.0.0, default transforms",
+        variant="ends stripped, case and inner blanks count; empty references unscored",
+        answer_types=_TEXT,
+        score=edit.cer,
+    ),
+    Metric(
+        name="wer",
+        title="Word error rate",
+        direction="lower",
+        range=(0.0, math.inf),
+        definition="Word edits over reference words, of the whole corpus.",
+        source="jiwer 4.0.0, default transforms",
+        variant="words end at blanks; empty references unscored",
+        answer_types=_TEXT,
+        score=edit.wer,
+    ),
+    Metric(
+        name="normalized_edit_distance",
+        title="Normalised edit distance",
+        direction="lower",
+        range=(0.0, 1.0),
+        definition="Edit distance over the longer length, mean over samples.",
+        source="OmniDocBench, call_Edit_dist (edit_sample_avg)",
+        variant="nothing normalised; two empty texts are 0",
+        answer_types=_TEXT,
+        score=text_metric(edit.normalized_edit_distance),
+    ),
+    Metric(
+        name="kie_f1",
+        title="Field F1",
+        direction="higher",
+        range=(0.0, 1.0),
+        definition="Micro F1 over (dotted key, value) pairs of the whole corpus.",
+        source="clovaai/donut, JSONParseEvaluator.cal_f1 @4cfcf97",
+        variant="exact values, order-free, empty fields dropped",
+        answer_types=_JSON,
+        score=kie.kie_f1,
+    ),
+    Metric(
+        name="kie_f1_ocrbench_v2",
+        title="Field F1, OCRBench v2",
+        direction="higher",
+        range=(0.0, 1.0),
+        definition="Share of keys, of answer and reference together, whose values are equal.",
+        source="OCRBench v2, TEDS_metric.compute_f1_score",
+        variant="flat objects, lower-cased, blanks removed, mean over documents",
+        answer_types=_JSON,
+        score=kie.kie_f1_ocrbench_v2,
+    ),
+)
+
+METRICS: Final[Mapping[str, Metric]] = MappingProxyType({row.name: row for row in _ROWS})
+"""Every per-sample metric by name."""
+
+
+def get_metric(name: str) -> Metric:
+    """The metric called ``name``.
+
+    Raises:
+        InvalidInput: there is none; the message offers the nearest names.
+    """
+    metric = METRICS.get(name)
+    if metric is None:
+        raise InvalidInput(
+            f"unknown metric {name!r}: {did_you_mean(name, METRICS)}", hint="bench list metrics"
+        )
+    return metric
+
+
+def score_failed(metric: Metric, references: Sequence[Json] = ()) -> MetricValue:
+    """What an output without an answer counts as: the worst value, with the weight of an empty answer.
+
+    A corpus rate counts every character or word of the reference as missed. A sample that the metric
+    does not define stays undefined.
+    """
+    empty = metric.score("", references)
+    if references and empty.value is None:
+        return empty
+    return MetricValue(0.0 if metric.direction == "higher" else 1.0, empty.weight)
