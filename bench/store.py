@@ -10,7 +10,8 @@
       <model>/<task>/outputs.jsonl      append-only, a whole line a sample, fsynced every batch
       <model>/<task>/batches.jsonl      what was measured per batch
       <model>/<task>/latency.jsonl      the single-stream scenario, one question at a time
-      <model>/<task>/done.json          commit marker, last
+      <model>/<task>/done.json          commit marker of a task, last
+      <model>/done.json                 commit marker of a model
       pages/…                           small previews of the pages, for the report
       scores/…, report.*                derived; may be deleted at any time
       log.txt
@@ -27,6 +28,7 @@ import errno
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -402,9 +404,18 @@ class RunStore:
         """Whether every sample of the task has been asked of the model."""
         return (self.cell_folder(model, task) / "done.json").is_file()
 
+    def mark_done(self, model: str, task: str | None = None, **facts: Any) -> None:
+        """Write the commit marker of a model's task, or of the whole model."""
+        folder = self.model_folder(model) if task is None else self.cell_folder(model, task)
+        write_json(folder / "done.json", {**facts, "finished": utc_now()})
+
+    def is_model_done(self, model: str) -> bool:
+        """Whether the model has nothing left to do: all tasks, and the single-stream scenario."""
+        return (self.model_folder(model) / "done.json").is_file()
+
     def is_complete(self) -> bool:
-        """Whether every model has been asked every task."""
-        return all(self.is_done(m, t) for m in self.model_names() for t in self.task_names())
+        """Whether every model has nothing left to do."""
+        return all(self.is_model_done(model) for model in self.model_names())
 
     def state(self) -> str:
         """``complete``, ``running`` (a process holds it), or ``unfinished`` (stopped or killed)."""
@@ -449,13 +460,13 @@ class RunLock:
         self.descriptor: int | None = None
 
     def __enter__(self) -> RunLock:
-        import fcntl
-
         with storage_errors(self.path):
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        # A killed runner's model process notices within moments, and lets go.
+        deadline = time.monotonic() + 5
+        while not _try_lock(descriptor) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if not _try_lock(descriptor):
             os.close(descriptor)
             raise InvalidInput(
                 f"another process is writing to {self.path.parent}",
@@ -468,6 +479,16 @@ class RunLock:
         if self.descriptor is not None:
             os.close(self.descriptor)
             self.descriptor = None
+
+
+def _try_lock(descriptor: int) -> bool:
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def is_locked(path: Path) -> bool:

@@ -36,3 +36,7 @@ class Model(Protocol):
             OutOfMemory: the batch does not fit; the runner halves it and asks again.
         """
         ...
+
+    def reset(self) -> None:
+        """Forget pages seen so far, so that the next request meets its page for the first time."""
+        ...

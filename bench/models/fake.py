@@ -1,0 +1,82 @@
+"""A model that follows a script: for tests, for the docs, and for trying a set-up without weights.
+
+Options of the spec (all may be left out)::
+
+    answers   {sample id or question: answer}; the sample id wins
+    default   the answer to everything else; {question} and {sample_id} are filled in
+    fail      sample ids (or fragments of them) whose answer is an exception
+    refuse    fragments of sample ids for which even the whole batch raises
+    capacity  requests that one call may hold; more raise OutOfMemory
+    delay     seconds a request takes
+    load_error  a message: loading fails with it
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from bench.errors import EnvironmentProblem, InvalidInput, OutOfMemory, did_you_mean
+from bench.schema import Batch, ModelInfo, ModelSpec, Output, PageGroup, Request
+
+_OPTIONS: dict[str, type | tuple[type, ...]] = {
+    "answers": dict,
+    "default": str,
+    "fail": list,
+    "refuse": list,
+    "capacity": int,
+    "delay": (int, float),
+    "load_error": str,
+}
+
+
+class Fake:
+    """Scripted answers, delays and failures; equal requests get equal answers."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        for name, value in spec.options.items():
+            if name not in _OPTIONS:
+                raise InvalidInput(
+                    f"model {spec.name}: the fake backend has no option {name!r}",
+                    hint=did_you_mean(name, _OPTIONS),
+                )
+            if not isinstance(value, _OPTIONS[name]):
+                raise InvalidInput(
+                    f"model {spec.name}: option {name} has the wrong type: {value!r}"
+                )
+        self.spec = spec
+        self.options: dict[str, Any] = dict(spec.options)
+
+    def load(self) -> ModelInfo:
+        """Nothing to load; fails where the script says so."""
+        if "load_error" in self.options:
+            raise EnvironmentProblem(self.options["load_error"])
+        return ModelInfo(backend="fake", details={"options": sorted(self.options)}, device="cpu")
+
+    def reset(self) -> None:
+        """Nothing is remembered."""
+
+    def generate(self, groups: Sequence[PageGroup]) -> Batch:
+        """Answer by the script."""
+        requests = [request for group in groups for request in group.requests]
+        if len(requests) > self.options.get("capacity", len(requests)):
+            raise OutOfMemory(f"{len(requests)} requests; {self.options['capacity']} fit")
+        for request in requests:
+            if any(part in request.sample_id for part in self.options.get("refuse", ())):
+                raise RuntimeError(f"scripted failure of {request.sample_id}")
+        started = time.perf_counter()
+        outputs = tuple(self._answer(request) for request in requests)
+        return Batch(outputs, {"decode": time.perf_counter() - started})
+
+    def _answer(self, request: Request) -> Output:
+        time.sleep(self.options.get("delay", 0))
+        if any(part in request.sample_id for part in self.options.get("fail", ())):
+            return Output(request.sample_id, "", "error", error="RuntimeError: scripted failure")
+        answers = self.options.get("answers", {})
+        text = answers.get(request.sample_id, answers.get(request.question))
+        if text is None:
+            text = self.options.get("default", "")
+            text = text.replace("{question}", request.question)
+            text = text.replace("{sample_id}", request.sample_id)
+        return Output(request.sample_id, text, "stop", generated_tokens=len(text.split()))

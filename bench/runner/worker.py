@@ -1,0 +1,297 @@
+"""The model's own process: load, warm up, answer everything that is not answered yet, measure.
+
+Started as ``python -m bench.runner.worker RUN MODEL EVENTS``: a run directory, a model's name, and the
+number of a pipe's descriptor for progress events (one JSON object a line). Its standard input belongs to
+the parent: the line ``stop`` asks to end after the batch in flight, and its end means that the parent is
+gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from bench.errors import BenchError, OutOfMemory
+from bench.measure import MemoryMeter, memory_now, release_memory
+from bench.models import make_model
+from bench.models.base import Model
+from bench.runner.batches import batched, halves, page_groups, single_stream, singles
+from bench.schema import Batch, Output, PageGroup
+from bench.store import RunStore, utc_now, write_json
+from bench.text import one_line
+
+STOPPED = 130
+"""Exit status after a request to stop."""
+FAILED = 3
+"""Exit status where the model could not be loaded; ``failure.json`` says why."""
+
+CPU_BATCH = 4
+GPU_BATCH = 16
+
+
+class Worker:
+    """One model over all tasks of a run."""
+
+    def __init__(self, run: RunStore, name: str, events: TextIO) -> None:
+        self.run, self.name, self.events = run, name, events
+        self.settings: Mapping[str, Any] = run.record["spec"]["settings"]
+        self.stop = threading.Event()
+        self.model: Model = make_model(run.model_spec(name))
+        self.batch_size = 1
+        self.meter = MemoryMeter()
+
+    def emit(self, event: str, **facts: Any) -> None:
+        """Tell the parent; a parent that is gone is noticed elsewhere."""
+        self.events.write(json.dumps({"event": event, **facts}) + "\n")
+        self.events.flush()
+
+    def work(self) -> int:
+        """Do everything; returns the exit status."""
+        tasks = {name: page_groups(self.run.load_task(name)) for name in self.run.task_names()}
+        with self.meter:
+            self._load(tasks)
+            for name, groups in tasks.items():
+                if not self._offline(name, groups):
+                    return STOPPED
+            if not self._single_stream(tasks):
+                return STOPPED
+        self.run.mark_done(self.name)
+        return 0
+
+    def _load(self, tasks: Mapping[str, Sequence[PageGroup]]) -> None:
+        self.emit("loading")
+        started = time.perf_counter()
+        info = self.model.load()
+        load_seconds = time.perf_counter() - started
+        record: dict[str, Any] = {
+            "name": self.name,
+            **dataclasses.asdict(info),
+            "load_seconds": load_seconds,
+            "memory_after_load": memory_now(),
+            "started": utc_now(),
+        }
+        self.batch_size = self.settings["batch_size"] or (
+            CPU_BATCH if info.device == "cpu" else GPU_BATCH
+        )
+        record["batch_size"] = self.batch_size
+        if self.settings["warmup"]:
+            record["first_call_seconds"] = self._warm_up(
+                [g for groups in tasks.values() for g in groups]
+            )
+        write_json(self.run.model_folder(self.name) / "model.json", record)
+        self.meter.restart()
+        self.emit("loaded", seconds=load_seconds)
+
+    def _warm_up(self, groups: Sequence[PageGroup]) -> float | None:
+        """Seconds of the first call, on the smallest document; its answer is thrown away."""
+        if not groups:
+            return None
+        smallest = singles([groups[-1]])[0]
+        started = time.perf_counter()
+        # Where not even this fits, the first batch says so on the record.
+        with contextlib.suppress(OutOfMemory):
+            self._answer(smallest)
+        seconds = time.perf_counter() - started
+        self.model.reset()
+        return seconds
+
+    def _offline(self, task: str, groups: Sequence[PageGroup]) -> bool:
+        """All questions of a task in batches; False where it was asked to stop."""
+        if self.run.is_done(self.name, task):
+            return True
+        done = self.run.outputs(self.name, task)
+        total = sum(len(group.requests) for group in groups)
+        failed = sum(output.stop_reason == "error" for output in done.values())
+        self.emit("task", task=task, done=len(done), total=total, failed=failed)
+        # Batches are cut from all questions, answered or not: a resumed run forms the same batches as an
+        # unbroken one, and so gets the same answers even where arithmetic depends on the batch.
+        for batch in batched(groups, self.batch_size):
+            ids = [request.sample_id for group in batch for request in group.requests]
+            if all(sample_id in done for sample_id in ids):
+                continue
+            if self.stop.is_set():
+                return False
+            outputs = self._measured(task, batch, skip=done.keys())
+            done.update((output.sample_id, output) for output in outputs)
+            failed += sum(output.stop_reason == "error" for output in outputs)
+            self.emit("task", task=task, done=len(done), total=total, failed=failed)
+        self.run.mark_done(self.name, task, samples=total, failed=failed)
+        self.model.reset()
+        return True
+
+    def _measured(self, task: str, batch: Sequence[PageGroup], skip: Any) -> list[Output]:
+        """Answer a batch in as many calls as memory asks for, and store what came of it."""
+        stored: list[Output] = []
+        pending = [tuple(batch)]
+        while pending:
+            groups = pending.pop(0)
+            size = sum(len(group.requests) for group in groups)
+            if size > self.batch_size:
+                pending = halves(groups) + pending
+                continue
+            started = time.perf_counter()
+            try:
+                answered = self._answer(groups)
+            except OutOfMemory as error:
+                release_memory()
+                if size > 1:
+                    self.batch_size = max(1, size // 2)
+                    self.emit("smaller", batch_size=self.batch_size, message=one_line(str(error)))
+                    pending = halves(groups) + pending
+                    continue
+                answered = _failures(groups, error)
+            seconds = time.perf_counter() - started
+            fresh = [output for output in answered.outputs if output.sample_id not in skip]
+            self.run.append_outputs(self.name, task, fresh)
+            self.run.append_batch(self.name, task, self._facts(groups, answered, seconds))
+            stored += fresh
+        return stored
+
+    def _answer(self, groups: Sequence[PageGroup]) -> Batch:
+        """One call of the model; what fails in a batch is asked again alone, and then recorded."""
+        try:
+            return _complete(groups, self.model.generate(groups))
+        except OutOfMemory:
+            raise
+        except Exception as error:
+            if sum(len(group.requests) for group in groups) == 1:
+                traceback.print_exc()
+                return _failures(groups, error)
+        parts = []
+        for single in singles(groups):
+            try:
+                parts.append(self._answer(single))
+            except OutOfMemory as error:
+                release_memory()
+                parts.append(_failures(single, error))
+        stages: dict[str, float] = {}
+        for part in parts:
+            for stage, seconds in part.stages.items():
+                stages[stage] = stages.get(stage, 0.0) + seconds
+        return Batch(tuple(output for part in parts for output in part.outputs), stages)
+
+    def _facts(self, groups: Sequence[PageGroup], batch: Batch, seconds: float) -> dict[str, Any]:
+        return {
+            "samples": [output.sample_id for output in batch.outputs],
+            "documents": len(groups),
+            "pages": sum(len(group.document.pages) for group in groups),
+            "seconds": seconds,
+            "stages": dict(batch.stages),
+            "prompt_tokens": _total(output.prompt_tokens for output in batch.outputs),
+            "visual_tokens": _total(output.visual_tokens for output in batch.outputs),
+            "generated_tokens": _total(output.generated_tokens for output in batch.outputs),
+            "memory": self.meter.reading()._asdict(),
+            "batch_size": len(batch.outputs),
+        }
+
+    def _single_stream(self, tasks: Mapping[str, Sequence[PageGroup]]) -> bool:
+        """One question at a time, each page met for the first time; False where asked to stop."""
+        plan = single_stream(tasks, self.settings["latency_samples"])
+        measured = {
+            (task, record["sample_id"])
+            for task in tasks
+            for record in self.run.latencies(self.name, task)
+        }
+        for number, (task, group) in enumerate(plan, 1):
+            sample_id = group.requests[0].sample_id
+            if (task, sample_id) in measured:
+                continue
+            if self.stop.is_set():
+                return False
+            self.model.reset()
+            started = time.perf_counter()
+            try:
+                batch = self._answer([group])
+            except OutOfMemory as error:
+                release_memory()
+                batch = _failures([group], error)
+            record = {
+                "sample_id": sample_id,
+                "seconds": time.perf_counter() - started,
+                "stages": dict(batch.stages),
+                "generated_tokens": batch.outputs[0].generated_tokens,
+                "pages": len(group.document.pages),
+                "failed": batch.outputs[0].stop_reason == "error",
+            }
+            self.run.append_latency(self.name, task, record)
+            self.emit("latency", done=number, total=len(plan))
+        return True
+
+
+def _complete(groups: Sequence[PageGroup], batch: Batch) -> Batch:
+    """The batch with exactly one output a request, in order; what a backend forgot is a failure."""
+    by_id = {output.sample_id: output for output in batch.outputs}
+    outputs = tuple(
+        by_id.get(request.sample_id)
+        or Output(request.sample_id, "", "error", error="BackendError: no output came back")
+        for group in groups
+        for request in group.requests
+    )
+    return Batch(outputs, batch.stages)
+
+
+def _failures(groups: Sequence[PageGroup], error: Exception) -> Batch:
+    message = f"{type(error).__name__}: {one_line(str(error), 500)}"
+    return Batch(
+        tuple(
+            Output(request.sample_id, "", "error", error=message)
+            for group in groups
+            for request in group.requests
+        )
+    )
+
+
+def _total(counts: Any) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
+
+
+def _listen(worker: Worker) -> None:
+    """Obey the parent; leave at once when it is gone, the run directory stays consistent."""
+    for line in sys.stdin:
+        if line.strip() == "stop":
+            worker.stop.set()
+    os._exit(1)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one model of a run; see the module's docstring."""
+    path, name, descriptor = arguments
+    run = RunStore.open(Path(path))
+    failure = run.model_folder(name) / "failure.json"
+    failure.unlink(missing_ok=True)
+    with os.fdopen(int(descriptor), "w", encoding="utf-8") as events:
+        try:
+            worker = Worker(run, name, events)
+            threading.Thread(target=_listen, args=(worker,), daemon=True).start()
+            return worker.work()
+        except Exception as error:
+            traceback.print_exc()
+            known = isinstance(error, BenchError)
+            message = (
+                str(error) if known else f"{type(error).__name__}: {one_line(str(error), 500)}"
+            )
+            hint = error.hint if isinstance(error, BenchError) else None
+            record = {
+                "error": type(error).__name__,
+                "message": message,
+                "hint": hint,
+                "when": utc_now(),
+            }
+            events.write(json.dumps({"event": "failed", "message": message, "hint": hint}) + "\n")
+            # Last: a full disk, which may be what went wrong, refuses this file as well.
+            write_json(failure, record)
+            return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
