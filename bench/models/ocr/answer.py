@@ -1,0 +1,266 @@
+"""From a question to an answer: which field is asked for, whose, and which candidate answers it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from rapidfuzz import fuzz
+
+from bench.models.ocr.fields import Field, Party, Phrase, field_named, fields, normalise
+from bench.models.ocr.matching import Candidate, Mark, Sheet
+from bench.models.ocr.values import Kind
+
+_MINIMUM = 0.35
+"""Candidates that score less are not answered: an empty answer is more honest than a guess."""
+
+_PARTY_WORDS: tuple[tuple[Party, str], ...] = (
+    (
+        "seller",
+        r"продав|поставщик|исполнит|подрядчик|seller|vendor|supplier|contractor|issuer|销售方|销方|卖方|供应商|供货方|乙方",
+    ),
+    (
+        "buyer",
+        r"покупат|заказчик|плательщик|клиент|buyer|customer|client|bill(?:ed)? to|购买方|购方|买方|客户|甲方",
+    ),
+)
+_DESCRIBE = re.compile(
+    r"опиши|описание документа|describe|description of (?:the|this)|描述|概述|介绍一下"
+)
+_JSON = re.compile(r"\bjson\b")
+
+
+class Answer(NamedTuple):
+    """What is answered, and how sure."""
+
+    text: str
+    confidence: float | None
+    """OCR confidence times the match's score, 0 to 1; None for an empty answer."""
+
+
+class Asked(NamedTuple):
+    """What a question is about."""
+
+    field: Field | None
+    party: Party | None
+
+
+def answer(sheet: Sheet, question: str) -> Answer:
+    """The answer to ``question``, empty where the document shows none."""
+    plain = normalise(question)
+    if _JSON.search(plain) or re.search(r'\{[^{}]*"[^{}]*\}', plain, re.DOTALL):
+        return _answer_json(sheet, question)
+    if _DESCRIBE.search(plain):
+        return _describe(sheet, plain)
+    found = find(sheet, question)
+    if found is None:
+        return Answer("", None)
+    return Answer(found.text, round(max(0.0, min(1.0, found.score * found.cell.confidence)), 4))
+
+
+def find(sheet: Sheet, question: str) -> Candidate | None:
+    """The best candidate for ``question``, or None where none is good enough."""
+    asked = understand(question)
+    candidates = list(_field_candidates(sheet, asked)) if asked.field is not None else []
+    best = _best(candidates)
+    if best is None or best.score < 0.5:
+        candidates.extend(_generic_candidates(sheet, question, asked))
+        best = _best(candidates)
+    if best is None and asked.field is not None:
+        best = _fallback(sheet, asked.field)
+    return best
+
+
+def understand(question: str) -> Asked:
+    """The field that ``question`` names by its longest phrase, and the party."""
+    plain = normalise(question)
+    party: Party | None = next((p for p, words in _PARTY_WORDS if re.search(words, plain)), None)
+    best: tuple[float, Field] | None = None
+    for field in fields():
+        rank = max(_said(p, plain) for p in field.labels)
+        # "How much is the tax?": the words that only ask weigh little beside those that name.
+        rank = max(rank, *(0.3 * _said(p, plain) for p in field.asked), 0.0)
+        if rank == 0.0:
+            continue
+        if field.party is not None or field.name == "name":
+            rank -= 100
+        if best is None or rank > best[0]:
+            best = (rank, field)
+    field_asked = None if best is None else best[1]
+    if field_asked is not None and field_asked.name == "name" and party is not None:
+        field_asked = field_named(party)
+    return Asked(field_asked, party)
+
+
+def _said(phrase: Phrase, question: str) -> float:
+    """Length of ``phrase`` as the question says it, 0 where it does not."""
+    match = phrase.pattern.search(question)
+    if match is None:
+        return 0.0
+    # A Chinese character says as much as three letters.
+    return len(match.group()) + 2.0 * sum("\u3400" <= c <= "\u9fff" for c in match.group())
+
+
+def _best(candidates: Iterable[Candidate]) -> Candidate | None:
+    # On equal scores the later one wins for nothing but order: max() keeps the first, in reading order.
+    best = max(candidates, key=lambda c: c.score, default=None)
+    return best if best is not None and best.score >= _MINIMUM else None
+
+
+def _field_candidates(sheet: Sheet, asked: Asked) -> Iterable[Candidate]:
+    field = asked.field
+    if field is None:
+        return
+    for mark in sheet.marks:
+        same = mark.field.name == field.name
+        # "Seller … Name: X": the name field in a party's block is the party's name.
+        named = field.party is not None and mark.field.name == "name"
+        if not same and not named:
+            continue
+        owner = None if same and field.party is not None else sheet.owner(mark)
+        wanted = field.party or asked.party
+        factor = (
+            _party_factor(wanted, owner)
+            if owner is not None or field.party is None or named
+            else 1.0
+        )
+        for candidate in sheet.candidates(mark):
+            yield candidate._replace(score=candidate.score * factor)
+
+
+def _party_factor(wanted: Party | None, owner: Party | None) -> float:
+    if wanted is None:
+        return {None: 1.0, "seller": 0.97, "buyer": 0.9}[owner]
+    if owner is None:
+        return 0.6
+    return 1.0 if owner == wanted else 0.1
+
+
+def _generic_candidates(sheet: Sheet, question: str, asked: Asked) -> Iterable[Candidate]:
+    """Candidates for labels that no table knows, by the words they share with the question."""
+    plain = normalise(question)
+    kind = asked.field.kind if asked.field is not None else Kind.TEXT
+    words = re.findall(r"[a-zа-я]{3,}", plain)
+    for cell in sheet.cells:
+        text = sheet.plain[id(cell)]
+        colon = text.find(":")
+        end = colon if colon > 0 else len(text)
+        head = text[:end]
+        coverage = _coverage(head, words, plain)
+        if coverage < 0.7 or end > 60:
+            continue
+        field = Field("asked", kind)
+        sheet.marks_of.setdefault(id(cell), [])
+        yield from sheet.candidates(Mark(field, cell, 0, end, 0.85 * coverage))
+
+
+def _coverage(head: str, words: list[str], question: str) -> float:
+    """Share of a label's letters that the question repeats."""
+    tokens = re.findall(r"[a-zа-я]{3,}", head)
+    chinese = re.findall(r"[\u3400-\u9fff]+", head)
+    total = sum(map(len, tokens)) + sum(map(len, chinese))
+    if total < 2 or (not chinese and total < 4):
+        return 0.0
+    hit = sum(len(t) for t in tokens if any(_akin(t, w) for w in words))
+    hit += sum(len(run) for run in chinese if run in question)
+    return hit / total
+
+
+def _akin(a: str, b: str) -> bool:
+    stem = max(3, min(len(a), len(b)) - 2)
+    return (a[:stem] == b[:stem] and abs(len(a) - len(b)) <= 3) or fuzz.ratio(a, b) >= 85
+
+
+def _fallback(sheet: Sheet, field: Field) -> Candidate | None:
+    """What stands on a document without a label: its date, and the name at its head."""
+    if field.name == "date":
+        for cell in sheet.cells[: max(12, len(sheet.cells) // 3)]:
+            mark = Mark(field, cell, 0, 0, 0.5)
+            candidate = sheet._make(mark, cell, cell.text, 1.0)
+            if candidate is not None:
+                return candidate
+    if field.name in {"merchant", "seller"}:
+        for cell in sheet.cells[:4]:
+            if sum(c.isalpha() for c in cell.text) >= 3 and not sheet.marks_of.get(id(cell)):
+                return Candidate(cell.text, 0.4, cell)
+    return None
+
+
+def _answer_json(sheet: Sheet, question: str) -> Answer:
+    wanted = _wanted_keys(question)
+    out: dict[str, str] = {}
+    confidences = []
+    for key in wanted:
+        found = find(sheet, key.replace("_", " ").replace("-", " "))
+        out[key] = "" if found is None else found.text
+        if found is not None:
+            confidences.append(found.score * found.cell.confidence)
+    confidence = sum(confidences) / len(confidences) if confidences else None
+    return Answer(json.dumps(out, ensure_ascii=False), confidence)
+
+
+def _wanted_keys(question: str) -> list[str]:
+    """The keys that a question names: quoted ones, else snake_case ones, else a list after a colon."""
+    quoted = re.findall(r'["«“`]([\w .-]{2,40})["»”`]', question)
+    if not quoted:
+        quoted = re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", question)
+    if not quoted and (listed := re.search(r"[:：]\s*([^:：]+)$", question)) is not None:
+        quoted = [part.strip(" .。") for part in re.split(r"[,，、;]", listed.group(1))]
+    return list(dict.fromkeys(key for key in quoted if key.lower() != "json" and key))
+
+
+_DESCRIPTIONS = {
+    "ru": {
+        "number": "№ {}",
+        "date": "от {}",
+        "seller": "Продавец: {}",
+        "buyer": "Покупатель: {}",
+        "total": "Сумма: {}",
+    },
+    "en": {
+        "number": "No. {}",
+        "date": "dated {}",
+        "seller": "Seller: {}",
+        "buyer": "Buyer: {}",
+        "total": "Total: {}",
+    },
+    "zh": {
+        "number": "号码：{}",
+        "date": "日期：{}",
+        "seller": "销售方：{}",
+        "buyer": "购买方：{}",
+        "total": "合计：{}",
+    },
+}
+
+
+def _describe(sheet: Sheet, plain: str) -> Answer:
+    """Title, number, date, parties and total, as far as they were read."""
+    language = (
+        "ru" if re.search("[а-я]", plain) else "zh" if re.search("[\u3400-\u9fff]", plain) else "en"
+    )
+    title = _title(sheet)
+    parts = [title] if title else []
+    for name, wording in _DESCRIPTIONS[language].items():
+        field = field_named(name)
+        best = _best(_field_candidates(sheet, Asked(field, field.party)))
+        if best is not None:
+            parts.append(wording.format(best.text))
+    text = (", ".join(parts[:3]) + ". " + ". ".join(parts[3:])).strip(". ")
+    return Answer(f"{text}." if text else "", None)
+
+
+def _title(sheet: Sheet) -> str:
+    """The largest text of the first page's upper half."""
+    if not sheet.layouts or not sheet.layouts[0].rows:
+        return ""
+    rows = sheet.layouts[0].rows
+    upper = [
+        c
+        for row in rows[: max(4, len(rows) // 2)]
+        for c in row
+        if sum(ch.isalpha() for ch in c.text) > 2
+    ]
+    return max(upper, key=lambda c: c.height).text if upper else ""

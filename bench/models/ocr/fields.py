@@ -1,0 +1,136 @@
+"""The fields of business documents, read from ``fields.toml``, and how their phrases match a text."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from bench.models.ocr.values import Kind
+
+Party = Literal["seller", "buyer"]
+
+
+class Phrase(NamedTuple):
+    """A label or a question word."""
+
+    text: str
+    rank: int
+    """Place in its language's list: 0 is the most telling."""
+    pattern: re.Pattern[str]
+    """Finds it in normalised text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One thing that people ask for; the file says what the attributes mean."""
+
+    name: str
+    kind: Kind
+    labels: tuple[Phrase, ...] = ()
+    asked: tuple[Phrase, ...] = ()
+    printed: tuple[Phrase, ...] = ()
+    pattern: re.Pattern[str] | None = None
+    party: Party | None = None
+    beside: bool = True
+
+
+@cache
+def fields() -> tuple[Field, ...]:
+    """All fields of ``fields.toml``, in its order."""
+    table = tomllib.loads(Path(__file__).with_name("fields.toml").read_text(encoding="utf-8"))
+    return tuple(_field(row) for row in table["field"])
+
+
+def field_named(name: str) -> Field:
+    """The first field of that name."""
+    return next(field for field in fields() if field.name == name)
+
+
+def _field(row: Mapping[str, Any]) -> Field:
+    def phrases(key: str) -> tuple[Phrase, ...]:
+        return tuple(
+            Phrase(text, rank, phrase_pattern(text))
+            for language in row.get(key, {}).values()
+            for rank, text in enumerate(language)
+        )
+
+    return Field(
+        name=row["name"],
+        kind=Kind(row["kind"]),
+        labels=phrases("labels"),
+        asked=phrases("asked"),
+        printed=phrases("printed"),
+        pattern=re.compile(row["pattern"]) if "pattern" in row else None,
+        party=row.get("party"),
+        beside=row.get("beside", True),
+    )
+
+
+def normalise(text: str) -> str:
+    """``text`` in lower case with ё as е and full-width forms as plain ones, character for character.
+
+    The result is as long as ``text``, so positions stay valid.
+    """
+    out = [_plain(character) for character in text]
+    folded = "".join(out)
+    if _CYRILLIC.search(folded):
+        folded = _TOKEN.sub(_to_cyrillic, folded)
+    return folded
+
+
+def phrase_pattern(phrase: str) -> re.Pattern[str]:
+    """The regular expression that finds ``phrase`` and its inflections in normalised text."""
+    parts = re.findall(r"[a-z]+|[а-я]+|\d+|[\u3400-\u9fff]|[#№/()]", normalise(phrase))
+    pieces: list[str] = []
+    for part in parts:
+        if re.match(r"[а-я]", part):
+            pieces.append(_russian(part))
+        elif re.match(r"[a-z]", part):
+            pieces.append(part + ("s?" if len(part) > 3 else ""))
+        elif part in "#№":
+            pieces.append(r"(?:#|№|n[oо]?\.?)")
+        else:
+            pieces.append(re.escape(part))
+    chinese = bool(re.search(r"[\u3400-\u9fff]", phrase))
+    joined = (r"\s*" if chinese else r"[\s.:,_'’/-]*").join(pieces)
+    if chinese:
+        return re.compile(joined)
+    start = r"(?<![^\W_])" if re.match(r"\w", phrase) else ""
+    end = r"(?![^\W_])" if re.search(r"\w$", phrase) else ""
+    return re.compile(start + joined + end)
+
+
+def _russian(word: str) -> str:
+    """``word`` with any ending: the stem is what Russian inflection leaves alone, nearly always."""
+    if len(word) <= 3:
+        return word
+    stem = word[: len(word) - (1 if len(word) <= 6 else 2)]
+    return stem + r"[а-я]{0,3}"
+
+
+_CYRILLIC = re.compile(r"[а-я]")
+_TOKEN = re.compile(r"[a-zа-я]+")
+_LOOKALIKES = str.maketrans("abcehkmoptxyu", "авсенкмортхуи")
+
+
+def _to_cyrillic(match: re.Match[str]) -> str:
+    """A token in which OCR took Cyrillic letters for Latin ones that look the same."""
+    token = match.group()
+    return token.translate(_LOOKALIKES) if _CYRILLIC.search(token) else token
+
+
+def _plain(character: str) -> str:
+    code = ord(character)
+    if 0xFF01 <= code <= 0xFF5E:
+        character = chr(code - 0xFEE0)
+    elif code == 0x3000:
+        character = " "
+    lowered = character.lower()
+    if len(lowered) != 1:
+        return character
+    return {"ё": "е", "й": "й"}.get(lowered, lowered)

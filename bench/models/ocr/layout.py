@@ -1,0 +1,144 @@
+"""From fragments to cells and rows: the geometry of a page, for any reader.
+
+A cell is a run of text without a column gap: a table cell, a label, a label with its value, or a line of
+running text. A row is the cells that stand side by side. The page is straightened first, because a scan
+that is 1° askew moves a line by its own height from one margin to the other.
+"""
+
+from __future__ import annotations
+
+import statistics
+import unicodedata
+from dataclasses import dataclass
+
+from bench.models.ocr.readers import Fragment, Reading
+
+# Gaps in units of the text's height: what separates two words, and what separates two columns.
+_WORD_GAP = 0.9
+_LINE_GAP = 0.25
+_SAME_ROW = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A run of text without a column gap."""
+
+    text: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+    confidence: float
+    page: int
+    row: int
+
+    @property
+    def height(self) -> float:
+        """Pixels, at least 1."""
+        return max(1.0, self.bottom - self.top)
+
+    @property
+    def middle(self) -> float:
+        """Vertical centre, pixels."""
+        return (self.top + self.bottom) / 2
+
+    def span(self, start: int, end: int) -> tuple[float, float]:
+        """Left and right of ``text[start:end]``, taking all characters for equally wide."""
+        width = (self.right - self.left) / max(1, len(self.text))
+        return self.left + start * width, self.left + end * width
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The rows of one page, from top to bottom, cells from left to right."""
+
+    rows: tuple[tuple[Cell, ...], ...]
+    line_height: float
+    """Median height of the text, pixels."""
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """All cells in reading order."""
+        return tuple(cell for row in self.rows for cell in row)
+
+
+def lay_out(reading: Reading, page: int = 0) -> Layout:
+    """The rows and cells of one page."""
+    fragments = [_clean(f) for f in _straighten(reading) if f.text.strip()]
+    if not fragments:
+        return Layout((), 1.0)
+    gap = _WORD_GAP if reading.words else _LINE_GAP
+    rows = []
+    for number, row in enumerate(_rows(fragments)):
+        rows.append(tuple(_cell(run, page, number) for run in _runs(row, gap)))
+    return Layout(tuple(rows), statistics.median(f.bottom - f.top for f in fragments))
+
+
+def _straighten(reading: Reading) -> list[Fragment]:
+    """Fragments as they would stand on a page that is not askew."""
+    if reading.slope == 0.0:
+        return list(reading.fragments)
+    straight = []
+    for f in reading.fragments:
+        down = -reading.slope * (f.left + f.right) / 2
+        across = reading.slope * (f.top + f.bottom) / 2
+        straight.append(
+            f._replace(
+                left=f.left + across,
+                right=f.right + across,
+                top=f.top + down,
+                bottom=f.bottom + down,
+            )
+        )
+    return straight
+
+
+def _clean(fragment: Fragment) -> Fragment:
+    text = unicodedata.normalize("NFC", " ".join(fragment.text.split()))
+    return fragment._replace(text=text)
+
+
+def _rows(fragments: list[Fragment]) -> list[list[Fragment]]:
+    """Fragments that stand side by side, by vertical overlap with the row's last member."""
+    rows: list[list[Fragment]] = []
+    for fragment in sorted(fragments, key=lambda f: ((f.top + f.bottom) / 2, f.left)):
+        best: list[Fragment] | None = None
+        for row in rows[-6:]:
+            reference = row[-1]
+            overlap = min(fragment.bottom, reference.bottom) - max(fragment.top, reference.top)
+            smaller = min(fragment.bottom - fragment.top, reference.bottom - reference.top)
+            if overlap > _SAME_ROW * max(1.0, smaller):
+                best = row
+        if best is None:
+            rows.append([fragment])
+        else:
+            best.append(fragment)
+    return [sorted(row, key=lambda f: f.left) for row in rows]
+
+
+def _runs(row: list[Fragment], gap: float) -> list[list[Fragment]]:
+    """Neighbours of a row joined where no column gap lies between them."""
+    runs: list[list[Fragment]] = []
+    for fragment in row:
+        if runs:
+            previous = runs[-1][-1]
+            height = max(1.0, min(fragment.bottom - fragment.top, previous.bottom - previous.top))
+            if fragment.left - previous.right < gap * height:
+                runs[-1].append(fragment)
+                continue
+        runs.append([fragment])
+    return runs
+
+
+def _cell(run: list[Fragment], page: int, row: int) -> Cell:
+    weight = sum(len(f.text) for f in run)
+    return Cell(
+        text=" ".join(f.text for f in run),
+        left=min(f.left for f in run),
+        top=min(f.top for f in run),
+        right=max(f.right for f in run),
+        bottom=max(f.bottom for f in run),
+        confidence=sum(f.confidence * len(f.text) for f in run) / weight,
+        page=page,
+        row=row,
+    )

@@ -1,0 +1,268 @@
+"""Where a page answers a field: labels, the places where their values stand, and whose they are.
+
+A label's value stands after it in the same cell, to the right of it, or beneath it. Every place gives a
+candidate; label, place, kind and party are scored, and the best one wins. The idea is that of classical
+key-value extraction on forms, before there were layout models.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import NamedTuple
+
+from rapidfuzz import fuzz, process
+
+from bench.models.ocr.fields import Field, Party, fields, normalise
+from bench.models.ocr.layout import Cell, Layout
+from bench.models.ocr.values import Kind, cut
+
+_FUZZY_CUTOFF = 84.0
+_LABEL_CELL = 0.85
+_COLUMN_KINDS = frozenset({Kind.AMOUNT, Kind.QUANTITY, Kind.PERCENT})
+
+
+class Mark(NamedTuple):
+    """A label found on a page."""
+
+    field: Field
+    cell: Cell
+    start: int
+    end: int
+    score: float
+    """How much of the cell's label the phrase covers, and how telling the phrase is; 0 to 1."""
+
+
+class Candidate(NamedTuple):
+    """A possible answer."""
+
+    text: str
+    score: float
+    """0 to 1."""
+    cell: Cell
+
+
+class Sheet:
+    """A document that has been read, with the labels found in it: made once, asked many times."""
+
+    def __init__(self, layouts: Sequence[Layout]) -> None:
+        """Find the labels in ``layouts``, one for each page."""
+        self.layouts = tuple(layouts)
+        self.cells = tuple(cell for layout in layouts for cell in layout.cells)
+        self.plain = {id(cell): normalise(cell.text) for cell in self.cells}
+        self.marks = tuple(mark for cell in self.cells for mark in self._marks(cell))
+        self.marks_of: dict[int, list[Mark]] = {}
+        for mark in self.marks:
+            self.marks_of.setdefault(id(mark.cell), []).append(mark)
+        self.anchors = tuple(
+            m for m in self.marks if m.field.party is not None and m.start <= 3 and m.score > 0.6
+        )
+
+    def _marks(self, cell: Cell) -> list[Mark]:
+        text = self.plain[id(cell)]
+        found = list(_exact_marks(cell, text))
+        if not found:
+            found = list(_fuzzy_marks(cell, text))
+        return _longest(found)
+
+    def is_label(self, cell: Cell) -> bool:
+        """Whether the cell is nothing but a label."""
+        return any(
+            m.score >= _LABEL_CELL and not any(c.isalnum() for c in cell.text[m.end :])
+            for m in self.marks_of.get(id(cell), ())
+        )
+
+    def owner(self, mark: Mark) -> Party | None:
+        """Whose the labelled value is: by a word in the cell, or by the nearest party heading."""
+        for other in self.marks_of[id(mark.cell)]:
+            if other.field.party is not None:
+                return other.field.party
+        best: tuple[float, Party] | None = None
+        for anchor in self.anchors:
+            distance = _anchor_distance(anchor.cell, mark.cell)
+            party = anchor.field.party
+            if distance is not None and party is not None and (best is None or distance < best[0]):
+                best = (distance, party)
+        return None if best is None else best[1]
+
+    def candidates(self, mark: Mark) -> Iterable[Candidate]:
+        """Values that may belong to ``mark``, from every place where a value can stand."""
+        yield from self._inline(mark)
+        if mark.field.beside:
+            yield from self._right(mark)
+        yield from self._below(mark)
+
+    def _make(self, mark: Mark, cell: Cell, text: str, weight: float) -> Candidate | None:
+        field = mark.field
+        value = cut(text, field.kind, field.pattern)
+        if value is None or not value.text:
+            return None
+        if cell is not mark.cell:
+            weight *= self._freedom(cell)
+        # What is cut out far behind the label belongs to something else.
+        distance = 0.004 * value.start if field.pattern is None else 0.001 * value.start
+        return Candidate(value.text, mark.score * weight * value.fit - min(0.3, distance), cell)
+
+    def _freedom(self, cell: Cell) -> float:
+        """1 where ``cell`` may be any label's value, less where it carries a label of its own."""
+        leading = [m for m in self.marks_of.get(id(cell), ()) if m.start <= 2]
+        if any(re.match(r"\s*[:：]", cell.text[m.end :]) for m in leading):
+            return 0.1
+        return 0.6 if any(len(cell.text) > m.end for m in leading) else 1.0
+
+    def _inline(self, mark: Mark) -> Iterable[Candidate]:
+        end = min(
+            (m.start for m in self.marks_of[id(mark.cell)] if self._ends_value(mark, m)),
+            default=len(mark.cell.text),
+        )
+        rest = mark.cell.text[mark.end : end]
+        if mark.field.pattern is not None:
+            # "ИНН/КПП: 7701234567/770101001": the value's shape says which it is, so all of the text is open.
+            rest = mark.cell.text[mark.end :]
+        candidate = self._make(mark, mark.cell, rest, 1.0)
+        if candidate is not None:
+            if mark.field.kind is Kind.ADDRESS:
+                candidate = candidate._replace(text=self._continued(mark.cell, candidate.text))
+            yield candidate
+
+    def _ends_value(self, mark: Mark, other: Mark) -> bool:
+        """Whether ``other`` begins a new label after ``mark``, not just a word of its value."""
+        if other.start < mark.end or other.field is mark.field:
+            return False
+        text = mark.cell.text
+        return bool(re.match(r"\s*[:：№#\d(（]", text[other.end :]))
+
+    def _right(self, mark: Mark) -> Iterable[Candidate]:
+        row = self.layouts[mark.cell.page].rows[mark.cell.row]
+        following = [c for c in row if c.left > mark.cell.left and c is not mark.cell]
+        seen = 0
+        for cell in following:
+            if self.is_label(cell) and mark.field.kind is not Kind.TEXT:
+                # "ИНН/КПП" spread over two cells shares the value that follows both.
+                if mark.field.pattern is None:
+                    return
+                continue
+            candidate = self._make(mark, cell, cell.text, 0.95 - 0.05 * seen)
+            if candidate is not None:
+                seen = 0 if mark.field.kind is Kind.AMOUNT else seen + 1
+                bonus = 0.01 * following.index(cell) if mark.field.kind is Kind.AMOUNT else 0.0
+                if mark.field.kind is Kind.ADDRESS:
+                    candidate = candidate._replace(text=self._continued(cell, candidate.text))
+                yield candidate._replace(score=candidate.score + bonus)
+            if mark.field.kind is not Kind.AMOUNT:
+                seen += 1
+            if seen > 3:
+                return
+
+    def _below(self, mark: Mark) -> Iterable[Candidate]:
+        left, right = mark.cell.span(mark.start, mark.end)
+        height = mark.cell.height
+        column = mark.field.kind in _COLUMN_KINDS
+        floor = mark.cell.bottom
+        found = 0
+        for row in self.layouts[mark.cell.page].rows[mark.cell.row + 1 :]:
+            for cell in row:
+                if cell.right < left - height / 2 or cell.left > right + height / 2:
+                    continue
+                if cell.top - floor > (6 if column else 3) * height or cell.top < mark.cell.middle:
+                    return
+                if self.is_label(cell) and mark.field.kind is not Kind.TEXT:
+                    return
+                candidate = self._make(mark, cell, cell.text, 0.9 if found == 0 else 0.8)
+                if candidate is not None:
+                    found += 1
+                    # The last cell of a column of amounts is its sum.
+                    score = candidate.score * 0.9 + 0.002 * found if column else candidate.score
+                    text = candidate.text
+                    if mark.field.kind is Kind.ADDRESS:
+                        text = self._continued(cell, text)
+                    yield candidate._replace(score=score, text=text)
+                    floor = cell.bottom
+                if not column and (candidate is not None or found == 0):
+                    return
+
+    def _continued(self, cell: Cell, text: str) -> str:
+        """``text`` with the lines beneath ``cell`` that go on with it (an address has two or three)."""
+        bottom, height = cell.bottom, cell.height
+        parts = [text]
+        left = cell.right - (cell.right - cell.left) * len(text) / max(1, len(cell.text))
+        for row in self.layouts[cell.page].rows[cell.row + 1 :][:3]:
+            below = [
+                c for c in row if abs(c.left - cell.left) < height or abs(c.left - left) < height
+            ]
+            if not below or below[0].top - bottom > 0.9 * height or self.marks_of.get(id(below[0])):
+                break
+            if ":" in self.plain[id(below[0])]:
+                break
+            parts.append(below[0].text)
+            bottom = below[0].bottom
+        joiner = "" if re.search(r"[\u3400-\u9fff]$", text) else " "
+        return joiner.join(parts)
+
+
+def _exact_marks(cell: Cell, text: str) -> Iterable[Mark]:
+    colon = text.find(":")
+    for field in fields():
+        for phrase in field.labels + field.printed:
+            for match in phrase.pattern.finditer(text):
+                head = text[: colon if colon >= match.end() else None]
+                covered = sum(c.isalpha() for c in match.group())
+                share = covered / max(1, sum(c.isalpha() for c in head))
+                score = 0.5 + 0.35 * share + (0.15 if match.start() <= 2 else 0.0)
+                if match.start() > colon >= 0:
+                    score = 0.65
+                score = min(1.0, score) - min(0.15, 0.006 * phrase.rank)
+                yield Mark(field, cell, match.start(), match.end(), score)
+
+
+def _fuzzy_marks(cell: Cell, text: str) -> Iterable[Mark]:
+    """Labels that OCR misread in a letter or two."""
+    head = text.split(":")[0].strip()
+    if not 5 <= len(head) <= 40 or sum(c.isdigit() for c in head) > 2:
+        return
+    phrases, owners = _fuzzy_phrases()
+    found = process.extractOne(head, phrases, scorer=fuzz.ratio, score_cutoff=_FUZZY_CUTOFF)
+    if found is not None:
+        yield Mark(owners[found[2]], cell, 0, len(head), 0.95 * found[1] / 100)
+
+
+@cache
+def _fuzzy_phrases() -> tuple[list[str], list[Field]]:
+    """Labels long enough to be told apart with a letter wrong, and their fields."""
+    pairs = [(normalise(p.text), f) for f in fields() for p in f.labels if len(p.text) >= 5]
+    return [text for text, _ in pairs], [field for _, field in pairs]
+
+
+def _longest(marks: list[Mark]) -> list[Mark]:
+    """Marks whose span lies in no longer mark's: "date" is no label where "due date" stands."""
+    kept: list[Mark] = []
+    for mark in marks:
+        inside = any(
+            o.start <= mark.start and mark.end <= o.end and o.end - o.start > mark.end - mark.start
+            for o in marks
+        )
+        twin = any(
+            o.field is mark.field and o.start == mark.start and o.end == mark.end for o in kept
+        )
+        if not inside and not twin:
+            kept.append(mark)
+    return sorted(kept, key=lambda m: (m.start, -m.score))
+
+
+def _anchor_distance(anchor: Cell, cell: Cell) -> float | None:
+    """How far the party heading ``anchor`` is from ``cell``, or None where it cannot be its heading."""
+    if anchor.page != cell.page:
+        return None
+    down = cell.middle - anchor.middle
+    across = 0.0
+    if anchor.right < cell.left:
+        across = cell.left - anchor.right
+    elif anchor.left > cell.right:
+        across = 2 * (anchor.left - cell.right)
+    if down < -0.6 * cell.height:
+        # A heading beside a block, centred on it, may lie lower than the block's first line.
+        if anchor.right > cell.left or -down > 5 * cell.height:
+            return None
+        down = -3 * down
+    return down + across

@@ -1,0 +1,307 @@
+"""Readers: what turns a page into pieces of text with boxes.
+
+- the text layer of a PDF, where it has one (exact, and nearly free);
+- RapidOCR (https://github.com/RapidAI/RapidOCR, Apache-2.0): PP-OCR models on onnxruntime. Its wheel
+  carries detection and recognition for Chinese and Latin script; nothing is ever downloaded;
+- Tesseract (https://github.com/tesseract-ocr/tesseract), where its binary is installed: the way to read
+  Cyrillic. It is called as a program; its TSV output is what is read.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import io
+import math
+import os
+import shutil
+import statistics
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from bench.errors import EnvironmentProblem, missing_package
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from bench.schema import Page
+
+RAPIDOCR_LONGEST_SIDE = 2400
+"""Pixels: larger pages are scaled down to this before text is recognised."""
+RAPIDOCR_DETECTION_SIDE = 1280
+"""Pixels: text is looked for at this size, where most of the time goes, and recognised at the larger."""
+TESSERACT_LONGEST_SIDE = 3600
+"""Pixels: an A4 page at 300 dpi, the resolution that Tesseract's models were made for, is read as it is."""
+TESSERACT_SHORTEST_LONG_SIDE = 1800
+"""Pixels: smaller pages are scaled up to this, because Tesseract misreads letters under 20 pixels."""
+TESSERACT_TIMEOUT = 120.0
+"""Seconds that one page may take."""
+
+
+class Fragment(NamedTuple):
+    """A word (Tesseract, text layer) or a run of words (RapidOCR) as it stands on the page."""
+
+    text: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+    confidence: float = 1.0
+    """0 to 1."""
+
+
+class Reading(NamedTuple):
+    """What a reader saw on one page; coordinates in the page's own pixels."""
+
+    fragments: tuple[Fragment, ...]
+    slope: float = 0.0
+    """Tangent of the angle by which lines fall to the right (positive: downwards)."""
+    words: bool = True
+    """Whether fragments are single words, which have yet to be joined."""
+
+    @property
+    def confidence(self) -> float:
+        """Mean confidence over characters; 0 where nothing was read."""
+        characters = sum(len(f.text) for f in self.fragments)
+        if characters == 0:
+            return 0.0
+        return sum(f.confidence * len(f.text) for f in self.fragments) / characters
+
+
+class Reader(Protocol):
+    """An engine that reads page images."""
+
+    name: str
+
+    def read(self, image: Image) -> Reading:
+        """Read one RGB page."""
+        ...
+
+    def details(self) -> Mapping[str, Any]:
+        """Engine, version and languages, for the record."""
+        ...
+
+
+def text_layer_reading(page: Page) -> Reading | None:
+    """The words that a PDF page carries, or None where it carries none (a scan, an image)."""
+    from bench.tasks.pages import text_layer
+
+    words = text_layer(page)
+    if not words:
+        return None
+    return Reading(tuple(Fragment(w.text, w.left, w.top, w.right, w.bottom) for w in words))
+
+
+class RapidOcrReader:
+    """PP-OCR detection and recognition from RapidOCR's own wheel: Chinese and Latin script."""
+
+    name = "rapidocr"
+
+    def __init__(self, recognizer: Path | None = None) -> None:
+        """Load the models; ``recognizer`` is another recognition model (ONNX) for another script.
+
+        Raises:
+            EnvironmentProblem: a package or a model file is missing.
+        """
+        for package in ("onnxruntime", "rapidocr"):
+            if importlib.util.find_spec(package) is None:
+                raise missing_package("the model 'ocr'", package, "ocr")
+        import rapidocr
+
+        folder = Path(rapidocr.__file__).parent / "models"
+        # Every model is named by its path: without one, RapidOCR fetches what it misses.
+        self.models = {
+            "Det.model_path": _only_model(folder, "*_det_*.onnx"),
+            "Rec.model_path": recognizer or _only_model(folder, "*_rec_*.onnx"),
+            "Cls.model_path": _only_model(folder, "*_cls_*.onnx"),
+        }
+        for path in self.models.values():
+            if not path.is_file():
+                raise EnvironmentProblem(
+                    f"the OCR model file {path} does not exist",
+                    hint="pip install --force-reinstall --no-deps rapidocr",
+                )
+        self.threads = _available_cores()
+        self.engine = rapidocr.RapidOCR(
+            params={
+                **{key: str(path) for key, path in self.models.items()},
+                "Global.log_level": "critical",
+                "Global.max_side_len": RAPIDOCR_LONGEST_SIDE,
+                "Det.limit_type": "max",
+                "Det.limit_side_len": RAPIDOCR_DETECTION_SIDE,
+                "EngineConfig.onnxruntime.intra_op_num_threads": self.threads,
+                "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+            }
+        )
+
+    def read(self, image: Image) -> Reading:
+        """Read one RGB page."""
+        import numpy as np
+
+        pixels = np.asarray(image)[:, :, ::-1]  # RapidOCR takes arrays in OpenCV's order, BGR.
+        result: Any = self.engine(np.ascontiguousarray(pixels))
+        if result.txts is None:
+            return Reading((), words=False)
+        fragments = []
+        slopes = []
+        for corners, text, score in zip(result.boxes, result.txts, result.scores, strict=True):
+            xs, ys = [float(c[0]) for c in corners], [float(c[1]) for c in corners]
+            width, fall = xs[1] - xs[0], ys[1] - ys[0]
+            if width > 4 * abs(fall):
+                slopes.append((fall / width, width))
+            # The box of the middle line: a tilted quadrilateral's bounding box would overlap its neighbours.
+            height = (ys[3] - ys[0] + ys[2] - ys[1]) / 2
+            middle = sum(ys) / 4
+            half = max(height, 1.0) / 2
+            fragments.append(
+                Fragment(text, min(xs), middle - half, max(xs), middle + half, float(score))
+            )
+        return Reading(tuple(fragments), _weighted_median(slopes), words=False)
+
+    def details(self) -> Mapping[str, Any]:
+        """Engine, version, model files and threads."""
+        return {
+            "engine": "rapidocr",
+            "version": importlib.metadata.version("rapidocr"),
+            "onnxruntime": importlib.metadata.version("onnxruntime"),
+            "models": [path.name for path in self.models.values()],
+            "languages": ["zh", "en"],
+            "threads": self.threads,
+        }
+
+
+class TesseractReader:
+    """The ``tesseract`` program with the installed ones of the wanted language packs."""
+
+    name = "tesseract"
+
+    def __init__(self, wanted: Sequence[str] = ("rus", "eng")) -> None:
+        """Find the program and its packs.
+
+        Raises:
+            EnvironmentProblem: the program is not there, does not run, or has none of the packs.
+        """
+        program = shutil.which("tesseract")
+        if program is None:
+            raise EnvironmentProblem(
+                "the reader 'tesseract' needs the program tesseract, which is not on the PATH",
+                hint="apt-get install tesseract-ocr tesseract-ocr-rus",
+            )
+        self.program = program
+        self.version = self._run("--version").splitlines()[0].removeprefix("tesseract").strip()
+        self.installed = tesseract_languages(self._run("--list-langs"))
+        self.languages = [language for language in wanted if language in self.installed]
+        if not self.languages:
+            raise EnvironmentProblem(
+                f"tesseract has none of the language packs {', '.join(wanted)}",
+                hint="apt-get install tesseract-ocr-rus",
+            )
+
+    def read(self, image: Image) -> Reading:
+        """Read one RGB page."""
+        longest = max(image.size)
+        scale = min(1.0, TESSERACT_LONGEST_SIDE / longest)
+        if longest < TESSERACT_SHORTEST_LONG_SIDE:
+            scale = TESSERACT_SHORTEST_LONG_SIDE / longest
+        scaled = image.convert("L")
+        if scale != 1.0:
+            size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+            scaled = scaled.resize(size)
+        buffer = io.BytesIO()
+        scaled.save(buffer, "PPM")
+        # psm 11 takes text wherever it stands; the layout is found afterwards, as for all readers.
+        tsv = self._run(
+            "stdin",
+            "stdout",
+            "-l",
+            "+".join(self.languages),
+            "--psm",
+            "11",
+            "tsv",
+            data=buffer.getvalue(),
+        )
+        return parse_tesseract_tsv(tsv, scale)
+
+    def details(self) -> Mapping[str, Any]:
+        """Engine, version and languages."""
+        return {"engine": "tesseract", "version": self.version, "languages": self.languages}
+
+    def _run(self, *arguments: str, data: bytes | None = None) -> str:
+        # One thread: Tesseract's own threads cost more than they bring on few cores.
+        environment = {**os.environ, "OMP_THREAD_LIMIT": "1"}
+        try:
+            done = subprocess.run(
+                [self.program, *arguments],
+                input=data,
+                capture_output=True,
+                timeout=TESSERACT_TIMEOUT,
+                env=environment,
+                check=True,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise EnvironmentProblem(
+                f"tesseract did not finish a page within {TESSERACT_TIMEOUT:.0f} s"
+            ) from error
+        except (OSError, subprocess.CalledProcessError) as error:
+            detail = getattr(error, "stderr", None) or str(error).encode()
+            last = detail.decode(errors="replace").strip().splitlines()[-1:]
+            raise EnvironmentProblem(f"tesseract failed: {''.join(last)}") from error
+        return done.stdout.decode(errors="replace")
+
+
+def tesseract_languages(listing: str) -> list[str]:
+    """The language packs in the output of ``tesseract --list-langs``, whose first line is a heading."""
+    return [line.strip() for line in listing.splitlines()[1:] if line.strip()]
+
+
+def parse_tesseract_tsv(tsv: str, scale: float = 1.0) -> Reading:
+    """The words of Tesseract's TSV output, in pixels of the page before it was scaled by ``scale``.
+
+    Columns: level, page, block, paragraph, line, word, left, top, width, height, confidence (0 to 100,
+    -1 for boxes without text), text. Level 5 is a word.
+    """
+    fragments: list[Fragment] = []
+    lines: dict[tuple[str, ...], list[Fragment]] = {}
+    for line in tsv.splitlines():
+        columns = line.split("\t")
+        if len(columns) != 12 or columns[0] != "5" or not columns[11].strip():
+            continue
+        left, top, width, height, confidence = (float(c) for c in columns[6:11])
+        # Rules and specks come back as words of confidence under 30.
+        if confidence < 30 and not any(c.isalnum() for c in columns[11]):
+            continue
+        box = (left / scale, top / scale, (left + width) / scale, (top + height) / scale)
+        fragment = Fragment(columns[11].strip(), *box, max(0.0, confidence) / 100)
+        fragments.append(fragment)
+        lines.setdefault(tuple(columns[1:5]), []).append(fragment)
+    slopes = []
+    for words in lines.values():
+        first, last = words[0], words[-1]
+        run = last.left - first.left
+        if len(words) > 2 and run > 0:
+            slopes.append(((last.bottom - first.bottom) / run, run))
+    return Reading(tuple(fragments), _weighted_median(slopes))
+
+
+def _weighted_median(slopes: Sequence[tuple[float, float]]) -> float:
+    """Median slope, each weighted by its width; 0 where too few lines tell, or they tell nonsense."""
+    if len(slopes) < 3:
+        return 0.0
+    repeated = [slope for slope, weight in slopes for _ in range(1 + int(weight // 100))]
+    slope = statistics.median(repeated)
+    return slope if abs(slope) < math.tan(math.radians(20)) else 0.0
+
+
+def _only_model(folder: Path, pattern: str) -> Path:
+    """The first file of ``folder`` that matches, or a path that names what is missing."""
+    return next(iter(sorted(folder.glob(pattern))), folder / pattern)
+
+
+def _available_cores() -> int:
+    """Cores this process may use, which in a container are fewer than the machine has."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1
