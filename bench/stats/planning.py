@@ -1,0 +1,175 @@
+"""Before a run: how small a difference it can show, and how many documents a difference needs.
+
+Miller (2024, arXiv 2411.00640, section 5) with the design effect of clusters (Kish 1965) and
+t quantiles instead of normal ones, which matter below about 30 documents.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.errors import InvalidInput
+from bench.stats.clusters import Ids, Numbers, cluster_totals, numbers, require_same_length
+from bench.stats.distributions import NORMAL, student_t_quantile
+from bench.stats.means import departures, robust_se
+from bench.stats.proportions import CONFIDENCE
+
+POWER = 0.8
+"""Chance of seeing a difference that is really there: the convention."""
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """What the size of a comparison depends on besides the number of documents."""
+
+    variance: float
+    """Variance of one question's difference between the two models (from
+    ``discordant_variance``, ``paired_variance`` or ``pilot_design``)."""
+    questions_per_document: float = 1.0
+    """Mean number of questions about one document."""
+    correlation: float = 0.0
+    """Intra-cluster correlation of the differences: 0, the questions of a document are
+    independent; 1, they are one question asked again."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be a design."""
+        if not self.variance > 0:
+            raise InvalidInput(f"expected a variance above 0, got {self.variance}")
+        if not self.questions_per_document >= 1:
+            raise InvalidInput(
+                f"expected 1 or more questions per document, got {self.questions_per_document}"
+            )
+        if not 0 <= self.correlation <= 1:
+            raise InvalidInput(f"expected a correlation from 0 to 1, got {self.correlation}")
+
+    @property
+    def document_variance(self) -> float:
+        """Variance of one document's mean difference."""
+        shared = 1 + (self.questions_per_document - 1) * self.correlation
+        return self.variance * shared / self.questions_per_document
+
+
+def discordant_variance(discordance: float, difference: float = 0.0) -> float:
+    """Variance of the difference of right-or-wrong scores.
+
+    Args:
+        discordance: Share of the questions that exactly one of the models answers rightly.
+        difference: Expected difference of the two shares of right answers.
+
+    Raises:
+        InvalidInput: the difference is larger than the discordance allows.
+    """
+    if not abs(difference) <= discordance <= 1:
+        raise InvalidInput(
+            f"expected a discordance between the difference and 1, "
+            f"got {discordance} for a difference of {difference}"
+        )
+    return discordance - difference**2
+
+
+def paired_variance(standard_deviation: float, correlation: float) -> float:
+    """Variance of the difference of two scores of one standard deviation, so correlated."""
+    return 2 * standard_deviation**2 * (1 - correlation)
+
+
+def pilot_design(a: Numbers, b: Numbers, clusters: Ids) -> Design:
+    """The design that a small run of both models suggests, with whole documents as its units.
+
+    Its variance is the one at which as many documents have the pilot's cluster-robust standard
+    error, so unequal documents and any dependence within them are in it.
+
+    Raises:
+        InvalidInput: under two documents, or the difference is the same on all of them.
+    """
+    require_same_length(a=a, b=b, clusters=clusters)
+    totals = cluster_totals(numbers(a, "a") - numbers(b, "b"), None, clusters)
+    if totals.count < 2 or departures(totals) == 0:
+        raise InvalidInput("a pilot needs two or more documents on which the difference varies")
+    return Design(variance=totals.count * robust_se(totals) ** 2)
+
+
+def minimum_detectable_difference(documents: int, design: Design, *, power: float = POWER) -> float:
+    """The smallest true difference that ``documents`` show at 5 % with probability ``power``.
+
+    Raises:
+        InvalidInput: under two documents, or ``power`` not between a half and 1.
+    """
+    if documents < 2:
+        raise InvalidInput(f"expected 2 or more documents, got {documents}")
+    _check_power(power)
+    spread = student_t_quantile(0.5 + CONFIDENCE / 2, documents - 1)
+    spread += student_t_quantile(power, documents - 1)
+    return spread * math.sqrt(design.document_variance / documents)
+
+
+def documents_needed(difference: float, design: Design, *, power: float = POWER) -> int:
+    """Documents that show a true ``difference`` at 5 % with probability ``power``.
+
+    Raises:
+        InvalidInput: the difference is 0, or ``power`` not between a half and 1.
+    """
+    if not abs(difference) > 0:
+        raise InvalidInput(f"expected a difference other than 0, got {difference}")
+    _check_power(power)
+    spread = NORMAL.inv_cdf(0.5 + CONFIDENCE / 2) + NORMAL.inv_cdf(power)
+    # Normal quantiles are below t's, so this start is never too many.
+    documents = max(2, math.ceil(design.document_variance * (spread / difference) ** 2))
+    while minimum_detectable_difference(documents, design, power=power) > abs(difference):
+        documents += 1
+    return documents
+
+
+def _check_power(power: float) -> None:
+    if not 0.5 < power < 1:
+        raise InvalidInput(f"expected a power between 0.5 and 1, got {power}")
+
+
+class ScoreBounds(NamedTuple):
+    """A mean score under four readings of the samples without an answer or a score."""
+
+    failed_as_worst: float | None
+    """Failures count as the worst score, unscored samples are left out: what is reported."""
+    left_out: float | None
+    """Failures and unscored samples are left out: flatters a model that fails on the hard ones."""
+    lowest: float | None
+    """Failed and unscored samples all get the lower end of the range."""
+    highest: float | None
+    """Failed and unscored samples all get the upper end of the range."""
+
+
+def score_bounds(
+    values: Numbers, failed: int, unscored: int = 0, worst: float = 0.0, best: float = 1.0
+) -> ScoreBounds:
+    """How far missing answers could move a mean score (worst-case bounds, Manski 1989).
+
+    Args:
+        values: Scores of the samples that were answered; None and NaN count as unscored.
+        failed: Samples without an answer, not among ``values``.
+        unscored: Further samples without a score, not among ``values``.
+        worst: The worst score that a sample can get (above ``best`` for an error rate).
+        best: The best score.
+
+    Raises:
+        InvalidInput: a count is negative, or a value infinite.
+    """
+    if failed < 0 or unscored < 0:
+        raise InvalidInput(f"expected counts from 0, got {failed} failed, {unscored} unscored")
+    value = numbers(values, "values")
+    scored = value[~np.isnan(value)]
+    missing = failed + unscored + value.size - scored.size
+    total = float(scored.sum())
+
+    def mean(filled: int, score: float) -> float | None:
+        n = scored.size + filled
+        return (total + filled * score) / n if n > 0 else None
+
+    return ScoreBounds(
+        failed_as_worst=mean(failed, worst),
+        left_out=mean(0, worst),
+        lowest=mean(missing, min(worst, best)),
+        highest=mean(missing, max(worst, best)),
+    )
