@@ -63,8 +63,16 @@ def answer(sheet: Sheet, question: str) -> Answer:
 def find(sheet: Sheet, question: str) -> Candidate | None:
     """The best candidate for ``question``, or None where none is good enough."""
     asked = understand(question)
-    candidates = list(_field_candidates(sheet, asked)) if asked.field is not None else []
+    candidates = list(_field_candidates(sheet, asked))
+    candidates.extend(_item_candidates(sheet, question, asked))
     best = _best(candidates)
+    if (
+        asked.field is not None
+        and asked.field.kind is Kind.ADDRESS
+        and (best is None or best.score < 0.6)
+    ):
+        candidates.extend(_address_candidates(sheet, asked.party))
+        best = _best(candidates)
     if best is None or best.score < 0.5:
         candidates.extend(_generic_candidates(sheet, question, asked))
         best = _best(candidates)
@@ -136,6 +144,44 @@ def _party_factor(wanted: Party | None, owner: Party | None) -> float:
     if owner is None:
         return 0.6
     return 1.0 if owner == wanted else 0.1
+
+
+def _item_candidates(sheet: Sheet, question: str, asked: Asked) -> Iterable[Candidate]:
+    """What stands in a column of the goods table, in the row of the item that the question names."""
+    if asked.field is None or asked.field.kind not in {
+        Kind.AMOUNT,
+        Kind.QUANTITY,
+        Kind.PERCENT,
+        Kind.TEXT,
+    }:
+        return
+    plain = normalise(question)
+    headers = [m for m in sheet.marks if m.field.name == asked.field.name and m.score > 0.6]
+    for item in sheet.cells:
+        text = sheet.plain[id(item)]
+        if len(text) < 4 or sheet.is_label(item) or not _names(plain, text):
+            continue
+        for header in headers:
+            if header.cell.page == item.page and header.cell.row < item.row:
+                yield from sheet.crossing(header, item)
+
+
+def _names(question: str, text: str) -> bool:
+    """Whether a question says the text of a cell, give or take a misread letter."""
+    letters = sum(c.isalpha() for c in text)
+    chinese = sum("\u3400" <= c <= "\u9fff" for c in text)
+    if letters < 5 and chinese < 2:
+        return False
+    return text in question or (
+        len(text) >= 8 and fuzz.partial_ratio(text, question, score_cutoff=88) > 0
+    )
+
+
+def _address_candidates(sheet: Sheet, party: Party | None) -> Iterable[Candidate]:
+    """Addresses without a label: after the party's name, or on the lines beneath it."""
+    name = _best(_field_candidates(sheet, Asked(field_named(party or "seller"), party)))
+    if name is not None:
+        yield from sheet.address_after(name)
 
 
 def _generic_candidates(sheet: Sheet, question: str, asked: Asked) -> Iterable[Candidate]:

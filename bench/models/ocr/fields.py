@@ -93,7 +93,7 @@ def phrase_pattern(phrase: str) -> re.Pattern[str]:
         elif re.match(r"[a-z]", part):
             pieces.append(part + ("s?" if len(part) > 3 else ""))
         elif part in "#№":
-            pieces.append(r"(?:#|№|n[oо]?\.?)")
+            pieces.append(r"(?:#|№|n[oоº°e]\.?)")
         else:
             pieces.append(re.escape(part))
     chinese = bool(re.search(r"[\u3400-\u9fff]", phrase))

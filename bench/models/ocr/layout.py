@@ -122,7 +122,8 @@ def _runs(row: list[Fragment], gap: float) -> list[list[Fragment]]:
     for fragment in row:
         if runs:
             previous = runs[-1][-1]
-            height = max(1.0, min(fragment.bottom - fragment.top, previous.bottom - previous.top))
+            # The taller of the two: a word without tall letters has a flat box.
+            height = max(1.0, fragment.bottom - fragment.top, previous.bottom - previous.top)
             if fragment.left - previous.right < gap * height:
                 runs[-1].append(fragment)
                 continue
@@ -141,4 +142,45 @@ def _cell(run: list[Fragment], page: int, row: int) -> Cell:
         confidence=sum(f.confidence * len(f.text) for f in run) / weight,
         page=page,
         row=row,
+    )
+
+
+def stacks(layout: Layout) -> list[Cell]:
+    """Cells that continue one another downwards, joined: the lines of a table's column header.
+
+    Every run of two to five lines that begins at some cell is a cell of its own, on its last line's row.
+    """
+    joined: list[Cell] = []
+    for number, row in enumerate(layout.rows):
+        for cell in row:
+            stack = cell
+            for below in layout.rows[number + 1 : number + 5]:
+                following = next((c for c in below if _continues(stack, c)), None)
+                if following is None:
+                    break
+                stack = _stacked(stack, following)
+                joined.append(stack)
+    return joined
+
+
+def _continues(cell: Cell, below: Cell) -> bool:
+    overlap = min(cell.right, below.right) - max(cell.left, below.left)
+    narrower = min(cell.right - cell.left, below.right - below.left)
+    gap = below.top - cell.bottom
+    digits = sum(c.isdigit() for c in cell.text + below.text)
+    line = min(cell.height, below.height)
+    return overlap > 0.5 * narrower and -0.5 * line < gap < 0.8 * line and digits <= 2
+
+
+def _stacked(cell: Cell, below: Cell) -> Cell:
+    hyphenated = cell.text.endswith("-") and below.text[:1].islower()
+    return Cell(
+        text=cell.text[:-1] + below.text if hyphenated else f"{cell.text} {below.text}",
+        left=min(cell.left, below.left),
+        top=cell.top,
+        right=max(cell.right, below.right),
+        bottom=below.bottom,
+        confidence=min(cell.confidence, below.confidence),
+        page=cell.page,
+        row=below.row,
     )

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from rapidfuzz import fuzz, process
 
 from bench.models.ocr.fields import Field, Party, fields, normalise
-from bench.models.ocr.layout import Cell, Layout
+from bench.models.ocr.layout import Cell, Layout, stacks
 from bench.models.ocr.values import Kind, cut
 
 _FUZZY_CUTOFF = 84.0
@@ -51,10 +51,11 @@ class Sheet:
         self.layouts = tuple(layouts)
         self.cells = tuple(cell for layout in layouts for cell in layout.cells)
         self.plain = {id(cell): normalise(cell.text) for cell in self.cells}
-        self.marks = tuple(mark for cell in self.cells for mark in self._marks(cell))
-        self.marks_of: dict[int, list[Mark]] = {}
-        for mark in self.marks:
-            self.marks_of.setdefault(id(mark.cell), []).append(mark)
+        self.stacked: list[Cell] = []
+        self.marks_of: dict[int, list[Mark]] = {id(cell): self._marks(cell) for cell in self.cells}
+        self.marks = [mark for marks in self.marks_of.values() for mark in marks]
+        for layout in layouts:
+            self._mark_stacks(layout)
         self.anchors = tuple(
             m for m in self.marks if m.field.party is not None and m.start <= 3 and m.score > 0.6
         )
@@ -65,6 +66,18 @@ class Sheet:
         if not found:
             found = list(_fuzzy_marks(cell, text))
         return _longest(found)
+
+    def _mark_stacks(self, layout: Layout) -> None:
+        """Add the labels that run over several lines, in place of what their lines seemed to say."""
+        for stack in stacks(layout):
+            text = normalise(stack.text)
+            found = [m for m in _longest(list(_exact_marks(stack, text))) if m.score >= _LABEL_CELL]
+            if not found or any(m.end - m.start < 0.7 * len(text) for m in found):
+                continue
+            self.plain[id(stack)] = text
+            self.marks_of[id(stack)] = found
+            self.stacked.append(stack)
+            self.marks = [m for m in self.marks if not _is_part(m.cell, stack)] + found
 
     def is_label(self, cell: Cell) -> bool:
         """Whether the cell is nothing but a label."""
@@ -92,6 +105,32 @@ class Sheet:
         if mark.field.beside:
             yield from self._right(mark)
         yield from self._below(mark)
+
+    def crossing(self, header: Mark, item: Cell) -> Iterable[Candidate]:
+        """The value in the row of ``item`` and the column of ``header``."""
+        left, right = header.cell.span(header.start, header.end)
+        for cell in self.layouts[item.page].rows[item.row]:
+            if cell is item:
+                continue
+            apart = max(cell.left - right, left - cell.right)
+            if apart < 0.5 * header.cell.height:
+                candidate = self._make(header, cell, cell.text, 1.0)
+                if candidate is not None:
+                    yield candidate._replace(score=1.0 - 0.001 * max(0.0, apart))
+
+    def address_after(self, name: Candidate) -> Iterable[Candidate]:
+        """The address that follows a party's name without a label of its own."""
+        same_line = re.search(r"(?<!\d)\d{6}(?!\d)\s*,.*", name.cell.text)
+        if same_line is not None:
+            yield Candidate(self._continued(name.cell, same_line.group()), 0.6, name.cell)
+            return
+        for row in self.layouts[name.cell.page].rows[name.cell.row + 1 :][:2]:
+            for cell in row:
+                aligned = abs(cell.left - name.cell.left) < 1.5 * name.cell.height
+                near = cell.top - name.cell.bottom < 1.5 * name.cell.height
+                if aligned and near and not self.marks_of.get(id(cell)):
+                    yield Candidate(self._continued(cell, cell.text), 0.6, cell)
+                    return
 
     def _make(self, mark: Mark, cell: Cell, text: str, weight: float) -> Candidate | None:
         field = mark.field
@@ -135,7 +174,7 @@ class Sheet:
 
     def _right(self, mark: Mark) -> Iterable[Candidate]:
         row = self.layouts[mark.cell.page].rows[mark.cell.row]
-        following = [c for c in row if c.left > mark.cell.left and c is not mark.cell]
+        following = [c for c in row if c.left > mark.cell.right - 0.5 * mark.cell.height]
         seen = 0
         for cell in following:
             if self.is_label(cell) and mark.field.kind is not Kind.TEXT:
@@ -248,6 +287,14 @@ def _longest(marks: list[Mark]) -> list[Mark]:
         if not inside and not twin:
             kept.append(mark)
     return sorted(kept, key=lambda m: (m.start, -m.score))
+
+
+def _is_part(cell: Cell, stack: Cell) -> bool:
+    """Whether ``cell`` is one of the lines of ``stack``."""
+    inside = stack.left <= cell.left and cell.right <= stack.right
+    return (
+        inside and cell.page == stack.page and stack.top <= cell.top and cell.bottom <= stack.bottom
+    )
 
 
 def _anchor_distance(anchor: Cell, cell: Cell) -> float | None:
