@@ -183,12 +183,13 @@ def paired_ttest(a: Sequence[float], b: Sequence[float]) -> PairedTTest:
         InvalidInput: ``a`` and ``b`` differ in length.
     """
     require_same_length(a=a, b=b)
-    differences = numbers(a, "a") - numbers(b, "b")
-    n, nan = differences.size, math.nan
-    if n < 2 or np.isnan(differences).any():
+    # Summed in the reference's order, so that differences equal up to rounding agree with it too.
+    differences = [float(d) for d in numbers(a, "a") - numbers(b, "b")]
+    n, nan = len(differences), math.nan
+    if n < 2 or any(math.isnan(d) for d in differences):
         return PairedTTest(nan, nan, nan, nan, nan, nan, n)
-    mean = math.fsum(differences) / n
-    error = math.sqrt(math.fsum((differences - mean) ** 2) / (n - 1) / n)
+    mean = sum(differences) / n
+    error = math.sqrt(sum((d - mean) ** 2 for d in differences) / (n - 1) / n)
     if error == 0:
         t, p = (math.copysign(math.inf, mean), 0.0) if mean != 0 else (0.0, 1.0)
         return PairedTTest(mean, error, mean, mean, t, p, n)

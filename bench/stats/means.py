@@ -1,9 +1,11 @@
 """Mean scores with intervals clustered by document.
 
-The interval is the cluster-robust t interval on the log-odds scale, with as many degrees of
-freedom as the documents are worth (``docs/statistics.md`` compares it with its rivals and holds
-the measured coverage). Standard errors: Miller (2024), "Adding Error Bars to Evals",
-arXiv 2411.00640; Cameron and Miller (2015), "A Practitioner's Guide to Cluster-Robust Inference".
+The interval is a t interval on the log-odds scale, with the standard error that leaving out one
+document at a time gives and as many degrees of freedom as the documents are worth
+(``docs/statistics.md`` compares it with its rivals and holds the measured coverage). Standard
+errors: Miller (2024), "Adding Error Bars to Evals", arXiv 2411.00640; Cameron and Miller (2015),
+"A Practitioner's Guide to Cluster-Robust Inference"; MacKinnon, Nielsen and Webb (2023),
+"Cluster-robust inference: A guide to empirical practice".
 """
 
 from __future__ import annotations
@@ -22,9 +24,13 @@ from bench.stats.proportions import CONFIDENCE, Interval
 FEW_CLUSTERS = 20
 """Below this many documents an interval is printed with a warning."""
 
+FEW_NEAR_THE_END = 100
+"""Below this many documents so is one of a mean above 0.9 or below 0.1: 100 are the fewest among
+which a kind of document that makes up 3 % of them appears with 95 % probability."""
+
 Method = Literal["log-odds", "bootstrap"]
-"""``log-odds``: cluster-robust t interval on the log-odds scale. ``bootstrap``: the percentiles
-of the means of resampled documents."""
+"""``log-odds``: t interval on the log-odds scale. ``bootstrap``: the percentiles of the means of
+resampled documents."""
 
 
 def cluster_mean(
@@ -115,6 +121,17 @@ def robust_se(totals: ClusterTotals) -> float:
     return math.sqrt(scale * float(residuals @ residuals)) / float(totals.weights.sum())
 
 
+def jackknife_se(totals: ClusterTotals) -> float:
+    """Standard error of the mean from the means without one document (CV3), for two or more.
+
+    Equal to ``robust_se`` for documents of equal weight, larger for unequal ones: it knows that a
+    large document pulls the mean towards itself.
+    """
+    residuals = totals.sums - totals.mean * totals.weights
+    moves = residuals / (totals.weights.sum() - totals.weights)
+    return math.sqrt((totals.count - 1) / totals.count * float(moves @ moves))
+
+
 def t_quantile(totals: ClusterTotals) -> float:
     """Two-sided 95 % quantile of Student's t with (effective documents − 1), at least 1, degrees.
 
@@ -130,7 +147,7 @@ def log_odds_interval(totals: ClusterTotals) -> Interval:
     Values within 0 and 1 are transformed by the log-odds; values that may exceed 1 (error rates)
     by the logarithm; where some are negative, not at all.
     """
-    mean, reach = totals.mean, t_quantile(totals) * robust_se(totals)
+    mean, reach = totals.mean, t_quantile(totals) * jackknife_se(totals)
     if totals.lowest < 0:
         interval = Interval(mean - reach, mean + reach)
     elif mean <= 0 or (totals.highest <= 1 and mean >= 1):
@@ -180,6 +197,10 @@ def doubts(totals: ClusterTotals) -> str | None:
     elif totals.effective < FEW_CLUSTERS:
         found.append(
             f"documents of unequal weight count as {totals.effective:.1f}: the interval is rough"
+        )
+    elif totals.count < FEW_NEAR_THE_END and not 0.1 <= totals.mean <= 0.9:
+        found.append(
+            f"{totals.count} documents may miss a rare kind that fails or succeeds outright"
         )
     if (different := departures(totals)) <= 1:
         which = "all documents" if different == 0 else "all documents but one"
