@@ -71,8 +71,11 @@ class Sheet:
         """Add the labels that run over several lines, in place of what their lines seemed to say."""
         for stack in stacks(layout):
             text = normalise(stack.text)
-            found = [m for m in _longest(list(_exact_marks(stack, text))) if m.score >= _LABEL_CELL]
-            if not found or any(m.end - m.start < 0.7 * len(text) for m in found):
+            found = _longest(list(_exact_marks(stack, text)))
+            whole = [m for m in found if m.score >= _LABEL_CELL and m.end - m.start > 0.7 * len(text)]
+            # Words never are the value of a column of numbers, so they go on with its header.
+            found = whole or [m for m in found if m.field.kind in _COLUMN_KINDS and m.start <= 2]
+            if not found:
                 continue
             self.plain[id(stack)] = text
             self.marks_of[id(stack)] = found
@@ -208,7 +211,7 @@ class Sheet:
                     return
                 if self.is_label(cell) and mark.field.kind is not Kind.TEXT:
                     return
-                candidate = self._make(mark, cell, cell.text, 0.9 if found == 0 else 0.8)
+                candidate = self._make(mark, cell, cell.text, 0.9 if column or found == 0 else 0.8)
                 if candidate is not None:
                     found += 1
                     # The last cell of a column of amounts is its sum.
