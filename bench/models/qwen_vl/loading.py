@@ -1,0 +1,385 @@
+"""From a specification to weights on a device: files, dtype, attention, quantization, adapter.
+
+Everything is loaded by transformers' own classes, from a local folder, from safetensors only. What
+the load reports as missing or left over is an error: a model with random weights in it still answers.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import EnvironmentProblem, InvalidInput, OutOfMemory, missing_package
+from bench.models.checkpoints import (
+    LocalCheckpoint,
+    cached_snapshot,
+    offline_by_environment,
+    read_adapter,
+    read_checkpoint,
+    weights_missing,
+)
+from bench.schema import Json, ModelSpec
+from bench.text import one_line
+
+if TYPE_CHECKING:
+    import torch
+
+CLASSES: dict[str, str] = {
+    "qwen2_vl": "Qwen2VLForConditionalGeneration",
+    "qwen2_5_vl": "Qwen2_5_VLForConditionalGeneration",
+    "qwen3_vl": "Qwen3VLForConditionalGeneration",
+}
+"""``model_type`` → class of transformers. A table, so that no checkpoint can bring its own code."""
+
+# Never pickles: *.bin, *.pt and *.pth are not even downloaded.
+_DOWNLOADED = ["*.safetensors", "*.json", "*.jinja", "merges.txt"]
+_NEEDED_BY = {
+    "gptq-int4": (("gptqmodel", "gptq"), ("optimum", "gptq")),
+    "gptq-int8": (("gptqmodel", "gptq"), ("optimum", "gptq")),
+    "awq": (("gptqmodel", "gptq"),),
+    "nf4": (("bitsandbytes", "nf4"),),
+    "int8": (("bitsandbytes", "nf4"),),
+}
+"""Quantization → (package, extra) that loading it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """Weights on a device, and what was really done to get them there."""
+
+    model: Any
+    """The ``…ForConditionalGeneration`` object, in evaluation mode."""
+    folder: Path
+    """Local folder with the checkpoint's other files: tokenizer, template, processor configuration."""
+    device: torch.device
+    details: Mapping[str, Json]
+
+
+def load_model(spec: ModelSpec) -> LoadedModel:
+    """Load what ``spec`` asks for.
+
+    Raises:
+        InvalidInput: the checkpoint or the adapter cannot be used as it is.
+        EnvironmentProblem: weights, an optional package or the device are missing.
+        OutOfMemory: the weights do not fit on the device.
+    """
+    for package in ("torch", "transformers", "accelerate"):
+        _require(package, "the Qwen-VL backend", "hf")
+    if spec.checkpoint is None:
+        raise InvalidInput(f"model {spec.name!r} names no checkpoint")
+    offline = offline_by_environment() or bool(spec.options.get("offline"))
+    folder = fetch(spec.checkpoint, spec.revision, offline=offline)
+    found = read_checkpoint(folder)
+    quantization = _agreed_quantization(spec, found)
+    device = pick_device(spec.device)
+    dtype = _pick_dtype(spec, found, device)
+    model = _from_pretrained(spec, found, device, dtype)
+    adapter: dict[str, Json] = {}
+    if spec.adapter is not None:
+        model, adapter = _with_adapter(spec, model, quantization, offline=offline)
+    model.eval().requires_grad_(False)
+    details: dict[str, Json] = {
+        "checkpoint": spec.checkpoint,
+        "revision": folder.name if _is_commit(folder.name) else spec.revision,
+        "model_type": found.model_type,
+        "architecture": type(model).__name__,
+        "dtype": str(dtype).removeprefix("torch."),
+        "quantization": quantization,
+        "attention": model.config._attn_implementation,
+        "weight_bytes": model.get_memory_footprint(),
+        **adapter,
+    }
+    return LoadedModel(model, folder, device, details)
+
+
+def fetch(name: str, revision: str | None, *, offline: bool) -> Path:
+    """The local folder of a checkpoint or adapter, downloaded from the hub where it is not here yet.
+
+    Raises:
+        EnvironmentProblem: the files are not on this machine and cannot be had.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    _require("huggingface_hub", "a hub id as model", "hf")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if offline:
+        snapshot = cached_snapshot(name, revision)
+        if snapshot is None:
+            raise weights_missing(name, "the hub may not be asked (offline)")
+        return snapshot
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_DOWNLOADED))
+    except GatedRepoError:
+        reason = "the repository is gated; accept its terms and set HF_TOKEN"
+    except RevisionNotFoundError:
+        reason = f"it has no revision {one_line(str(revision), 60)!r}"
+    except (RepositoryNotFoundError, HFValidationError):
+        reason = "the hub knows no such repository, or HF_TOKEN does not open it"
+    except LocalEntryNotFoundError:
+        reason = "the hub cannot be reached"
+    except HfHubHTTPError as error:
+        reason = f"the hub answered: {one_line(str(error), 120)}"
+    except OSError as error:
+        reason = one_line(str(error), 120)
+    raise weights_missing(name, reason)
+
+
+def pick_device(wanted: str) -> torch.device:
+    """The device that ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` stands for on this machine.
+
+    Raises:
+        EnvironmentProblem: the GPU that was asked for is not there.
+    """
+    import torch
+
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(wanted)
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise EnvironmentProblem(
+                f"device {wanted} was asked for, but torch {torch.__version__} sees no GPU",
+                hint="bench doctor says why; or use --device cpu",
+            )
+        count = torch.cuda.device_count()
+        if (device.index or 0) >= count:
+            raise EnvironmentProblem(
+                f"device {wanted} does not exist: torch sees {count} GPU(s)", hint="--device cuda:0"
+            )
+        device = torch.device("cuda", device.index or 0)
+    return device
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` means that memory ran out, on a GPU or on the CPU."""
+    import torch
+
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    # The CPU allocator has no error class of its own.
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate" in str(error)
+
+
+def out_of_memory(error: BaseException, doing: str) -> OutOfMemory:
+    """One line for a memory error, with the allocator's figures where it gives some."""
+    return OutOfMemory(
+        f"out of memory while {doing}: {one_line(str(error), 160)}",
+        hint="try a smaller --batch-size or --max-pixels, or a quantized model (-int4, -nf4)",
+    )
+
+
+def _require(package: str, feature: str, extra: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        raise missing_package(feature, package, extra)
+
+
+def _agreed_quantization(spec: ModelSpec, found: LocalCheckpoint) -> str | None:
+    """What the weights are or will be quantized as, with its packages present."""
+    wanted = spec.quantization
+    if found.quantization is not None and wanted not in {None, found.quantization}:
+        raise InvalidInput(
+            f"{spec.checkpoint} is quantized as {found.quantization}, not as {wanted}",
+            hint="name the checkpoint whose quantization you want",
+        )
+    if found.quantization is None and wanted not in {None, "nf4", "int8"}:
+        raise InvalidInput(
+            f"{spec.checkpoint} is not quantized; {wanted} cannot be made while loading",
+            hint="nf4 and int8 can",
+        )
+    quantization = found.quantization or wanted
+    for package, extra in _NEEDED_BY.get(quantization or "", ()):
+        _require(package, f"a checkpoint in {quantization}", extra)
+    return quantization
+
+
+def _pick_dtype(spec: ModelSpec, found: LocalCheckpoint, device: torch.device) -> torch.dtype:
+    import torch
+
+    if spec.dtype != "auto":
+        return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[spec.dtype]
+    if (found.quantization or "").startswith(("gptq", "awq")):
+        # The kernels of both are written for fp16, and so are the checkpoints.
+        return torch.float16
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
+
+
+def _pick_attention(spec: ModelSpec, device: torch.device, dtype: torch.dtype) -> str:
+    import torch
+
+    usable = (
+        device.type == "cuda"
+        and dtype in {torch.bfloat16, torch.float16}
+        and importlib.util.find_spec("flash_attn") is not None
+    )
+    if spec.attention == "flash_attention_2" and not usable:
+        raise EnvironmentProblem(
+            "flash_attention_2 needs a GPU, bf16 or fp16, and the package flash-attn",
+            hint="--attention sdpa",
+        )
+    if spec.attention != "auto":
+        return spec.attention
+    return "flash_attention_2" if usable else "sdpa"
+
+
+def _from_pretrained(
+    spec: ModelSpec, found: LocalCheckpoint, device: torch.device, dtype: torch.dtype
+) -> Any:
+    import transformers
+    from safetensors import SafetensorError
+
+    config = transformers.AutoConfig.from_pretrained(found.folder, trust_remote_code=False)
+    _rename_exclusions(config)
+    arguments: dict[str, Any] = {
+        "config": config,
+        "dtype": dtype,
+        "attn_implementation": _pick_attention(spec, device, dtype),
+        "device_map": {"": device},
+        "use_safetensors": True,
+        "local_files_only": True,
+        "output_loading_info": True,
+    }
+    if found.quantization is None and spec.quantization is not None:
+        arguments["quantization_config"] = _bitsandbytes_config(spec.quantization, dtype)
+    failure: Exception | None = None
+    try:
+        with _quiet_transformers():
+            loader = getattr(transformers, CLASSES[found.model_type])
+            model, report = loader.from_pretrained(found.folder, **arguments)
+    except (SafetensorError, OSError, RuntimeError, ValueError, ImportError) as error:
+        # Raised below: while the error is handled, its traceback would keep the weights alive.
+        failure = error.with_traceback(None)
+    if failure is not None:
+        raise _load_failure(found.folder, failure, device)
+    _check_report(found.folder, report)
+    return model
+
+
+def _rename_exclusions(config: Any) -> None:
+    """Let quantized checkpoints leave out the vision tower where transformers 5 keeps it.
+
+    Their configurations say ``visual``; the module is called ``model.visual`` today, and a name is
+    matched from its start.
+    """
+    settings = getattr(config, "quantization_config", None)
+    if not isinstance(settings, dict):
+        return
+    for key in ("modules_to_not_convert", "llm_int8_skip_modules"):
+        names = settings.get(key)
+        if names and "visual" in names:
+            settings[key] = [*names, "model.visual"]
+
+
+def _bitsandbytes_config(quantization: str, dtype: torch.dtype) -> Any:
+    import transformers
+
+    # Untyped in transformers.
+    make: Any = transformers.BitsAndBytesConfig
+    # As the published GPTQ and AWQ checkpoints do: only the language model's linear layers.
+    skip = ["model.visual", "lm_head"]
+    if quantization == "int8":
+        return make(load_in_8bit=True, llm_int8_skip_modules=skip)
+    return make(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=skip,
+    )
+
+
+def _load_failure(folder: Path, error: Exception, device: torch.device) -> Exception:
+    """``error`` of ``from_pretrained`` in the words of this program."""
+    if is_out_of_memory(error):
+        return out_of_memory(error, f"loading {folder.name} onto {device}")
+    if isinstance(error, ImportError):
+        return EnvironmentProblem(f"{folder} cannot be loaded: {one_line(str(error))}")
+    return InvalidInput(
+        f"{folder} cannot be loaded: {one_line(str(error))}",
+        hint="check that config.json belongs to these weights, or download the checkpoint again",
+    )
+
+
+def _check_report(folder: Path, report: Mapping[str, Any]) -> None:
+    """Refuse a model of which any weight is not the checkpoint's.
+
+    Raises:
+        InvalidInput: weights are missing, left over, or of another shape.
+    """
+    for kind, word in (
+        ("missing_keys", "are missing"),
+        ("mismatched_keys", "have another shape than config.json says"),
+        ("unexpected_keys", "have no place in the model"),
+    ):
+        names = sorted(str(name) for name in report.get(kind) or ())
+        if names:
+            raise InvalidInput(
+                f"{folder}: {len(names)} weights {word}, the first is {one_line(names[0], 80)}",
+                hint="check that config.json belongs to these weights, or download them again",
+            )
+    if report.get("error_msgs"):
+        raise InvalidInput(f"{folder} cannot be loaded: {one_line(str(report['error_msgs'][0]))}")
+
+
+def _with_adapter(
+    spec: ModelSpec, model: Any, quantization: str | None, *, offline: bool
+) -> tuple[Any, dict[str, Json]]:
+    """``model`` with the adapter of ``spec`` in it, merged into the weights where they allow it."""
+    _require("peft", "an adapter", "hf")
+    from peft import PeftModel
+
+    assert spec.adapter is not None
+    folder = fetch(spec.adapter, None, offline=offline)
+    read_adapter(folder)
+    merge = bool(spec.options.get("merge_adapter", quantization is None))
+    try:
+        with _quiet_transformers(), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            wrapped = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
+    except (RuntimeError, ValueError, KeyError, OSError) as error:
+        raise InvalidInput(
+            f"the adapter {folder} does not fit {spec.checkpoint}: {one_line(str(error))}",
+            hint="use it with the checkpoint that it was trained on",
+        ) from None
+    # PEFT only warns when weights that the adapter's configuration promises are not in its file.
+    if any("missing adapter keys" in str(warning.message) for warning in caught):
+        raise InvalidInput(
+            f"the adapter {folder} does not fit {spec.checkpoint}: some of its weights are missing",
+            hint="use it with the checkpoint and the library versions that it was trained with",
+        )
+    merged = wrapped.merge_and_unload() if merge else wrapped.get_base_model()
+    return merged, {"adapter": spec.adapter, "adapter_merged": merge}
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """No progress bars and no advice from transformers inside: the runner has its own bars."""
+    import transformers
+
+    logging: Any = transformers.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _is_commit(name: str) -> bool:
+    return len(name) == 40 and all(character in "0123456789abcdef" for character in name)

@@ -1,0 +1,249 @@
+"""From page files and questions to tokens and patches: image processor, tokenizer, chat template.
+
+The image processor is transformers' PIL one (the torchvision one rounds 0.8 % of the values
+differently, so a published number should say which was used). The prompt is the checkpoint's own chat
+template; the question is tokenized apart from it, so that a question which spells a control token
+such as ``<|im_end|>`` is read as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench.errors import InvalidInput
+from bench.models.checkpoints import read_json
+from bench.models.pixels import smart_resize
+from bench.schema import Json, ModelSpec, Page, PageGroup, Request
+from bench.tasks.pages import open_page
+from bench.text import one_line
+
+if TYPE_CHECKING:
+    import torch
+
+# Any text that no template contains: it marks the place of the question.
+_QUESTION = "\ue000question\ue000"
+
+
+class PageImages(NamedTuple):
+    """The pages of one document, as the vision tower reads them."""
+
+    patches: torch.Tensor
+    """(patches of all pages, channels x temporal x height x width of a patch), float32."""
+    grid: torch.Tensor
+    """(pages, 3): temporal, height and width of each page in patches."""
+    tokens: tuple[int, ...]
+    """Visual tokens of each page."""
+
+
+class Row(NamedTuple):
+    """One request, ready for the model."""
+
+    request: Request
+    group: PageGroup
+    images: PageImages
+    ids: torch.Tensor
+    """(tokens,) without padding; the image token stands once for every visual token."""
+
+
+class Bounds(NamedTuple):
+    """Pixels of a page after resizing, at least and at most."""
+
+    min_pixels: int
+    max_pixels: int
+
+
+class Processor:
+    """The tokenizer, template and image processor that belong to a checkpoint."""
+
+    def __init__(self, spec: ModelSpec, folder: Path, image_token_id: int) -> None:
+        """Read them from ``folder``.
+
+        Raises:
+            InvalidInput: a file is missing, or the pixel bounds of ``spec`` exclude each other.
+        """
+        from transformers import AutoTokenizer
+
+        try:
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise InvalidInput(
+                f"{folder} has no usable tokenizer",
+                hint="copy tokenizer.json and tokenizer_config.json from the base checkpoint",
+            ) from error
+        self.template, self.template_source = _chat_template(folder, self.tokenizer)
+        self.images, self.bounds = _image_processor(spec, folder)
+        self.image_token_id = image_token_id
+        self._around: dict[tuple[int, str | None], tuple[list[int], list[int]]] = {}
+
+    def details(self) -> dict[str, Json]:
+        """What ``ModelInfo.details`` should say of the input side."""
+        return {
+            "min_pixels": self.bounds.min_pixels,
+            "max_pixels": self.bounds.max_pixels,
+            "patch_size": self.images.patch_size,
+            "image_processor": type(self.images).__name__,
+            "image_backend": "pil",
+            "chat_template": self.template_source,
+        }
+
+    def page_images(self, pages: Sequence[Page]) -> PageImages:
+        """Open, resize and cut the pages of one document.
+
+        Raises:
+            InvalidInput: a page cannot be opened, or is too narrow to be resized.
+        """
+        import torch
+
+        patches, grids = [], []
+        for page in pages:
+            smart_resize(
+                page.height, page.width, factor=self._factor
+            )  # refuses what cannot be resized
+            encoded = self.images(images=[open_page(page)], return_tensors="pt")
+            patches.append(encoded["pixel_values"])
+            grids.append(encoded["image_grid_thw"])
+        grid = torch.cat(grids)
+        tokens = grid.prod(dim=1) // self.images.merge_size**2
+        return PageImages(torch.cat(patches), grid, tuple(tokens.tolist()))
+
+    def row(self, group: PageGroup, request: Request, images: PageImages) -> Row:
+        """The prompt of ``request`` over ``images``, tokenized."""
+        import torch
+
+        before, after = self._template_ids(len(images.tokens), group.system)
+        question = self.tokenizer.encode(
+            request.prompt, add_special_tokens=False, split_special_tokens=True
+        )
+        ids: list[int] = []
+        sizes = iter(images.tokens)
+        for token in before:
+            ids += [token] * (next(sizes) if token == self.image_token_id else 1)
+        return Row(request, group, images, torch.tensor(ids + question + after))
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The answer that ``ids`` spell, control tokens left out."""
+        decoded: str = self.tokenizer.decode(
+            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return decoded
+
+    @property
+    def _factor(self) -> int:
+        return int(self.images.patch_size * self.images.merge_size)
+
+    def _template_ids(self, pages: int, system: str | None) -> tuple[list[int], list[int]]:
+        """Tokens before the question (one image token a page) and after it."""
+        from jinja2 import TemplateError
+
+        key = (pages, system)
+        if key not in self._around:
+            content = [{"type": "image"}] * pages + [{"type": "text", "text": _QUESTION}]
+            messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
+            if system is not None:
+                messages.insert(0, {"role": "system", "content": system})
+            try:
+                text = self.tokenizer.apply_chat_template(
+                    messages,
+                    chat_template=self.template,
+                    tokenize=False,
+                    add_generation_prompt=True,
+                )
+            except TemplateError as error:
+                raise InvalidInput(
+                    f"the chat template in {self.template_source} fails: {one_line(str(error))}",
+                    hint="use the chat template of the base checkpoint",
+                ) from error
+            before, mark, after = text.partition(_QUESTION)
+            ids = [
+                self.tokenizer.encode(part, add_special_tokens=False) for part in (before, after)
+            ]
+            if not mark or ids[0].count(self.image_token_id) != pages:
+                raise InvalidInput(
+                    "the checkpoint's chat template does not place every page image before the question",
+                    hint="use the chat template of the base checkpoint",
+                )
+            self._around[key] = (ids[0], ids[1])
+        return self._around[key]
+
+
+def _chat_template(folder: Path, tokenizer: Any) -> tuple[str, str]:
+    """The template and the file that it comes from; a processor's template goes before a tokenizer's."""
+    jinja, packed = folder / "chat_template.jinja", folder / "chat_template.json"
+    if jinja.is_file():
+        return jinja.read_text(encoding="utf-8"), jinja.name
+    if packed.is_file():
+        template = read_json(packed).get("chat_template")
+        if isinstance(template, str):
+            return template, packed.name
+    if isinstance(tokenizer.chat_template, str):
+        return tokenizer.chat_template, "tokenizer_config.json"
+    raise InvalidInput(
+        f"{folder} has no chat template",
+        hint="copy chat_template.json or chat_template.jinja from the base checkpoint",
+    )
+
+
+def _image_processor(spec: ModelSpec, folder: Path) -> tuple[Any, Bounds]:
+    """The PIL image processor with the bounds of ``spec``, else those of the checkpoint."""
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    try:
+        settings, _ = Qwen2VLImageProcessorPil.get_image_processor_dict(
+            folder, local_files_only=True
+        )
+    except OSError as error:
+        raise InvalidInput(
+            f"{folder} has no preprocessor_config.json",
+            hint="copy it from the base checkpoint",
+        ) from error
+    own = _checkpoint_bounds(settings)
+    bounds = Bounds(
+        own.min_pixels if spec.min_pixels is None else spec.min_pixels,
+        own.max_pixels if spec.max_pixels is None else spec.max_pixels,
+    )
+    if bounds.min_pixels > bounds.max_pixels:
+        raise InvalidInput(
+            f"model {spec.name!r}: min_pixels ({bounds.min_pixels}) is above max_pixels "
+            f"({bounds.max_pixels}); the checkpoint's own bounds are {own.min_pixels} and {own.max_pixels}",
+            hint="give both --min-pixels and --max-pixels",
+        )
+    # Both spellings are given, because either of them in the file would win over the other here.
+    images = Qwen2VLImageProcessorPil.from_pretrained(
+        folder,
+        local_files_only=True,
+        size={"shortest_edge": bounds.min_pixels, "longest_edge": bounds.max_pixels},
+        min_pixels=bounds.min_pixels,
+        max_pixels=bounds.max_pixels,
+    )
+    return images, bounds
+
+
+def _checkpoint_bounds(settings: Mapping[str, Any]) -> Bounds:
+    """The bounds in a processor configuration, in whichever of its spellings."""
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    nested = settings.get("size")
+    size = dict(nested) if isinstance(nested, Mapping) else {}
+    default = Qwen2VLImageProcessorPil.size
+
+    def first(*values: Any) -> int:
+        return int(next(value for value in values if value is not None))
+
+    return Bounds(
+        first(
+            settings.get("min_pixels"),
+            size.get("shortest_edge"),
+            size.get("min_pixels"),
+            default["shortest_edge"],
+        ),
+        first(
+            settings.get("max_pixels"),
+            size.get("longest_edge"),
+            size.get("max_pixels"),
+            default["longest_edge"],
+        ),
+    )

@@ -1,0 +1,278 @@
+"""A tiny checkpoint with random weights, written the way the hub's Qwen-VL checkpoints are.
+
+It exists so that the real loading and generating code runs anywhere: same files, same key names, same
+special tokens, a chat template, a processor configuration, and a generation configuration that asks
+for sampling, as those of the Instruct checkpoints do. Its answers mean nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.errors import InvalidInput, did_you_mean
+
+SPECIAL_TOKENS = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+)
+
+_TEMPLATE = """\
+{%- if messages[0].role != 'system' -%}
+<|im_start|>system
+You are a helpful assistant.<|im_end|>
+{% endif -%}
+{%- for message in messages -%}
+<|im_start|>{{ message.role }}
+{% if message.content is string -%}
+{{ message.content }}
+{%- else -%}
+{%- for part in message.content -%}
+{%- if part.type == 'image' -%}
+<|vision_start|><|image_pad|><|vision_end|>
+{%- else -%}
+{{ part.text }}
+{%- endif -%}
+{%- endfor -%}
+{%- endif -%}
+<|im_end|>
+{% endfor -%}
+{%- if add_generation_prompt -%}
+<|im_start|>assistant
+{% endif -%}
+"""
+
+_SENTENCES = (
+    "Answer the question using a single word or phrase.",
+    "What is the total amount of the invoice? What is the date? Who is the seller?",
+    "You are a helpful assistant. system user assistant",
+    "Опиши документ. Какая сумма к оплате? Назовите продавца и покупателя. ИНН КПП",
+    "发票号码是什么？ 合计金额是多少？",
+)
+_MERGED_TOKENS = 512
+"""Vocabulary beside the special tokens: all bytes and some merges."""
+
+_TEXT: dict[str, Any] = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 32768,
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 1e6,
+    "hidden_act": "silu",
+    "initializer_range": 0.2,
+}
+_QWEN2_VISION: dict[str, Any] = {
+    "depth": 2,
+    "embed_dim": 32,
+    "hidden_size": 64,
+    "num_heads": 2,
+    "mlp_ratio": 2,
+    "in_chans": 3,
+    "patch_size": 14,
+    "spatial_merge_size": 2,
+    "temporal_patch_size": 2,
+}
+_QWEN2_5_VISION: dict[str, Any] = {
+    "depth": 2,
+    "hidden_size": 32,
+    "out_hidden_size": 64,
+    "intermediate_size": 64,
+    "num_heads": 2,
+    "in_chans": 3,
+    "patch_size": 14,
+    "spatial_merge_size": 2,
+    "temporal_patch_size": 2,
+    "window_size": 112,
+    "fullatt_block_indexes": [1],
+}
+_QWEN3_VISION: dict[str, Any] = {
+    "depth": 3,
+    "hidden_size": 32,
+    "out_hidden_size": 64,
+    "intermediate_size": 64,
+    "num_heads": 2,
+    "in_channels": 3,
+    "patch_size": 16,
+    "spatial_merge_size": 2,
+    "temporal_patch_size": 2,
+    "num_position_embeddings": 64,
+    "deepstack_visual_indexes": [0, 1],
+}
+_MROPE = {"mrope_section": [2, 3, 3]}
+
+_ARCHITECTURES: dict[str, str] = {
+    "qwen2_vl": "Qwen2VLForConditionalGeneration",
+    "qwen2_5_vl": "Qwen2_5_VLForConditionalGeneration",
+    "qwen3_vl": "Qwen3VLForConditionalGeneration",
+}
+
+
+def write_tiny_checkpoint(
+    folder: Path, model_type: str = "qwen2_vl", *, seed: int = 0, end_share: float = 0.05
+) -> Path:
+    """Write a checkpoint of about 0.2 million parameters into ``folder`` and return the folder.
+
+    ``end_share`` is the part of the vocabulary that ends an answer: random weights would hardly ever
+    choose the two real end tokens, and answers of different lengths are what batches must cope with.
+
+    Raises:
+        InvalidInput: ``model_type`` is not a member of the family.
+    """
+    if model_type not in _ARCHITECTURES:
+        raise InvalidInput(
+            f"there is no tiny checkpoint of type {model_type!r}",
+            hint=did_you_mean(model_type, _ARCHITECTURES),
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    ids = _write_tokenizer(folder)
+    config = _config(model_type, ids)
+    _write_json(folder / "config.json", config)
+    _write_json(folder / "preprocessor_config.json", _preprocessor(model_type))
+    _write_json(folder / "generation_config.json", _generation_config(ids, seed, end_share))
+    _write_json(folder / "chat_template.json", {"chat_template": _TEMPLATE})
+    _write_weights(folder, model_type, seed)
+    return folder
+
+
+def _write_tokenizer(folder: Path) -> Mapping[str, int]:
+    """Byte-level BPE over a few sentences, in the two files that the hub's checkpoints have."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=_MERGED_TOKENS,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_SENTENCES, trainer)
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL_TOKENS])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    ids = tokenizer.get_vocab(with_added_tokens=True)
+    _write_json(
+        folder / "tokenizer_config.json",
+        {
+            "tokenizer_class": "Qwen2Tokenizer",
+            "eos_token": "<|im_end|>",
+            "pad_token": "<|endoftext|>",
+            "additional_special_tokens": list(SPECIAL_TOKENS),
+            "model_max_length": 32768,
+            "clean_up_tokenization_spaces": False,
+        },
+    )
+    return ids
+
+
+def _config(model_type: str, ids: Mapping[str, int]) -> dict[str, Any]:
+    common: dict[str, Any] = {
+        "architectures": [_ARCHITECTURES[model_type]],
+        "model_type": model_type,
+        "image_token_id": ids["<|image_pad|>"],
+        "video_token_id": ids["<|video_pad|>"],
+        "vision_start_token_id": ids["<|vision_start|>"],
+        "vision_end_token_id": ids["<|vision_end|>"],
+        "torch_dtype": "bfloat16",
+        # The small members of the family share input and output embeddings.
+        "tie_word_embeddings": True,
+    }
+    text: dict[str, Any] = _TEXT | {
+        "vocab_size": len(ids),
+        "bos_token_id": ids["<|endoftext|>"],
+        "eos_token_id": ids["<|im_end|>"],
+    }
+    if model_type == "qwen3_vl":
+        rope = {"rope_type": "default", "mrope_interleaved": True} | _MROPE
+        text |= {"rope_scaling": rope, "head_dim": 16, "model_type": "qwen3_vl_text"}
+        vision: dict[str, Any] = _QWEN3_VISION | {"model_type": "qwen3_vl"}
+        return common | {"text_config": text, "vision_config": vision}
+    # Qwen2-VL and Qwen2.5-VL keep the text settings flat beside the vision settings.
+    vision = _QWEN2_VISION if model_type == "qwen2_vl" else _QWEN2_5_VISION
+    return common | text | {"rope_scaling": {"type": "mrope"} | _MROPE, "vision_config": vision}
+
+
+def _preprocessor(model_type: str) -> dict[str, Any]:
+    clip = {
+        "image_mean": [0.48145466, 0.4578275, 0.40821073],
+        "image_std": [0.26862954, 0.26130258, 0.27577711],
+    }
+    common = {"temporal_patch_size": 2, "merge_size": 2}
+    if model_type == "qwen3_vl":
+        return common | {
+            "size": {"shortest_edge": 4096, "longest_edge": 65536},
+            "patch_size": 16,
+            "image_mean": [0.5, 0.5, 0.5],
+            "image_std": [0.5, 0.5, 0.5],
+            "image_processor_type": "Qwen2VLImageProcessorFast",
+        }
+    return (
+        common
+        | clip
+        | {
+            "min_pixels": 3136,
+            "max_pixels": 50176,
+            "patch_size": 14,
+            "image_processor_type": "Qwen2VLImageProcessor",
+        }
+    )
+
+
+def _generation_config(ids: Mapping[str, int], seed: int, end_share: float) -> dict[str, Any]:
+    import random
+
+    ordinary = [number for token, number in sorted(ids.items()) if token not in SPECIAL_TOKENS]
+    ends = random.Random(seed).sample(ordinary, round(end_share * len(ids)))
+    return {
+        "bos_token_id": ids["<|endoftext|>"],
+        "pad_token_id": ids["<|endoftext|>"],
+        "eos_token_id": [ids["<|im_end|>"], ids["<|endoftext|>"], *sorted(ends)],
+        "do_sample": True,
+        "repetition_penalty": 1.0,
+        "temperature": 0.01,
+        "top_p": 0.001,
+        "top_k": 1,
+    }
+
+
+def _write_weights(folder: Path, model_type: str, seed: int) -> None:
+    import torch
+    import transformers
+    from safetensors.torch import save_file
+
+    config = transformers.AutoConfig.from_pretrained(folder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = getattr(transformers, _ARCHITECTURES[model_type])(config)
+        with torch.no_grad():
+            for name, tensor in model.named_parameters():
+                # Sharp attention, or an answer would hardly depend on the page and the question.
+                if name.endswith(("q_proj.weight", "k_proj.weight", "qkv.weight")):
+                    tensor.mul_(2.0)
+    weights = {
+        _hub_key(name, model_type): tensor.to(torch.bfloat16).contiguous()
+        for name, tensor in model.state_dict().items()
+        if name != "lm_head.weight"
+    }
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _hub_key(name: str, model_type: str) -> str:
+    """A parameter's name in the hub's files, which are older than transformers' present layout."""
+    if model_type == "qwen3_vl":
+        return name
+    return name.replace("model.visual.", "visual.").replace("model.language_model.", "model.")
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
