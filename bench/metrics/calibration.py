@@ -1,0 +1,172 @@
+"""Calibration: does a confidence mean what it says?
+
+Expected calibration error as torchmetrics 1.9 bins it (equal width, right-open, single-precision edges) and
+the Brier score. Both are of a corpus, not of a sample: they take confidences and what turned out right.
+The number of bins changes the value, so it belongs beside it; bins with few samples deserve doubt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from bench.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEFAULT_BINS = 15
+
+
+class Bin(NamedTuple):
+    """One bin of a reliability diagram."""
+
+    low: float
+    """Lower edge, inside."""
+    high: float
+    """Upper edge, outside; the last bin holds exactly 1."""
+    samples: int
+    confidence: float
+    """Mean confidence of its samples."""
+    accuracy: float
+    """Mean correctness of its samples."""
+
+
+class CalibrationErrors(NamedTuple):
+    """The three norms of the gap between confidence and accuracy over bins."""
+
+    l1: float
+    """Expected calibration error: mean gap, weighted by samples."""
+    l2: float
+    """Root of the mean squared gap."""
+    maximum: float
+    """Largest gap of a bin."""
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusMetric:
+    """A metric of many samples together: computed from (confidence, correct) pairs."""
+
+    name: str
+    title: str
+    direction: Literal["higher", "lower"]
+    range: tuple[float, float]
+    definition: str
+    source: str
+    variant: str
+    compute: Callable[[Sequence[float], Sequence[float]], float | None]
+    """From confidences in 0..1 and correctness (0/1, or a score in 0..1) to a value; None without any."""
+
+
+def reliability_bins(
+    confidences: Sequence[float], correct: Sequence[float], *, bins: int = DEFAULT_BINS
+) -> tuple[Bin, ...]:
+    """The bins that hold a sample, by rising confidence.
+
+    Raises:
+        InvalidInput: lengths differ, a confidence lies outside 0..1, or there are no bins.
+    """
+    import numpy as np
+
+    _check(confidences, correct, bins)
+    if not confidences:
+        return ()
+    values = np.asarray(confidences, dtype=np.float32)
+    right = np.asarray(correct, dtype=np.float64)
+    # Single precision, because a value on an edge falls where the reference implementation puts it.
+    edges = np.linspace(0, 1, bins + 1, dtype=np.float32)
+    index = np.searchsorted(edges, values, side="right") - 1
+    counts = np.bincount(index, minlength=bins + 1)
+    means = np.bincount(index, weights=values.astype(np.float64), minlength=bins + 1)
+    hits = np.bincount(index, weights=right, minlength=bins + 1)
+    return tuple(
+        Bin(
+            float(edges[b]),
+            float(edges[min(b + 1, bins)]),
+            int(counts[b]),
+            float(means[b] / counts[b]),
+            float(hits[b] / counts[b]),
+        )
+        for b in np.flatnonzero(counts).tolist()
+    )
+
+
+def calibration_errors(
+    confidences: Sequence[float], correct: Sequence[float], *, bins: int = DEFAULT_BINS
+) -> CalibrationErrors | None:
+    """Gaps between confidence and accuracy; None without samples.
+
+    Raises:
+        InvalidInput: as ``reliability_bins``.
+    """
+    found = reliability_bins(confidences, correct, bins=bins)
+    if not found:
+        return None
+    gaps = [(abs(b.accuracy - b.confidence), b.samples / len(confidences)) for b in found]
+    return CalibrationErrors(
+        l1=sum(gap * share for gap, share in gaps),
+        l2=sum(gap * gap * share for gap, share in gaps) ** 0.5,
+        maximum=max(gap for gap, _ in gaps),
+    )
+
+
+def ece(
+    confidences: Sequence[float], correct: Sequence[float], *, bins: int = DEFAULT_BINS
+) -> float | None:
+    """Expected calibration error over ``bins`` bins of equal width; None without samples."""
+    errors = calibration_errors(confidences, correct, bins=bins)
+    return None if errors is None else errors.l1
+
+
+def brier(confidences: Sequence[float], correct: Sequence[float]) -> float | None:
+    """Mean squared difference of confidence and correctness (Brier, 1950); None without samples."""
+    _check(confidences, correct, 1)
+    if not confidences:
+        return None
+    pairs = zip(confidences, correct, strict=True)
+    return sum((p - y) ** 2 for p, y in pairs) / len(confidences)
+
+
+def _check(confidences: Sequence[float], correct: Sequence[float], bins: int) -> None:
+    if len(confidences) != len(correct):
+        raise InvalidInput(
+            f"calibration needs one verdict a confidence: {len(confidences)} confidences, "
+            f"{len(correct)} verdicts"
+        )
+    if bins < 1:
+        raise InvalidInput(f"calibration needs at least one bin, not {bins}")
+    wrong = next((c for c in confidences if not 0 <= c <= 1), None)
+    if wrong is not None:
+        raise InvalidInput(f"a confidence must lie between 0 and 1, not {wrong!r}")
+
+
+CORPUS_METRICS: Final[Mapping[str, CorpusMetric]] = MappingProxyType(
+    {
+        row.name: row
+        for row in (
+            CorpusMetric(
+                name="ece",
+                title="Expected calibration error",
+                direction="lower",
+                range=(0.0, 1.0),
+                definition="Mean gap between confidence and accuracy over 15 bins of confidence.",
+                source="torchmetrics 1.9, binary calibration error (l1); Naeini et al., AAAI 2015",
+                variant="equal width, right-open bins, single-precision edges",
+                compute=ece,
+            ),
+            CorpusMetric(
+                name="brier",
+                title="Brier score",
+                direction="lower",
+                range=(0.0, 1.0),
+                definition="Mean squared difference of confidence and correctness.",
+                source="Brier, 1950; scikit-learn 1.9, brier_score_loss",
+                variant="correctness 0/1, or a score in 0..1",
+                compute=brier,
+            ),
+        )
+    }
+)
+"""Metrics of a corpus by name; they need a confidence with every answer and are not scored per sample."""

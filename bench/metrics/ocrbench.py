@@ -1,0 +1,71 @@
+"""Containment scores of the OCR benchmarks: OCRBench, OCRBench v2 (VQA) and MTVQA.
+
+Sources: Yuliang-Liu/MultimodalOCR ``OCRBench/example.py`` and ``OCRBench_v2/eval_scripts/vqa_metric.py``
+@794c36d; MTVQA as lmms-eval and VLMEvalKit score it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.metrics.edit import levenshtein
+
+_FORMULA_SET = "HME100k"
+
+
+def ocrbench(prediction: str, references: Sequence[str], *, dataset: str = "") -> float:
+    """1 if a reference occurs in the prediction, lower-cased, stripped, line breaks as blanks.
+
+    Args:
+        prediction: The answer.
+        references: Accepted answers; an empty one occurs in everything.
+        dataset: ``HME100k`` (formulas) keeps case and drops all blanks instead.
+    """
+    if dataset == _FORMULA_SET:
+        return float(any(_squeezed(r) in _squeezed(prediction) for r in references))
+    answer = _lowered(prediction)
+    return float(any(_lowered(r) in answer for r in references))
+
+
+def ocrbench_v2_vqa(prediction: str, references: Sequence[str], *, language: str = "en") -> float:
+    """Containment for references of fewer than five words, else similarity of at least 0.5.
+
+    Args:
+        prediction: The answer.
+        references: Accepted answers, the best counts.
+        language: ``cn`` drops blanks and counts comma-separated parts (fewer than four) for words.
+    """
+    chinese = language == "cn"
+    answer = _lowered(prediction, squeeze=chinese)
+    return max(_v2_similarity(answer, _lowered(r, squeeze=chinese), chinese) for r in references)
+
+
+def _v2_similarity(answer: str, reference: str, chinese: bool) -> float:
+    short = len(reference.split(",")) < 4 if chinese else len(reference.split()) < 5
+    if short:
+        return float(reference in answer)
+    length = max(len(answer), len(reference))
+    similarity = 1 - levenshtein(answer, reference) / length if length > 0 else 1.0
+    return similarity if similarity >= 0.5 else 0.0
+
+
+def mtvqa(prediction: str, references: Sequence[str]) -> float:
+    """1 if a reference occurs in the prediction, both lower-cased, stripped and without full stops.
+
+    ByteDance's own script removes full stops from the prediction only, so that ``3.14`` never matches.
+    """
+    answer = _without_stops(prediction)
+    return float(any(_without_stops(r) in answer for r in references))
+
+
+def _without_stops(text: str) -> str:
+    return text.strip().lower().replace(".", "")
+
+
+def _lowered(text: str, *, squeeze: bool = False) -> str:
+    plain = text.lower().strip().replace("\n", " ")
+    return plain.replace(" ", "") if squeeze else plain
+
+
+def _squeezed(text: str) -> str:
+    return text.strip().replace("\n", " ").replace(" ", "")
