@@ -11,10 +11,11 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from bench.errors import EnvironmentProblem, InvalidInput, did_you_mean
 from bench.models.ocr.answer import answer
-from bench.models.ocr.layout import Layout, lay_out
+from bench.models.ocr.layout import lay_out
 from bench.models.ocr.matching import Sheet
 from bench.models.ocr.readers import (
     RapidOcrReader,
@@ -25,9 +26,15 @@ from bench.models.ocr.readers import (
 )
 from bench.schema import Batch, Document, ModelInfo, ModelSpec, Output, Page, PageGroup, Request
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 READERS = ("auto", "rapidocr", "tesseract", "text-layer")
 _CACHED_SHEETS = 64
-_CACHED_PAGES = 256
+_POOR_CONFIDENCE = 0.65
+"""Below this, what Tesseract read is not its script (a Chinese page gives 0.4, Russian and English 0.95)."""
+_POOR_DENSITY = 1.2
+"""Below this, RapidOCR met a script that it does not know (Cyrillic gives 0.9, its own 1.6 and more)."""
 _CYRILLIC = re.compile("[\u0400-\u04ff]")
 _NO_CYRILLIC = (
     "no reader for Cyrillic: RapidOCR's models know Chinese and Latin script only, so Russian pages will be "
@@ -58,8 +65,7 @@ class Ocr:
                 hint=did_you_mean(self.forced, READERS),
             )
         self.readers: dict[str, Reader] = {}
-        self.pages: OrderedDict[tuple[str, int, str], Layout] = OrderedDict()
-        self.sheets: OrderedDict[tuple[tuple[str, int, str], ...], Sheet] = OrderedDict()
+        self.sheets: OrderedDict[tuple[tuple[str, int, bool], ...], Sheet] = OrderedDict()
         self.stages: dict[str, float] = {}
 
     def load(self) -> ModelInfo:
@@ -112,26 +118,21 @@ class Ocr:
         return Output(request.sample_id, found.text, "stop", confidence=found.confidence)
 
     def _sheet(self, document: Document, cyrillic: bool) -> Sheet:
-        engine = "tesseract" if cyrillic and self._reads_cyrillic() else "rapidocr"
-        if self.forced != "auto":
-            engine = self.forced
-        key = tuple((page.sha256, page.index, engine) for page in document.pages)
+        key = tuple((page.sha256, page.index, cyrillic) for page in document.pages)
         if key not in self.sheets:
-            layouts = [
-                self._layout(page, number, engine) for number, page in enumerate(document.pages)
-            ]
+            readings = [self._read(page, cyrillic) for page in document.pages]
             started = time.perf_counter()
-            self.sheets[key] = Sheet(layouts)
+            self.sheets[key] = Sheet(
+                [lay_out(reading, number) for number, reading in enumerate(readings)]
+            )
             self.stages["match"] += time.perf_counter() - started
             while len(self.sheets) > _CACHED_SHEETS:
                 self.sheets.popitem(last=False)
         self.sheets.move_to_end(key)
         return self.sheets[key]
 
-    def _layout(self, page: Page, number: int, engine: str) -> Layout:
-        return lay_out(self._read(page, engine), number)
-
-    def _read(self, page: Page, engine: str) -> Reading:
+    def _read(self, page: Page, cyrillic: bool) -> Reading:
+        """Read one page, from its text layer where that is allowed and there is one."""
         from bench.tasks.pages import open_page
 
         started = time.perf_counter()
@@ -143,6 +144,27 @@ class Ocr:
         image = open_page(page)
         opened = time.perf_counter()
         self.stages["preprocess"] += opened - started
-        reading = self.readers[engine].read(image)
+        reading = self._read_image(image, cyrillic)
         self.stages["read"] += time.perf_counter() - opened
+        return reading
+
+    def _read_image(self, image: Image, cyrillic: bool) -> Reading:
+        """Read with the engine for the question's script, or the other one where that is no use."""
+        if self.forced != "auto":
+            return self.readers[self.forced].read(image)
+        rapidocr = self.readers["rapidocr"]
+        if not self._reads_cyrillic():
+            return rapidocr.read(image)
+        tesseract = self.readers["tesseract"]
+        if cyrillic:
+            reading = tesseract.read(image)
+            if reading.confidence < _POOR_CONFIDENCE:
+                other = rapidocr.read(image)
+                return other if other.density > _POOR_DENSITY else reading
+            return reading
+        reading = rapidocr.read(image)
+        if reading.fragments and reading.density < _POOR_DENSITY:
+            other = tesseract.read(image)
+            if other.confidence > _POOR_CONFIDENCE and other.density > reading.density:
+                return other
         return reading

@@ -72,7 +72,9 @@ class Sheet:
         for stack in stacks(layout):
             text = normalise(stack.text)
             found = _longest(list(_exact_marks(stack, text)))
-            whole = [m for m in found if m.score >= _LABEL_CELL and m.end - m.start > 0.7 * len(text)]
+            whole = [
+                m for m in found if m.score >= _LABEL_CELL and m.end - m.start > 0.7 * len(text)
+            ]
             # Words never are the value of a column of numbers, so they go on with its header.
             found = whole or [m for m in found if m.field.kind in _COLUMN_KINDS and m.start <= 2]
             if not found:

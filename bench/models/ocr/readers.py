@@ -69,6 +69,17 @@ class Reading(NamedTuple):
             return 0.0
         return sum(f.confidence * len(f.text) for f in self.fragments) / characters
 
+    @property
+    def density(self) -> float:
+        """Characters per line height of text: about 1 for Chinese, 1.5 to 2 for letters.
+
+        Less means that the engine saw text and knew no letters for it: RapidOCR drops the Cyrillic
+        letters, keeps digits and punctuation, and is confident of what is left.
+        """
+        wide = [f for f in self.fragments if f.right - f.left > 2 * (f.bottom - f.top)]
+        length = sum((f.right - f.left) / max(1.0, f.bottom - f.top) for f in wide)
+        return sum(len(f.text.replace(" ", "")) for f in wide) / length if length else 0.0
+
 
 class Reader(Protocol):
     """An engine that reads page images."""
@@ -280,8 +291,9 @@ def parse_tesseract_tsv(tsv: str, scale: float = 1.0) -> Reading:
     for words in lines.values():
         first, last = words[0], words[-1]
         run = last.left - first.left
-        if len(words) > 2 and run > 0:
-            slopes.append(((last.bottom - first.bottom) / run, run))
+        # Descenders move the bottom of a word, capitals its top: only long lines tell an angle.
+        if len(words) > 3 and run > 15 * (first.bottom - first.top):
+            slopes.append(((last.bottom - first.bottom + last.top - first.top) / 2 / run, run))
     return Reading(tuple(fragments), _weighted_median(slopes))
 
 
@@ -291,7 +303,7 @@ def _weighted_median(slopes: Sequence[tuple[float, float]]) -> float:
         return 0.0
     repeated = [slope for slope, weight in slopes for _ in range(1 + int(weight // 100))]
     slope = statistics.median(repeated)
-    return slope if abs(slope) < math.tan(math.radians(20)) else 0.0
+    return slope if 0.004 < abs(slope) < math.tan(math.radians(20)) else 0.0
 
 
 def _only_model(folder: Path, pattern: str) -> Path:
