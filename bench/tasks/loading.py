@@ -245,3 +245,16 @@ def task_digest(task: Task) -> str:
     ]
     text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def undecodable_pages(task: Task) -> list[Problem]:
+    """Every page of ``task`` whose pixels cannot be decoded although its header is fine."""
+    from bench.tasks.pages import open_page
+
+    problems = []
+    for page in {page for document in task.documents.values() for page in document.pages}:
+        try:
+            open_page(page)
+        except InvalidInput as error:
+            problems.append(Problem(str(page.path), 0, error.message))
+    return sorted(problems)

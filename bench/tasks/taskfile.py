@@ -13,7 +13,7 @@ from bench.text import one_line
 
 DEFAULT_METRICS: dict[AnswerType, tuple[str, ...]] = {
     "text": ("anls", "exact_match", "contains", "cer", "wer", "fuzzy_ratio"),
-    "json": ("anls_star", "kie_f1", "exact_match"),
+    "json": ("anls_star", "kie_f1"),
     "description": ("fuzzy_ratio", "anls"),
 }
 """Metrics of a task that names none, by the type of its answers; the first is the headline."""

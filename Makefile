@@ -1,0 +1,45 @@
+# Two commands matter: `make demo` shows a leaderboard, `make test` is what CI runs.
+# Both need only git, make and Python 3.11 or newer with venv.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.PHONY: help demo test lint types unit docs conformance clean
+
+help:
+	@echo "make demo         install, run the bundled models over the bundled tasks, write an HTML report"
+	@echo "make test         install, lint, check types, run the test suite"
+	@echo "make conformance CASES=DIR   check metric cases (default: tests/conformance)"
+	@echo "make docs         write docs/cli.md anew from the command line itself"
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(VENV)/.ready
+	$(BIN)/bench run --models ocr,ocr-fast --tasks all --name demo
+
+test: lint types unit
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.ready
+	$(BIN)/mypy
+
+unit: $(VENV)/.ready
+	$(BIN)/python -m pytest -q
+
+CASES ?= tests/conformance
+conformance: $(VENV)/.ready
+	@$(BIN)/python -m bench.metrics.conformance $(CASES)
+
+docs: $(VENV)/.ready
+	$(BIN)/python -m bench.cli.reference > docs/cli.md
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

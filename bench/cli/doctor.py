@@ -1,0 +1,42 @@
+"""``bench doctor``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from bench.cli.options import json_option, results_option
+from bench.text import printable
+
+_MARKS = {"ok": ("✓", "green"), "note": ("!", "yellow"), "missing": ("✗", "red")}
+ENVIRONMENT = 3
+
+
+@click.command("doctor")
+@results_option
+@json_option
+def doctor_command(results: Path, as_json: bool) -> None:
+    """Check this machine; name the cure of what is missing.
+
+    Exit status 3 where something is marked ✗.
+    """
+    from bench.doctor import examine
+
+    checks = examine(results)
+    if as_json:
+        from bench.cli import echo_json
+
+        echo_json([asdict(check) for check in checks])
+    else:
+        width = max(len(check.name) for check in checks)
+        for check in checks:
+            mark, colour = _MARKS[check.state]
+            click.echo(
+                f"{click.style(mark, fg=colour)} {check.name:<{width}}  {printable(check.found)}"
+            )
+            if check.cure:
+                click.echo(f"  {'':<{width}}  try: {printable(check.cure)}")
+    if any(check.state == "missing" for check in checks):
+        raise click.exceptions.Exit(ENVIRONMENT)

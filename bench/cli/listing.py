@@ -1,0 +1,142 @@
+"""``bench list models|tasks|metrics|runs``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.cli.options import json_option, results_option
+from bench.text import clip, printable
+
+KINDS = ("models", "tasks", "metrics", "runs")
+Row = Mapping[str, Any]
+
+
+@click.command("list")
+@click.argument("kind", type=click.Choice(KINDS))
+@results_option
+@json_option
+def list_command(kind: str, results: Path, as_json: bool) -> None:
+    """List models, tasks, metrics or runs."""
+    rows: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "models": _models,
+        "tasks": _tasks,
+        "metrics": _metrics,
+        "runs": lambda: _runs(results),
+    }
+    found = rows[kind]()
+    if as_json:
+        from bench.cli import echo_json
+
+        echo_json(found)
+        return
+    if not found:
+        click.echo(f"no {kind} yet; try: bench run --models ocr --tasks all", err=True)
+        return
+    click.echo(table(found))
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Rows of equal keys as aligned text, the keys as the header."""
+    columns = list(rows[0])
+    cells = [[clip(printable(_plain(row[c])), 60) for c in columns] for row in rows]
+    widths = [max(_width(text) for text in column) for column in zip(columns, *cells, strict=True)]
+    lines = [columns, *cells]
+    return "\n".join(
+        "  ".join(_pad(text, width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _width(text: str) -> int:
+    """Columns on a terminal: Chinese characters take two."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _pad(text: str, width: int) -> str:
+    return text + " " * (width - _width(text))
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value))
+    return str(value)
+
+
+def _models() -> list[dict[str, Any]]:
+    from bench.models.catalog import catalog, expected_memory, is_local
+
+    rows = []
+    for entry in catalog().values():
+        memory = expected_memory(entry.spec())
+        docvqa = next((s for s in entry.published if s.benchmark == "DocVQA"), None)
+        rows.append(
+            {
+                "name": entry.name,
+                "checkpoint": entry.checkpoint,
+                "license": entry.license,
+                "docvqa": f"{docvqa.value} ({docvqa.split})" if docvqa else None,
+                "memory_gib": round(memory / 2**30, 1) if memory else None,
+                "here": "yes" if is_local(entry.spec()) else "no",
+            }
+        )
+    return rows
+
+
+def _tasks() -> list[dict[str, Any]]:
+    from bench.tasks import bundled_tasks, load_task
+
+    rows = []
+    for name, folder in bundled_tasks().items():
+        task = load_task(folder)
+        languages = {s.metadata.get("language") for s in task.samples} - {None}
+        rows.append(
+            {
+                "name": name,
+                "questions": len(task.samples),
+                "documents": len(task.documents),
+                "languages": sorted(str(language) for language in languages),
+                "headline": task.metrics[0],
+                "title": task.title,
+            }
+        )
+    return rows
+
+
+def _metrics() -> list[dict[str, Any]]:
+    from bench.metrics import METRICS
+
+    return [
+        {
+            "name": metric.name,
+            "better": metric.direction,
+            "range": f"{metric.range[0]:g} to {metric.range[1]:g}",
+            "answers": sorted(metric.answer_types),
+            "variant": metric.variant,
+            "definition": metric.definition,
+            "source": metric.source,
+        }
+        for metric in METRICS.values()
+    ]
+
+
+def _runs(results: Path) -> list[dict[str, Any]]:
+    from bench.store import find_runs
+
+    return [
+        {
+            "run": run.id,
+            "started": run.record.get("started"),
+            "state": run.state(),
+            "models": run.model_names(),
+            "tasks": run.task_names(),
+        }
+        for run in find_runs(results)
+    ]

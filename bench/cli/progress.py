@@ -1,0 +1,139 @@
+"""What a person sees of a run while it goes on: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Task as Bar
+from rich.text import Text
+
+from bench.store import RunStore
+from bench.text import one_line
+
+PLAIN_SECONDS = 10
+"""Seconds between two plain lines about the same task."""
+
+
+class Rate(ProgressColumn):
+    """Questions per second, over the last while."""
+
+    def render(self, task: Bar) -> Text:
+        """The rate, or nothing before there is one."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.2f} q/s", style="dim")
+
+
+class RunProgress:
+    """Draws a run; a context manager. Everything goes to standard error."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self.total = 0
+        self.finished: dict[tuple[str, str], int] = {}
+        self.shown: dict[tuple[str, str], float] = {}
+        self.bars: dict[str, TaskID] = {}
+        self.overall: TaskID | None = None
+        self.progress: Progress | None = None
+        if self.console.is_terminal and not quiet:
+            self.progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=28),
+                MofNCompleteColumn(),
+                Rate(),
+                TimeRemainingColumn(compact=True),
+                TextColumn("{task.fields[note]}"),
+                console=self.console,
+            )
+
+    def __enter__(self) -> RunProgress:
+        if self.progress is not None:
+            self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+
+    def say(self, text: str) -> None:
+        """One line above the bars."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def started(self, run: RunStore, *, resumed: bool) -> None:
+        """Name the run directory, and what is left of a resumed run."""
+        per_model = sum(int(entry["samples"]) for entry in run.record["tasks"])
+        self.total = per_model * len(run.model_names())
+        if resumed:
+            cells = [(m, t) for m in run.model_names() for t in run.task_names()]
+            for model, task in cells:
+                if count := len(run.outputs(model, task)):
+                    self.finished[model, task] = count
+            done = sum(self.finished.values())
+            self.say(f"Resuming {run.path}: {done:,} of {self.total:,} answers are there")
+        else:
+            self.say(f"Run {run.path}")
+        if self.progress is not None:
+            self.overall = self.progress.add_task(
+                "all models", total=self.total, completed=sum(self.finished.values()), note=""
+            )
+
+    def stopping(self) -> None:
+        """The first Ctrl-C."""
+        self.say("Finishing the batch in flight; press Ctrl-C again to stop at once")
+
+    def event(self, model: str, event: Mapping[str, Any]) -> None:
+        """One event of a model's process."""
+        kind = event.get("event")
+        if kind == "task":
+            self._task(model, event)
+        elif kind == "loading":
+            self.say(f"{model}: loading")
+        elif kind == "loaded":
+            self.say(f"{model}: loaded in {event['seconds']:.1f} s")
+        elif kind == "smaller":
+            self.say(f"{model}: out of memory, going on with batches of {event['batch_size']}")
+        elif kind == "failed":
+            self.say(f"{model}: failed: {one_line(str(event.get('message')), 300)}")
+            if event.get("hint"):
+                self.say(f"{' ' * len(model)}  try: {one_line(str(event['hint']), 300)}")
+        elif kind == "latency" and event["done"] == event["total"]:
+            self.say(f"{model}: latency measured on {event['total']} questions, one at a time")
+
+    def _task(self, model: str, event: Mapping[str, Any]) -> None:
+        key = (model, str(event["task"]))
+        self.finished[key] = event["done"]
+        note = f"{event['failed']} failed" if event["failed"] else ""
+        if self.progress is not None and self.overall is not None:
+            if model not in self.bars:
+                total = self.total // max(1, self._models())
+                self.bars[model] = self.progress.add_task(model, total=total, note=note)
+            done = sum(count for (name, _), count in self.finished.items() if name == model)
+            self.progress.update(self.bars[model], completed=done, note=f"{event['task']} {note}")
+            self.progress.update(self.overall, completed=sum(self.finished.values()))
+            return
+        now = time.monotonic()
+        last = event["done"] == event["total"]
+        if last or now - self.shown.get(key, float("-inf")) >= PLAIN_SECONDS:
+            self.shown[key] = now
+            suffix = f", {note}" if note else ""
+            self.say(f"{model}: {event['task']} {event['done']}/{event['total']}{suffix}")
+
+    def _models(self) -> int:
+        return len({model for model, _ in self.finished})
+
+
+def quiet_when(as_json: bool) -> bool:
+    """JSON on standard output does not silence standard error; only a closed one does."""
+    return as_json and not click.get_text_stream("stderr").isatty()

@@ -1,0 +1,193 @@
+"""``bench run``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli.options import (
+    BatchSize,
+    Label,
+    NameList,
+    config_defaults,
+    json_option,
+    results_option,
+)
+from bench.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from bench.runner import RunPlan
+    from bench.runner.execute import Outcome
+
+INCOMPLETE = 4
+ENVIRONMENT = 3
+INTERRUPTED = 130
+
+
+@click.command("run")
+@click.option("--config", type=click.Path(path_type=Path), is_eager=True, callback=config_defaults,
+              help="TOML file whose [run] table gives defaults and [models.NAME] tables give models.")  # fmt: skip
+@click.option("-m", "--models", type=NameList(), required=True,
+              help="Catalog names, hub ids, checkpoint or adapter folders, separated by commas.")  # fmt: skip
+@click.option("-t", "--tasks", type=NameList(), default="all", show_default=True,
+              help="Task names, task folders, folders of own documents, or all.")  # fmt: skip
+@click.option(
+    "-n", "--limit", type=click.IntRange(1), help="Questions per task, from the first on."
+)
+@click.option(
+    "--sample-ids", help="Only these questions: ids separated by commas, or a file of them."
+)
+@click.option("--batch-size", type=BatchSize(), default="auto", show_default=True,
+              help="Questions per call; auto: 16 on a GPU, 4 on a CPU, halved when memory is short.")  # fmt: skip
+@click.option(
+    "--max-new-tokens", type=click.IntRange(1, 32_768), help="Bound on the length of an answer."
+)
+@click.option(
+    "--min-pixels", type=click.IntRange(1), help="Enlarge pages to at least this many pixels."
+)
+@click.option(
+    "--max-pixels", type=click.IntRange(1), help="Shrink pages to at most this many pixels."
+)
+@click.option(
+    "--dtype", type=click.Choice(["auto", "bf16", "fp16", "fp32"]), help="Precision of the weights."
+)
+@click.option("--attention", type=click.Choice(["auto", "sdpa", "flash_attention_2", "eager"]),
+              help="Attention kernel.")  # fmt: skip
+@click.option("--device", help="auto, cpu, cuda or cuda:N.")
+@click.option("--offline", is_flag=True, help="Never touch the network.")
+@click.option("--latency-samples", type=click.IntRange(0), default=20, show_default=True,
+              help="Questions asked one at a time to measure latency; 0 for none.")  # fmt: skip
+@click.option("--no-warmup", is_flag=True, help="Do not ask one question before the clock runs.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
+@click.option("--allow-unreadable", is_flag=True,
+              help="Record questions on broken pages as failures instead of refusing the task.")  # fmt: skip
+@click.option("--max-errors", type=click.FloatRange(0, 1), default=0.1, show_default=True,
+              help="Share of failed answers above which the exit status is 4.")  # fmt: skip
+@results_option
+@click.option("--name", default="run", show_default=True, help="Part of the run directory's name.")
+@click.option(
+    "--label", "labels", type=Label(), multiple=True, help="Kept in the run; repeatable."
+)
+@click.option(
+    "--resume", type=click.Path(path_type=Path), help="Continue this run directory and no other."
+)
+@click.option("--fresh", is_flag=True, help="Begin anew even where an unfinished run could go on.")
+@click.option("--dry-run", is_flag=True, help="Print the plan, and stop.")
+@click.option("--no-report", is_flag=True, help="Score, but write no report.")
+@json_option
+def run_command(**options: Any) -> None:
+    """Run models over tasks, and report.
+
+    The same command resumes a run that was stopped or killed.
+
+    \b
+    bench run --models ocr --tasks all
+    bench run --models qwen2-vl-2b,adapters/mine --tasks my/documents --max-pixels 1003520
+    """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
+    plan = _plan(options)
+    if options["dry_run"]:
+        _dry_run(plan, as_json=options["as_json"])
+        return
+    _check_loadable(plan)
+    from bench.cli.progress import RunProgress
+    from bench.runner import execute
+
+    with RunProgress() as progress:
+        outcome = execute(
+            plan,
+            options["results"],
+            resume=options["resume"],
+            fresh=options["fresh"],
+            progress=progress,
+        )
+    if outcome.interrupted:
+        click.echo(f"Stopped. Continue with: {shlex.join(['bench', *sys.argv[1:]])}", err=True)
+        raise click.exceptions.Exit(INTERRUPTED)
+    failed_share = _conclude(outcome, options)
+    if len(outcome.failed_models) == len(plan.models):
+        raise click.exceptions.Exit(ENVIRONMENT)
+    if outcome.failed_models or failed_share > options["max_errors"]:
+        raise click.exceptions.Exit(INCOMPLETE)
+
+
+def _plan(options: dict[str, Any]) -> RunPlan:
+    from bench.models.catalog import resolve_all
+    from bench.runner import RunSettings, plan_run
+    from bench.tasks import expand_tasks, load_task
+
+    models = resolve_all(
+        options["models"],
+        bench_toml=options["config"],
+        dtype=options["dtype"],
+        attention=options["attention"],
+        device=options["device"],
+        min_pixels=options["min_pixels"],
+        max_pixels=options["max_pixels"],
+        offline=options["offline"] or None,
+    )
+    tasks = [
+        load_task(folder, allow_unreadable=options["allow_unreadable"])
+        for folder in expand_tasks(options["tasks"])
+    ]
+    settings = RunSettings(
+        limit=options["limit"],
+        sample_ids=_sample_ids(options["sample_ids"]),
+        batch_size=options["batch_size"] or None,
+        max_new_tokens=options["max_new_tokens"],
+        warmup=not options["no_warmup"],
+        latency_samples=options["latency_samples"],
+        seed=options["seed"],
+    )
+    return plan_run(models, tasks, settings, name=options["name"], labels=dict(options["labels"]))
+
+
+def _sample_ids(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    path = Path(text)
+    try:
+        names = path.read_text(encoding="utf-8").splitlines() if path.is_file() else text.split(",")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"--sample-ids {text}: cannot be read: {error}") from None
+    ids = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+    if not ids:
+        raise InvalidInput(
+            f"--sample-ids {text}: holds no id", hint="one id a line, or ids with commas"
+        )
+    return ids
+
+
+def _check_loadable(plan: RunPlan) -> None:
+    """Refuse at once what would only fail later, after other models have run for hours."""
+    from bench.models import make_model
+
+    for spec in plan.models:
+        make_model(spec)
+
+
+def _dry_run(plan: RunPlan, *, as_json: bool) -> None:
+    from bench.cli.plan import describe, describe_json
+
+    if as_json:
+        from bench.cli import echo_json
+
+        echo_json(describe_json(plan))
+    else:
+        click.echo(describe(plan))
+
+
+def _conclude(outcome: Outcome, options: dict[str, Any]) -> float:
+    """Score, report, print; the share of answers that failed."""
+    from bench.cli.analyse import print_summary, reported
+    from bench.scoring import evaluate, write_scores
+
+    evaluation = evaluate(outcome.run, seed=options["seed"])
+    write_scores(evaluation)
+    written = [] if options["no_report"] else reported([evaluation], None, ("html", "md", "json"))
+    print_summary([evaluation], written, as_json=options["as_json"])
+    answers = [answer for cell in evaluation.cells.values() for answer in cell.answers]
+    return sum(answer.failed for answer in answers) / max(1, len(answers))

@@ -1,0 +1,64 @@
+"""Fixtures that several test files share. Tests drive the real program with the fake model."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def _clean_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing from the machine leaks in: no BENCH_ variable, no bench.toml, no hub, no terminal width."""
+    for name in os.environ:
+        if name.startswith(("BENCH_", "HF_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.chdir(tmp_path)
+
+
+MakeTask = Callable[..., Path]
+
+
+@pytest.fixture
+def make_task(tmp_path: Path) -> MakeTask:
+    """A function that writes a task folder: pages, samples.jsonl and, if asked, a task.toml."""
+
+    def make(
+        rows: Sequence[dict[str, Any]] | None = None,
+        *,
+        name: str = "mine",
+        documents: int = 3,
+        questions: int = 4,
+        toml: str | None = None,
+    ) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        for number in range(documents):
+            size = (40 + 10 * number, 60)
+            Image.new("L", size, 200).save(folder / f"p{number}.png")
+        if rows is None:
+            rows = [
+                {
+                    "id": f"d{d}/q{q}",
+                    "images": [f"p{d}.png"],
+                    "question": f"What is field {q}?",
+                    "answers": [f"value {q}"],
+                    "metadata": {"language": "en", "field": f"f{q}", "doc_type": "test"},
+                }
+                for d in range(documents)
+                for q in range(questions)
+            ]
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (folder / "samples.jsonl").write_text(lines, encoding="utf-8")
+        if toml is not None:
+            (folder / "task.toml").write_text(toml, encoding="utf-8")
+        return folder
+
+    return make

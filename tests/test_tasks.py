@@ -1,0 +1,217 @@
+"""Task folders: what is accepted, and what each mistake in them says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.errors import InvalidInput
+from bench.tasks import bundled_tasks, check_task, expand_tasks, find_task, load_task
+from tests.conftest import MakeTask
+
+ROW = {"id": "a", "images": ["p0.png"], "question": "How much?", "answers": ["12"]}
+
+
+def test_a_bare_folder_with_a_samples_file_is_a_task_with_defaults(make_task: MakeTask) -> None:
+    task = load_task(make_task())
+    assert task.name == "mine"
+    assert task.metrics[0] == "anls"
+    assert task.prompt.render("How much?").startswith("How much?\nAnswer the question")
+    assert len(task.samples) == 12
+    assert len(task.documents) == 3
+
+
+def test_a_task_file_names_prompt_metrics_and_decoding(make_task: MakeTask) -> None:
+    toml = """
+    name = "invoices"
+    version = "2"
+    metrics = ["exact_match", "anls"]
+    [prompt]
+    template = "Q: {question} A:"
+    system = "Be brief."
+    [generation]
+    max_new_tokens = 7
+    stop = ["\\n"]
+    """
+    task = load_task(make_task(toml=toml))
+    assert (task.name, task.version, task.metrics) == ("invoices", "2", ("exact_match", "anls"))
+    assert task.prompt.render("why {x}?") == "Q: why {x}? A:"
+    assert task.prompt.system == "Be brief."
+    assert (task.generation.max_new_tokens, task.generation.stop) == (7, ("\n",))
+
+
+def test_questions_of_the_same_pages_share_one_document(make_task: MakeTask) -> None:
+    rows = [{**ROW, "id": str(i), "images": ["p0.png", "p1.png"]} for i in range(3)]
+    task = load_task(make_task(rows))
+    assert list(task.documents) == ["p0.png+p1.png"]
+    assert len(task.documents["p0.png+p1.png"].pages) == 2
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_csv_beside_the_pages_is_a_samples_file(
+    make_task: MakeTask, delimiter: str, encoding: str
+) -> None:
+    folder = make_task([ROW])
+    (folder / "samples.jsonl").unlink()
+    lines = [
+        ["id", "image", "question", "answer", "field"],
+        ["1", "p0.png", "Сколько?", "12:30", "time"],
+    ]
+    text = "\n".join(delimiter.join(line) for line in lines)
+    (folder / "samples.csv").write_text(text, encoding=encoding)
+    (sample,) = load_task(folder).samples
+    assert sample.references == ("12:30",)
+    assert sample.question == "Сколько?"
+    assert sample.metadata == {"field": "time"}
+
+
+def test_json_answers_stay_objects(make_task: MakeTask) -> None:
+    rows = [{**ROW, "answers": [{"total": "12", "items": [1, 2]}]}]
+    task = load_task(make_task(rows, toml='answer_type = "json"'))
+    assert task.samples[0].references == ({"total": "12", "items": [1, 2]},)
+    assert task.metrics[0] == "anls_star"
+    assert task.prompt.render("List them") == "List them"
+
+
+MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
+    "no question": ({"question": None}, "question is missing"),
+    "empty question": ({"question": " "}, "question must be a non-empty string"),
+    "no answers": ({"answers": None}, "answers are missing"),
+    "empty answers": ({"answers": []}, "answers must be a non-empty list"),
+    "null answer": ({"answers": ["12", None]}, "answers hold null"),
+    "answer that is a number": ({"answers": [750]}, "answers must be strings"),
+    "no page": ({"images": None}, "expected either images or document, got neither"),
+    "two kinds of page": ({"document": "x.pdf"}, "got images and document"),
+    "empty pages": ({"images": []}, "must name at least one file"),
+    "a page outside": ({"images": ["../secret.png"]}, "leaves the folder"),
+    "an absolute page": ({"images": ["/etc/passwd"]}, "leaves the folder"),
+    "a missing page": ({"images": ["nowhere.png"]}, "does not exist"),
+    "an unknown key": ({"anwsers": ["1"]}, "unknown key 'anwsers'; did you mean answers"),
+    "an empty id": ({"id": ""}, "id must be a non-empty string"),
+    "nested metadata": ({"metadata": {"a": {}}}, "metadata.a must be a plain value"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_a_line_names_file_line_and_cause(make_task: MakeTask, mistake: str) -> None:
+    change, says = MISTAKES[mistake]
+    folder = make_task([{**ROW, "id": "first"}, {**ROW, **change}])
+    with pytest.raises(InvalidInput) as caught:
+        load_task(folder)
+    assert says in caught.value.message
+    assert "samples.jsonl:2:" in caught.value.message
+    assert caught.value.hint == f"bench data validate {folder}"
+
+
+def test_a_duplicate_id_names_the_first_line(make_task: MakeTask) -> None:
+    with pytest.raises(InvalidInput, match=r"samples.jsonl:2: id 'a' already stands in line 1"):
+        load_task(make_task([ROW, ROW]))
+
+
+def test_all_problems_are_reported_in_one_pass(make_task: MakeTask) -> None:
+    folder = make_task(
+        [{**ROW, "id": str(i), **change} for i, (change, _) in enumerate(MISTAKES.values())]
+    )
+    task, problems = check_task(folder)
+    assert task is None
+    assert {problem.line for problem in problems} == set(range(1, len(MISTAKES) + 1))
+
+
+@pytest.mark.parametrize(
+    ("toml", "says"),
+    [
+        ("metricz = []", "metricz: unknown key; did you mean metrics?"),
+        ('[prompt]\ntemplat = "x"', "prompt.templat: unknown key; did you mean template?"),
+        ('[prompt]\ntemplate = "x"', "must hold {question} exactly once"),
+        ("[generation]\nmax_new_tokens = 0", "generation.max_new_tokens"),
+        ("name = ", "not TOML"),
+        ('metrics = ["anl"]', "unknown metric 'anl'; did you mean anls"),
+        ('documents = "../elsewhere"', "leaves the task folder"),
+        ('documents = "nowhere"', "does not exist"),
+    ],
+)
+def test_a_mistake_in_the_task_file_names_the_key(
+    make_task: MakeTask, toml: str, says: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        load_task(make_task([ROW], toml=toml))
+    assert says in caught.value.message
+    assert "task.toml" in caught.value.message
+
+
+def test_a_page_reached_through_a_link_out_of_the_folder_is_refused(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    folder = make_task([{**ROW, "images": ["link.png"]}])
+    (tmp_path / "outside.png").write_bytes((folder / "p0.png").read_bytes())
+    (folder / "link.png").symlink_to(tmp_path / "outside.png")
+    with pytest.raises(InvalidInput, match="leaves the folder"):
+        load_task(folder)
+
+
+def test_a_broken_page_can_be_kept_as_a_failure(make_task: MakeTask) -> None:
+    folder = make_task([ROW])
+    (folder / "p0.png").write_bytes(b"not an image")
+    with pytest.raises(InvalidInput, match="not an image"):
+        load_task(folder)
+    task = load_task(folder, allow_unreadable=True)
+    assert task.documents["p0.png"].pages[0].width == 0
+
+
+@pytest.mark.parametrize("line", ["{", "[1]", "\x00", '"text"', "{}" * 2])
+def test_a_line_that_is_no_object_is_named(make_task: MakeTask, line: str) -> None:
+    folder = make_task([ROW])
+    with (folder / "samples.jsonl").open("a") as stream:
+        stream.write(line + "\n")
+    with pytest.raises(InvalidInput, match=r"samples.jsonl:2:"):
+        load_task(folder)
+
+
+def test_the_digest_changes_with_whatever_an_answer_depends_on(make_task: MakeTask) -> None:
+    first = load_task(make_task([ROW], name="one")).digest
+    same = load_task(make_task([ROW], name="two", toml='name = "one"')).digest
+    asked = load_task(
+        make_task([{**ROW, "question": "Why?"}], name="three", toml='name = "one"')
+    ).digest
+    page = make_task([ROW], name="four", toml='name = "one"')
+    (page / "p0.png").write_bytes((page / "p1.png").read_bytes())
+    assert first == same
+    assert len({first, asked, load_task(page).digest}) == 3
+
+
+def test_an_unknown_task_offers_the_nearest_name() -> None:
+    name = next(iter(bundled_tasks()))
+    with pytest.raises(InvalidInput) as caught:
+        find_task(name[:-1])
+    assert name in (caught.value.hint or "")
+
+
+def test_a_folder_without_samples_says_what_to_write(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"has no samples.jsonl"):
+        find_task(str(tmp_path))
+
+
+def test_all_means_every_bundled_task_once() -> None:
+    assert expand_tasks(["all", "all"]) == list(bundled_tasks().values())
+
+
+def test_every_bundled_task_loads_and_says_what_its_questions_are_about() -> None:
+    tasks = [load_task(folder) for folder in bundled_tasks().values()]
+    samples = [sample for task in tasks for sample in task.samples]
+    assert len(samples) >= 80
+    assert {"ru", "en", "zh"} <= {sample.metadata["language"] for sample in samples}
+    for sample in samples:
+        assert {"doc_type", "field", "language"} <= sample.metadata.keys()
+
+
+def test_json_lines_of_a_samples_file_may_hold_any_unicode(make_task: MakeTask) -> None:
+    folder = make_task([{**ROW, "question": "Σ\u2028\u202e?", "answers": ["\u0000x"]}])
+    (sample,) = load_task(folder).samples
+    assert sample.question == "Σ\u2028\u202e?"
+    assert json.loads((folder / "samples.jsonl").read_text(encoding="utf-8"))["answers"] == [
+        "\u0000x"
+    ]
