@@ -1,0 +1,21 @@
+"""Reports: from run directories to a terminal table, Markdown, one HTML file, CSV and JSON.
+
+Everything is recomputed from the run directory; no model, no GPU and no data set is needed.
+"""
+
+from bench.report.assemble import build
+from bench.report.show import show_sample
+from bench.report.terminal import terminal_summary
+from bench.report.views import ReportOptions, ReportView
+from bench.report.write import FORMATS, write_report, write_view
+
+__all__ = [
+    "FORMATS",
+    "ReportOptions",
+    "ReportView",
+    "build",
+    "show_sample",
+    "terminal_summary",
+    "write_report",
+    "write_view",
+]

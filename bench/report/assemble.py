@@ -1,0 +1,495 @@
+"""From evaluations to the view: rows, tasks, comparisons, slices and samples of one or several runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import bench
+from bench.metrics import METRICS
+from bench.report import formats
+from bench.report.compare import Pair, Scored, compare_all, pareto, ranks
+from bench.report.facts import Facts, measure, nested, number, text
+from bench.report.levels import Level, goodness, higher_is_better, level
+from bench.report.verdict import judge, warn
+from bench.report.views import (
+    Failure,
+    Front,
+    ModelRow,
+    ReportOptions,
+    ReportView,
+    RunView,
+    SampleView,
+    SliceValue,
+    TaskScore,
+    TaskView,
+)
+from bench.schema import Estimate, Page, Sample
+from bench.scoring import Answer, Cell, Evaluation, document_key
+from bench.stats import cluster_mean
+from bench.store import utc_now
+
+_SETUP = ("checkpoint", "revision", "quantization", "adapter", "dtype", "attention")
+_BOUNDS = ("min_pixels", "max_pixels")
+
+
+def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = None) -> ReportView:
+    """Join ``evaluations`` into one view.
+
+    Args:
+        evaluations: of one run or more; rows of several runs stand in one leaderboard.
+        options: title and seed are used here, the rest by the renderers.
+    """
+    options = options or ReportOptions()
+    runs = tuple(_run_view(evaluation) for evaluation in evaluations)
+    names = _TaskNames.of(evaluations)
+    tasks = _task_views(evaluations, names)
+    sources = _sources(evaluations, runs)
+    overall_name, higher, comparable = _score_name(tasks)
+    rows = [_row(source, names, runs, comparable) for source in sources]
+    samples, scored = _join_samples(sources, names, tasks)
+    rows, pairs = _ranked(rows, scored, higher, options.seed)
+    order = [next(i for i, s in enumerate(sources) if s.key == row.key) for row in rows]
+    samples = tuple(_reorder(sample, order) for sample in samples)
+    same_tasks = len({frozenset(row.tasks) for row in rows}) <= 1 and _same_questions(samples)
+    return ReportView(
+        title=options.title or " + ".join(dict.fromkeys(run.name for run in runs)) or "Report",
+        generated=utc_now(),
+        bench_version=bench.__version__,
+        verdict=judge(rows, pairs, overall_name),
+        caveats=tuple(warn(rows, runs, same_tasks=same_tasks)),
+        runs=runs,
+        tasks=tasks,
+        rows=tuple(rows),
+        score_name=overall_name,
+        higher_is_better=higher,
+        pairs=tuple(pairs),
+        slices=_slices(sources, rows),
+        fronts=_fronts(rows, higher),
+        samples=samples,
+        previews=tuple(run.path for run in runs),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One model in one run, before it becomes a row."""
+
+    key: str
+    name: str
+    evaluation: Evaluation
+    run: RunView
+
+
+@dataclass(frozen=True, slots=True)
+class _TaskNames:
+    """Which tasks of which runs are the same one."""
+
+    keys: Mapping[tuple[int, str], str]
+    """(position of the run, name of the task) → key."""
+    index: Mapping[str, int]
+    """Key → position in the report."""
+    position: Mapping[str, int]
+    """Path of a run → its position."""
+
+    @classmethod
+    def of(cls, evaluations: Sequence[Evaluation]) -> _TaskNames:
+        """Same name, version and digest: the same task."""
+        versions: dict[str, set[tuple[str, str]]] = {}
+        for evaluation in evaluations:
+            for name, task in evaluation.tasks.items():
+                versions.setdefault(name, set()).add((task.version, task.digest))
+        keys = {
+            (i, name): name
+            if len(versions[name]) == 1
+            else f"{name} ({task.digest[:6] or task.version})"
+            for i, evaluation in enumerate(evaluations)
+            for name, task in evaluation.tasks.items()
+        }
+        index = {key: i for i, key in enumerate(dict.fromkeys(keys.values()))}
+        return cls(keys, index, {str(e.run.path): i for i, e in enumerate(evaluations)})
+
+    def key(self, evaluation: Evaluation, name: str) -> str:
+        """The key of a task of this evaluation."""
+        return self.keys[self.position[str(evaluation.run.path)], name]
+
+
+def _run_view(evaluation: Evaluation) -> RunView:
+    run = evaluation.run
+    record = run.record
+    environment = record.get("environment")
+    git = nested(environment, "git")
+    command = record.get("command")
+    arguments = [str(part) for part in command] if isinstance(command, list) else []
+    labels = record.get("labels")
+    return RunView(
+        id=run.id,
+        name=text(record.get("name")) or run.id,
+        path=str(run.path),
+        started=text(record.get("started")),
+        state=run.state(),
+        command=shlex.join(arguments),
+        labels={str(k): str(v) for k, v in labels.items()} if isinstance(labels, Mapping) else {},
+        hardware=_hardware(environment, "cuda" if nested(environment, "gpus") else "cpu"),
+        software=_software(environment),
+        record_version=text(nested(environment, "bench")),
+        commit=text(nested(git, "commit")),
+        dirty=bool(nested(git, "dirty")),
+        record={k: v for k, v in record.items() if k not in {"tasks"}},
+    )
+
+
+def _hardware(environment: Any, device: str) -> str:
+    """The device in words: the GPU's name, or the CPU's."""
+    gpus = nested(environment, "gpus")
+    if device.startswith("cuda") and isinstance(gpus, list) and gpus:
+        index = re.fullmatch(r"cuda:(\d+)", device)
+        gpu = gpus[min(int(index[1]), len(gpus) - 1)] if index else gpus[0]
+        memory = number(nested(gpu, "memory_bytes"))
+        size = f" {formats.gib(memory)} GiB" if memory is not None else ""
+        return f"{text(nested(gpu, 'name')) or 'GPU'}{size}"
+    cores = number(nested(environment, "cores"))
+    name = text(nested(environment, "cpu")) or "CPU"
+    return f"{name} ({formats.plural(int(cores), 'core')})" if cores is not None else name
+
+
+def _software(environment: Any) -> str:
+    parts = []
+    for label, key in (("docvlm-bench", "bench"), ("Python", "python"), ("CUDA", "cuda")):
+        if value := text(nested(environment, key)):
+            parts.append(f"{label} {value}")
+    gpus = nested(environment, "gpus")
+    if isinstance(gpus, list) and gpus and (driver := text(nested(gpus[0], "driver"))):
+        parts.append(f"driver {driver}")
+    packages = nested(environment, "packages")
+    if isinstance(packages, Mapping):
+        parts += [f"{name} {version}" for name, version in packages.items() if version]
+    return ", ".join(parts)
+
+
+def _sources(evaluations: Sequence[Evaluation], runs: Sequence[RunView]) -> list[_Source]:
+    counts = Counter(model for evaluation in evaluations for model in evaluation.models)
+    found: list[_Source] = []
+    taken: set[str] = set()
+    for evaluation, run in zip(evaluations, runs, strict=True):
+        for model in evaluation.models:
+            key = model if counts[model] == 1 else f"{model} @ {_short(run, runs)}"
+            while key in taken:
+                key += "′"
+            taken.add(key)
+            found.append(_Source(key, model, evaluation, run))
+    return found
+
+
+def _short(run: RunView, runs: Sequence[RunView]) -> str:
+    """The run's name where it tells the runs apart, its id otherwise."""
+    return run.name if sum(other.name == run.name for other in runs) == 1 else run.id
+
+
+def _task_views(evaluations: Sequence[Evaluation], names: _TaskNames) -> tuple[TaskView, ...]:
+    found: dict[str, TaskView] = {}
+    for evaluation in evaluations:
+        for name, task in evaluation.tasks.items():
+            key = names.key(evaluation, name)
+            if key in found:
+                continue
+            headline = task.metrics[0]
+            languages = Counter(s.metadata.get("language") for s in task.samples)
+            found[key] = TaskView(
+                key=key,
+                name=name,
+                version=task.version,
+                title=task.title or name,
+                digest=task.digest,
+                headline=headline,
+                headline_title=METRICS[headline].title if headline in METRICS else headline,
+                higher_is_better=higher_is_better(headline),
+                metrics=task.metrics,
+                source=task.source,
+                license=task.license,
+                citation=task.citation,
+                samples=len(task.samples),
+                documents=len(task.documents),
+                pages=sum(len(document.pages) for document in task.documents.values()),
+                prompt=task.prompt.template,
+                system=task.prompt.system,
+                max_new_tokens=task.generation.max_new_tokens,
+                stop=task.generation.stop,
+                languages=tuple(name for name, _ in languages.most_common() if name),
+            )
+    return tuple(found.values())
+
+
+def _score_name(tasks: Sequence[TaskView]) -> tuple[str, bool, bool]:
+    """What the leading column is, its direction, and whether there is one at all."""
+    titles = dict.fromkeys(task.headline_title for task in tasks)
+    if len(tasks) == 1:
+        return tasks[0].headline_title, tasks[0].higher_is_better, True
+    accuracies = all(
+        task.headline in METRICS and METRICS[task.headline].direction == "higher" for task in tasks
+    )
+    only = next(iter(titles), "score") if len(titles) == 1 else "score"
+    return f"mean {only} over {len(tasks)} tasks", True, accuracies
+
+
+def _row(source: _Source, names: _TaskNames, runs: Sequence[RunView], comparable: bool) -> ModelRow:
+    evaluation, model = source.evaluation, source.name
+    run = evaluation.run
+    cells = {t: evaluation.cells[model, t] for t in evaluation.tasks}
+    record = _leniently(run.model_record, model)
+    failure = _failure(_leniently(run.failure, model))
+    batches = [b for t in cells for b in run.batches(model, t)]
+    latencies = [r for t in cells for r in run.latencies(model, t)]
+    answers = [a for cell in cells.values() for a in cell.answers]
+    facts = measure(record, batches, latencies, answers)
+    asked, total = sum(cell.asked for cell in cells.values()), len(answers)
+    tasks = {
+        names.key(evaluation, t): _task_score(names.key(evaluation, t), c) for t, c in cells.items()
+    }
+    state = _row_state(source.run.state, failure, asked, total)
+    so_far = asked < total
+    device = text(nested(record, "device")) or text(run.model_spec(model).device)
+    return ModelRow(
+        key=source.key,
+        name=model,
+        run=source.run.id,
+        state=state,
+        failure=failure if state != "complete" else None,
+        rank=None,
+        tied=False,
+        score=_overall(evaluation, model, cells, so_far) if comparable and asked > 0 else None,
+        so_far=so_far,
+        tasks=tasks,
+        levels=Counter(level(a, c.headline) for c in cells.values() for a in c.answers),
+        facts=facts,
+        asked=asked,
+        samples=total,
+        failed=sum(a.failed and a.output is not None for a in answers),
+        device=device,
+        hardware=_hardware(nested(run.record, "environment"), device),
+        parameters=_whole(nested(record, "parameters")),
+        setup=_setup(run.model_spec(model), record, facts),
+    )
+
+
+def _leniently(read: Any, model: str) -> Mapping[str, Any] | None:
+    record = read(model)
+    return record if isinstance(record, Mapping) else None
+
+
+def _whole(value: Any) -> int | None:
+    found = number(value)
+    return None if found is None else int(found)
+
+
+def _failure(record: Mapping[str, Any] | None) -> Failure | None:
+    if record is None:
+        return None
+    return Failure(*(text(record.get(key)) for key in ("error", "message", "hint", "when")))
+
+
+def _row_state(run_state: str, failure: Failure | None, asked: int, total: int) -> str:
+    if asked >= total:
+        return "complete"
+    if run_state == "running":
+        # A failure record may be left from the attempt before this one.
+        return "running"
+    return "failed" if failure is not None else "unfinished"
+
+
+def _setup(spec: Any, record: Mapping[str, Any] | None, facts: Facts) -> dict[str, str]:
+    """What was loaded, where the record says; what was asked for otherwise."""
+    details = nested(record, "details")
+    found: dict[str, str] = {"backend": text(nested(record, "backend")) or spec.backend}
+    for key in (*_SETUP, *_BOUNDS):
+        value = nested(details, key)
+        value = getattr(spec, key) if value is None else value
+        if value not in (None, "", "auto"):
+            found[key] = formats.count(value) if key in _BOUNDS and number(value) else str(value)
+    if isinstance(details, Mapping):
+        for key, value in details.items():
+            if key not in found and isinstance(value, str | int | float | bool):
+                found[str(key)] = str(value)
+    if facts.throughput is not None and facts.throughput.largest_batch is not None:
+        found["largest batch"] = str(facts.throughput.largest_batch)
+    return found
+
+
+def _task_score(key: str, cell: Cell) -> TaskScore:
+    estimates, raw = cell.estimates, cell.raw_headline
+    if 0 < cell.asked < len(cell.answers):
+        estimates = {m: _asked_only([(cell, m, 1.0)]) for m in cell.task.metrics}
+    return TaskScore(
+        task=key,
+        estimate=estimates[cell.headline],
+        estimates=estimates,
+        raw=raw,
+        asked=cell.asked,
+        samples=len(cell.answers),
+    )
+
+
+def _overall(
+    evaluation: Evaluation, model: str, cells: Mapping[str, Cell], so_far: bool
+) -> Estimate | None:
+    if so_far:
+        started = [cell for cell in cells.values() if cell.asked > 0]
+        return _asked_only(
+            [(c, c.headline, 1 / c.asked if len(started) > 1 else 1.0) for c in started]
+        )
+    if model in evaluation.overall:
+        return evaluation.overall[model]
+    return next(iter(cells.values())).estimates[next(iter(cells.values())).headline]
+
+
+def _asked_only(parts: Sequence[tuple[Cell, str, float]]) -> Estimate:
+    """An estimate over the questions asked so far: those still open are no failures."""
+    values: list[float | None] = []
+    weights: list[float] = []
+    clusters: list[str] = []
+    failed = 0
+    for cell, metric, weight in parts:
+        for answer in cell.answers:
+            if answer.output is not None:
+                values.append(answer.scores[metric].value)
+                weights.append(answer.scores[metric].weight * weight)
+                clusters.append(document_key(cell.task, answer.sample.document_id))
+                failed += answer.failed
+    return cluster_mean(
+        values, weights, clusters, failed=failed, unscored=sum(v is None for v in values)
+    )
+
+
+def _join_samples(
+    sources: Sequence[_Source], names: _TaskNames, tasks: Sequence[TaskView]
+) -> tuple[tuple[SampleView, ...], Scored]:
+    """Every sample of every task once, with all models' answers beside each other."""
+    order: dict[tuple[int, str], tuple[Sample, tuple[Page, ...], str]] = {}
+    answers: list[dict[tuple[int, str], Answer]] = []
+    latency: list[dict[tuple[int, str], float]] = []
+    for source in sources:
+        own: dict[tuple[int, str], Answer] = {}
+        timed: dict[tuple[int, str], float] = {}
+        for name, task in source.evaluation.tasks.items():
+            position = names.index[names.key(source.evaluation, name)]
+            for answer in source.evaluation.cells[source.name, name].answers:
+                key = (position, answer.sample.id)
+                own[key] = answer
+                if key not in order:
+                    document = task.documents[answer.sample.document_id]
+                    cluster = document_key(task, answer.sample.document_id)
+                    order[key] = (answer.sample, document.pages, cluster)
+            for record in source.evaluation.run.latencies(source.name, name):
+                seconds = number(record.get("seconds"))
+                if seconds is not None:
+                    timed[position, str(record.get("sample_id"))] = seconds
+        answers.append(own)
+        latency.append(timed)
+    keys = sorted(order, key=lambda key: key[0])
+    values = np.full((len(sources), len(keys)), np.nan)
+    weights = np.ones(len(keys))
+    samples = []
+    for column, key in enumerate(keys):
+        headline = tasks[key[0]].headline
+        found = tuple(own.get(key) for own in answers)
+        for i, answer in enumerate(found):
+            if answer is not None and answer.output is not None:
+                score = answer.scores[headline]
+                weights[column] = score.weight
+                if score.value is not None:
+                    values[i, column] = goodness(score.value, headline)
+        sample, pages, _ = order[key]
+        levels = tuple(level(answer, headline) for answer in found)
+        seconds_by_row = tuple(timed.get(key) for timed in latency)
+        samples.append(SampleView(key[0], sample, pages, found, levels, seconds_by_row))
+    positions = np.array([key[0] for key in keys], dtype=np.intp)
+    clusters = [order[key][2] for key in keys]
+    return tuple(samples), Scored(values, weights, positions, clusters)
+
+
+def _reorder(sample: SampleView, order: Sequence[int]) -> SampleView:
+    return SampleView(
+        sample.task,
+        sample.sample,
+        sample.pages,
+        tuple(sample.answers[i] for i in order),
+        tuple(sample.levels[i] for i in order),
+        tuple(sample.latency[i] for i in order),
+    )
+
+
+def _same_questions(samples: Sequence[SampleView]) -> bool:
+    return all(None not in sample.answers for sample in samples)
+
+
+def _ranked(
+    rows: Sequence[ModelRow], scored: Scored, higher: bool, seed: int
+) -> tuple[list[ModelRow], list[Pair]]:
+    """Rows in the order of the leaderboard, with ranks, and all pairs of ranked rows."""
+    from dataclasses import replace
+
+    def sort_key(i: int) -> tuple[bool, bool, float, int]:
+        row = rows[i]
+        value = row.score.value if row.score is not None else None
+        rankable = row.state == "complete" and value is not None
+        goodness_ = 0.0 if value is None else (value if higher else -value)
+        return (not rankable, row.state == "failed", -goodness_, i)
+
+    order = sorted(range(len(rows)), key=sort_key)
+    best = [i for i in order if not sort_key(i)[0]]
+    part = scored._replace(values=scored.values[best])
+    keys = [rows[i].key for i in best]
+    pairs = compare_all(keys, part, seed=seed)
+    rank = ranks(keys, pairs)
+    shared = Counter(rank.values())
+    return [
+        replace(rows[i], rank=rank[rows[i].key], tied=shared[rank[rows[i].key]] > 1)
+        if rows[i].key in rank
+        else rows[i]
+        for i in order
+    ], pairs
+
+
+def _slices(sources: Sequence[_Source], rows: Sequence[ModelRow]) -> tuple[SliceValue, ...]:
+    """The evaluations' slices side by side; rows that are not finished have none."""
+    finished = {row.key for row in rows if row.state == "complete"}
+    joined: dict[tuple[str, str], dict[str, Estimate]] = {}
+    for source in sources:
+        if source.key not in finished:
+            continue
+        for key, by_value in source.evaluation.slices.items():
+            for value, by_model in by_value.items():
+                if source.name in by_model:
+                    joined.setdefault((key, value), {})[source.key] = by_model[source.name]
+    return tuple(
+        SliceValue(key, value, estimates, max(e.n + e.unscored for e in estimates.values()))
+        for (key, value), estimates in joined.items()
+    )
+
+
+def _fronts(rows: Sequence[ModelRow], higher: bool) -> dict[str, Front]:
+    ranked = [row for row in rows if row.ranked]
+    scores = {
+        row.key: (row.score.value if higher else -row.score.value)
+        for row in ranked
+        if row.score is not None and row.score.value is not None
+    }
+    latency = {row.key: row.facts.latency.p50 for row in ranked if row.facts.latency is not None}
+    memory = {
+        row.key: float(row.facts.memory.bytes) for row in ranked if row.facts.memory is not None
+    }
+    return {
+        cost: Front(cost, tuple(pareto(values, scores)))
+        for cost, values in (("latency", latency), ("memory", memory))
+    }
+
+
+def level_counts(row: ModelRow) -> dict[Level, int]:
+    """How many answers of each level, levels that do not occur left out."""
+    return {name: count for name, count in row.levels.items() if count > 0}

@@ -1,0 +1,208 @@
+"""What was measured, from the run directory's records to numbers: speed, latency, memory, failures.
+
+Throughput comes from the offline scenario (batches), latency from the single-stream scenario (one question
+at a time); the two are never mixed. Records are read leniently: what an older run did not write is None.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.scoring import Answer
+
+MEMORY_KINDS: Mapping[str, str] = {
+    "peak_process": "GPU memory of the process (NVML)",
+    "peak_reserved": "GPU memory reserved by torch",
+    "peak_allocated": "GPU memory allocated by torch",
+    "peak_rss": "peak RSS (CPU)",
+}
+"""Name in the records → name on the page; the first that was measured stands in the leaderboard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Single-stream latency: one question at a time, each of a document not seen before."""
+
+    n: int
+    """Questions measured."""
+    p50: float
+    """Seconds."""
+    p90: float
+    """Seconds."""
+    p95: float
+    """Seconds."""
+    p99: float
+    """Seconds."""
+    seconds: tuple[float, ...]
+    """Every measurement, ascending."""
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """The offline scenario: all the work, batched."""
+
+    questions: int
+    pages: int | None
+    """None where a batch did not say."""
+    generated_tokens: int | None
+    """None where the backend counts none."""
+    seconds: float
+    """Wall time inside the model, over all batches."""
+    questions_per_second: float | None
+    pages_per_second: float | None
+    tokens_per_second: float | None
+    """Generated tokens over the whole wall time, padding excluded."""
+    stages: Mapping[str, float]
+    """Seconds by stage, in the order first seen."""
+    largest_batch: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Peak memory over all batches."""
+
+    kind: str
+    """Key of ``MEMORY_KINDS``: what ``bytes`` is the peak of."""
+    bytes: int
+    peaks: Mapping[str, int]
+    """Every kind that was measured, in bytes."""
+
+    @property
+    def label(self) -> str:
+        """What the number is, in words."""
+        return MEMORY_KINDS[self.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that was measured of one model in one run."""
+
+    throughput: Throughput | None
+    latency: Latency | None
+    memory: Memory | None
+    load_seconds: float | None
+    first_call_seconds: float | None
+    memory_after_load: Mapping[str, int]
+    """Bytes: allocated, reserved, process, rss."""
+    errors: Mapping[str, int]
+    """Failures by error class, the most frequent first."""
+    stop_reasons: Mapping[str, int]
+    """``stop``, ``length``, ``error`` → outputs."""
+
+
+def nested(record: Any, *keys: str) -> Any:
+    """The value under a path of keys; None where any of them is missing."""
+    for key in keys:
+        if not isinstance(record, Mapping):
+            return None
+        record = record.get(key)
+    return record
+
+
+def number(value: Any) -> float | None:
+    """``value`` if it is a finite number, else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def text(value: Any) -> str:
+    """``value`` as text; the empty string where there is none."""
+    return "" if value is None else str(value)
+
+
+def measure(
+    model_record: Mapping[str, Any] | None,
+    batches: Sequence[Mapping[str, Any]],
+    latencies: Sequence[Mapping[str, Any]],
+    answers: Iterable[Answer],
+) -> Facts:
+    """The facts of one model from its records in one run, all tasks together."""
+    after = nested(model_record, "memory_after_load")
+    found = list(answers)
+    outputs = [answer.output for answer in found if answer.output is not None]
+    errors = Counter(error_class(o.error) for o in outputs if o.stop_reason == "error")
+    return Facts(
+        throughput=_throughput(batches),
+        latency=_latency(latencies),
+        memory=_memory(batches),
+        load_seconds=number(nested(model_record, "load_seconds")),
+        first_call_seconds=number(nested(model_record, "first_call_seconds")),
+        memory_after_load=_bytes(after),
+        errors=dict(errors.most_common()),
+        stop_reasons=dict(Counter(o.stop_reason for o in outputs).most_common()),
+    )
+
+
+def error_class(error: str | None) -> str:
+    """``OutOfMemory`` of ``OutOfMemory: the device …``."""
+    name = (error or "").split(":", 1)[0].strip()
+    return name if name and len(name) <= 60 and " " not in name else "Error"
+
+
+def _throughput(batches: Sequence[Mapping[str, Any]]) -> Throughput | None:
+    timed = [b for b in batches if number(b.get("seconds")) is not None]
+    total = sum(float(b["seconds"]) for b in timed)
+    if not timed or total <= 0:
+        return None
+    questions = sum(len(b["samples"]) for b in timed if isinstance(b.get("samples"), list))
+    pages = _sum(b.get("pages") for b in timed)
+    tokens = _sum(b.get("generated_tokens") for b in timed)
+    stages: dict[str, float] = {}
+    for batch in timed:
+        for stage, value in (batch.get("stages") or {}).items():
+            stages[stage] = stages.get(stage, 0.0) + (number(value) or 0.0)
+    sizes = [size for b in timed if (size := number(b.get("batch_size"))) is not None]
+    return Throughput(
+        questions=questions,
+        pages=pages,
+        generated_tokens=tokens,
+        seconds=total,
+        questions_per_second=questions / total if questions > 0 else None,
+        pages_per_second=None if pages is None else pages / total,
+        tokens_per_second=None if tokens is None else tokens / total,
+        stages=stages,
+        largest_batch=int(max(sizes)) if sizes else None,
+    )
+
+
+def _sum(values: Iterable[Any]) -> int | None:
+    """The sum, or None if any part is unknown: a partial sum would be a wrong rate."""
+    numbers = [number(value) for value in values]
+    if not numbers or any(value is None for value in numbers):
+        return None
+    return int(sum(value for value in numbers if value is not None))
+
+
+def _latency(records: Sequence[Mapping[str, Any]]) -> Latency | None:
+    values = sorted(v for r in records if (v := number(r.get("seconds"))) is not None)
+    if not values:
+        return None
+    p50, p90, p95, p99 = (float(q) for q in np.percentile(values, [50, 90, 95, 99]))
+    return Latency(len(values), p50, p90, p95, p99, tuple(values))
+
+
+def _memory(batches: Sequence[Mapping[str, Any]]) -> Memory | None:
+    peaks: dict[str, int] = {}
+    for batch in batches:
+        for kind, value in _bytes(batch.get("memory")).items():
+            if kind in MEMORY_KINDS:
+                peaks[kind] = max(value, peaks.get(kind, 0))
+    for kind in MEMORY_KINDS:
+        if kind in peaks:
+            return Memory(kind, peaks[kind], peaks)
+    return None
+
+
+def _bytes(record: Any) -> dict[str, int]:
+    if not isinstance(record, Mapping):
+        return {}
+    return {
+        str(k): int(v) for k, value in record.items() if (v := number(value)) is not None and v > 0
+    }

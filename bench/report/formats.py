@@ -1,0 +1,128 @@
+"""How numbers and names are written for a person: GiB, seconds, three decimals, one dash for "not known".
+
+Every renderer uses these, so that the terminal, the Markdown and the HTML never disagree in a digit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from bench.schema import Estimate
+from bench.text import printable
+
+DASH = "–"
+"""What stands where nothing was measured."""
+
+_LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}")
+
+
+def safe(text: str, *, newlines: bool = False) -> str:
+    """``bench.text.printable``, quick for the text that needs no change (nearly all of it)."""
+    return text if text.isprintable() else printable(text, newlines=newlines)
+
+
+def score(value: float | None) -> str:
+    """A score with three decimals."""
+    return DASH if value is None else f"{value:.3f}"
+
+
+def interval(estimate: Estimate | None) -> str:
+    """The 95 % interval in brackets."""
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return DASH
+    return f"[{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
+def signed(value: float | None) -> str:
+    """A difference with its sign; the minus is the typographic one."""
+    if value is None:
+        return DASH
+    text = f"{value:+.3f}"
+    return "0.000" if text in {"+0.000", "-0.000"} else text.replace("-", "−")
+
+
+def p_value(value: float | None) -> str:
+    """A p-value with as many digits as it deserves."""
+    if value is None or value != value:
+        return DASH
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """``value`` with ``digits`` significant digits and no exponent."""
+    if value is None:
+        return DASH
+    if value == 0:
+        return "0"
+    magnitude = abs(value)
+    if magnitude >= 10 ** (digits - 1):
+        return f"{value:,.0f}"
+    decimals = 0
+    while decimals < 6 and magnitude * 10**decimals < 10 ** (digits - 1):
+        decimals += 1
+    return f"{value:.{decimals}f}"
+
+
+def seconds(value: float | None) -> str:
+    """Seconds, with the unit; minutes and hours where they are easier to read."""
+    if value is None:
+        return DASH
+    if value >= 3600:
+        return f"{int(value // 3600)} h {int(value % 3600 // 60):02d} min"
+    if value >= 120:
+        return f"{int(value // 60)} min {int(value % 60):02d} s"
+    return f"{significant(value)} s"
+
+
+def gib(value: float | None) -> str:
+    """Bytes as GiB, without the unit."""
+    return (
+        DASH
+        if value is None
+        else f"{value / 2**30:.1f}"
+        if value >= 2**30
+        else f"{value / 2**30:.2f}"
+    )
+
+
+def megabytes(value: float) -> str:
+    """Bytes as MB (10⁶), with the unit: what file managers show."""
+    return f"{value / 1e6:.1f} MB"
+
+
+def count(value: float | None) -> str:
+    """A whole number with thousands separated."""
+    return DASH if value is None else f"{value:,.0f}"
+
+
+def parameters(value: float | None) -> str:
+    """The number of a model's parameters: 2.2 B, 85 M."""
+    if value is None or value <= 0:
+        return DASH
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.1f} {unit}"
+    return f"{value:.0f}"
+
+
+def plural(number: int, noun: str, many: str | None = None) -> str:
+    """``3 questions``, ``1 question``."""
+    return f"{number:,} {noun if number == 1 else many or noun + 's'}"
+
+
+def listed(names: Iterable[str], limit: int = 4) -> str:
+    """``a, b and c``; a long list ends in how many more there are."""
+    items = list(names)
+    if len(items) > limit:
+        return f"{', '.join(items[:limit])} and {len(items) - limit} more"
+    return (
+        items[0]
+        if len(items) == 1
+        else " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
+    )
+
+
+def language_tag(text: str | None) -> str | None:
+    """``text`` if it may stand in a ``lang`` attribute."""
+    return text if text is not None and _LANGUAGE_TAG.fullmatch(text) else None

@@ -1,0 +1,275 @@
+"""``report.md``: the report as Markdown that fits a pull-request comment (under 65,536 characters)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from bench.report import formats
+from bench.report.levels import LEVELS
+from bench.report.samples import extracted_text, never_right, raw_text, worst
+from bench.report.verdict import Caveat
+from bench.report.views import ModelRow, ReportView, SampleView
+from bench.text import clip, one_line
+
+MAX_CHARACTERS = 65_000
+"""A GitHub comment holds 65,536 characters."""
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&@$])")
+
+
+def markdown(view: ReportView) -> str:
+    """The whole report; sections at the end are left out, and named, if it would not fit."""
+    sections = [
+        _head(view),
+        _leaderboard(view),
+        _by_task(view),
+        _slices(view),
+        _pairs(view),
+        _errors(view),
+        _method(view),
+    ]
+    kept: list[str] = []
+    size = 0
+    for section in filter(None, sections):
+        if size + len(section) + 200 > MAX_CHARACTERS:
+            kept.append("_The rest did not fit here; it is in the HTML report._\n")
+            break
+        kept.append(section)
+        size += len(section) + 1
+    return "\n".join(kept)
+
+
+def escape(text: str, limit: int = 200) -> str:
+    """Untrusted text as one line of Markdown: no markup, no HTML, no mention, no table cell of its own."""
+    # A blank after @ and a backslash before every mark: GitHub would turn them into people and links.
+    line = _SPECIAL.sub(r"\\\1", one_line(text, limit))
+    return line.replace("://", ":&#47;&#47;").replace("\\@", "&#64;").replace("\\<", "&lt;")
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[bool]) -> str:
+    """A Markdown table; numbers to the right."""
+    lines = [
+        "| " + " | ".join(header) + " |",
+        "|" + "|".join("---:" if right else "---" for right in numeric) + "|",
+    ]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _head(view: ReportView) -> str:
+    verdict = view.verdict
+    lines = [
+        f"# {escape(view.title)}",
+        "",
+        f"**{escape(verdict.headline, 600)}** {escape(verdict.detail, 600)}",
+    ]
+    lines += [""] + [
+        f"- {p.label}: **{escape(p.model)}**, {escape(p.text)}" for p in verdict.points
+    ]
+    lines += ["", *(_caveat(c) for c in view.caveats)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _caveat(caveat: Caveat) -> str:
+    return f"> **Note:** {escape(caveat.text, 500)}\n"
+
+
+def _leaderboard(view: ReportView) -> str:
+    arrow = "↑" if view.higher_is_better else "↓"
+    header = [
+        "#",
+        "Model",
+        f"Score {arrow}",
+        "95 % interval",
+        "n",
+        "p50 s",
+        "p95 s",
+        "q/s",
+        "Peak GiB",
+        "Failed",
+    ]
+    numeric = [True, False, True, False, True, True, True, True, True, True]
+    rows = [_row(row) for row in view.rows]
+    note = (
+        f"Score: {escape(view.score_name)}. Equal ranks: no difference beyond the noise "
+        "(paired, clustered by document, Holm-adjusted).\n"
+    )
+    return f"## Leaderboard\n\n{table(header, rows, numeric)}\n{note}"
+
+
+def _row(row: ModelRow) -> list[str]:
+    facts = row.facts
+    name = f"**{escape(row.key)}**"
+    if row.state != "complete":
+        reason = f": {escape(row.failure.message)}" if row.failure is not None else ""
+        name += f" _{row.state}, {row.asked}/{row.samples}{reason}_"
+    memory = formats.DASH
+    if facts.memory is not None:
+        suffix = " (RSS)" if facts.memory.kind == "peak_rss" else ""
+        memory = formats.gib(facts.memory.bytes) + suffix
+    rate = facts.throughput.questions_per_second if facts.throughput is not None else None
+    return [
+        formats.DASH if row.rank is None else f"{row.rank}{'=' if row.tied else ''}",
+        name,
+        formats.score(row.score.value if row.score is not None else None),
+        formats.interval(row.score),
+        formats.count(row.score.n if row.score is not None else None),
+        formats.significant(facts.latency.p50 if facts.latency is not None else None),
+        formats.significant(facts.latency.p95 if facts.latency is not None else None),
+        formats.significant(rate),
+        memory,
+        formats.count(row.failed),
+    ]
+
+
+def _by_task(view: ReportView) -> str:
+    rows = [row for row in view.rows if row.asked > 0]
+    if not rows or not view.tasks:
+        return ""
+    lines = []
+    for task in view.tasks:
+        cells = []
+        for row in rows:
+            score = row.tasks.get(task.key)
+            if score is None or score.asked == 0:
+                cells.append(formats.DASH)
+            else:
+                cells.append(
+                    f"{formats.score(score.estimate.value)} {formats.interval(score.estimate)}"
+                )
+        name = f"{task.headline} {'↑' if task.higher_is_better else '↓'}"
+        lines.append([escape(task.key), escape(name), str(task.samples), *cells])
+    header = ["Task", "Metric", "n", *(escape(row.key) for row in rows)]
+    return f"## Tasks\n\n{table(header, lines, [False, False, True] + [True] * len(rows))}"
+
+
+def _slices(view: ReportView, limit: int = 60) -> str:
+    rows = [row for row in view.rows if any(row.key in s.estimates for s in view.slices)]
+    if not rows:
+        return ""
+    lines = []
+    for item in view.slices[:limit]:
+        scores = [item.estimates.get(row.key) for row in rows]
+        cells = [formats.score(e.value if e is not None else None) for e in scores]
+        lines.append([escape(item.key), escape(item.value), str(item.n), *cells])
+    more = len(view.slices) - limit
+    note = f"\n_{more} more slices are in the HTML report._\n" if more > 0 else ""
+    header = ["By", "Value", "n", *(escape(row.key) for row in rows)]
+    body = table(header, lines, [False, False, True] + [True] * len(rows))
+    return f"## Slices\n\n{body}{note}"
+
+
+def _pairs(view: ReportView, limit: int = 40) -> str:
+    if not view.pairs:
+        return ""
+    lines = [
+        [
+            escape(pair.first),
+            escape(pair.second),
+            formats.signed(pair.difference.difference),
+            f"[{formats.signed(pair.difference.low)}, {formats.signed(pair.difference.high)}]",
+            formats.p_value(pair.p_holm),
+            str(pair.wins),
+            str(pair.losses),
+            "yes" if pair.separated else "no",
+        ]
+        for pair in view.pairs[:limit]
+    ]
+    header = [
+        "A",
+        "B",
+        "A − B",
+        "95 % interval",
+        "p (Holm)",
+        "A better",
+        "B better",
+        "Beyond the noise",
+    ]
+    body = table(header, lines, [False, False, True, False, True, True, True, False])
+    return (
+        f"## Paired comparison\n\nOn the samples both were asked, clustered by document.\n\n{body}"
+    )
+
+
+def _errors(view: ReportView) -> str:
+    parts = []
+    lines = [
+        [escape(row.key), escape(name), str(count)]
+        for row in view.rows
+        for name, count in row.facts.errors.items()
+    ]
+    lines += [
+        [escape(row.key), "cut at the token limit", str(row.facts.stop_reasons["length"])]
+        for row in view.rows
+        if row.facts.stop_reasons.get("length", 0) > 0
+    ]
+    if lines:
+        parts.append(table(["Model", "What happened", "Questions"], lines, [False, False, True]))
+    suspects = never_right(view)
+    if suspects:
+        parts.append(
+            f"No model is right on {formats.plural(len(suspects), 'question')}; the reference may be wrong:\n"
+        )
+        parts += [_sample(view, sample) for sample in suspects[:8]]
+    else:
+        parts += [_sample(view, sample) for sample in worst(view)[:8]]
+    return "## Errors\n\n" + "\n".join(parts) if parts else ""
+
+
+def _sample(view: ReportView, sample: SampleView) -> str:
+    task = view.tasks[sample.task]
+    references = " · ".join(escape(raw_text(r), 80) for r in sample.sample.references[:3])
+    lines = [
+        f"- {escape(task.key)}/{escape(sample.sample.id, 80)}: {escape(sample.sample.question, 160)}",
+        f"  - expected: {references or formats.DASH}",
+    ]
+    for row, answer, level in zip(view.rows, sample.answers, sample.levels, strict=True):
+        if answer is not None and answer.output is not None:
+            said = answer.output.error if answer.failed else extracted_text(answer)
+            lines.append(
+                f"  - {LEVELS[level][0]} {escape(row.key)}: {escape(clip(said or '', 400), 120)}"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _method(view: ReportView) -> str:
+    lines = ["## How it was measured", ""]
+    for run in view.runs:
+        commit = (
+            f", commit {run.commit[:10]}{' with changes' if run.dirty else ''}"
+            if run.commit
+            else ""
+        )
+        lines += [
+            f"- Run `{_code(run.id)}` ({escape(run.state)}), started {escape(run.started or formats.DASH)}{commit}",
+            f"  - hardware: {escape(run.hardware)}",
+            f"  - software: {escape(run.software or formats.DASH, 800)}",
+            f"  - command: `{_code(run.command) or formats.DASH}`",
+        ]
+    lines += [
+        "- Throughput and memory: offline scenario (batched). Latency: single-stream scenario "
+        "(one question at a time); the two are never mixed.",
+        "- Intervals: 95 %, clustered by document. Failures count as the worst score.",
+        "",
+    ]
+    header = ["Task", "Version", "Digest", "Questions", "Documents", "Pages", "Licence"]
+    rows = [
+        [
+            escape(task.key),
+            escape(task.version),
+            f"`{_code(task.digest[:12])}`",
+            str(task.samples),
+            str(task.documents),
+            str(task.pages),
+            escape(task.license or formats.DASH),
+        ]
+        for task in view.tasks
+    ]
+    lines.append(table(header, rows, [False, False, False, True, True, True, False]))
+    lines.append(f"_docvlm-bench {escape(view.bench_version)}, {view.generated}_\n")
+    return "\n".join(lines)
+
+
+def _code(text: str) -> str:
+    return one_line(text, 600).replace("`", "'").replace("|", "¦")

@@ -1,0 +1,39 @@
+"""The samples worth looking at, and the texts of an answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bench.report.views import ReportView, SampleView
+from bench.scoring import Answer
+
+_BAD = frozenset({"wrong", "failed"})
+
+
+def raw_text(reference: Any) -> str:
+    """A reference as text: itself, or its JSON."""
+    return reference if isinstance(reference, str) else json.dumps(reference, ensure_ascii=False)
+
+
+def extracted_text(answer: Answer) -> str:
+    """What was compared: the extracted answer, or the raw text where nothing was extracted."""
+    if answer.extracted:
+        return answer.extracted
+    return answer.output.text if answer.output is not None else ""
+
+
+def never_right(view: ReportView) -> list[SampleView]:
+    """Samples that every one of at least two models gets wrong though it answered: suspicious references."""
+    found = []
+    for sample in view.samples:
+        levels = [level for level in sample.levels if level != "open"]
+        if len(levels) >= 2 and set(levels) <= _BAD and "wrong" in levels:
+            found.append(sample)
+    return found
+
+
+def worst(view: ReportView) -> list[SampleView]:
+    """Samples with a wrong or failed answer, the most of them first."""
+    found = [s for s in view.samples if any(level in _BAD for level in s.levels)]
+    return sorted(found, key=lambda s: -sum(level in _BAD for level in s.levels))

@@ -1,0 +1,139 @@
+"""One sample in the terminal: question, references, every model's answer, what differs, the scores."""
+
+from __future__ import annotations
+
+from rapidfuzz.distance import Levenshtein
+
+from bench.errors import InvalidInput, did_you_mean
+from bench.metrics import METRICS
+from bench.report import formats
+from bench.report.levels import LEVELS, level
+from bench.report.samples import extracted_text, raw_text
+from bench.schema import Sample, Task
+from bench.scoring import Answer, Evaluation
+from bench.text import clip, one_line, printable
+
+MAX_TEXT = 4_000
+"""Characters of an answer that are shown; a megabyte scrolls everything else away."""
+
+MAX_DIFF = 2_000
+"""Characters that are compared letter by letter."""
+
+
+def show_sample(evaluation: Evaluation, sample_id: str) -> str:
+    """The terminal view of one sample.
+
+    Args:
+        evaluation: the scored run.
+        sample_id: the sample's id, or ``task/id`` where two tasks have a sample of that id.
+
+    Raises:
+        InvalidInput: no such sample, or several.
+    """
+    task, sample = _find(evaluation, sample_id)
+    document = task.documents[sample.document_id]
+    pages = ", ".join(
+        f"{p.path.name}{f' page {p.index + 1}' if p.index else ''}" for p in document.pages
+    )
+    metadata = "  ".join(f"{k}: {one_line(str(v), 60)}" for k, v in sample.metadata.items())
+    lines = [
+        f"{one_line(task.name)}/{one_line(sample.id)}",
+        f"document  {one_line(sample.document_id)} ({one_line(pages, 300)})",
+        *([f"about     {metadata}"] if metadata else []),
+        "",
+        f"question  {_indented(sample.question)}",
+        *(
+            f"{'expected' if i == 0 else 'or':<10}{_indented(raw_text(reference))}"
+            for i, reference in enumerate(sample.references)
+        ),
+    ]
+    for model in evaluation.models:
+        cell = evaluation.cells[model, task.name]
+        answer = next(a for a in cell.answers if a.sample.id == sample.id)
+        lines += ["", *_answer(model, answer, cell.headline)]
+    return "\n".join(lines) + "\n"
+
+
+def _find(evaluation: Evaluation, wanted: str) -> tuple[Task, Sample]:
+    found = [
+        (task, sample)
+        for task in evaluation.tasks.values()
+        for sample in task.samples
+        if wanted in (sample.id, f"{task.name}/{sample.id}")
+    ]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        ids = [sample.id for task in evaluation.tasks.values() for sample in task.samples]
+        known = ids if len(ids) <= 2000 else [i for i in ids if i[:2].lower() == wanted[:2].lower()]
+        raise InvalidInput(
+            f"run {evaluation.run.id} has no sample {one_line(wanted, 80)!r}",
+            hint=did_you_mean(wanted, (one_line(i, 80) for i in known)),
+        )
+    # An id that is itself "task/id" of another task's sample is told apart by its own task's name.
+    exact = [item for item in found if wanted == f"{item[0].name}/{item[1].id}"]
+    if len(exact) == 1:
+        return exact[0]
+    names = " or ".join(f"{task.name}/{one_line(sample.id, 60)}" for task, sample in found[:3])
+    raise InvalidInput(
+        f"{len(found)} tasks have a sample {one_line(wanted, 80)!r}", hint=f"use {names}"
+    )
+
+
+def _answer(model: str, answer: Answer, headline: str) -> list[str]:
+    glyph, word, _ = LEVELS[level(answer, headline)]
+    lines = [f"{glyph} {one_line(model)}: {word}"]
+    output = answer.output
+    if output is None:
+        return lines
+    if output.error is not None:
+        return [*lines, f"  error     {_indented(output.error)}"]
+    lines.append(f"  raw       {_indented(output.text)}")
+    if answer.extracted != output.text:
+        lines.append(f"  compared  {_indented(answer.extracted)}")
+    references = [raw_text(reference) for reference in answer.sample.references]
+    compared = extracted_text(answer)
+    if references and compared not in references:
+        lines += _diff(compared, references)
+    scores = [
+        f"{name} {formats.score(score.value)}{_arrow(name)}"
+        for name, score in answer.scores.items()
+    ]
+    lines.append(f"  scores    {'  '.join(scores)}")
+    counts = [
+        formats.plural(output.generated_tokens, "token")
+        if output.generated_tokens is not None
+        else "",
+        "cut at the token limit" if output.stop_reason == "length" else "",
+    ]
+    if any(counts):
+        lines.append(f"  output    {', '.join(filter(None, counts))}")
+    return lines
+
+
+def _arrow(metric: str) -> str:
+    return "" if metric not in METRICS else "↑" if METRICS[metric].direction == "higher" else "↓"
+
+
+def _indented(text: str) -> str:
+    cut = printable(clip(text, MAX_TEXT), newlines=True)
+    if len(text) > MAX_TEXT:
+        cut += f" ({len(text):,} characters)"
+    return cut.replace("\n", "\n            ")
+
+
+def _diff(answer: str, references: list[str]) -> list[str]:
+    """Letter by letter against the nearest reference: ``[-missing-]`` and ``{+surplus+}``."""
+    answer = answer[:MAX_DIFF]
+    nearest = min((r[:MAX_DIFF] for r in references), key=lambda r: Levenshtein.distance(r, answer))
+    parts = []
+    for step in Levenshtein.opcodes(nearest, answer):
+        missing = nearest[step.src_start : step.src_end]
+        surplus = answer[step.dest_start : step.dest_end]
+        if step.tag == "equal":
+            parts.append(missing)
+        else:
+            parts.append(
+                (f"[-{missing}-]" if missing else "") + (f"{{+{surplus}+}}" if surplus else "")
+            )
+    return [f"  diff      {_indented(''.join(parts))}"]

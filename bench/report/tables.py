@@ -1,0 +1,157 @@
+"""``leaderboard.csv``, ``samples.csv`` and ``report.json``: the view for programs and spreadsheets."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.report.samples import raw_text
+from bench.report.views import ModelRow, ReportView
+from bench.text import clip, csv_cell, printable
+
+CELL_CHARACTERS = 32_000
+"""A spreadsheet cell holds 32,767 characters."""
+
+
+def leaderboard_csv(view: ReportView) -> str:
+    """One line a model; seconds and bytes, no rounding."""
+    header = [
+        *(
+            "rank",
+            "model",
+            "run",
+            "state",
+            "score",
+            "low",
+            "high",
+            "n",
+            "documents",
+            "asked",
+            "samples",
+        ),
+        *("failed", "questions_per_second", "pages_per_second", "generated_tokens_per_second"),
+        *("latency_n", "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s"),
+        *(
+            "memory_kind",
+            "memory_peak_bytes",
+            "load_s",
+            "first_call_s",
+            "parameters",
+            "hardware",
+            "reason",
+        ),
+        *(f"{task.key}:{task.headline}" for task in view.tasks),
+    ]
+    return _csv(header, (_leaderboard_row(view, row) for row in view.rows))
+
+
+def _leaderboard_row(view: ReportView, row: ModelRow) -> list[Any]:
+    facts, score = row.facts, row.score
+    rate, latency, memory = facts.throughput, facts.latency, facts.memory
+    tasks = [row.tasks.get(task.key) for task in view.tasks]
+    return [
+        *(row.rank, row.key, row.run, row.state),
+        *((score.value, score.low, score.high, score.n, score.clusters) if score else [None] * 5),
+        *(row.asked, row.samples, row.failed),
+        *(
+            (rate.questions_per_second, rate.pages_per_second, rate.tokens_per_second)
+            if rate is not None
+            else [None] * 3
+        ),
+        *(
+            (latency.n, latency.p50, latency.p90, latency.p95, latency.p99)
+            if latency is not None
+            else [None] * 5
+        ),
+        *((memory.kind, memory.bytes) if memory is not None else [None] * 2),
+        *(facts.load_seconds, facts.first_call_seconds, row.parameters, row.hardware),
+        row.failure.message if row.failure is not None else None,
+        *(t.estimate.value if t is not None and t.asked > 0 else None for t in tasks),
+    ]
+
+
+def samples_csv(view: ReportView) -> str:
+    """One line a question and model: what was asked, expected, answered, compared and scored."""
+    metrics = list(dict.fromkeys(name for task in view.tasks for name in task.metrics))
+    header = [
+        *(
+            "task",
+            "sample_id",
+            "document_id",
+            "language",
+            "doc_type",
+            "field",
+            "question",
+            "references",
+        ),
+        *("model", "level", "text", "extracted", "stop_reason", "error", "generated_tokens"),
+        *("latency_s", *metrics),
+    ]
+    return _csv(header, _sample_rows(view, metrics))
+
+
+def _sample_rows(view: ReportView, metrics: Sequence[str]) -> Iterable[list[Any]]:
+    for sample in view.samples:
+        own = sample.sample
+        head = [
+            *(view.tasks[sample.task].key, own.id, own.document_id),
+            *(own.metadata.get(key) for key in ("language", "doc_type", "field")),
+            own.question,
+            " | ".join(raw_text(reference) for reference in own.references),
+        ]
+        for i, row in enumerate(view.rows):
+            answer = sample.answers[i]
+            if answer is None:
+                continue
+            output = answer.output
+            scores = [answer.scores.get(name) for name in metrics]
+            yield [
+                *(*head, row.key, sample.levels[i]),
+                output.text if output is not None else None,
+                answer.extracted,
+                output.stop_reason if output is not None else None,
+                output.error if output is not None else None,
+                output.generated_tokens if output is not None else None,
+                sample.latency[i],
+                *(s.value if s is not None and output is not None else None for s in scores),
+            ]
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([_cell(name) for name in header])
+    for row in rows:
+        writer.writerow([_cell(value) for value in row])
+    return stream.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return csv_cell(printable(clip(value, CELL_CHARACTERS), newlines=True))
+
+
+def report_json(view: ReportView) -> str:
+    """Everything but the samples, which are in ``samples.csv`` and in the run directory."""
+    fields = {
+        f.name: getattr(view, f.name)
+        for f in dataclasses.fields(view)
+        if f.name not in {"samples", "previews"}
+    }
+    return json.dumps(fields, ensure_ascii=False, indent=2, default=_plain, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")

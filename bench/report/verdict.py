@@ -1,0 +1,228 @@
+"""The report in words: who answers best, what is within the noise, and what the numbers cannot say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.report import formats
+from bench.report.compare import Pair
+
+if TYPE_CHECKING:
+    from bench.report.views import ModelRow, RunView
+
+FEW_DOCUMENTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One fact worth a line: ``Fastest`` · ``ocr`` · ``0.21 s a question (p50)``."""
+
+    label: str
+    model: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a person remembers."""
+
+    best: str | None
+    """Key of the leading model; None where nothing is ranked."""
+    headline: str
+    """One sentence."""
+    detail: str
+    """Who is within the noise, and how many documents stand behind it."""
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Caveat:
+    """Something a reader must know before trusting the numbers."""
+
+    kind: str
+    """``state``, ``scope``, ``code``, ``hardware``, ``statistics``, ``failures``."""
+    text: str
+
+
+def judge(rows: Sequence[ModelRow], pairs: Sequence[Pair], score_name: str) -> Verdict:
+    """The verdict over ranked ``rows``, best first."""
+    ranked = [row for row in rows if row.ranked]
+    if not ranked:
+        return Verdict(None, _nothing(rows), "", ())
+    best = ranked[0]
+    tied = [
+        pair.second if pair.first == best.key else pair.first
+        for pair in pairs
+        if best.key in (pair.first, pair.second) and not pair.separated
+    ]
+    value = best.score.value if best.score is not None else None
+    spread = formats.interval(best.score)
+    said = f"{formats.score(value)} {score_name}"
+    if spread != formats.DASH:
+        said += f", 95 % interval {spread}"
+    if len(ranked) == 1:
+        headline = f"{best.key} scores {said}."
+        detail = ""
+    elif len(tied) == len(ranked) - 1:
+        headline = f"{best.key} scores highest ({said}), but no model is ahead beyond the noise."
+        detail = "The paired differences to all other models are compatible with zero."
+    else:
+        headline = f"{best.key} answers best: {said}."
+        detail = _within_noise(best.key, tied, pairs)
+    return Verdict(best.key, headline, detail, tuple(_points(ranked)))
+
+
+def _nothing(rows: Sequence[ModelRow]) -> str:
+    if any(row.asked for row in rows if row.state != "failed"):
+        return "No model has finished yet; the scores below are of the questions asked so far."
+    if rows and all(row.state == "failed" for row in rows):
+        return "No model could be measured: every one failed to load or died."
+    if any(row.state == "complete" for row in rows):
+        return "The models have no common score; compare them task by task."
+    return "Nothing has been measured yet."
+
+
+def _within_noise(best: str, tied: Sequence[str], pairs: Sequence[Pair]) -> str:
+    if tied:
+        verb = "is" if len(tied) == 1 else "are"
+        return f"{formats.listed(tied)} {verb} within the noise of it."
+    pair = next(p for p in pairs if best in (p.first, p.second))
+    other = pair.second if pair.first == best else pair.first
+    gap = pair.difference
+    return (
+        f"It leads {other} by {formats.signed(gap.difference)} "
+        f"[{formats.signed(gap.low)}, {formats.signed(gap.high)}], paired over {gap.clusters} documents."
+    )
+
+
+def _points(ranked: Sequence[ModelRow]) -> list[Point]:
+    points = []
+    timed = [(row.facts.latency.p50, row) for row in ranked if row.facts.latency is not None]
+    if timed:
+        value, row = min(timed, key=lambda item: item[0])
+        points.append(
+            Point("Fastest answer", row.key, f"{formats.seconds(value)} a question (p50)")
+        )
+    rates = [
+        (row.facts.throughput.questions_per_second, row)
+        for row in ranked
+        if row.facts.throughput is not None
+        and row.facts.throughput.questions_per_second is not None
+    ]
+    if rates:
+        rate, row = max(rates, key=lambda item: item[0] or 0.0)
+        points.append(
+            Point(
+                "Highest throughput", row.key, f"{formats.significant(rate)} questions/s, batched"
+            )
+        )
+    held = [(row.facts.memory, row) for row in ranked if row.facts.memory is not None]
+    if held:
+        memory, row = min(held, key=lambda item: item[0].bytes)
+        points.append(
+            Point("Least memory", row.key, f"{formats.gib(memory.bytes)} GiB, {memory.label}")
+        )
+    return points
+
+
+def warn(rows: Sequence[ModelRow], runs: Sequence[RunView], *, same_tasks: bool) -> list[Caveat]:
+    """Everything that limits what the numbers mean, the gravest first."""
+    found: list[Caveat] = []
+    for run in runs:
+        if run.state != "complete":
+            done = sum(row.asked for row in rows if row.run == run.id)
+            total = sum(row.samples for row in rows if row.run == run.id)
+            word = "is still going" if run.state == "running" else "is unfinished"
+            found.append(
+                Caveat("state", f"Run {run.name} {word}: {done:,} of {total:,} questions asked.")
+            )
+    found += [
+        Caveat("failures", f"{row.key} {_reason(row)}") for row in rows if row.failure is not None
+    ]
+    found += [
+        Caveat(
+            "failures",
+            f"{row.key} failed on {row.failed:,} of {row.asked:,} questions; they count as the worst score.",
+        )
+        for row in rows
+        if row.failed > 0 and row.failed / max(1, row.asked) >= 0.01
+    ]
+    found += [Caveat("scope", text) for text in _scope(runs)]
+    if not same_tasks:
+        found.append(
+            Caveat(
+                "scope",
+                "The runs hold different tasks or questions: overall scores average different things; "
+                "paired differences use shared questions only.",
+            )
+        )
+    found += _machines(rows, runs)
+    found += _statistics(rows)
+    return found
+
+
+def _reason(row: ModelRow) -> str:
+    failure = row.failure
+    if failure is None:
+        return ""
+    done = f" after {row.asked:,} of {row.samples:,} questions" if row.asked > 0 else ""
+    return f"has no result{done}: {failure.message or failure.error or 'no reason was recorded'}"
+
+
+def _scope(runs: Sequence[RunView]) -> list[str]:
+    from bench.report.facts import nested, number
+
+    found = []
+    for run in runs:
+        spec = run.record.get("spec")
+        limit = number(nested(spec, "settings", "limit") or nested(spec, "limit"))
+        chosen = nested(spec, "settings", "sample_ids") or nested(spec, "sample_ids")
+        if limit is not None:
+            found.append(
+                f"Run {run.name} was limited to the first {limit:.0f} questions of each task."
+            )
+        if isinstance(chosen, list) and chosen:
+            count = formats.plural(len(chosen), "chosen question")
+            found.append(f"Run {run.name} was limited to {count}.")
+    return found
+
+
+def _machines(rows: Sequence[ModelRow], runs: Sequence[RunView]) -> list[Caveat]:
+    found = []
+    hardware = dict.fromkeys(row.hardware for row in rows if row.facts.throughput is not None)
+    if len(hardware) > 1:
+        found.append(
+            Caveat(
+                "hardware",
+                f"Speed and memory come from different hardware ({' / '.join(hardware)}); "
+                "compare them only within one.",
+            )
+        )
+    dirty = [run.name for run in runs if run.dirty]
+    if dirty:
+        found.append(
+            Caveat(
+                "code",
+                f"The working tree had uncommitted changes ({formats.listed(dict.fromkeys(dirty))}).",
+            )
+        )
+    versions = dict.fromkeys(filter(None, (run.record_version for run in runs)))
+    if len(versions) > 1:
+        found.append(
+            Caveat(
+                "code", f"The runs were made by different versions ({formats.listed(versions)})."
+            )
+        )
+    return found
+
+
+def _statistics(rows: Sequence[ModelRow]) -> list[Caveat]:
+    clusters = [row.score.clusters for row in rows if row.score is not None and row.score.n > 0]
+    if clusters and min(clusters) < FEW_DOCUMENTS:
+        count = formats.plural(min(clusters), "document")
+        return [
+            Caveat("statistics", f"Only {count}: intervals are wide and may still be too narrow.")
+        ]
+    return []

@@ -1,0 +1,120 @@
+"""Which files a report is, where they go, and writing them: each complete or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bench.errors import InvalidInput, did_you_mean
+from bench.report import tables
+from bench.report.assemble import build
+from bench.report.markdown import markdown
+from bench.report.views import ReportOptions, ReportView
+from bench.scoring import evaluate
+from bench.store import RunStore, write_atomically
+from bench.text import file_name
+
+Renderer = Callable[[ReportView, ReportOptions, Path], str]
+
+
+def _html(view: ReportView, options: ReportOptions, path: Path) -> str:
+    # Jinja2 is imported only where HTML is asked for.
+    from bench.report.html import html
+
+    return html(view, options, path)
+
+
+FORMATS: dict[str, dict[str, Renderer]] = {
+    "html": {"report.html": _html},
+    "md": {"report.md": lambda view, options, path: markdown(view)},
+    "csv": {
+        "leaderboard.csv": lambda view, options, path: tables.leaderboard_csv(view),
+        "samples.csv": lambda view, options, path: tables.samples_csv(view),
+    },
+    "json": {"report.json": lambda view, options, path: tables.report_json(view)},
+}
+"""Format → file name → what draws it."""
+
+_SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".csv": "csv", ".json": "json"}
+
+
+def write_report(
+    runs: Sequence[RunStore],
+    out: Path | None = None,
+    formats: Sequence[str] = ("html", "md"),
+    options: ReportOptions | None = None,
+) -> list[Path]:
+    """Score ``runs``, join them into one report, and write it in ``formats``.
+
+    Args:
+        runs: one or several; a run that is still going is reported as it stands.
+        out: a folder; or a file (``x.html``), which then is the only format. None: the run directory,
+            or a folder beside the first of several runs.
+        formats: keys of ``FORMATS``.
+        options: title, page images, size.
+
+    Returns:
+        The files written, the HTML first.
+
+    Raises:
+        InvalidInput: no run, an unknown format, or a damaged run.
+        EnvironmentProblem: the disk is full or the folder cannot be written.
+    """
+    if not runs:
+        raise InvalidInput("a report needs at least one run", hint="bench list runs")
+    options = options or ReportOptions()
+    check_options(options)
+    names = list(dict.fromkeys(formats))
+    for name in names:
+        if name not in FORMATS:
+            raise InvalidInput(f"unknown report format {name!r}", hint=did_you_mean(name, FORMATS))
+    view = build([evaluate(run, seed=options.seed) for run in runs], options)
+    return write_view(view, out, names, options)
+
+
+def write_view(
+    view: ReportView, out: Path | None, formats: Sequence[str], options: ReportOptions
+) -> list[Path]:
+    """Write a view that was already built, as ``write_report`` does."""
+    folder, single = _destination(view, out)
+    if single is not None:
+        formats = [_SUFFIXES[single.suffix.lower()]]
+    paths: list[Path] = []
+    for name in sorted(formats, key=list(FORMATS).index):
+        for i, (file, render) in enumerate(FORMATS[name].items()):
+            path = folder / file
+            if single is not None:
+                path = single if i == 0 else single.with_name(f"{single.stem}-{file}")
+            write_atomically(path, render(view, options, path))
+            paths.append(path)
+    return paths
+
+
+def check_options(options: ReportOptions) -> None:
+    """Refuse what cannot be drawn.
+
+    Raises:
+        InvalidInput: an unknown choice of images, or no room for a page at all.
+    """
+    if isinstance(options.images, str) and options.images not in {"none", "failures", "all"}:
+        raise InvalidInput(
+            f"--images takes none, failures, all or a number, not {options.images[:40]!r}",
+            hint="--images failures",
+        )
+    if isinstance(options.images, int) and options.images < 0:
+        raise InvalidInput(f"--images takes a number from 0 on, not {options.images}")
+    if not options.max_mb >= 1:
+        raise InvalidInput(f"--max-mb must be at least 1, not {options.max_mb}", hint="--max-mb 25")
+
+
+def _destination(view: ReportView, out: Path | None) -> tuple[Path, Path | None]:
+    """The folder, and the one file where a file was asked for."""
+    if out is None:
+        first = Path(view.runs[0].path)
+        if len(view.runs) == 1:
+            return first, None
+        name = "report-" + "-".join(run.id.rsplit("-", 1)[-1] for run in view.runs[:4])
+        return first.parent / file_name(name), None
+    if out.suffix.lower() in _SUFFIXES and not out.is_dir():
+        return out.parent, out
+    return out, None
