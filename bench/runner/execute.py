@@ -229,6 +229,9 @@ def _run_model(run: RunStore, name: str, lock: RunLock, progress: Progress, stop
         if child.poll() is None:
             child.kill()
             child.wait()
+        if child.stdin is not None:
+            with contextlib.suppress(OSError):
+                child.stdin.close()
     if status not in {0, STOPPED, FAILED} and not stop.requested:
         _record_death(run, name, status, progress)
     return status

@@ -1,0 +1,296 @@
+"""The runner with the fake model: every sample gets a record, whatever happens on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.errors import InvalidInput
+from bench.runner import RunPlan, RunSettings, execute, plan_run
+from bench.runner.batches import batched, page_groups, single_stream
+from bench.schema import ModelSpec
+from bench.scoring import evaluate, write_scores
+from bench.store import RunStore
+from bench.tasks import load_task
+from tests.conftest import MakeTask
+
+
+def fake(name: str = "fake", **options: Any) -> ModelSpec:
+    return ModelSpec(name, "fake", options={"default": "answer to {sample_id}", **options})
+
+
+def plan(folder: Path, *models: ModelSpec, **settings: Any) -> RunPlan:
+    return plan_run(models or (fake(),), [load_task(folder)], RunSettings(**settings))
+
+
+class Recorder:
+    """Keeps what the runner says."""
+
+    def __init__(self) -> None:
+        self.events: list[Mapping[str, Any]] = []
+        self.resumed = False
+
+    def started(self, run: RunStore, *, resumed: bool) -> None:
+        self.resumed = resumed
+
+    def event(self, model: str, event: Mapping[str, Any]) -> None:
+        self.events.append({"model": model, **event})
+
+    def stopping(self) -> None:
+        self.events.append({"event": "stopping"})
+
+
+def test_every_question_gets_one_output_and_every_batch_a_measurement(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    outcome = execute(plan(make_task(), batch_size=5), tmp_path / "results")
+    outputs = outcome.run.outputs("fake", "mine")
+    assert {o.text for o in outputs.values()} == {f"answer to {sample_id}" for sample_id in outputs}
+    assert len(outputs) == 12
+    batches = outcome.run.batches("fake", "mine")
+    assert sum(len(batch["samples"]) for batch in batches) == 12
+    assert all(batch["seconds"] > 0 and batch["memory"]["peak_rss"] > 0 for batch in batches)
+    assert outcome.run.state() == "complete"
+
+
+def test_latency_is_measured_one_question_at_a_time_on_different_documents(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    run = execute(plan(make_task(documents=5), latency_samples=3), tmp_path / "results").run
+    records = run.latencies("fake", "mine")
+    assert len({record["sample_id"].split("/")[0] for record in records}) == 3
+
+
+def test_a_batch_that_does_not_fit_is_halved_until_it_does(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    recorder = Recorder()
+    run = execute(
+        plan(make_task(), fake(capacity=3), batch_size=12), tmp_path / "r", progress=recorder
+    ).run
+    assert not any(output.error for output in run.outputs("fake", "mine").values())
+    assert max(batch["batch_size"] for batch in run.batches("fake", "mine")) <= 3
+    # Half of 12 is 6; documents of 4 questions are not cut for it, and half of 4 is 2.
+    assert [e["batch_size"] for e in recorder.events if e["event"] == "smaller"] == [6, 2]
+
+
+def test_a_question_that_fits_in_no_batch_is_recorded_as_out_of_memory(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    run = execute(plan(make_task(), fake(capacity=0)), tmp_path / "r").run
+    outputs = run.outputs("fake", "mine").values()
+    assert len(outputs) == 12
+    assert all(
+        (o.error or "").startswith("OutOfMemory") and o.stop_reason == "error" for o in outputs
+    )
+
+
+@pytest.mark.parametrize("option", ["fail", "refuse"])
+def test_a_failing_question_is_recorded_and_the_others_are_answered(
+    make_task: MakeTask, tmp_path: Path, option: str
+) -> None:
+    run = execute(plan(make_task(), fake(**{option: ["d1/q2"]})), tmp_path / "r").run
+    failed = [o.sample_id for o in run.outputs("fake", "mine").values() if o.stop_reason == "error"]
+    assert failed == ["d1/q2"]
+    assert run.is_complete()
+
+
+def test_a_model_that_does_not_load_leaves_the_others_running(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    models = (fake("broken", load_error="no weights here"), fake("fine"))
+    outcome = execute(plan(make_task(), *models), tmp_path / "r")
+    assert outcome.failed_models == ("broken",)
+    failure = outcome.run.failure("broken")
+    assert failure is not None
+    assert failure["message"] == "no weights here"
+    assert len(outcome.run.outputs("fine", "mine")) == 12
+
+
+def test_the_same_plan_resumes_only_what_is_unfinished(make_task: MakeTask, tmp_path: Path) -> None:
+    asked = plan(make_task(), fake("fine"), fake("flaky", load_error="later"))
+    first = execute(asked, tmp_path / "r")
+    before = (first.run.cell_folder("fine", "mine") / "outputs.jsonl").read_bytes()
+    recorder = Recorder()
+    again = execute(asked, tmp_path / "r", progress=recorder)
+    assert recorder.resumed
+    assert again.run.path == first.run.path
+    assert (again.run.cell_folder("fine", "mine") / "outputs.jsonl").read_bytes() == before
+    assert {event["model"] for event in recorder.events} == {"flaky"}
+
+
+def test_a_finished_run_is_not_resumed_but_begun_anew(make_task: MakeTask, tmp_path: Path) -> None:
+    asked = plan(make_task())
+    assert execute(asked, tmp_path / "r").run.path != execute(asked, tmp_path / "r").run.path
+
+
+def test_resuming_with_another_specification_names_what_differs(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    folder = make_task()
+    run = execute(plan(folder), tmp_path / "r").run
+    with pytest.raises(InvalidInput, match=r"settings.limit: None → 2"):
+        execute(plan(folder, limit=2), tmp_path / "r", resume=run.path)
+
+
+def test_an_unknown_sample_id_is_refused_before_anything_runs(make_task: MakeTask) -> None:
+    with pytest.raises(InvalidInput, match="d9/q9"):
+        plan(make_task(), sample_ids=("d9/q9",))
+
+
+def test_a_model_and_a_task_of_one_name_are_refused(make_task: MakeTask) -> None:
+    with pytest.raises(InvalidInput, match="folder name"):
+        plan(make_task(), fake("mine"))
+
+
+def test_questions_of_a_document_stay_together_where_they_fit(make_task: MakeTask) -> None:
+    groups = page_groups(load_task(make_task(documents=4, questions=3)))
+    sizes = [[len(group.requests) for group in batch] for batch in batched(groups, 4)]
+    assert sizes == [[3], [3], [3], [3]]
+    cut = [[len(group.requests) for group in batch] for batch in batched(groups, 2)]
+    assert cut == [[2], [1, 1], [2], [2], [1, 1], [2]]
+
+
+def test_largest_documents_come_first(make_task: MakeTask) -> None:
+    groups = page_groups(load_task(make_task(documents=3)))
+    assert [group.document.id for group in groups] == ["p2.png", "p1.png", "p0.png"]
+
+
+def test_the_latency_questions_spread_over_tasks_and_sizes(make_task: MakeTask) -> None:
+    small = page_groups(load_task(make_task(name="small", documents=2)))
+    # Pages of other sizes, since equal contents count as one document.
+    large = page_groups(load_task(make_task(name="large", documents=9)))[:-2]
+    chosen = single_stream({"small": small, "large": large}, 5)
+    assert [entry.task for entry in chosen].count("small") == 2
+    large_chosen = [entry.group.document.id for entry in chosen if entry.task == "large"]
+    assert large_chosen == ["p8.png", "p5.png", "p2.png"]
+
+
+BENCH_TOML = """
+[models.scripted]
+model = "fake"
+options = { default = "value {sample_id}", delay = 0.02, fail = ["d2/q1"] }
+"""
+
+
+def command(folder: Path, results: Path) -> list[str]:
+    config = folder.parent / "bench.toml"
+    config.write_text(BENCH_TOML)
+    return [
+        *[sys.executable, "-m", "bench", "run", "--config", str(config), "--models", "scripted"],
+        *["--tasks", str(folder), "--out", str(results), "--batch-size", "3", "--no-report"],
+        *["--latency-samples", "2"],
+    ]
+
+
+def scores(run: RunStore) -> bytes:
+    write_scores(evaluate(run))
+    files = sorted((run.path / "scores").rglob("*.json*"))
+    return b"".join(file.read_bytes() for file in files)
+
+
+def test_killed_at_ten_random_moments_and_resumed_gives_byte_equal_scores(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    folder = make_task(documents=8)
+    subprocess.run(command(folder, tmp_path / "whole"), check=True, capture_output=True)
+    (whole,) = (tmp_path / "whole").iterdir()
+    random_moments = random.Random(7)
+    kills = 0
+    while kills < 10:
+        process = subprocess.Popen(
+            command(folder, tmp_path / "broken"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        # Somewhere between the interpreter's start and a few batches further on.
+        time.sleep(random_moments.uniform(0.3, 1.3))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+    subprocess.run(command(folder, tmp_path / "broken"), check=True, capture_output=True)
+    runs = [
+        RunStore.open(path)
+        for path in (tmp_path / "broken").iterdir()
+        if (path / "run.json").is_file()
+    ]
+    finished = [run for run in runs if run.is_complete()]
+    assert finished
+    assert all(scores(run) == scores(RunStore.open(whole)) for run in finished)
+
+
+def test_ctrl_c_finishes_the_batch_and_prints_the_command_that_resumes(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    arguments = command(make_task(documents=20), tmp_path / "r")
+    process = subprocess.Popen(
+        arguments,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    said = ""
+    while "mine 0/80" not in said:
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+    process.send_signal(signal.SIGINT)
+    said += process.stderr.read()
+    assert process.wait() == 130
+    assert "Continue with: bench run --config" in said
+    (path,) = (tmp_path / "r").iterdir()
+    run = RunStore.open(path)
+    done = run.outputs("scripted", "mine")
+    assert 0 < len(done) < 80
+    assert sum(len(batch["samples"]) for batch in run.batches("scripted", "mine")) == len(done)
+    finished = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert f"Resuming {path}" in finished.stderr
+    assert len(RunStore.open(path).outputs("scripted", "mine")) == 80
+
+
+def test_a_process_that_dies_is_recorded_as_dead(make_task: MakeTask, tmp_path: Path) -> None:
+    class Killer(Recorder):
+        def event(self, model: str, event: Mapping[str, Any]) -> None:
+            super().event(model, event)
+            if event["event"] == "task":
+                for path in Path("/proc").glob("[0-9]*/cmdline"):
+                    try:
+                        words = path.read_bytes()
+                    except OSError:
+                        continue
+                    if b"bench.runner.worker" in words and str(tmp_path).encode() in words:
+                        os.kill(int(path.parent.name), signal.SIGKILL)
+
+    if not Path("/proc/self/cmdline").exists():
+        pytest.skip("needs /proc to find the model's process")
+    outcome = execute(plan(make_task(), fake(delay=0.05)), tmp_path / "r", progress=Killer())
+    failure = outcome.run.failure("fake")
+    assert failure is not None
+    assert "SIGKILL" in failure["message"]
+
+
+def test_a_run_directory_holds_what_a_reviewer_asks_for(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    run = execute(plan(make_task()), tmp_path / "r").run
+    record = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
+    assert record["tasks"][0]["digest"] == load_task(tmp_path / "mine").digest
+    assert record["tasks"][0]["prompt"]["template"].startswith("{question}")
+    assert {"python", "cpu", "memory_bytes", "packages", "gpus"} <= record["environment"].keys()
+    loaded = run.model_record("fake")
+    assert loaded is not None
+    assert loaded["load_seconds"] >= 0
+    assert loaded["memory_after_load"]["rss"] > 0
