@@ -174,7 +174,7 @@ def user_models(bench_toml: Path) -> Mapping[str, UserModel]:
         InvalidInput: the file cannot be read, or a table is not valid.
     """
     try:
-        content = tomllib.loads(bench_toml.read_text(encoding="utf-8"))
+        content = tomllib.loads(bench_toml.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidInput(
             f"{bench_toml} cannot be read as TOML: {one_line(str(error))}"
@@ -302,7 +302,8 @@ def _is_model(name: str) -> bool:
 def _with_overrides(spec: ModelSpec, overrides: Overrides) -> ModelSpec:
     given: dict[str, Any] = {key: value for key, value in overrides.items() if value is not None}
     options = dict(given.pop("options", {}))
-    if given.pop("offline", False):
+    # A backend without weights never asks the hub.
+    if given.pop("offline", False) and spec.checkpoint is not None:
         options["offline"] = True
     _check_overrides(given)
     if spec.quantization not in {None, given.get("quantization", spec.quantization)}:

@@ -176,7 +176,8 @@ def weights_missing(hub_id: str, reason: str) -> EnvironmentProblem:
     """The error for a checkpoint that is neither here nor to be had."""
     return EnvironmentProblem(
         f"the weights of {hub_id} are not on this machine and cannot be downloaded: {reason}",
-        hint="name a local checkpoint folder, or use --model ocr, which needs no weights",
+        hint=f"run `hf download {hub_id}` where there is a network, name a local checkpoint folder, "
+        "or use the model ocr, which needs no weights",
     )
 
 

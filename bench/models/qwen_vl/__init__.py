@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.errors import BenchError, InvalidInput
+from bench.errors import BenchError, InvalidInput, did_you_mean
 from bench.schema import Batch, ModelInfo, ModelSpec, Output, Page, PageGroup, Request
 from bench.text import one_line
 
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from bench.models.qwen_vl.generation import Answer, Clock, Decoding
     from bench.models.qwen_vl.loading import LoadedModel
     from bench.models.qwen_vl.processing import PageImages, Processor, Row
+
+
+_OPTIONS = {
+    "offline": "never ask the hub",
+    "merge_adapter": "put an adapter into the weights; true unless they are quantized",
+}
 
 
 class _Parts(NamedTuple):
@@ -41,6 +47,12 @@ class QwenVL:
                 f"model {spec.name!r} names no checkpoint",
                 hint="name a checkpoint folder or a hub id",
             )
+        for name in spec.options:
+            if name not in _OPTIONS:
+                raise InvalidInput(
+                    f"model {spec.name!r}: the Qwen-VL backend has no option {name!r}",
+                    hint=did_you_mean(name, _OPTIONS),
+                )
         self._spec = spec
         self._parts: _Parts | None = None
 
@@ -92,6 +104,9 @@ class QwenVL:
         self._free_memory()
         questions = sum(len(group.requests) for group in groups)
         raise out_of_memory(failure, f"answering {questions} question(s) at once") from None
+
+    def reset(self) -> None:
+        """Nothing to forget: no page outlives the call that brought it."""
 
     def _free_memory(self) -> None:
         import gc

@@ -11,8 +11,9 @@ logits within rounding error.
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -194,21 +195,22 @@ def _encode_pages(model: Any, rows: Sequence[Row], device: torch.device) -> Any:
 
     Each document is encoded alone, so that its features do not depend on the rest of the batch.
     """
-    import torch
-
     encoded: dict[int, Any] = {}
     for row in rows:
         if id(row.images) not in encoded:
             encoded[id(row.images)] = _features(model, row.images, device)
     features = [encoded[id(row.images)] for row in rows]
-    joined = features[0].__class__(
-        pooler_output=tuple(page for document in features for page in document.pooler_output)
-    )
-    # Qwen3-VL also hands features of inner layers to the language model (DeepStack).
+    joined = type(features[0])(pooler_output=_chain(one.pooler_output for one in features))
+    # Qwen3-VL also hands features of inner layers to the language model (DeepStack), layer by layer.
     if getattr(features[0], "deepstack_features", None) is not None:
-        layers = zip(*(document.deepstack_features for document in features), strict=True)
-        joined.deepstack_features = [torch.cat(layer) for layer in layers]
+        layers = zip(*(one.deepstack_features for one in features), strict=True)
+        joined.deepstack_features = [_chain(layer) for layer in layers]
     return joined
+
+
+def _chain(pages: Iterable[Sequence[torch.Tensor]]) -> tuple[torch.Tensor, ...]:
+    """The page features of several documents as those of one."""
+    return tuple(itertools.chain.from_iterable(pages))
 
 
 def _features(model: Any, images: PageImages, device: torch.device) -> Any:

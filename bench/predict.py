@@ -1,0 +1,150 @@
+"""One question about some page images: what ``bench predict`` and ``run_predict.py`` both do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.errors import EnvironmentProblem, InvalidInput
+from bench.measure import Memory, MemoryMeter, gpus
+from bench.models import make_model
+from bench.models.catalog import expected_memory, resolve
+from bench.schema import (
+    Document,
+    Generation,
+    ModelInfo,
+    ModelSpec,
+    Output,
+    Page,
+    PageGroup,
+    Request,
+)
+from bench.tasks.pages import read_pages
+
+LARGE_MODEL = "qwen2-vl-7b"
+SMALL_MODEL = "qwen2-vl-2b"
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A model's answer to one question, and what it took."""
+
+    question: str
+    text: str
+    model: ModelInfo
+    pages: int
+    output: Output
+    """Token counts, stop reason and confidence."""
+    load_seconds: float
+    seconds: float
+    """From page files to the answer's text; the model was loaded before and was not warmed up."""
+    stages: Mapping[str, float]
+    """Seconds by stage."""
+    memory: Memory
+    """Peaks over loading and answering, bytes."""
+
+
+def predict(
+    images: Sequence[Path], question: str, model: ModelSpec, *, max_new_tokens: int = 256
+) -> Prediction:
+    """Load ``model`` and ask it ``question`` about ``images`` (page images, TIFFs, PDFs), in order.
+
+    Raises:
+        InvalidInput: there is no page or no question, a file cannot be read, or the answer failed.
+        EnvironmentProblem: weights, packages or the device are missing.
+    """
+    if not question.strip():
+        raise InvalidInput("the question is empty", hint="--question 'Опиши документ.'")
+    if max_new_tokens < 1:
+        raise InvalidInput(f"max-new-tokens should be 1 or more, is {max_new_tokens}")
+    pages = tuple(page for path in images for page in read_pages(path))
+    if not pages:
+        raise InvalidInput("there is no page to ask about", hint="--image PAGE.png")
+    with MemoryMeter() as meter:
+        start = time.perf_counter()
+        backend = make_model(model)
+        info = backend.load()
+        loaded = time.perf_counter()
+        batch = backend.generate([_group(pages, question, max_new_tokens)])
+        answered = time.perf_counter()
+        memory = meter.reading()
+    output = batch.outputs[0]
+    if output.error is not None:
+        raise InvalidInput(f"{model.name} gave no answer: {output.error}")
+    return Prediction(
+        question=question,
+        text=output.text,
+        model=info,
+        pages=len(pages),
+        output=output,
+        load_seconds=loaded - start,
+        seconds=answered - loaded,
+        stages=batch.stages,
+        memory=memory,
+    )
+
+
+def default_model(device: str = "auto") -> str:
+    """The larger Qwen2-VL where a GPU has room for it, else the smaller one."""
+    needed = expected_memory(resolve(LARGE_MODEL)) or 0
+    if device == "cpu":
+        return SMALL_MODEL
+    return LARGE_MODEL if any(gpu["free_bytes"] >= needed for gpu in gpus()) else SMALL_MODEL
+
+
+def example_page() -> Path:
+    """The page that is asked about where none is named: in a checkout, or inside the package.
+
+    Raises:
+        EnvironmentProblem: it is in neither place.
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package.parent / "example_docs", package / "_data" / "example_docs"):
+        if (folder / "1.png").is_file():
+            return folder / "1.png"
+    raise EnvironmentProblem("example_docs/1.png is missing", hint="name a page: --image PAGE.png")
+
+
+def describe(prediction: Prediction) -> str:
+    """The prediction for a person's eyes, without the answer itself: time, tokens, memory."""
+    stages = ", ".join(f"{stage} {spent:.2f}" for stage, spent in prediction.stages.items())
+    output = prediction.output
+    counts = {
+        "prompt": output.prompt_tokens,
+        "visual": output.visual_tokens,
+        "generated": output.generated_tokens,
+    }
+    tokens = ", ".join(f"{count} {name}" for name, count in counts.items() if count is not None)
+    lines = [
+        f"Time: {prediction.seconds:.2f} s" + (f" ({stages})" if stages else ""),
+        f"Load: {prediction.load_seconds:.2f} s",
+    ]
+    if tokens:
+        lines.append(f"Tokens: {tokens}" + ("; cut" if output.stop_reason == "length" else ""))
+    return "\n".join([*lines, _memory(prediction.memory)])
+
+
+def _group(pages: tuple[Page, ...], question: str, max_new_tokens: int) -> PageGroup:
+    return PageGroup(
+        Document("pages", pages),
+        (Request("question", question, question),),
+        Generation(max_new_tokens=max_new_tokens),
+    )
+
+
+def _memory(memory: Memory) -> str:
+    gib = 1024**3
+    parts = [
+        f"{count / gib:.2f} GiB {name}"
+        for name, count in (
+            ("allocated", memory.peak_allocated),
+            ("reserved", memory.peak_reserved),
+            ("in the driver's account", memory.peak_process),
+        )
+        if count is not None
+    ]
+    if parts:
+        return "GPU memory, peak: " + ", ".join(parts)
+    return f"Memory, peak: {memory.peak_rss / gib:.2f} GiB resident (no GPU was used)"

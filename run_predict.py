@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""Ask a Qwen2-VL one question about a page, and say what it took: ``python run_predict.py --help``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from bench.errors import BenchError
+from bench.models.catalog import resolve
+from bench.predict import default_model, describe, example_page, predict
+from bench.text import printable
+
+QUESTION = "Опиши документ."
+
+
+def main() -> int:
+    """Run with the command line's arguments; the exit code."""
+    options = _parse()
+    try:
+        name = options.model or default_model(options.device)
+        bench_toml = Path("bench.toml")
+        spec = resolve(
+            name,
+            bench_toml=bench_toml if bench_toml.is_file() else None,
+            device=options.device,
+        )
+        print(f"Model: {name}", flush=True)
+        answer = predict(
+            options.image or [example_page()],
+            options.question,
+            spec,
+            max_new_tokens=options.max_new_tokens,
+        )
+    except BenchError as error:
+        print(f"error: {printable(error.message)}", file=sys.stderr)
+        if error.hint is not None:
+            print(f"try: {printable(error.hint)}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    print(f"Question: {printable(answer.question)}")
+    print(f"Answer: {printable(answer.text, newlines=True)}")
+    print(describe(answer))
+    return 0
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Ask a vision-language model about page images.")
+    parser.add_argument(
+        "--model",
+        help="catalog name, hub id or checkpoint folder; ocr needs no weights "
+        "(default: qwen2-vl-7b on a GPU that holds it, else qwen2-vl-2b)",
+    )
+    parser.add_argument(
+        "--image",
+        type=Path,
+        action="append",
+        help="page image, TIFF or PDF; may be given several times (default: example_docs/1.png)",
+    )
+    parser.add_argument("--question", default=QUESTION, help=f"default: {QUESTION}")
+    parser.add_argument("--max-new-tokens", type=int, default=256, help="default: 256")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
