@@ -45,7 +45,7 @@ REPLICATES = 999
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "statistics.md"
 Z = NORMAL.inv_cdf(0.975)
 
-SIZES: dict[str, Callable[[Array, Rng], Array]] = {
+SIZES: dict[str, Callable[[Array, Rng], NDArray[Any]]] = {
     "5": lambda u, rng: np.full(u.shape, 5.0),
     "1–10": lambda u, rng: rng.integers(1, 11, u.shape).astype(float),
     "1–10, mostly few": lambda u, rng: np.minimum(10.0, rng.geometric(0.35, u.shape)),
@@ -57,7 +57,7 @@ SIZES: dict[str, Callable[[Array, Rng], Array]] = {
 
 def logistic(x: Array) -> Array:
     """Probability from log-odds."""
-    return 1 / (1 + np.exp(-x))
+    return np.asarray(1 / (1 + np.exp(-x)), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -88,19 +88,20 @@ class Scenario:
         partial = np.where(near, rng.uniform(0.5, 1, clusters.size), 0.0)
         return np.where(luck < right[clusters], 1.0, partial), clusters
 
-    @cache
-    def truth(self) -> float:
-        """The mean score over all questions of all documents, from four million documents."""
-        rng = np.random.default_rng([SEED, 1])
-        total = questions = 0.0
-        for _ in range(10):
-            half = rng.standard_normal(200_000)
-            ease = np.concatenate([half, -half])
-            sizes = SIZES[self.sizes](ease, rng)
-            right = logistic(self.ease + self.spread * ease)
-            total += float(sizes @ (right + (1 - right) * self.near * 0.75))
-            questions += float(sizes.sum())
-        return (1 - self.lost) * total / questions
+
+@cache
+def truth(scenario: Scenario) -> float:
+    """The mean score over all questions of all documents, from four million documents."""
+    rng = np.random.default_rng([SEED, 1])
+    total = questions = 0.0
+    for _ in range(10):
+        half = rng.standard_normal(200_000)
+        ease = np.concatenate([half, -half])
+        sizes = SIZES[scenario.sizes](ease, rng)
+        right = logistic(scenario.ease + scenario.spread * ease)
+        total += float(sizes @ (right + (1 - right) * scenario.near * 0.75))
+        questions += float(sizes.sum())
+    return (1 - scenario.lost) * total / questions
 
 
 SCENARIOS = (
@@ -158,7 +159,7 @@ def coverage_cell(job: tuple[Scenario, int, int, int]) -> tuple[list[float], flo
     """Coverage in percent by method, and the harness's median width, for one table row."""
     scenario, documents, simulations, index = job
     rng = np.random.default_rng([SEED, 2, index, documents])
-    truth = scenario.truth()
+    mean_score = truth(scenario)
     hits = np.zeros(len(METHODS))
     widths = []
     quantile = student_t_quantile(0.975, documents - 1)
@@ -175,7 +176,7 @@ def coverage_cell(job: tuple[Scenario, int, int, int]) -> tuple[list[float], flo
             *bootstrap_intervals(values, clusters, rng),
             (estimate.low, estimate.high),
         ]
-        hits += [low <= truth <= high for low, high in intervals]
+        hits += [low <= mean_score <= high for low, high in intervals]
         widths.append(estimate.high - estimate.low)
     return (100 * hits / simulations).tolist(), float(np.median(widths))
 
@@ -281,7 +282,7 @@ def coverage_table(pool: ProcessPoolExecutor, scenarios: tuple[Scenario, ...], s
     for (scenario, documents, _, _), (hits, width) in zip(
         jobs, pool.map(coverage_cell, jobs), strict=True
     ):
-        name = f"{scenario.sizes} questions; mean {scenario.truth():.3f}"
+        name = f"{scenario.sizes} questions; mean {truth(scenario):.3f}"
         name += f"; spread {scenario.spread:g}" if scenario.spread != 1.5 else ""
         name += f"; {scenario.note}" if scenario.note else ""
         name += "; mostly partial scores" if scenario.near > 0.5 else ""

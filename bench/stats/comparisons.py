@@ -173,7 +173,7 @@ class PairedTTest(NamedTuple):
     n: int
 
 
-def paired_ttest(a: Sequence[float], b: Sequence[float]) -> PairedTTest:
+def paired_ttest(a: Numbers, b: Numbers) -> PairedTTest:
     """The paired t-test of the textbooks, as in lmms-eval: too sure where questions share a page.
 
     NaN for fewer than two samples and where any score is NaN; for equal differences throughout,

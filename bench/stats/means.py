@@ -199,9 +199,7 @@ def doubts(totals: ClusterTotals) -> str | None:
             f"documents of unequal weight count as {totals.effective:.1f}: the interval is rough"
         )
     elif totals.count < FEW_NEAR_THE_END and not 0.1 <= totals.mean <= 0.9:
-        found.append(
-            f"{totals.count} documents may miss a rare kind that fails or succeeds outright"
-        )
+        found.append(f"{totals.count} documents may lack a rare kind that scores quite differently")
     if (different := departures(totals)) <= 1:
         which = "all documents" if different == 0 else "all documents but one"
         found.append(f"{which} score the same: the interval bounds what they may have missed")

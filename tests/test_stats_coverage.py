@@ -1,0 +1,74 @@
+"""Intervals hold the truth as often as they claim, on a simulation small enough for every day.
+
+``benchmarks/coverage.py`` is the large one. With 600 simulated runs a method that covers 95 % lands
+within 93 and 97 % nearly always, and the naive interval, at about 80 %, never does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bench.stats import cluster_mean, naive_se, paired_difference, paired_ttest
+
+RUNS = 600
+Array = NDArray[np.float64]
+
+
+def right(ease: Array, level: float) -> Array:
+    return 1 / (1 + np.exp(-(level + 1.5 * ease)))
+
+
+def scores(probability: Array, rng: np.random.Generator) -> Array:
+    """1 with ``probability``, otherwise 0 or (three in ten) something above a half, as in ANLS."""
+    partial = np.where(
+        rng.random(probability.size) < 0.3, rng.uniform(0.5, 1, probability.size), 0.0
+    )
+    return np.where(rng.random(probability.size) < probability, 1.0, partial)
+
+
+def runs(
+    documents: int, seed: int
+) -> Iterator[tuple[Array, NDArray[np.intp], np.random.Generator]]:
+    """Ease of each question's document, and the document, for documents of 1 to 10 questions."""
+    for child in np.random.SeedSequence(seed).spawn(RUNS):
+        rng = np.random.default_rng(child)
+        clusters = np.repeat(np.arange(documents), rng.integers(1, 11, documents))
+        yield rng.standard_normal(documents)[clusters], clusters, rng
+
+
+def truth(level: float) -> float:
+    nodes, weights = np.polynomial.hermite_e.hermegauss(100)
+    share = float(weights @ right(nodes, level)) / math.sqrt(2 * math.pi)
+    return share + (1 - share) * 0.3 * 0.75
+
+
+@pytest.mark.parametrize("level", [0.4, 2.2, 3.6])
+@pytest.mark.parametrize("documents", [30, 100])
+def test_intervals_hold_the_true_mean_in_93_to_97_percent(documents: int, level: float) -> None:
+    held = naive = 0
+    mean = truth(level)
+    for ease, clusters, rng in runs(documents, seed=documents):
+        values = scores(right(ease, level), rng)
+        estimate = cluster_mean(values, None, clusters)
+        assert estimate.low is not None and estimate.high is not None
+        held += estimate.low <= mean <= estimate.high
+        naive += abs(values.mean() - mean) <= 1.96 * naive_se(values)
+    assert 0.93 <= held / RUNS <= 0.975
+    assert naive / RUNS < 0.90
+
+
+@pytest.mark.parametrize("documents", [30, 100])
+def test_equal_models_are_told_apart_in_4_to_6_percent(documents: int) -> None:
+    alarms = naive = 0
+    for ease, clusters, rng in runs(documents, seed=documents + 2):
+        taste = 0.5 * rng.standard_normal(documents)[clusters]
+        a, b = (scores(right(ease + sign * taste, 2.2), rng) for sign in (1, -1))
+        alarms += (paired_difference(a, b, clusters).p or 0) < 0.05
+        naive += paired_ttest(a.tolist(), b.tolist()).p < 0.05
+    assert 0.03 <= alarms / RUNS <= 0.07
+    assert naive / RUNS > 0.08
