@@ -234,22 +234,22 @@ def test_ctrl_c_finishes_the_batch_and_prints_the_command_that_resumes(
     make_task: MakeTask, tmp_path: Path
 ) -> None:
     arguments = command(make_task(documents=20), tmp_path / "r")
-    process = subprocess.Popen(
+    with subprocess.Popen(
         arguments,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    assert process.stderr is not None
-    said = ""
-    while "mine 0/80" not in said:
-        line = process.stderr.readline()
-        assert line, said
-        said += line
-    process.send_signal(signal.SIGINT)
-    said += process.stderr.read()
-    assert process.wait() == 130
+    ) as process:
+        assert process.stderr is not None
+        said = ""
+        while "mine 0/80" not in said:
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+        process.send_signal(signal.SIGINT)
+        said += process.stderr.read()
+    assert process.returncode == 130
     assert "Continue with: bench run --config" in said
     (path,) = (tmp_path / "r").iterdir()
     run = RunStore.open(path)
