@@ -11,7 +11,7 @@ from rapidfuzz import fuzz
 
 from bench.models.ocr.fields import Field, Party, Phrase, field_named, fields, normalise
 from bench.models.ocr.matching import Candidate, Mark, Sheet
-from bench.models.ocr.values import Kind
+from bench.models.ocr.values import Kind, cut
 
 _MINIMUM = 0.35
 """Candidates that score less are not answered: an empty answer is more honest than a guess."""
@@ -77,7 +77,8 @@ def find(sheet: Sheet, question: str) -> Candidate | None:
         candidates.extend(_generic_candidates(sheet, question, asked))
         best = _best(candidates)
     if best is None and asked.field is not None:
-        best = _fallback(sheet, asked.field)
+        candidates.extend(_anywhere(sheet, asked))
+        best = _best(candidates) or _fallback(sheet, asked.field)
     return best
 
 
@@ -89,7 +90,7 @@ def understand(question: str) -> Asked:
     for field in fields():
         rank = max(_said(p, plain) for p in field.labels)
         # "How much is the tax?": the words that only ask weigh little beside those that name.
-        rank = max(rank, *(0.3 * _said(p, plain) for p in field.asked), 0.0)
+        rank = field.weight * max(rank, *(0.3 * _said(p, plain) for p in field.asked), 0.0)
         if rank == 0.0:
             continue
         if field.party is not None or field.name == "name":
@@ -217,6 +218,21 @@ def _coverage(head: str, words: list[str], question: str) -> float:
 def _akin(a: str, b: str) -> bool:
     stem = max(3, min(len(a), len(b)) - 2)
     return (a[:stem] == b[:stem] and abs(len(a) - len(b)) <= 3) or fuzz.ratio(a, b) >= 85
+
+
+def _anywhere(sheet: Sheet, asked: Asked) -> Iterable[Candidate]:
+    """Values that need no label to be known: an e-mail address, an IBAN, an account number."""
+    field = asked.field
+    if field is None or not field.anywhere:
+        return
+    for cell in sheet.cells:
+        value = cut(cell.text, field.kind, field.pattern)
+        if value is not None:
+            mark = Mark(field, cell, value.start, value.start, 0.6)
+            factor = (
+                _party_factor(asked.party, sheet.owner(mark)) if asked.party is not None else 1.0
+            )
+            yield Candidate(value.text, 0.6 * max(factor, 0.6), cell)
 
 
 def _fallback(sheet: Sheet, field: Field) -> Candidate | None:

@@ -37,6 +37,8 @@ class Field:
     pattern: re.Pattern[str] | None = None
     party: Party | None = None
     beside: bool = True
+    anywhere: bool = False
+    weight: float = 1.0
 
 
 @cache
@@ -68,6 +70,8 @@ def _field(row: Mapping[str, Any]) -> Field:
         pattern=re.compile(row["pattern"]) if "pattern" in row else None,
         party=row.get("party"),
         beside=row.get("beside", True),
+        anywhere=row.get("anywhere", False),
+        weight=row.get("weight", 1.0),
     )
 
 
@@ -93,7 +97,7 @@ def phrase_pattern(phrase: str) -> re.Pattern[str]:
         elif re.match(r"[a-z]", part):
             pieces.append(part + ("s?" if len(part) > 3 else ""))
         elif part in "#№":
-            pieces.append(r"(?:#|№|n[oоº°e]\.?)")
+            pieces.append(r"(?:#|№|(?<![^\W_])n[oоº°e]\.?(?![a-zа-я]))")
         else:
             pieces.append(re.escape(part))
     chinese = bool(re.search(r"[\u3400-\u9fff]", phrase))
@@ -101,7 +105,8 @@ def phrase_pattern(phrase: str) -> re.Pattern[str]:
     if chinese:
         return re.compile(joined)
     start = r"(?<![^\W_])" if re.match(r"\w", phrase) else ""
-    end = r"(?![^\W_])" if re.search(r"\w$", phrase) else ""
+    # "PO-4711" is a number, not the label PO.
+    end = r"(?![^\W_]|-\w)" if re.search(r"\w$", phrase) else ""
     return re.compile(start + joined + end)
 
 

@@ -7,6 +7,7 @@ that is 1° askew moves a line by its own height from one margin to the other.
 
 from __future__ import annotations
 
+import re
 import statistics
 import unicodedata
 from dataclasses import dataclass
@@ -14,9 +15,13 @@ from dataclasses import dataclass
 from bench.models.ocr.readers import Fragment, Reading
 
 # Gaps in units of the text's height: what separates two words, and what separates two columns.
-_WORD_GAP = 0.9
+_WORD_GAP = 1.1
 _LINE_GAP = 0.25
 _SAME_ROW = 0.5
+_STACK_GAP = 0.8
+# Chinese labels of two characters are set as wide as the longer ones above them: "名        称：".
+_SPREAD = re.compile("[\u3400-\u9fff]")
+_SPREAD_END = re.compile("[\u3400-\u9fff][:：].*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +73,17 @@ def lay_out(reading: Reading, page: int = 0) -> Layout:
     if not fragments:
         return Layout((), 1.0)
     gap = _WORD_GAP if reading.words else _LINE_GAP
-    rows = []
-    for number, row in enumerate(_rows(fragments)):
-        rows.append(tuple(_cell(run, page, number) for run in _runs(row, gap)))
-    return Layout(tuple(rows), statistics.median(f.bottom - f.top for f in fragments))
+    # Text that runs downwards would chain the rows beside it into one.
+    vertical = [f for f in fragments if len(f.text) > 1 and _is_vertical(f)]
+    level = [f for f in fragments if f not in vertical]
+    runs = [_runs(row, gap) for row in _rows(level)] + [[[f]] for f in vertical]
+    runs.sort(key=lambda row: statistics.median((f.top + f.bottom) / 2 for run in row for f in run))
+    rows = tuple(tuple(_cell(run, page, number) for run in row) for number, row in enumerate(runs))
+    return Layout(rows, statistics.median(f.bottom - f.top for f in level or fragments))
+
+
+def _is_vertical(fragment: Fragment) -> bool:
+    return fragment.bottom - fragment.top > 1.5 * (fragment.right - fragment.left)
 
 
 def _straighten(reading: Reading) -> list[Fragment]:
@@ -124,7 +136,8 @@ def _runs(row: list[Fragment], gap: float) -> list[list[Fragment]]:
             previous = runs[-1][-1]
             # The taller of the two: a word without tall letters has a flat box.
             height = max(1.0, fragment.bottom - fragment.top, previous.bottom - previous.top)
-            if fragment.left - previous.right < gap * height:
+            spread = _SPREAD.fullmatch(previous.text) and _SPREAD_END.fullmatch(fragment.text)
+            if fragment.left - previous.right < (8 if spread else gap) * height:
                 runs[-1].append(fragment)
                 continue
         runs.append([fragment])
@@ -133,8 +146,9 @@ def _runs(row: list[Fragment], gap: float) -> list[list[Fragment]]:
 
 def _cell(run: list[Fragment], page: int, row: int) -> Cell:
     weight = sum(len(f.text) for f in run)
+    text = " ".join(f.text for f in run)
     return Cell(
-        text=" ".join(f.text for f in run),
+        text=re.sub("^([\u3400-\u9fff]) (?=[\u3400-\u9fff][:：])", r"\1", text),
         left=min(f.left for f in run),
         top=min(f.top for f in run),
         right=max(f.right for f in run),
@@ -148,18 +162,20 @@ def _cell(run: list[Fragment], page: int, row: int) -> Cell:
 def stacks(layout: Layout) -> list[Cell]:
     """Cells that continue one another downwards, joined: the lines of a table's column header.
 
-    Every run of two to five lines that begins at some cell is a cell of its own, on its last line's row.
+    Every run of two or more lines that begins at some cell is a cell of its own, on its last line's row.
     """
     joined: list[Cell] = []
     for number, row in enumerate(layout.rows):
         for cell in row:
             stack = cell
-            for below in layout.rows[number + 1 : number + 5]:
-                following = next((c for c in below if _continues(stack, c)), None)
-                if following is None:
+            for below in layout.rows[number + 1 :]:
+                # A row beside the stack may lie between two of its lines.
+                if below[0].top - stack.bottom > _STACK_GAP * cell.height or stack.row > number + 8:
                     break
-                stack = _stacked(stack, following)
-                joined.append(stack)
+                following = next((c for c in below if _continues(stack, c)), None)
+                if following is not None:
+                    stack = _stacked(stack, following)
+                    joined.append(stack)
     return joined
 
 
@@ -169,7 +185,7 @@ def _continues(cell: Cell, below: Cell) -> bool:
     gap = below.top - cell.bottom
     digits = sum(c.isdigit() for c in cell.text + below.text)
     line = min(cell.height, below.height)
-    return overlap > 0.5 * narrower and -0.5 * line < gap < 0.8 * line and digits <= 2
+    return overlap > 0.5 * narrower and -0.5 * line < gap < _STACK_GAP * line and digits <= 2
 
 
 def _stacked(cell: Cell, below: Cell) -> Cell:

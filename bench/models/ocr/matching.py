@@ -23,6 +23,10 @@ _LABEL_CELL = 0.85
 _COLUMN_KINDS = frozenset({Kind.AMOUNT, Kind.QUANTITY, Kind.PERCENT})
 
 
+_CHINESE = re.compile("[\u3400-\u9fff]")
+_MONEY = re.compile(r"\d[.,]\d\d(?!\d)")
+
+
 class Mark(NamedTuple):
     """A label found on a page."""
 
@@ -76,13 +80,25 @@ class Sheet:
                 m for m in found if m.score >= _LABEL_CELL and m.end - m.start > 0.7 * len(text)
             ]
             # Words never are the value of a column of numbers, so they go on with its header.
-            found = whole or [m for m in found if m.field.kind in _COLUMN_KINDS and m.start <= 2]
+            if not whole and self._has_money_beside(stack):
+                continue
+            found = whole or [
+                m._replace(score=max(m.score, 0.7 if m.start <= 2 or m.end - m.start > 6 else 0.0))
+                for m in found
+                if m.field.kind in _COLUMN_KINDS
+            ]
             if not found:
                 continue
             self.plain[id(stack)] = text
             self.marks_of[id(stack)] = found
             self.stacked.append(stack)
             self.marks = [m for m in self.marks if not _is_part(m.cell, stack)] + found
+
+    def _has_money_beside(self, stack: Cell) -> bool:
+        """Whether an amount stands in a row of ``stack``: then its lines are labels, each of its own."""
+        rows = self.layouts[stack.page].rows
+        level = [c for row in rows for c in row if stack.top < c.middle < stack.bottom]
+        return any(_MONEY.search(c.text) for c in level if c.left > stack.right)
 
     def is_label(self, cell: Cell) -> bool:
         """Whether the cell is nothing but a label."""
@@ -93,7 +109,7 @@ class Sheet:
 
     def owner(self, mark: Mark) -> Party | None:
         """Whose the labelled value is: by a word in the cell, or by the nearest party heading."""
-        for other in self.marks_of[id(mark.cell)]:
+        for other in self.marks_of.get(id(mark.cell), ()):
             if other.field.party is not None:
                 return other.field.party
         best: tuple[float, Party] | None = None
@@ -110,6 +126,7 @@ class Sheet:
         if mark.field.beside:
             yield from self._right(mark)
         yield from self._below(mark)
+        yield from self._above(mark)
 
     def crossing(self, header: Mark, item: Cell) -> Iterable[Candidate]:
         """The value in the row of ``item`` and the column of ``header``."""
@@ -204,12 +221,16 @@ class Sheet:
         height = mark.cell.height
         column = mark.field.kind in _COLUMN_KINDS
         floor = mark.cell.bottom
+        reach = 40 if self._heads_table(mark) else 6
         found = 0
         for row in self.layouts[mark.cell.page].rows[mark.cell.row + 1 :]:
             for cell in row:
                 if cell.right < left - height / 2 or cell.left > right + height / 2:
                     continue
-                if cell.top - floor > (6 if column else 3) * height or cell.top < mark.cell.middle:
+                if (
+                    cell.top - floor > (reach if column else 3) * height
+                    or cell.top < mark.cell.middle
+                ):
                     return
                 if self.is_label(cell) and mark.field.kind is not Kind.TEXT:
                     return
@@ -224,6 +245,37 @@ class Sheet:
                     yield candidate._replace(score=score, text=text)
                     floor = cell.bottom
                 if not column and (candidate is not None or found == 0):
+                    return
+
+    def _heads_table(self, mark: Mark) -> bool:
+        """Whether two more column headers stand beside the label: its column may have empty rows."""
+        beside = [
+            m
+            for m in self.marks
+            if m.cell.page == mark.cell.page
+            and m.cell is not mark.cell
+            and m.score > 0.6
+            and m.field.kind in _COLUMN_KINDS
+            and abs(m.cell.middle - mark.cell.middle) < mark.cell.height
+        ]
+        return len(beside) >= 2
+
+    def _above(self, mark: Mark) -> Iterable[Candidate]:
+        """Forms name a field in small print beneath its line."""
+        cell = mark.cell
+        if mark.field.kind in _COLUMN_KINDS or mark.start > 2:
+            return
+        for row in reversed(self.layouts[cell.page].rows[max(0, cell.row - 3) : cell.row]):
+            for value in row:
+                near = 0 <= cell.top - value.bottom < 3 * cell.height
+                if (
+                    near
+                    and abs(value.left - cell.left) < cell.height
+                    and value.height >= cell.height
+                ):
+                    candidate = self._make(mark, value, value.text, 0.6)
+                    if candidate is not None and not self.is_label(value):
+                        yield candidate
                     return
 
     def _continued(self, cell: Cell, text: str) -> str:
@@ -241,8 +293,9 @@ class Sheet:
                 break
             parts.append(below[0].text)
             bottom = below[0].bottom
-        joiner = "" if re.search(r"[\u3400-\u9fff]$", text) else " "
-        return joiner.join(parts)
+        joined = ("" if _CHINESE.search(text[-1:]) else " ").join(parts)
+        value = cut(joined, Kind.ADDRESS)
+        return joined if value is None else value.text
 
 
 def _exact_marks(cell: Cell, text: str) -> Iterable[Mark]:
@@ -256,6 +309,8 @@ def _exact_marks(cell: Cell, text: str) -> Iterable[Mark]:
                 score = 0.5 + 0.35 * share + (0.15 if match.start() <= 2 else 0.0)
                 if match.start() > colon >= 0:
                     score = 0.65
+                if _CHINESE.match(match.group()) and _CHINESE.match(text[match.start() - 1 :][:1]):
+                    score *= 0.75  # the end of a longer word
                 score = min(1.0, score) - min(0.15, 0.006 * phrase.rank)
                 yield Mark(field, cell, match.start(), match.end(), score)
 

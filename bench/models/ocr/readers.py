@@ -14,6 +14,7 @@ import importlib.util
 import io
 import math
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -221,7 +222,7 @@ class TesseractReader:
             size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
             scaled = scaled.resize(size)
         buffer = io.BytesIO()
-        scaled.save(buffer, "PPM")
+        _without_rules(scaled).save(buffer, "PPM")
         # psm 11 takes text wherever it stands; the layout is found afterwards, as for all readers.
         tsv = self._run(
             "stdin",
@@ -273,7 +274,6 @@ def parse_tesseract_tsv(tsv: str, scale: float = 1.0) -> Reading:
     Columns: level, page, block, paragraph, line, word, left, top, width, height, confidence (0 to 100,
     -1 for boxes without text), text. Level 5 is a word.
     """
-    fragments: list[Fragment] = []
     lines: dict[tuple[str, ...], list[Fragment]] = {}
     for line in tsv.splitlines():
         columns = line.split("\t")
@@ -285,9 +285,9 @@ def parse_tesseract_tsv(tsv: str, scale: float = 1.0) -> Reading:
             continue
         box = (left / scale, top / scale, (left + width) / scale, (top + height) / scale)
         fragment = Fragment(columns[11].strip(), *box, max(0.0, confidence) / 100)
-        fragments.append(fragment)
         lines.setdefault(tuple(columns[1:5]), []).append(fragment)
     slopes = []
+    fragments = [word for words in lines.values() for word in _as_cyrillic(words)]
     for words in lines.values():
         first, last = words[0], words[-1]
         run = last.left - first.left
@@ -295,6 +295,43 @@ def parse_tesseract_tsv(tsv: str, scale: float = 1.0) -> Reading:
         if len(words) > 3 and run > 15 * (first.bottom - first.top):
             slopes.append(((last.bottom - first.bottom + last.top - first.top) / 2 / run, run))
     return Reading(tuple(fragments), _weighted_median(slopes))
+
+
+def _as_cyrillic(words: Sequence[Fragment]) -> list[Fragment]:
+    """``words`` of a line with Latin look-alikes put back into Cyrillic where the line is Cyrillic.
+
+    With two languages at once, Tesseract takes "ООО" and "АО" for Latin letters of the same shape.
+    """
+    letters = "".join(c for word in words for c in word.text if c.isalpha())
+    cyrillic = sum("\u0400" <= c <= "\u04ff" for c in letters)
+    if cyrillic < 0.6 * len(letters):
+        return list(words)
+    return [word._replace(text=_LATIN_TOKEN.sub(_lookalike, word.text)) for word in words]
+
+
+_LATIN_TOKEN = re.compile(r"(?<![\w@.-])[ABCEHKMOPTXYaceopxy]+(?![\w@-]|\.\w)")
+_LOOKALIKES = str.maketrans("ABCEHKMOPTXYaceopxy", "АВСЕНКМОРТХУасеорху")
+
+
+def _lookalike(match: re.Match[str]) -> str:
+    return match.group().translate(_LOOKALIKES)
+
+
+def _without_rules(image: Image) -> Image:
+    """A grey page without its long straight lines: Tesseract reads table rules as letters."""
+    import cv2
+    import numpy as np
+    from PIL import Image as images
+
+    pixels = np.asarray(image).copy()
+    dark = cv2.threshold(pixels, 0, 255, cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU)[1]
+    # Much longer than a letter is tall or wide, short enough for the cells of a narrow column.
+    length = max(40, min(pixels.shape) // 25)
+    for shape in ((length, 1), (1, length)):
+        kernel = cv2.getStructuringElement(cv2.MORPH_RECT, shape)
+        rules = cv2.morphologyEx(dark, cv2.MORPH_OPEN, kernel)
+        pixels[cv2.dilate(rules, np.ones((3, 3), np.uint8)) > 0] = 255
+    return images.fromarray(pixels)
 
 
 def _weighted_median(slopes: Sequence[tuple[float, float]]) -> float:

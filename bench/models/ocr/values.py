@@ -67,7 +67,7 @@ EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 IDENTIFIER = re.compile(r"(?=[^\s,;]*\d)[^\W_][\w./\-–—]*\w|\d")
 CODE = re.compile(r"(?=[\w ./-]*\d)[^\W_][\w./\-]*(?:[ ][A-Z0-9]{2,}(?![a-zа-я]))*")
 CURRENCY = re.compile(
-    rf"{_CURRENCY}|人民币|美元|欧元|[Рр]оссийский рубль|US dollars?", re.IGNORECASE
+    rf"российский рубль(?:,\s*\d{{3}})?|{_CURRENCY}|人民币|美元|欧元|US dollars?", re.IGNORECASE
 )
 _EDGES = " \t:：;；,，|_-–—.。№#="
 _SKIP = re.compile(
@@ -137,7 +137,11 @@ def _name(text: str) -> Value | None:
         value += "."  # "Inc.", "Ltd.", and initials
     value = _balanced(text, value)
     letters = sum(c.isalpha() for c in value)
-    if letters < 2 or letters < 0.4 * len(value.replace(" ", "")):
+    if (
+        letters < 2
+        or letters < 0.3 * len(value.replace(" ", ""))
+        or (value.isascii() and letters < 4)
+    ):
         return None
     fit = 0.5 if DATE.search(value) or EMAIL.search(value) else 1.0
     return Value(value, fit, max(0, text.find(value)))
