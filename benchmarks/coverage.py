@@ -24,15 +24,14 @@ from numpy.typing import NDArray
 from bench.stats import (
     Design,
     cluster_mean,
-    cluster_robust_se,
     discordant_variance,
     documents_needed,
-    naive_se,
     paired_difference,
     paired_ttest,
 )
-from bench.stats.clusters import cluster_totals
+from bench.stats.clusters import ClusterTotals, cluster_totals
 from bench.stats.distributions import NORMAL, student_t_quantile
+from bench.stats.means import robust_se
 
 Array = NDArray[np.float64]
 Rng = np.random.Generator
@@ -75,8 +74,16 @@ class Scenario:
     """Share of documents that the model cannot read at all: 0 for every question."""
     note: str = ""
 
-    def draw(self, documents: int, rng: Rng) -> tuple[Array, NDArray[np.intp]]:
-        """Scores and documents of one simulated run, both of shape (questions,)."""
+    @property
+    def name(self) -> str:
+        """The population in words."""
+        parts = [f"{self.sizes} questions", f"mean {truth(self):.3f}"]
+        parts += [f"spread {self.spread:g}"] if self.spread != 1.5 else []
+        parts += [self.note] if self.note else []
+        return "; ".join(parts)
+
+    def draw(self, documents: int, rng: Rng) -> tuple[Array, Array, NDArray[np.intp]]:
+        """Scores, weights and documents of one simulated run, all of shape (questions,)."""
         ease = rng.standard_normal(documents)
         sizes = SIZES[self.sizes](ease, rng).astype(int)
         clusters = np.repeat(np.arange(documents), sizes)
@@ -86,22 +93,58 @@ class Scenario:
         luck = rng.random(clusters.size)
         near = (rng.random(clusters.size) < self.near) & (right >= 0)[clusters]
         partial = np.where(near, rng.uniform(0.5, 1, clusters.size), 0.0)
-        return np.where(luck < right[clusters], 1.0, partial), clusters
+        values = np.where(luck < right[clusters], 1.0, partial)
+        return values, np.ones_like(values), clusters
+
+    def mean(self) -> float:
+        """The mean score over all questions of all documents, from four million documents."""
+        rng = np.random.default_rng([SEED, 1])
+        total = questions = 0.0
+        for _ in range(10):
+            half = rng.standard_normal(200_000)
+            ease = np.concatenate([half, -half])
+            sizes = SIZES[self.sizes](ease, rng)
+            right = logistic(self.ease + self.spread * ease)
+            total += float(sizes @ (right + (1 - right) * self.near * 0.75))
+            questions += float(sizes.sum())
+        return (1 - self.lost) * total / questions
+
+
+@dataclass(frozen=True)
+class ErrorRates:
+    """Character error rates of 1 to 10 fields a document, weighted by their reference's length."""
+
+    loops: float
+    """Share of the answers that run on to three times the reference's length."""
+
+    @property
+    def name(self) -> str:
+        """The population in words."""
+        looping = f"; {100 * self.loops:g} % of answers run on" if self.loops > 0 else ""
+        return f"character error rate; mean {truth(self):.3f}{looping}"
+
+    def draw(self, documents: int, rng: Rng) -> tuple[Array, Array, NDArray[np.intp]]:
+        """Rates, reference lengths and documents of one simulated run."""
+        clusters = np.repeat(np.arange(documents), rng.integers(1, 11, documents))
+        rate = np.minimum(1.0, np.exp(-2.8 + rng.standard_normal(documents)))[clusters]
+        lengths = np.maximum(1.0, np.rint(rng.lognormal(2.5, 0.8, clusters.size)))
+        rates = rng.poisson(rate * lengths) / lengths
+        return np.where(rng.random(rates.size) < self.loops, 3.0, rates), lengths, clusters
+
+    def mean(self) -> float:
+        """The rate over all references, by Gauss–Hermite quadrature."""
+        nodes, weights = np.polynomial.hermite_e.hermegauss(200)
+        rate = float(weights @ np.minimum(1.0, np.exp(-2.8 + nodes))) / math.sqrt(2 * math.pi)
+        return (1 - self.loops) * rate + 3 * self.loops
+
+
+Population = Scenario | ErrorRates
 
 
 @cache
-def truth(scenario: Scenario) -> float:
-    """The mean score over all questions of all documents, from four million documents."""
-    rng = np.random.default_rng([SEED, 1])
-    total = questions = 0.0
-    for _ in range(10):
-        half = rng.standard_normal(200_000)
-        ease = np.concatenate([half, -half])
-        sizes = SIZES[scenario.sizes](ease, rng)
-        right = logistic(scenario.ease + scenario.spread * ease)
-        total += float(sizes @ (right + (1 - right) * scenario.near * 0.75))
-        questions += float(sizes.sum())
-    return (1 - scenario.lost) * total / questions
+def truth(population: Population) -> float:
+    """The population's mean, computed once."""
+    return population.mean()
 
 
 SCENARIOS = (
@@ -109,7 +152,7 @@ SCENARIOS = (
     Scenario("1–10", 2.2),
     Scenario("1–10", 3.6),
     Scenario("1–10", 3.6, spread=2.5),
-    Scenario("1–10", 3.0, near=0.9),
+    Scenario("1–10", 3.0, near=0.9, note="mostly partial scores"),
     Scenario("1–10, mostly few", 2.2),
     Scenario("1–10, mostly few", 3.6),
     Scenario("1–10, more where hard", 2.2),
@@ -119,16 +162,15 @@ HARD = (
     Scenario("1 (85 %) or 10", 3.6, spread=2.5, note="a few documents hold most questions"),
     Scenario("5", 4.0, spread=1.0, near=0.5, lost=0.03, note="3 % of documents score 0"),
     Scenario("1–10", 3.0, spread=1.0, near=0.9, lost=0.02, note="2 % of documents score 0"),
+    ErrorRates(loops=0.0),
+    ErrorRates(loops=0.01),
 )
 
 
-def bootstrap_intervals(
-    values: Array, clusters: NDArray[Any], rng: Rng
-) -> list[tuple[float, float]]:
+def bootstrap_intervals(totals: ClusterTotals, rng: Rng) -> list[tuple[float, float]]:
     """Percentile, BCa and studentised interval from the same resampled documents."""
-    totals = cluster_totals(values, None, clusters)
     sums, weights, count = totals.sums, totals.weights, totals.count
-    mean, error = totals.mean, cluster_robust_se(values, clusters)
+    mean, error = totals.mean, robust_se(totals)
     if error == 0:
         return [(mean, mean)] * 3
     drawn = rng.integers(0, count, (REPLICATES, count)) + count * np.arange(REPLICATES)[:, None]
@@ -155,28 +197,27 @@ def bootstrap_intervals(
 METHODS = ("naive", "t", "percentile", "BCa", "bootstrap-t", "**log-odds**")
 
 
-def coverage_cell(job: tuple[Scenario, int, int, int]) -> tuple[list[float], float]:
+def coverage_cell(job: tuple[Population, int, int, int]) -> tuple[list[float], float]:
     """Coverage in percent by method, and the harness's median width, for one table row."""
-    scenario, documents, simulations, index = job
-    rng = np.random.default_rng([SEED, 2, index, documents])
-    mean_score = truth(scenario)
+    population, documents, simulations, index = job
+    rng = np.random.default_rng([SEED, 2, index, documents, *population.name.encode()])
     hits = np.zeros(len(METHODS))
     widths = []
     quantile = student_t_quantile(0.975, documents - 1)
     for _ in range(simulations):
-        values, clusters = scenario.draw(documents, rng)
-        estimate = cluster_mean(values, None, clusters)
-        assert estimate.value is not None and estimate.low is not None
-        assert estimate.high is not None
-        mean, naive = estimate.value, Z * naive_se(values)
-        robust = quantile * cluster_robust_se(values, clusters)
+        values, weights, clusters = population.draw(documents, rng)
+        estimate = cluster_mean(values, weights, clusters)
+        assert estimate.low is not None and estimate.high is not None
+        totals = cluster_totals(values, weights, clusters)
+        alone = cluster_totals(values, weights, np.arange(values.size))
+        naive, robust = Z * robust_se(alone), quantile * robust_se(totals)
         intervals = [
-            (mean - naive, mean + naive),
-            (mean - robust, mean + robust),
-            *bootstrap_intervals(values, clusters, rng),
+            (totals.mean - naive, totals.mean + naive),
+            (totals.mean - robust, totals.mean + robust),
+            *bootstrap_intervals(totals, rng),
             (estimate.low, estimate.high),
         ]
-        hits += [low <= mean_score <= high for low, high in intervals]
+        hits += [low <= truth(population) <= high for low, high in intervals]
         widths.append(estimate.high - estimate.low)
     return (100 * hits / simulations).tolist(), float(np.median(widths))
 
@@ -271,22 +312,21 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def coverage_table(pool: ProcessPoolExecutor, scenarios: tuple[Scenario, ...], scale: int) -> str:
+def coverage_table(
+    pool: ProcessPoolExecutor, populations: tuple[Population, ...], scale: int
+) -> str:
     """Coverage of every method, one row for each population and number of documents."""
     jobs = [
-        (scenario, documents, simulations // scale, index)
-        for index, scenario in enumerate(scenarios)
+        (population, documents, simulations // scale, index)
+        for index, population in enumerate(populations)
         for documents, simulations in SIMULATIONS.items()
     ]
-    rows = []
-    for (scenario, documents, _, _), (hits, width) in zip(
-        jobs, pool.map(coverage_cell, jobs), strict=True
-    ):
-        name = f"{scenario.sizes} questions; mean {truth(scenario):.3f}"
-        name += f"; spread {scenario.spread:g}" if scenario.spread != 1.5 else ""
-        name += f"; {scenario.note}" if scenario.note else ""
-        name += "; mostly partial scores" if scenario.near > 0.5 else ""
-        rows.append([name, f"{documents:,}", *(f"{hit:.1f}" for hit in hits), f"{width:.3f}"])
+    rows = [
+        [population.name, f"{documents:,}", *(f"{hit:.1f}" for hit in hits), f"{width:.3f}"]
+        for (population, documents, _, _), (hits, width) in zip(
+            jobs, pool.map(coverage_cell, jobs), strict=True
+        )
+    ]
     return table(["population", "documents", *METHODS, "width"], rows)
 
 

@@ -215,7 +215,7 @@ def test_negative_counts_are_refused() -> None:
 
 
 @given(st.lists(st.floats(0, 1), max_size=20))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 def test_holms_adjustment_is_that_of_statsmodels(p_values: list[float]) -> None:
     expected = multipletests(p_values, method="holm")[1].tolist() if p_values else []
     assert holm(p_values) == pytest.approx(expected)

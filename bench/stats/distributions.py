@@ -65,7 +65,12 @@ def student_t_tail(t: float, degrees: float) -> float:
     """P(T > t) for Student's t with ``degrees`` of freedom (above 0, need not be whole)."""
     if math.isnan(t):
         return math.nan
-    tail = beta_cdf(degrees / (degrees + t * t), degrees / 2, 0.5) / 2
+    square = t * t
+    if square < degrees:
+        # Near the middle the other form would be the small rest of a subtraction from 1.
+        tail = (1 - beta_cdf(square / (degrees + square), 0.5, degrees / 2)) / 2
+    else:
+        tail = beta_cdf(degrees / (degrees + square), degrees / 2, 0.5) / 2
     return tail if t >= 0 else 1 - tail
 
 
