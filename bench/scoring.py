@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import bench
+from bench.errors import InvalidInput
 from bench.metrics import METRICS, Metric, get_metric, score_failed
 from bench.metrics.extract import extract
 from bench.schema import Estimate, Output, Sample, Score, Task
@@ -144,18 +145,23 @@ def _row(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _with_metrics(task: Task, metrics: Sequence[str] | None) -> Task:
-    from dataclasses import replace
+def check_metrics(task: Task, metrics: Sequence[str] | None) -> tuple[str, ...]:
+    """The metrics that ``task`` is scored by: ``metrics``, or its own.
 
+    Raises:
+        InvalidInput: an unknown metric, or one that does not fit the task's type of answer.
+    """
     names = tuple(dict.fromkeys(metrics)) if metrics else task.metrics
     for name in names:
         _check_fit(get_metric(name), task)
-    return replace(task, metrics=names)
+    return names
+
+
+def _with_metrics(task: Task, metrics: Sequence[str] | None) -> Task:
+    return replace(task, metrics=check_metrics(task, metrics))
 
 
 def _check_fit(metric: Metric, task: Task) -> None:
-    from bench.errors import InvalidInput
-
     types = {sample.answer_type for sample in task.samples}
     unfit = types - metric.answer_types
     if unfit:

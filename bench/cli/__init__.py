@@ -24,6 +24,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "run": ("bench.cli.run", "Run models over tasks, and report."),
     "score": ("bench.cli.analyse", "Score stored outputs again; no model is needed."),
     "report": ("bench.cli.analyse", "Write the report of one or more runs."),
+    "compare": ("bench.cli.comparison", "Compare two models, or two runs, question by question."),
+    "plan": ("bench.cli.comparison", "How many documents a comparison needs."),
     "show": ("bench.cli.analyse", "Show one sample of a run with every model's answer."),
     "list": ("bench.cli.listing", "List models, tasks, metrics or runs."),
     "predict": ("bench.cli.predict", "Ask a model one question about page images."),
@@ -91,7 +93,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except click.exceptions.Exit as end:
         status = end.exit_code
     except click.ClickException as error:
-        hint = f"{error.ctx.command_path} --help" if getattr(error, "ctx", None) else "bench --help"
+        context = getattr(error, "ctx", None)
+        hint = f"{context.command_path} --help" if context is not None else "bench --help"
         status = _complain(error.format_message(), hint, 2)
     except BenchError as error:
         status = _complain(error.message, error.hint, error.exit_code)

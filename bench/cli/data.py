@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from bench.cli.options import NameList, json_option
+from bench.cli.options import json_option
 from bench.errors import InvalidInput
 from bench.text import one_line, printable
 

@@ -19,7 +19,7 @@ RESULTS = Path("results")
 """Where runs are written unless ``--out`` says otherwise."""
 
 
-class NameList(click.ParamType):
+class NameList(click.ParamType[tuple[str, ...]]):
     """Names separated by commas; a quoted comma is not needed, no name has one."""
 
     name = "names"
@@ -36,7 +36,7 @@ class NameList(click.ParamType):
         return names
 
 
-class BatchSize(click.ParamType):
+class BatchSize(click.ParamType[int]):
     """``auto``, or a positive number."""
 
     name = "auto|N"
@@ -51,7 +51,7 @@ class BatchSize(click.ParamType):
         return int(text)
 
 
-class Label(click.ParamType):
+class Label(click.ParamType[tuple[str, str]]):
     """``key=value``."""
 
     name = "key=value"

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -41,7 +40,7 @@ class RunProgress:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
-        self.total = 0
+        self.total = self.per_model = 0
         self.finished: dict[tuple[str, str], int] = {}
         self.shown: dict[tuple[str, str], float] = {}
         self.bars: dict[str, TaskID] = {}
@@ -73,8 +72,8 @@ class RunProgress:
 
     def started(self, run: RunStore, *, resumed: bool) -> None:
         """Name the run directory, and what is left of a resumed run."""
-        per_model = sum(int(entry["samples"]) for entry in run.record["tasks"])
-        self.total = per_model * len(run.model_names())
+        self.per_model = sum(int(entry["samples"]) for entry in run.record["tasks"])
+        self.total = self.per_model * len(run.model_names())
         if resumed:
             cells = [(m, t) for m in run.model_names() for t in run.task_names()]
             for model, task in cells:
@@ -117,8 +116,7 @@ class RunProgress:
         note = f"{event['failed']} failed" if event["failed"] else ""
         if self.progress is not None and self.overall is not None:
             if model not in self.bars:
-                total = self.total // max(1, self._models())
-                self.bars[model] = self.progress.add_task(model, total=total, note=note)
+                self.bars[model] = self.progress.add_task(model, total=self.per_model, note=note)
             done = sum(count for (name, _), count in self.finished.items() if name == model)
             self.progress.update(self.bars[model], completed=done, note=f"{event['task']} {note}")
             self.progress.update(self.overall, completed=sum(self.finished.values()))
@@ -129,11 +127,3 @@ class RunProgress:
             self.shown[key] = now
             suffix = f", {note}" if note else ""
             self.say(f"{model}: {event['task']} {event['done']}/{event['total']}{suffix}")
-
-    def _models(self) -> int:
-        return len({model for model, _ in self.finished})
-
-
-def quiet_when(as_json: bool) -> bool:
-    """JSON on standard output does not silence standard error; only a closed one does."""
-    return as_json and not click.get_text_stream("stderr").isatty()

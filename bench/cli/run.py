@@ -29,20 +29,41 @@ INTERRUPTED = 130
 
 
 @click.command("run")
-@click.option("--config", type=click.Path(path_type=Path), is_eager=True, callback=config_defaults,
-              help="TOML file whose [run] table gives defaults and [models.NAME] tables give models.")  # fmt: skip
-@click.option("-m", "--models", type=NameList(), required=True,
-              help="Catalog names, hub ids, checkpoint or adapter folders, separated by commas.")  # fmt: skip
-@click.option("-t", "--tasks", type=NameList(), default="all", show_default=True,
-              help="Task names, task folders, folders of own documents, or all.")  # fmt: skip
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    is_eager=True,
+    callback=config_defaults,
+    help="TOML file whose [run] table gives defaults and [models.NAME] tables give models.",
+)
+@click.option(
+    "-m",
+    "--models",
+    type=NameList(),
+    required=True,
+    help="Catalog names, hub ids, checkpoint or adapter folders, separated by commas.",
+)
+@click.option(
+    "-t",
+    "--tasks",
+    type=NameList(),
+    default="all",
+    show_default=True,
+    help="Task names, task folders, folders of own documents, or all.",
+)
 @click.option(
     "-n", "--limit", type=click.IntRange(1), help="Questions per task, from the first on."
 )
 @click.option(
     "--sample-ids", help="Only these questions: ids separated by commas, or a file of them."
 )
-@click.option("--batch-size", type=BatchSize(), default="auto", show_default=True,
-              help="Questions per call; auto: 16 on a GPU, 4 on a CPU, halved when memory is short.")  # fmt: skip
+@click.option(
+    "--batch-size",
+    type=BatchSize(),
+    default="auto",
+    show_default=True,
+    help="Questions per call; auto: 16 on a GPU, 4 on a CPU, halved when memory is short.",
+)
 @click.option(
     "--max-new-tokens", type=click.IntRange(1, 32_768), help="Bound on the length of an answer."
 )
@@ -55,23 +76,37 @@ INTERRUPTED = 130
 @click.option(
     "--dtype", type=click.Choice(["auto", "bf16", "fp16", "fp32"]), help="Precision of the weights."
 )
-@click.option("--attention", type=click.Choice(["auto", "sdpa", "flash_attention_2", "eager"]),
-              help="Attention kernel.")  # fmt: skip
+@click.option(
+    "--attention",
+    type=click.Choice(["auto", "sdpa", "flash_attention_2", "eager"]),
+    help="Attention kernel.",
+)
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
 @click.option("--offline", is_flag=True, help="Never touch the network.")
-@click.option("--latency-samples", type=click.IntRange(0), default=20, show_default=True,
-              help="Questions asked one at a time to measure latency; 0 for none.")  # fmt: skip
+@click.option(
+    "--latency-samples",
+    type=click.IntRange(0),
+    default=20,
+    show_default=True,
+    help="Questions asked one at a time to measure latency; 0 for none.",
+)
 @click.option("--no-warmup", is_flag=True, help="Do not ask one question before the clock runs.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
-@click.option("--allow-unreadable", is_flag=True,
-              help="Record questions on broken pages as failures instead of refusing the task.")  # fmt: skip
-@click.option("--max-errors", type=click.FloatRange(0, 1), default=0.1, show_default=True,
-              help="Share of failed answers above which the exit status is 4.")  # fmt: skip
+@click.option(
+    "--allow-unreadable",
+    is_flag=True,
+    help="Record questions on broken pages as failures instead of refusing the task.",
+)
+@click.option(
+    "--max-errors",
+    type=click.FloatRange(0, 1),
+    default=0.1,
+    show_default=True,
+    help="Share of failed answers above which the exit status is 4.",
+)
 @results_option
 @click.option("--name", default="run", show_default=True, help="Part of the run directory's name.")
-@click.option(
-    "--label", "labels", type=Label(), multiple=True, help="Kept in the run; repeatable."
-)
+@click.option("--label", "labels", type=Label(), multiple=True, help="Kept in the run; repeatable.")
 @click.option(
     "--resume", type=click.Path(path_type=Path), help="Continue this run directory and no other."
 )
@@ -170,7 +205,7 @@ def _check_loadable(plan: RunPlan) -> None:
 
 
 def _dry_run(plan: RunPlan, *, as_json: bool) -> None:
-    from bench.cli.plan import describe, describe_json
+    from bench.cli.dry_run import describe, describe_json
 
     if as_json:
         from bench.cli import echo_json

@@ -10,17 +10,15 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from bench.errors import InvalidInput
-from bench.measure import environment
+from bench.runner.record import run_record
 from bench.runner.spec import RunPlan, differences
 from bench.runner.worker import FAILED, STOPPED
-from bench.schema import ModelSpec, Task
 from bench.store import RunLock, RunStore, find_runs, utc_now, write_json
-from bench.text import file_name
 
 
 class Progress(Protocol):
@@ -82,7 +80,7 @@ def execute(
     run = _existing(plan, results, resume, fresh)
     resumed = run is not None
     if run is None:
-        run = RunStore.create(results, plan.name, _record(plan), plan.tasks)
+        run = RunStore.create(results, plan.name, run_record(plan), plan.tasks)
     with RunLock(run.path) as lock:
         progress.started(run, resumed=resumed)
         failed: list[str] = []
@@ -116,48 +114,6 @@ def _existing(plan: RunPlan, results: Path, resume: Path | None, fresh: bool) ->
         if run.record.get("spec_id") == plan.spec_id() and not run.is_complete():
             return run
     return None
-
-
-def _record(plan: RunPlan) -> dict[str, Any]:
-    """What run.json holds besides its id and version."""
-    return {
-        "name": plan.name,
-        "spec_id": plan.spec_id(),
-        "started": utc_now(),
-        "command": _command(sys.argv),
-        "labels": dict(plan.labels),
-        "spec": plan.identity(),
-        "models": [_model_record(spec) for spec in plan.models],
-        "tasks": [_task_record(task) for task in plan.tasks],
-        "environment": environment(),
-    }
-
-
-def _command(arguments: Sequence[str]) -> list[str]:
-    """The command line as a person would type it again."""
-    return [Path(arguments[0]).name or "bench", *arguments[1:]]
-
-
-def _model_record(spec: ModelSpec) -> dict[str, Any]:
-    return {"folder": file_name(spec.name), "spec": dataclasses.asdict(spec)}
-
-
-def _task_record(task: Task) -> dict[str, Any]:
-    return {
-        "name": task.name,
-        "version": task.version,
-        "title": task.title,
-        "digest": task.digest,
-        "metrics": list(task.metrics),
-        "prompt": dataclasses.asdict(task.prompt),
-        "generation": dataclasses.asdict(task.generation),
-        "source": task.source,
-        "license": task.license,
-        "citation": task.citation,
-        "samples": len(task.samples),
-        "documents": len(task.documents),
-        "pages": sum(len(document.pages) for document in task.documents.values()),
-    }
 
 
 class _Stop:

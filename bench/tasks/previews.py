@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 from bench.errors import InvalidInput
-from bench.schema import Page
+from bench.schema import Page, Task
 from bench.store import write_bytes_atomically
 from bench.tasks.pages import open_page
 
@@ -35,3 +37,25 @@ def write_preview(run: Path, page: Page) -> Path | None:
     image.save(buffer, "JPEG", quality=72, optimize=True)
     write_bytes_atomically(path, buffer.getvalue())
     return path
+
+
+def write_previews(run: Path, tasks: Iterable[Task], *, limit: int) -> None:
+    """Write the previews of the first ``limit`` pages of ``tasks``, unless they are there already."""
+    pages = {
+        preview_path(run, page): page
+        for task in tasks
+        for document in task.documents.values()
+        for page in document.pages
+    }
+    for path, page in list(pages.items())[:limit]:
+        # A file that was replaced since the run is another page: it must not stand for the old one.
+        if not path.is_file() and _is_unchanged(page):
+            write_preview(run, page)
+
+
+def _is_unchanged(page: Page) -> bool:
+    try:
+        with page.path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest() == page.sha256
+    except OSError:
+        return False

@@ -1,0 +1,132 @@
+"""Answers that were made elsewhere, as a run: scored, compared and reported like any other."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.errors import InvalidInput, did_you_mean
+from bench.runner.record import run_record
+from bench.runner.spec import RunPlan, RunSettings, plan_run
+from bench.schema import ModelSpec, Output, Task
+from bench.store import RunStore
+from bench.text import file_name, one_line
+
+ID_KEYS = ("sample_id", "id", "question_id", "questionId")
+TEXT_KEYS = ("text", "prediction", "answer", "model_answer")
+
+
+def import_predictions(
+    path: Path, task: Task, results: Path, *, model: str | None = None
+) -> RunStore:
+    """A complete run under ``results`` whose outputs are the lines of ``path``.
+
+    A line holds an id (``sample_id`` or ``id``) and an answer (``text`` or ``prediction``). Nothing is
+    written unless every question of the task has exactly one answer.
+
+    Args:
+        path: JSON Lines.
+        task: what was asked.
+        results: the folder of run directories.
+        model: the name to report the answers under; None: the file's name.
+
+    Raises:
+        InvalidInput: a line cannot be read, or an id is missing, doubled or unknown.
+    """
+    outputs = read_predictions(path, task)
+    name = model or file_name(path.stem)
+    spec = ModelSpec(name=name, backend="imported", checkpoint=str(path.resolve()))
+    plan: RunPlan = plan_run(
+        [spec], [task], RunSettings(warmup=False, latency_samples=0), name=name
+    )
+    run = RunStore.create(results, name, run_record(plan), plan.tasks)
+    run.append_outputs(name, task.name, [outputs[sample.id] for sample in task.samples])
+    failed = sum(output.stop_reason == "error" for output in outputs.values())
+    run.mark_done(name, task.name, samples=len(outputs), failed=failed)
+    run.mark_done(name)
+    return run
+
+
+def read_predictions(path: Path, task: Task) -> dict[str, Output]:
+    """The answers in ``path`` by sample id, one for every question of ``task``."""
+    known = {sample.id for sample in task.samples}
+    found: dict[str, tuple[int, Output]] = {}
+    for line, record in _records(path):
+        sample_id = _field(path, line, record, ID_KEYS)
+        sample_id = str(sample_id) if isinstance(sample_id, int) else sample_id
+        if not isinstance(sample_id, str):
+            raise InvalidInput(
+                f"{path}:{line}: an id must be a string, got {one_line(repr(sample_id), 40)}"
+            )
+        if sample_id not in known:
+            raise InvalidInput(
+                f"{path}:{line}: task {task.name} has no question {one_line(sample_id, 60)!r}",
+                hint=did_you_mean(sample_id, known),
+            )
+        if sample_id in found:
+            raise InvalidInput(
+                f"{path}:{line}: {one_line(sample_id, 60)!r} was answered in line {found[sample_id][0]}",
+                hint="keep one line a question",
+            )
+        text = _field(path, line, record, TEXT_KEYS)
+        found[sample_id] = (line, _output(sample_id, text, record))
+    missing = [sample.id for sample in task.samples if sample.id not in found]
+    if missing:
+        raise InvalidInput(
+            f"{path}: {len(missing)} of {len(known)} questions of {task.name} have no answer, "
+            f"the first is {one_line(missing[0], 60)!r}",
+            hint='a question that was left open is a line with "text": ""',
+        )
+    return {sample_id: output for sample_id, (_, output) in found.items()}
+
+
+def _output(sample_id: str, text: Any, record: Mapping[str, Any]) -> Output:
+    """The record as an output; fields of an ``outputs.jsonl`` are kept where they are there."""
+    kept = {
+        field.name: record[field.name]
+        for field in dataclasses.fields(Output)
+        if field.name in record
+    }
+    kept |= {"sample_id": sample_id, "text": text if isinstance(text, str) else json.dumps(text)}
+    kept.setdefault("stop_reason", "stop")
+    return Output(**kept)
+
+
+def _records(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise InvalidInput(f"{path} does not exist") from None
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            f"{path}: not UTF-8 at byte {error.start}", hint="save it as UTF-8"
+        ) from None
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be read: {error.strerror}") from None
+    records = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InvalidInput(f"{path}:{number}: not JSON: {one_line(str(error), 80)}") from None
+        if not isinstance(record, dict):
+            raise InvalidInput(
+                f"{path}:{number}: expected a JSON object with {ID_KEYS[0]} and {TEXT_KEYS[0]}"
+            )
+        records.append((number, record))
+    return records
+
+
+def _field(path: Path, line: int, record: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
+    for key in keys:
+        if record.get(key) is not None:
+            return record[key]
+    raise InvalidInput(
+        f"{path}:{line}: has no {keys[0]} (found: {one_line(', '.join(map(str, record)) or 'nothing', 80)})",
+        hint=f"one of {', '.join(keys)} is expected",
+    )
