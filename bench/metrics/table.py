@@ -12,7 +12,19 @@ from types import MappingProxyType
 from typing import Final
 
 from bench.errors import InvalidInput, did_you_mean
-from bench.metrics import anls, edit, entities, exact, kie, ocrbench, squad, structured, tables, vqa
+from bench.metrics import (
+    anls,
+    edit,
+    entities,
+    exact,
+    fields,
+    kie,
+    ocrbench,
+    squad,
+    structured,
+    tables,
+    vqa,
+)
 from bench.metrics.base import AnswerKind, Metric, MetricValue, text_metric
 from bench.schema import Json
 
@@ -295,6 +307,17 @@ _ROWS: Final = (
         variant="NFKC, lower-cased, without blanks and punctuation",
         answer_types=_TEXT,
         score=text_metric(squad.char_f1),
+    ),
+    Metric(
+        name="field_match",
+        title="Equivalent in type",
+        direction="higher",
+        range=(0.0, 1.0),
+        definition="1 if the answer is the reference's date, amount, number or name, however written.",
+        source="own definition",
+        variant="typed values must be equal; JSON: micro F1 over fields so compared",
+        answer_types=_ANY,
+        score=fields.field_match,
     ),
 )
 

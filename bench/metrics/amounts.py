@@ -1,0 +1,259 @@
+"""Reading amounts of money, numbers and percentages in Russian, English and Chinese spelling.
+
+A numeral can mean two numbers (1,234 is a thousand in London and one and a bit in Moscow); a reading holds
+both until a currency or the document's language settles it.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+_CURRENCY_NAMES: Final = {
+    "RUB": "₽ руб рубль рубля рублей rub rur",
+    "USD": "$ us$ usd dollar dollars доллар доллара долларов 美元 美金",
+    "EUR": "€ eur euro euros евро 欧元",
+    "GBP": "£ gbp фунт фунтов 英镑",
+    "CNY": "¥ 元 圆 元整 圆整 元人民币 人民币 cny rmb cn¥ юань юаня юаней",
+    "JPY": "¥ 円 日元 jpy yen иена иен",
+    "HKD": "hk$ hkd 港元 港币",
+    "CAD": "ca$ c$ cad",
+    "AUD": "au$ a$ aud",
+    "INR": "₹ inr rs",
+    "KRW": "₩ krw 韩元",
+    "KZT": "₸ kzt тенге",
+    "UAH": "₴ uah грн гривен",
+    "BYN": "byn бел.руб",
+    "MYR": "rm myr",
+    "IDR": "rp idr",
+    "CHF": "chf",
+    "TRY": "₺ try tl",
+    "PLN": "zł pln",
+}
+_CURRENCIES: Final[dict[str, frozenset[str]]] = {
+    name: frozenset(code for code, names in _CURRENCY_NAMES.items() if name in names.split())
+    for names in _CURRENCY_NAMES.values()
+    for name in names.split()
+}
+_NUMERAL: Final = r"\d(?:[\d.,' ]*\d)?"
+_AMOUNT: Final = re.compile(rf"([^\d]*?)({_NUMERAL})([^\d]*)")
+_KOPECKS: Final = re.compile(
+    r"(-?)(\d[\d ]*)\s*(?:руб(?:\.|л[ьяей]+)?|р\.|₽)\s*(\d{1,2})\s*(?:коп(?:\.|е[а-я]+)?|к\.)"
+)
+_YUAN: Final = re.compile(r"(-?)(\d[\d, ]*)\s*[元圆块](?:(\d)\s*角)?(?:(\d)\s*分)?")
+_CHINESE_AMOUNT: Final = re.compile(
+    r"(?:人民币)?([零壹贰叁肆伍陆柒捌玖拾佰仟万亿]+)[元圆](?:整|正|([零壹贰叁肆伍陆柒捌玖]?)角?"
+    r"([零壹贰叁肆伍陆柒捌玖]?)分?)?(?:整|正)?"
+)
+_CHINESE_DIGITS: Final = {c: i for i, c in enumerate("零壹贰叁肆伍陆柒捌玖")}
+_CHINESE_UNITS: Final = {"拾": 10, "佰": 100, "仟": 1000}
+_PERCENT: Final = re.compile(
+    r"(?:百分之\s*(.+)|(.+?)\s*(?:%|percent|per cent|pct|процент(?:а|ов)?|проц\.))"
+)
+_COMMA_DECIMAL: Final = frozenset(
+    {"ru", "uk", "be", "kk", "de", "fr", "es", "it", "pt", "pl", "tr", "cs", "nl"}
+)
+_POINT_DECIMAL: Final = frozenset({"en", "zh", "ja", "ko", "th"})
+
+
+class Amount(NamedTuple):
+    """What a numeral with its signs can mean."""
+
+    values: frozenset[Decimal]
+    numeral: str
+    """Digits and separators as written: equal numerals mean equal numbers, whatever they mean."""
+    currencies: frozenset[str]
+    """ISO 4217 codes the sign can stand for; empty if there is none."""
+    decimals: int
+    """Digits behind the decimal separator."""
+
+
+def read_amount(text: str, *, language: str | None = None) -> Amount | None:
+    """A number, with a currency or without; None for anything else.
+
+    Numerals with leading zeros are identifiers and not read.
+
+    Args:
+        text: Plain text, at most a line.
+        language: Settles whether a lone comma or point before three digits is decimal.
+    """
+    lowered = text.lower().strip()
+    for reader in (_in_words, _kopecks, _yuan):
+        amount = reader(lowered)
+        if amount is not None:
+            return amount
+    negative = lowered.startswith("(") and lowered.endswith(")")
+    match = _AMOUNT.fullmatch(lowered[1:-1] if negative else lowered)
+    if match is None:
+        return None
+    before, numeral, behind = match.groups()
+    sign, marks = _sign_and_marks(before, behind)
+    if sign is None:
+        return None
+    currencies = _currencies(marks)
+    if currencies is None:
+        return None
+    values, decimals = _numeral_values(numeral.strip(), language, money=bool(currencies))
+    factor = -sign if negative else sign
+    if not values:
+        return None
+    return Amount(frozenset(v * factor for v in values), f"{factor}{numeral}", currencies, decimals)
+
+
+def _sign_and_marks(before: str, behind: str) -> tuple[int | None, list[str]]:
+    """The sign, and what stands around the numeral; no sign if there is more than one of them."""
+    signs = [c for c in before + behind if c in "+-"]
+    if len(signs) > 1 or (signs and signs[0] == "+" and "+" in behind):
+        return None, []
+    marks = [re.sub(r"[+-]", "", part).strip(" .") for part in (before, behind)]
+    return -1 if signs == ["-"] else 1, [mark for mark in marks if mark]
+
+
+def _currencies(marks: list[str]) -> frozenset[str] | None:
+    """What the marks stand for together; None if one of them is no currency, or they contradict."""
+    found: frozenset[str] | None = None
+    for mark in marks:
+        codes = _CURRENCIES.get(mark, frozenset({"RUB"}) if mark == "р" else frozenset())
+        found = codes if found is None else found & codes
+        if not found:
+            return None
+    return frozenset() if found is None else found
+
+
+def _numeral_values(
+    numeral: str, language: str | None, *, money: bool
+) -> tuple[frozenset[Decimal], int]:
+    """What a numeral can mean, and how many decimals it then has (of its decimal reading)."""
+    grouped = re.sub(r"(?<=\d)[ '\"](?=\d{3}(?!\d))", "_", numeral)
+    if re.search(r"[ '\"]", grouped) or re.search(r"[.,_]{2}", grouped):
+        return frozenset(), 0
+    marks = [c for c in grouped if c in ".,"]
+    whole = grouped.replace("_", ",") if "," not in marks else grouped.replace("_", ".")
+    if not marks:
+        value = _grouped_integer(grouped.replace("_", ","), ",")
+        return (frozenset() if value is None else frozenset({value})), 0
+    last = marks[-1]
+    integer, _, fraction = grouped.rpartition(last)
+    if len(set(marks)) == 2 or "_" in grouped:
+        # Two kinds of separator: the last one is decimal and stands once.
+        other = "_" if "_" in grouped else ("," if last == "." else ".")
+        value = None if last in integer else _decimal(integer, other, fraction)
+        return (frozenset() if value is None else frozenset({value})), len(fraction)
+    if len(marks) > 1:
+        value = _grouped_integer(whole, last)
+        return (frozenset() if value is None else frozenset({value})), 0
+    as_decimal = _decimal(integer, "_", fraction)
+    as_group = _grouped_integer(grouped, last) if integer != "0" else None
+    return _settled(as_decimal, as_group, last, language, money), len(fraction)
+
+
+def _settled(
+    as_decimal: Decimal | None,
+    as_group: Decimal | None,
+    mark: str,
+    language: str | None,
+    money: bool,
+) -> frozenset[Decimal]:
+    """Which readings of a lone separator remain."""
+    if as_decimal is None or as_group is None:
+        return frozenset(v for v in (as_decimal, as_group) if v is not None)
+    if money:
+        # No currency is written with three decimals.
+        return frozenset({as_group})
+    if mark == "," and language in _COMMA_DECIMAL:
+        return frozenset({as_decimal})
+    if language in _POINT_DECIMAL:
+        return frozenset({as_group if mark == "," else as_decimal})
+    return frozenset({as_decimal, as_group})
+
+
+def _decimal(integer: str, separator: str, fraction: str) -> Decimal | None:
+    whole = _grouped_integer(integer, separator)
+    return None if whole is None or not fraction.isdecimal() else whole + Decimal(f"0.{fraction}")
+
+
+def _grouped_integer(text: str, separator: str) -> Decimal | None:
+    """An integer in groups of three, or in one; None with leading zeros or other groups."""
+    groups = text.split(separator)
+    if not all(g.isdecimal() for g in groups) or (len(text) > 1 and groups[0].startswith("0")):
+        return None
+    if len(groups) > 1 and (len(groups[0]) > 3 or any(len(g) != 3 for g in groups[1:])):
+        return None
+    return Decimal("".join(groups))
+
+
+def _kopecks(text: str) -> Amount | None:
+    match = _KOPECKS.fullmatch(text)
+    if match is None:
+        return None
+    value = _grouped_integer(re.sub(r"\s+", " ", match[2].strip()), " ")
+    if value is None:
+        return None
+    value += Decimal(int(match[3])) / 100
+    return Amount(frozenset({-value if match[1] else value}), text, frozenset({"RUB"}), 2)
+
+
+def _yuan(text: str) -> Amount | None:
+    match = _YUAN.fullmatch(text)
+    if match is None or (match[3] is None and match[4] is None):
+        return None
+    value = _grouped_integer(match[2].strip(), ",")
+    if value is None:
+        return None
+    value += Decimal(int(match[3] or 0)) / 10 + Decimal(int(match[4] or 0)) / 100
+    return Amount(frozenset({-value if match[1] else value}), text, frozenset({"CNY"}), 2)
+
+
+def _in_words(text: str) -> Amount | None:
+    """An amount in Chinese financial numerals, as invoices spell totals: 壹仟贰佰元整."""
+    match = _CHINESE_AMOUNT.fullmatch(text)
+    if match is None:
+        return None
+    value = Decimal(_chinese_integer(match[1]))
+    value += Decimal(_CHINESE_DIGITS.get(match[2] or "零", 0)) / 10
+    value += Decimal(_CHINESE_DIGITS.get(match[3] or "零", 0)) / 100
+    return Amount(frozenset({value}), text, frozenset({"CNY"}), 2)
+
+
+def _chinese_integer(text: str) -> int:
+    total = section = digit = 0
+    for character in text:
+        if character in _CHINESE_DIGITS:
+            digit = _CHINESE_DIGITS[character]
+        elif character in _CHINESE_UNITS:
+            section += (digit or 1) * _CHINESE_UNITS[character]
+            digit = 0
+        elif character == "万":
+            total, section, digit = total + (section + digit) * 10_000, 0, 0
+        else:
+            total, section, digit = (total + section + digit) * 100_000_000, 0, 0
+    return total + section + digit
+
+
+def read_percentage(text: str, *, language: str | None = None) -> Amount | None:
+    """A number with a percent sign or word."""
+    match = _PERCENT.fullmatch(text.lower().strip())
+    if match is None:
+        return None
+    amount = read_amount((match[1] or match[2]).strip(), language=language)
+    return None if amount is None or amount.currencies else amount
+
+
+def same_amount(a: Amount, b: Amount, *, money: bool) -> bool:
+    """Whether both can only mean one number, and no currency contradicts.
+
+    Args:
+        a: One reading.
+        b: The other.
+        money: The field is known to hold an amount, so that 5.5 and 5.50 are one; without that, and
+            without a currency, they may be sections or versions and stay two.
+    """
+    if a.currencies and b.currencies and not a.currencies & b.currencies:
+        return False
+    if a.numeral == b.numeral:
+        return True
+    if len(a.values) != 1 or a.values != b.values:
+        return False
+    known = money or bool(a.currencies) or bool(b.currencies)
+    return known or a.decimals == b.decimals or {a.decimals, b.decimals} == {0, 2}

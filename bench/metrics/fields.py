@@ -1,0 +1,214 @@
+"""Type-aware field scoring: was the answer wrong, or only written otherwise?
+
+Beside the strict metrics and never instead of them. A field is *equivalent* when its typed value is the
+reference's: the same date in another spelling, the same amount with another separator, the same number
+grouped otherwise. Where a spelling leaves two meanings open, it is equivalent to neither.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from bench.metrics import amounts, dates, identifiers
+from bench.metrics.base import MetricValue, as_json, as_text, best
+from bench.metrics.folding import has_special_digits, plain, same_text
+from bench.metrics.kie import Agreement, flatten_fields, normalize_fields, weighted_f1
+from bench.schema import Json
+
+MAX_TYPED: Final = 200
+"""Longer texts are compared as text only."""
+
+MAX_COMPARISONS: Final = 20_000
+"""JSON: pairs of values compared by type in one document; what is left over counts as not found."""
+
+
+class FieldMatch(NamedTuple):
+    """Whether an answer holds the reference's value, and as what it was compared."""
+
+    equivalent: bool
+    kind: str
+    """``text`` or the name of a row of ``TYPES``."""
+
+
+class Context(NamedTuple):
+    """What is known of a field beside its text."""
+
+    language: str | None = None
+    """ISO 639-1."""
+    expected: frozenset[str] = frozenset()
+    """Kinds that the field's name, or a mark in either text, speaks of."""
+
+
+class ValueType(NamedTuple):
+    """A type of value: how a text is read as one, and when two are the same."""
+
+    kind: str
+    read: Callable[[str, Context], Any]
+    """The value of a plain text, None if it is not of this type."""
+    same: Callable[[Any, Any, Context], bool]
+
+
+_HINTS: Final = {
+    "date": r"date|дата|дат[еуы]\b|日期|时间|年月日|birth|рожден|expir|issued|deadline",
+    "amount": r"total|amount|sum\b|price|cost|\btax|balance|fee\b|paid|cash|change|итог|сумм|цен[аы]"
+    r"|стоимост|всего|оплат|ндс|金额|合计|总计|总额|单价|价|税额|费",
+    "percentage": r"percent|\brate|процент|ставк|税率|比例|百分",
+    "phone": r"phone|\btel|fax|mobile|телефон|факс|\bтел|电话|手机|传真",
+    "kpp": r"кпп|kpp",
+}
+_HINT_PATTERNS: Final = {kind: re.compile(pattern) for kind, pattern in _HINTS.items()}
+_CYRILLIC: Final = re.compile(r"[А-Яа-яЁё]")
+_HAN: Final = re.compile(r"[\u4e00-\u9fff]")
+
+
+def _date(text: str, context: Context) -> dates.DateReading | None:
+    return dates.read_date(text, language=context.language, compact="date" in context.expected)
+
+
+def _percentage(text: str, context: Context) -> amounts.Amount | None:
+    found = amounts.read_percentage(text, language=context.language)
+    if found is None and "percentage" in context.expected:
+        found = amounts.read_amount(text, language=context.language)
+    return found
+
+
+def _amount(text: str, context: Context) -> amounts.Amount | None:
+    return amounts.read_amount(text, language=context.language)
+
+
+def _phone(text: str, context: Context) -> str | None:
+    return identifiers.read_phone(text) if "phone" in context.expected else None
+
+
+def _registered(kind: str) -> Callable[[str, Context], str | None]:
+    def read(text: str, context: Context) -> str | None:
+        # Nine digits are a KPP only where one is spoken of: the others carry a checksum.
+        if kind == "kpp" and kind not in context.expected:
+            return None
+        return identifiers.read_registered(text, kind)
+
+    return read
+
+
+def _equal(a: Any, b: Any, _context: Context) -> bool:
+    return bool(a == b)
+
+
+TYPES: Final = (
+    *(ValueType(kind, _registered(kind), _equal) for kind in identifiers.REGISTERED),
+    ValueType("date", _date, lambda a, b, _: dates.same_date(a, b)),
+    ValueType("time", lambda text, _: dates.read_time(text), _equal),
+    ValueType("percentage", _percentage, lambda a, b, _: amounts.same_amount(a, b, money=True)),
+    ValueType("phone", _phone, lambda a, b, _: identifiers.same_phone(a, b)),
+    ValueType(
+        "amount",
+        _amount,
+        lambda a, b, context: amounts.same_amount(a, b, money="amount" in context.expected),
+    ),
+    ValueType("identifier", lambda text, _: identifiers.read_identifier(text), _equal),
+)
+"""From the most telling type to the loosest; the first that both texts are of decides."""
+
+
+def field_equivalent(
+    prediction: str,
+    references: Sequence[str],
+    *,
+    field: str | None = None,
+    language: str | None = None,
+) -> FieldMatch:
+    """Compare an answer with its references by typed value.
+
+    Args:
+        prediction: The answer.
+        references: Accepted answers.
+        field: Name of the field; words such as "date" or "сумма" allow readings that are else too bold.
+        language: ISO 639-1 code of the document; settles the order of dates and the decimal separator.
+
+    Returns:
+        The first match, else no match with the kind that the first reference has.
+    """
+    name = (field or "").lower().replace("_", " ")
+    expected = frozenset(kind for kind, pattern in _HINT_PATTERNS.items() if pattern.search(name))
+    context = Context(language.lower()[:2] if language else None, expected)
+    answer = plain(as_text(prediction))
+    matches = [_compare(answer, plain(as_text(reference)), context) for reference in references]
+    nothing = FieldMatch(False, matches[0].kind if matches else "text")
+    return next((match for match in matches if match.equivalent), nothing)
+
+
+def _compare(answer: str, reference: str, context: Context) -> FieldMatch:
+    same = same_text(answer, reference)
+    both = f"{answer} {reference}"
+    if max(len(answer), len(reference)) > MAX_TYPED or has_special_digits(both):
+        return FieldMatch(same, "text")
+    context = _informed(context, answer, reference)
+    kind = "text"
+    for row in TYPES:
+        wanted = row.read(reference, context)
+        if wanted is None:
+            continue
+        kind = row.kind if kind == "text" else kind
+        found = row.read(answer, context)
+        if found is not None:
+            # Two values of one type that differ settle it: a looser type must not make them equal.
+            return FieldMatch(same or row.same(found, wanted, context), row.kind)
+    return FieldMatch(same, kind)
+
+
+def _informed(context: Context, answer: str, reference: str) -> Context:
+    """``context`` with what the two texts themselves give away."""
+    expected = set(context.expected)
+    for text in (answer, reference):
+        if identifiers.looks_like_phone(text):
+            expected.add("phone")
+        if identifiers.has_label(text, "kpp"):
+            expected.add("kpp")
+    language = context.language
+    if language is None and _CYRILLIC.search(answer + reference):
+        language = "ru"
+    elif language is None and _HAN.search(answer + reference):
+        language = "zh"
+    return Context(language, frozenset(expected))
+
+
+def field_match(prediction: Json, references: Sequence[Json]) -> MetricValue:
+    """The table's type-aware score.
+
+    Text: 1 if the answer is equivalent to a reference. JSON: F1 over fields as ``kie_f1``, weighted the
+    same way, where a field is found if a value under the same key is equivalent.
+    """
+    if not references:
+        return MetricValue(None)
+    structured = [r for r in references if isinstance(r, dict | list)]
+    if not structured:
+        texts = [as_text(r) for r in references]
+        return MetricValue(float(field_equivalent(as_text(prediction), texts).equivalent))
+    try:
+        parsed = as_json(prediction)
+    except ValueError:
+        parsed = {}
+    return best((weighted_f1(typed_agreement(parsed, r)) for r in structured), higher=True)
+
+
+def typed_agreement(prediction: Json, reference: Json) -> Agreement:
+    """Fields whose values are equivalent under an equal key; equal values are taken first."""
+    found = Counter(flatten_fields(normalize_fields(prediction)))
+    wanted = Counter(flatten_fields(normalize_fields(reference)))
+    hits = (found & wanted).total()
+    left: dict[str, list[str]] = {}
+    for key, value in (wanted - found).elements():
+        left.setdefault(key, []).append(value)
+    budget = MAX_COMPARISONS
+    for key, value in (found - wanted).elements():
+        candidates = left.get(key, [])
+        for index, candidate in enumerate(candidates[:budget]):
+            budget -= 1
+            if field_equivalent(value, [candidate], field=key).equivalent:
+                hits += 1
+                del candidates[index]
+                break
+    return Agreement(hits, found.total(), wanted.total())

@@ -1,0 +1,79 @@
+"""Making spellings of one text equal that differ in nothing a reader of the page would call a value.
+
+Quotes, dashes, blanks, full-width forms, ё and е, invisible characters; and letters that look the same in
+Cyrillic and Latin. Never superscripts, fractions or circled digits: 10² is not 102.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+_QUOTES: Final = dict.fromkeys(map(ord, "«»„“”‟‹›‘’‚‛`´′″\"'「」『』〝〞＂＇"), '"')
+_DASHES: Final = dict.fromkeys(map(ord, "‐‑‒–—―−﹘﹣－"), "-")
+_YO: Final = {ord("ё"): "е", ord("Ё"): "Е"}
+_LIKENESS: Final = str.maketrans("АВЕКМНОРСТУХІЈЅаеорсухіјѕ", "ABEKMHOPCTYXIJSaeopcyxijs")
+_COMPATIBLE: Final = (
+    "<wide>",
+    "<narrow>",
+    "<compat>",
+    "<noBreak>",
+    "<font>",
+    "<small>",
+    "<vertical>",
+)
+_KEPT_APART: Final = ("<super>", "<sub>", "<fraction>", "<circle>", "<square>")
+_CJK: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_CJK_BLANK: Final = re.compile(rf"(?<=[{_CJK}])\s+|\s+(?=[{_CJK}])")
+_DASH_BLANK: Final = re.compile(r"(?<=\S)\s*-\s*(?=\S)")
+_TRAILING: Final = re.compile(r"[\s.,;:]+\Z")
+_MEASURE: Final = re.compile(r"\d\"")
+
+
+def plain(text: str) -> str:
+    """Half-width, composed, with one kind of quote and dash, no invisible characters, single blanks."""
+    narrow = "".join(_narrow(c) for c in text if unicodedata.category(c) != "Cf")
+    composed = unicodedata.normalize("NFC", narrow).translate(_QUOTES).translate(_DASHES)
+    return " ".join(composed.split())
+
+
+def _narrow(character: str) -> str:
+    if character < "\x80":
+        return character
+    # "№" would become "No"; it is a mark of its own, and № 5 must still be read.
+    keep = character == "№" or not unicodedata.decomposition(character).startswith(_COMPATIBLE)
+    return character if keep else unicodedata.normalize("NFKC", character)
+
+
+def has_special_digits(text: str) -> bool:
+    """Whether ``text`` holds a superscript, fraction or the like, which no plain number reading covers."""
+    return any(unicodedata.decomposition(c).startswith(_KEPT_APART) for c in text if c > "\x7f")
+
+
+def same_text(a: str, b: str) -> bool:
+    """Whether two texts differ in spelling only; ``a`` and ``b`` come from ``plain``."""
+    return any(spelling(a) == spelling(b) for spelling in (_folded, _unquoted)) or (
+        _looks(a) == _looks(b)
+    )
+
+
+def _folded(text: str) -> str:
+    spaced = _DASH_BLANK.sub("-", _CJK_BLANK.sub("", text))
+    return _TRAILING.sub("", spaced.translate(_YO).casefold())
+
+
+def _unquoted(text: str) -> str:
+    # A quote behind a digit is an inch or a minute, and belongs to the value.
+    folded = _folded(text)
+    return folded if _MEASURE.search(folded) else " ".join(folded.replace('"', " ").split())
+
+
+def _looks(text: str) -> str:
+    """How ``text`` looks: case stays, because в is not b although В is B."""
+    return _TRAILING.sub("", _DASH_BLANK.sub("-", text.translate(_YO))).translate(_LIKENESS)
+
+
+def latin_capitals(text: str) -> str:
+    """``text`` in capitals with Cyrillic look-alikes as Latin letters: how identifiers are compared."""
+    return text.upper().translate(_LIKENESS)

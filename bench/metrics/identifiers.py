@@ -1,0 +1,193 @@
+"""Reading identifiers: ИНН, КПП, СНИЛС, VAT numbers, IBAN (with their checksums), phones, and the rest.
+
+An identifier's value is its characters without the blanks that group them. Checksums tell what a number is,
+so that its label may be missing; they never repair one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from bench.metrics.folding import latin_capitals
+
+_INN_WEIGHTS: Final = (3, 7, 2, 4, 10, 3, 5, 9, 4, 6, 8)
+_EXTENSION: Final = re.compile(
+    r"(?:доб(?:авочный)?\.?|вн\.?|ext(?:ension)?\.?|x|#|转|轉|分机)\s*(\d{1,6})\Z"
+)
+_PHONE_LABEL: Final = re.compile(
+    r"\A(?:тел(?:ефон)?(?:/факс)?|факс|моб|phone|tel(?:ephone)?|fax|mobile|电话|手机|传真)\s*[.:：]*\s*"
+)
+_PHONE_MARK: Final = re.compile(r"\+\d(?!.*[.,]\d\d\Z)|(?:\+?\d{1,3})?\s*\(\d{2,5}\)\s*\d")
+_NUMBER_SIGN: Final = re.compile(
+    r"\A(?:№|#|n[o°º][.:]?\s*(?=\d)|номер\s+|number\s+)\s*", re.IGNORECASE
+)
+_VAT_FORMS: Final = {
+    "AT": r"U\d{8}", "BE": r"[01]\d{9}", "BG": r"\d{9,10}", "CY": r"\d{8}[A-Z]", "CZ": r"\d{8,10}",
+    "DE": r"\d{9}", "DK": r"\d{8}", "EE": r"\d{9}", "EL": r"\d{9}", "ES": r"[A-Z\d]\d{7}[A-Z\d]",
+    "FI": r"\d{8}", "FR": r"[A-Z\d]{2}\d{9}", "GB": r"(?:\d{9}|\d{12})", "HR": r"\d{11}", "HU": r"\d{8}",
+    "IE": r"\d[A-Z\d+*]\d{5}[A-Z]{1,2}", "IT": r"\d{11}", "LT": r"(?:\d{9}|\d{12})", "LU": r"\d{8}",
+    "LV": r"\d{11}", "MT": r"\d{8}", "NL": r"\d{9}B\d{2}", "PL": r"\d{10}", "PT": r"\d{9}",
+    "RO": r"\d{2,10}", "SE": r"\d{12}", "SI": r"\d{8}", "SK": r"\d{10}",
+}  # fmt: skip
+_VAT: Final = re.compile("|".join(f"{country}{form}" for country, form in _VAT_FORMS.items()))
+
+MIN_GROUPED: Final = 7
+"""Characters an identifier needs before blanks inside it count as grouping."""
+
+MIN_PUNCTUATED: Final = 11
+"""Digits a number needs before points and hyphens inside it count as grouping, too."""
+
+
+def is_inn(text: str) -> bool:
+    """Whether ``text`` is ten or twelve digits with the control digits of a Russian taxpayer number."""
+    if not re.fullmatch(r"\d{10}|\d{12}", text, re.ASCII):
+        return False
+    digits = [int(c) for c in text]
+    return all(
+        digits[at]
+        == sum(w * d for w, d in zip(_INN_WEIGHTS[11 - at :], digits, strict=False)) % 11 % 10
+        for at in ((9,) if len(text) == 10 else (10, 11))
+    )
+
+
+def is_kpp(text: str) -> bool:
+    """Whether ``text`` has the form of a Russian registration reason code; it carries no checksum."""
+    return re.fullmatch(r"\d{4}[\dA-Z]{2}\d{3}", text, re.ASCII) is not None
+
+
+def is_snils(text: str) -> bool:
+    """Whether ``text`` is eleven digits with the control number of a Russian insurance account."""
+    if not re.fullmatch(r"\d{11}", text, re.ASCII):
+        return False
+    # Numbers up to 001-001-998 were given out without a control number.
+    if int(text[:9]) <= 1_001_998:
+        return True
+    total = sum((9 - i) * int(c) for i, c in enumerate(text[:9]))
+    return total % 101 % 100 == int(text[9:])
+
+
+def is_iban(text: str) -> bool:
+    """Whether ``text`` has the form of an IBAN and the remainder 1 by 97 (ISO 13616)."""
+    if not re.fullmatch(r"[A-Z]{2}\d{2}[A-Z\d]{11,30}", text, re.ASCII):
+        return False
+    return int("".join(str(int(c, 36)) for c in text[4:] + text[:4])) % 97 == 1
+
+
+def is_vat(text: str) -> bool:
+    """Whether ``text`` has the form of a European VAT number; German and Italian ones by checksum, too."""
+    if _VAT.fullmatch(text) is None:
+        return False
+    checksum = {"DE": _iso_7064, "IT": _luhn}.get(text[:2])
+    return checksum is None or checksum(text[2:])
+
+
+def _iso_7064(digits: str) -> bool:
+    product = 10
+    for digit in digits[:-1]:
+        product = (int(digit) + product) % 10 or 10
+        product = product * 2 % 11
+    return (11 - product) % 10 == int(digits[-1])
+
+
+def _luhn(digits: str) -> bool:
+    doubled = [int(d) * (1 + i % 2) for i, d in enumerate(reversed(digits))]
+    return sum(d - 9 if d > 9 else d for d in doubled) % 10 == 0
+
+
+_REGISTERED: Final[tuple[tuple[str, str, Callable[[str], bool]], ...]] = (
+    ("iban", r"IBAN", is_iban),
+    ("vat", r"(?:VAT(?:\s*(?:NO|ID|NUMBER|REG(?:ISTRATION)?))*|UST-?IDNR|НДС)", is_vat),
+    ("inn", r"(?:ИНН|INN)", is_inn),
+    ("snils", r"(?:СНИЛС|SNILS)", is_snils),
+    ("kpp", r"(?:КПП|KPP)", is_kpp),
+)
+_LABELS: Final = {
+    kind: re.compile(rf"\A{label}[.:№\s]*", re.IGNORECASE) for kind, label, _ in _REGISTERED
+}
+_PUNCTUATED: Final = frozenset({"snils"})
+
+REGISTERED: Final = tuple(kind for kind, _, _ in _REGISTERED)
+"""Kinds that ``read_registered`` knows, the most telling first."""
+
+
+def has_label(text: str, kind: str) -> bool:
+    """Whether ``text`` begins with the name of a registered ``kind``."""
+    return _LABELS[kind].match(text) is not None
+
+
+def read_registered(text: str, kind: str) -> str | None:
+    """The bare number of a registered ``kind`` (``iban``, ``vat``, ``inn``, ``snils``, ``kpp``).
+
+    None if ``text`` is none: wrong form, or wrong checksum where the kind has one.
+    """
+    check = next(check for name, _, check in _REGISTERED if name == kind)
+    bare = _LABELS[kind].sub("", text)
+    marks = r"[\s-]" if kind in _PUNCTUATED else r"\s"
+    compact = latin_capitals(re.sub(marks, "", bare))
+    return compact if check(compact) else None
+
+
+def looks_like_phone(text: str) -> bool:
+    """Whether ``text`` bears a mark of a telephone number: a label, a +, a code in brackets."""
+    lowered = text.lower().strip()
+    if _PHONE_LABEL.match(lowered):
+        return True
+    return _PHONE_MARK.match(lowered) is not None and len(re.sub(r"\D", "", lowered)) >= 10
+
+
+def read_phone(text: str) -> str | None:
+    """A telephone number as digits, with + and country code where it is known, and ``x`` extension.
+
+    Russian 8 before ten digits is +7. Any 7 to 15 digits in groups are read, so a caller must know that
+    a number is a telephone's.
+    """
+    bare = _PHONE_LABEL.sub("", text.lower().strip())
+    extension = _EXTENSION.search(bare)
+    if extension is not None:
+        bare = bare[: extension.start()].rstrip(" ,;(")
+    if not re.fullmatch(r"\+?[\d\s().\-/]+", bare, re.ASCII):
+        return None
+    digits = re.sub(r"\D", "", bare)
+    if not 7 <= len(digits) <= 15:
+        return None
+    suffix = f"x{extension[1]}" if extension is not None else ""
+    if bare.startswith("+"):
+        return f"+{digits}{suffix}"
+    if len(digits) == 11 and digits[0] == "8":
+        return f"+7{digits[1:]}{suffix}"
+    return f"+{digits[2:]}{suffix}" if digits.startswith("00") else f"{digits}{suffix}"
+
+
+def same_phone(a: str, b: str) -> bool:
+    """Whether two numbers are one, a missing country code (7, 1 or 86) contradicting nothing."""
+    if a == b:
+        return True
+    with_code, without = (a, b) if a.startswith("+") else (b, a)
+    if not with_code.startswith("+") or without.startswith("+"):
+        return False
+    lengths = {"+7": 10, "+1": 10, "+86": 11}
+    national = len(without.partition("x")[0])
+    return with_code == f"+{without}" or any(
+        with_code == f"{code}{without}" and national == length for code, length in lengths.items()
+    )
+
+
+def read_identifier(text: str) -> str | None:
+    """The characters of an identifier without grouping and number sign; None if it may be plain text.
+
+    It holds a digit, and either no blank or at least ``MIN_GROUPED`` characters. Points and hyphens are
+    part of it, unless it is ``MIN_PUNCTUATED`` digits or more.
+    """
+    bare = _NUMBER_SIGN.sub("", text)
+    if not re.search(r"\d", bare) or not re.fullmatch(r"[\w./\s-]+", bare):
+        return None
+    compact = re.sub(r"\s", "", bare)
+    words = re.findall(r"[^\W\d_]+", bare)
+    if compact != bare and (len(compact) < MIN_GROUPED or any(len(word) > 4 for word in words)):
+        return None
+    digits = re.sub(r"[.\s-]", "", bare)
+    if digits.isdecimal() and len(digits) >= MIN_PUNCTUATED:
+        return digits
+    return latin_capitals(compact)
