@@ -378,13 +378,13 @@ def _join_samples(
         timed: dict[tuple[int, str], float] = {}
         for name, task in source.evaluation.tasks.items():
             position = names.index[names.key(source.evaluation, name)]
-            for answer in source.evaluation.cells[source.name, name].answers:
-                key = (position, answer.sample.id)
-                own[key] = answer
+            for given in source.evaluation.cells[source.name, name].answers:
+                key = (position, given.sample.id)
+                own[key] = given
                 if key not in order:
-                    document = task.documents[answer.sample.document_id]
-                    cluster = document_key(task, answer.sample.document_id)
-                    order[key] = (answer.sample, document.pages, cluster)
+                    document = task.documents[given.sample.document_id]
+                    cluster = document_key(task, given.sample.document_id)
+                    order[key] = (given.sample, document.pages, cluster)
             for record in source.evaluation.run.latencies(source.name, name):
                 seconds = number(record.get("seconds"))
                 if seconds is not None:

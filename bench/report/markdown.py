@@ -241,8 +241,9 @@ def _method(view: ReportView) -> str:
             if run.commit
             else ""
         )
+        started = escape(run.started or formats.DASH)
         lines += [
-            f"- Run `{_code(run.id)}` ({escape(run.state)}), started {escape(run.started or formats.DASH)}{commit}",
+            f"- Run `{_code(run.id)}` ({escape(run.state)}), started {started}{commit}",
             f"  - hardware: {escape(run.hardware)}",
             f"  - software: {escape(run.software or formats.DASH, 800)}",
             f"  - command: `{_code(run.command) or formats.DASH}`",

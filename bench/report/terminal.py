@@ -39,6 +39,7 @@ def terminal_summary(view: ReportView, width: int | None = None, *, color: bool 
     )
     console.print(_leaderboard(view, width))
     if len(view.tasks) > 1:
+        console.print()
         console.print(_by_task(view, width))
     console.print()
     closing = Table.grid(padding=(0, 2, 0, 0))
@@ -119,10 +120,10 @@ def _by_task(view: ReportView, width: int) -> Table:
     task_width = min(28, max(len(task.key) for task in view.tasks))
     metric_width = max(len(task.headline) for task in view.tasks) + 1
     left = width - task_width - metric_width - 4
-    shown = []
+    shown: list[ModelRow] = []
     for row in rows:
         left -= min(14, max(5, len(row.key))) + 2
-        if left < -2 and shown:
+        if left < 0 and shown:
             break
         shown.append(row)
     table = _table(
@@ -140,7 +141,7 @@ def _by_task(view: ReportView, width: int) -> Table:
             ),
         )
     if len(shown) < len(rows):
-        table.caption = f"{len(rows) - len(shown)} more models in the report"
+        table.caption = f"{formats.plural(len(rows) - len(shown), 'more model')} in the report"
         table.caption_justify = "left"
     return table
 

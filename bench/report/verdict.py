@@ -69,7 +69,8 @@ def judge(rows: Sequence[ModelRow], pairs: Sequence[Pair], score_name: str) -> V
         headline = f"{best.key} scores highest ({said}), but no model is ahead beyond the noise."
         detail = "The paired differences to all other models are compatible with zero."
     else:
-        headline = f"{best.key} answers best: {said}."
+        verb = "scores highest" if tied else "answers best"
+        headline = f"{best.key} {verb}: {said}."
         detail = _within_noise(best.key, tied, pairs)
     return Verdict(best.key, headline, detail, tuple(_points(ranked)))
 

@@ -1,0 +1,320 @@
+"""What travels inside the HTML file: the samples as data islands, and page images, under a size limit.
+
+Three tiers: an index of every sample (what filters need), the texts in chunks that are inflated on demand,
+and page images. Over the limit images go first, then texts of samples that every model got right; the page
+states what was left out.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.report.formats import safe
+from bench.report.levels import LEVELS
+from bench.report.samples import raw_text
+from bench.report.views import ReportOptions, ReportView, SampleView
+from bench.schema import Page
+from bench.scoring import Answer
+from bench.tasks.previews import preview_path
+
+CHUNK = 2_000
+"""Samples whose texts are inflated together."""
+
+MAX_TEXT = 20_000
+"""Characters of one text that are embedded; the run directory holds the rest."""
+
+PLAIN_BYTES = 200_000
+"""Below this, an island stays readable JSON; above, it is gzip in base64."""
+
+LEVEL_CODES = {name: name[0] for name in LEVELS}
+"""``right`` → ``r``: one letter a sample and model in the index."""
+
+_TEXT_SHARE = 0.9
+"""Of the limit that index and texts may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Island:
+    """One ``<script>`` that holds data."""
+
+    id: str
+    type: str
+    """``application/json``, or ``text/plain`` for base64 of gzip."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """All data inside the file, and what stayed outside."""
+
+    islands: tuple[Island, ...]
+    images: tuple[Island, ...]
+    pages: int
+    """Distinct pages of all samples."""
+    missing: int
+    """Pages that the run directory has no preview of."""
+    samples: int
+    texts: int
+    """Samples whose texts are inside."""
+    clipped: int
+    """Texts that were cut at ``MAX_TEXT`` characters."""
+
+
+def embed(view: ReportView, options: ReportOptions, base_bytes: int) -> Embedded:
+    """Choose and encode what goes inside.
+
+    Args:
+        view: the report.
+        options: which images, and the size limit.
+        base_bytes: size of the page without any data.
+    """
+    limit = int(options.max_mb * 1e6)
+    texts, clipped = _texts(view)
+    pages = _pages(view, options)
+    room = max(100_000, int((limit - base_bytes) * _TEXT_SHARE))
+    chunks, kept = _chunks_within(view, texts, room)
+    used = base_bytes + sum(len(island.text) for island in chunks) + 120 * len(view.samples) // 4
+    images, numbers, missing = _images(view, pages, options, limit - used)
+    index = _index(view, numbers, len(chunks))
+    islands = (_island("index", index), *chunks)
+    return Embedded(
+        islands, images, len(_all_pages(view)), missing, len(view.samples), kept, clipped
+    )
+
+
+def json_text(value: Any) -> str:
+    """JSON that may stand in a ``<script>``: no ``<``, and no line separators that old parsers trip over."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return (
+        text.replace("<", "\\u003c")
+        .replace(">", "\\u003e")
+        .replace("&", "\\u0026")
+        .replace("\u2028", "\\u2028")
+        .replace("\u2029", "\\u2029")
+    )
+
+
+def _island(name: str, value: Any) -> Island:
+    text = json_text(value)
+    if len(text) <= PLAIN_BYTES:
+        return Island(name, "application/json", text)
+    # mtime 0: the same run gives the same bytes.
+    packed = gzip.compress(text.encode("utf-8", "backslashreplace"), 9, mtime=0)
+    return Island(name, "text/plain", base64.b64encode(packed).decode("ascii"))
+
+
+def _clip(text: str, counter: list[int]) -> tuple[str, int]:
+    """The embedded form of a text, and its length where it was cut (else 0)."""
+    if len(text) <= MAX_TEXT:
+        return safe(text, newlines=True), 0
+    counter[0] += 1
+    return safe(text[:MAX_TEXT], newlines=True), len(text)
+
+
+def _texts(view: ReportView) -> tuple[list[Any], int]:
+    """Per sample: question, references, and per model what it said."""
+    clipped = [0]
+    found: list[Any] = []
+    for sample in view.samples:
+        metrics = view.tasks[sample.task].metrics
+        references = [_clip(raw_text(r), clipped)[0] for r in sample.sample.references[:50]]
+        answers = [
+            _answer(answer, metrics, seconds, clipped)
+            for answer, seconds in zip(sample.answers, sample.latency, strict=True)
+        ]
+        found.append([_clip(sample.sample.question, clipped)[0], references, answers])
+    return found, clipped[0]
+
+
+def _answer(
+    answer: Answer | None, metrics: Sequence[str], seconds: float | None, clipped: list[int]
+) -> Any:
+    """``[text, extracted or 0 where equal, scores, tokens, seconds, stop, error, length if cut]``, or 0."""
+    if answer is None or answer.output is None:
+        return 0
+    output = answer.output
+    text, length = _clip(output.text, clipped)
+    extracted: Any = 0
+    if answer.extracted != output.text and not answer.failed:
+        extracted = _clip(answer.extracted, clipped)[0]
+    scores = [answer.scores[name].value for name in metrics]
+    return [
+        text,
+        extracted,
+        [None if s is None else round(s, 4) for s in scores],
+        output.generated_tokens,
+        None if seconds is None else round(seconds, 4),
+        output.stop_reason,
+        0 if output.error is None else safe(output.error[:MAX_TEXT], newlines=True),
+        length,
+        None if output.confidence is None else round(output.confidence, 4),
+    ]
+
+
+def _chunks_within(
+    view: ReportView, texts: Sequence[Any], room: int
+) -> tuple[tuple[Island, ...], int]:
+    """Chunks that fit into ``room`` bytes; texts of samples that all got right are left out first."""
+    chunks = _chunks(texts)
+    size = sum(len(island.text) for island in chunks)
+    kept = len(texts)
+    order: list[int] = []
+    while size > room and kept > 0:
+        order = order or _by_interest(view.samples)
+        kept = int(kept * min(0.9, room / size * 0.95))
+        inside = set(order[:kept])
+        chunks = _chunks([text if i in inside else 0 for i, text in enumerate(texts)])
+        size = sum(len(island.text) for island in chunks)
+    return chunks, kept
+
+
+def _chunks(texts: Sequence[Any]) -> tuple[Island, ...]:
+    parts = [texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK)]
+    return tuple(_island(f"texts-{i}", part) for i, part in enumerate(parts))
+
+
+def _by_interest(samples: Sequence[SampleView]) -> list[int]:
+    """Samples that somebody got wrong first; the rest in an order that is random but always the same."""
+
+    def rank(i: int) -> tuple[int, bytes]:
+        bad = sum(level in ("wrong", "failed") for level in samples[i].levels)
+        digest = hashlib.sha256(samples[i].sample.id.encode("utf-8", "replace")).digest()
+        return -bad, digest
+
+    return sorted(range(len(samples)), key=rank)
+
+
+def _all_pages(view: ReportView) -> dict[tuple[str, int], Page]:
+    return {(p.sha256, p.index): p for sample in view.samples for p in sample.pages}
+
+
+def _pages(view: ReportView, options: ReportOptions) -> list[Page]:
+    """Pages in the order in which they are worth their bytes."""
+    if options.images == "none" or options.images == 0:
+        return []
+    found: dict[tuple[str, int], Page] = {}
+    for i in _by_interest(view.samples):
+        sample = view.samples[i]
+        bad = any(level in ("wrong", "failed") for level in sample.levels)
+        if options.images == "failures" and not bad:
+            continue
+        for page in sample.pages:
+            found.setdefault((page.sha256, page.index), page)
+    pages = list(found.values())
+    return pages[: options.images] if isinstance(options.images, int) else pages
+
+
+def _images(
+    view: ReportView, pages: Sequence[Page], options: ReportOptions, room: int
+) -> tuple[tuple[Island, ...], dict[tuple[str, int], int], int]:
+    """Images that fit, their numbers by page, and how many pages have no preview at all."""
+    islands: list[Island] = []
+    numbers: dict[tuple[str, int], int] = {}
+    missing = 0
+    for page in pages:
+        path = _preview(view, page)
+        if path is None:
+            missing += 1
+            continue
+        size = path.stat().st_size * 4 // 3 + 100
+        if size > room:
+            continue
+        room -= size
+        data = base64.b64encode(path.read_bytes()).decode("ascii")
+        numbers[page.sha256, page.index] = len(islands)
+        islands.append(Island(f"image-{len(islands)}", "text/plain", data))
+    return tuple(islands), numbers, missing
+
+
+def _preview(view: ReportView, page: Page) -> Path | None:
+    paths = (preview_path(Path(folder), page) for folder in view.previews)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _index(view: ReportView, numbers: dict[tuple[str, int], int], chunks: int) -> dict[str, Any]:
+    """What filters, sorting and the list need of every sample, in columns."""
+    documents: dict[str, int] = {}
+    document_rows: list[Any] = []
+    columns: dict[str, _Column] = {key: _Column() for key in ("language", "doc_type", "field")}
+    places: list[int] = []
+    for sample in view.samples:
+        name = f"{sample.task}/{sample.sample.document_id}"
+        if name not in documents:
+            documents[name] = len(document_rows)
+            document_rows.append([safe(sample.sample.document_id), _page_rows(sample, numbers)])
+        places.append(documents[name])
+        for key, column in columns.items():
+            column.add(safe(str(sample.sample.metadata.get(key) or "")))
+    return {
+        "tasks": [
+            {
+                "key": safe(task.key),
+                "title": safe(task.title),
+                "metrics": list(task.metrics),
+                "higher": task.higher_is_better,
+                "prompt": safe(task.prompt, newlines=True),
+                "system": None if task.system is None else safe(task.system, newlines=True),
+            }
+            for task in view.tasks
+        ],
+        "models": [safe(row.key) for row in view.rows],
+        "ids": [safe(sample.sample.id) for sample in view.samples],
+        "task": [sample.task for sample in view.samples],
+        "doc": places,
+        "documents": document_rows,
+        "language": columns["language"].packed(),
+        "doc_type": columns["doc_type"].packed(),
+        "field": columns["field"].packed(),
+        "levels": [
+            "".join(LEVEL_CODES[sample.levels[i]] for sample in view.samples)
+            for i in range(len(view.rows))
+        ],
+        "heads": [_headline_column(view, i) for i in range(len(view.rows))],
+        "chunk": CHUNK,
+        "chunks": chunks,
+        "clip": MAX_TEXT,
+    }
+
+
+class _Column:
+    """A column of few different values: the values once, and a number a row."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, int] = {}
+        self.rows: list[int] = []
+
+    def add(self, value: str) -> None:
+        self.rows.append(self.values.setdefault(value, len(self.values)))
+
+    def packed(self) -> list[Any]:
+        return [list(self.values), self.rows]
+
+
+def _headline_column(view: ReportView, row: int) -> list[float | None]:
+    found: list[float | None] = []
+    for sample in view.samples:
+        answer = sample.answers[row]
+        value = None
+        if answer is not None and answer.output is not None:
+            value = answer.scores[view.tasks[sample.task].headline].value
+        found.append(None if value is None else round(value, 4))
+    return found
+
+
+def _page_rows(sample: SampleView, numbers: dict[tuple[str, int], int]) -> list[Any]:
+    """``[number of the image or −1, file name, preview beside the report]`` of every page."""
+    return [
+        [
+            numbers.get((page.sha256, page.index), -1),
+            safe(page.path.name) + (f" · {page.index + 1}" if page.index else ""),
+            f"pages/{preview_path(Path(), page).name}",
+        ]
+        for page in sample.pages
+    ]

@@ -1,0 +1,346 @@
+"""``report.html``: one file that opens from ``file://`` with no network, now and in ten years.
+
+Jinja2 escapes everything; the style sheet and the script are inlined and allowed by their hashes alone, so
+that nothing in a model's answer can run, load or send anything. Tables and charts need no JavaScript.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+from markupsafe import Markup
+
+from bench.metrics import METRICS
+from bench.report import formats, svg
+from bench.report.embed import MAX_TEXT, Embedded, embed, json_text
+from bench.report.facts import MEMORY_KINDS
+from bench.report.levels import LEVELS
+from bench.report.samples import extracted_text, never_right, raw_text, worst
+from bench.report.views import ModelRow, ReportOptions, ReportView, SampleView
+from bench.schema import Estimate
+from bench.text import clip
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+SMALL_N = 10
+"""Slices of fewer samples are hatched: their numbers are anecdotes."""
+
+MAX_TASK_COLUMNS = 6
+"""Tasks with a column of their own in the leaderboard; all are in the slices."""
+
+
+def html(view: ReportView, options: ReportOptions, path: Path) -> str:
+    """The whole page.
+
+    Args:
+        view: the report.
+        options: which page images, and the size limit.
+        path: where the page will lie; beside the run's files it can link to them.
+    """
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    context = _context(view, path) | {"style": Markup(style), "script": Markup(script)}
+    context["csp"] = _policy(style, script)
+    template = _environment().get_template("report.html.j2")
+    bare = template.render(context | {"embedded": Embedded((), (), 0, 0, 0, 0, 0)})
+    embedded = embed(view, options, len(bare.encode("utf-8", "replace")))
+    return template.render(context | {"embedded": embedded})
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Untrusted text becomes visible where it would steer: every value passes here.
+        finalize=_finalize,
+    )
+    for name in (
+        *("score", "interval", "signed", "p_value", "significant", "seconds", "gib", "count"),
+        *("parameters", "megabytes", "plural", "listed", "language_tag"),
+    ):
+        environment.filters[name] = getattr(formats, name)
+    environment.filters["attr_json"] = _attr_json
+    return environment
+
+
+def _attr_json(value: Any) -> str:
+    """JSON for an attribute, with texts as the embedded samples have them."""
+    return json.dumps(_safe_all(value))
+
+
+def _safe_all(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _safe_all(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_safe_all(item) for item in value]
+    return formats.safe(value) if isinstance(value, str) else value
+
+
+
+
+def _finalize(value: Any) -> Any:
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return "" if value is None else value
+    return formats.safe(value, newlines=True)
+
+
+def _policy(style: str, script: str) -> str:
+    """The Content-Security-Policy: this script, this style, images from data; nothing else at all."""
+
+    def digest(text: str) -> str:
+        return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
+
+    return (
+        f"default-src 'none'; script-src {digest(script)}; style-src {digest(style)}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _context(view: ReportView, path: Path) -> dict[str, Any]:
+    beside = len(view.runs) == 1 and path.parent.resolve() == Path(view.runs[0].path).resolve()
+    rows = view.rows
+    return {
+        "view": view,
+        "rows": rows,
+        "dash": formats.DASH,
+        "index": {row.key: i for i, row in enumerate(rows)},
+        "svg": svg,
+        "levels": LEVELS,
+        "memory_kinds": MEMORY_KINDS,
+        "metrics": METRICS,
+        "task_columns": view.tasks if 1 < len(view.tasks) <= MAX_TASK_COLUMNS else (),
+        "scale": _scale(rows, view),
+        "plots": _plots(view),
+        "slices": _slices(view),
+        "strips": {width: _strips(view, width) for width in (760, 380)},
+        "stages": _stages(rows),
+        "reach": _reach(view),
+        "mixed_memory": len({r.facts.memory.kind for r in rows if r.facts.memory is not None}) > 1,
+        "suspects": [_excerpt(view, sample) for sample in never_right(view)[:20]],
+        "suspect_count": len(never_right(view)),
+        "failures": [_excerpt(view, sample) for sample in worst(view)[:12]],
+        "failure_count": len(worst(view)),
+        "pages_beside": json_text(beside),
+        "small_n": SMALL_N,
+        "max_text": MAX_TEXT,
+        "records": [
+            json.dumps(run.record, ensure_ascii=False, indent=2, default=str) for run in view.runs
+        ],
+        "languages": sorted({lang for task in view.tasks for lang in task.languages}),
+        "totals": _totals(view),
+    }
+
+
+def _totals(view: ReportView) -> dict[str, int]:
+    pages = {(p.sha256, p.index) for sample in view.samples for p in sample.pages}
+    documents = {
+        tuple((p.sha256, p.index) for p in sample.pages) or (sample.sample.document_id,)
+        for sample in view.samples
+    }
+    return {
+        "questions": len(view.samples),
+        "documents": len(documents),
+        "pages": len(pages),
+        "failed": sum(row.failed for row in view.rows),
+    }
+
+
+def _scale(rows: Sequence[ModelRow], view: ReportView) -> tuple[float, float]:
+    """The common scale of the in-cell whiskers: 0 to 1, or as far as an error rate goes."""
+    scores = [row.score for row in rows if row.score is not None]
+    ends = [e for s in scores for e in (s.value, s.high) if e is not None]
+    return 0.0, max(1.0, *ends) if ends else 1.0
+
+
+def _plots(view: ReportView) -> list[dict[str, Any]]:
+    """The scatters: accuracy against latency, and against memory."""
+    found = []
+    for cost, title, unit in (
+        ("latency", "Latency, p50 seconds a question (single stream)", " s"),
+        ("memory", "Peak memory, GiB", " GiB"),
+    ):
+        points = _points(view, cost)
+        if not points:
+            continue
+        drawn = {
+            width: svg.scatter(
+                points,
+                width=width,
+                x_title=title if width > 500 else title.split(" (")[0],
+                x_text=lambda value, unit=unit: f"{formats.significant(value, 2)}{unit}",  # type: ignore[misc]
+                y_title=view.score_name,
+                higher=view.higher_is_better,
+            )
+            for width in (760, 380)
+        }
+        found.append(
+            {
+                "cost": cost,
+                "name": "Latency" if cost == "latency" else "Memory",
+                "wide": drawn[760],
+                "narrow": drawn[380],
+                "front": view.fronts[cost].keys,
+                "hollow": [p.label for p in points if p.hollow],
+            }
+        )
+    return found
+
+
+def _points(view: ReportView, cost: str) -> list[svg.Point]:
+    kinds = [row.facts.memory.kind for row in view.ranked if row.facts.memory is not None]
+    usual = max(kinds, key=kinds.count) if kinds else ""
+    if "peak_process" in kinds:
+        usual = "peak_process"
+    points = []
+    for i, row in enumerate(view.rows):
+        if not row.ranked or row.score is None or row.score.value is None:
+            continue
+        latency, memory = row.facts.latency, row.facts.memory
+        if cost == "latency" and latency is not None:
+            x, hollow = latency.p50, False
+        elif cost == "memory" and memory is not None:
+            x, hollow = memory.bytes / 2**30, memory.kind != usual
+        else:
+            continue
+        if x > 0:
+            on_front = row.key in view.fronts[cost].keys
+            points.append(svg.Point(i, formats.safe(row.key), x, row.score, on_front, hollow))
+    return points
+
+
+def _slices(view: ReportView) -> list[dict[str, Any]]:
+    """Groups of heat rows: tasks first, then every metadata key."""
+    groups: list[dict[str, Any]] = []
+    if view.tasks:
+        lines = []
+        for task in view.tasks:
+            cells = []
+            for row in view.rows:
+                score = row.tasks.get(task.key)
+                estimate = score.estimate if score is not None and score.asked > 0 else None
+                cells.append(_heat(estimate, task.higher_is_better))
+            lines.append(
+                {
+                    "value": task.key,
+                    "note": task.headline_title + (" ↑" if task.higher_is_better else " ↓"),
+                    "n": task.samples,
+                    "filter": _attr_json({"task": task.key}),
+                    "cells": cells,
+                    "lang": None,
+                }
+            )
+        groups.append({"name": "Task", "lines": lines})
+    names = {"language": "Language", "doc_type": "Document type", "field": "Field"}
+    for key, title in names.items():
+        lines = [
+            {
+                "value": item.value,
+                "note": "",
+                "n": item.n,
+                "filter": _attr_json({key: item.value}),
+                "cells": [_heat(item.estimates.get(row.key), True) for row in view.rows],
+            }
+            for item in view.slices
+            if item.key == key
+        ]
+        if lines:
+            groups.append({"name": title, "lines": lines})
+    return groups
+
+
+def _heat(estimate: Estimate | None, higher: bool) -> dict[str, Any]:
+    if estimate is None or estimate.value is None:
+        return {"text": formats.DASH, "step": None, "small": False, "title": "no score"}
+    goodness = estimate.value if higher else 1 - estimate.value
+    spread = formats.interval(estimate)
+    return {
+        "text": formats.score(estimate.value),
+        "step": min(10, max(0, round(goodness * 10))),
+        "small": estimate.n < SMALL_N,
+        "title": f"{formats.score(estimate.value)} {spread}, {formats.plural(estimate.n, 'question')}"
+        f" of {formats.plural(estimate.clusters, 'document')}",
+    }
+
+
+def _strips(view: ReportView, width: int) -> Markup:
+    return svg.strips(
+        {
+            i: (
+                f"{formats.safe(clip(row.key, 40))}   n = {latency.n}",
+                latency.seconds,
+                {"p50": latency.p50, "p90": latency.p90, "p95": latency.p95, "p99": latency.p99},
+            )
+            for i, row in enumerate(view.rows)
+            if (latency := row.facts.latency) is not None
+        },
+        width=width,
+    )
+
+
+def _stages(rows: Sequence[ModelRow]) -> list[dict[str, Any]]:
+    """Where the offline time went, as shares; what no stage claims is called so."""
+    found = []
+    names: dict[str, int] = {}
+    for row in rows:
+        rate = row.facts.throughput
+        if rate is None or not rate.stages:
+            continue
+        for name in rate.stages:
+            names.setdefault(name, len(names))
+    for i, row in enumerate(rows):
+        rate = row.facts.throughput
+        if rate is None or not rate.stages:
+            continue
+        shares = [(name, min(1.0, value / rate.seconds)) for name, value in rate.stages.items()]
+        rest = 1 - sum(share for _, share in shares)
+        if rest > 0.005:
+            shares.append(("other", rest))
+        found.append({"index": i, "row": row, "shares": shares})
+    return found
+
+
+def _reach(view: ReportView) -> float:
+    ends = [
+        abs(end)
+        for pair in view.pairs
+        for end in (pair.difference.low, pair.difference.high, pair.difference.difference)
+        if end is not None
+    ]
+    return max(ends, default=0.0) * 1.05
+
+
+def _quoted(text: str) -> str:
+    """A part of a deep link, as the script's ``encodeURIComponent`` writes it."""
+    return quote(formats.safe(text), safe="")
+
+
+def _excerpt(view: ReportView, sample: SampleView) -> dict[str, Any]:
+    """A sample as it stands in a list that needs no JavaScript."""
+    task = view.tasks[sample.task]
+    answers = []
+    for i, (answer, level) in enumerate(zip(sample.answers, sample.levels, strict=True)):
+        if answer is None or answer.output is None:
+            continue
+        said = (answer.output.error or "") if answer.failed else extracted_text(answer)
+        answers.append(
+            {"index": i, "level": level, "glyph": LEVELS[level][0], "text": clip(said, 160)}
+        )
+    return {
+        "task": task.key,
+        "id": formats.safe(sample.sample.id),
+        "href": f"#s={_quoted(task.key)}/{_quoted(sample.sample.id)}",
+        "question": clip(sample.sample.question, 240),
+        "references": [clip(raw_text(r), 160) for r in sample.sample.references[:3]],
+        "language": formats.language_tag(sample.sample.metadata.get("language")),
+        "answers": answers,
+    }
