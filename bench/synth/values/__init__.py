@@ -1,0 +1,1 @@
+"""What stands in a document: parties, goods, money, dates. Knows nothing of pages."""
