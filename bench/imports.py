@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import InvalidInput, did_you_mean
-from bench.runner.record import run_record
+from bench.runner.record import known_texts, run_record
 from bench.runner.spec import RunPlan, RunSettings, plan_run
 from bench.schema import ModelSpec, Output, Task
 from bench.store import RunStore
@@ -42,7 +42,7 @@ def import_predictions(
     plan: RunPlan = plan_run(
         [spec], [task], RunSettings(warmup=False, latency_samples=0), name=name
     )
-    run = RunStore.create(results, name, run_record(plan), plan.tasks)
+    run = RunStore.create(results, name, run_record(plan), plan.tasks, known_texts(plan))
     run.append_outputs(name, task.name, [outputs[sample.id] for sample in task.samples])
     failed = sum(output.stop_reason == "error" for output in outputs.values())
     run.mark_done(name, task.name, samples=len(outputs), failed=failed)

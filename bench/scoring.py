@@ -7,7 +7,8 @@ Scores are written in a fixed order with no time stamps: equal outputs give equa
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ import bench
 from bench.errors import InvalidInput
 from bench.metrics import METRICS, Metric, get_metric, score_failed
 from bench.metrics.extract import extract
+from bench.metrics.mistakes import MISTAKES, Answered, classify
 from bench.schema import Estimate, Output, Sample, Score, Task
 from bench.stats import cluster_mean
 from bench.store import RunStore, write_atomically, write_json
@@ -35,6 +37,9 @@ class Answer:
     """By metric name, computed on the extracted answer."""
     raw_headline: float | None
     """The task's headline metric on the raw text, before extraction."""
+    mistake: str | None = None
+    """A class of ``bench.metrics.mistakes``; None where the headline is perfect, or has no right and
+    wrong (descriptions)."""
 
     @property
     def failed(self) -> bool:
@@ -55,6 +60,14 @@ class Cell:
     """The headline metric on raw texts: what extraction changes is the difference."""
     asked: int
     """Samples with an output, failures included; fewer than ``answers`` while a run is unfinished."""
+    equivalent: Estimate | None
+    """Share of answers that are right, or wrong only in format; None for descriptions."""
+
+    @property
+    def mistakes(self) -> dict[str, int]:
+        """Wrong answers by class, in the order of the classes."""
+        found = Counter(answer.mistake for answer in self.answers if answer.mistake is not None)
+        return {name: found[name] for name in MISTAKES if found[name]}
 
     @property
     def headline(self) -> str:
@@ -92,7 +105,9 @@ def evaluate(run: RunStore, metrics: Sequence[str] | None = None, *, seed: int =
     tasks = {name: _with_metrics(run.load_task(name), metrics) for name in run.task_names()}
     models = tuple(run.model_names())
     cells = {
-        (model, name): _score_cell(model, task, run.outputs(model, name), seed)
+        (model, name): _score_cell(
+            model, task, run.outputs(model, name), run.document_texts(name), seed
+        )
         for model in models
         for name, task in tasks.items()
     }
@@ -130,6 +145,8 @@ def write_scores(evaluation: Evaluation) -> None:
                 "asked": cell.asked,
                 "estimates": {name: asdict(e) for name, e in cell.estimates.items()},
                 "raw_headline": asdict(cell.raw_headline),
+                "equivalent": asdict(cell.equivalent) if cell.equivalent is not None else None,
+                "mistakes": cell.mistakes,
             }
         )
     write_json(folder / "summary.json", summary)
@@ -142,6 +159,7 @@ def _row(answer: Answer) -> dict[str, Any]:
         "failed": answer.failed,
         "scores": {name: [score.value, score.weight] for name, score in answer.scores.items()},
         "raw_headline": answer.raw_headline,
+        "mistake": answer.mistake,
     }
 
 
@@ -177,33 +195,45 @@ def _is_accuracy(metric: str) -> bool:
     return METRICS[metric].direction == "higher" and METRICS[metric].range == (0.0, 1.0)
 
 
-def _score_cell(model: str, task: Task, outputs: Mapping[str, Output], seed: int) -> Cell:
-    answers = tuple(_score_answer(task, sample, outputs.get(sample.id)) for sample in task.samples)
+def _score_cell(
+    model: str, task: Task, outputs: Mapping[str, Output], texts: Mapping[str, str], seed: int
+) -> Cell:
+    answers = _with_mistakes(
+        task,
+        [_score_answer(task, sample, outputs.get(sample.id)) for sample in task.samples],
+        texts,
+    )
     clusters = [document_key(task, answer.sample.document_id) for answer in answers]
     failed = sum(answer.failed for answer in answers)
 
-    def estimate(pick: Callable[[Answer], Score]) -> Estimate:
-        scores = [pick(answer) for answer in answers]
-        return cluster_mean(
-            [s.value for s in scores],
-            [s.weight for s in scores],
-            clusters,
-            failed=failed,
-            unscored=sum(s.value is None for s in scores),
-            seed=seed,
-        )
+    def estimate(values: Sequence[float | None], weights: Sequence[float]) -> Estimate:
+        unscored = sum(value is None for value in values)
+        return cluster_mean(values, weights, clusters, failed=failed, unscored=unscored, seed=seed)
+
+    def of_metric(name: str) -> Estimate:
+        scores = [answer.scores[name] for answer in answers]
+        return estimate([score.value for score in scores], [score.weight for score in scores])
 
     headline = task.metrics[0]
+    weights = [answer.scores[headline].weight for answer in answers]
     return Cell(
         model=model,
         task=task,
         answers=answers,
-        estimates={name: estimate(lambda a, name=name: a.scores[name]) for name in task.metrics},  # type: ignore[misc]
-        raw_headline=estimate(
-            lambda a: Score(a.sample.id, headline, a.raw_headline, a.scores[headline].weight)
-        ),
+        estimates={name: of_metric(name) for name in task.metrics},
+        raw_headline=estimate([answer.raw_headline for answer in answers], weights),
         asked=sum(answer.output is not None for answer in answers),
+        equivalent=_equivalent(answers, clusters, failed, seed),
     )
+
+
+def _equivalent(
+    answers: Sequence[Answer], clusters: Sequence[str], failed: int, seed: int
+) -> Estimate | None:
+    if any(answer.sample.answer_type == "description" for answer in answers):
+        return None
+    values = [float(answer.mistake in {None, "format_only"}) for answer in answers]
+    return cluster_mean(values, [1.0] * len(values), clusters, failed=failed, seed=seed)
 
 
 def _score_answer(task: Task, sample: Sample, output: Output | None) -> Answer:
@@ -223,6 +253,44 @@ def _score_answer(task: Task, sample: Sample, output: Output | None) -> Answer:
     if output.text != extracted:
         raw = METRICS[headline].score(output.text, sample.references).value
     return Answer(sample, output, extracted, scores, raw)
+
+
+def _with_mistakes(
+    task: Task, answers: Sequence[Answer], texts: Mapping[str, str]
+) -> tuple[Answer, ...]:
+    """The answers with the class of each wrong one, which the document's other answers help to tell."""
+    asked: dict[str, dict[str, list[str]]] = {}
+    for answer in answers:
+        references = [r for r in answer.sample.references if isinstance(r, str)]
+        asked.setdefault(answer.sample.document_id, {})[answer.sample.id] = references
+    return tuple(
+        replace(answer, mistake=_mistake(task, answer, asked, texts)) for answer in answers
+    )
+
+
+def _mistake(
+    task: Task,
+    answer: Answer,
+    asked: Mapping[str, Mapping[str, list[str]]],
+    texts: Mapping[str, str],
+) -> str | None:
+    sample, value = answer.sample, answer.scores[task.metrics[0]].value
+    perfect = 1.0 if METRICS[task.metrics[0]].direction == "higher" else 0.0
+    if value is None or value == perfect or sample.answer_type == "description":
+        return None
+    others = asked[sample.document_id]
+    return classify(
+        Answered(
+            answer=answer.extracted,
+            references=sample.references,
+            answer_type=sample.answer_type,
+            stop_reason="error" if answer.output is None else answer.output.stop_reason,
+            field=sample.metadata.get("field"),
+            language=sample.metadata.get("language"),
+            other_fields={name: texts_ for name, texts_ in others.items() if name != sample.id},
+            document_text=texts.get(sample.document_id),
+        )
+    )
 
 
 def _overall(cells: Sequence[Cell], seed: int) -> Estimate:

@@ -5,6 +5,7 @@
     results/<utc time>-<name>-<short id>/
       run.json                          spec, environment, command line; written first, atomically
       <task>/samples.jsonl              questions, references, pages; scores never need the data set
+      <task>/texts.json                 what is written on documents that have a text layer
       <model>/model.json                what was really loaded, load and first-call time
       <model>/failure.json              why the model could not be loaded or died, where it did
       <model>/<task>/outputs.jsonl      append-only, a whole line a sample, fsynced every batch
@@ -222,11 +223,17 @@ class RunStore:
 
     @classmethod
     def create(
-        cls, results: Path, name: str, record: Mapping[str, Any], tasks: Sequence[Task]
+        cls,
+        results: Path,
+        name: str,
+        record: Mapping[str, Any],
+        tasks: Sequence[Task],
+        texts: Mapping[str, Mapping[str, str]] | None = None,
     ) -> RunStore:
         """Make a new run directory under ``results`` and write what is known before any model runs.
 
-        ``record["spec_id"]`` identifies the spec; its first characters end the folder's name.
+        ``record["spec_id"]`` identifies the spec; its first characters end the folder's name. ``texts``
+        holds, by task and document, what is written on documents where that is known.
         """
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         base = f"{stamp}-{file_name(name)}-{record['spec_id'][:6]}"
@@ -243,6 +250,8 @@ class RunStore:
                     path = results / f"{base}-{attempt}"
         for task in tasks:
             write_samples(path / task.name / "samples.jsonl", task)
+            if known := (texts or {}).get(task.name):
+                write_json(path / task.name / "texts.json", known)
         full = {"schema_version": SCHEMA_VERSION, "id": path.name, **record}
         # Last: a folder with a run.json is a run whose samples are complete.
         write_json(path / RUN_FILE, full)
@@ -349,6 +358,11 @@ class RunStore:
             citation=entry.get("citation", ""),
             digest=entry["digest"],
         )
+
+    def document_texts(self, task: str) -> dict[str, str]:
+        """What is written on the documents of a task, by document id, where it is known."""
+        path = self.path / task / "texts.json"
+        return dict(read_json(path)) if path.is_file() else {}
 
     # What was measured
 

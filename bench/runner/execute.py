@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from bench.errors import InvalidInput
-from bench.runner.record import run_record
+from bench.runner.record import known_texts, run_record
 from bench.runner.spec import RunPlan, differences
 from bench.runner.worker import FAILED, STOPPED
 from bench.store import RunLock, RunStore, find_runs, utc_now, write_json
@@ -80,7 +80,7 @@ def execute(
     run = _existing(plan, results, resume, fresh)
     resumed = run is not None
     if run is None:
-        run = RunStore.create(results, plan.name, run_record(plan), plan.tasks)
+        run = RunStore.create(results, plan.name, run_record(plan), plan.tasks, known_texts(plan))
     with RunLock(run.path) as lock:
         progress.started(run, resumed=resumed)
         failed: list[str] = []

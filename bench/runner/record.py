@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.errors import InvalidInput
 from bench.measure import environment
 from bench.runner.spec import RunPlan
-from bench.schema import ModelSpec, Task
+from bench.schema import Document, ModelSpec, Task
 from bench.stats import RANDOM_GENERATOR
 from bench.store import utc_now
+from bench.tasks.pages import document_text
 from bench.text import file_name
 
 
@@ -57,3 +59,23 @@ def _task_record(task: Task) -> dict[str, Any]:
         "documents": len(task.documents),
         "pages": sum(len(document.pages) for document in task.documents.values()),
     }
+
+
+def known_texts(plan: RunPlan) -> dict[str, dict[str, str]]:
+    """By task and document, the text of documents that carry a text layer."""
+    return {
+        task.name: {
+            document.id: text
+            for document in task.documents.values()
+            if (text := _text_of(document)) is not None
+        }
+        for task in plan.tasks
+    }
+
+
+def _text_of(document: Document) -> str | None:
+    try:
+        return document_text(document)
+    except InvalidInput:
+        # A page that cannot be read fails where it is asked about, and is recorded there.
+        return None

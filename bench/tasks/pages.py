@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.errors import InvalidInput
-from bench.schema import Page
+from bench.schema import Document, Page
 from bench.text import one_line
 
 if TYPE_CHECKING:
@@ -100,6 +100,14 @@ def text_layer(page: Page) -> list[TextWord] | None:
             for word, (x0, y0, x1, y1) in _words(text)
         ]
     return words or None
+
+
+def document_text(document: Document) -> str | None:
+    """All words of a document whose every page has a text layer; None for any other document."""
+    pages = [text_layer(page) for page in document.pages]
+    if not pages or any(words is None for words in pages):
+        return None
+    return "\n".join(" ".join(word.text for word in words or ()) for words in pages)
 
 
 def _words(text: pypdfium2.PdfTextPage) -> Iterator[tuple[str, tuple[float, float, float, float]]]:
