@@ -73,12 +73,13 @@ def find(sheet: Sheet, question: str) -> Candidate | None:
     ):
         candidates.extend(_address_candidates(sheet, asked.party))
         best = _best(candidates)
+    if best is None:
+        best = _best(_anywhere(sheet, asked))
     if best is None or best.score < 0.5:
-        candidates.extend(_generic_candidates(sheet, question, asked))
-        best = _best(candidates)
+        generic = _generic_candidates(sheet, question, asked)
+        best = _best([*candidates, *generic, *([best] if best is not None else [])])
     if best is None and asked.field is not None:
-        candidates.extend(_anywhere(sheet, asked))
-        best = _best(candidates) or _fallback(sheet, asked.field)
+        best = _fallback(sheet, asked.field)
     return best
 
 
@@ -198,6 +199,8 @@ def _generic_candidates(sheet: Sheet, question: str, asked: Asked) -> Iterable[C
         coverage = _coverage(head, words, plain)
         if coverage < 0.7 or end > 60:
             continue
+        if asked.field is not None and any(m.score > 0.8 for m in sheet.marks_of.get(id(cell), ())):
+            continue  # the label of another field
         field = Field("asked", kind)
         sheet.marks_of.setdefault(id(cell), [])
         yield from sheet.candidates(Mark(field, cell, 0, end, 0.85 * coverage))
@@ -232,7 +235,10 @@ def _anywhere(sheet: Sheet, asked: Asked) -> Iterable[Candidate]:
             factor = (
                 _party_factor(asked.party, sheet.owner(mark)) if asked.party is not None else 1.0
             )
-            yield Candidate(value.text, 0.6 * max(factor, 0.6), cell)
+            # "GBP" says more than "£".
+            yield Candidate(
+                value.text, 0.6 * max(factor, 0.6) + 0.002 * min(10, len(value.text)), cell
+            )
 
 
 def _fallback(sheet: Sheet, field: Field) -> Candidate | None:

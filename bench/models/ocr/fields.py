@@ -106,7 +106,7 @@ def phrase_pattern(phrase: str) -> re.Pattern[str]:
         return re.compile(joined)
     start = r"(?<![^\W_])" if re.match(r"\w", phrase) else ""
     # "PO-4711" is a number, not the label PO.
-    end = r"(?![^\W_]|-\w)" if re.search(r"\w$", phrase) else ""
+    end = r"(?![^\W_]|-\w)" if re.search(r"\w\.?$", phrase) else ""
     return re.compile(start + joined + end)
 
 

@@ -111,20 +111,22 @@ def _clean(fragment: Fragment) -> Fragment:
 
 
 def _rows(fragments: list[Fragment]) -> list[list[Fragment]]:
-    """Fragments that stand side by side, by vertical overlap with the row's last member."""
+    """Fragments whose middles are at one height, whatever their size."""
     rows: list[list[Fragment]] = []
+    usual = statistics.median(f.bottom - f.top for f in fragments) if fragments else 1.0
     for fragment in sorted(fragments, key=lambda f: ((f.top + f.bottom) / 2, f.left)):
-        best: list[Fragment] | None = None
+        middle, height = (fragment.top + fragment.bottom) / 2, fragment.bottom - fragment.top
+        best: tuple[float, list[Fragment]] | None = None
         for row in rows[-6:]:
-            reference = row[-1]
-            overlap = min(fragment.bottom, reference.bottom) - max(fragment.top, reference.top)
-            smaller = min(fragment.bottom - fragment.top, reference.bottom - reference.top)
-            if overlap > _SAME_ROW * max(1.0, smaller):
-                best = row
+            apart = abs(middle - statistics.fmean((f.top + f.bottom) / 2 for f in row))
+            smaller = min(height, statistics.fmean(f.bottom - f.top for f in row))
+            # A dash is two pixels high, but stands in the line's middle.
+            if apart < _SAME_ROW * max(smaller, 0.7 * usual) and (best is None or apart < best[0]):
+                best = (apart, row)
         if best is None:
             rows.append([fragment])
         else:
-            best.append(fragment)
+            best[1].append(fragment)
     return [sorted(row, key=lambda f: f.left) for row in rows]
 
 

@@ -18,12 +18,14 @@ from bench.models.ocr.fields import Field, Party, fields, normalise
 from bench.models.ocr.layout import Cell, Layout, stacks
 from bench.models.ocr.values import Kind, cut
 
-_FUZZY_CUTOFF = 84.0
+_FUZZY_CUTOFF = 88.0
 _LABEL_CELL = 0.85
 _COLUMN_KINDS = frozenset({Kind.AMOUNT, Kind.QUANTITY, Kind.PERCENT})
 
 
 _CHINESE = re.compile("[\u3400-\u9fff]")
+_SEPARATORS = "·•|;；"
+_NUMBERS = re.compile(r"[\d\s.,%$€£¥()'-]+|[a-zа-я]?\d+[a-zа-я]?")
 _MONEY = re.compile(r"\d[.,]\d\d(?!\d)")
 
 
@@ -80,7 +82,7 @@ class Sheet:
                 m for m in found if m.score >= _LABEL_CELL and m.end - m.start > 0.7 * len(text)
             ]
             # Words never are the value of a column of numbers, so they go on with its header.
-            if not whole and self._has_money_beside(stack):
+            if not whole and not self._heads_numbers(stack):
                 continue
             found = whole or [
                 m._replace(score=max(m.score, 0.7 if m.start <= 2 or m.end - m.start > 6 else 0.0))
@@ -94,11 +96,17 @@ class Sheet:
             self.stacked.append(stack)
             self.marks = [m for m in self.marks if not _is_part(m.cell, stack)] + found
 
-    def _has_money_beside(self, stack: Cell) -> bool:
-        """Whether an amount stands in a row of ``stack``: then its lines are labels, each of its own."""
+    def _heads_numbers(self, stack: Cell) -> bool:
+        """Whether ``stack`` is the header of a column of numbers, not a pile of labels with amounts."""
         rows = self.layouts[stack.page].rows
         level = [c for row in rows for c in row if stack.top < c.middle < stack.bottom]
-        return any(_MONEY.search(c.text) for c in level if c.left > stack.right)
+        if any(_MONEY.search(c.text) for c in level if c.left > stack.right):
+            return False
+        for row in rows[stack.row + 1 :]:
+            beneath = [c for c in row if c.right > stack.left and c.left < stack.right]
+            if beneath:
+                return all(_NUMBERS.fullmatch(c.text) for c in beneath)
+        return False
 
     def is_label(self, cell: Cell) -> bool:
         """Whether the cell is nothing but a label."""
@@ -118,6 +126,8 @@ class Sheet:
             party = anchor.field.party
             if distance is not None and party is not None and (best is None or distance < best[0]):
                 best = (distance, party)
+        if best is None and not any(a.field.party == "seller" for a in self.anchors):
+            return "seller"  # A letterhead needs no heading: whoever writes stands at the top.
         return None if best is None else best[1]
 
     def candidates(self, mark: Mark) -> Iterable[Candidate]:
@@ -164,6 +174,11 @@ class Sheet:
         # What is cut out far behind the label belongs to something else.
         distance = 0.004 * value.start if field.pattern is None else 0.001 * value.start
         return Candidate(value.text, mark.score * weight * value.fit - min(0.3, distance), cell)
+
+    def _is_labelled(self, cell: Cell) -> bool:
+        """Whether ``cell`` begins with a label, known or not."""
+        known = any(m.start <= 2 for m in self.marks_of.get(id(cell), ()))
+        return known or re.match(r"[^\d:,]{2,30}:", self.plain[id(cell)]) is not None
 
     def _freedom(self, cell: Cell) -> float:
         """1 where ``cell`` may be any label's value, less where it carries a label of its own."""
@@ -234,7 +249,7 @@ class Sheet:
                     return
                 if self.is_label(cell) and mark.field.kind is not Kind.TEXT:
                     return
-                candidate = self._make(mark, cell, cell.text, 0.9 if column or found == 0 else 0.8)
+                candidate = self._make(mark, cell, cell.text, 0.88 if column or found == 0 else 0.8)
                 if candidate is not None:
                     found += 1
                     # The last cell of a column of amounts is its sum.
@@ -287,9 +302,7 @@ class Sheet:
             below = [
                 c for c in row if abs(c.left - cell.left) < height or abs(c.left - left) < height
             ]
-            if not below or below[0].top - bottom > 0.9 * height or self.marks_of.get(id(below[0])):
-                break
-            if ":" in self.plain[id(below[0])]:
+            if not below or below[0].top - bottom > 0.9 * height or self._is_labelled(below[0]):
                 break
             parts.append(below[0].text)
             bottom = below[0].bottom
@@ -303,11 +316,12 @@ def _exact_marks(cell: Cell, text: str) -> Iterable[Mark]:
     for field in fields():
         for phrase in field.labels + field.printed:
             for match in phrase.pattern.finditer(text):
-                head = text[: colon if colon >= match.end() else None]
+                part = max(text.rfind(c, 0, match.start()) for c in _SEPARATORS) + 1
+                head = text[part : colon if colon >= match.end() else None]
                 covered = sum(c.isalpha() for c in match.group())
                 share = covered / max(1, sum(c.isalpha() for c in head))
-                score = 0.5 + 0.35 * share + (0.15 if match.start() <= 2 else 0.0)
-                if match.start() > colon >= 0:
+                score = 0.5 + 0.35 * share + (0.15 if match.start() - part <= 2 else 0.0)
+                if match.start() > colon >= part:
                     score = 0.65
                 if _CHINESE.match(match.group()) and _CHINESE.match(text[match.start() - 1 :][:1]):
                     score *= 0.75  # the end of a longer word

@@ -24,6 +24,7 @@ class Kind(Enum):
     EMAIL = "email"
     CURRENCY = "currency"
     NAME = "name"
+    PERSON = "person"
     ADDRESS = "address"
     TEXT = "text"
 
@@ -68,6 +69,11 @@ IDENTIFIER = re.compile(r"(?=[^\s,;]*\d)[^\W_][\w./\-–—]*\w|\d")
 CODE = re.compile(r"(?=[\w ./-]*\d)[^\W_][\w./\-]*(?:[ ][A-Z0-9]{2,}(?![a-zа-я]))*")
 CURRENCY = re.compile(
     rf"российский рубль(?:,\s*\d{{3}})?|{_CURRENCY}|人民币|美元|欧元|US dollars?", re.IGNORECASE
+)
+_CAPITALISED = r"[A-ZА-ЯЁ][a-zа-яё'’-]+"
+PERSON = re.compile(
+    rf"{_CAPITALISED}\s+[A-ZА-ЯЁ]\.\s?[A-ZА-ЯЁ]\.|[A-ZА-ЯЁ]\.\s?(?:[A-ZА-ЯЁ]\.\s?)?{_CAPITALISED}"
+    rf"|{_CAPITALISED}(?:\s+(?:[A-Z]\.\s+)?{_CAPITALISED}){{1,3}}|^[\u3400-\u9fff]{{2,4}}$"
 )
 _EDGES = " \t:：;；,，|_-–—.。№#="
 _SKIP = re.compile(
@@ -147,6 +153,16 @@ def _name(text: str) -> Value | None:
     return Value(value, fit, max(0, text.find(value)))
 
 
+def _person(text: str) -> Value | None:
+    value = _name(text)
+    if value is None:
+        return None
+    match = PERSON.search(value.text)
+    if match is None:
+        return value._replace(fit=0.5)
+    return Value(match.group(), 1.0, value.start + match.start())
+
+
 def _balanced(text: str, value: str) -> str:
     """``value`` with the closing quote or bracket that stripping its edges may have taken."""
     for opening, closing in (('"', '"'), ("(", ")"), ("（", "）")):
@@ -188,6 +204,7 @@ CUTTERS: dict[Kind, Callable[[str], Value | None]] = {
     Kind.EMAIL: _matched(EMAIL),
     Kind.CURRENCY: _matched(CURRENCY),
     Kind.NAME: _name,
+    Kind.PERSON: _person,
     Kind.ADDRESS: _address,
     Kind.TEXT: _text,
 }
