@@ -2,7 +2,7 @@
 
 A pure copy of the model's arithmetic, so that batches can be planned without loading anything.
 Reference: ``smart_resize`` of qwen-vl-utils (https://github.com/QwenLM/Qwen2-VL), commit 35ba6e1.
-transformers' image processor rounds the same way except where a side is shorter than half a factor
+transformers' image processor rounds the same way except where a side is at most half a factor
 (14 pixels): there it first rounds the side to 0 and enlarges the page to ``min_pixels``.
 """
 

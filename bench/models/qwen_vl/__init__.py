@@ -59,13 +59,15 @@ class QwenVL:
     def load(self) -> ModelInfo:
         """Load weights, tokenizer, template and processor; see ``bench.models.base.Model``."""
         from bench.models.qwen_vl.generation import read_decoding
-        from bench.models.qwen_vl.loading import load_model
+        from bench.models.qwen_vl.loading import load_model, locate
         from bench.models.qwen_vl.processing import Processor
 
-        loaded = load_model(self._spec)
+        folder = locate(self._spec)
+        # Before the weights: what is wrong with the small files should not take minutes to be said.
+        processor = Processor(self._spec, folder)
+        loaded = load_model(self._spec, folder)
         config = loaded.model.config
-        processor = Processor(self._spec, loaded.folder, config.image_token_id)
-        decoding = read_decoding(loaded.folder, config, processor.tokenizer)
+        decoding = read_decoding(folder, config, processor.tokenizer)
         context = int(config.get_text_config().max_position_embeddings)
         self._parts = _Parts(loaded, processor, decoding, context)
         details = {

@@ -47,6 +47,12 @@ _NEEDED_BY = {
 }
 """Quantization → (package, extra) that loading it takes."""
 
+# Adapters trained before transformers 4.52 name the modules as the hub's weight files still do.
+_ADAPTER_RENAMES = {
+    r"^model\.layers\.": "model.language_model.layers.",
+    r"^visual\.": "model.visual.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
@@ -54,26 +60,31 @@ class LoadedModel:
 
     model: Any
     """The ``…ForConditionalGeneration`` object, in evaluation mode."""
-    folder: Path
-    """Local folder with the checkpoint's other files: tokenizer, template, processor configuration."""
     device: torch.device
     details: Mapping[str, Json]
 
 
-def load_model(spec: ModelSpec) -> LoadedModel:
-    """Load what ``spec`` asks for.
+def locate(spec: ModelSpec) -> Path:
+    """The local folder of the checkpoint of ``spec``, downloaded where it is not here yet.
 
     Raises:
-        InvalidInput: the checkpoint or the adapter cannot be used as it is.
-        EnvironmentProblem: weights, an optional package or the device are missing.
-        OutOfMemory: the weights do not fit on the device.
+        EnvironmentProblem: the checkpoint or an optional package cannot be had.
     """
     for package in ("torch", "transformers", "accelerate"):
         _require(package, "the Qwen-VL backend", "hf")
     if spec.checkpoint is None:
         raise InvalidInput(f"model {spec.name!r} names no checkpoint")
-    offline = offline_by_environment() or bool(spec.options.get("offline"))
-    folder = fetch(spec.checkpoint, spec.revision, offline=offline)
+    return fetch(spec.checkpoint, spec.revision, offline=_offline(spec))
+
+
+def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
+    """Load the weights in ``folder`` the way ``spec`` asks for.
+
+    Raises:
+        InvalidInput: the checkpoint or the adapter cannot be used as it is.
+        EnvironmentProblem: an optional package or the device is missing.
+        OutOfMemory: the weights do not fit on the device.
+    """
     found = read_checkpoint(folder)
     quantization = _agreed_quantization(spec, found)
     device = pick_device(spec.device)
@@ -81,7 +92,7 @@ def load_model(spec: ModelSpec) -> LoadedModel:
     model = _from_pretrained(spec, found, device, dtype)
     adapter: dict[str, Json] = {}
     if spec.adapter is not None:
-        model, adapter = _with_adapter(spec, model, quantization, offline=offline)
+        model, adapter = _with_adapter(spec, model, quantization)
     model.eval().requires_grad_(False)
     details: dict[str, Json] = {
         "checkpoint": spec.checkpoint,
@@ -94,7 +105,7 @@ def load_model(spec: ModelSpec) -> LoadedModel:
         "weight_bytes": model.get_memory_footprint(),
         **adapter,
     }
-    return LoadedModel(model, folder, device, details)
+    return LoadedModel(model, device, details)
 
 
 def fetch(name: str, revision: str | None, *, offline: bool) -> Path:
@@ -180,6 +191,10 @@ def out_of_memory(error: BaseException, doing: str) -> OutOfMemory:
         f"out of memory while {doing}: {one_line(str(error), 160)}",
         hint="try a smaller --batch-size or --max-pixels, or a quantized model (-int4, -nf4)",
     )
+
+
+def _offline(spec: ModelSpec) -> bool:
+    return offline_by_environment() or bool(spec.options.get("offline"))
 
 
 def _require(package: str, feature: str, extra: str) -> None:
@@ -335,20 +350,22 @@ def _check_report(folder: Path, report: Mapping[str, Any]) -> None:
 
 
 def _with_adapter(
-    spec: ModelSpec, model: Any, quantization: str | None, *, offline: bool
+    spec: ModelSpec, model: Any, quantization: str | None
 ) -> tuple[Any, dict[str, Json]]:
     """``model`` with the adapter of ``spec`` in it, merged into the weights where they allow it."""
     _require("peft", "an adapter", "hf")
     from peft import PeftModel
 
     assert spec.adapter is not None
-    folder = fetch(spec.adapter, None, offline=offline)
+    folder = fetch(spec.adapter, None, offline=_offline(spec))
     read_adapter(folder)
     merge = bool(spec.options.get("merge_adapter", quantization is None))
     try:
         with _quiet_transformers(), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            wrapped = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
+            wrapped = PeftModel.from_pretrained(
+                model, str(folder), is_trainable=False, key_mapping=_ADAPTER_RENAMES
+            )
     except (RuntimeError, ValueError, KeyError, OSError) as error:
         raise InvalidInput(
             f"the adapter {folder} does not fit {spec.checkpoint}: {one_line(str(error))}",
@@ -360,8 +377,13 @@ def _with_adapter(
             f"the adapter {folder} does not fit {spec.checkpoint}: some of its weights are missing",
             hint="use it with the checkpoint and the library versions that it was trained with",
         )
-    merged = wrapped.merge_and_unload() if merge else wrapped.get_base_model()
-    return merged, {"adapter": spec.adapter, "adapter_merged": merge}
+    if not hasattr(wrapped.base_model, "merge_and_unload"):
+        raise InvalidInput(
+            f"the adapter {folder} is of a type that does not live in the weights",
+            hint="LoRA and its relatives can be used",
+        )
+    adapted = wrapped.merge_and_unload() if merge else wrapped.get_base_model()
+    return adapted, {"adapter": spec.adapter, "adapter_merged": merge}
 
 
 @contextmanager

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Any text that no template contains: it marks the place of the question.
 _QUESTION = "\ue000question\ue000"
+_TOKENIZER_HINT = "copy tokenizer.json and tokenizer_config.json from the base checkpoint"
 
 
 class PageImages(NamedTuple):
@@ -57,27 +58,18 @@ class Bounds(NamedTuple):
 class Processor:
     """The tokenizer, template and image processor that belong to a checkpoint."""
 
-    def __init__(self, spec: ModelSpec, folder: Path, image_token_id: int) -> None:
-        """Read them from ``folder``.
+    def __init__(self, spec: ModelSpec, folder: Path) -> None:
+        """Read them from ``folder``, and try the template on one page.
 
         Raises:
-            InvalidInput: a file is missing, or the pixel bounds of ``spec`` exclude each other.
+            InvalidInput: a file is missing or does not fit the others, or the pixel bounds of ``spec``
+                exclude each other.
         """
-        from transformers import AutoTokenizer
-
-        try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-        except (OSError, ValueError, KeyError) as error:
-            raise InvalidInput(
-                f"{folder} has no usable tokenizer",
-                hint="copy tokenizer.json and tokenizer_config.json from the base checkpoint",
-            ) from error
+        self.tokenizer, self.image_token_id = _tokenizer(folder)
         self.template, self.template_source = _chat_template(folder, self.tokenizer)
         self.images, self.bounds = _image_processor(spec, folder)
-        self.image_token_id = image_token_id
         self._around: dict[tuple[int, str | None], tuple[list[int], list[int]]] = {}
+        self._template_ids(1, None)
 
     def details(self) -> dict[str, Json]:
         """What ``ModelInfo.details`` should say of the input side."""
@@ -168,6 +160,27 @@ class Processor:
                 )
             self._around[key] = (ids[0], ids[1])
         return self._around[key]
+
+
+def _tokenizer(folder: Path) -> tuple[Any, int]:
+    """The checkpoint's tokenizer, and its id of the token that stands for a piece of a page."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+        image_token = tokenizer.convert_tokens_to_ids("<|image_pad|>")
+    except (OSError, ValueError, KeyError) as error:
+        raise InvalidInput(f"{folder} has no usable tokenizer", hint=_TOKENIZER_HINT) from error
+    # Without its files the tokenizer's class makes an empty one and says nothing.
+    if image_token != config.image_token_id:
+        raise InvalidInput(
+            f"{folder}: the tokenizer does not know the image token of config.json",
+            hint=_TOKENIZER_HINT,
+        )
+    return tokenizer, int(image_token)
 
 
 def _chat_template(folder: Path, tokenizer: Any) -> tuple[str, str]:
