@@ -1,0 +1,139 @@
+"""The structure holds: imports go down, nothing heavy is loaded early, docs and version agree."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bench
+from bench.cli.reference import reference
+
+ROOT = Path(bench.__file__).resolve().parent.parent
+PACKAGE = ROOT / "bench"
+
+FLOORS: dict[str, int] = {
+    "schema": 0,
+    "errors": 0,
+    "text": 0,
+    "tasks": 1,
+    "metrics": 1,
+    "stats": 1,
+    "store": 1,
+    "measure": 1,
+    "synth": 1,
+    "models": 2,
+    "predict": 3,
+    "runner": 3,
+    "scoring": 3,
+    "comparing": 3,
+    "imports": 3,
+    "doctor": 3,
+    "report": 4,
+    "cli": 5,
+}
+"""Room of ``bench`` → floor. A room may import rooms of its own floor and of those below."""
+
+FORBIDDEN = {
+    "metrics": {"models", "store", "tasks", "runner"},
+    "models": {"metrics", "store", "runner", "scoring"},
+    "stats": {"metrics", "models", "store", "tasks"},
+    "report": {"models", "runner"},
+    "scoring": {"models", "runner"},
+}
+"""What a room must not know although the floors would allow it."""
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            names = [node.module]
+        found |= {name.split(".")[1] for name in names if name.startswith("bench.")}
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_only_go_down(path: Path) -> None:
+    own = room(path)
+    if own in {"__init__", "__main__"}:
+        return
+    assert own in FLOORS, f"{own} has no floor yet"
+    for other in imported_rooms(path):
+        assert FLOORS[other] <= FLOORS[own], f"{own} must not import {other}"
+        assert other not in FORBIDDEN.get(own, set()), f"{own} must not know {other}"
+
+
+TORCH_ROOMS = ("bench/models/qwen_vl/", "bench/measure.py")
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_torch_is_imported_only_where_it_lives(path: Path) -> None:
+    if str(path.relative_to(ROOT)).startswith(TORCH_ROOMS):
+        return
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            assert not {a.name.split(".")[0] for a in node.names} & {"torch", "transformers"}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.module.split(".")[0] not in {"torch", "transformers"}
+
+
+def test_the_command_line_answers_without_anything_heavy() -> None:
+    script = (
+        "import sys, bench.cli\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'pandas', 'scipy', 'numpy', 'PIL', 'pydantic',"
+        " 'reportlab', 'faker', 'rapidfuzz', 'jinja2', 'onnxruntime'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["bench.metrics", "bench.report", "bench.scoring", "bench.stats"])
+def test_scores_and_reports_need_no_torch(name: str) -> None:
+    script = f"import sys, {name}; print('torch' in sys.modules or 'transformers' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
+def test_the_command_line_page_is_the_command_line() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert page == reference(), "run: make docs"
+
+
+def test_the_changelog_names_the_version() -> None:
+    versions = re.findall(
+        r"^## \[?([\w.]+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M
+    )
+    assert bench.__version__ in versions
+
+
+def test_pickle_eval_and_remote_code_are_never_used() -> None:
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in {"eval", "exec"}, path
+            if isinstance(node, ast.keyword) and node.arg == "trust_remote_code":
+                assert isinstance(node.value, ast.Constant), path
+                assert node.value.value is False, path
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                names = {a.name for a in node.names} | {getattr(node, "module", None)}
+                assert "pickle" not in names, path
