@@ -101,7 +101,7 @@ def phrase_pattern(phrase: str) -> re.Pattern[str]:
         else:
             pieces.append(re.escape(part))
     chinese = bool(re.search(r"[\u3400-\u9fff]", phrase))
-    joined = (r"\s*" if chinese else r"[\s.:,_'’/-]*").join(pieces)
+    joined = (r"[\s、,/]*" if chinese else r"[\s.:,_'’/-]*").join(pieces)
     if chinese:
         return re.compile(joined)
     start = r"(?<![^\W_])" if re.match(r"\w", phrase) else ""

@@ -11,6 +11,7 @@ import re
 import statistics
 import unicodedata
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bench.models.ocr.readers import Fragment, Reading
 
@@ -138,12 +139,18 @@ def _runs(row: list[Fragment], gap: float) -> list[list[Fragment]]:
             previous = runs[-1][-1]
             # The taller of the two: a word without tall letters has a flat box.
             height = max(1.0, fragment.bottom - fragment.top, previous.bottom - previous.top)
-            spread = _SPREAD.fullmatch(previous.text) and _SPREAD_END.fullmatch(fragment.text)
-            if fragment.left - previous.right < (8 if spread else gap) * height:
+            if fragment.left - previous.right < max(gap, _reach(previous, fragment)) * height:
                 runs[-1].append(fragment)
                 continue
         runs.append([fragment])
     return runs
+
+
+def _reach(previous: Fragment, fragment: Fragment) -> float:
+    """How wide a gap two fragments may have that belong together by what they say."""
+    if _SPREAD.fullmatch(previous.text) and _SPREAD_END.fullmatch(fragment.text):
+        return 8.0
+    return 1.8 if previous.text.endswith((",", "№")) and len(previous.text) < 60 else 0.0
 
 
 def _cell(run: list[Fragment], page: int, row: int) -> Cell:
@@ -161,22 +168,32 @@ def _cell(run: list[Fragment], page: int, row: int) -> Cell:
     )
 
 
-def stacks(layout: Layout) -> list[Cell]:
+class Stack(NamedTuple):
+    """Cells that continue one another downwards, and the cell they make."""
+
+    cell: Cell
+    lines: tuple[Cell, ...]
+
+
+def stacks(layout: Layout) -> list[Stack]:
     """Cells that continue one another downwards, joined: the lines of a table's column header.
 
     Every run of two or more lines that begins at some cell is a cell of its own, on its last line's row.
     """
-    joined: list[Cell] = []
+    joined: list[Stack] = []
     for number, row in enumerate(layout.rows):
         for cell in row:
-            stack = cell
+            stack = Stack(cell, (cell,))
             for below in layout.rows[number + 1 :]:
                 # A row beside the stack may lie between two of its lines.
-                if below[0].top - stack.bottom > _STACK_GAP * cell.height or stack.row > number + 8:
+                if (
+                    below[0].top - stack.cell.bottom > _STACK_GAP * cell.height
+                    or len(stack.lines) > 7
+                ):
                     break
-                following = next((c for c in below if _continues(stack, c)), None)
+                following = next((c for c in below if _continues(stack.cell, c)), None)
                 if following is not None:
-                    stack = _stacked(stack, following)
+                    stack = Stack(_stacked(stack.cell, following), (*stack.lines, following))
                     joined.append(stack)
     return joined
 

@@ -57,7 +57,7 @@ class Sheet:
         self.layouts = tuple(layouts)
         self.cells = tuple(cell for layout in layouts for cell in layout.cells)
         self.plain = {id(cell): normalise(cell.text) for cell in self.cells}
-        self.stacked: list[Cell] = []
+        self.stacked: dict[int, tuple[Cell, ...]] = {}
         self.marks_of: dict[int, list[Mark]] = {id(cell): self._marks(cell) for cell in self.cells}
         self.marks = [mark for marks in self.marks_of.values() for mark in marks]
         for layout in layouts:
@@ -75,14 +75,14 @@ class Sheet:
 
     def _mark_stacks(self, layout: Layout) -> None:
         """Add the labels that run over several lines, in place of what their lines seemed to say."""
-        for stack in stacks(layout):
-            text = normalise(stack.text)
-            found = _longest(list(_exact_marks(stack, text)))
+        for cell, lines in stacks(layout):
+            text = normalise(cell.text)
+            found = _longest(list(_exact_marks(cell, text)))
             whole = [
                 m for m in found if m.score >= _LABEL_CELL and m.end - m.start > 0.7 * len(text)
             ]
             # Words never are the value of a column of numbers, so they go on with its header.
-            if not whole and not self._heads_numbers(stack):
+            if not whole and not self._heads_numbers(cell):
                 continue
             found = whole or [
                 m._replace(score=max(m.score, 0.7 if m.start <= 2 or m.end - m.start > 6 else 0.0))
@@ -91,10 +91,21 @@ class Sheet:
             ]
             if not found:
                 continue
-            self.plain[id(stack)] = text
-            self.marks_of[id(stack)] = found
-            self.stacked.append(stack)
-            self.marks = [m for m in self.marks if not _is_part(m.cell, stack)] + found
+            self.plain[id(cell)] = text
+            self.marks_of[id(cell)] = found
+            parts = set(map(id, lines))
+            parts |= {
+                key for key, smaller in self.stacked.items() if set(map(id, smaller)) <= parts
+            }
+            self.stacked[id(cell)] = lines
+            self.marks = [m for m in self.marks if id(m.cell) not in parts] + found
+
+    def _extent(self, mark: Mark) -> tuple[float, float]:
+        """Left and right of the column that ``mark`` heads: its cell's, unless that heads two columns."""
+        others = [m for m in self.marks_of[id(mark.cell)] if m.field.kind in _COLUMN_KINDS]
+        if id(mark.cell) in self.stacked or len({m.start for m in others}) < 2:
+            return mark.cell.left, mark.cell.right
+        return mark.cell.span(mark.start, mark.end)
 
     def _heads_numbers(self, stack: Cell) -> bool:
         """Whether ``stack`` is the header of a column of numbers, not a pile of labels with amounts."""
@@ -140,7 +151,7 @@ class Sheet:
 
     def crossing(self, header: Mark, item: Cell) -> Iterable[Candidate]:
         """The value in the row of ``item`` and the column of ``header``."""
-        left, right = header.cell.span(header.start, header.end)
+        left, right = self._extent(header)
         for cell in self.layouts[item.page].rows[item.row]:
             if cell is item:
                 continue
@@ -210,8 +221,7 @@ class Sheet:
         return bool(re.match(r"\s*[:：№#\d(（]", text[other.end :]))
 
     def _right(self, mark: Mark) -> Iterable[Candidate]:
-        row = self.layouts[mark.cell.page].rows[mark.cell.row]
-        following = [c for c in row if c.left > mark.cell.right - 0.5 * mark.cell.height]
+        following = self._following(mark)
         seen = 0
         for cell in following:
             if self.is_label(cell) and mark.field.kind is not Kind.TEXT:
@@ -231,8 +241,23 @@ class Sheet:
             if seen > 3:
                 return
 
+    def _following(self, mark: Mark) -> list[Cell]:
+        """Cells to the right of a label, from left to right."""
+        rows = self.layouts[mark.cell.page].rows
+        edge = mark.cell.right - 0.5 * mark.cell.height
+        if mark.field.kind is not Kind.PERSON:
+            return [c for c in rows[mark.cell.row] if c.left > edge]
+        # A name stands on the line of a signature, which may lie lower than its label's first line.
+        near = [
+            c
+            for row in rows[max(0, mark.cell.row - 2) : mark.cell.row + 4]
+            for c in row
+            if c.left > edge and -1 < (c.middle - mark.cell.middle) / mark.cell.height < 2
+        ]
+        return sorted((c for c in near if len(c.text) > 2), key=lambda c: c.left)
+
     def _below(self, mark: Mark) -> Iterable[Candidate]:
-        left, right = mark.cell.span(mark.start, mark.end)
+        left, right = self._extent(mark)
         height = mark.cell.height
         column = mark.field.kind in _COLUMN_KINDS
         floor = mark.cell.bottom
@@ -361,14 +386,6 @@ def _longest(marks: list[Mark]) -> list[Mark]:
         if not inside and not twin:
             kept.append(mark)
     return sorted(kept, key=lambda m: (m.start, -m.score))
-
-
-def _is_part(cell: Cell, stack: Cell) -> bool:
-    """Whether ``cell`` is one of the lines of ``stack``."""
-    inside = stack.left <= cell.left and cell.right <= stack.right
-    return (
-        inside and cell.page == stack.page and stack.top <= cell.top and cell.bottom <= stack.bottom
-    )
 
 
 def _anchor_distance(anchor: Cell, cell: Cell) -> float | None:
