@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,7 @@ def _environment() -> jinja2.Environment:
     ):
         environment.filters[name] = getattr(formats, name)
     environment.filters["attr_json"] = _attr_json
+    environment.filters["names"] = _names
     return environment
 
 
@@ -78,14 +81,26 @@ def _attr_json(value: Any) -> str:
     return json.dumps(_safe_all(value))
 
 
+def _names(text: str, keys: Sequence[str]) -> Markup:
+    """A sentence with the models' names set apart; short ones are not broken over two lines."""
+    if not keys:
+        return Markup.escape(formats.safe(text))
+    pattern = "|".join(re.escape(key) for key in sorted(keys, key=len, reverse=True))
+    parts = re.split(f"({pattern})", text)
+    return Markup("").join(
+        Markup('<b class="{}">{}</b>').format("name" if len(part) <= 26 else "", formats.safe(part))
+        if i % 2
+        else Markup.escape(formats.safe(part))
+        for i, part in enumerate(parts)
+    )
+
+
 def _safe_all(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _safe_all(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_safe_all(item) for item in value]
     return formats.safe(value) if isinstance(value, str) else value
-
-
 
 
 def _finalize(value: Any) -> Any:
@@ -119,7 +134,7 @@ def _context(view: ReportView, path: Path) -> dict[str, Any]:
         "memory_kinds": MEMORY_KINDS,
         "metrics": METRICS,
         "task_columns": view.tasks if 1 < len(view.tasks) <= MAX_TASK_COLUMNS else (),
-        "scale": _scale(rows, view),
+        "scale": _scale(rows),
         "plots": _plots(view),
         "slices": _slices(view),
         "strips": {width: _strips(view, width) for width in (760, 380)},
@@ -155,11 +170,14 @@ def _totals(view: ReportView) -> dict[str, int]:
     }
 
 
-def _scale(rows: Sequence[ModelRow], view: ReportView) -> tuple[float, float]:
-    """The common scale of the in-cell whiskers: 0 to 1, or as far as an error rate goes."""
+def _scale(rows: Sequence[ModelRow]) -> tuple[float, float]:
+    """The common scale of the in-cell whiskers: round numbers around all intervals."""
     scores = [row.score for row in rows if row.score is not None]
-    ends = [e for s in scores for e in (s.value, s.high) if e is not None]
-    return 0.0, max(1.0, *ends) if ends else 1.0
+    ends = [e for s in scores for e in (s.low, s.value, s.high) if e is not None]
+    if not ends:
+        return 0.0, 1.0
+    low, high = math.floor(min(ends) * 10) / 10, math.ceil(max(ends) * 10 - 1e-9) / 10
+    return low, max(high, low + 0.1)
 
 
 def _plots(view: ReportView) -> list[dict[str, Any]]:
@@ -190,6 +208,17 @@ def _plots(view: ReportView) -> list[dict[str, Any]]:
                 "wide": drawn[760],
                 "narrow": drawn[380],
                 "front": view.fronts[cost].keys,
+                "cost_title": "p50 s" if cost == "latency" else "GiB",
+                "lines": [
+                    {
+                        "index": p.index,
+                        "key": view.rows[p.index].key,
+                        "score": p.estimate.value,
+                        "cost": formats.significant(p.x),
+                        "on_front": p.on_front,
+                    }
+                    for p in sorted(points, key=lambda p: p.x)
+                ],
                 "hollow": [p.label for p in points if p.hollow],
             }
         )
@@ -255,18 +284,31 @@ def _slices(view: ReportView) -> list[dict[str, Any]]:
         ]
         if lines:
             groups.append({"name": title, "lines": lines})
+    for group in groups:
+        for line in group["lines"]:
+            steps = [c["goodness"] for c in line["cells"] if c["step"] is not None]
+            for cell in line["cells"]:
+                cell["best"] = len(steps) > 1 and cell.get("goodness") == max(steps)
     return groups
 
 
 def _heat(estimate: Estimate | None, higher: bool) -> dict[str, Any]:
     if estimate is None or estimate.value is None:
-        return {"text": formats.DASH, "step": None, "small": False, "title": "no score"}
-    goodness = estimate.value if higher else 1 - estimate.value
+        return {
+            "text": formats.DASH,
+            "step": None,
+            "small": False,
+            "title": "no score",
+            "best": False,
+        }
+    goodness = estimate.value if higher else max(0.0, 1 - estimate.value)
     spread = formats.interval(estimate)
     return {
         "text": formats.score(estimate.value),
         "step": min(10, max(0, round(goodness * 10))),
+        "goodness": goodness,
         "small": estimate.n < SMALL_N,
+        "best": False,
         "title": f"{formats.score(estimate.value)} {spread}, {formats.plural(estimate.n, 'question')}"
         f" of {formats.plural(estimate.clusters, 'document')}",
     }
@@ -276,7 +318,7 @@ def _strips(view: ReportView, width: int) -> Markup:
     return svg.strips(
         {
             i: (
-                f"{formats.safe(clip(row.key, 40))}   n = {latency.n}",
+                formats.safe(clip(row.key, 26 if width < 500 else 40)),
                 latency.seconds,
                 {"p50": latency.p50, "p90": latency.p90, "p95": latency.p95, "p99": latency.p99},
             )

@@ -72,10 +72,10 @@ def whisker(
     parts = [
         Markup('<line class="axis" x1="7" x2="{}" y1="10" y2="10"/>').format(width - 7),
     ]
-    for tick in (low, (low + high) / 2, high):
-        parts.append(
-            Markup('<line class="tick" x1="{0:.1f}" x2="{0:.1f}" y1="6" y2="14"/>').format(at(tick))
-        )
+    parts += [
+        Markup('<line class="tick" x1="{0:.1f}" x2="{0:.1f}" y1="6" y2="14"/>').format(at(tick))
+        for tick in (low, (low + high) / 2, high)
+    ]
     if estimate.low is not None and estimate.high is not None:
         parts.append(
             Markup('<line class="whisker m{}" x1="{:.1f}" x2="{:.1f}" y1="10" y2="10"/>').format(
@@ -88,7 +88,9 @@ def whisker(
     ).format(width, Markup("").join(parts))
 
 
-def difference(low: float | None, value: float | None, high: float | None, reach: float) -> Markup:
+def difference(
+    low: float | None, value: float | None, high: float | None, reach: float, *, apart: bool
+) -> Markup:
     """A paired difference with its interval around zero."""
     if value is None or reach <= 0:
         return Markup("")
@@ -96,7 +98,6 @@ def difference(low: float | None, value: float | None, high: float | None, reach
     def at(number: float) -> float:
         return 80 + max(-1.0, min(1.0, number / reach)) * 72
 
-    apart = low is not None and high is not None and (low > 0 or high < 0)
     kind = "apart" if apart else "noise"
     line = Markup("")
     if low is not None and high is not None:
@@ -278,8 +279,9 @@ def _front(front: Sequence[Point], frame: Frame) -> Markup:
         return Markup("")
     first = front[0]
     path = [f"M{frame.x(first.x):.1f},{frame.y(first.estimate.value or 0):.1f}"]
-    for point in front[1:]:
-        path.append(f"H{frame.x(point.x):.1f}V{frame.y(point.estimate.value or 0):.1f}")
+    path += [
+        f"H{frame.x(point.x):.1f}V{frame.y(point.estimate.value or 0):.1f}" for point in front[1:]
+    ]
     return Markup('<path class="front" d="{}"/>').format("".join(path))
 
 
@@ -383,18 +385,23 @@ def strips(
         share = (math.log(max(value, low)) - math.log(low)) / (math.log(high) - math.log(low))
         return left + share * (width - left - right)
 
-    parts = []
-    for tick in log_ticks(low, high):
-        parts.append(
-            Markup(
-                '<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{}"/>'
-                '<text class="tick-text" x="{x:.1f}" y="{}" text-anchor="middle">{} s</text>'
-            ).format(height - 28, height - 12, formats.significant(tick, 2), x=at(tick))
-        )
+    parts = [
+        Markup(
+            '<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{}"/>'
+            '<text class="tick-text" x="{x:.1f}" y="{}" text-anchor="middle">{} s</text>'
+        ).format(height - 28, height - 12, formats.significant(tick, 2), x=at(tick))
+        for tick in log_ticks(low, high)
+    ]
     for line, (index, (name, values, marks)) in enumerate(latencies.items()):
         y = line * pitch + 38
+        facts = (
+            f"p50 {formats.significant(marks['p50'])} s · p95 {formats.significant(marks['p95'])} s"
+        )
         parts.append(
-            Markup('<text class="label" x="{}" y="{}">{}</text>').format(left, y - 16, name)
+            Markup(
+                '{}<text class="label" x="{}" y="{}">{}'
+                '<tspan class="soft" dx="10">{} · n {}</tspan></text>'
+            ).format(glyph(index, left + 6, y - 20), left + 18, y - 16, name, facts, len(values))
         )
         shown = _thinned(values)
         for i, value in enumerate(shown):
@@ -442,7 +449,8 @@ def stacked(shares: Sequence[tuple[str, float]], *, width: int = 420) -> Markup:
         )
         x += wide
     return Markup(
-        '<svg class="stages" viewBox="0 0 {0} 18" preserveAspectRatio="none" role="img"><title>{1}</title>{2}</svg>'
+        '<svg class="stages" viewBox="0 0 {0} 18" preserveAspectRatio="none" role="img">'
+        "<title>{1}</title>{2}</svg>"
     ).format(width, ", ".join(f"{n} {s:.0%}" for n, s in shares), Markup("").join(parts))
 
 

@@ -249,7 +249,7 @@
     cells.push(el("td", { dir: "auto", lang: language, "data-label": "expected", text: row ? clip(row[1].join("  ·  "), 90) : "" }));
     data.models.forEach(function (name, m) {
       var code = data.levels[m][i], answer = row && row[2][m];
-      cells.push(el("td", { "data-label": name }, [glyph(code), " ", el("span", { class: "answer", dir: "auto", lang: language, text: code === "r" ? "" : clip(said(answer), 70) })]));
+      cells.push(el("td", { "data-label": name }, [glyph(code), " ", code === "r" || !answer ? "" : said(answer) ? el("span", { class: "answer", dir: "auto", lang: language, text: clip(said(answer), 70) }) : el("span", { class: "empty", text: "empty" })]));
     });
     var tr = el("tr", {}, cells);
     tr.addEventListener("click", function (event) { if (!event.target.closest("a")) location.hash = link(i); });
@@ -271,7 +271,10 @@
     texts(i).then(function (row) {
       if (current !== i) return;
       detail(i, row);
-      if (!$("detail").open) $("detail").showModal();
+      if (!$("detail").open) {
+        $("detail").showModal();
+        $("d-text").focus();
+      }
     });
   }
   function step(by) {
@@ -304,8 +307,8 @@
   function answerOf(name, m, i, row, language) {
     var code = data.levels[m][i], answer = row && row[2][m], task = taskOf(i);
     var swatch = document.querySelector('#board tr[data-model="' + m + '"] .swatch');
-    var scores = answer ? task.metrics.map(function (metric, k) { return metric + " " + (answer[2][k] === null ? "–" : answer[2][k].toFixed(3)); }).join("   ") : "";
-    var box = el("div", { class: "said" }, [el("h4", {}, [swatch ? swatch.cloneNode(true) : null, el("span", { text: name }), glyph(code), el("span", { class: "soft", text: NAMES[code] }), el("span", { class: "scores", text: scores })])]);
+    var scores = answer ? task.metrics.map(function (metric, k) { return metric + " " + (answer[2][k] === null ? "–" : answer[2][k].toFixed(3)); }).join(" · ") : "";
+    var box = el("div", { class: "said" }, [el("h4", {}, [swatch ? swatch.cloneNode(true) : null, el("span", { text: name }), glyph(code), el("span", { class: "word", text: NAMES[code] }), el("span", { class: "scores", text: scores })])]);
     if (!answer) return box;
     if (answer[5] === "error") {
       box.append(el("div", { class: "err", text: answer[6] || "error" }));
