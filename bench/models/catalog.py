@@ -37,6 +37,7 @@ MEMORY_MARGIN_BYTES = 2 * 1024**3
 and values of a small batch. An estimate, not a measurement; it grows with pages and batch size."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_WEIGHT_FILES = (".safetensors", ".bin", ".pt", ".gguf", ".json")
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 # Folders that many trainings and downloads call the same: their parent's name is put in front.
 _GENERIC_FOLDER = re.compile(
@@ -234,19 +235,27 @@ def _find(name: str, bench_toml: Path | None) -> ModelSpec:
         return _from_user(name, users[name], bench_toml.parent)
     if (entry := catalog().get(name.strip().lower())) is not None:
         return entry.spec()
-    folder = Path(name).expanduser()
-    if name.strip() and folder.is_dir():
-        return _from_folder(folder.resolve())
+    if (folder := _folder(name)) is not None:
+        return _from_folder(folder)
     if (entry := _by_hub_name().get(name.strip().lower())) is not None:
         return entry.spec()
-    if _HUB_ID.fullmatch(name) and not folder.exists():
+    if _HUB_ID.fullmatch(name) and not name.endswith(_WEIGHT_FILES):
         return ModelSpec(file_name(name.partition("/")[2]), backend="qwen_vl", checkpoint=name)
-    raise _unknown(name, folder, users)
+    raise _unknown(name, users)
 
 
-def _unknown(name: str, folder: Path, users: Iterable[str]) -> InvalidInput:
+def _folder(name: str) -> Path | None:
+    """The folder that ``name`` is the path of, absolute; None where there is none."""
+    try:
+        path = Path(name).expanduser()
+        return path.resolve() if name.strip() and path.is_dir() else None
+    except (OSError, RuntimeError):  # a name too long for a path, or the home of an unknown user
+        return None
+
+
+def _unknown(name: str, users: Iterable[str]) -> InvalidInput:
     shown = one_line(name, 80)
-    if folder.is_file():
+    if name.endswith(_WEIGHT_FILES):
         return InvalidInput(f"{shown} is a file; a model is named by its folder")
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
         return InvalidInput(
@@ -271,8 +280,9 @@ def _from_user(name: str, row: UserModel, folder: Path) -> ModelSpec:
 
 def _from_here(name: str, folder: Path) -> str:
     """``name`` as an absolute path if ``folder`` holds such a folder, else as it is."""
-    path = folder / Path(name).expanduser()
-    return str(path.resolve()) if path.is_dir() else name
+    if name.startswith("~"):
+        return str(_folder(name) or name)
+    return str(_folder(str(folder / name)) or name)
 
 
 def _from_folder(folder: Path) -> ModelSpec:
@@ -296,7 +306,9 @@ def _from_folder(folder: Path) -> ModelSpec:
 
 
 def _is_model(name: str) -> bool:
-    return Path(name).is_dir() or name.lower() in _by_hub_name() or bool(_HUB_ID.fullmatch(name))
+    return (
+        _folder(name) is not None or name.lower() in _by_hub_name() or bool(_HUB_ID.fullmatch(name))
+    )
 
 
 def _with_overrides(spec: ModelSpec, overrides: Overrides) -> ModelSpec:
