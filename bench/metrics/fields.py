@@ -13,9 +13,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from bench.metrics import amounts, dates, identifiers
-from bench.metrics.base import MetricValue, as_json, as_text, best
+from bench.metrics.base import MetricValue, as_text, best
 from bench.metrics.folding import has_special_digits, plain, same_text
-from bench.metrics.kie import Agreement, flatten_fields, normalize_fields, weighted_f1
+from bench.metrics.kie import (
+    Agreement,
+    flatten_fields,
+    normalize_fields,
+    parsed_fields,
+    weighted_f1,
+)
 from bench.schema import Json
 
 MAX_TYPED: Final = 200
@@ -61,6 +67,8 @@ _HINTS: Final = {
 }
 _HINT_PATTERNS: Final = {kind: re.compile(pattern) for kind, pattern in _HINTS.items()}
 _CYRILLIC: Final = re.compile(r"[А-Яа-яЁё]")
+_NUMBER: Final = re.compile(r"[\d〇一二三四五六七八九十零壹贰叁肆伍陆柒捌玖拾]")
+"""Every type but text holds a numeral."""
 _HAN: Final = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -141,10 +149,12 @@ def field_equivalent(
 
 
 def _compare(answer: str, reference: str, context: Context) -> FieldMatch:
-    same = same_text(answer, reference)
-    both = f"{answer} {reference}"
-    if max(len(answer), len(reference)) > MAX_TYPED or has_special_digits(both):
-        return FieldMatch(same, "text")
+    if same_text(answer, reference):
+        return FieldMatch(True, "text")
+    if max(len(answer), len(reference)) > MAX_TYPED or not _NUMBER.search(reference):
+        return FieldMatch(False, "text")
+    if has_special_digits(answer + reference):
+        return FieldMatch(False, "text")
     context = _informed(context, answer, reference)
     kind = "text"
     for row in TYPES:
@@ -155,8 +165,8 @@ def _compare(answer: str, reference: str, context: Context) -> FieldMatch:
         found = row.read(answer, context)
         if found is not None:
             # Two values of one type that differ settle it: a looser type must not make them equal.
-            return FieldMatch(same or row.same(found, wanted, context), row.kind)
-    return FieldMatch(same, kind)
+            return FieldMatch(row.same(found, wanted, context), row.kind)
+    return FieldMatch(False, kind)
 
 
 def _informed(context: Context, answer: str, reference: str) -> Context:
@@ -187,11 +197,9 @@ def field_match(prediction: Json, references: Sequence[Json]) -> MetricValue:
     if not structured:
         texts = [as_text(r) for r in references]
         return MetricValue(float(field_equivalent(as_text(prediction), texts).equivalent))
-    try:
-        parsed = as_json(prediction)
-    except ValueError:
-        parsed = {}
-    return best((weighted_f1(typed_agreement(parsed, r)) for r in structured), higher=True)
+    found = parsed_fields(prediction)
+    values = (weighted_f1(typed_agreement(found, parsed_fields(r))) for r in structured)
+    return best(values, higher=True)
 
 
 def typed_agreement(prediction: Json, reference: Json) -> Agreement:

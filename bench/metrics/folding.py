@@ -33,6 +33,8 @@ _MEASURE: Final = re.compile(r"\d\"")
 
 def plain(text: str) -> str:
     """Half-width, composed, with one kind of quote and dash, no invisible characters, single blanks."""
+    if text.isascii():
+        return " ".join(text.replace("'", '"').replace("`", '"').split())
     narrow = "".join(_narrow(c) for c in text if unicodedata.category(c) != "Cf")
     composed = unicodedata.normalize("NFC", narrow).translate(_QUOTES).translate(_DASHES)
     return " ".join(composed.split())
@@ -48,6 +50,8 @@ def _narrow(character: str) -> str:
 
 def has_special_digits(text: str) -> bool:
     """Whether ``text`` holds a superscript, fraction or the like, which no plain number reading covers."""
+    if text.isascii():
+        return False
     return any(unicodedata.decomposition(c).startswith(_KEPT_APART) for c in text if c > "\x7f")
 
 

@@ -74,8 +74,10 @@ def kie_f1(prediction: Json, references: Sequence[Json]) -> MetricValue:
 
     The weight is the number of predicted plus expected fields. An unparseable answer finds no field.
     """
-    parsed = _parsed(prediction)
-    return best((weighted_f1(field_agreement(parsed, _parsed(r))) for r in references), higher=True)
+    parsed = parsed_fields(prediction)
+    return best(
+        (weighted_f1(field_agreement(parsed, parsed_fields(r))) for r in references), higher=True
+    )
 
 
 def weighted_f1(agreement: Agreement) -> MetricValue:
@@ -88,8 +90,8 @@ def weighted_f1(agreement: Agreement) -> MetricValue:
 
 def kie_f1_ocrbench_v2(prediction: Json, references: Sequence[Json]) -> MetricValue:
     """Mean over the union of keys of equality, lower-cased and without blanks; the best reference's."""
-    parsed = _parsed(prediction)
-    values = (MetricValue(key_equality(parsed, _parsed(r))) for r in references)
+    parsed = parsed_fields(prediction)
+    values = (MetricValue(key_equality(parsed, parsed_fields(r))) for r in references)
     return best(values, higher=True)
 
 
@@ -114,7 +116,8 @@ def _squeeze(text: str) -> str:
     return text.lower().strip().replace("\n", " ").replace(" ", "")
 
 
-def _parsed(value: Json) -> Json:
+def parsed_fields(value: Json) -> Json:
+    """``value`` parsed, an empty object if it cannot be: an unreadable answer finds no field."""
     try:
         return as_json(value)
     except ValueError:

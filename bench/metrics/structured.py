@@ -23,6 +23,9 @@ MAX_LEAF_PAIRS = 4_000_000
 MAX_EXACT_TIES = 120
 """Lists longer than this are matched by scipy: as good a matching, but ties may fall differently."""
 
+MIN_FAST = 8
+"""Lists up to this long are matched by the package's solver: it is fast enough and spares an import."""
+
 _Pairs = list[tuple[int, int]]
 
 
@@ -56,14 +59,15 @@ def anls_star_score(prediction: Json, references: Sequence[Json]) -> MetricValue
     """The table's ANLS*: the best of several references; a string is parsed if the reference is no scalar."""
     if not references:
         return MetricValue(None)
-    if isinstance(prediction, str) and any(isinstance(r, dict | list) for r in references):
-        try:
-            prediction = as_json(prediction)
-        except ValueError:
-            return MetricValue(0.0)
-    elif isinstance(prediction, str):
-        prediction = as_text(prediction)
-    return MetricValue(anls_star(prediction, tuple(references)))
+    scalar = all(isinstance(r, str | int | float | None) for r in references)
+    try:
+        options = tuple(r if isinstance(r, str) else as_json(r) for r in references)
+        answer = (
+            as_text(prediction) if scalar and isinstance(prediction, str) else as_json(prediction)
+        )
+    except ValueError:
+        return MetricValue(0.0)
+    return MetricValue(anls_star(answer, options))
 
 
 def _size(value: Json) -> int:
@@ -180,7 +184,7 @@ def _solver(
     lengths = {cell.length for row in table for cell in row}
     uniform = len(lengths) == 1 and len(set(sizes[0])) == 1 and len(set(sizes[1])) == 1
     longest = max(len(table), len(table[0]))
-    if longest > 3 and (uniform or longest > MAX_EXACT_TIES):
+    if longest > MIN_FAST and (uniform or longest > MAX_EXACT_TIES):
         return _assign_fast
     return _assign_like_the_package
 

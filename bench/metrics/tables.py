@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from bench.errors import missing_package
-from bench.metrics.base import MetricValue, as_json, best
-from bench.metrics.kie import normalize_fields
+from bench.metrics.base import MetricValue, best
+from bench.metrics.kie import normalize_fields, parsed_fields
 from bench.metrics.trees import Costs, Node, tree_distance
 from bench.schema import Json
 
@@ -211,16 +211,9 @@ def ted_accuracy(prediction: Json, reference: Json) -> float | None:
 
 def ted_accuracy_score(prediction: Json, references: Sequence[Json]) -> MetricValue:
     """The table's TED accuracy: the best of several references; unparseable text is an empty answer."""
-    parsed = _parsed(prediction)
-    values = (MetricValue(ted_accuracy(parsed, _parsed(r))) for r in references)
+    parsed = parsed_fields(prediction)
+    values = (MetricValue(ted_accuracy(parsed, parsed_fields(r))) for r in references)
     return best(values, higher=True)
-
-
-def _parsed(value: Json) -> Json:
-    try:
-        return as_json(value)
-    except ValueError:
-        return {}
 
 
 def _field_tree(value: Json, label: str) -> Node[str]:
