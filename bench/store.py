@@ -120,12 +120,10 @@ def storage_errors(path: Path) -> Iterator[None]:
                 f"the disk is full: {path} could not be written; everything before it is kept",
                 hint="free some space and run the same command again: it resumes",
             ) from None
-        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}:
-            raise EnvironmentProblem(
-                f"{path} cannot be written: {error.strerror}",
-                hint="choose another folder with --out",
-            ) from None
-        raise
+        raise EnvironmentProblem(
+            f"{path} cannot be written: {error.strerror or error}",
+            hint="choose another folder with --out",
+        ) from None
 
 
 def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:

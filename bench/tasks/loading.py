@@ -112,15 +112,13 @@ def check_task(folder: Path, *, allow_unreadable: bool = False) -> Checked:
     samples_file = _samples_file(folder)
     if samples_file is None:
         return Checked(None, [Problem(str(folder), 0, "has no samples.jsonl or samples.csv")])
-    rows, problems = read_rows(samples_file, spec.answer_type)
+    rows, problems, files = read_rows(samples_file, spec.answer_type)
     problems += _metric_problems(spec)
-    documents, page_problems = _read_documents(
-        rows, samples_file, root, spec.pdf_dpi, allow_unreadable
-    )
+    pages, page_problems = _read_files(files, samples_file, root, spec.pdf_dpi, allow_unreadable)
     problems = sorted(problems + page_problems, key=lambda p: p.line)
     if problems:
         return Checked(None, [p._replace(file=str(folder / p.file)) for p in problems])
-    return Checked(_assemble(folder, spec, rows, documents), [])
+    return Checked(_assemble(folder, spec, rows, pages), [])
 
 
 def _samples_file(folder: Path) -> Path | None:
@@ -154,30 +152,29 @@ def _metric_problems(spec: TaskFile) -> list[Problem]:
     ]
 
 
-def _read_documents(
-    rows: Sequence[SampleRow], samples_file: Path, root: Path, dpi: int, allow_unreadable: bool
-) -> tuple[dict[tuple[str, ...], Document], list[Problem]]:
-    """Documents by the file names that the rows use; each file is read once."""
-    files: dict[str, tuple[Page, ...]] = {}
+def _read_files(
+    files: Sequence[tuple[int, str]],
+    samples_file: Path,
+    root: Path,
+    dpi: int,
+    allow_unreadable: bool,
+) -> tuple[dict[str, tuple[Page, ...]], list[Problem]]:
+    """The pages of every file that a line names; each file is read once."""
+    found: dict[str, tuple[Page, ...]] = {}
     problems: list[Problem] = []
-    for row in rows:
-        for name in row.files:
-            if name in files:
+    for line, name in files:
+        if name in found:
+            continue
+        try:
+            found[name] = read_pages(_inside(root, name), dpi)
+        except InvalidInput as error:
+            path = root / name
+            if allow_unreadable and path.is_file() and path.resolve().is_relative_to(root):
+                found[name] = (_unreadable(path, dpi),)
                 continue
-            try:
-                files[name] = read_pages(_inside(root, name), dpi)
-            except InvalidInput as error:
-                path = root / name
-                if allow_unreadable and path.is_file() and path.resolve().is_relative_to(root):
-                    files[name] = (_unreadable(path, dpi),)
-                    continue
-                files[name] = ()
-                problems.append(Problem(samples_file.name, row.line, error.message))
-    documents: dict[tuple[str, ...], Document] = {}
-    for row in rows:
-        pages = tuple(page for name in row.files for page in files[name])
-        documents.setdefault(row.files, Document("+".join(row.files), pages))
-    return documents, problems
+            found[name] = ()
+            problems.append(Problem(samples_file.name, line, error.message))
+    return found, problems
 
 
 def _inside(root: Path, name: str) -> Path:
@@ -197,9 +194,15 @@ def _assemble(
     folder: Path,
     spec: TaskFile,
     rows: Sequence[SampleRow],
-    documents: Mapping[tuple[str, ...], Document],
+    files: Mapping[str, tuple[Page, ...]],
 ) -> Task:
     name = spec.name or folder.resolve().name
+    documents = {
+        row.files: Document(
+            "+".join(row.files), tuple(p for name in row.files for p in files[name])
+        )
+        for row in rows
+    }
     task = Task(
         name=file_name(name),
         version=spec.version,

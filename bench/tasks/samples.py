@@ -68,20 +68,32 @@ _KEYS = (
 _ANSWER_TYPES = ("text", "json", "description")
 
 
-def read_rows(path: Path, answer_type: AnswerType) -> tuple[list[SampleRow], list[Problem]]:
+class Rows(NamedTuple):
+    """A samples file, read to its end."""
+
+    rows: list[SampleRow]
+    """Lines without a problem of their own."""
+    problems: list[Problem]
+    files: list[tuple[int, str]]
+    """Every page file with the line that names it, of lines with problems too."""
+
+
+def read_rows(path: Path, answer_type: AnswerType) -> Rows:
     """Every line of a samples file, and every problem in it.
 
     ``answer_type`` holds for lines that name none.
     """
     problems: list[Problem] = []
     rows: list[SampleRow] = []
+    files: list[tuple[int, str]] = []
     seen: dict[str, int] = {}
     is_csv = path.suffix.lower() == ".csv"
     for line, record in _csv_records(path, problems) if is_csv else _json_records(path, problems):
         found = _Checked(path.name, line, record)
         row = found.row(answer_type, from_csv=is_csv)
-        problems.extend(found.problems)
-        if row is None:
+        files += ((line, name) for name in row.files)
+        problems += found.problems
+        if found.problems:
             continue
         if row.id in seen:
             message = f"id {one_line(row.id, 60)!r} already stands in line {seen[row.id]}"
@@ -91,7 +103,7 @@ def read_rows(path: Path, answer_type: AnswerType) -> tuple[list[SampleRow], lis
         rows.append(row)
     if not rows and not problems:
         problems.append(Problem(path.name, 0, "holds no samples"))
-    return rows, problems
+    return Rows(rows, problems, files)
 
 
 def _json_records(path: Path, problems: list[Problem]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -147,14 +159,14 @@ class _Checked:
         self.file, self.line, self.record = file, line, record
         self.problems: list[Problem] = []
 
-    def row(self, default_type: AnswerType, *, from_csv: bool) -> SampleRow | None:
-        """The row, or None where anything is wrong."""
+    def row(self, default_type: AnswerType, *, from_csv: bool) -> SampleRow:
+        """The row, with gaps where ``problems`` says so."""
         metadata = self._metadata(from_csv=from_csv)
         answer_type = self.record.get("answer_type", default_type)
         if answer_type not in _ANSWER_TYPES:
             self._problem(f"answer_type must be one of {', '.join(_ANSWER_TYPES)}")
             answer_type = default_type
-        row = SampleRow(
+        return SampleRow(
             line=self.line,
             id=self._id(),
             files=self._files(),
@@ -163,7 +175,6 @@ class _Checked:
             answer_type=answer_type,
             metadata=metadata,
         )
-        return None if self.problems else row
 
     def _problem(self, message: str) -> None:
         self.problems.append(Problem(self.file, self.line, message))

@@ -1,0 +1,349 @@
+"""The command line as a person meets it: what it prints, what it refuses, how it exits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from bench.cli import VERBS, main
+from bench.store import RunStore
+from tests.conftest import MakeTask
+
+
+class Result(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def bench(capfd: pytest.CaptureFixture[str]) -> Any:
+    """A function that runs ``bench`` with arguments in this process."""
+
+    def run(*arguments: object) -> Result:
+        with pytest.raises(SystemExit) as end:
+            main([str(argument) for argument in arguments])
+        captured = capfd.readouterr()
+        return Result(int(end.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+TOML = """
+[models.good]
+model = "fake"
+options = { answers = { "What is field 0?" = "value 0", "What is field 1?" = "value 1" } }
+[models.bad]
+model = "fake"
+options = { default = "value 9", fail = ["d0/q0"] }
+[models.dead]
+model = "fake"
+options = { load_error = "no weights here" }
+"""
+
+
+@pytest.fixture
+def finished(bench: Any, make_task: MakeTask, tmp_path: Path) -> Path:
+    """A run of two models on one task, in the working directory."""
+    (tmp_path / "bench.toml").write_text(TOML)
+    assert bench("run", "-m", "good,bad", "-t", make_task(), "--no-report").status == 0
+    (path,) = (tmp_path / "results").iterdir()
+    return path
+
+
+def test_no_arguments_print_the_verbs_and_examples(bench: Any) -> None:
+    result = bench()
+    assert result.status == 0
+    assert all(f"  {verb} " in result.out for verb in VERBS)
+    assert "bench run --models" in result.out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(bench: Any, verb: str) -> None:
+    result = bench(verb, "--help")
+    assert result.status == 0
+    assert result.out.startswith(f"Usage: bench {verb}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["rnu"], "did you mean run"),
+        (["run"], "Missing option '-m' / '--models'"),
+        (["run", "-m", "ocrr", "-t", "all"], "did you mean ocr"),
+        (["run", "-m", "Qwen2-VL-2B-Instrct"], "did you mean"),
+        (["run", "-m", "fake", "-t", "nowhere"], "no task and no folder is called 'nowhere'"),
+        (["run", "-m", "fake", "--batch-size", "0"], "expected auto or a number"),
+        (["run", "-m", "fake", "--label", "novalue"], "expected key=value"),
+        (["run", "-m", "fake", "--config", "gone.toml"], "gone.toml does not exist"),
+        (["score", "nothing"], "no run is called 'nothing'"),
+        (["report", "nothing"], "no run is called"),
+        (["show", "nothing", "x"], "no run is called"),
+        (["compare", "one", "two"], "neither a run nor a model"),
+        (["data", "validate", "nowhere"], "no task and no folder"),
+        (["list", "everything"], "is not one of"),
+    ],
+)
+def test_what_is_typed_wrongly_gets_one_line_and_status_2(
+    bench: Any, arguments: list[str], says: str
+) -> None:
+    result = bench(*arguments)
+    assert result.status == 2
+    assert says in result.err
+    assert result.err.startswith("error: ")
+    assert len(result.err.strip().splitlines()) <= 2
+    assert "Traceback" not in result.err
+
+
+def test_a_run_writes_a_leaderboard_and_a_run_directory(bench: Any, finished: Path) -> None:
+    assert RunStore.open(finished).state() == "complete"
+    assert (finished / "scores" / "summary.json").is_file()
+
+
+def test_json_is_the_only_thing_on_standard_output(
+    bench: Any, make_task: MakeTask, tmp_path: Path
+) -> None:
+    (tmp_path / "bench.toml").write_text(TOML)
+    result = bench("run", "-m", "good", "-t", make_task(), "--no-report", "--json")
+    assert result.status == 0
+    assert json.loads(result.out)
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(
+    bench: Any, make_task: MakeTask, tmp_path: Path
+) -> None:
+    result = bench("run", "-m", "qwen2-vl-2b,ocr", "-t", make_task(), "--dry-run")
+    assert result.status == 0
+    assert "24 questions in all" in result.out
+    assert "Qwen/Qwen2-VL-2B-Instruct" in result.out
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_model_that_fails_beside_others_exits_4_and_alone_exits_3(
+    bench: Any, make_task: MakeTask, tmp_path: Path
+) -> None:
+    (tmp_path / "bench.toml").write_text(TOML)
+    folder = make_task()
+    mixed = bench("run", "-m", "good,dead", "-t", folder, "--no-report")
+    assert mixed.status == 4
+    assert "no weights here" in mixed.err
+    assert bench("run", "-m", "dead", "-t", folder, "--no-report").status == 3
+
+
+def test_too_many_failed_answers_exit_4(bench: Any, make_task: MakeTask, tmp_path: Path) -> None:
+    (tmp_path / "bench.toml").write_text(TOML)
+    folder = make_task()
+    arguments = ("run", "-m", "bad", "-t", folder, "--no-report", "--fresh")
+    assert bench(*arguments, "--max-errors", "0.5").status == 0
+    assert bench(*arguments, "--max-errors", "0.01").status == 4
+
+
+def test_limit_and_sample_ids_choose_questions(
+    bench: Any, make_task: MakeTask, tmp_path: Path
+) -> None:
+    (tmp_path / "bench.toml").write_text(TOML)
+    (tmp_path / "ids.txt").write_text("d1/q1\nd2/q3\n")
+    bench("run", "-m", "good", "-t", make_task(), "--no-report", "--sample-ids", "ids.txt")
+    (path,) = (tmp_path / "results").iterdir()
+    assert set(RunStore.open(path).outputs("good", "mine")) == {"d1/q1", "d2/q3"}
+
+
+def test_the_config_file_gives_defaults_and_a_flag_beats_it(
+    bench: Any, make_task: MakeTask, tmp_path: Path
+) -> None:
+    (tmp_path / "bench.toml").write_text('[run]\nlimit = 2\nmodels = ["fake"]\nno-report = true\n')
+    folder = make_task()
+    bench("run", "-t", folder, "--name", "two")
+    bench("run", "-t", folder, "--name", "five", "--limit", "5")
+    counts = {
+        RunStore.open(p).record["name"]: len(RunStore.open(p).outputs("fake", "mine"))
+        for p in (tmp_path / "results").iterdir()
+    }
+    assert counts == {"two": 2, "five": 5}
+
+
+def test_an_environment_variable_sets_an_option(
+    bench: Any, make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_RUN_LIMIT", "3")
+    bench("run", "-m", "fake", "-t", make_task(), "--no-report")
+    (path,) = (tmp_path / "results").iterdir()
+    assert len(RunStore.open(path).outputs("fake", "mine")) == 3
+
+
+def test_an_unknown_key_of_the_config_is_refused(bench: Any, tmp_path: Path) -> None:
+    (tmp_path / "bench.toml").write_text("[run]\nlimt = 2\n")
+    result = bench("run", "-m", "fake")
+    assert result.status == 2
+    assert "did you mean limit" in result.err
+
+
+def test_an_unwritable_results_folder_is_refused(bench: Any, make_task: MakeTask) -> None:
+    # Not even root may make a folder there.
+    result = bench("run", "-m", "fake", "-t", make_task(), "--out", "/proc/results")
+    assert result.status == 3
+    assert "--out" in result.err
+    assert "Traceback" not in result.err
+
+
+def test_a_results_folder_that_is_a_file_is_refused(
+    bench: Any, make_task: MakeTask, tmp_path: Path
+) -> None:
+    (tmp_path / "results").write_text("")
+    result = bench("run", "-m", "fake", "-t", make_task())
+    assert result.status == 2
+    assert "results" in result.err
+
+
+def test_scores_can_be_made_again_with_other_metrics(bench: Any, finished: Path) -> None:
+    assert bench("score", finished, "--metrics", "exact_match,cer").status == 0
+    summary = json.loads((finished / "scores" / "summary.json").read_text(encoding="utf-8"))
+    assert {cell["headline"] for cell in summary["cells"]} == {"exact_match"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "says"), [("anl", "did you mean"), ("kie_f1", "--metrics exact_match")]
+)
+def test_a_metric_that_is_unknown_or_does_not_fit_is_refused(
+    bench: Any, finished: Path, metric: str, says: str
+) -> None:
+    before = (finished / "scores" / "summary.json").read_bytes()
+    result = bench("score", finished, "--metrics", metric)
+    assert result.status == 2
+    assert says in result.err
+    assert (finished / "scores" / "summary.json").read_bytes() == before
+
+
+def predictions(path: Path, ids: list[str]) -> Path:
+    path.write_text("".join(json.dumps({"id": i, "prediction": "value 0"}) + "\n" for i in ids))
+    return path
+
+
+ALL = [f"d{d}/q{q}" for d in range(3) for q in range(4)]
+
+
+def test_answers_made_elsewhere_are_scored_as_a_run(
+    bench: Any, make_task: MakeTask, tmp_path: Path
+) -> None:
+    folder = make_task()
+    result = bench("score", predictions(tmp_path / "gpt.jsonl", ALL), "--task", folder)
+    assert result.status == 0
+    (path,) = (tmp_path / "results").iterdir()
+    assert RunStore.open(path).model_names() == ["gpt"]
+    assert "gpt" in result.out
+
+
+@pytest.mark.parametrize(
+    ("ids", "says"),
+    [
+        (ALL[:-1], "1 of 12 questions of mine have no answer, the first is 'd2/q3'"),
+        ([*ALL, "d0/q0"], "gpt.jsonl:13: 'd0/q0' was answered in line 1"),
+        ([*ALL, "d0/q00"], "did you mean d0/q0"),
+    ],
+)
+def test_a_file_of_answers_with_wrong_ids_is_refused_and_nothing_is_written(
+    bench: Any, make_task: MakeTask, tmp_path: Path, ids: list[str], says: str
+) -> None:
+    folder = make_task()
+    result = bench("score", predictions(tmp_path / "gpt.jsonl", ids), "--task", folder)
+    assert result.status == 2
+    assert says in result.err
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_file_of_answers_needs_a_task(bench: Any, tmp_path: Path) -> None:
+    result = bench("score", predictions(tmp_path / "gpt.jsonl", ALL))
+    assert (result.status, "--task" in result.err) == (2, True)
+
+
+def test_two_models_of_one_run_are_compared_question_by_question(
+    bench: Any, finished: Path
+) -> None:
+    result = bench("compare", "bad", "good")
+    assert result.status == 0
+    assert "mine  anls" in result.out
+    assert "gained mine/d0/q0" in result.out
+    as_json = json.loads(bench("compare", f"{finished}:bad", f"{finished}:good", "--json").out)
+    (row,) = as_json[0]["rows"]
+    assert row["difference"]["difference"] == pytest.approx(row["second"] - row["first"])
+
+
+def test_a_comparison_can_be_broken_down(bench: Any, finished: Path) -> None:
+    result = bench("compare", "bad", "good", "--by", "field")
+    assert "mine · field=f0" in result.out
+
+
+def test_runs_without_a_common_question_are_not_compared(
+    bench: Any, finished: Path, make_task: MakeTask
+) -> None:
+    other = make_task(name="other")
+    bench("run", "-m", "good", "-t", other, "--no-report", "--name", "second")
+    result = bench("compare", finished, "second")
+    assert result.status == 2
+    assert "share no question" in result.err
+
+
+def test_a_plan_says_how_many_documents_are_needed(
+    bench: Any, finished: Path, tmp_path: Path
+) -> None:
+    result = bench(
+        "plan", "--task", tmp_path / "mine", "--difference", "0.05", "--discordance", "0.1"
+    )
+    assert result.status == 0
+    assert "documents needed" in result.out
+    rows = json.loads(bench("plan", "--task", tmp_path / "mine", "--json").out)["rows"]
+    needed = [row["documents needed"] for row in rows]
+    assert needed == sorted(needed)
+
+
+def test_a_sample_is_shown_with_every_answer(bench: Any, finished: Path) -> None:
+    result = bench("show", finished, "d1/q0")
+    assert result.status == 0
+    assert "What is field 0?" in result.out
+    assert "good" in result.out
+    assert "bad" in result.out
+
+
+def test_hostile_text_does_not_reach_the_terminal(
+    bench: Any, make_task: MakeTask, tmp_path: Path
+) -> None:
+    evil = "\x1b[31m\u202e</script>\x07"
+    toml = f'[models.evil]\nmodel = "fake"\noptions = {{ default = {json.dumps(evil)} }}\n'
+    (tmp_path / "bench.toml").write_text(toml)
+    bench("run", "-m", "evil", "-t", make_task(), "--no-report")
+    result = bench("show", "last", "d0/q0")
+    assert "\x1b[31m" not in result.out
+    assert "\u202e" not in result.out
+    assert "\\x1b" in result.out
+
+
+def test_validation_names_every_problem_and_exits_2(bench: Any, make_task: MakeTask) -> None:
+    rows = [{"id": "a", "images": ["gone.png"], "question": "", "answers": []}]
+    result = bench("data", "validate", make_task(rows))
+    assert result.status == 2
+    assert len(result.out.strip().splitlines()) == 3
+
+
+def test_validation_of_a_sound_folder_says_so(bench: Any, make_task: MakeTask) -> None:
+    result = bench("data", "validate", make_task(), "--deep")
+    assert result.status == 0
+    assert "nothing is wrong" in result.out
+
+
+@pytest.mark.parametrize("kind", ["models", "tasks", "metrics", "runs"])
+def test_lists_are_tables_and_json(bench: Any, finished: Path, kind: str) -> None:
+    assert bench("list", kind).out.strip()
+    assert json.loads(bench("list", kind, "--json").out)
+
+
+def test_the_doctor_names_a_cure_for_everything_that_is_missing(bench: Any) -> None:
+    result = bench("doctor", "--json")
+    checks = json.loads(result.out)
+    assert {"Python", "torch", "results", "hub cache", "RapidOCR"} <= {
+        check["name"] for check in checks
+    }
+    assert all(check["cure"] for check in checks if check["state"] == "missing")
+    assert result.status == (3 if any(check["state"] == "missing" for check in checks) else 0)
