@@ -26,22 +26,23 @@ class Extraction(NamedTuple):
     """Names of the steps that changed the text, in order; empty if the raw text was the answer."""
 
 
-_COLON = r"\s*(?:is|was)?\s*[:：]\s*"
+_MARKS: Final = ("**", "__")
+_COLON: Final = r"(?:\*\*|__)?\s*[:：]\s*"
 _PREFIXES: Final = (
     # English
-    rf"(?:the\s+)?(?:final\s+|correct\s+|short\s+)?(?:answer|response|output|result){_COLON}",
-    r"the\s+(?:final\s+|correct\s+)?answer\s+is\s*[:：]?\s+",
-    r"a\s*[:：]\s+",
+    rf"(?:the\s+)?(?:final\s+|correct\s+|short\s+)?(?:answer|response|output|result)(?:\s+is)?{_COLON}",
+    r"the\s+(?:final\s+|correct\s+)?answer\s+is\s+",
+    rf"a{_COLON}(?<=\s)",
     # Russian
-    r"(?:(?:итоговый|правильный|краткий|окончательный)\s+)?ответ(?:\s+на\s+вопрос)?\s*[:：]\s*",
+    rf"(?:(?:итоговый|правильный|краткий|окончательный)\s+)?ответ(?:\s+на\s+вопрос)?{_COLON}",
     r"(?:итоговый\s+|правильный\s+)?ответ\s*[—–-]\s+",
-    r"результат\s*[:：]\s*",
+    rf"результат{_COLON}",
     # Chinese
-    r"(?:最终|最後|最后|正确|正確|参考|參考)?(?:答案|回答|结果|結果)\s*(?:是|为|為)?\s*[:：]\s*",
+    rf"(?:最终|最後|最后|正确|正確|参考|參考)?(?:答案|回答|结果|結果)\s*(?:是|为|為)?{_COLON}",
     r"(?:最终|最后|正确)?答案\s*(?:是|为|為)\s*",
-    r"答\s*[:：]\s*",
+    rf"答{_COLON}",
 )
-_PREFIX = re.compile(r"(?:\*\*|__)?(?:" + "|".join(_PREFIXES) + r")(?:\*\*|__)?\s*", re.IGNORECASE)
+_PREFIX = re.compile("|".join(_PREFIXES), re.IGNORECASE)
 _FENCE = re.compile(r"```[ \t]*([\w+-]*)[ \t]*\r?\n(.*?)(?:\r?\n)?[ \t]*```", re.DOTALL)
 _OPEN_FENCE = re.compile(r"\A```[ \t]*[\w+-]*[ \t]*\r?\n(.*)\Z", re.DOTALL)
 _EMPHASIS = re.compile(r"\A(\*\*|__)(?!\s)([^\n]+?)(?<!\s)\1\Z")
@@ -79,9 +80,21 @@ def _without_special_tokens(text: str) -> str:
 
 
 def _without_prefix(text: str) -> str:
-    match = _PREFIX.match(text)
+    mark = next((m for m in _MARKS if text.startswith(m)), "")
+    match = _PREFIX.match(text, len(mark))
+    if match is None:
+        return text
+    rest = text[match.end() :]
+    if mark and mark not in match[0]:
+        # "**Answer:** 42" ends its emphasis behind the prefix, "**Answer: 42**" behind the answer.
+        if rest.startswith(mark):
+            rest = rest.removeprefix(mark).lstrip()
+        elif rest.endswith(mark):
+            rest = rest.removesuffix(mark)
+        else:
+            return text
     # A prefix with nothing behind it is itself the answer ("Result:" can be a line of a form).
-    return text[match.end() :] if match is not None and match.end() < len(text) else text
+    return rest or text
 
 
 def _without_fence(text: str) -> str:
