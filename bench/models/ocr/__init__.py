@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 READERS = ("auto", "rapidocr", "tesseract", "text-layer")
 _CACHED_SHEETS = 64
-_POOR_CONFIDENCE = 0.65
-"""Below this, what Tesseract read is not its script (a Chinese page gives 0.4, Russian and English 0.95)."""
+_POOR_CONFIDENCE = 0.7
+"""Below this, what Tesseract read is not its script (Chinese and English pages give 0.4 to 0.6, Russian 0.9)."""
 _POOR_DENSITY = 1.2
 """Below this, RapidOCR met a script that it does not know (Cyrillic gives 0.9, its own 1.6 and more)."""
 _CYRILLIC = re.compile("[\u0400-\u04ff]")
@@ -81,7 +81,8 @@ class Ocr:
             self.readers["tesseract"] = TesseractReader()
         elif self.forced == "auto":
             try:
-                self.readers["tesseract"] = TesseractReader()
+                # Russian alone: with English beside it, "НДС" in bold is read as the Latin "HAC".
+                self.readers["tesseract"] = TesseractReader(("rus",))
             except EnvironmentProblem as problem:
                 warnings.append(problem.message)
         if not self._reads_cyrillic() and self.forced != "text-layer":

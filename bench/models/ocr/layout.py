@@ -183,6 +183,8 @@ def stacks(layout: Layout) -> list[Stack]:
     joined: list[Stack] = []
     for number, row in enumerate(layout.rows):
         for cell in row:
+            if cell.height > 2.5 * layout.line_height:
+                continue  # text that runs downwards is no line
             stack = Stack(cell, (cell,))
             for below in layout.rows[number + 1 :]:
                 # A row beside the stack may lie between two of its lines.

@@ -157,10 +157,10 @@ def _person(text: str) -> Value | None:
     value = _name(text)
     if value is None:
         return None
-    match = PERSON.search(value.text)
+    match = PERSON.search(text) or PERSON.search(value.text)
     if match is None:
-        return value._replace(fit=0.5)
-    return Value(match.group(), 1.0, value.start + match.start())
+        return value._replace(fit=0.4)
+    return Value(match.group(), 1.0, match.start())
 
 
 def _balanced(text: str, value: str) -> str:
