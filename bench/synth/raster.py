@@ -8,6 +8,7 @@ than the layout measured. Low resolutions are drawn larger and reduced, which al
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -94,6 +95,32 @@ def _paint_shape(image: Image.Image, shape: Shape, scale: float, color: Any, fil
     draw.line(points, fill=color, width=width, joint="curve" if len(points) > 2 else None)
 
 
+def _extent(ink: Ink, scale: float, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Pixels that ``ink`` may touch, inside the page."""
+    xs: list[float] = []
+    ys: list[float] = []
+    for part in ink.operations:
+        if isinstance(part, Text):
+            reach = part.width + part.font.size
+            xs += [part.x - reach, part.x + reach]
+            ys += [part.y - reach, part.y + reach]
+        else:
+            xs += [x for x, _ in part.points]
+            ys += [y for _, y in part.points]
+    return (
+        max(0, math.floor((min(xs) - 3) * scale)),
+        max(0, math.floor((min(ys) - 3) * scale)),
+        min(size[0], math.ceil((max(xs) + 3) * scale)),
+        min(size[1], math.ceil((max(ys) + 3) * scale)),
+    )
+
+
+def _moved(part: Text | Shape, x: float, y: float) -> Text | Shape:
+    if isinstance(part, Text):
+        return replace(part, x=part.x - x, y=part.y - y)
+    return replace(part, points=tuple((px - x, py - y) for px, py in part.points))
+
+
 def _color_of(ink: Ink) -> Color:
     first = ink.operations[0]
     color = first.font.color if isinstance(first, Text) else first.color
@@ -104,16 +131,17 @@ def _paint_ink(image: Image.Image, ink: Ink, scale: float) -> None:
     """Darken what lies beneath by the ink's colour (multiply), where the ink covers it."""
     from PIL import Image, ImageChops
 
-    mask = Image.new("L", image.size, 0)
-    for part in ink.operations:
-        if isinstance(part, Text):
-            _paint_text(mask, part, scale, 255)
-        else:
-            _paint_shape(mask, part, scale, 255, 255 if part.fill is not None else None)
-    box = mask.getbbox()
-    if box is None:
+    left, top, right, bottom = _extent(ink, scale, image.size)
+    if right <= left or bottom <= top:
         return
-    mask = mask.crop(box)
+    box = (left, top, right, bottom)
+    mask = Image.new("L", (right - left, bottom - top), 0)
+    for part in ink.operations:
+        moved = _moved(part, left / scale, top / scale)
+        if isinstance(moved, Text):
+            _paint_text(mask, moved, scale, 255)
+        else:
+            _paint_shape(mask, moved, scale, 255, 255 if moved.fill is not None else None)
     if ink.wear is not None:
         mask = ImageChops.multiply(mask, _blotches(mask.size, ink.wear, scale))
     mask = mask.point(lambda value: value * ink.opacity)

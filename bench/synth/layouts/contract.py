@@ -102,12 +102,12 @@ def _russian_clauses(deal: Agreement) -> _Clauses:
     return (
         ("", ((
             f"{seller.full_name}, именуемое в дальнейшем «Поставщик», в лице генерального директора "
-            f"{seller.director.full}, действующего на основании Устава, с одной стороны, и {buyer.full_name}, "
-            f"именуемое в дальнейшем «Покупатель», в лице генерального директора {buyer.director.full}, действующего "
+            f"{seller.director.genitive}, действующего на основании Устава, с одной стороны, и {buyer.full_name}, "
+            f"именуемое в дальнейшем «Покупатель», в лице генерального директора {buyer.director.genitive}, действующего "
             "на основании Устава, с другой стороны, совместно именуемые «Стороны», заключили настоящий договор "
             "(далее — Договор) о нижеследующем.",
-            {"seller_name": seller.full_name, "buyer_name": buyer.full_name, "seller_director": seller.director.full,
-             "buyer_director": buyer.director.full}),)),
+            {"seller_name": seller.full_name, "buyer_name": buyer.full_name, "seller_director": seller.director.genitive,
+             "buyer_director": buyer.director.genitive}),)),
         ("1. ПРЕДМЕТ ДОГОВОРА", (
             ("1.1. Поставщик обязуется передать в собственность Покупателя товар, наименование, количество и цена "
              "которого указаны в Спецификации (Приложение № 1), а Покупатель обязуется принять и оплатить товар на "

@@ -130,6 +130,7 @@ def _paper_party(sheet: Sheet, invoice: Invoice, box: Box, role: str, label: Fon
         while len(printed) * size > 0 and _wide(printed, value.at(size)) > 288:
             size -= 0.25
         sheet.text(box.x + 94, y, printed, value.at(size), field=field)
+    sheet.fields |= {f"{name}_address": company.address, f"{name}_bank": company.bank.name}
 
 
 def _wide(text: str, font: Font) -> float:

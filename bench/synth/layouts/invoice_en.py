@@ -266,8 +266,69 @@ def ledger(invoice: Invoice, rng: Random, st: Style) -> tuple[Sheet, ...]:
     return (sheet,)
 
 
+_FIRST_PAGE_ROWS = 15
+
+
+def long(invoice: Invoice, rng: Random, st: Style) -> tuple[Sheet, ...]:
+    """Two pages: the rows run over, with the sum carried forward and brought forward."""
+    setting = _setting(invoice, st.symbol)
+    left, right = 48.0, setting.width - 48
+    first, second = Sheet(setting.width, setting.height), Sheet(setting.width, setting.height)
+    text, head = Font(st.face, 9.5), Font(bold(st.face), 10)
+    y = _long_head(first, invoice, setting, st)
+    rows, fields = _rows(invoice, setting)
+    inner = right - left
+    widths = (58.0, inner - 58 - 40 - 42 - 76 - 84, 40.0, 42.0, 76.0, 84.0)
+    suffix = "" if st.symbol else f", {invoice.currency}"
+    heads = [("Item", "Description", "Qty", "Unit", f"Unit price{suffix}", f"Amount{suffix}")]
+    top = Table(widths, "llrcrr", Font(bold(st.face), 9), line=0.7, row_height=20, padding=4)
+    body = Table(widths, "llrcrr", Font(st.face, 9), line=0.5, row_height=21, padding=4, fields=fields)
+    y = draw_rows(first, left, y, top, heads)
+    y = draw_rows(first, left, y, body, rows[:_FIRST_PAGE_ROWS])
+    carried = setting.money(sum((row.net for row in invoice.lines.rows[:_FIRST_PAGE_ROWS]), Decimal(0)))
+    first.text(right - 96, y + 18, "Carried forward", head, align="right")
+    first.text(right - 6, y + 18, carried, head, align="right", field="carried_forward")
+    second.text(left, 60, invoice.seller.name, head)
+    second.text(right, 60, f"Invoice {invoice.number}", text, align="right")
+    second.line(left, 68, right, 68, 0.7)
+    second.text(right - 96, 90, "Brought forward", head, align="right")
+    second.text(right - 6, 90, carried, head, align="right")
+    rest = {(n - _FIRST_PAGE_ROWS, c): name for (n, c), name in fields.items() if n >= _FIRST_PAGE_ROWS}
+    body = Table(widths, "llrcrr", Font(st.face, 9), line=0.5, row_height=21, padding=4, fields=rest)
+    y = draw_rows(second, left, 102, top, heads)
+    y = draw_rows(second, left, y, body, rows[_FIRST_PAGE_ROWS:]) + 24
+    end = _totals(second, invoice, setting, y, right, st)
+    _payment(second, invoice, setting, left, y, st)
+    _foot(second, invoice, rng, end + 60, left, st)
+    for number, sheet in enumerate((first, second), start=1):
+        sheet.text(right, sheet.height - 26, f"Page {number} of 2", text.at(8.5), align="right")
+    return first, second
+
+
+def _long_head(sheet: Sheet, invoice: Invoice, setting: _Setting, st: Style) -> float:
+    left, right = 48.0, setting.width - 48
+    text, head = Font(st.face, 9.5), Font(bold(st.face), 10)
+    seller, buyer = invoice.seller, invoice.buyer
+    sheet.text(left, 60, "INVOICE", Font(bold(st.face), 20))
+    sheet.text(left, 84, seller.name, head.at(12), field="seller_name")
+    y = _address(sheet, left, 98, (*seller.lines, seller.phone, seller.email), text)
+    sheet.flow(left, y, ((f"{_tax_label(setting)} ", text, None), (seller.tax_id, text, "seller_tax_id")))
+    sheet.fields["seller_email"] = seller.email
+    fy = 60.0
+    for label, value, name in _facts(invoice, setting):
+        sheet.text(right - 120, fy, label, text, align="right")
+        sheet.text(right - 110, fy, value, head, field=name)
+        fy += 15
+    y += 26
+    sheet.text(left, y, "Invoice to", head)
+    sheet.text(left, y + 14, buyer.name, text, field="buyer_name")
+    return _address(sheet, left, y + 28, buyer.lines, text) + 10
+
+
 FAMILIES = {
     "classic": (classic, ("sans", "humanist", "grotesque", "office")),
     "modern": (modern, ("grotesque", "humanist", "office", "sans")),
     "ledger": (ledger, ("serif", "serif", "office")),
+    "long": (long, ("sans", "office", "grotesque")),
 }
+"""Family → drawing function and the faces that suit it; ``long`` wants more than fifteen rows."""

@@ -261,7 +261,7 @@ def _chinese_items(roll: _Roll, receipt: Receipt) -> None:
             y = roll._step(roll.font)
             roll.sheet.text(stops[0], y, line, roll.font)
         roll.sheet.fields[f"item_{number}_name"] = item.name
-        roll.sheet.text(stops[1], y, plain(item.quantity), roll.font, align="right")
+        roll.sheet.text(stops[1], y, plain(item.quantity), roll.font, align="right", field=f"item_{number}_quantity")
         roll.sheet.text(stops[2], y, f"{item.price}", roll.font, align="right", field=f"item_{number}_price")
         roll.sheet.text(stops[3], y, f"{item.total}", roll.font, align="right", field=f"item_{number}_total")
 

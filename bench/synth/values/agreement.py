@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from random import Random
 
 from bench.synth.values import catalogue, parties
@@ -51,5 +51,5 @@ def agreement(rng: Random, language: str) -> Agreement:
         seller=seller, buyer=buyer, lines=lines, prepayment=rng.choice((20, 30, 40, 50)),
         pay_days=rng.choice((5, 10, 15, 20)), delivery_days=rng.choice((14, 21, 25, 35)),
         penalty=rng.choice(("0,05", "0,1", "0,2")), warranty_months=rng.choice((12, 18, 24)),
-        claim_days=rng.choice((7, 12, 30)), until=date(day.year, 12, 31) + timedelta(days=365 * rng.randrange(2)),
+        claim_days=rng.choice((7, 12, 30)), until=date(day.year + rng.randrange(2), 12, 31),
     )  # fmt: skip

@@ -50,6 +50,38 @@ class Person:
     male: bool = True
 
 
+    @property
+    def genitive(self) -> str:
+        """The Russian name in the genitive, as «в лице директора …» takes it."""
+        if self.male:
+            return f"{_male_genitive(self.surname)} {_male_given(self.given)} {self.patronymic}а"
+        surname = self.surname[:-1] + "ой" if self.surname.endswith("а") else self.surname
+        given = self.given
+        if given.endswith("а"):
+            given = given[:-1] + ("и" if given[-2] in "гкхжшщч" else "ы")
+        elif given.endswith(("я", "ь")):
+            given = given[:-1] + "и"
+        return f"{surname} {given} {self.patronymic[:-1]}ы"
+
+
+def _male_genitive(surname: str) -> str:
+    if surname.endswith("ий"):
+        return surname[:-2] + "ого"
+    if surname.endswith(("ых", "их", "ко", "о", "е", "и")):
+        return surname
+    return surname + "а"
+
+
+def _male_given(given: str) -> str:
+    if given in {"Лев", "Павел"}:
+        return {"Лев": "Льва", "Павел": "Павла"}[given]
+    if given.endswith("а"):
+        return given[:-1] + ("и" if given[-2] in "гкхжшщч" else "ы")
+    if given.endswith("я"):
+        return given[:-1] + "и"
+    return given[:-1] + "я" if given.endswith(("й", "ь")) else given + "а"
+
+
 @dataclass(frozen=True, slots=True)
 class Bank:
     """A bank and the account held there."""

@@ -78,7 +78,10 @@ def english_invoice(rng: Random, rows: tuple[int, int] = (3, 7), *, american: bo
     trade = rng.choice(sorted(catalogue.EN))
     seller = parties.english_company(rng, trade, american=american)
     buyer = parties.english_company(rng, american=american)
-    lines = draw_lines(rng, catalogue.EN[trade], rng.randint(*rows), ("0.0825", "0.06", "0.07") if american else ("0.20",))
+    goods = catalogue.EN[trade]
+    if rows[1] > len(goods):  # a long invoice lists what a general supplier sells
+        goods = catalogue.EN["electronics"] + catalogue.EN["industrial"] + catalogue.EN["furniture"]
+    lines = draw_lines(rng, goods, rng.randint(*rows), ("0.0825", "0.06", "0.07") if american else ("0.20",))
     day = parties.day(rng)
     year = day.year
     number = rng.choice((f"INV-{rng.randrange(100, 9999):05d}", f"{year}-{rng.randrange(10, 999):04d}",

@@ -1,0 +1,13 @@
+"""Synthetic documents with exact references: values, layouts, rendering and degradation kept apart.
+
+``values`` draws what a document says (valid check digits, totals that add up), ``layouts`` puts it on
+sheets, ``raster`` and ``pdf`` render the sheets, ``degrade`` makes scans of them, ``questions`` asks about
+what was drawn. Everything follows from a seed: the same seed gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from bench.synth.generate import SCANS, synthesise
+from bench.synth.kinds import KINDS, LANGUAGES, make
+
+__all__ = ["KINDS", "LANGUAGES", "SCANS", "make", "synthesise"]
