@@ -245,15 +245,58 @@ def test_weights_that_are_not_here_are_one_line_with_a_way_out() -> None:
     assert "ocr" in (caught.value.hint or "")
 
 
-def test_offline_uses_what_the_hub_cache_holds(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    commit = "0123456789" * 4
-    repository = tmp_path / "hub" / "models--some--model"
+def unreachable_hub(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """A hub that may be asked, but every question ends in ``error``."""
+
+    def refuse(*args: object, **kwargs: object) -> object:
+        raise error
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr("huggingface_hub.HfApi.repo_info", refuse)
+
+
+def cache_checkpoint(checkpoint: Path, cache: Path, commit: str) -> None:
+    """Move the checkpoint to where a download of some/model would lie."""
+    repository = cache / "models--some--model"
     (repository / "snapshots").mkdir(parents=True)
     checkpoint.rename(repository / "snapshots" / commit)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(commit, encoding="utf-8")
+
+
+def hub_timeout() -> Exception:
+    """What a silent hub ends in, in whichever HTTP library huggingface_hub uses."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return loading._transport_errors(HfHubHTTPError)[0]("timed out")
+
+
+def test_a_silent_hub_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    unreachable_hub(monkeypatch, hub_timeout())
+    with pytest.raises(EnvironmentProblem, match=r"the hub cannot be reached \(timed out\)"):
+        QwenVL(resolve("some/model")).load()
+
+
+def test_a_full_disk_is_not_taken_for_a_silent_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    unreachable_hub(monkeypatch, OSError(28, "No space left on device"))
+    with pytest.raises(EnvironmentProblem, match="downloaded: .*No space left"):
+        QwenVL(resolve("some/model")).load()
+
+
+def test_without_the_hub_an_earlier_download_serves(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache_checkpoint(checkpoint, tmp_path / "hub", "0123456789" * 4)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    unreachable_hub(monkeypatch, hub_timeout())
+    assert QwenVL(resolve("some/model")).load().details["revision"] == "0123456789" * 4
+
+
+def test_offline_uses_what_the_hub_cache_holds(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = "0123456789" * 4
+    cache_checkpoint(checkpoint, tmp_path / "hub", commit)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     info = QwenVL(resolve("some/model", offline=True)).load()
     assert info.details["revision"] == commit

@@ -38,6 +38,9 @@ CLASSES: dict[str, str] = {
 
 # Never pickles: *.bin, *.pt and *.pth are not even downloaded.
 _DOWNLOADED = ["*.safetensors", "*.json", "*.jinja", "merges.txt"]
+_HUB_PATIENCE = 10.0
+"""Seconds that the hub may take for its first answer."""
+
 _NEEDED_BY = {
     "gptq-int4": (("gptqmodel", "gptq"), ("optimum", "gptq")),
     "gptq-int8": (("gptqmodel", "gptq"), ("optimum", "gptq")),
@@ -117,36 +120,46 @@ def fetch(name: str, revision: str | None, *, offline: bool) -> Path:
     if Path(name).is_dir():
         return Path(name)
     _require("huggingface_hub", "a hub id as model", "hf")
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
         HFValidationError,
-        LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
 
+    snapshot = cached_snapshot(name, revision)
     if offline:
-        snapshot = cached_snapshot(name, revision)
         if snapshot is None:
             raise weights_missing(name, "the hub may not be asked (offline)")
         return snapshot
+    unreachable = _transport_errors(HfHubHTTPError)
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_DOWNLOADED))
+        # Asked first because it takes a time limit; the download waits for a silent hub for ever.
+        commit = HfApi().repo_info(name, revision=revision, timeout=_HUB_PATIENCE).sha
+        return Path(snapshot_download(name, revision=commit, allow_patterns=_DOWNLOADED))
     except GatedRepoError:
         reason = "the repository is gated; accept its terms and set HF_TOKEN"
     except RevisionNotFoundError:
         reason = f"it has no revision {one_line(str(revision), 60)!r}"
     except (RepositoryNotFoundError, HFValidationError):
         reason = "the hub knows no such repository, or HF_TOKEN does not open it"
-    except LocalEntryNotFoundError:
-        reason = "the hub cannot be reached"
     except HfHubHTTPError as error:
         reason = f"the hub answered: {one_line(str(error), 120)}"
+    except unreachable as error:
+        reason = f"the hub cannot be reached ({one_line(str(error), 80)})"
     except OSError as error:
         reason = one_line(str(error), 120)
+    # What was downloaded earlier serves as well; whether it is whole is checked like any folder.
+    if snapshot is not None:
+        return snapshot
     raise weights_missing(name, reason)
+
+
+def _transport_errors(hub_error: type[Exception]) -> tuple[type[Exception], ...]:
+    """The error class of the HTTP library under huggingface_hub, which changed it more than once."""
+    return tuple(base for base in hub_error.__mro__ if base.__name__ == "HTTPError")
 
 
 def pick_device(wanted: str) -> torch.device:
