@@ -279,7 +279,7 @@ def test_a_silent_hub_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_full_disk_is_not_taken_for_a_silent_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     unreachable_hub(monkeypatch, OSError(28, "No space left on device"))
-    with pytest.raises(EnvironmentProblem, match="downloaded: .*No space left"):
+    with pytest.raises(EnvironmentProblem, match=r"downloaded: .*No space left"):
         QwenVL(resolve("some/model")).load()
 
 
