@@ -147,7 +147,7 @@ def _invoice(rng: Random, language: str, layout: str | None) -> Record:
     if language == "en":
         family = layout or rng.choice(("classic", "modern", "ledger", "classic", "modern", "ledger", "long"))
         draw, faces = invoice_en.FAMILIES[family]
-        values = trade.english_invoice(rng, (18, 26) if family == "long" else (3, 7))
+        values = trade.english_invoice(rng, (24, 31) if family == "long" else (3, 7))
         return _record("invoice", language, family, draw(values, rng, invoice_en.style(rng, faces)), 150)
     family = layout or rng.choice(sorted(fapiao.FAMILIES))
     sheets = fapiao.FAMILIES[family](trade.chinese_invoice(rng), rng, value_face=rng.choice(("zh-song", "zh-song", "zh-sans")))

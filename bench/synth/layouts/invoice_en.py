@@ -266,7 +266,7 @@ def ledger(invoice: Invoice, rng: Random, st: Style) -> tuple[Sheet, ...]:
     return (sheet,)
 
 
-_FIRST_PAGE_ROWS = 15
+_FIRST_PAGE_ROWS = 20
 
 
 def long(invoice: Invoice, rng: Random, st: Style) -> tuple[Sheet, ...]:
@@ -331,4 +331,4 @@ FAMILIES = {
     "ledger": (ledger, ("serif", "serif", "office")),
     "long": (long, ("sans", "office", "grotesque")),
 }
-"""Family → drawing function and the faces that suit it; ``long`` wants more than fifteen rows."""
+"""Family → drawing function and the faces that suit it; ``long`` wants more than twenty rows."""

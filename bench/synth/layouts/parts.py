@@ -170,7 +170,7 @@ def chinese_oval_stamp(
     squash = 0.72
     song = "zh-song"
     parts: list[Text | Shape] = [circle(x, y, radius, 2.0, RED, squash=squash)]
-    parts += arc_text(name, Font(song, radius * 0.2, RED), (x, y), radius * 0.76, squash=squash,
+    parts += arc_text(name, Font(song, radius * 0.19, RED), (x, y), radius * 0.73, squash=squash,
                       spread=min(4.2, len(name) * 0.26))  # fmt: skip
     size = radius * 0.135
     face = "sans" if code.isascii() else song

@@ -85,9 +85,10 @@ class _Roll:
         elif style == "solid":
             self.sheet.line(self.left, self.y, self.right, self.y, 0.7, _THERMAL)
         else:
-            mark, width = style, text_width(self.font.face, style, self.font.size)
+            width = text_width(self.font.face, style, self.font.size)
             count = int((self.right - self.left) / width)
-            self.sheet.text(self.left, self.y + 3, mark * count, self.font)
+            self.y += self.font.size * 0.7
+            self.sheet.text(self.left, self.y, style * count, self.font)
         self.y += self.font.size * 0.25
 
     def gap(self, lines: float = 0.5) -> None:

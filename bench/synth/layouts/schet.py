@@ -149,5 +149,5 @@ def _sign(sheet: Sheet, invoice: Invoice, rng: Random, y: float, face: str) -> N
         sheet.operations.append(signature(rng, x + role_width + 14, y, 56, 15))
     sheet.text(_MARGIN + 40, y + 46, "М.П.", Font(face, 8))
     sheet.operations.append(
-        russian_stamp(rng, _MARGIN + 88, y + 40 + rng.uniform(-4, 8), seller.name, seller.city, seller.ogrn, 52)
+        russian_stamp(rng, _MARGIN + 112, y + 40 + rng.uniform(-4, 8), seller.name, seller.city, seller.ogrn, 52)
     )

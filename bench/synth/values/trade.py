@@ -91,7 +91,7 @@ def english_invoice(rng: Random, rows: tuple[int, int] = (3, 7), *, american: bo
                    day - timedelta(days=rng.randrange(4, 40)), lines.rows[0].rate)  # fmt: skip
 
 
-def chinese_invoice(rng: Random, rows: tuple[int, int] = (1, 4)) -> Invoice:
+def chinese_invoice(rng: Random, rows: tuple[int, int] = (1, 6)) -> Invoice:
     """Values of a 增值税发票."""
     trade = rng.choice(sorted(catalogue.ZH))
     seller = parties.chinese_company(rng, trade)
