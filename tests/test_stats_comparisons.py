@@ -214,11 +214,24 @@ def test_negative_counts_are_refused() -> None:
         mcnemar_exact(-1, 3)
 
 
-@given(st.lists(st.floats(0, 1), max_size=20))
-@settings(deadline=None, max_examples=25)
+@pytest.mark.parametrize(
+    "p_values",
+    [[0.04], [0.01, 0.04, 0.03, 0.5], [0.2, 0.2, 0.001, 0.2], [1.0, 0.0, 0.6, 0.0249, 0.025]],
+)
 def test_holms_adjustment_is_that_of_statsmodels(p_values: list[float]) -> None:
-    expected = multipletests(p_values, method="holm")[1].tolist() if p_values else []
-    assert holm(p_values) == pytest.approx(expected)
+    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1].tolist())
+
+
+def test_no_comparisons_need_no_adjustment() -> None:
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_holm_raises_p_values_and_keeps_their_order(p_values: list[float]) -> None:
+    adjusted = holm(p_values)
+    assert all(p <= q <= 1 for p, q in zip(p_values, adjusted, strict=True))
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    assert [adjusted[i] for i in order] == sorted(adjusted)
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.1, math.nan])
