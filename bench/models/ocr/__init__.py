@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 READERS = ("auto", "rapidocr", "tesseract", "text-layer")
 _CACHED_SHEETS = 64
 _POOR_CONFIDENCE = 0.7
-"""Below this, what Tesseract read is not its script (Chinese and English pages give 0.4 to 0.6, Russian 0.9)."""
+"""Below this, what Tesseract read is not its script (Chinese or English gives 0.4 to 0.6, Russian 0.9)."""
 _POOR_DENSITY = 1.2
 """Below this, RapidOCR met a script that it does not know (Cyrillic gives 0.9, its own 1.6 and more)."""
 _CYRILLIC = re.compile("[\u0400-\u04ff]")

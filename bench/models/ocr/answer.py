@@ -9,23 +9,22 @@ from typing import NamedTuple
 
 from rapidfuzz import fuzz
 
-from bench.models.ocr.fields import Field, Party, Phrase, field_named, fields, normalise
+from bench.models.ocr import prose
+from bench.models.ocr.fields import (
+    PARTY_WORDS,
+    Field,
+    Party,
+    Phrase,
+    field_named,
+    fields,
+    normalise,
+)
 from bench.models.ocr.matching import Candidate, Mark, Sheet
 from bench.models.ocr.values import Kind, cut
 
 _MINIMUM = 0.35
 """Candidates that score less are not answered: an empty answer is more honest than a guess."""
 
-_PARTY_WORDS: tuple[tuple[Party, str], ...] = (
-    (
-        "seller",
-        r"продав|поставщик|исполнит|подрядчик|seller|vendor|supplier|contractor|issuer|销售方|销方|卖方|供应商|供货方|乙方",
-    ),
-    (
-        "buyer",
-        r"покупат|заказчик|плательщик|клиент|buyer|customer|client|bill(?:ed)? to|购买方|购方|买方|客户|甲方",
-    ),
-)
 _DESCRIBE = re.compile(
     r"опиши|описание документа|describe|description of (?:the|this)|描述|概述|介绍一下"
 )
@@ -78,6 +77,8 @@ def find(sheet: Sheet, question: str) -> Candidate | None:
     if best is None or best.score < 0.5:
         generic = _generic_candidates(sheet, question, asked)
         best = _best([*candidates, *generic, *([best] if best is not None else [])])
+    if best is None or best.score < 0.5:
+        best = _from_prose(sheet, question, asked) or best
     if best is None and asked.field is not None:
         best = _fallback(sheet, asked.field)
     return best
@@ -86,7 +87,9 @@ def find(sheet: Sheet, question: str) -> Candidate | None:
 def understand(question: str) -> Asked:
     """The field that ``question`` names by its longest phrase, and the party."""
     plain = normalise(question)
-    party: Party | None = next((p for p, words in _PARTY_WORDS if re.search(words, plain)), None)
+    party: Party | None = next(
+        (p for p, words in PARTY_WORDS.items() if re.search(words, plain)), None
+    )
     best: tuple[float, Field] | None = None
     for field in fields():
         rank = max(_said(p, plain) for p in field.labels)
@@ -190,6 +193,8 @@ def _generic_candidates(sheet: Sheet, question: str, asked: Asked) -> Iterable[C
     """Candidates for labels that no table knows, by the words they share with the question."""
     plain = normalise(question)
     kind = asked.field.kind if asked.field is not None else Kind.TEXT
+    if kind in {Kind.NAME, Kind.PERSON} and not any(m.field is asked.field for m in sheet.marks):
+        kind = Kind.TEXT  # "What is the applicant's favourite colour?" asks for no name
     words = re.findall(r"[a-zа-я]{3,}", plain)
     for cell in sheet.cells:
         text = sheet.plain[id(cell)]
@@ -239,6 +244,18 @@ def _anywhere(sheet: Sheet, asked: Asked) -> Iterable[Candidate]:
             yield Candidate(
                 value.text, 0.6 * max(factor, 0.6) + 0.002 * min(10, len(value.text)), cell
             )
+
+
+def _from_prose(sheet: Sheet, question: str, asked: Asked) -> Candidate | None:
+    """What a sentence of the document says, where no label does."""
+    if asked.field is not None and asked.field.party is not None:
+        named = prose.party_name(sheet.sentences, asked.field.party)
+        return None if named is None else Candidate(named[0], 0.7, named[1])
+    wanted = prose.asked_kind(question, None if asked.field is None else asked.field.kind)
+    if wanted is None:
+        return None
+    found = prose.from_sentences(sheet.sentences, question, wanted)
+    return None if found is None else Candidate(*found)
 
 
 def _fallback(sheet: Sheet, field: Field) -> Candidate | None:

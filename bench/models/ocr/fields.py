@@ -15,6 +15,19 @@ from bench.models.ocr.values import Kind
 Party = Literal["seller", "buyer"]
 
 
+PARTY_WORDS: dict[Party, str] = {
+    "seller": (
+        r"продав|поставщик|исполнит|подрядчик|seller|vendor|supplier|contractor|issuer|"
+        r"销售方|销方|卖方|供应商|供货方|供方|乙方"
+    ),
+    "buyer": (
+        r"покупат|заказчик|плательщик|клиент|buyer|customer|client|bill(?:ed)? to|"
+        r"购买方|购方|买方|需方|客户|甲方"
+    ),
+}
+"""Party → regular expression over normalised text for the words that name it."""
+
+
 class Phrase(NamedTuple):
     """A label or a question word."""
 

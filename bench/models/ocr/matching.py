@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import NamedTuple
 
 from rapidfuzz import fuzz, process
 
 from bench.models.ocr.fields import Field, Party, fields, normalise
 from bench.models.ocr.layout import Cell, Layout, stacks
+from bench.models.ocr.prose import Sentence, sentences
 from bench.models.ocr.values import Kind, cut
 
 _FUZZY_CUTOFF = 88.0
@@ -65,6 +66,11 @@ class Sheet:
         self.anchors = tuple(
             m for m in self.marks if m.field.party is not None and m.start <= 3 and m.score > 0.6
         )
+
+    @cached_property
+    def sentences(self) -> list[Sentence]:
+        """The document as running text."""
+        return sentences(self.layouts)
 
     def _marks(self, cell: Cell) -> list[Mark]:
         text = self.plain[id(cell)]

@@ -115,6 +115,8 @@ def _amount(text: str) -> Value | None:
     ]
     match = (money or matches)[-1]
     value = match.group().strip()
+    if sum(c.isdigit() for c in value) > 11 or (not money and sum(c.isdigit() for c in value) > 6):
+        return None  # an account, a card, a till's serial number
     letters = sum(c.isalpha() for c in AMOUNT.sub("", text))
     fit = (1.0 if money else 0.75) - min(0.4, 0.03 * letters)
     return Value(value, fit, match.start())

@@ -1,0 +1,190 @@
+"""Answers from running text: contracts say in sentences what forms say with labels.
+
+Lines are joined into sentences; the one that shares the rarest words with the question is searched for a
+value of the kind that the question asks for. Parties are found by the clause that names them ("…,
+hereinafter the Seller").
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.models.ocr.fields import PARTY_WORDS, Party, normalise
+from bench.models.ocr.layout import Cell, Layout
+from bench.models.ocr.values import Kind, cut
+
+_LONG_LINE = 0.7
+"""Share of the text's width that a line must reach for the next one to go on with its sentence."""
+_MINIMUM_OVERLAP = 0.45
+
+DURATION = re.compile(
+    r"\d+\s*(?:\([^)]{2,40}\)\s*)?"
+    r"(?:(?:business|working|calendar|banking|рабоч\w+|календарн\w+|банковск\w+)\s+)?"
+    r"(?:days?|weeks?|months?|years?|дн(?:ей|я|и)|день|недел[ьия]\w*|месяц\w*|год(?:а|ов)?|лет)(?!\w)"
+    r"|\d+\s*(?:个工作日|个自然日|个月|工作日|日|天|年|周)(?!\s*\d)",
+    re.IGNORECASE,
+)
+COMPANY = re.compile(
+    r"(?:ООО|ОАО|ЗАО|ПАО|АО|ИП"
+    r"|Общество с ограниченной ответственностью|[А-ЯЁ][а-яё]+(?:\s[а-яё]+)?\sобщество)"
+    r"\s*[«\"“][^»\"”]{2,60}[»\"”]"
+    r"|[A-Z][\w&.'’-]*(?:\s(?:[A-Z&][\w&.'’-]*|and|of))*\s(?:Ltd|Limited|LLP|LLC|Inc|plc|PLC|Corp|GmbH)\b\.?"
+    r"|[\u4e00-\u9fff（）()]{3,30}(?:公司|集团|厂)"
+)
+_ASKS_DURATION = re.compile(
+    r"how long|how many (?:\w+ )?(?:days|weeks|months|years)|period|"
+    r"срок|сколько\s+(?:\w+\s+)?(?:дней|месяцев|лет)|в течение|期限|多久|几天|多少天|多少日|多长时间"
+)
+_ASKS_PERCENT = re.compile(r"percent|процент|penalt|неусто|пен[яию]\b|百分|比例|违约金|滞纳金")
+_WORDS = re.compile(r"[a-zа-я]{3,}|[\u3400-\u9fff]")
+_STOP_WORDS = frozenset(
+    [
+        "the",
+        "what",
+        "which",
+        "who",
+        "how",
+        "many",
+        "much",
+        "long",
+        "for",
+        "and",
+        "are",
+        "was",
+        "were",
+        "this",
+        "that",
+        "with",
+        "from",
+        "does",
+        "did",
+        "has",
+        "как",
+        "какой",
+        "какая",
+        "какое",
+        "какие",
+        "каков",
+        "какова",
+        "кто",
+        "что",
+        "где",
+        "для",
+        "или",
+        "при",
+        "его",
+        "это",
+        "под",
+        "над",
+        "до",
+        "на",
+        "是",
+        "的",
+        "多",
+        "少",
+        "什",
+        "么",
+        "哪",
+        "谁",
+        "在",
+        "为",
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence and the cell that it begins in."""
+
+    text: str
+    cell: Cell
+
+
+def sentences(layouts: Sequence[Layout]) -> list[Sentence]:
+    """The document's sentences; lines that do not reach the margin end one."""
+    out: list[Sentence] = []
+    for layout in layouts:
+        cells = [row[0] for row in layout.rows if len(row) <= 2]
+        if not cells:
+            continue
+        left, right = min(c.left for c in cells), max(c.right for c in cells)
+        text, first = "", cells[0]
+        for number, row in enumerate(layout.rows):
+            line = " ".join(c.text for c in row)
+            first = row[0] if not text else first
+            hyphenated = text.endswith("-") and line[:1].islower()
+            text = text[:-1] + line if hyphenated else f"{text} {line}".strip()
+            reaches = row[-1].right - left > _LONG_LINE * (right - left)
+            if not reaches or number == len(layout.rows) - 1:
+                out.extend(Sentence(part, first) for part in _split(text))
+                text = ""
+        out.extend(Sentence(part, first) for part in _split(text))
+    return out
+
+
+def _split(text: str) -> list[str]:
+    parts = re.split(r"(?<=[.;!?])\s+(?=[A-ZА-ЯЁ«\"(\d])|(?<=[。；])", text)
+    return [part.strip() for part in parts if len(part.strip()) > 2]
+
+
+def asked_kind(question: str, kind: Kind | None) -> Kind | re.Pattern[str] | None:
+    """What shape of value ``question`` wants from a sentence; None where a sentence cannot tell."""
+    plain = normalise(question)
+    if _ASKS_PERCENT.search(plain):
+        return Kind.PERCENT
+    if _ASKS_DURATION.search(plain):
+        return DURATION
+    shaped = {Kind.DATE, Kind.AMOUNT, Kind.PERCENT, Kind.PHONE, Kind.EMAIL}
+    return kind if kind in shaped else None
+
+
+def from_sentences(
+    found: Sequence[Sentence], question: str, wanted: Kind | re.Pattern[str]
+) -> tuple[str, float, Cell] | None:
+    """The value in the sentence that is most about ``question``, its score, and where it stands."""
+    stems = [_stems(sentence.text) for sentence in found]
+    frequency = Counter(stem for one in stems for stem in one)
+    asked = {s for s in _stems(question) if s in frequency}
+    unknown = len(_stems(question)) - len(asked)
+    weight = {s: math.log(1 + len(found) / frequency[s]) for s in asked}
+    # Words that the document never uses count against every sentence, though less than those it does.
+    total = sum(weight.values()) + 0.7 * unknown
+    best: tuple[float, str, Cell] | None = None
+    for sentence, one in zip(found, stems, strict=True):
+        overlap = sum(weight[s] for s in asked & one) / total if total else 0.0
+        if overlap < _MINIMUM_OVERLAP or (best is not None and overlap <= best[0]):
+            continue
+        if isinstance(wanted, Kind):
+            value = cut(sentence.text, wanted)
+            text = None if value is None else value.text
+        else:
+            match = wanted.search(sentence.text)
+            text = None if match is None else match.group()
+        if text is not None:
+            best = (overlap, text, sentence.cell)
+    return None if best is None else (best[1], 0.4 + 0.4 * best[0], best[2])
+
+
+def _stems(text: str) -> frozenset[str]:
+    words = _WORDS.findall(normalise(text))
+    return frozenset(
+        w[: max(3, min(6, len(w) - 2))] if len(w) > 3 else w for w in words if w not in _STOP_WORDS
+    )
+
+
+def party_name(found: Sequence[Sentence], party: Party) -> tuple[str, Cell] | None:
+    """The company that a clause calls ``party``: "…, hereinafter the Seller", «именуемое … „Поставщик“»."""
+    role = re.compile(rf"[«\"“”‘'(（]\s*(?:the\s+)?[\"“«]?(?:{PARTY_WORDS[party]})")
+    for number, sentence in enumerate(found):
+        text = " ".join(s.text for s in found[number : number + 2])
+        match = role.search(normalise(text))
+        if match is None:
+            continue
+        names = [m for m in COMPANY.finditer(text) if m.end() <= match.start() + 1]
+        if names and match.start() - names[-1].end() < 400:
+            return names[-1].group(), sentence.cell
+    return None
