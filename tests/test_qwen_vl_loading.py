@@ -12,7 +12,7 @@ pytest.importorskip("transformers")
 
 from bench.errors import BenchError, EnvironmentProblem, InvalidInput, OutOfMemory  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
-from bench.models.qwen_vl import QwenVL, loading  # noqa: E402
+from bench.models.qwen_vl import QwenVL, download, loading  # noqa: E402
 from bench.models.qwen_vl.tiny import write_tiny_checkpoint  # noqa: E402
 from bench.schema import ModelSpec, Output  # noqa: E402
 from tests.tiny_qwen import edit_json, make_document, make_group, one_thread  # noqa: E402
@@ -268,7 +268,7 @@ def hub_timeout() -> Exception:
     """What a silent hub ends in, in whichever HTTP library huggingface_hub uses."""
     from huggingface_hub.errors import HfHubHTTPError
 
-    return loading._transport_errors(HfHubHTTPError)[0]("timed out")
+    return download._transport_errors(HfHubHTTPError)[0]("timed out")
 
 
 def test_a_silent_hub_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,12 +17,10 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import EnvironmentProblem, InvalidInput, OutOfMemory, missing_package
 from bench.models.checkpoints import (
     LocalCheckpoint,
-    cached_snapshot,
-    offline_by_environment,
     read_adapter,
     read_checkpoint,
-    weights_missing,
 )
+from bench.models.qwen_vl.download import fetch, offline
 from bench.schema import Json, ModelSpec
 from bench.text import one_line
 
@@ -35,11 +33,6 @@ CLASSES: dict[str, str] = {
     "qwen3_vl": "Qwen3VLForConditionalGeneration",
 }
 """``model_type`` → class of transformers. A table, so that no checkpoint can bring its own code."""
-
-# Never pickles: *.bin, *.pt and *.pth are not even downloaded.
-_DOWNLOADED = ["*.safetensors", "*.json", "*.jinja", "merges.txt"]
-_HUB_PATIENCE = 10.0
-"""Seconds that the hub may take for its first answer."""
 
 _NEEDED_BY = {
     "gptq-int4": (("gptqmodel", "gptq"), ("optimum", "gptq")),
@@ -77,7 +70,7 @@ def locate(spec: ModelSpec) -> Path:
         _require(package, "the Qwen-VL backend", "hf")
     if spec.checkpoint is None:
         raise InvalidInput(f"model {spec.name!r} names no checkpoint")
-    return fetch(spec.checkpoint, spec.revision, offline=_offline(spec))
+    return fetch(spec.checkpoint, spec.revision, offline=offline(spec))
 
 
 def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
@@ -109,57 +102,6 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
         **adapter,
     }
     return LoadedModel(model, device, details)
-
-
-def fetch(name: str, revision: str | None, *, offline: bool) -> Path:
-    """The local folder of a checkpoint or adapter, downloaded from the hub where it is not here yet.
-
-    Raises:
-        EnvironmentProblem: the files are not on this machine and cannot be had.
-    """
-    if Path(name).is_dir():
-        return Path(name)
-    _require("huggingface_hub", "a hub id as model", "hf")
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    snapshot = cached_snapshot(name, revision)
-    if offline:
-        if snapshot is None:
-            raise weights_missing(name, "the hub may not be asked (offline)")
-        return snapshot
-    unreachable = _transport_errors(HfHubHTTPError)
-    try:
-        # Asked first because it takes a time limit; the download waits for a silent hub for ever.
-        commit = HfApi().repo_info(name, revision=revision, timeout=_HUB_PATIENCE).sha
-        return Path(snapshot_download(name, revision=commit, allow_patterns=_DOWNLOADED))
-    except GatedRepoError:
-        reason = "the repository is gated; accept its terms and set HF_TOKEN"
-    except RevisionNotFoundError:
-        reason = f"it has no revision {one_line(str(revision), 60)!r}"
-    except (RepositoryNotFoundError, HFValidationError):
-        reason = "the hub knows no such repository, or HF_TOKEN does not open it"
-    except HfHubHTTPError as error:
-        reason = f"the hub answered: {one_line(str(error), 120)}"
-    except unreachable as error:
-        reason = f"the hub cannot be reached ({one_line(str(error), 80)})"
-    except OSError as error:
-        reason = one_line(str(error), 120)
-    # What was downloaded earlier serves as well; whether it is whole is checked like any folder.
-    if snapshot is not None:
-        return snapshot
-    raise weights_missing(name, reason)
-
-
-def _transport_errors(hub_error: type[Exception]) -> tuple[type[Exception], ...]:
-    """The error class of the HTTP library under huggingface_hub, which changed it more than once."""
-    return tuple(base for base in hub_error.__mro__ if base.__name__ == "HTTPError")
 
 
 def pick_device(wanted: str) -> torch.device:
@@ -204,10 +146,6 @@ def out_of_memory(error: BaseException, doing: str) -> OutOfMemory:
         f"out of memory while {doing}: {one_line(str(error), 160)}",
         hint="try a smaller --batch-size or --max-pixels, or a quantized model (-int4, -nf4)",
     )
-
-
-def _offline(spec: ModelSpec) -> bool:
-    return offline_by_environment() or bool(spec.options.get("offline"))
 
 
 def _require(package: str, feature: str, extra: str) -> None:
@@ -370,7 +308,7 @@ def _with_adapter(
     from peft import PeftModel
 
     assert spec.adapter is not None
-    folder = fetch(spec.adapter, None, offline=_offline(spec))
+    folder = fetch(spec.adapter, None, offline=offline(spec))
     read_adapter(folder)
     merge = bool(spec.options.get("merge_adapter", quantization is None))
     try:

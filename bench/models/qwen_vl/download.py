@@ -1,0 +1,73 @@
+"""Checkpoint and adapter files from the hub, once; afterwards from its cache on this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from bench.errors import missing_package
+from bench.models.checkpoints import cached_snapshot, offline_by_environment, weights_missing
+from bench.schema import ModelSpec
+from bench.text import one_line
+
+# Never pickles: *.bin, *.pt and *.pth are not even downloaded.
+_DOWNLOADED = ["*.safetensors", "*.json", "*.jinja", "merges.txt"]
+_HUB_PATIENCE = 10.0
+"""Seconds that the hub may take for its first answer."""
+
+
+def offline(spec: ModelSpec) -> bool:
+    """Whether the hub may not be asked, by the environment or by ``spec``."""
+    return offline_by_environment() or bool(spec.options.get("offline"))
+
+
+def fetch(name: str, revision: str | None, *, offline: bool) -> Path:
+    """The local folder of a checkpoint or adapter, downloaded from the hub where it is not here yet.
+
+    Raises:
+        EnvironmentProblem: the files are not on this machine and cannot be had.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    if importlib.util.find_spec("huggingface_hub") is None:
+        raise missing_package("a hub id as model", "huggingface_hub", "hf")
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    snapshot = cached_snapshot(name, revision)
+    if offline:
+        if snapshot is None:
+            raise weights_missing(name, "the hub may not be asked (offline)")
+        return snapshot
+    unreachable = _transport_errors(HfHubHTTPError)
+    try:
+        # Asked first because it takes a time limit; the download waits for a silent hub for ever.
+        commit = HfApi().repo_info(name, revision=revision, timeout=_HUB_PATIENCE).sha
+        return Path(snapshot_download(name, revision=commit, allow_patterns=_DOWNLOADED))
+    except GatedRepoError:
+        reason = "the repository is gated; accept its terms and set HF_TOKEN"
+    except RevisionNotFoundError:
+        reason = f"it has no revision {one_line(str(revision), 60)!r}"
+    except (RepositoryNotFoundError, HFValidationError):
+        reason = "the hub knows no such repository, or HF_TOKEN does not open it"
+    except HfHubHTTPError as error:
+        reason = f"the hub answered: {one_line(str(error), 120)}"
+    except unreachable as error:
+        reason = f"the hub cannot be reached ({one_line(str(error), 80)})"
+    except OSError as error:
+        reason = one_line(str(error), 120)
+    # What was downloaded earlier serves as well; whether it is whole is checked like any folder.
+    if snapshot is not None:
+        return snapshot
+    raise weights_missing(name, reason)
+
+
+def _transport_errors(hub_error: type[Exception]) -> tuple[type[Exception], ...]:
+    """The error class of the HTTP library under huggingface_hub, which changed it more than once."""
+    return tuple(base for base in hub_error.__mro__ if base.__name__ == "HTTPError")
