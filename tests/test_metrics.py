@@ -407,6 +407,16 @@ def test_every_family_of_definitions_has_cases(pytestconfig):
     assert check_directory(folder).failed == 0
 
 
+@pytest.mark.parametrize(
+    "row", [*METRICS.values(), *CORPUS_METRICS.values()], ids=lambda row: row.name
+)
+def test_the_guide_repeats_the_table(row, pytestconfig):
+    guide = (pytestconfig.rootpath / "docs" / "metrics.md").read_text(encoding="utf-8")
+    line = next(line for line in guide.splitlines() if line.startswith(f"| `{row.name}` |"))
+    told = line.replace("\\|", "|").replace("&lt;", "<")
+    assert all(words in told for words in (row.direction, row.definition, row.variant, row.source))
+
+
 def test_names_are_unique_over_both_tables():
     names = [*METRICS, *CORPUS_METRICS]
     assert len(names) == len(set(names))

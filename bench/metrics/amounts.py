@@ -65,8 +65,11 @@ class Amount(NamedTuple):
     """Digits and separators as written: equal numerals mean equal numbers, whatever they mean."""
     currencies: frozenset[str]
     """ISO 4217 codes the sign can stand for; empty if there is none."""
-    decimals: int
-    """Digits behind the decimal separator."""
+
+    @property
+    def decimals(self) -> int:
+        """Most digits behind the decimal separator, over what it can mean."""
+        return max(-int(value.as_tuple().exponent) for value in self.values)
 
 
 def read_amount(text: str, *, language: str | None = None) -> Amount | None:
@@ -94,11 +97,11 @@ def read_amount(text: str, *, language: str | None = None) -> Amount | None:
     currencies = _currencies(marks)
     if currencies is None:
         return None
-    values, decimals = _numeral_values(numeral.strip(), language, money=bool(currencies))
+    values = _numeral_values(numeral.strip(), language, money=bool(currencies))
     factor = -sign if negative else sign
     if not values:
         return None
-    return Amount(frozenset(v * factor for v in values), f"{factor}{numeral}", currencies, decimals)
+    return Amount(frozenset(v * factor for v in values), f"{factor}{numeral}", currencies)
 
 
 def _sign_and_marks(before: str, behind: str) -> tuple[int | None, list[str]]:
@@ -121,31 +124,33 @@ def _currencies(marks: list[str]) -> frozenset[str] | None:
     return frozenset() if found is None else found
 
 
-def _numeral_values(
-    numeral: str, language: str | None, *, money: bool
-) -> tuple[frozenset[Decimal], int]:
-    """What a numeral can mean, and how many decimals it then has (of its decimal reading)."""
+def _numeral_values(numeral: str, language: str | None, *, money: bool) -> frozenset[Decimal]:
+    """What a numeral can mean; nothing if it is none."""
     grouped = re.sub(r"(?<=\d)[ '\"](?=\d{3}(?!\d))", "_", numeral)
     if re.search(r"[ '\"]", grouped) or re.search(r"[.,_]{2}", grouped):
-        return frozenset(), 0
+        return frozenset()
     marks = [c for c in grouped if c in ".,"]
     whole = grouped.replace("_", ",") if "," not in marks else grouped.replace("_", ".")
     if not marks:
         value = _grouped_integer(grouped.replace("_", ","), ",")
-        return (frozenset() if value is None else frozenset({value})), 0
+        return _only(value)
     last = marks[-1]
     integer, _, fraction = grouped.rpartition(last)
     if len(set(marks)) == 2 or "_" in grouped:
         # Two kinds of separator: the last one is decimal and stands once.
         other = "_" if "_" in grouped else ("," if last == "." else ".")
         value = None if last in integer else _decimal(integer, other, fraction)
-        return (frozenset() if value is None else frozenset({value})), len(fraction)
+        return _only(value)
     if len(marks) > 1:
         value = _grouped_integer(whole, last)
-        return (frozenset() if value is None else frozenset({value})), 0
+        return _only(value)
     as_decimal = _decimal(integer, "_", fraction)
     as_group = _grouped_integer(grouped, last) if integer != "0" else None
-    return _settled(as_decimal, as_group, last, language, money), len(fraction)
+    return _settled(as_decimal, as_group, last, language, money)
+
+
+def _only(value: Decimal | None) -> frozenset[Decimal]:
+    return frozenset() if value is None else frozenset({value})
 
 
 def _settled(
@@ -191,7 +196,7 @@ def _kopecks(text: str) -> Amount | None:
     if value is None:
         return None
     value += Decimal(int(match[3])) / 100
-    return Amount(frozenset({-value if match[1] else value}), text, frozenset({"RUB"}), 2)
+    return Amount(frozenset({-value if match[1] else value}), text, frozenset({"RUB"}))
 
 
 def _yuan(text: str) -> Amount | None:
@@ -202,7 +207,7 @@ def _yuan(text: str) -> Amount | None:
     if value is None:
         return None
     value += Decimal(int(match[3] or 0)) / 10 + Decimal(int(match[4] or 0)) / 100
-    return Amount(frozenset({-value if match[1] else value}), text, frozenset({"CNY"}), 2)
+    return Amount(frozenset({-value if match[1] else value}), text, frozenset({"CNY"}))
 
 
 def _in_words(text: str) -> Amount | None:
@@ -213,7 +218,7 @@ def _in_words(text: str) -> Amount | None:
     value = Decimal(_chinese_integer(match[1]))
     value += Decimal(_CHINESE_DIGITS.get(match[2] or "零", 0)) / 10
     value += Decimal(_CHINESE_DIGITS.get(match[3] or "零", 0)) / 100
-    return Amount(frozenset({value}), text, frozenset({"CNY"}), 2)
+    return Amount(frozenset({value}), text, frozenset({"CNY"}))
 
 
 def _chinese_integer(text: str) -> int:

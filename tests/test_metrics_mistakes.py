@@ -1,0 +1,95 @@
+"""What kind of wrong: each rule, and which comes first."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.metrics.mistakes import MISTAKES, RULES, Answered, classify
+
+any_text = st.text(st.characters(exclude_categories=[]), max_size=40)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        (Answered("", ["x"], stop_reason="error"), "failed"),
+        (Answered(" \u200b\n", ["x"]), "empty"),
+        (Answered("", [{"a": "b"}], answer_type="json"), "empty"),
+        (Answered("{a", [{"a": "b"}], answer_type="json"), "unparseable"),
+        (Answered("42", [{"a": "b"}], answer_type="json"), "unparseable"),
+        (Answered("12 марта 2024 г.", ["12.03.2024"]), "format_only"),
+        (Answered('{"d": "2024-03-12"}', [{"d": "12.03.2024"}], answer_type="json"), "format_only"),
+        (Answered("20", ["20%"], field="Ставка"), "format_only"),
+        (Answered("The invoice num", ["7"], stop_reason="length"), "truncated"),
+        (Answered("I'm sorry, I cannot read this.", ["x"]), "refusal"),
+        (Answered("The date is not visible in the image.", ["x"]), "refusal"),
+        (Answered("Извините, я не вижу даты", ["x"]), "refusal"),
+        (Answered("Не могу определить сумму", ["x"]), "refusal"),
+        (Answered("К сожалению, не видно", ["x"]), "refusal"),
+        (Answered("抱歉，我无法回答", ["x"]), "refusal"),
+        (Answered("图中没有相关信息", ["x"]), "refusal"),
+        (
+            Answered("12.03.2024", ["1 234,50"], other_fields={"date": ["12 марта 2024"]}),
+            "other_field",
+        ),
+        (Answered("Moscow", ["Moscow, Russia"]), "partial"),
+        (Answered("12 March", ["12 March 2024"]), "partial"),
+        (Answered("Ivanof", ["Ivanov"]), "partial"),
+        (Answered("北京市", ["北京市朝阳区"]), "partial"),
+        (Answered('{"a": "x", "b": "y"}', [{"a": "x", "b": "z"}], answer_type="json"), "partial"),
+        (Answered("17", ["25"], document_text="Total: 25"), "not_on_page"),
+        (Answered("17", ["25"], document_text="Room 17, total 25"), "wrong"),
+        (Answered("17", ["25"]), "wrong"),
+        (Answered('{"a": "y"}', [{"a": "x"}], answer_type="json"), "wrong"),
+        (
+            Answered("a white page", ["a table"], answer_type="description", document_text="x"),
+            "wrong",
+        ),
+    ],
+)
+def test_a_wrong_answer_has_the_class_of_its_first_rule(wrong, expected):
+    assert classify(wrong) == expected
+
+
+def test_another_digit_is_no_partial_answer():
+    assert classify(Answered("12.03.2024", ["13.03.2024"])) == "wrong"
+
+
+def test_an_answer_is_found_on_the_page_in_another_spelling():
+    wrong = Answered("Счет №17", ["x"], document_text="… СЧЁТ\n№ 17 …".replace("Ё", "Е"))
+    assert classify(wrong) == "wrong"
+
+
+def test_an_empty_reference_of_another_field_matches_nothing():
+    assert classify(Answered("17", ["25"], other_fields={"a": [""]})) == "wrong"
+
+
+def test_every_class_has_a_rule_with_words():
+    assert len(MISTAKES) == len(set(MISTAKES)) == len(RULES)
+    assert all(words for _, _, words in RULES)
+    assert MISTAKES[-1] == "wrong"
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    answer=any_text,
+    reference=any_text,
+    answer_type=st.sampled_from(["text", "json", "description"]),
+    page=st.none() | any_text,
+)
+def test_any_answer_has_a_class(answer, reference, answer_type, page):
+    wrong = Answered(
+        answer,
+        [reference],
+        answer_type=answer_type,
+        other_fields={"f": [page or ""]},
+        document_text=page,
+    )
+    assert classify(wrong) in MISTAKES
+
+
+def test_the_guide_names_every_rule(pytestconfig):
+    guide = (pytestconfig.rootpath / "docs" / "metrics.md").read_text(encoding="utf-8")
+    for name, _, words in RULES:
+        assert f"`{name}`" in guide
+        assert words in guide
