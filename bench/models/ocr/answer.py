@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rapidfuzz import fuzz
 
-from bench.models.ocr import prose
+from bench.models.ocr import prose, table
 from bench.models.ocr.fields import (
     PARTY_WORDS,
     Field,
@@ -62,6 +62,9 @@ def answer(sheet: Sheet, question: str) -> Answer:
 def find(sheet: Sheet, question: str) -> Candidate | None:
     """The best candidate for ``question``, or None where none is good enough."""
     asked = understand(question)
+    row = table.ordinal(question)
+    if row is not None and (cell := _row_candidate(sheet, question, row)) is not None:
+        return cell
     candidates = list(_field_candidates(sheet, asked))
     candidates.extend(_item_candidates(sheet, question, asked))
     best = _best(candidates)
@@ -149,6 +152,28 @@ def _party_factor(wanted: Party | None, owner: Party | None) -> float:
     if owner is None:
         return 0.6
     return 1.0 if owner == wanted else 0.1
+
+
+_ROW_COLUMNS = (
+    ("quantity", r"quantit|how many|количеств|сколько штук|кол-во|数量"),
+    ("price", r"unit price|price of|цен[аыу]|单价"),
+    ("total", r"amount|total|cost|paid|how much|сумм|стоимост|заплат|金额|总价|多少钱"),
+    (
+        "name",
+        r"item|product|goods|service|description|товар|услуг|наименован|позици|名称|商品|货物|服务|项目|品名",
+    ),
+)
+
+
+def _row_candidate(sheet: Sheet, question: str, row: int) -> Candidate | None:
+    """What the question wants of the row that it counts off: its name, quantity, price or total."""
+    plain = normalise(question)
+    column = next((name for name, words in _ROW_COLUMNS if re.search(words, plain)), None)
+    found = sheet.items
+    if column is None or row >= len(found) or column not in found[row]:
+        return None
+    text = table.value(found[row], column)
+    return Candidate(text, 0.8, found[row][column]) if text else None
 
 
 def _item_candidates(sheet: Sheet, question: str, asked: Asked) -> Iterable[Candidate]:
@@ -273,12 +298,25 @@ def _fallback(sheet: Sheet, field: Field) -> Candidate | None:
     return None
 
 
+_KEY = re.compile(r"[\"“]?\b([A-Za-z_][A-Za-z0-9_]*)\b[\"”]?\s*[(（:：]\s*([^()（）{}]{2,80})[)）]")
+_LIST_KEYS = {"name": "name", "description": "name", "quantity": "quantity", "qty": "quantity"}
+_LIST_KEYS |= {"price": "price", "unit_price": "price", "total": "total", "amount": "total"}
+
+
 def _answer_json(sheet: Sheet, question: str) -> Answer:
-    wanted = _wanted_keys(question)
-    out: dict[str, str] = {}
+    """An object with every key that the question names; what is not found is left out."""
+    out: dict[str, object] = {}
     confidences = []
-    for key in wanted:
-        found = find(sheet, key.replace("_", " ").replace("-", " "))
+    for key, meaning in _wanted_keys(question).items():
+        columns = [k for k in re.findall(r"[a-z_]+", meaning) if k in _LIST_KEYS]
+        if len(columns) >= 2:
+            rows = [{k: table.value(item, _LIST_KEYS[k]) for k in columns} for item in sheet.items]
+            out[key] = [{k: text for k, text in row.items() if text} for row in rows]
+            continue
+        # The meaning in the question's language says more than the key.
+        found = find(sheet, meaning)
+        if found is None and meaning != key:
+            found = find(sheet, key.replace("_", " "))
         out[key] = "" if found is None else found.text
         if found is not None:
             confidences.append(found.score * found.cell.confidence)
@@ -286,14 +324,17 @@ def _answer_json(sheet: Sheet, question: str) -> Answer:
     return Answer(json.dumps(out, ensure_ascii=False), confidence)
 
 
-def _wanted_keys(question: str) -> list[str]:
-    """The keys that a question names: quoted ones, else snake_case ones, else a list after a colon."""
-    quoted = re.findall(r'["«“`]([\w .-]{2,40})["»”`]', question)
-    if not quoted:
-        quoted = re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", question)
-    if not quoted and (listed := re.search(r"[:：]\s*([^:：]+)$", question)) is not None:
-        quoted = [part.strip(" .。") for part in re.split(r"[,，、;]", listed.group(1))]
-    return list(dict.fromkeys(key for key in quoted if key.lower() != "json" and key))
+def _wanted_keys(question: str) -> dict[str, str]:
+    """Key → its meaning: "key (meaning)", else quoted keys, snake_case ones, a list after a colon."""
+    explained = {m.group(1): m.group(2) for m in _KEY.finditer(question)}
+    if len(explained) >= 2:
+        return explained
+    keys = re.findall(r'["«“`]([\w .-]{2,40})["»”`]', question)
+    if not keys:
+        keys = re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", question)
+    if not keys and (listed := re.search(r"[:：]\s*([^:：]+)$", question)) is not None:
+        keys = [part.strip(" .。") for part in re.split(r"[,，、;]", listed.group(1))]
+    return {key: key.replace("_", " ") for key in keys if key and key.lower() != "json"}
 
 
 _DESCRIPTIONS = {

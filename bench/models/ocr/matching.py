@@ -68,6 +68,13 @@ class Sheet:
         )
 
     @cached_property
+    def items(self) -> list[dict[str, Cell]]:
+        """The rows of the goods table."""
+        from bench.models.ocr.table import items
+
+        return items(self)
+
+    @cached_property
     def sentences(self) -> list[Sentence]:
         """The document as running text."""
         return sentences(self.layouts)
@@ -106,7 +113,7 @@ class Sheet:
             self.stacked[id(cell)] = lines
             self.marks = [m for m in self.marks if id(m.cell) not in parts] + found
 
-    def _extent(self, mark: Mark) -> tuple[float, float]:
+    def extent(self, mark: Mark) -> tuple[float, float]:
         """Left and right of the column that ``mark`` heads: its cell's, unless that heads two columns."""
         others = [m for m in self.marks_of[id(mark.cell)] if m.field.kind in _COLUMN_KINDS]
         if id(mark.cell) in self.stacked or len({m.start for m in others}) < 2:
@@ -157,7 +164,7 @@ class Sheet:
 
     def crossing(self, header: Mark, item: Cell) -> Iterable[Candidate]:
         """The value in the row of ``item`` and the column of ``header``."""
-        left, right = self._extent(header)
+        left, right = self.extent(header)
         for cell in self.layouts[item.page].rows[item.row]:
             if cell is item:
                 continue
@@ -263,7 +270,7 @@ class Sheet:
         return sorted((c for c in near if len(c.text) > 2), key=lambda c: c.left)
 
     def _below(self, mark: Mark) -> Iterable[Candidate]:
-        left, right = self._extent(mark)
+        left, right = self.extent(mark)
         height = mark.cell.height
         column = mark.field.kind in _COLUMN_KINDS
         floor = mark.cell.bottom
