@@ -254,7 +254,9 @@ def _row(source: _Source, names: _TaskNames, runs: Sequence[RunView], comparable
     }
     state = _row_state(source.run.state, failure, asked, total)
     so_far = asked < total
-    device = text(nested(record, "device")) or text(run.model_spec(model).device)
+    device = text(nested(record, "device"))
+    if not device and record is not None:
+        device = text(run.model_spec(model).device)
     return ModelRow(
         key=source.key,
         name=model,
@@ -272,7 +274,7 @@ def _row(source: _Source, names: _TaskNames, runs: Sequence[RunView], comparable
         samples=total,
         failed=sum(a.failed and a.output is not None for a in answers),
         device=device,
-        hardware=_hardware(nested(run.record, "environment"), device),
+        hardware=_hardware(nested(run.record, "environment"), device) if device else "",
         parameters=_whole(nested(record, "parameters")),
         setup=_setup(run.model_spec(model), record, facts),
     )

@@ -148,6 +148,7 @@ def _context(view: ReportView, path: Path) -> dict[str, Any]:
         "pages_beside": json_text(beside),
         "small_n": SMALL_N,
         "max_text": MAX_TEXT,
+        "mishaps": _mishaps(rows),
         "records": [
             json.dumps(run.record, ensure_ascii=False, indent=2, default=str) for run in view.runs
         ],
@@ -286,9 +287,18 @@ def _slices(view: ReportView) -> list[dict[str, Any]]:
             groups.append({"name": title, "lines": lines})
     for group in groups:
         for line in group["lines"]:
-            steps = [c["goodness"] for c in line["cells"] if c["step"] is not None]
-            for cell in line["cells"]:
-                cell["best"] = len(steps) > 1 and cell.get("goodness") == max(steps)
+            scored = [
+                cell["goodness"]
+                for cell, row in zip(line["cells"], view.rows, strict=True)
+                if cell["step"] is not None and row.ranked
+            ]
+            for cell, row in zip(line["cells"], view.rows, strict=True):
+                # Bold says something only where the models differ.
+                cell["best"] = (
+                    row.ranked
+                    and cell["step"] is not None
+                    and cell["goodness"] == max(scored) > min(scored)
+                )
     return groups
 
 
@@ -348,6 +358,19 @@ def _stages(rows: Sequence[ModelRow]) -> list[dict[str, Any]]:
         if rest > 0.005:
             shares.append(("other", rest))
         found.append({"index": i, "row": row, "shares": shares})
+    return found
+
+
+def _mishaps(rows: Sequence[ModelRow]) -> list[dict[str, Any]]:
+    """What went wrong, by class, with how often it happened to every model."""
+    classes = dict.fromkeys(name for row in rows for name in row.facts.errors)
+    found = [
+        {"name": name, "show": "failed", "counts": [row.facts.errors.get(name, 0) for row in rows]}
+        for name in classes
+    ]
+    cut = [row.facts.stop_reasons.get("length", 0) for row in rows]
+    if any(cut):
+        found.append({"name": "cut at the limit of new tokens", "show": "", "counts": cut})
     return found
 
 

@@ -76,12 +76,12 @@ def judge(rows: Sequence[ModelRow], pairs: Sequence[Pair], score_name: str) -> V
 
 
 def _nothing(rows: Sequence[ModelRow]) -> str:
-    if any(row.asked for row in rows if row.state != "failed"):
+    if any(row.state == "complete" for row in rows):
+        return "The models have no common score; compare them task by task."
+    if any(row.asked for row in rows):
         return "No model has finished yet; the scores below are of the questions asked so far."
     if rows and all(row.state == "failed" for row in rows):
         return "No model could be measured: every one failed to load or died."
-    if any(row.state == "complete" for row in rows):
-        return "The models have no common score; compare them task by task."
     return "Nothing has been measured yet."
 
 
@@ -142,14 +142,18 @@ def warn(rows: Sequence[ModelRow], runs: Sequence[RunView], *, same_tasks: bool)
     found += [
         Caveat("failures", f"{row.key} {_reason(row)}") for row in rows if row.failure is not None
     ]
-    found += [
-        Caveat(
-            "failures",
-            f"{row.key} failed on {row.failed:,} of {row.asked:,} questions; they count as the worst score.",
-        )
-        for row in rows
+    failing = [
+        f"{row.key} ({row.failed:,} of {row.asked:,})"
+        for row in sorted(rows, key=lambda row: -row.failed / max(1, row.asked))
         if row.failed > 0 and row.failed / max(1, row.asked) >= 0.01
     ]
+    if failing:
+        found.append(
+            Caveat(
+                "failures",
+                f"Questions failed, and count as the worst score: {formats.listed(failing, 6)}.",
+            )
+        )
     found += [Caveat("scope", text) for text in _scope(runs)]
     if not same_tasks:
         found.append(
@@ -220,7 +224,8 @@ def _machines(rows: Sequence[ModelRow], runs: Sequence[RunView]) -> list[Caveat]
 
 
 def _statistics(rows: Sequence[ModelRow]) -> list[Caveat]:
-    clusters = [row.score.clusters for row in rows if row.score is not None and row.score.n > 0]
+    counted = [row for row in rows if row.ranked] or rows
+    clusters = [row.score.clusters for row in counted if row.score is not None and row.score.n > 0]
     if clusters and min(clusters) < FEW_DOCUMENTS:
         count = formats.plural(min(clusters), "document")
         return [

@@ -244,12 +244,12 @@
     var language = langOf(value("language", i));
     var cells = [el("td", {}, [
       el("a", { class: "id", href: link(i), text: taskOf(i).key + " / " + data.ids[i] }),
-      el("span", { dir: "auto", lang: language, text: row ? clip(row[0], 140) : "(text not in this file)" })
+      el("span", { class: "clamp", dir: "auto", lang: language, text: row ? clip(row[0], 200) : "(text not in this file)" })
     ])];
-    cells.push(el("td", { dir: "auto", lang: language, "data-label": "expected", text: row ? clip(row[1].join("  ·  "), 90) : "" }));
+    cells.push(el("td", { "data-label": "expected" }, [el("span", { class: "clamp", dir: "auto", lang: language, text: row ? clip(row[1].join("  ·  "), 120) : "" })]));
     data.models.forEach(function (name, m) {
       var code = data.levels[m][i], answer = row && row[2][m];
-      cells.push(el("td", { "data-label": name }, [glyph(code), " ", code === "r" || !answer ? "" : said(answer) ? el("span", { class: "answer", dir: "auto", lang: language, text: clip(said(answer), 70) }) : el("span", { class: "empty", text: "empty" })]));
+      cells.push(el("td", { "data-label": name }, [glyph(code), " ", code === "r" || !answer ? "" : said(answer) ? el("span", { class: "answer", dir: "auto", lang: language, text: clip(said(answer), 60) }) : el("span", { class: "empty", text: "empty" })]));
     });
     var tr = el("tr", {}, cells);
     tr.addEventListener("click", function (event) { if (!event.target.closest("a")) location.hash = link(i); });
@@ -320,7 +320,7 @@
     }
     var shownValue = el("div", { class: "value", dir: "auto", lang: language });
     if (!compared) shownValue.append(el("span", { class: "empty", text: "empty answer" }));
-    else if (near === null || code === "r") shownValue.textContent = compared;
+    else if (near === null || code === "r" || alike(near, compared) < 0.3) shownValue.textContent = compared;
     else difference(near, compared).forEach(function (part) { shownValue.append(part); });
     box.append(shownValue);
     var meta = [];
@@ -346,10 +346,14 @@
     }
     return d;
   }
+  function alike(reference, answer) {
+    var r = units(reference.slice(0, 400)), a = units(answer.slice(0, 400));
+    return 2 * matrix(r, a)[0] / Math.max(1, r.length + a.length);
+  }
   function nearest(answer, references) {
-    var best = null, most = -1, a = units(answer.slice(0, 400));
+    var best = null, most = -1;
     references.slice(0, 12).forEach(function (reference) {
-      var r = units(reference.slice(0, 400)), common = 2 * matrix(r, a)[0] / Math.max(1, r.length + a.length);
+      var common = alike(reference, answer);
       if (common > most) { most = common; best = reference; }
     });
     return best;

@@ -1,0 +1,480 @@
+import csv
+import dataclasses
+import io
+import json
+import re
+
+import pytest
+
+from bench.errors import InvalidInput
+from bench.report import ReportOptions, build, show_sample, terminal_summary, write_report
+from bench.report.compare import Pair, pareto, ranks
+from bench.report.embed import json_text
+from bench.report.formats import gib, interval, seconds, signed, significant
+from bench.report.markdown import MAX_CHARACTERS, markdown
+from bench.report.tables import leaderboard_csv, report_json, samples_csv
+from bench.schema import Estimate
+from bench.scoring import evaluate
+from bench.stats import PairedDifference
+from bench.store import RunLock, RunStore
+from tests.run_fixture import HOSTILE, MODELS, FixtureModel, make_run, make_tasks
+
+RIGHT = FixtureModel("right", skill=2.0)
+WRONG = FixtureModel("wrong", skill=-1.0)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch):
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return make_run(tmp_path)
+
+
+def view_of(*runs, **options):
+    return build([evaluate(run) for run in runs], ReportOptions(**options))
+
+
+# Facts
+
+
+def test_throughput_is_all_questions_over_the_wall_time_of_all_batches(tmp_path):
+    run = make_run(tmp_path, [RIGHT], make_tasks(2, 2, ["en"]))
+    (batch,) = run.batches("right", "invoices-en")
+    rate = view_of(run).rows[0].facts.throughput
+    assert rate.questions_per_second == pytest.approx(4 / batch["seconds"])
+    assert rate.tokens_per_second == pytest.approx(batch["generated_tokens"] / batch["seconds"])
+
+
+def test_latency_comes_from_the_single_stream_scenario_alone(tmp_path):
+    run = make_run(tmp_path, [RIGHT], make_tasks(2, 2, ["en"]))
+    values = sorted(record["seconds"] for record in run.latencies("right", "invoices-en"))
+    latency = view_of(run).rows[0].facts.latency
+    assert latency.seconds == tuple(values)
+    assert values[0] <= latency.p50 <= latency.p90 <= latency.p95 <= latency.p99 <= values[-1]
+
+
+def test_a_model_without_latency_records_has_no_latency(tmp_path):
+    run = make_run(tmp_path, [RIGHT])
+    for path in run.path.glob("*/*/latency.jsonl"):
+        path.unlink()
+    assert view_of(run).rows[0].facts.latency is None
+
+
+def test_peak_memory_of_a_cpu_model_is_called_peak_rss(run):
+    memory = view_of(run).row("ocr").facts.memory
+    assert memory.kind == "peak_rss"
+    assert memory.label == "peak RSS (CPU)"
+
+
+def test_peak_memory_of_a_gpu_model_is_that_of_the_process(run):
+    assert view_of(run).row("qwen2-vl-7b").facts.memory.kind == "peak_process"
+
+
+def test_failures_are_counted_by_error_class(tmp_path):
+    run = make_run(tmp_path, [dataclasses.replace(RIGHT, error_rate=1.0)])
+    row = view_of(run).rows[0]
+    assert row.facts.errors == {"OutOfMemory": 72}
+    assert row.failed == 72
+
+
+def test_rates_are_unknown_where_a_batch_does_not_say(tmp_path):
+    run = make_run(tmp_path, [RIGHT], make_tasks(1, 1, ["en"]))
+    run.append_batch("right", "invoices-en", {"samples": ["x"], "seconds": 1.0})
+    rate = view_of(run).rows[0].facts.throughput
+    assert rate.pages_per_second is None
+    assert rate.questions == 2
+
+
+# Order, ranks, verdict
+
+
+def test_rows_stand_in_the_order_of_their_scores(tmp_path):
+    run = make_run(tmp_path, [WRONG, RIGHT])
+    assert [row.key for row in view_of(run).rows] == ["right", "wrong"]
+
+
+def test_models_that_cannot_be_told_apart_share_a_rank(tmp_path):
+    run = make_run(tmp_path, [RIGHT, dataclasses.replace(RIGHT, name="equal"), WRONG])
+    view = view_of(run)
+    assert {row.key: (row.rank, row.tied) for row in view.rows} == {
+        "right": (1, True),
+        "equal": (1, True),
+        "wrong": (3, False),
+    }
+
+
+def test_rank_is_one_more_than_the_number_of_better_models():
+    def pair(first, second, p):
+        return Pair(first, second, PairedDifference(0.1, 0.0, 0.2, p, 9, 9), p, 1, 0)
+
+    pairs = [pair("a", "b", 0.5), pair("a", "c", 0.01), pair("b", "c", 0.4)]
+    assert ranks(["a", "b", "c"], pairs) == {"a": 1, "b": 1, "c": 2}
+
+
+def test_pair_counts_wins_and_losses(tmp_path):
+    (pair,) = view_of(make_run(tmp_path, [RIGHT, WRONG])).pairs
+    assert (pair.first, pair.second) == ("right", "wrong")
+    assert pair.wins == 72
+    assert pair.losses == 0
+    assert pair.separated
+
+
+def test_pareto_front_holds_what_nothing_beats_on_both_counts():
+    costs = {"cheap": 1.0, "dear": 3.0, "useless": 2.0, "twin": 3.0}
+    scores = {"cheap": 0.5, "dear": 0.9, "useless": 0.4, "twin": 0.8}
+    assert pareto(costs, scores) == ["cheap", "dear"]
+
+
+def test_verdict_names_who_is_within_the_noise(tmp_path):
+    run = make_run(tmp_path, [RIGHT, dataclasses.replace(RIGHT, name="equal"), WRONG])
+    verdict = view_of(run).verdict
+    assert verdict.headline.startswith("right scores highest")
+    assert verdict.detail == "equal is within the noise of it."
+
+
+def test_verdict_says_best_only_beyond_the_noise(tmp_path):
+    assert view_of(make_run(tmp_path, [RIGHT, WRONG])).verdict.headline.startswith(
+        "right answers best"
+    )
+
+
+def test_error_rate_ranks_the_lowest_first(tmp_path):
+    tasks = [dataclasses.replace(task, metrics=("cer",)) for task in make_tasks(6, 4, ["en"])]
+    view = view_of(make_run(tmp_path, [WRONG, RIGHT], tasks))
+    assert [row.key for row in view.rows] == ["right", "wrong"]
+    assert not view.higher_is_better
+    assert view.pairs[0].difference.difference > 0
+
+
+def test_headlines_that_cannot_be_averaged_give_no_overall_score(tmp_path):
+    tasks = make_tasks(2, 2, ["en", "ru"])
+    tasks[0] = dataclasses.replace(tasks[0], metrics=("cer",))
+    view = view_of(make_run(tmp_path, [RIGHT], tasks))
+    assert view.rows[0].score is None
+    assert "no common score" in view.verdict.headline
+
+
+# What a run may be like
+
+
+def test_model_that_failed_to_load_is_a_row_with_its_reason(tmp_path):
+    broken = FixtureModel("broken", load_failure="needs about 17.4 GiB, cuda:0 has 10.9 GiB free")
+    view = view_of(make_run(tmp_path, [RIGHT, broken]))
+    row = view.row("broken")
+    assert (row.state, row.rank, row.score) == ("failed", None, None)
+    assert "17.4 GiB" in terminal_summary(view)
+    assert "17.4 GiB" in markdown(view)
+
+
+def test_unfinished_model_has_a_score_so_far_and_no_rank(tmp_path):
+    half = dataclasses.replace(RIGHT, name="half", asked=0.5)
+    view = view_of(make_run(tmp_path, [WRONG, half]))
+    row = view.row("half")
+    assert (row.state, row.rank, row.so_far) == ("unfinished", None, True)
+    assert row.score.value == pytest.approx(1.0)
+    assert row.score.n == 36
+    assert [r.key for r in view.rows] == ["wrong", "half"]
+    assert any("unfinished" in caveat.text for caveat in view.caveats)
+
+
+def test_run_that_another_process_holds_is_still_going(tmp_path):
+    run = make_run(tmp_path, [dataclasses.replace(RIGHT, asked=0.5)])
+    with RunLock(run.path):
+        view = view_of(run)
+    assert view.rows[0].state == "running"
+    assert any("still going" in caveat.text for caveat in view.caveats)
+
+
+def test_run_in_which_nothing_was_asked_has_a_report(tmp_path):
+    run = make_run(tmp_path, [dataclasses.replace(RIGHT, asked=0.0)])
+    view = view_of(run)
+    assert view.verdict.best is None
+    assert "Nothing has been measured yet" in terminal_summary(view)
+    assert len(write_report([run], None, ("html", "md", "csv", "json"))) == 5
+
+
+def test_run_of_one_question_has_a_score_without_an_interval(tmp_path):
+    run = make_run(tmp_path, [RIGHT, WRONG], make_tasks(1, 1, ["en"]))
+    view = view_of(run)
+    assert view.rows[0].score.value is not None
+    assert view.rows[0].score.low is None
+    assert view.rows[0].tied
+    assert write_report([run])
+
+
+def test_old_run_without_measurements_has_a_report(tmp_path):
+    run = make_run(tmp_path, [RIGHT])
+    for path in [*run.path.glob("*/model.json"), *run.path.glob("*/*/batches.jsonl")]:
+        path.unlink()
+    record = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
+    for key in ("environment", "labels", "command", "started", "name", "spec"):
+        del record[key]
+    (run.path / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    view = view_of(RunStore.open(run.path))
+    assert view.rows[0].facts.throughput is None
+    assert write_report([RunStore.open(run.path)], None, ("html", "md", "csv", "json"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"limit": 5}, "limited to the first 5 questions"),
+        ({"sample_ids": ["a", "b"]}, "limited to 2 chosen questions"),
+    ],
+)
+def test_limited_run_says_so(tmp_path, settings, said):
+    run = make_run(tmp_path, [RIGHT], record={"spec": {"settings": settings}})
+    assert said in markdown(view_of(run))
+
+
+def test_uncommitted_changes_are_said(tmp_path, run):
+    environment = {**run.record["environment"], "git": {"commit": "abc", "dirty": True}}
+    other = make_run(tmp_path, [RIGHT], record={"environment": environment})
+    assert any(caveat.kind == "code" for caveat in view_of(other).caveats)
+
+
+# Several runs
+
+
+def test_model_of_two_runs_is_two_rows_named_by_their_runs(tmp_path):
+    first = make_run(tmp_path, [RIGHT], name="first")
+    second = make_run(tmp_path, [RIGHT, WRONG], name="second")
+    assert {row.key for row in view_of(first, second).rows} == {
+        "right @ first",
+        "right @ second",
+        "wrong",
+    }
+
+
+def test_tasks_of_one_name_and_two_contents_stay_apart(tmp_path):
+    first = make_run(tmp_path, [RIGHT], make_tasks(2, 2, ["en"]), name="first")
+    second = make_run(tmp_path, [WRONG], make_tasks(3, 2, ["en"]), name="second")
+    view = view_of(first, second)
+    assert len({task.key for task in view.tasks}) == 2
+    assert any("different tasks" in caveat.text for caveat in view.caveats)
+
+
+def test_rows_of_different_hardware_are_marked(tmp_path):
+    first = make_run(tmp_path, [RIGHT], name="first")
+    environment = {**first.record["environment"], "gpus": [{"name": "NVIDIA H100"}]}
+    second = make_run(tmp_path, [WRONG], name="second", record={"environment": environment})
+    view = view_of(first, second)
+    assert view.mixed_hardware
+    assert any(caveat.kind == "hardware" for caveat in view.caveats)
+
+
+def test_report_of_two_runs_lies_beside_the_first(tmp_path):
+    first = make_run(tmp_path, [RIGHT], name="first")
+    second = make_run(tmp_path, [WRONG], name="second")
+    (path,) = write_report([first, second], None, ("md",))
+    assert path.parent.parent == first.path.parent
+    assert path.parent not in (first.path, second.path)
+
+
+# Renderers
+
+
+def test_terminal_summary_is_plain_and_fits_its_width(run):
+    for width in (60, 80, 100, 160):
+        text = terminal_summary(view_of(run), width)
+        table = text.split("Next")[0]
+        assert "\x1b" not in text
+        assert max(len(line) for line in table.splitlines()) <= width
+
+
+def test_terminal_summary_is_the_same_every_time(run):
+    assert terminal_summary(view_of(run), 100) == terminal_summary(view_of(run), 100)
+
+
+def test_terminal_summary_has_colour_only_on_demand(run):
+    assert "\x1b[" in terminal_summary(view_of(run), 100, color=True)
+
+
+def test_terminal_summary_says_what_to_type_next(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = terminal_summary(view_of(run), 100)
+    assert re.search(r"Summary +qwen2-vl-7b", text)
+    assert f"bench report {run.id} --open" in text
+    assert f"bench show {run.id} invoices-" in text
+
+
+def test_terminal_summary_breaks_no_command(tmp_path):
+    run = make_run(tmp_path / ("long-" * 20), [RIGHT], previews=False)
+    assert f"{run.id} --open\n" in terminal_summary(view_of(run), 60)
+
+
+def test_markdown_fits_a_comment_with_many_models_and_long_answers(tmp_path):
+    models = [dataclasses.replace(WRONG, name=f"model-{i:02}") for i in range(12)]
+    run = make_run(tmp_path, models, hostile=True, previews=False)
+    text = markdown(view_of(run))
+    assert len(text) <= MAX_CHARACTERS
+    assert text.startswith("# demo\n")
+
+
+def test_markdown_lets_no_text_become_markup(tmp_path):
+    run = make_run(tmp_path, [WRONG], hostile=True, previews=False)
+    text = markdown(view_of(run))
+    assert "<script" not in text
+    assert "<img" not in text
+    assert "http://" not in text
+    assert "\x1b" not in text
+    assert not re.search(r"^\| a \| b \|", text, re.MULTILINE)
+
+
+def test_csv_holds_a_line_for_every_question_and_model(run):
+    rows = list(csv.DictReader(io.StringIO(samples_csv(view_of(run)))))
+    assert len(rows) == 72 * 4
+    assert {row["model"] for row in rows} == {model.name for model in MODELS}
+
+
+def test_csv_has_no_cell_that_a_spreadsheet_would_run(tmp_path):
+    run = make_run(tmp_path, [WRONG], hostile=True, previews=False)
+    view = view_of(run)
+    for table in (samples_csv(view), leaderboard_csv(view)):
+        for row in csv.reader(io.StringIO(table)):
+            for cell in row:
+                assert not cell.startswith(("=", "@", "\t", "\r"))
+                assert "\x1b" not in cell
+
+
+def test_json_is_the_view_without_its_samples(run):
+    record = json.loads(report_json(view_of(run)))
+    assert record["rows"][0]["key"] == "qwen2-vl-7b"
+    assert record["rows"][0]["facts"]["latency"]["p50"] > 0
+    assert "samples" not in record
+
+
+def test_embedded_json_cannot_end_its_script():
+    text = json_text(["</script>", "\u2028", "\u2029", "<!--", "&"])
+    assert not re.search("[<>&\u2028\u2029]", text)
+    assert json.loads(text) == ["</script>", "\u2028", "\u2029", "<!--", "&"]
+
+
+# write_report
+
+
+def test_report_goes_into_the_run_directory_by_default(run):
+    paths = write_report([run])
+    assert [path.name for path in paths] == ["report.html", "report.md"]
+    assert all(path.parent == run.path for path in paths)
+
+
+def test_out_with_a_known_suffix_is_the_one_file(run, tmp_path):
+    assert write_report([run], tmp_path / "x.md") == [tmp_path / "x.md"]
+
+
+def test_csv_file_brings_the_samples_along(run, tmp_path):
+    paths = write_report([run], tmp_path / "x.csv", ("csv",))
+    assert [path.name for path in paths] == ["x.csv", "x-samples.csv"]
+
+
+def test_unknown_format_offers_the_nearest(run):
+    with pytest.raises(InvalidInput, match="htlm") as error:
+        write_report([run], None, ("htlm",))
+    assert "html" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    "options", [{"images": "some"}, {"images": -1}, {"max_mb": 0.1}, {"max_mb": float("nan")}]
+)
+def test_options_that_cannot_be_drawn_are_refused(run, options):
+    with pytest.raises(InvalidInput):
+        write_report([run], None, ("html",), ReportOptions(**options))
+
+
+def test_no_run_is_refused():
+    with pytest.raises(InvalidInput):
+        write_report([])
+
+
+# show
+
+
+def test_show_marks_what_is_missing_and_what_is_surplus(tmp_path):
+    run = make_run(tmp_path, [FixtureModel("ocr", skill=0.3)])
+    evaluation = evaluate(run)
+    answers = [a for cell in evaluation.cells.values() for a in cell.answers]
+    spoilt = next(a for a in answers if 0 < a.scores["anls"].value < 1)
+    text = show_sample(evaluation, spoilt.sample.id)
+    assert re.search(r"\[-.+-\]|\{\+.+\+\}", text)
+    assert "anls 0." in text
+
+
+def test_show_takes_the_task_with_the_id(run):
+    assert "invoices-ru/ru-00/q0" in show_sample(evaluate(run), "invoices-ru/ru-00/q0")
+
+
+def test_show_offers_the_nearest_id(run):
+    with pytest.raises(InvalidInput) as error:
+        show_sample(evaluate(run), "ru-00/q00")
+    assert "ru-00/q0" in error.value.hint
+
+
+def test_show_asks_which_where_two_tasks_have_the_id(tmp_path):
+    tasks = make_tasks(1, 1, ["en", "ru"])
+    tasks = [
+        dataclasses.replace(t, samples=(dataclasses.replace(t.samples[0], id="1"),)) for t in tasks
+    ]
+    evaluation = evaluate(make_run(tmp_path, [RIGHT], tasks))
+    with pytest.raises(InvalidInput, match="2 tasks"):
+        show_sample(evaluation, "1")
+    assert show_sample(evaluation, "invoices-ru/1").startswith("invoices-ru/1\n")
+
+
+def test_show_steers_no_terminal_and_cuts_a_megabyte(tmp_path):
+    run = make_run(tmp_path, [WRONG], hostile=True, previews=False)
+    evaluation = evaluate(run)
+    for cell in evaluation.cells.values():
+        for answer in cell.answers:
+            text = show_sample(evaluation, f"{cell.task.name}/{answer.sample.id}")
+            assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u2066\u2069\ud800]", text)
+            assert len(text) < 30_000
+
+
+# Formats
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.2218, "0.222"),
+        (12.34, "12.3"),
+        (1234.5, "1,234"),
+        (0, "0"),
+        (None, "–"),
+        (0.00123, "0.00123"),
+    ],
+)
+def test_significant_digits(value, text):
+    assert significant(value) == text
+
+
+def test_differences_have_a_sign_and_zero_has_none():
+    assert [signed(v) for v in (0.0471, -0.2, 0.00001, None)] == ["+0.047", "−0.200", "0.000", "–"]
+
+
+def test_long_times_are_minutes_and_hours():
+    assert [seconds(v) for v in (0.5, 119, 125, 3725)] == [
+        "0.500 s",
+        "119 s",
+        "2 min 05 s",
+        "1 h 02 min",
+    ]
+
+
+def test_bytes_are_gib():
+    assert [gib(v) for v in (17.2 * 2**30, 2**29, None)] == ["17.2", "0.50", "–"]
+
+
+def test_no_interval_is_a_dash():
+    assert interval(Estimate(0.5, None, None, 1, 1, 0)) == "–"
+
+
+def test_every_hostile_text_survives_all_renderers(tmp_path):
+    run = make_run(tmp_path, [RIGHT, WRONG], hostile=True)
+    paths = write_report([run], tmp_path / "out", ("html", "md", "csv", "json"))
+    assert len(paths) == 5
+    assert HOSTILE[0] not in paths[0].read_text(encoding="utf-8")

@@ -1,0 +1,326 @@
+"""The HTML report: what the file holds, and what a browser makes of it with no network."""
+
+import dataclasses
+import gzip
+import html as html_module
+import json
+import re
+import shutil
+import subprocess
+from base64 import b64decode, b64encode
+from hashlib import sha256
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+
+from bench.report import ReportOptions, build, write_report
+from bench.report.embed import MAX_TEXT
+from bench.report.svg import linear_ticks, log_ticks
+from bench.scoring import evaluate
+from tests.run_fixture import FixtureModel, make_run, make_tasks
+
+RIGHT = FixtureModel("right", skill=2.0)
+WRONG = FixtureModel("wrong", skill=-1.0)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch):
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
+def page_of(run, **options):
+    (path,) = write_report([run], None, ("html",), ReportOptions(**options))
+    return path.read_text(encoding="utf-8")
+
+
+def island(page, name):
+    kind, text = re.search(
+        rf'<script type="([^"]+)" id="{name}">(.*?)</script>', page, re.DOTALL
+    ).groups()
+    return json.loads(text if kind == "application/json" else gzip.decompress(b64decode(text)))
+
+
+class Outline(HTMLParser):
+    """Tags with their attributes, in order."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def all(self, name):
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+
+# The file
+
+
+def test_page_loads_nothing_from_outside(tmp_path):
+    page = page_of(make_run(tmp_path, hostile=True))
+    for _, attributes in Outline(page).tags:
+        for name in ("src", "href", "action", "srcset", "poster", "data"):
+            value = attributes.get(name) or "#"
+            assert value.startswith(("#", "data:", "pages/")), (name, value)
+    assert "@import" not in page
+    assert "url(" not in page
+
+
+def test_policy_allows_this_script_and_this_style_by_hash_alone(tmp_path):
+    page = page_of(make_run(tmp_path, [RIGHT]))
+    (policy,) = (m["content"] for m in Outline(page).all("meta") if m.get("http-equiv") is not None)
+    script = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    style = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+    for (text,) in (script, style):
+        assert b64encode(sha256(text.encode()).digest()).decode() in policy
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
+
+
+def test_page_has_no_inline_style_or_handler(tmp_path):
+    for tag, attributes in Outline(page_of(make_run(tmp_path, hostile=True))).tags:
+        assert not [a for a in attributes if a.startswith("on") or a == "style"], (tag, attributes)
+
+
+def test_hostile_text_opens_no_tag(tmp_path):
+    outline = Outline(page_of(make_run(tmp_path, hostile=True)))
+    assert not outline.all("img")
+    assert len(outline.all("style")) == 1
+    assert len([s for s in outline.all("script") if "type" not in s]) == 1
+
+
+def test_page_holds_no_control_or_bidirectional_characters(tmp_path):
+    page = page_of(make_run(tmp_path, hostile=True))
+    assert not re.search(
+        "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", page
+    )
+
+
+def test_page_has_one_heading_of_the_first_rank_and_no_rank_is_skipped(tmp_path):
+    outline = Outline(page_of(make_run(tmp_path)))
+    ranks = [int(tag[1]) for tag, _ in outline.tags if tag in {"h1", "h2", "h3", "h4"}]
+    assert ranks.count(1) == 1
+    assert all(b - a <= 1 for a, b in pairwise(ranks))
+
+
+def test_every_table_of_data_has_a_caption_and_scoped_headers(tmp_path):
+    page = page_of(make_run(tmp_path))
+    tables = re.findall(r"<table(?! class=\"mini\").*?</table>", page, re.DOTALL)
+    assert len(tables) >= 7
+    for table in tables:
+        assert "<caption" in table
+        assert "scope=" in table
+        assert not re.search(r"<th(?![^>]*scope=)[ >]", table)
+
+
+def test_ids_are_unique_and_references_to_them_exist(tmp_path):
+    outline = Outline(page_of(make_run(tmp_path)))
+    ids = [a["id"] for _, a in outline.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    for _, attributes in outline.tags:
+        for name in ("aria-labelledby", "for"):
+            assert set((attributes.get(name) or "").split()) <= set(ids)
+        href = attributes.get("href", "")
+        assert not href.startswith("#") or href.startswith("#s=") or href[1:] in ids
+
+
+def test_numbers_are_complete_without_javascript(tmp_path):
+    run = make_run(tmp_path)
+    text = html_module.unescape(re.sub(r"<script.*?</script>", "", page_of(run), flags=re.DOTALL))
+    for row in build([evaluate(run)]).rows:
+        assert row.key in text
+        assert f"{row.score.value:.3f}" in text
+        assert f"[{row.score.low:.3f}, {row.score.high:.3f}]" in text
+    assert text.count("<svg") > 10
+
+
+def test_same_run_gives_the_same_data(tmp_path):
+    run = make_run(tmp_path)
+    assert island(page_of(run), "texts-0") == island(page_of(run), "texts-0")
+
+
+def test_index_and_texts_hold_every_sample(tmp_path):
+    run = make_run(tmp_path, [RIGHT, WRONG])
+    page = page_of(run)
+    index, texts = island(page, "index"), island(page, "texts-0")
+    assert len(index["ids"]) == len(texts) == 72
+    assert index["models"] == ["right", "wrong"]
+    assert index["levels"][0] == "r" * 72
+    question, references, answers = texts[0]
+    assert question == "Итого к оплате?"
+    assert answers[0][0] == references[0] == "128 450,00"
+
+
+def test_large_data_is_packed_and_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.report.embed.PLAIN_BYTES", 1000)
+    run = make_run(tmp_path, [RIGHT], make_tasks(600, 4, ["zh"]), previews=False)
+    page = page_of(run)
+    assert '<script type="text/plain" id="texts-0">' in page
+    assert len(island(page, "texts-0")) == 2000
+    assert len(island(page, "texts-1")) == 400
+
+
+def test_megabyte_of_answer_is_cut_and_its_length_is_told(tmp_path):
+    run = make_run(tmp_path, [WRONG], hostile=True, previews=False)
+    page = page_of(run)
+    answer = island(page, "texts-0")[5][2][0]
+    assert len(answer[0]) == MAX_TEXT
+    assert answer[7] == 1_000_000
+    assert re.search(r"\d+ texts were cut at 20,000 characters", page)
+
+
+# Page images
+
+
+def images(page):
+    return len(re.findall(r'id="image-\d+"', page))
+
+
+@pytest.mark.parametrize(("choice", "number"), [("all", 21), ("none", 0), (4, 4), (0, 0)])
+def test_images_are_as_many_as_asked_for(tmp_path, choice, number):
+    page = page_of(make_run(tmp_path), images=choice)
+    assert images(page) == number
+    assert f"{number} of 21 page images" in page
+
+
+def test_failures_alone_bring_their_pages(tmp_path):
+    tasks = make_tasks(4, 2, ["en"])
+    assert images(page_of(make_run(tmp_path, [RIGHT], tasks), images="failures")) == 0
+    failing = dataclasses.replace(RIGHT, error_rate=1.0)
+    assert images(page_of(make_run(tmp_path, [failing], tasks), images="failures")) == 5
+
+
+def test_file_stays_under_its_limit_and_says_what_was_left_out(tmp_path):
+    run = make_run(tmp_path, [RIGHT])
+    noise = bytes(range(256)) * 400
+    for path in (run.path / "pages").iterdir():
+        path.write_bytes(noise)
+    page = page_of(run, max_mb=1)
+    assert len(page.encode()) <= 1_000_000
+    assert 0 < images(page) < 21
+    assert "Page images left out are in the run directory" in page
+
+
+def test_texts_of_right_answers_are_left_out_first(tmp_path):
+    long = [
+        dataclasses.replace(
+            task,
+            samples=tuple(
+                # What gzip cannot shrink: every question has letters of its own.
+                dataclasses.replace(
+                    s,
+                    question="".join(sha256(f"{s.id}{i}".encode()).hexdigest() for i in range(60)),
+                )
+                for s in task.samples
+            ),
+        )
+        for task in make_tasks(300, 4, ["en"])
+    ]
+    run = make_run(tmp_path, [dataclasses.replace(RIGHT, error_rate=0.02)], long, previews=False)
+    page = page_of(run, max_mb=1)
+    index, texts = island(page, "index"), island(page, "texts-0")
+    left_out = [level for level, text in zip(index["levels"][0], texts, strict=True) if text == 0]
+    assert len(page.encode()) <= 1_000_000
+    assert set(left_out) == {"r"}
+    assert "Left out to stay under the size limit" in page
+
+
+def test_page_without_a_preview_is_counted(tmp_path):
+    page = page_of(make_run(tmp_path, [RIGHT], previews=False))
+    assert "21 pages have no preview" in page
+
+
+# Charts
+
+
+def test_ticks_are_round_numbers():
+    assert linear_ticks(0.53, 0.91) == pytest.approx([0.6, 0.7, 0.8, 0.9])
+    assert log_ticks(0.3, 4) == pytest.approx([0.5, 1, 2])
+
+
+def test_scatter_needs_a_finished_model_with_a_latency(tmp_path):
+    page = page_of(make_run(tmp_path, [dataclasses.replace(RIGHT, asked=0.5)]))
+    assert 'id="tradeoff"' not in page
+
+
+# A browser
+
+
+def browse(path, tmp_path, *flags, fragment=""):
+    """The page's DOM after its script ran, and what the console said."""
+    command = [
+        *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"),
+        *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
+        *("--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1280,900"),
+        # Every name is unknown: a request that the policy let through would still go nowhere.
+        *("--host-resolver-rules=MAP * ~NOTFOUND", "--proxy-server=127.0.0.1:9"),
+        *("--virtual-time-budget=8000", "--enable-logging=stderr", "--dump-dom", *flags),
+        f"{path.as_uri()}{fragment}",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    shutil.rmtree(tmp_path / "profile", ignore_errors=True)
+    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+
+
+@needs_browser
+def test_browser_fills_the_sample_list_without_a_word_of_complaint(tmp_path):
+    (path,) = write_report([make_run(tmp_path)], None, ("html",))
+    dom, console = browse(path, tmp_path)
+    assert console == []
+    assert 'data-ready="1"' in dom
+    assert "72 questions" in dom
+    assert len(re.findall(r'<a class="id" href="#s=[^"]*">[^<]* / ', dom)) == 72
+
+
+@needs_browser
+def test_browser_runs_no_text_of_a_model(tmp_path):
+    run = make_run(tmp_path, [RIGHT, WRONG], hostile=True)
+    (path,) = write_report([run], None, ("html",))
+    for sample in (0, 5):
+        sample_id = f"ru-{sample // 4:02}/q{sample % 4}'\"<&>#{sample}"
+        fragment = "#s=invoices-ru/" + re.sub(
+            r"[^\w-]", lambda match: f"%{ord(match[0]):02X}", sample_id
+        )
+        dom, console = browse(path, tmp_path, fragment=fragment)
+        assert console == []
+        assert 'data-ready="1"' in dom
+        assert "data-pwned" not in dom.split("<body")[0]
+        assert re.search(r'<dialog id="detail"[^>]* open', dom)
+
+
+@needs_browser
+def test_browser_opens_the_question_of_a_deep_link(tmp_path):
+    (path,) = write_report([make_run(tmp_path)], None, ("html",))
+    dom, console = browse(path, tmp_path, fragment="#s=invoices-zh/zh-01%2Fq2")
+    assert console == []
+    assert re.search(r'<h3 id="d-question"[^>]*lang="zh"[^>]*>销售方名称？</h3>', dom)
+    assert 'src="data:image/jpeg;base64,' in dom
+
+
+@needs_browser
+def test_browser_inflates_packed_data(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.report.embed.PLAIN_BYTES", 1000)
+    run = make_run(tmp_path, [RIGHT], make_tasks(600, 4, ["zh"]), previews=False)
+    (path,) = write_report([run], None, ("html",))
+    dom, console = browse(path, tmp_path)
+    assert console == []
+    assert "2,400 questions" in dom
+    assert "Page 1 of 24" in dom
+
+
+@needs_browser
+def test_browser_shows_a_run_in_which_nothing_was_asked(tmp_path):
+    run = make_run(tmp_path, [dataclasses.replace(RIGHT, asked=0.0)])
+    (path,) = write_report([run], None, ("html",))
+    dom, console = browse(path, tmp_path)
+    assert console == []
+    assert 'data-ready="1"' in dom
