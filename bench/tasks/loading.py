@@ -145,11 +145,15 @@ def _documents_folder(folder: Path, spec: TaskFile) -> Path:
 def _metric_problems(spec: TaskFile) -> list[Problem]:
     from bench.metrics import METRICS
 
-    return [
-        Problem("task.toml", 0, f"unknown metric {name!r}; {did_you_mean(name, METRICS)}")
-        for name in spec.metrics
-        if name not in METRICS
-    ]
+    problems = []
+    for name in spec.metrics:
+        if name not in METRICS:
+            message = f"unknown metric {name!r}; {did_you_mean(name, METRICS)}"
+            problems.append(Problem("task.toml", 0, message))
+        elif spec.answer_type not in METRICS[name].answer_types:
+            message = f"metric {name} does not score {spec.answer_type} answers"
+            problems.append(Problem("task.toml", 0, message))
+    return problems
 
 
 def _read_files(

@@ -100,6 +100,10 @@ class Ocr:
         reader = self.readers.get("tesseract")
         return isinstance(reader, TesseractReader) and "rus" in reader.languages
 
+    def reset(self) -> None:
+        """Forget the pages that were read."""
+        self.sheets.clear()
+
     def generate(self, groups: Sequence[PageGroup]) -> Batch:
         """Answer every request; a document that cannot be read fails its own requests only."""
         self.stages = {"preprocess": 0.0, "read": 0.0, "match": 0.0}
