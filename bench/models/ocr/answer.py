@@ -28,7 +28,7 @@ _MINIMUM = 0.35
 _DESCRIBE = re.compile(
     r"опиши|описание документа|describe|description of (?:the|this)|描述|概述|介绍一下"
 )
-_JSON = re.compile(r"\bjson\b")
+_JSON = re.compile(r"(?<![a-z])json(?![a-z])")
 
 
 class Answer(NamedTuple):
@@ -220,6 +220,10 @@ def _generic_candidates(sheet: Sheet, question: str, asked: Asked) -> Iterable[C
     kind = asked.field.kind if asked.field is not None else Kind.TEXT
     if kind in {Kind.NAME, Kind.PERSON} and not any(m.field is asked.field for m in sheet.marks):
         kind = Kind.TEXT  # "What is the applicant's favourite colour?" asks for no name
+    shape = prose.asked_kind(question, None)
+    field = Field("asked", shape if isinstance(shape, Kind) else kind)
+    if isinstance(shape, re.Pattern):
+        field = Field("asked", Kind.TEXT, pattern=shape)
     words = re.findall(r"[a-zа-я]{3,}", plain)
     for cell in sheet.cells:
         text = sheet.plain[id(cell)]
@@ -231,7 +235,6 @@ def _generic_candidates(sheet: Sheet, question: str, asked: Asked) -> Iterable[C
             continue
         if asked.field is not None and any(m.score > 0.8 for m in sheet.marks_of.get(id(cell), ())):
             continue  # the label of another field
-        field = Field("asked", kind)
         sheet.marks_of.setdefault(id(cell), [])
         yield from sheet.candidates(Mark(field, cell, 0, end, 0.85 * coverage))
 
@@ -338,43 +341,57 @@ def _wanted_keys(question: str) -> dict[str, str]:
 
 
 _DESCRIPTIONS = {
-    "ru": {
-        "number": "№ {}",
-        "date": "от {}",
-        "seller": "Продавец: {}",
-        "buyer": "Покупатель: {}",
-        "total": "Сумма: {}",
-    },
-    "en": {
-        "number": "No. {}",
-        "date": "dated {}",
-        "seller": "Seller: {}",
-        "buyer": "Buyer: {}",
-        "total": "Total: {}",
-    },
-    "zh": {
-        "number": "号码：{}",
-        "date": "日期：{}",
-        "seller": "销售方：{}",
-        "buyer": "购买方：{}",
-        "total": "合计：{}",
-    },
+    "ru": (
+        ("number", "{title} № {}"),
+        ("date", " от {}"),
+        ("seller", ". Продавец — {}"),
+        ("buyer", ", покупатель — {}"),
+        ("items", ". Позиций: {count} ({})"),
+        ("vat", ". НДС — {}"),
+        ("total", ", всего к оплате {}"),
+    ),
+    "en": (
+        ("number", "{title}, number {}"),
+        ("date", ", dated {}"),
+        ("seller", ", issued by {}"),
+        ("buyer", " to {}"),
+        ("items", ". It lists {count} items: {}"),
+        ("vat", ". The tax is {}"),
+        ("total", ", the total is {}"),
+    ),
+    "zh": (
+        ("number", "{title}，号码为{}"),
+        ("date", "，日期为{}"),
+        ("buyer", "。购买方是{}"),
+        ("seller", "，销售方是{}"),
+        ("items", "。共{count}项：{}"),
+        ("vat", "。税额{}"),
+        ("total", "，合计{}"),
+    ),
 }
 
 
 def _describe(sheet: Sheet, plain: str) -> Answer:
-    """Title, number, date, parties and total, as far as they were read."""
+    """Title, number, date, parties, items and sums in a sentence or three, as far as they were read."""
     language = (
         "ru" if re.search("[а-я]", plain) else "zh" if re.search("[\u3400-\u9fff]", plain) else "en"
     )
-    title = _title(sheet)
-    parts = [title] if title else []
-    for name, wording in _DESCRIPTIONS[language].items():
-        field = field_named(name)
-        best = _best(_field_candidates(sheet, Asked(field, field.party)))
-        if best is not None:
-            parts.append(wording.format(best.text))
-    text = (", ".join(parts[:3]) + ". " + ". ".join(parts[3:])).strip(". ")
+    title, text = _title(sheet), ""
+    names = [table.value(item, "name") for item in sheet.items]
+    for name, wording in _DESCRIPTIONS[language]:
+        if name == "items":
+            value = ("、" if language == "zh" else "; ").join(names) if len(names) > 1 else ""
+        else:
+            field = field_named(name)
+            best = _best(_field_candidates(sheet, Asked(field, field.party)))
+            value = "" if best is None else best.text
+        if value and value not in title:
+            text += wording.format(value, title=title, count=len(names)).removeprefix(
+                "" if text else ". "
+            )
+        elif name == "number":
+            text = title
+    text = text.strip(" .,，。")
     return Answer(f"{text}." if text else "", None)
 
 

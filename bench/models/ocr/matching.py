@@ -197,7 +197,19 @@ class Sheet:
             weight *= self._freedom(cell)
         # What is cut out far behind the label belongs to something else.
         distance = 0.004 * value.start if field.pattern is None else 0.001 * value.start
-        return Candidate(value.text, mark.score * weight * value.fit - min(0.3, distance), cell)
+        score = mark.score * weight * value.fit - min(0.3, distance)
+        if field.name == "number" and self._is_heading(mark.cell):
+            score += 0.15
+        return Candidate(value.text, score, cell)
+
+    def _is_heading(self, cell: Cell) -> bool:
+        """Whether ``cell`` is set larger than the text, in the first page's upper third."""
+        rows = self.layouts[0].rows
+        upper = (
+            cell.page == 0
+            and cell.middle < rows[0][0].top + (rows[-1][0].bottom - rows[0][0].top) / 3
+        )
+        return upper and cell.height > 1.15 * self.layouts[0].line_height
 
     def _is_labelled(self, cell: Cell) -> bool:
         """Whether ``cell`` begins with a label, known or not."""
