@@ -52,18 +52,29 @@ def draw_scan(rng: Random, strength: Strength) -> Scan:
     heavy = strength == "heavy"
     warm = rng.uniform(0.0, 0.05 if heavy else 0.03)
     if strength == "photo":
-        return Scan(rng.uniform(-2.5, 2.5), rng.uniform(0.4, 0.8), rng.uniform(2.5, 5), rng.uniform(0.14, 0.28), 14,
-                    (1.0, 0.985 - warm / 2, 0.95 - warm), 0, rng.randint(70, 84), grey=False,
-                    perspective=rng.uniform(0.012, 0.03))  # fmt: skip
+        return Scan(
+            rng.uniform(-2.5, 2.5),
+            rng.uniform(0.4, 0.8),
+            rng.uniform(2.5, 5),
+            rng.uniform(0.14, 0.28),
+            14,
+            (1.0, 0.985 - warm / 2, 0.95 - warm),
+            0,
+            rng.randint(70, 84),
+            grey=False,
+            perspective=rng.uniform(0.012, 0.03),
+        )
     return Scan(
         angle=rng.choice((-1, 1)) * rng.uniform(0.25, 1.6 if heavy else 0.8),
         blur=rng.uniform(0.55, 0.95) if heavy else rng.uniform(0.25, 0.5),
         noise=rng.uniform(6, 11) if heavy else rng.uniform(2, 4.5),
         light=rng.uniform(0.08, 0.2) if heavy else rng.uniform(0.02, 0.07),
         fade=rng.uniform(25, 60) if heavy else rng.uniform(8, 25),
-        tint=(1.0 - warm / 4, 0.995 - warm / 2, 0.985 - warm), specks=rng.randint(20, 70) if heavy else rng.randint(0, 12),
-        quality=rng.randint(38, 55) if heavy else rng.randint(66, 80), grey=rng.random() < (0.35 if heavy else 0.15),
-    )  # fmt: skip
+        tint=(1.0 - warm / 4, 0.995 - warm / 2, 0.985 - warm),
+        specks=rng.randint(20, 70) if heavy else rng.randint(0, 12),
+        quality=rng.randint(38, 55) if heavy else rng.randint(66, 80),
+        grey=rng.random() < (0.35 if heavy else 0.15),
+    )
 
 
 def degrade(image: Image.Image, scan: Scan, seed: int, dpi: int = 150) -> bytes:
@@ -105,7 +116,10 @@ def _photograph(image: Image.Image, scan: Scan, noise: Generator) -> Image.Image
     margin = int(min(image.size) * 0.1)
     size = (image.width + 2 * margin, image.height + 2 * margin)
     hue = noise.choice(np.array([[92, 72, 56], [70, 76, 84], [128, 112, 94], [58, 60, 58]]))
-    rows = noise.standard_normal((size[1] // 6 + 1, 1)) * 5 + noise.standard_normal((size[1] // 6 + 1, size[0] // 60 + 1)) * 4
+    rows = (
+        noise.standard_normal((size[1] // 6 + 1, 1)) * 5
+        + noise.standard_normal((size[1] // 6 + 1, size[0] // 60 + 1)) * 4
+    )
     wood = np.clip(hue[None, None, :] + rows[:, :, None], 0, 255).astype(np.uint8)
     table = Image.fromarray(wood).resize(size, Image.Resampling.BICUBIC)
     shadow = Image.new("L", size, 0)
@@ -114,9 +128,18 @@ def _photograph(image: Image.Image, scan: Scan, noise: Generator) -> Image.Image
     table.paste(image, (margin, margin))
     table = table.rotate(scan.angle, Image.Resampling.BICUBIC, fillcolor=tuple(int(v) for v in hue))
     shift = scan.perspective * size[0]
-    corners = [(x + noise.uniform(0, shift) * sx, y + noise.uniform(0, shift) * sy)
-               for x, y, sx, sy in ((0, 0, 1, 1), (size[0], 0, -1, 1), (size[0], size[1], -1, -1), (0, size[1], 1, -1))]
-    return table.transform(size, Image.Transform.PERSPECTIVE, _coefficients(corners, size), Image.Resampling.BICUBIC)
+    corners = [
+        (x + noise.uniform(0, shift) * sx, y + noise.uniform(0, shift) * sy)
+        for x, y, sx, sy in (
+            (0, 0, 1, 1),
+            (size[0], 0, -1, 1),
+            (size[0], size[1], -1, -1),
+            (0, size[1], 1, -1),
+        )
+    ]
+    return table.transform(
+        size, Image.Transform.PERSPECTIVE, _coefficients(corners, size), Image.Resampling.BICUBIC
+    )
 
 
 def _coefficients(corners: list[tuple[float, float]], size: tuple[int, int]) -> list[float]:
@@ -144,7 +167,8 @@ def _light(size: tuple[int, int], depth: float, noise: Generator) -> Pixels:
     slope = (x * math.cos(angle) + y * math.sin(angle) + 1.4) / 2.8
     cx, cy = noise.uniform(-0.4, 0.4, 2)
     spot = 1 - ((x - cx) ** 2 + (y - cy) ** 2) / 4
-    return 1 - np.float32(depth) * (1 - 0.5 * slope - 0.5 * spot)
+    field: Pixels = 1 - np.float32(depth) * (1 - 0.5 * slope - 0.5 * spot)
+    return field
 
 
 def _dust(pixels: Pixels, count: int, noise: Generator) -> None:

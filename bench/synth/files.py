@@ -38,15 +38,25 @@ def png(image: Image.Image, dpi: int) -> bytes:
 
 def fax_tiff(images: Sequence[Image.Image], dpi: int) -> bytes:
     """``images`` as the frames of one black-and-white TIFF (CCITT group 4), as a fax server stores them."""
-    frames = [image.convert("L").point(lambda value: 255 if value > 150 else 0).convert("1") for image in images]
+    frames = [
+        image.convert("L").point(lambda value: 255 if value > 150 else 0).convert("1")
+        for image in images
+    ]
     buffer = io.BytesIO()
     frames[0].save(
-        buffer, "TIFF", save_all=True, append_images=frames[1:], compression="group4", dpi=(dpi, dpi)
+        buffer,
+        "TIFF",
+        save_all=True,
+        append_images=frames[1:],
+        compression="group4",
+        dpi=(dpi, dpi),
     )
     return buffer.getvalue()
 
 
-def write_pages(record: Record, folder: Path, stem: str, strength: Strength, rng: Random, dpi: int | None = None) -> dict[str, Json]:
+def write_pages(
+    record: Record, folder: Path, stem: str, strength: Strength, rng: Random, dpi: int | None = None
+) -> dict[str, Json]:
     """Write the pages of ``record`` and return how a samples line names them.
 
     A clean contract becomes one PDF with its text layer; everything else one image a page.
@@ -62,17 +72,30 @@ def write_pages(record: Record, folder: Path, stem: str, strength: Strength, rng
         if strength == "clean":
             name, data = f"{name}.png", png(image, dpi)
         else:
-            name, data = f"{name}.jpg", degrade(image, draw_scan(rng, strength), rng.getrandbits(32), dpi)
+            name, data = (
+                f"{name}.jpg",
+                degrade(image, draw_scan(rng, strength), rng.getrandbits(32), dpi),
+            )
         (folder / name).write_bytes(data)
         names.append(name)
     return {"images": names}
 
 
 def sample_line(
-    identifier: str, files: Mapping[str, Json], question: str, answers: Sequence[Json], metadata: Mapping[str, str]
+    identifier: str,
+    files: Mapping[str, Json],
+    question: str,
+    answers: Sequence[Json],
+    metadata: Mapping[str, str],
 ) -> dict[str, Json]:
     """One line of ``samples.jsonl``."""
-    return {"id": identifier, **files, "question": question, "answers": list(answers), "metadata": dict(metadata)}
+    return {
+        "id": identifier,
+        **files,
+        "question": question,
+        "answers": list(answers),
+        "metadata": dict(metadata),
+    }
 
 
 def write_samples(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:

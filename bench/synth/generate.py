@@ -74,7 +74,9 @@ def synthesise(
             for question in record.questions
         ]  # fmt: skip
     write_samples(out / "samples.jsonl", lines)
-    (out / "task.toml").write_text(_task_file(out.name, pairs, count, seed, scan), encoding="utf-8", newline="\n")
+    (out / "task.toml").write_text(
+        _task_file(out.name, pairs, count, seed, scan), encoding="utf-8", newline="\n"
+    )
     return out
 
 
@@ -86,31 +88,45 @@ def combinations(kinds: Sequence[str], languages: Sequence[str]) -> list[tuple[s
     """
     for language in languages:
         if language not in LANGUAGES:
-            raise InvalidInput(f"no language is named {language!r}", hint=did_you_mean(language, LANGUAGES))
+            raise InvalidInput(
+                f"no language is named {language!r}", hint=did_you_mean(language, LANGUAGES)
+            )
     pairs = []
     for kind in dict.fromkeys(kinds):
         if kind not in KINDS:
-            raise InvalidInput(f"no kind of document is named {kind!r}", hint=did_you_mean(kind, KINDS))
-        found = [(kind, language) for language in dict.fromkeys(languages) if language in KINDS[kind].languages]
+            raise InvalidInput(
+                f"no kind of document is named {kind!r}", hint=did_you_mean(kind, KINDS)
+            )
+        found = [
+            (kind, language)
+            for language in dict.fromkeys(languages)
+            if language in KINDS[kind].languages
+        ]
         if not found:
             known = ", ".join(KINDS[kind].languages)
-            raise InvalidInput(f"{kind} is made in none of {', '.join(languages)}", hint=f"languages of {kind}: {known}")
+            raise InvalidInput(
+                f"{kind} is made in none of {', '.join(languages)}",
+                hint=f"languages of {kind}: {known}",
+            )
         pairs += found
     if not pairs:
         raise InvalidInput("no kind of document was named", hint=did_you_mean("", KINDS))
     return pairs
 
 
-def _task_file(name: str, pairs: Sequence[tuple[str, str]], count: int, seed: int, scan: str) -> str:
+def _task_file(
+    name: str, pairs: Sequence[tuple[str, str]], count: int, seed: int, scan: str
+) -> str:
     languages = list(dict.fromkeys(language for _, language in pairs))
     kinds = list(dict.fromkeys(kind for kind, _ in pairs))
     instruction = INSTRUCTIONS[languages[0] if len(languages) == 1 else "en"]
-    command = f"bench data synth --kind {','.join(kinds)} --lang {','.join(languages)} -n {count} --seed {seed}"
+    chosen = f"--kind {','.join(kinds)} --lang {','.join(languages)}"
+    command = f"bench data synth {chosen} -n {count} --seed {seed} --scan {scan}"
     safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in name) or "synth"
     return (
         f'name = "{safe}"\nversion = "1"\n'
         f'title = "Synthetic documents: {", ".join(kinds)} ({", ".join(languages)})"\n'
-        f'license = "CC0-1.0"\nsource = "{command} --scan {scan}"\nanswer_type = "text"\n'
+        f'license = "CC0-1.0"\nsource = "{command}"\nanswer_type = "text"\n'
         'metrics = ["anls", "exact_match", "contains", "cer", "fuzzy_ratio"]\n\n'
         f'[prompt]\ntemplate = "{{question}}\\n{instruction}"\n\n[generation]\nmax_new_tokens = 64\n'
     )

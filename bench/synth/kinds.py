@@ -1,5 +1,6 @@
 """The kinds of documents: for each, how its values are drawn, laid out and described."""
 
+# ruff: noqa: E501  (prose and tables read better in long lines)
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -36,13 +37,21 @@ def _items(fields: Mapping[str, str]) -> list[Json]:
     rows: list[Json] = []
     while f"item_{len(rows) + 1}_name" in fields:
         stem = f"item_{len(rows) + 1}_"
-        rows.append({key: fields[stem + key] for key in ("name", "quantity", "price", "total") if stem + key in fields})
+        rows.append(
+            {
+                key: fields[stem + key]
+                for key in ("name", "quantity", "price", "total")
+                if stem + key in fields
+            }
+        )
     return rows
 
 
 def _record(kind: str, language: str, layout: str, sheets: tuple[Sheet, ...], dpi: int) -> Record:
     fields = printed(sheets)
-    structured: dict[str, Json] = {key: fields[key] for key in _KEYS[kind, language] if key in fields}
+    structured: dict[str, Json] = {
+        key: fields[key] for key in _KEYS[kind, language] if key in fields
+    }
     items = _items(fields)
     if items and kind != "contract":
         structured["items"] = items
@@ -52,14 +61,20 @@ def _record(kind: str, language: str, layout: str, sheets: tuple[Sheet, ...], dp
     )  # fmt: skip
 
 
-def describe(kind: str, language: str, fields: Mapping[str, str], items: list[Json]) -> tuple[str, ...]:
+def describe(
+    kind: str, language: str, fields: Mapping[str, str], items: list[Json]
+) -> tuple[str, ...]:
     """Two reference descriptions, a full and a short one."""
     names = [item["name"] for item in items]
     join = "、" if language == "zh" else "; " if language == "ru" else ", "
-    values = dict.fromkeys(_DESCRIPTION_FIELDS, "") | dict(fields) | {"items": join.join(names), "n": str(len(names))}
-    # A Russian date ends with the abbreviation «г.», whose dot also ends a sentence.
+    values = (
+        dict.fromkeys(_DESCRIPTION_FIELDS, "")
+        | dict(fields)
+        | {"items": join.join(names), "n": str(len(names))}
+    )
+    # The dot of an abbreviation («г.», "Inc.") also ends the sentence.
     return tuple(
-        template.format(**values).replace("г..", "г.") for template in _DESCRIPTIONS[kind, language]
+        template.format(**values).replace("..", ".") for template in _DESCRIPTIONS[kind, language]
     )
 
 
@@ -145,12 +160,18 @@ def _invoice(rng: Random, language: str, layout: str | None) -> Record:
         sheets = schet.draw(values, rng, face=face, qr=family == "qr", notice=family != "plain")
         return _record("invoice", language, family, sheets, 150)
     if language == "en":
-        family = layout or rng.choice(("classic", "modern", "ledger", "classic", "modern", "ledger", "long"))
+        family = layout or rng.choice(
+            ("classic", "modern", "ledger", "classic", "modern", "ledger", "long")
+        )
         draw, faces = invoice_en.FAMILIES[family]
         values = trade.english_invoice(rng, (24, 31) if family == "long" else (3, 7))
-        return _record("invoice", language, family, draw(values, rng, invoice_en.style(rng, faces)), 150)
+        return _record(
+            "invoice", language, family, draw(values, rng, invoice_en.style(rng, faces)), 150
+        )
     family = layout or rng.choice(sorted(fapiao.FAMILIES))
-    sheets = fapiao.FAMILIES[family](trade.chinese_invoice(rng), rng, value_face=rng.choice(("zh-song", "zh-song", "zh-sans")))
+    sheets = fapiao.FAMILIES[family](
+        trade.chinese_invoice(rng), rng, value_face=rng.choice(("zh-song", "zh-song", "zh-sans"))
+    )
     return _record("invoice", language, family, sheets, 170)
 
 
@@ -174,7 +195,9 @@ def _contract(rng: Random, language: str, layout: str | None) -> Record:
 class Kind:
     """A kind of document: its languages and how to make one."""
 
-    def __init__(self, languages: tuple[str, ...], make: Callable[[Random, str, str | None], Record]) -> None:
+    def __init__(
+        self, languages: tuple[str, ...], make: Callable[[Random, str, str | None], Record]
+    ) -> None:
         self.languages = languages
         self.make = make
 
@@ -201,5 +224,7 @@ def make(kind: str, language: str, rng: Random, *, layout: str | None = None) ->
         raise InvalidInput(f"no kind of document is named {kind!r}", hint=did_you_mean(kind, KINDS))
     if language not in KINDS[kind].languages:
         known = ", ".join(KINDS[kind].languages)
-        raise InvalidInput(f"{kind} is not made in {language!r}", hint=f"languages of {kind}: {known}")
+        raise InvalidInput(
+            f"{kind} is not made in {language!r}", hint=f"languages of {kind}: {known}"
+        )
     return KINDS[kind].make(rng, language, layout)

@@ -57,7 +57,9 @@ class _Writer:
             self.canvas.setLineWidth(max(0.1, shape.width))
         if shape.fill is not None:
             self.canvas.setFillColorRGB(*_unit(shape.fill))
-        self.canvas.drawPath(path, stroke=int(shape.color is not None), fill=int(shape.fill is not None))
+        self.canvas.drawPath(
+            path, stroke=int(shape.color is not None), fill=int(shape.fill is not None)
+        )
 
     def _ink(self, ink: Ink) -> None:
         self.canvas.saveState()
@@ -93,7 +95,12 @@ class _Writer:
         self.canvas.translate(text.x, self.height - text.y)
         self.canvas.rotate(text.angle)
         self.canvas.drawImage(
-            ImageReader(picture), left / scale, -bottom / scale, mask.width / scale, mask.height / scale, mask="auto"
+            ImageReader(picture),
+            left / scale,
+            -bottom / scale,
+            mask.width / scale,
+            mask.height / scale,
+            mask="auto",
         )
         self.canvas.restoreState()
 

@@ -54,14 +54,17 @@ _RU_INVOICE = {
 
 QUESTIONS: dict[tuple[str, str], dict[str, str]] = {
     ("schet-faktura", "ru"): {
-        field: text.format(doc="счёта-фактуры", doc_in="счёте-фактуре") for field, text in _RU_INVOICE.items()
+        field: text.format(doc="счёта-фактуры", doc_in="счёте-фактуре")
+        for field, text in _RU_INVOICE.items()
     }
     | {
         "item_2_total": "Какая стоимость с налогом указана во второй строке таблицы?",
         "item_1_price": "Какая цена за единицу у товара в первой строке?",
     },
     ("invoice", "ru"): {
-        field: text.format(doc="счёта", doc_in="счёте").replace("продавец", "поставщик").replace("продавца", "поставщика")
+        field: text.format(doc="счёта", doc_in="счёте")
+        .replace("продавец", "поставщик")
+        .replace("продавца", "поставщика")
         for field, text in _RU_INVOICE.items()
     },
     ("invoice", "en"): {
@@ -232,7 +235,9 @@ QUESTIONS: dict[tuple[str, str], dict[str, str]] = {
 }
 """(kind, language) → field → question. A question is asked where the layout draws its field."""
 
-_MONEY = re.compile(r"total(_net|_tax)?|item_\d+_(price|total)|cash|change|tax|subtotal|service|salary")
+_MONEY = re.compile(
+    r"total(_net|_tax)?|item_\d+_(price|total)|cash|change|tax|subtotal|service|salary"
+)
 _DATES = frozenset({"date", "due_date", "until", "birth_date", "available_from"})
 _NAMES = frozenset({"seller_name", "buyer_name", "employer", "shop"})
 
@@ -244,7 +249,9 @@ def ask(kind: str, language: str, fields: Mapping[str, str]) -> tuple[Question, 
         value = fields.get(field)
         if value:
             if "{tax_id}" in text:
-                text = text.format(tax_id="VAT registration number" if value.startswith("GB") else "EIN")
+                text = text.format(
+                    tax_id="VAT registration number" if value.startswith("GB") else "EIN"
+                )
             asked.append(Question(field, text, accepted(field, value, language, fields)))
     return tuple(asked)
 
@@ -283,7 +290,14 @@ def _amounts(value: str, language: str, currency: str) -> list[str]:
         point = "," if "," in digits or "." not in digits else "."
         bare = grouped(number, group="", point=point, places=places)
         spaced = grouped(number, group=" ", point=point, places=places)
-        return [bare, bare.replace(",", "."), f"{value} руб.", f"{value} рублей", spaced, f"{bare} руб."]
+        return [
+            bare,
+            bare.replace(",", "."),
+            f"{value} руб.",
+            f"{value} рублей",
+            spaced,
+            f"{bare} руб.",
+        ]
     number = Decimal(digits.replace(",", ""))
     places = 2 if "." in digits else 0
     bare = grouped(number, group="", point=".", places=places)
@@ -321,7 +335,10 @@ def _day(value: str) -> date | None:
 
 def _company_names(value: str) -> list[str]:
     names = [value.replace("«", '"').replace("»", '"')]
-    for long, short in (("Общество с ограниченной ответственностью", "ООО"), ("Акционерное общество", "АО")):
+    for long, short in (
+        ("Общество с ограниченной ответственностью", "ООО"),
+        ("Акционерное общество", "АО"),
+    ):
         if value.startswith(long):
             names.append(value.replace(long, short))
             names.append(names[-1].replace("«", '"').replace("»", '"'))

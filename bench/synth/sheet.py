@@ -121,7 +121,9 @@ class Sheet:
             self.fields.setdefault(label, text)
         return width
 
-    def line(self, x0: float, y0: float, x1: float, y1: float, width: float = 0.5, color: Color = INK) -> None:
+    def line(
+        self, x0: float, y0: float, x1: float, y1: float, width: float = 0.5, color: Color = INK
+    ) -> None:
         """Draw a straight line."""
         self.operations.append(Shape(((x0, y0), (x1, y1)), color, width))
 
@@ -133,7 +135,9 @@ class Sheet:
         corners = ((x, y), (x + w, y), (x + w, y + h), (x, y + h))
         self.operations.append(Shape(corners, color, width, fill, closed=True))
 
-    def dashes(self, x0: float, x1: float, y: float, *, on: float = 2, off: float = 2, width: float = 0.5) -> None:
+    def dashes(
+        self, x0: float, x1: float, y: float, *, on: float = 2, off: float = 2, width: float = 0.5
+    ) -> None:
         """Draw a dashed horizontal line."""
         x = x0
         while x < x1:
@@ -141,7 +145,13 @@ class Sheet:
             x += on + off
 
     def paragraph(
-        self, box: Box, text: str, font: Font, *, align: str = "left", field: str | None = None,
+        self,
+        box: Box,
+        text: str,
+        font: Font,
+        *,
+        align: str = "left",
+        field: str | None = None,
         leading: float = LEADING,
     ) -> float:
         """Set ``text`` wrapped to the box's width from its top; return the height used.
@@ -157,7 +167,14 @@ class Sheet:
                 self._justified(box.x, y, box.width, line, font)
             else:
                 x = {"center": box.x + box.width / 2, "right": box.x + box.width}.get(align, box.x)
-                self.text(x, y, line, font, align=align if align in ("center", "right") else "left", field=field)
+                self.text(
+                    x,
+                    y,
+                    line,
+                    font,
+                    align=align if align in ("center", "right") else "left",
+                    field=field,
+                )
             y += step
         if field is not None:
             self.fields[field] = text
@@ -172,8 +189,15 @@ class Sheet:
             x += advance + gap
 
     def cell(
-        self, box: Box, text: str, font: Font, *, align: str = "left", valign: str = "middle",
-        padding: float = 2.0, field: str | None = None,
+        self,
+        box: Box,
+        text: str,
+        font: Font,
+        *,
+        align: str = "left",
+        valign: str = "middle",
+        padding: float = 2.0,
+        field: str | None = None,
     ) -> None:
         """Set ``text`` inside ``box``, wrapped, and smaller where it would not fit otherwise."""
         inner = Box(box.x + padding, box.y, box.width - 2 * padding, box.height)
@@ -181,7 +205,11 @@ class Sheet:
         while size > 4:
             lines = wrap(text, font.at(size), inner.width)
             widest = max(text_width(font.face, line, size) for line in lines)
-            if len(lines) * size * 1.15 <= box.height and widest <= inner.width + 0.01 and not _torn(text, lines):
+            if (
+                len(lines) * size * 1.15 <= box.height
+                and widest <= inner.width + 0.01
+                and not _torn(text, lines)
+            ):
                 break
             size -= 0.25
         height = len(lines) * size * 1.15

@@ -24,7 +24,9 @@ def font_path(face: str) -> Path:
     try:
         return FACES[face]
     except KeyError:
-        raise InvalidInput(f"no font face is named {face!r}", hint=did_you_mean(face, FACES)) from None
+        raise InvalidInput(
+            f"no font face is named {face!r}", hint=did_you_mean(face, FACES)
+        ) from None
 
 
 @lru_cache(maxsize=512)

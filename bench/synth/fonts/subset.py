@@ -21,7 +21,7 @@ class Original(NamedTuple):
     """Paths under the originals' folder; several are merged (a web font comes in slices)."""
     charset: str
     """``latin`` (with Cyrillic), ``gb2312`` or ``level1``."""
-    index: int = 0
+    number: int = 0
     """Font inside a collection."""
 
 
@@ -41,7 +41,9 @@ ORIGINALS = (
     Original("grotesque.ttf", ("roboto/unhinted/RobotoTTF/Roboto-Regular.ttf",), "latin"),
     Original("grotesque-bold.ttf", ("roboto/unhinted/RobotoTTF/Roboto-Bold.ttf",), "latin"),
     Original("hand.ttf", ("caveat-latin-500.woff", "caveat-cyrillic-500.woff"), "latin"),
-    Original("script.ttf", ("marck-script-latin-400.woff", "marck-script-cyrillic-400.woff"), "latin"),
+    Original(
+        "script.ttf", ("marck-script-latin-400.woff", "marck-script-cyrillic-400.woff"), "latin"
+    ),
     Original("zh-sans.otf", ("noto/NotoSansCJK-Regular.ttc",), "gb2312", 2),
     Original("zh-sans-bold.otf", ("noto/NotoSansCJK-Bold.ttc",), "level1", 2),
     Original("zh-song.otf", ("noto/NotoSerifCJK-Regular.ttc",), "level1", 2),
@@ -49,9 +51,15 @@ ORIGINALS = (
 )
 
 _PUNCTUATION = "–—‘’“”„•…′″€₽№™−×÷≤≥≈■□▪▲►▼●○✓✔☐☑☒"
-_CHINESE_PUNCTUATION = "、。〈〉《》「」『』【】〔〕！＂＃％＆（）＊＋，－．／０１２３４５６７８９：；＝？＠￥～○●◇◆□■△※→Ⓧ⊗"
+_CHINESE_PUNCTUATION = (
+    "、。〈〉《》「」『』【】〔〕！＂＃％＆（）＊＋，－．／"
+    "０１２３４５６７８９：；＝？＠￥～○●◇◆□■△※→⊗"
+)
 # Characters beyond the first level that names, goods, places and the capital numerals need.
-_EXTRA = "亓仝佘佟倩冼圳坂奚妍婧婷媛嫣岑岚嵇嵘扈昊昝昱晁晏晖栾楠泓淼滕滢漕煜玮珞珺琪瑜瑾璇璐睿瞿窦缪翊胥臧芮茜萬蔺裘褚覃谌逯邝邬邰邸郜鄢鑫钰闫闵阙阚韬馨"
+_EXTRA = (
+    "亓仝佘佟倩冼圳坂奚妍婧婷媛嫣岑岚嵇嵘扈昊昝昱晁晏晖栾楠"
+    "泓淼滕滢漕煜玮珞珺琪瑜瑾璇璐睿瞿窦缪翊胥臧芮茜萬蔺裘褚覃谌逯邝邬邰邸郜鄢鑫钰闫闵阙阚韬馨"
+)
 
 
 def _characters(charset: str) -> str:
@@ -60,19 +68,21 @@ def _characters(charset: str) -> str:
     if charset == "latin":
         return latin + "".join(map(chr, range(0x400, 0x460)))
     last_row = {"gb2312": 88, "level1": 56}[charset]
-    cells = (bytes((row + 0xA0, cell + 0xA0)) for row in range(16, last_row) for cell in range(1, 95))
+    cells = (
+        bytes((row + 0xA0, cell + 0xA0)) for row in range(16, last_row) for cell in range(1, 95)
+    )
     hanzi = "".join(cell.decode("gb2312", "ignore") for cell in cells)
     return latin + _CHINESE_PUNCTUATION + _EXTRA + hanzi
 
 
 def _subset(original: Original, folder: Path, out: Path) -> None:
     """Write the shipped file of ``original``."""
-    from fontTools import merge, subset
+    from fontTools import merge, subset  # type: ignore[import-untyped]
 
     options = subset.Options()
     options.hinting = False
     options.layout_features = []
-    options.font_number = original.index
+    options.font_number = original.number
     options.name_IDs = [1, 2]
     options.notdef_outline = True
     options.glyph_names = False

@@ -1,5 +1,6 @@
 """A contract of several pages: running text, a specification, the parties' details with seals."""
 
+# ruff: noqa: E501  (prose and tables read better in long lines)
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -40,7 +41,9 @@ class _Pages:
     def heading(self, text: str) -> None:
         self.room(70)
         self.y += 10
-        self.sheet.paragraph(Box(_LEFT, self.y, _RIGHT - _LEFT, 20), text, self.strong, align="center")
+        self.sheet.paragraph(
+            Box(_LEFT, self.y, _RIGHT - _LEFT, 20), text, self.strong, align="center"
+        )
         self.y += self.font.size * 1.3 + 5
 
     def clause(self, text: str, fields: dict[str, str] | None = None) -> None:
@@ -57,14 +60,20 @@ class _Pages:
         small = Font(self.font.face, 8.5, (90, 90, 95))
         for number, sheet in enumerate(self.sheets, start=1):
             sheet.text(_LEFT, 40, header, small)
-            sheet.text(_RIGHT, 812, page.format(number=number, count=len(self.sheets)), small, align="right")
+            sheet.text(
+                _RIGHT,
+                812,
+                page.format(number=number, count=len(self.sheets)),
+                small,
+                align="right",
+            )
         return tuple(self.sheets)
 
 
 def russian(deal: Agreement, rng: Random, *, face: str = "serif") -> tuple[Sheet, ...]:
     """Договор поставки with its specification."""
     pages = _Pages(face, 11.5)
-    sheet, seller, buyer = pages.sheet, deal.seller, deal.buyer
+    sheet = pages.sheet
     title = Font(f"{face}-bold", 14)
     pages.y += 14
     half = sheet.width / 2 + 10
@@ -144,7 +153,7 @@ def _russian_clauses(deal: Agreement) -> _Clauses:
             (f"4.2. Претензии по качеству могут быть предъявлены в течение {deal.claim_days} календарных дней с даты "
              "приёмки. Поставщик обязан рассмотреть претензию в течение 10 (десяти) дней с даты её получения.",
              {"claim_days": f"{deal.claim_days} календарных дней"}),
-            (f"4.3. Гарантийный срок на товар составляет {_numbered(deal.warranty_months, russian_words(deal.warranty_months))} "  # noqa: E501
+            (f"4.3. Гарантийный срок на товар составляет {_numbered(deal.warranty_months, russian_words(deal.warranty_months))} "
              f"месяц{'а' if deal.warranty_months == 24 else 'ев'} с даты поставки.",
              {"warranty": f"{_numbered(deal.warranty_months, russian_words(deal.warranty_months))} "
                           f"месяц{'а' if deal.warranty_months == 24 else 'ев'}"}),
@@ -160,7 +169,7 @@ def _russian_clauses(deal: Agreement) -> _Clauses:
              "невозможность исполнения обязательств, извещает об этом другую Сторону в течение 5 (пяти) дней.", {}),
         )),
         ("6. ПОРЯДОК РАЗРЕШЕНИЯ СПОРОВ", (
-            (f"6.1. Споры, не урегулированные путём переговоров, передаются на рассмотрение арбитражного суда по месту "
+            ("6.1. Споры, не урегулированные путём переговоров, передаются на рассмотрение арбитражного суда по месту "
              "нахождения истца. Срок ответа на претензию — 30 календарных дней.", {}),
         )),
         ("7. СРОК ДЕЙСТВИЯ И ПРОЧИЕ УСЛОВИЯ", (
@@ -179,18 +188,22 @@ def _russian_details(pages: _Pages, deal: Agreement, rng: Random) -> None:
     pages.heading("8. АДРЕСА И РЕКВИЗИТЫ СТОРОН")
     sheet, top = pages.sheet, pages.y + 4
     small, half = pages.font.at(10), (_RIGHT - _LEFT) / 2
-    for n, (role, company, name) in enumerate((("Поставщик", deal.seller, "seller"), ("Покупатель", deal.buyer, "buyer"))):
+    for n, (role, company, name) in enumerate(
+        (("Поставщик", deal.seller, "seller"), ("Покупатель", deal.buyer, "buyer"))
+    ):
         x, y = _LEFT + n * half, top
         sheet.text(x, y + 8, role, pages.strong)
         y += 16
         for text, field, value in (
-            (company.name, None, ""), (company.address, None, ""),
+            (company.name, None, ""),
+            (company.address, None, ""),
             (f"ИНН {company.tax_id}", f"{name}_inn", company.tax_id),
             (f"КПП {company.kpp}", f"{name}_kpp", company.kpp),
             (f"ОГРН {company.ogrn}", f"{name}_ogrn", company.ogrn),
             (f"Р/с {company.bank.account}", f"{name}_account", company.bank.account),
             (company.bank.name, f"{name}_bank", company.bank.name),
-            (f"К/с {company.bank.correspondent}", None, ""), (f"БИК {company.bank.bic}", f"{name}_bic", company.bank.bic),
+            (f"К/с {company.bank.correspondent}", None, ""),
+            (f"БИК {company.bank.bic}", f"{name}_bic", company.bank.bic),
             (f"Тел. {company.phone}", f"{name}_phone", company.phone),
         ):
             y += sheet.paragraph(Box(x, y, half - 14, 0), text, small, leading=1.25)
@@ -210,34 +223,86 @@ def _signatures_ru(sheet: Sheet, deal: Agreement, rng: Random, y: float, font: F
         sheet.text(x, y + 34, "М.П.", font)
         sheet.operations.append(signature(rng, x + 14, y + 16, 70, 20))
         sheet.operations.append(
-            russian_stamp(rng, x + 66, y + 32 + rng.uniform(0, 10), company.name, company.city, company.ogrn, 46)
+            russian_stamp(
+                rng,
+                x + 66,
+                y + 32 + rng.uniform(0, 10),
+                company.name,
+                company.city,
+                company.ogrn,
+                46,
+            )
         )
 
 
 def _specification_ru(pages: _Pages, deal: Agreement, rng: Random) -> None:
     sheet, font = pages.sheet, pages.font.at(10)
-    for line in ("Приложение № 1", f"к договору поставки № {deal.number}", f"от {russian_date(deal.day)}"):
+    for line in (
+        "Приложение № 1",
+        f"к договору поставки № {deal.number}",
+        f"от {russian_date(deal.day)}",
+    ):
         sheet.text(_RIGHT, pages.y, line, font, align="right")
         pages.y += 13.5
     pages.y += 20
-    sheet.text((_LEFT + _RIGHT) / 2, pages.y, "СПЕЦИФИКАЦИЯ", Font(pages.strong.face, 13), align="center")
+    sheet.text(
+        (_LEFT + _RIGHT) / 2, pages.y, "СПЕЦИФИКАЦИЯ", Font(pages.strong.face, 13), align="center"
+    )
     pages.y += 14
     widths = (26.0, 207.0, 42.0, 52.0, 72.0, 82.0)
     head = Table(widths, "cccccc", pages.strong.at(9.5), row_height=22)
-    y = draw_rows(sheet, _LEFT, pages.y, head, [("№", "Наименование товара", "Ед. изм.", "Кол-во", "Цена без НДС, руб.", "Сумма без НДС, руб.")])  # noqa: E501
-    rows, fields = [], {}
+    y = draw_rows(
+        sheet,
+        _LEFT,
+        pages.y,
+        head,
+        [
+            (
+                "№",
+                "Наименование товара",
+                "Ед. изм.",
+                "Кол-во",
+                "Цена без НДС, руб.",
+                "Сумма без НДС, руб.",
+            )
+        ],
+    )
+    rows: list[tuple[str, ...]] = []
+    fields: dict[tuple[int, int], str] = {}
     for n, row in enumerate(deal.lines.rows):
-        rows.append((str(n + 1), row.good.name, row.good.unit, plain(row.quantity, ","),
-                     grouped(row.price, group=" ", point=","), grouped(row.net, group=" ", point=",")))
-        fields |= {(n, 1): f"item_{n + 1}_name", (n, 3): f"item_{n + 1}_quantity", (n, 4): f"item_{n + 1}_price",
-                   (n, 5): f"item_{n + 1}_total"}
+        rows.append(
+            (
+                str(n + 1),
+                row.good.name,
+                row.good.unit,
+                plain(row.quantity, ","),
+                grouped(row.price, group=" ", point=","),
+                grouped(row.net, group=" ", point=","),
+            )
+        )
+        fields |= {
+            (n, 1): f"item_{n + 1}_name",
+            (n, 3): f"item_{n + 1}_quantity",
+            (n, 4): f"item_{n + 1}_price",
+            (n, 5): f"item_{n + 1}_total",
+        }
     table = Table(widths, "clcrrr", pages.font.at(9.5), row_height=18, fields=fields)
     y = draw_rows(sheet, _LEFT, y, table, rows)
-    for label, value, name in (("Итого без НДС:", deal.lines.net, "total_net"), ("НДС 20 %:", deal.lines.tax, None),
-                               ("Всего с НДС:", deal.lines.gross, None)):
+    for label, value, name in (
+        ("Итого без НДС:", deal.lines.net, "total_net"),
+        ("НДС 20 %:", deal.lines.tax, None),
+        ("Всего с НДС:", deal.lines.gross, None),
+    ):
         y += 16
         sheet.text(_RIGHT - 88, y, label, pages.strong.at(10), align="right")
-        sheet.text(_RIGHT - 3, y, grouped(value, group=" ", point=","), pages.strong.at(10), align="right", field=name)
+        sheet.text(
+            _RIGHT - 3,
+            y,
+            grouped(value, group=" ", point=","),
+            pages.strong.at(10),
+            align="right",
+            field=name,
+        )
     pages.y = y + 26
     note = "Упаковка и тара входят в стоимость товара и возврату не подлежат. Спецификация является неотъемлемой частью Договора."
     pages.clause(note)
@@ -251,10 +316,18 @@ def english(deal: Agreement, rng: Random, *, face: str = "serif") -> tuple[Sheet
     pages = _Pages(face, 11)
     sheet, seller, buyer = pages.sheet, deal.seller, deal.buyer
     pages.y += 20
-    sheet.text(sheet.width / 2 + 8, pages.y, "SUPPLY AGREEMENT", Font(f"{face}-bold", 17), align="center")
+    sheet.text(
+        sheet.width / 2 + 8, pages.y, "SUPPLY AGREEMENT", Font(f"{face}-bold", 17), align="center"
+    )
     pages.y += 20
-    x = sheet.flow(sheet.width / 2 - 88, pages.y, (("Agreement No. ", pages.font, None), (deal.number, pages.font, "number")))
-    sheet.flow(x, pages.y, ((" dated ", pages.font, None), (english_date(deal.day), pages.font, "date")))
+    x = sheet.flow(
+        sheet.width / 2 - 88,
+        pages.y,
+        (("Agreement No. ", pages.font, None), (deal.number, pages.font, "number")),
+    )
+    sheet.flow(
+        x, pages.y, ((" dated ", pages.font, None), (english_date(deal.day), pages.font, "date"))
+    )
     pages.y += 14
     total = f"£{grouped(deal.lines.gross, group=',', point='.')}"
     for heading, clauses in _english_clauses(deal, total):
@@ -337,22 +410,47 @@ def _english_clauses(deal: Agreement, total: str) -> _Clauses:
 
 def _schedule_en(pages: _Pages, deal: Agreement) -> None:
     sheet = pages.sheet
-    sheet.text((_LEFT + _RIGHT) / 2, pages.y + 10, "SCHEDULE 1: GOODS", Font(pages.strong.face, 13), align="center")
+    sheet.text(
+        (_LEFT + _RIGHT) / 2,
+        pages.y + 10,
+        "SCHEDULE 1: GOODS",
+        Font(pages.strong.face, 13),
+        align="center",
+    )
     widths = (62.0, 205.0, 40.0, 40.0, 62.0, 72.0)
     head = Table(widths, "lllrrr", pages.strong.at(9.5), row_height=20)
     heads = ("Code", "Description", "Unit", "Qty", "Price, £", "Amount, £")
     y = draw_rows(sheet, _LEFT, pages.y + 24, head, [heads])
-    rows, fields = [], {}
+    rows: list[tuple[str, ...]] = []
+    fields: dict[tuple[int, int], str] = {}
     for n, row in enumerate(deal.lines.rows):
-        rows.append((row.good.code, row.good.name, row.good.unit, plain(row.quantity),
-                     grouped(row.price, group=",", point="."), grouped(row.net, group=",", point=".")))
-        fields |= {(n, 1): f"item_{n + 1}_name", (n, 3): f"item_{n + 1}_quantity", (n, 5): f"item_{n + 1}_total"}
+        rows.append(
+            (
+                row.good.code,
+                row.good.name,
+                row.good.unit,
+                plain(row.quantity),
+                grouped(row.price, group=",", point="."),
+                grouped(row.net, group=",", point="."),
+            )
+        )
+        fields |= {
+            (n, 1): f"item_{n + 1}_name",
+            (n, 3): f"item_{n + 1}_quantity",
+            (n, 5): f"item_{n + 1}_total",
+        }
     table = Table(widths, "lllrrr", pages.font.at(9.5), row_height=18, fields=fields)
     y = draw_rows(sheet, _LEFT, y, table, rows)
-    for label, value in (("Net", deal.lines.net), ("VAT 20%", deal.lines.tax), ("Total", deal.lines.gross)):
+    for label, value in (
+        ("Net", deal.lines.net),
+        ("VAT 20%", deal.lines.tax),
+        ("Total", deal.lines.gross),
+    ):
         y += 16
         sheet.text(_RIGHT - 90, y, label, pages.strong.at(10), align="right")
-        sheet.text(_RIGHT - 3, y, grouped(value, group=",", point="."), pages.strong.at(10), align="right")
+        sheet.text(
+            _RIGHT - 3, y, grouped(value, group=",", point="."), pages.strong.at(10), align="right"
+        )
     pages.y = y
 
 

@@ -75,7 +75,13 @@ def paper(invoice: Invoice, rng: Random, *, value_face: str = "zh-song") -> tupl
     sheet.operations.append(circle(left + 176, y + 12, 6, 0.8, BLACK))
     for a, b in ((-4.2, 4.2), (4.2, -4.2)):
         sheet.line(left + 176 - 4.2, y + 12 + a, left + 176 + 4.2, y + 12 + b, 0.8, BLACK)
-    sheet.text(left + 190, y + 16, chinese_capitals(invoice.lines.gross), value.at(10.5), field="total_words")
+    sheet.text(
+        left + 190,
+        y + 16,
+        chinese_capitals(invoice.lines.gross),
+        value.at(10.5),
+        field="total_words",
+    )
     sheet.text(left + 430, y + 16, "（小写）", label)
     sheet.text(left + 478, y + 16, f"¥{_money(invoice.lines.gross)}", value.at(10.5), field="total")
     y += 24
@@ -85,7 +91,9 @@ def paper(invoice: Invoice, rng: Random, *, value_face: str = "zh-song") -> tupl
     _vertical(sheet, Box(left + 388, y, 18, 64), "备注", label)
     _paper_foot(sheet, invoice, rng, y + 82, label, value)
     _vertical(sheet, Box(right + 4, top + 20, 16, 220), "第三联发票联购买方记账凭证", label.at(8.5))
-    seal = chinese_oval_stamp(rng, right - 96 + rng.uniform(-20, 20), y + 36, invoice.seller.name, invoice.seller.tax_id)
+    seal = chinese_oval_stamp(
+        rng, right - 96 + rng.uniform(-20, 20), y + 36, invoice.seller.name, invoice.seller.tax_id
+    )
     sheet.operations.append(seal)
     return (sheet,)
 
@@ -93,7 +101,15 @@ def paper(invoice: Invoice, rng: Random, *, value_face: str = "zh-song") -> tupl
 def _paper_title(sheet: Sheet, invoice: Invoice, rng: Random, label: Font, value: Font) -> None:
     province = invoice.seller.city.removesuffix("市")
     municipal = {"北京", "上海"}
-    home = {"广州": "广东", "深圳": "深圳", "杭州": "浙江", "成都": "四川", "南京": "江苏", "武汉": "湖北", "苏州": "江苏"}
+    home = {
+        "广州": "广东",
+        "深圳": "深圳",
+        "杭州": "浙江",
+        "成都": "四川",
+        "南京": "江苏",
+        "武汉": "湖北",
+        "苏州": "江苏",
+    }
     province = province if province in municipal else home[province]
     title = f"{province}增值税专用发票"
     digits = Font("sans", 14, (40, 60, 120))
@@ -101,7 +117,9 @@ def _paper_title(sheet: Sheet, invoice: Invoice, rng: Random, label: Font, value
     middle = 341.0
     width = sheet.text(middle, 46, title, Font("zh-song", 21, BROWN), align="center")
     for n in range(2):
-        sheet.line(middle - width / 2 - 8, 54 + n * 2.6, middle + width / 2 + 8, 54 + n * 2.6, 0.8, BROWN)
+        sheet.line(
+            middle - width / 2 - 8, 54 + n * 2.6, middle + width / 2 + 8, 54 + n * 2.6, 0.8, BROWN
+        )
     sheet.text(middle, 70, "发票联", Font("zh-song", 11, BROWN), align="center")
     sheet.text(494, 44, "№", Font("serif", 19, BROWN))
     sheet.text(517, 44, invoice.number, Font("sans", 16, (40, 60, 120)), field="number")
@@ -113,7 +131,9 @@ def _paper_title(sheet: Sheet, invoice: Invoice, rng: Random, label: Font, value
     sheet.text(552, 84, chinese_date(invoice.day), value, field="date")
 
 
-def _paper_party(sheet: Sheet, invoice: Invoice, box: Box, role: str, label: Font, value: Font) -> None:
+def _paper_party(
+    sheet: Sheet, invoice: Invoice, box: Box, role: str, label: Font, value: Font
+) -> None:
     company = invoice.buyer if role == "购买方" else invoice.seller
     name = "buyer" if role == "购买方" else "seller"
     sheet.rectangle(box, width=0.7, color=BROWN)
@@ -169,25 +189,41 @@ def _paper_goods(sheet: Sheet, invoice: Invoice, box: Box, label: Font, value: F
             sheet.cell(Box(right[0] + 4, y - 8.1, widths[1], 13), model, font, padding=3)
         sheet.text(right[1] + 4 + widths[2] / 2, y, row.good.unit, font, align="center")
         for column, text, field in (
-            (3, plain(row.quantity), "quantity"), (4, _money(row.price), "price"), (5, _money(row.net), "total"),
-            (6, rate, None), (7, _money(row.tax), "tax"),
-        ):  # fmt: skip
-            sheet.text(right[column], y, text, font, align="right", field=field and f"item_{number}_{field}")
+            (3, plain(row.quantity), "quantity"),
+            (4, _money(row.price), "price"),
+            (5, _money(row.net), "total"),
+            (6, rate, None),
+            (7, _money(row.tax), "tax"),
+        ):
+            sheet.text(
+                right[column],
+                y,
+                text,
+                font,
+                align="right",
+                field=field and f"item_{number}_{field}",
+            )
         y += 13.5
     sheet.fields["tax_rate"] = rate
     y = box.y + box.height
     sheet.text(box.x + widths[0] / 2, y - 6, "合 计", label, align="center")
-    sheet.text(right[5], y - 6, f"¥{_money(invoice.lines.net)}", value, align="right", field="total_net")
-    sheet.text(right[7], y - 6, f"¥{_money(invoice.lines.tax)}", value, align="right", field="total_tax")
+    sheet.text(
+        right[5], y - 6, f"¥{_money(invoice.lines.net)}", value, align="right", field="total_net"
+    )
+    sheet.text(
+        right[7], y - 6, f"¥{_money(invoice.lines.tax)}", value, align="right", field="total_tax"
+    )
     return y
 
 
-def _paper_foot(sheet: Sheet, invoice: Invoice, rng: Random, y: float, label: Font, value: Font) -> None:
+def _paper_foot(
+    sheet: Sheet, invoice: Invoice, rng: Random, y: float, label: Font, value: Font
+) -> None:
     names = [person(rng, "zh").full for _ in range(3)]
     for x, role, name, field in zip((60, 210, 350), ("收款人：", "复核：", "开票人："), names,
                                     ("payee", "reviewer", "drawer"), strict=True):  # fmt: skip
-        x += sheet.text(x, y, role, label) + 4
-        sheet.text(x, y, name, value, field=field)
+        width = sheet.text(x, y, role, label)
+        sheet.text(x + width + 4, y, name, value, field=field)
     sheet.text(500, y, "销售方：（章）", label)
 
 
@@ -202,7 +238,9 @@ def digital(invoice: Invoice, rng: Random, *, value_face: str = "zh-song") -> tu
     width = sheet.text(305, 46, title, Font("zh-song", 17, BROWN), align="center")
     for n in range(2):
         sheet.line(305 - width / 2 - 12, 55 + n * 3, 305 + width / 2 + 12, 55 + n * 3, 0.8, BROWN)
-    seal = chinese_oval_stamp(rng, 305, 54, "全国统一发票监制章", "国家税务总局", 42, title="税务局")
+    seal = chinese_oval_stamp(
+        rng, 305, 54, "全国统一发票监制章", "国家税务总局", 42, title="税务局"
+    )
     sheet.operations.append(seal)
     number = f"{invoice.day.year % 100}{invoice.seller.tax_id[2:4]}2000000{invoice.number}"
     number = number + "0" * (20 - len(number))
@@ -213,8 +251,9 @@ def digital(invoice: Invoice, rng: Random, *, value_face: str = "zh-song") -> tu
     top = 82.0
     sheet.rectangle(Box(left, top, right - left, 268), width=0.9, color=BROWN)
     half = (right - left) / 2
-    for n, (role, company, name) in enumerate((("购买方信息", invoice.buyer, "buyer"),
-                                               ("销售方信息", invoice.seller, "seller"))):
+    for n, (role, company, name) in enumerate(
+        (("购买方信息", invoice.buyer, "buyer"), ("销售方信息", invoice.seller, "seller"))
+    ):
         x = left + n * half
         sheet.rectangle(Box(x, top, half, 58), width=0.7, color=BROWN)
         sheet.line(x + 18, top, x + 18, top + 58, 0.7, BROWN)
@@ -227,7 +266,9 @@ def digital(invoice: Invoice, rng: Random, *, value_face: str = "zh-song") -> tu
     sheet.rectangle(Box(left, y, right - left, 24), width=0.7, color=BROWN)
     sheet.line(left + 130, y, left + 130, y + 24, 0.7, BROWN)
     sheet.text(left + 65, y + 16, "价税合计（大写）", label, align="center")
-    sheet.text(left + 146, y + 16, chinese_capitals(invoice.lines.gross), value.at(10), field="total_words")
+    sheet.text(
+        left + 146, y + 16, chinese_capitals(invoice.lines.gross), value.at(10), field="total_words"
+    )
     sheet.text(left + 396, y + 16, "（小写）", label)
     sheet.text(left + 436, y + 16, f"¥{_money(invoice.lines.gross)}", value.at(10), field="total")
     y += 24
@@ -260,22 +301,48 @@ def _digital_goods(sheet: Sheet, invoice: Invoice, box: Box, label: Font, value:
     widths = [width for _, width in _DIGITAL_HEADS]
     for number, row in enumerate(invoice.lines.rows, start=1):
         name, model = _goods_name(row.good.name, row.good.code)
-        sheet.cell(Box(lefts[0], y - 8.2, widths[0], 13), name, value.at(8.6), field=f"item_{number}_name")
+        sheet.cell(
+            Box(lefts[0], y - 8.2, widths[0], 13), name, value.at(8.6), field=f"item_{number}_name"
+        )
         if model:
             sheet.cell(Box(lefts[1], y - 8.2, widths[1], 13), model, value.at(8.6))
         sheet.text(lefts[2] + widths[2] / 2, y, row.good.unit, value.at(8.6), align="center")
         for column, text, field in (
-            (3, plain(row.quantity), "quantity"), (4, _money(row.price), "price"), (5, _money(row.net), "total"),
-            (6, rate, None), (7, _money(row.tax), "tax"),
-        ):  # fmt: skip
+            (3, plain(row.quantity), "quantity"),
+            (4, _money(row.price), "price"),
+            (5, _money(row.net), "total"),
+            (6, rate, None),
+            (7, _money(row.tax), "tax"),
+        ):
             edge = lefts[column] + widths[column] - 4
-            sheet.text(edge, y, text, value.at(8.6), align="right", field=field and f"item_{number}_{field}")
+            sheet.text(
+                edge,
+                y,
+                text,
+                value.at(8.6),
+                align="right",
+                field=field and f"item_{number}_{field}",
+            )
         y += 14
     sheet.fields["tax_rate"] = rate
     y = box.y + box.height
     sheet.text(lefts[0] + widths[0] / 2, y - 6, "合 计", label, align="center")
-    sheet.text(lefts[5] + widths[5] - 4, y - 6, f"¥{_money(invoice.lines.net)}", value, align="right", field="total_net")
-    sheet.text(lefts[7] + widths[7] - 4, y - 6, f"¥{_money(invoice.lines.tax)}", value, align="right", field="total_tax")
+    sheet.text(
+        lefts[5] + widths[5] - 4,
+        y - 6,
+        f"¥{_money(invoice.lines.net)}",
+        value,
+        align="right",
+        field="total_net",
+    )
+    sheet.text(
+        lefts[7] + widths[7] - 4,
+        y - 6,
+        f"¥{_money(invoice.lines.tax)}",
+        value,
+        align="right",
+        field="total_tax",
+    )
     return y
 
 

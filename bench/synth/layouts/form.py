@@ -22,13 +22,36 @@ class _Pen(NamedTuple):
     rng: Random
 
 
-def _written(sheet: Sheet, pen: _Pen, x: float, y: float, text: str, field: str | None, size: float | None = None) -> None:
+def _hand(rng: Random) -> Font:
+    """A handwriting and an ink; the script face runs wider, so it is set smaller."""
+    face, size = rng.choice((("hand", 17.0), ("script", 14.0)))
+    return Font(face, size, rng.choice(_PEN))
+
+
+def _written(
+    sheet: Sheet,
+    pen: _Pen,
+    x: float,
+    y: float,
+    text: str,
+    field: str | None,
+    size: float | None = None,
+) -> None:
     """``text`` by hand: a little off the line."""
     font = pen.value if size is None else pen.value.at(size)
     sheet.text(x + pen.rng.uniform(0, 3), y + pen.rng.uniform(-1.2, 0.6), text, font, field=field)
 
 
-def _line(sheet: Sheet, pen: _Pen, y: float, label: str, value: str, field: str, x: float = _LEFT, right: float = _RIGHT) -> None:
+def _line(
+    sheet: Sheet,
+    pen: _Pen,
+    y: float,
+    label: str,
+    value: str,
+    field: str,
+    x: float = _LEFT,
+    right: float = _RIGHT,
+) -> None:
     """A label, a rule to the right edge, the answer on it."""
     width = sheet.text(x, y, label, pen.label)
     sheet.line(x + width + 4, y + 2, right, y + 2, 0.5)
@@ -45,7 +68,9 @@ def _boxes(sheet: Sheet, pen: _Pen, x: float, y: float, text: str, field: str) -
     sheet.fields[field] = text
 
 
-def _choice(sheet: Sheet, pen: _Pen, x: float, y: float, options: Mapping[str, str], chosen: str, field: str) -> float:
+def _choice(
+    sheet: Sheet, pen: _Pen, x: float, y: float, options: Mapping[str, str], chosen: str, field: str
+) -> float:
     """Square boxes with a cross in the chosen one; ``options`` maps values to printed labels."""
     for value, label in options.items():
         sheet.rectangle(Box(x, y - 8.5, 10, 10), width=0.7)
@@ -61,21 +86,28 @@ def _choice(sheet: Sheet, pen: _Pen, x: float, y: float, options: Mapping[str, s
 def russian(person: Applicant, rng: Random, *, face: str = "serif") -> tuple[Sheet, ...]:
     """Анкета соискателя."""
     sheet = Sheet(_WIDTH, _HEIGHT)
-    pen = _Pen(Font(face, 10.5), Font("hand", 17, rng.choice(_PEN)), rng)
+    pen = _Pen(Font(face, 10.5), _hand(rng), rng)
     sheet.text(_RIGHT, 44, "Форма № К-1", Font(face, 8.5), align="right")
     sheet.text(_WIDTH / 2 - 40, 72, "АНКЕТА СОИСКАТЕЛЯ", Font(f"{face}-bold", 16), align="center")
-    sheet.text(_WIDTH / 2 - 40, 88, "(заполняется от руки, разборчиво)", Font(face, 9), align="center")
+    sheet.text(
+        _WIDTH / 2 - 40, 88, "(заполняется от руки, разборчиво)", Font(face, 9), align="center"
+    )
     sheet.rectangle(Box(_RIGHT - 86, 58, 86, 112), width=0.7)
     sheet.text(_RIGHT - 43, 112, "Место для", Font(face, 9), align="center")
     sheet.text(_RIGHT - 43, 124, "фотографии", Font(face, 9), align="center")
     y, stop = 122.0, _RIGHT - 100
-    for label, value, field in (("1. Фамилия", person.surname, "surname"), ("Имя", person.given, "given_name"),
-                                ("Отчество", person.patronymic, "patronymic")):
+    for label, value, field in (
+        ("1. Фамилия", person.surname, "surname"),
+        ("Имя", person.given, "given_name"),
+        ("Отчество", person.patronymic, "patronymic"),
+    ):
         _line(sheet, pen, y, label, value, field, right=stop)
         y += 27
     _line(sheet, pen, y, "2. Дата рождения", person.born, "birth_date", right=250)
     sheet.text(270, y, "Пол:", pen.label)
-    _choice(sheet, pen, 300, y, {"m": "мужской", "f": "женский"}, "m" if person.male else "f", "sex")
+    _choice(
+        sheet, pen, 300, y, {"m": "мужской", "f": "женский"}, "m" if person.male else "f", "sex"
+    )
     y += 27
     for label, value, field in (
         ("3. Гражданство", "Российская Федерация", "citizenship"),
@@ -108,9 +140,16 @@ def russian(person: Applicant, rng: Random, *, face: str = "serif") -> tuple[She
         _line(sheet, pen, y, label, value, field)
         y += 27
     y = _marital_ru(sheet, pen, person, y)
-    consent = ("Достоверность указанных сведений подтверждаю. Даю согласие на обработку моих персональных данных в "
-               "соответствии с Федеральным законом от 27.07.2006 № 152-ФЗ «О персональных данных».")
-    y += sheet.paragraph(Box(_LEFT, y, _RIGHT - _LEFT, 40), consent, Font(face, 9.5), align="justify") + 34
+    consent = (
+        "Достоверность указанных сведений подтверждаю. Даю согласие на обработку моих персональных данных в "
+        "соответствии с Федеральным законом от 27.07.2006 № 152-ФЗ «О персональных данных»."
+    )
+    y += (
+        sheet.paragraph(
+            Box(_LEFT, y, _RIGHT - _LEFT, 40), consent, Font(face, 9.5), align="justify"
+        )
+        + 34
+    )
     sheet.text(_LEFT, y, "Дата", pen.label)
     sheet.line(_LEFT + 28, y + 2, _LEFT + 150, y + 2)
     _written(sheet, pen, _LEFT + 36, y, person.signed, "signed_date")
@@ -129,10 +168,17 @@ def _marital_ru(sheet: Sheet, pen: _Pen, person: Applicant, y: float) -> float:
 def english(person: Applicant, rng: Random, *, face: str = "humanist") -> tuple[Sheet, ...]:
     """An application for employment."""
     sheet = Sheet(_WIDTH, _HEIGHT)
-    pen = _Pen(Font(face, 10), Font("hand", 17, rng.choice(_PEN)), rng)
+    pen = _Pen(Font(face, 10), _hand(rng), rng)
     sheet.rectangle(Box(_LEFT, 46, _RIGHT - _LEFT, 34), color=None, fill=(38, 58, 84))
-    sheet.text(_LEFT + 12, 69, "APPLICATION FOR EMPLOYMENT", Font(f"{face}-bold", 17, (255, 255, 255)))
-    sheet.text(_LEFT, 98, "Please complete in block letters or clear handwriting, using black or blue ink.", Font(face, 9))
+    sheet.text(
+        _LEFT + 12, 69, "APPLICATION FOR EMPLOYMENT", Font(f"{face}-bold", 17, (255, 255, 255))
+    )
+    sheet.text(
+        _LEFT,
+        98,
+        "Please complete in block letters or clear handwriting, using black or blue ink.",
+        Font(face, 9),
+    )
     y = 128.0
 
     def section(title: str, y: float) -> float:
@@ -157,22 +203,38 @@ def english(person: Applicant, rng: Random, *, face: str = "humanist") -> tuple[
     _line(sheet, pen, y, "Available from", person.available, "available_from", x=342)
     y += 28
     sheet.text(_LEFT, y, "Type of work wanted:", pen.label)
-    _choice(sheet, pen, _LEFT + 118, y, {"full": "Full time", "part": "Part time", "temp": "Temporary"}, person.hours,
-            "work_type")  # fmt: skip
+    _choice(
+        sheet,
+        pen,
+        _LEFT + 118,
+        y,
+        {"full": "Full time", "part": "Part time", "temp": "Temporary"},
+        person.hours,
+        "work_type",
+    )
     y += 28
     sheet.text(_LEFT, y, "Are you willing to travel?", pen.label)
     _choice(sheet, pen, _LEFT + 136, y, {"yes": "Yes", "no": "No"}, person.travel, "travel")
     y = section("3. Education and experience", y + 34)
     sheet.text(_LEFT, y, "Highest qualification:", pen.label)
-    _choice(sheet, pen, _LEFT + 118, y, {"s": "Secondary", "p": "Diploma", "h": "University degree"}, person.education,
-            "education")  # fmt: skip
+    _choice(
+        sheet,
+        pen,
+        _LEFT + 118,
+        y,
+        {"s": "Secondary", "p": "Diploma", "h": "University degree"},
+        person.education,
+        "education",
+    )
     y += 28
     _line(sheet, pen, y, "Current or last employer", person.employer, "employer")
     y += 28
     _line(sheet, pen, y, "Job title", person.profession, "profession")
     y = section("4. Declaration", y + 34)
-    text = ("I confirm that the information given in this form is complete and correct. I understand that a false "
-            "statement may lead to the withdrawal of an offer of employment.")
+    text = (
+        "I confirm that the information given in this form is complete and correct. I understand "
+        "that a false statement may lead to the withdrawal of an offer of employment."
+    )
     y += sheet.paragraph(Box(_LEFT, y - 10, _RIGHT - _LEFT, 40), text, Font(face, 9.5)) + 28
     sheet.text(_LEFT, y, "Signature", pen.label)
     sheet.line(_LEFT + 50, y + 2, 320, y + 2)
@@ -199,7 +261,10 @@ def chinese(person: Applicant, rng: Random, *, face: str = "zh-song") -> tuple[S
         (("家庭住址", person.address, "address"),),
         (("原工作单位", person.employer, "employer"),),
         (("期望月薪", person.salary, "salary"), ("到岗日期", person.available, "available_from")),
-        (("紧急联系人", person.contact, "contact"), ("联系人电话", person.contact_phone, "contact_phone")),
+        (
+            ("紧急联系人", person.contact, "contact"),
+            ("联系人电话", person.contact_phone, "contact_phone"),
+        ),
     )
     top, label_width, height = y, 76.0, 34.0
     for number, cells in enumerate(rows):
@@ -224,4 +289,8 @@ def chinese(person: Applicant, rng: Random, *, face: str = "zh-song") -> tuple[S
     return (sheet,)
 
 
-FAMILIES: dict[str, Callable[..., tuple[Sheet, ...]]] = {"ru": russian, "en": english, "zh": chinese}
+FAMILIES: dict[str, Callable[..., tuple[Sheet, ...]]] = {
+    "ru": russian,
+    "en": english,
+    "zh": chinese,
+}

@@ -1,4 +1,4 @@
-"""Commercial invoices in English, in three families: classic (ruled), modern (colour band), ledger (serif)."""
+"""Commercial invoices in English, in four families: classic, modern, ledger, long (two pages)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from bench.synth.values.amounts import grouped, plain
 from bench.synth.values.trade import Invoice, american_date, english_date
 
 _WHITE: Color = (255, 255, 255)
-_ACCENTS: tuple[Color, ...] = ((28, 74, 120), (20, 102, 92), (120, 40, 60), (66, 62, 130), (40, 40, 44), (178, 84, 20))
+_ACCENTS: tuple[Color, ...] = (
+    (28, 74, 120),
+    (20, 102, 92),
+    (120, 40, 60),
+    (66, 62, 130),
+    (40, 40, 44),
+    (178, 84, 20),
+)
 
 
 class Style(NamedTuple):
@@ -57,11 +64,22 @@ def _percent(rate: Decimal) -> str:
     return plain((rate * 100).normalize()) + "%"
 
 
-def _rows(invoice: Invoice, setting: _Setting) -> tuple[list[tuple[str, ...]], dict[tuple[int, int], str]]:
-    rows, fields = [], {}
+def _rows(
+    invoice: Invoice, setting: _Setting
+) -> tuple[list[tuple[str, ...]], dict[tuple[int, int], str]]:
+    rows: list[tuple[str, ...]] = []
+    fields: dict[tuple[int, int], str] = {}
     for n, row in enumerate(invoice.lines.rows):
-        rows.append((row.good.code, row.good.name, plain(row.quantity), row.good.unit, setting.money(row.price),
-                     setting.money(row.net)))  # fmt: skip
+        rows.append(
+            (
+                row.good.code,
+                row.good.name,
+                plain(row.quantity),
+                row.good.unit,
+                setting.money(row.price),
+                setting.money(row.net),
+            )
+        )
         for column, name in ((1, "name"), (2, "quantity"), (4, "price"), (5, "total")):
             fields[n, column] = f"item_{n + 1}_{name}"
     return rows, fields
@@ -74,7 +92,9 @@ def _address(sheet: Sheet, x: float, y: float, lines: tuple[str, ...], font: Fon
     return y
 
 
-def _totals(sheet: Sheet, invoice: Invoice, setting: _Setting, y: float, right: float, st: Style) -> float:
+def _totals(
+    sheet: Sheet, invoice: Invoice, setting: _Setting, y: float, right: float, st: Style
+) -> float:
     text, strong = Font(st.face, 9.5), Font(bold(st.face), 11)
     lines = invoice.lines
     for label, value, name in (
@@ -91,14 +111,19 @@ def _totals(sheet: Sheet, invoice: Invoice, setting: _Setting, y: float, right: 
     return y + 24
 
 
-def _payment(sheet: Sheet, invoice: Invoice, setting: _Setting, x: float, y: float, st: Style) -> float:
+def _payment(
+    sheet: Sheet, invoice: Invoice, setting: _Setting, x: float, y: float, st: Style
+) -> float:
     text, strong = Font(st.face, 8.5), Font(bold(st.face), 9)
     seller = invoice.seller
     sheet.text(x, y, "Payment details", strong)
-    rows = [("Account name", seller.name, None)]
+    rows: list[tuple[str, str, str | None]] = [("Account name", seller.name, None)]
     if setting.american:
-        rows += [("Bank", seller.bank.name, "bank_name"), ("Routing number", seller.bank.bic, "routing_number"),
-                 ("Account number", seller.bank.account, "account")]  # fmt: skip
+        rows += [
+            ("Bank", seller.bank.name, "bank_name"),
+            ("Routing number", seller.bank.bic, "routing_number"),
+            ("Account number", seller.bank.account, "account"),
+        ]
     else:
         rows += [("IBAN", seller.bank.account, "iban"), ("BIC", seller.bank.bic, "bic")]
     for label, value, name in rows:
@@ -133,7 +158,9 @@ def classic(invoice: Invoice, rng: Random, st: Style) -> tuple[Sheet, ...]:
     sheet.text(left, 66, seller.name, Font(bold(st.face), 16), field="seller_name")
     y = _address(sheet, left, 84, seller.lines, text)
     y = _address(sheet, left, y, (f"Tel. {seller.phone}", seller.email), text)
-    sheet.flow(left, y, ((f"{_tax_label(setting)} ", text, None), (seller.tax_id, text, "seller_tax_id")))
+    sheet.flow(
+        left, y, ((f"{_tax_label(setting)} ", text, None), (seller.tax_id, text, "seller_tax_id"))
+    )
     sheet.fields["seller_email"] = seller.email
     sheet.text(right, 70, "INVOICE", Font(bold(st.face), 24), align="right")
     fy = 90.0
@@ -153,14 +180,26 @@ def classic(invoice: Invoice, rng: Random, st: Style) -> tuple[Sheet, ...]:
     widths = (58.0, inner - 58 - 40 - 42 - 76 - 84, 40.0, 42.0, 76.0, 84.0)
     suffix = "" if st.symbol else f", {invoice.currency}"
     table = Table(widths, "cccccc", Font(bold(st.face), 9), line=0.7, row_height=20, padding=4)
-    y = draw_rows(sheet, left, y, table, [("Item", "Description", "Qty", "Unit", f"Unit price{suffix}", f"Amount{suffix}")])
-    table = Table(widths, "llrcrr", Font(st.face, 9), line=0.5, row_height=19, padding=4, fields=fields)
+    y = draw_rows(
+        sheet,
+        left,
+        y,
+        table,
+        [("Item", "Description", "Qty", "Unit", f"Unit price{suffix}", f"Amount{suffix}")],
+    )
+    table = Table(
+        widths, "llrcrr", Font(st.face, 9), line=0.5, row_height=19, padding=4, fields=fields
+    )
     y = draw_rows(sheet, left, y, table, rows) + 20
     end = _totals(sheet, invoice, setting, y, right, st)
     _payment(sheet, invoice, setting, left, y, st)
     _foot(sheet, invoice, rng, end + 50, left, st)
     if rng.random() < 0.5:
-        sheet.operations.append(box_stamp(rng, right - 120, end + 60, ("RECEIVED", setting.date(invoice.day)), (30, 60, 150)))
+        sheet.operations.append(
+            box_stamp(
+                rng, right - 120, end + 60, ("RECEIVED", setting.date(invoice.day)), (30, 60, 150)
+            )
+        )
     return (sheet,)
 
 
@@ -170,8 +209,13 @@ def _foot(sheet: Sheet, invoice: Invoice, rng: Random, y: float, left: float, st
     sheet.line(left, y + 28, left + 170, y + 28, 0.5)
     sheet.text(left, y + 40, f"Authorised signature: {invoice.seller.director.full}", text)
     sheet.fields["signatory"] = invoice.seller.director.full
-    sheet.text(sheet.width / 2, sheet.height - 40, "Thank you for your business. Please quote the invoice number with your payment.",
-               text._replace(color=GREY), align="center")  # fmt: skip
+    sheet.text(
+        sheet.width / 2,
+        sheet.height - 40,
+        "Thank you for your business. Please quote the invoice number with your payment.",
+        text._replace(color=GREY),
+        align="center",
+    )
 
 
 def modern(invoice: Invoice, rng: Random, st: Style) -> tuple[Sheet, ...]:
@@ -194,23 +238,34 @@ def modern(invoice: Invoice, rng: Random, st: Style) -> tuple[Sheet, ...]:
     sheet.text(left, 166, "From", head)
     sheet.text(left, 181, seller.name, text)
     y1 = _address(sheet, left, 195, (*seller.lines, seller.phone, seller.email), text)
-    sheet.flow(left, y1, ((f"{_tax_label(setting)} ", text, None), (seller.tax_id, text, "seller_tax_id")))
+    sheet.flow(
+        left, y1, ((f"{_tax_label(setting)} ", text, None), (seller.tax_id, text, "seller_tax_id"))
+    )
     sheet.fields["seller_email"] = seller.email
     sheet.text(middle, 166, "Billed to", head)
     sheet.text(middle, 181, buyer.name, text, field="buyer_name")
     y2 = _address(sheet, middle, 195, buyer.lines, text)
     if not setting.american:
-        sheet.flow(middle, y2, ((f"{_tax_label(setting)} ", text, None), (buyer.tax_id, text, "buyer_tax_id")))
+        sheet.flow(
+            middle,
+            y2,
+            ((f"{_tax_label(setting)} ", text, None), (buyer.tax_id, text, "buyer_tax_id")),
+        )
     y = max(y1, y2) + 22
     rows, fields = _rows(invoice, setting)
     rows = [row[1:] for row in rows]
     fields = {(n, column - 1): name for (n, column), name in fields.items()}
     inner = right - left
     widths = (inner - 50 - 50 - 84 - 92, 50.0, 50.0, 84.0, 92.0)
-    sheet.rectangle(Box(left, y, inner, 22), color=None, fill=tuple(235 + c // 16 for c in st.accent))  # type: ignore[arg-type]
+    red, green, blue = (235 + channel // 16 for channel in st.accent)
+    sheet.rectangle(Box(left, y, inner, 22), color=None, fill=(red, green, blue))
     suffix = "" if st.symbol else f" ({invoice.currency})"
-    table = Table(widths, "lrcrr", Font(bold(st.face), 8.5, st.accent), line=0, row_height=22, padding=6)
-    y = draw_rows(sheet, left, y, table, [("Description", "Qty", "Unit", f"Price{suffix}", f"Amount{suffix}")])
+    table = Table(
+        widths, "lrcrr", Font(bold(st.face), 8.5, st.accent), line=0, row_height=22, padding=6
+    )
+    y = draw_rows(
+        sheet, left, y, table, [("Description", "Qty", "Unit", f"Price{suffix}", f"Amount{suffix}")]
+    )
     table = Table(widths, "lrcrr", Font(st.face, 9.5), line=0.4, row_height=24, padding=6, fields=fields,
                   color=(205, 205, 210), horizontal_only=True)  # fmt: skip
     y = draw_rows(sheet, left, y, table, rows) + 22
@@ -219,8 +274,13 @@ def modern(invoice: Invoice, rng: Random, st: Style) -> tuple[Sheet, ...]:
     note = f"Terms: net {(invoice.due - invoice.day).days} days. Interest may be charged on late payments."
     sheet.text(left, y + 6, note, Font(st.face, 8.5, GREY))
     sheet.rectangle(Box(0, sheet.height - 26, sheet.width, 26), color=None, fill=st.accent)
-    sheet.text(sheet.width / 2, sheet.height - 10, f"{seller.email}   |   {seller.phone}", Font(st.face, 8.5, _WHITE),
-               align="center")  # fmt: skip
+    sheet.text(
+        sheet.width / 2,
+        sheet.height - 10,
+        f"{seller.email}   |   {seller.phone}",
+        Font(st.face, 8.5, _WHITE),
+        align="center",
+    )
     return (sheet,)
 
 
@@ -231,14 +291,26 @@ def ledger(invoice: Invoice, rng: Random, st: Style) -> tuple[Sheet, ...]:
     left, right, middle = 54.0, setting.width - 54, setting.width / 2
     text, head = Font(st.face, 10), Font(bold(st.face), 10)
     seller, buyer = invoice.seller, invoice.buyer
-    sheet.text(middle, 62, seller.name, Font(bold(st.face), 20, st.accent), align="center", field="seller_name")
+    sheet.text(
+        middle,
+        62,
+        seller.name,
+        Font(bold(st.face), 20, st.accent),
+        align="center",
+        field="seller_name",
+    )
     sheet.text(middle, 78, " · ".join(seller.lines), text.at(9), align="center")
     contact = f"{seller.phone} · {seller.email} · {_tax_label(setting)} {seller.tax_id}"
     sheet.text(middle, 91, contact, text.at(9), align="center")
     sheet.fields |= {"seller_tax_id": seller.tax_id, "seller_email": seller.email}
     sheet.line(left, 102, right, 102, 1.2, st.accent)
     sheet.line(left, 104.5, right, 104.5, 0.4, st.accent)
-    sheet.text(left, 136, "TAX INVOICE" if not setting.american else "SALES INVOICE", Font(bold(st.face), 15))
+    sheet.text(
+        left,
+        136,
+        "TAX INVOICE" if not setting.american else "SALES INVOICE",
+        Font(bold(st.face), 15),
+    )
     y = 158.0
     sheet.text(left, y, "Sold to", head)
     end = _address(sheet, left, y + 28, buyer.lines, text)
@@ -252,17 +324,49 @@ def ledger(invoice: Invoice, rng: Random, st: Style) -> tuple[Sheet, ...]:
     inner = right - left
     widths = (60.0, inner - 60 - 40 - 44 - 74 - 82, 40.0, 44.0, 74.0, 82.0)
     suffix = "" if st.symbol else f" {invoice.currency}"
-    table = Table(widths, "llrcrr", Font(bold(st.face), 9.5), line=0.9, row_height=21, padding=4, horizontal_only=True)
+    table = Table(
+        widths,
+        "llrcrr",
+        Font(bold(st.face), 9.5),
+        line=0.9,
+        row_height=21,
+        padding=4,
+        horizontal_only=True,
+    )
     sheet.line(left, y, right, y, 0.9)
-    y = draw_rows(sheet, left, y, table, [("Code", "Goods / services", "Qty", "Unit", f"Price{suffix}", f"Amount{suffix}")])
-    table = Table(widths, "llrcrr", Font(st.face, 9.5), line=0, row_height=20, padding=4, fields=fields, stripe=(243, 243, 240))
+    y = draw_rows(
+        sheet,
+        left,
+        y,
+        table,
+        [("Code", "Goods / services", "Qty", "Unit", f"Price{suffix}", f"Amount{suffix}")],
+    )
+    table = Table(
+        widths,
+        "llrcrr",
+        Font(st.face, 9.5),
+        line=0,
+        row_height=20,
+        padding=4,
+        fields=fields,
+        stripe=(243, 243, 240),
+    )
     y = draw_rows(sheet, left, y, table, rows)
     sheet.line(left, y, right, y, 0.9)
     end = _totals(sheet, invoice, setting, y + 20, right, st)
     y = _payment(sheet, invoice, setting, left, y + 20, st)
     _foot(sheet, invoice, rng, max(end, y) + 40, left, st)
     if rng.random() < 0.6:
-        sheet.operations.append(box_stamp(rng, right - 110, max(end, y) + 40, ("PAID", setting.date(invoice.due)), (190, 30, 45), 20))
+        sheet.operations.append(
+            box_stamp(
+                rng,
+                right - 110,
+                max(end, y) + 40,
+                ("PAID", setting.date(invoice.due)),
+                (190, 30, 45),
+                20,
+            )
+        )
     return (sheet,)
 
 
@@ -282,10 +386,14 @@ def long(invoice: Invoice, rng: Random, st: Style) -> tuple[Sheet, ...]:
     suffix = "" if st.symbol else f", {invoice.currency}"
     heads = [("Item", "Description", "Qty", "Unit", f"Unit price{suffix}", f"Amount{suffix}")]
     top = Table(widths, "llrcrr", Font(bold(st.face), 9), line=0.7, row_height=20, padding=4)
-    body = Table(widths, "llrcrr", Font(st.face, 9), line=0.5, row_height=21, padding=4, fields=fields)
+    body = Table(
+        widths, "llrcrr", Font(st.face, 9), line=0.5, row_height=21, padding=4, fields=fields
+    )
     y = draw_rows(first, left, y, top, heads)
     y = draw_rows(first, left, y, body, rows[:_FIRST_PAGE_ROWS])
-    carried = setting.money(sum((row.net for row in invoice.lines.rows[:_FIRST_PAGE_ROWS]), Decimal(0)))
+    carried = setting.money(
+        sum((row.net for row in invoice.lines.rows[:_FIRST_PAGE_ROWS]), Decimal(0))
+    )
     first.text(right - 96, y + 18, "Carried forward", head, align="right")
     first.text(right - 6, y + 18, carried, head, align="right", field="carried_forward")
     second.text(left, 60, invoice.seller.name, head)
@@ -293,8 +401,12 @@ def long(invoice: Invoice, rng: Random, st: Style) -> tuple[Sheet, ...]:
     second.line(left, 68, right, 68, 0.7)
     second.text(right - 96, 90, "Brought forward", head, align="right")
     second.text(right - 6, 90, carried, head, align="right")
-    rest = {(n - _FIRST_PAGE_ROWS, c): name for (n, c), name in fields.items() if n >= _FIRST_PAGE_ROWS}
-    body = Table(widths, "llrcrr", Font(st.face, 9), line=0.5, row_height=21, padding=4, fields=rest)
+    rest = {
+        (n - _FIRST_PAGE_ROWS, c): name for (n, c), name in fields.items() if n >= _FIRST_PAGE_ROWS
+    }
+    body = Table(
+        widths, "llrcrr", Font(st.face, 9), line=0.5, row_height=21, padding=4, fields=rest
+    )
     y = draw_rows(second, left, 102, top, heads)
     y = draw_rows(second, left, y, body, rows[_FIRST_PAGE_ROWS:]) + 24
     end = _totals(second, invoice, setting, y, right, st)
@@ -312,7 +424,9 @@ def _long_head(sheet: Sheet, invoice: Invoice, setting: _Setting, st: Style) -> 
     sheet.text(left, 60, "INVOICE", Font(bold(st.face), 20))
     sheet.text(left, 84, seller.name, head.at(12), field="seller_name")
     y = _address(sheet, left, 98, (*seller.lines, seller.phone, seller.email), text)
-    sheet.flow(left, y, ((f"{_tax_label(setting)} ", text, None), (seller.tax_id, text, "seller_tax_id")))
+    sheet.flow(
+        left, y, ((f"{_tax_label(setting)} ", text, None), (seller.tax_id, text, "seller_tax_id"))
+    )
     sheet.fields["seller_email"] = seller.email
     fy = 60.0
     for label, value, name in _facts(invoice, setting):

@@ -47,7 +47,9 @@ def row_height(table: Table, cells: Sequence[str]) -> float:
     return max(table.row_height, most * table.font.size * 1.15 + table.padding * 1.2)
 
 
-def draw_rows(sheet: Sheet, x: float, y: float, table: Table, rows: Sequence[Sequence[str]]) -> float:
+def draw_rows(
+    sheet: Sheet, x: float, y: float, table: Table, rows: Sequence[Sequence[str]]
+) -> float:
     """Draw ``rows`` from (x, y) down; return the y below the last."""
     right = x + sum(table.widths)
     for number, cells in enumerate(rows):
@@ -71,7 +73,9 @@ def draw_rows(sheet: Sheet, x: float, y: float, table: Table, rows: Sequence[Seq
     return y
 
 
-def circle(x: float, y: float, radius: float, width: float, color: Color, *, squash: float = 1.0) -> Shape:
+def circle(
+    x: float, y: float, radius: float, width: float, color: Color, *, squash: float = 1.0
+) -> Shape:
     """A circle, or an ellipse where ``squash`` (height over width) is not 1."""
     points = tuple(
         (x + radius * math.cos(a / 36 * math.pi), y + radius * squash * math.sin(a / 36 * math.pi))
@@ -81,8 +85,14 @@ def circle(x: float, y: float, radius: float, width: float, color: Color, *, squ
 
 
 def arc_text(
-    text: str, font: Font, centre: tuple[float, float], radius: float, *, top: bool = True,
-    squash: float = 1.0, spread: float | None = None,
+    text: str,
+    font: Font,
+    centre: tuple[float, float],
+    radius: float,
+    *,
+    top: bool = True,
+    squash: float = 1.0,
+    spread: float | None = None,
 ) -> list[Text]:
     """``text`` along a circle (or ellipse), centred at its top or bottom, read from outside or inside.
 
@@ -123,7 +133,9 @@ def star(x: float, y: float, radius: float, color: Color) -> Shape:
     return Shape(tuple(points), None, 0, color, closed=True)
 
 
-def turned(parts: Sequence[Text | Shape], centre: tuple[float, float], degrees: float) -> tuple[Text | Shape, ...]:
+def turned(
+    parts: Sequence[Text | Shape], centre: tuple[float, float], degrees: float
+) -> tuple[Text | Shape, ...]:
     """``parts`` turned counter-clockwise about ``centre``."""
     a = math.radians(degrees)
     cos, sin = math.cos(a), math.sin(a)
@@ -136,35 +148,60 @@ def turned(parts: Sequence[Text | Shape], centre: tuple[float, float], degrees: 
     for part in parts:
         if isinstance(part, Text):
             x, y = move(part.x, part.y)
-            out.append(Text(x, y, part.text, part.font, part.angle + degrees, part.field, part.squeeze))
+            out.append(
+                Text(x, y, part.text, part.font, part.angle + degrees, part.field, part.squeeze)
+            )
         else:
             points = tuple(move(*point) for point in part.points)
             out.append(Shape(points, part.color, part.width, part.fill, part.closed))
     return tuple(out)
 
 
-def russian_stamp(rng: Random, x: float, y: float, name: str, city: str, ogrn: str, radius: float = 52) -> Ink:
+def russian_stamp(
+    rng: Random, x: float, y: float, name: str, city: str, ogrn: str, radius: float = 52
+) -> Ink:
     """The round blue seal of a Russian company, its centre at (x, y)."""
     color = rng.choice((STAMP_BLUE, (60, 60, 160), (35, 90, 175)))
     ring = Font("sans-bold", radius * 0.135, color)
-    outer = f"{'ОБЩЕСТВО С ОГРАНИЧЕННОЙ ОТВЕТСТВЕННОСТЬЮ' if name.startswith('ООО') else 'АКЦИОНЕРНОЕ ОБЩЕСТВО'}"
+    limited = name.startswith("ООО")
+    outer = "ОБЩЕСТВО С ОГРАНИЧЕННОЙ ОТВЕТСТВЕННОСТЬЮ" if limited else "АКЦИОНЕРНОЕ ОБЩЕСТВО"
     title = name.partition(" ")[2].strip("«»")
     parts: list[Text | Shape] = [
         circle(x, y, radius, 1.6, color),
         circle(x, y, radius * 0.95, 0.5, color),
         circle(x, y, radius * 0.62, 0.8, color),
     ]
-    parts += arc_text(outer, ring.at(radius * 0.115), (x, y), radius * 0.815, spread=4.3 if len(outer) > 25 else 2.6)
+    parts += arc_text(
+        outer,
+        ring.at(radius * 0.115),
+        (x, y),
+        radius * 0.815,
+        spread=4.3 if len(outer) > 25 else 2.6,
+    )
     parts += arc_text(f"* г. {city} *", ring, (x, y), radius * 0.905, top=False)
     parts += arc_text(f"ОГРН {ogrn}", ring.at(radius * 0.1), (x, y), radius * 0.675, spread=2.1)
-    size = min(radius * 0.24, radius * 0.24 * radius * 1.05 / max(1, text_width("sans-bold", f"«{title}»", radius * 0.24)))
+    size = min(
+        radius * 0.24,
+        radius
+        * 0.24
+        * radius
+        * 1.05
+        / max(1, text_width("sans-bold", f"«{title}»", radius * 0.24)),
+    )
     width = text_width("sans-bold", f"«{title}»", size)
     parts.append(Text(x - width / 2, y + size * 0.35, f"«{title}»", Font("sans-bold", size, color)))
     return Ink(turned(parts, (x, y), rng.uniform(-25, 25)), 0.78, rng.getrandbits(32))
 
 
 def chinese_oval_stamp(
-    rng: Random, x: float, y: float, name: str, code: str, radius: float = 57, *, title: str = "发票专用章"
+    rng: Random,
+    x: float,
+    y: float,
+    name: str,
+    code: str,
+    radius: float = 57,
+    *,
+    title: str = "发票专用章",
 ) -> Ink:
     """发票专用章: the red oval invoice seal with the tax number in its middle."""
     squash = 0.72
@@ -182,20 +219,32 @@ def chinese_oval_stamp(
     return Ink(turned(parts, (x, y), rng.uniform(-12, 12)), 0.82, rng.getrandbits(32))
 
 
-def chinese_round_stamp(rng: Random, x: float, y: float, name: str, title: str, radius: float = 50) -> Ink:
+def chinese_round_stamp(
+    rng: Random, x: float, y: float, name: str, title: str, radius: float = 50
+) -> Ink:
     """公章: the round red seal with a star."""
     parts: list[Text | Shape] = [circle(x, y, radius, 2.2, RED), star(x, y, radius * 0.3, RED)]
-    parts += arc_text(name, Font("zh-song", radius * 0.23, RED), (x, y), radius * 0.7, spread=min(4.3, len(name) * 0.3))
+    parts += arc_text(
+        name,
+        Font("zh-song", radius * 0.23, RED),
+        (x, y),
+        radius * 0.7,
+        spread=min(4.3, len(name) * 0.3),
+    )
     size = radius * 0.19
     width = text_width("zh-song", title, size)
     parts.append(Text(x - width / 2, y + radius * 0.62, title, Font("zh-song", size, RED)))
     return Ink(turned(parts, (x, y), rng.uniform(-12, 12)), 0.82, rng.getrandbits(32))
 
 
-def box_stamp(rng: Random, x: float, y: float, lines: Sequence[str], color: Color, size: float = 15) -> Ink:
+def box_stamp(
+    rng: Random, x: float, y: float, lines: Sequence[str], color: Color, size: float = 15
+) -> Ink:
     """A rectangular office stamp (PAID, RECEIVED), its centre at (x, y)."""
     fonts = [Font("sans-bold", size if n == 0 else size * 0.52, color) for n in range(len(lines))]
-    width = max(text_width(f.face, line, f.size) for f, line in zip(fonts, lines, strict=True)) + size
+    width = (
+        max(text_width(f.face, line, f.size) for f, line in zip(fonts, lines, strict=True)) + size
+    )
     height = sum(f.size for f in fonts) * 1.25 + size * 0.6
     left, top = x - width / 2, y - height / 2
     frame = ((left, top), (left + width, top), (left + width, top + height), (left, top + height))
@@ -208,7 +257,9 @@ def box_stamp(rng: Random, x: float, y: float, lines: Sequence[str], color: Colo
     return Ink(turned(parts, (x, y), rng.uniform(3, 14)), 0.75, rng.getrandbits(32))
 
 
-def signature(rng: Random, x: float, y: float, width: float = 60, height: float = 20, color: Color = BLUE_INK) -> Ink:
+def signature(
+    rng: Random, x: float, y: float, width: float = 60, height: float = 20, color: Color = BLUE_INK
+) -> Ink:
     """A pen signature over the line at ``y``: a capital, running waves, mostly a flourish."""
     capital = rng.choice(_CAPITALS)
     start = max(px for px, _ in capital)
@@ -225,21 +276,48 @@ def signature(rng: Random, x: float, y: float, width: float = 60, height: float 
     if ending == 0:
         controls += [(position + 0.1, -0.4), (1.0, -rng.uniform(0.0, 0.3))]
     elif ending == 1:
-        controls += [(position + 0.15, -0.2), (0.8, 0.3), (0.2, rng.uniform(0.25, 0.5)), (0.95, 0.2)]
+        controls += [
+            (position + 0.15, -0.2),
+            (0.8, 0.3),
+            (0.2, rng.uniform(0.25, 0.5)),
+            (0.95, 0.2),
+        ]
     elif ending == 2:
-        controls += [(position + 0.12, -0.9), (position + 0.02, -1.1), (position, -0.2), (1.05, 0.1)]
+        controls += [
+            (position + 0.12, -0.9),
+            (position + 0.02, -1.1),
+            (position, -0.2),
+            (1.05, 0.1),
+        ]
     else:
-        controls += [(position + 0.1, 0.25), (position + 0.02, 0.6), (position - 0.1, 0.3), (0.98, -0.35)]
-    jitter = [(px + rng.uniform(-0.012, 0.012), py + rng.uniform(-0.05, 0.05)) for px, py in controls]
+        controls += [
+            (position + 0.1, 0.25),
+            (position + 0.02, 0.6),
+            (position - 0.1, 0.3),
+            (0.98, -0.35),
+        ]
+    jitter = [
+        (px + rng.uniform(-0.012, 0.012), py + rng.uniform(-0.05, 0.05)) for px, py in controls
+    ]
     slant = rng.uniform(-0.05, 0.3)
-    points = tuple((x + px * width - py * height * slant, y + py * height) for px, py in _smooth(jitter))
+    points = tuple(
+        (x + px * width - py * height * slant, y + py * height) for px, py in _smooth(jitter)
+    )
     return Ink((Shape(points, color, rng.uniform(0.7, 1.1)),), 0.9)
 
 
 _CAPITALS = (
     ((0.02, 0.1), (0.1, -0.75), (0.17, -1.0), (0.14, -0.3), (0.05, 0.25), (0.2, -0.1)),
     ((0.2, -0.85), (0.08, -0.95), (0.02, -0.4), (0.1, 0.1), (0.22, -0.1)),
-    ((0.04, -0.9), (0.06, 0.15), (0.05, -0.85), (0.2, -0.95), (0.22, -0.5), (0.07, -0.4), (0.24, 0.1)),
+    (
+        (0.04, -0.9),
+        (0.06, 0.15),
+        (0.05, -0.85),
+        (0.2, -0.95),
+        (0.22, -0.5),
+        (0.07, -0.4),
+        (0.24, 0.1),
+    ),
     ((0.0, 0.1), (0.12, -1.0), (0.2, 0.1), (0.16, -0.3), (0.05, -0.35), (0.24, -0.3)),
     ((0.2, -0.9), (0.06, -0.8), (0.14, -0.5), (0.22, -0.1), (0.08, 0.15), (0.02, -0.1), (0.2, 0.0)),
     ((0.02, -0.8), (0.05, 0.1), (0.14, -0.6), (0.16, 0.1), (0.26, -0.9), (0.25, 0.1)),
@@ -256,7 +334,13 @@ def _smooth(points: list[tuple[float, float]], steps: int = 10) -> list[tuple[fl
             t = n / steps
             out.append(
                 tuple(
-                    0.5 * (2 * q + (r - p) * t + (2 * p - 5 * q + 4 * r - s) * t**2 + (3 * q - p - 3 * r + s) * t**3)
+                    0.5
+                    * (
+                        2 * q
+                        + (r - p) * t
+                        + (2 * p - 5 * q + 4 * r - s) * t**2
+                        + (3 * q - p - 3 * r + s) * t**3
+                    )
                     for p, q, r, s in zip(a, b, c, d, strict=True)
                 )
             )
@@ -286,7 +370,9 @@ def qr_block(rng: Random, sheet: Sheet, x: float, y: float, side: float, modules
                 start = column
             elif not on and start is not None:
                 sheet.rectangle(
-                    Box(x + start * unit, y + row * unit, (column - start) * unit - 0.01, unit), color=None, fill=INK
+                    Box(x + start * unit, y + row * unit, (column - start) * unit - 0.01, unit),
+                    color=None,
+                    fill=INK,
                 )
                 start = None
 

@@ -49,10 +49,14 @@ class _Roll:
         self.y += font.size * 1.34
         return self.y
 
-    def centre(self, text: str, *, large: float = 1.0, strong: bool = False, field: str | None = None) -> None:
+    def centre(
+        self, text: str, *, large: float = 1.0, strong: bool = False, field: str | None = None
+    ) -> None:
         font = (self.strong if strong else self.font).at(self.font.size * large)
         for line in wrap(text, font, self.right - self.left):
-            self.sheet.text(self.sheet.width / 2, self._step(font), line, font, align="center", field=field)
+            self.sheet.text(
+                self.sheet.width / 2, self._step(font), line, font, align="center", field=field
+            )
         if field is not None:
             self.sheet.fields[field] = text
 
@@ -63,10 +67,16 @@ class _Roll:
             self.sheet.fields[field] = text
 
     def pair(
-        self, label: str, value: str, field: str | None = None, *, large: float = 1.0, strong: bool = False,
+        self,
+        label: str,
+        value: str,
+        field: str | None = None,
+        *,
+        large: float = 1.0,
+        strong: bool = False,
         label_field: str | None = None,
     ) -> None:
-        """A label on the left, its value on the right; the label goes to its own lines where both do not fit."""
+        """A label on the left, wrapped where it is long; its value on the right of its last line."""
         font = (self.strong if strong else self.font).at(self.font.size * large)
         room = self.right - self.left - text_width(font.face, value, font.size) - 8
         lines = wrap(label, font, room)
@@ -134,7 +144,10 @@ def russian(receipt: Receipt, rng: Random, st: Style) -> tuple[Sheet, ...]:
     else:
         roll.pair("НАЛИЧНЫМИ", f"={_ru(receipt.cash)}")
         roll.pair("СДАЧА", f"={_ru(receipt.cash - receipt.total)}")
-        roll.sheet.fields |= {"cash": _ru(receipt.cash), "change": _ru(receipt.cash - receipt.total)}
+        roll.sheet.fields |= {
+            "cash": _ru(receipt.cash),
+            "change": _ru(receipt.cash - receipt.total),
+        }
     roll.pair("СУММА НДС 10%", f"={_ru(receipt.tax)}")
     roll.sheet.fields["tax"] = _ru(receipt.tax)
     roll.rule()
@@ -169,7 +182,10 @@ def english(receipt: Receipt, rng: Random, st: Style) -> tuple[Sheet, ...]:
     roll.pair(f"{receipt.moment:%d/%m/%Y}", f"{receipt.moment:%H:%M}")
     roll.sheet.fields |= {"date": f"{receipt.moment:%d/%m/%Y}", "time": f"{receipt.moment:%H:%M}"}
     served = receipt.cashier.split()[-1] if receipt.diner else receipt.cashier
-    roll.pair(f"Receipt {receipt.number}", f"Table {receipt.table}" if receipt.diner else f"Till {receipt.register}")
+    roll.pair(
+        f"Receipt {receipt.number}",
+        f"Table {receipt.table}" if receipt.diner else f"Till {receipt.register}",
+    )
     roll.sheet.fields["number"] = receipt.number
     roll.left_text(f"{'Your server' if receipt.diner else 'Served by'}: {served}")
     roll.sheet.fields["cashier"] = served
@@ -221,13 +237,22 @@ def chinese(receipt: Receipt, rng: Random, st: Style) -> tuple[Sheet, ...]:
         roll.pair(f"收银机：{receipt.register}", f"收银员：{receipt.cashier}")
         roll.sheet.fields["cashier"] = receipt.cashier
     roll.left_text(f"时间：{receipt.moment:%Y-%m-%d %H:%M:%S}")
-    roll.sheet.fields |= {"date": f"{receipt.moment:%Y-%m-%d}", "time": f"{receipt.moment:%H:%M:%S}"}
+    roll.sheet.fields |= {
+        "date": f"{receipt.moment:%Y-%m-%d}",
+        "time": f"{receipt.moment:%H:%M:%S}",
+    }
     roll.rule()
     _chinese_items(roll, receipt)
     roll.rule()
     count = sum((item.quantity for item in receipt.items), Decimal(0))
     roll.pair("数量合计", plain(count), "item_count")
-    roll.pair("应付金额" if receipt.diner else "合计金额", f"¥{receipt.total}", "total", large=1.25, strong=True)
+    roll.pair(
+        "应付金额" if receipt.diner else "合计金额",
+        f"¥{receipt.total}",
+        "total",
+        large=1.25,
+        strong=True,
+    )
     if receipt.card is not None:
         method = rng.choice(("微信支付", "支付宝", "银联卡"))
         roll.pair(method, f"¥{receipt.total}", label_field="method")
@@ -262,9 +287,20 @@ def _chinese_items(roll: _Roll, receipt: Receipt) -> None:
             y = roll._step(roll.font)
             roll.sheet.text(stops[0], y, line, roll.font)
         roll.sheet.fields[f"item_{number}_name"] = item.name
-        roll.sheet.text(stops[1], y, plain(item.quantity), roll.font, align="right", field=f"item_{number}_quantity")
-        roll.sheet.text(stops[2], y, f"{item.price}", roll.font, align="right", field=f"item_{number}_price")
-        roll.sheet.text(stops[3], y, f"{item.total}", roll.font, align="right", field=f"item_{number}_total")
+        roll.sheet.text(
+            stops[1],
+            y,
+            plain(item.quantity),
+            roll.font,
+            align="right",
+            field=f"item_{number}_quantity",
+        )
+        roll.sheet.text(
+            stops[2], y, f"{item.price}", roll.font, align="right", field=f"item_{number}_price"
+        )
+        roll.sheet.text(
+            stops[3], y, f"{item.total}", roll.font, align="right", field=f"item_{number}_total"
+        )
 
 
 FAMILIES: dict[str, Callable[[Receipt, Random, Style], tuple[Sheet, ...]]] = {

@@ -44,10 +44,12 @@ def draw(invoice: Invoice, rng: Random, *, face: str = "sans") -> tuple[Sheet, .
     sheet = Sheet(_WIDTH, _HEIGHT)
     small = Font(face, 6)
     right = _WIDTH - _MARGIN
-    for n, line in enumerate((
-        "Приложение № 1 к постановлению Правительства Российской Федерации от 26 декабря 2011 г. № 1137",
-        "(в ред. постановления Правительства Российской Федерации от 2 апреля 2021 г. № 534)",
-    )):
+    for n, line in enumerate(
+        (
+            "Приложение № 1 к постановлению Правительства Российской Федерации от 26 декабря 2011 г. № 1137",
+            "(в ред. постановления Правительства Российской Федерации от 2 апреля 2021 г. № 534)",
+        )
+    ):
         sheet.text(right, 22 + n * 7.5, line, small, align="right")
     y = _requisites(sheet, invoice, face)
     y = _goods(sheet, invoice, y + 8, face)
@@ -71,20 +73,40 @@ def _requisites(sheet: Sheet, invoice: Invoice, face: str) -> float:
     rows = (
         ("Продавец", ((seller.name, "seller_name"),), "2"),
         ("Адрес", ((seller.address, "seller_address"),), "2а"),
-        ("ИНН/КПП продавца", ((seller.tax_id, "seller_inn"), ("/", None), (seller.kpp, "seller_kpp")), "2б"),
+        (
+            "ИНН/КПП продавца",
+            ((seller.tax_id, "seller_inn"), ("/", None), (seller.kpp, "seller_kpp")),
+            "2б",
+        ),
         ("Грузоотправитель и его адрес", (("он же", None),), "3"),
         ("Грузополучатель и его адрес", ((f"{buyer.name}, {buyer.address}", "consignee"),), "4"),
         ("К платежно-расчетному документу", (("№ — от —", None),), "5"),
-        ("Документ об отгрузке № п/п", ((f"1–{len(invoice.lines.rows)} № {invoice.number} от {day}", None),), "5а"),
+        (
+            "Документ об отгрузке № п/п",
+            ((f"1–{len(invoice.lines.rows)} № {invoice.number} от {day}", None),),
+            "5а",
+        ),
         ("Покупатель", ((buyer.name, "buyer_name"),), "6"),
         ("Адрес", ((buyer.address, "buyer_address"),), "6а"),
-        ("ИНН/КПП покупателя", ((buyer.tax_id, "buyer_inn"), ("/", None), (buyer.kpp, "buyer_kpp")), "6б"),
+        (
+            "ИНН/КПП покупателя",
+            ((buyer.tax_id, "buyer_inn"), ("/", None), (buyer.kpp, "buyer_kpp")),
+            "6б",
+        ),
         ("Валюта: наименование, код", (("Российский рубль, 643", "currency"),), "7"),
-        ("Идентификатор государственного контракта, договора (соглашения) (при наличии)", (("—", None),), "8"),
-    )  # fmt: skip
+        (
+            "Идентификатор государственного контракта, договора (соглашения) (при наличии)",
+            (("—", None),),
+            "8",
+        ),
+    )
     y, end = 69.0, _WIDTH - _MARGIN - 26
     for label, values, number in rows:
-        x = _MARGIN + sheet.text(_MARGIN, y, label + (":" if "Валюта" not in label else ""), text) + 6
+        x = (
+            _MARGIN
+            + sheet.text(_MARGIN, y, label + (":" if "Валюта" not in label else ""), text)
+            + 6
+        )
         start = x
         for value, name in values:
             x += sheet.text(x, y, value, text, field=name)
@@ -141,8 +163,13 @@ def _goods(sheet: Sheet, invoice: Invoice, y: float, face: str) -> float:
          money(row.net), "без акциза", rate, money(row.tax), money(row.gross), "—", "—", "—", "—", "—", "—")
         for n, row in enumerate(invoice.lines.rows, start=1)
     ]  # fmt: skip
-    fields = {(0, 1): "item_1_name", (0, 5): "item_1_quantity", (0, 6): "item_1_price", (0, 11): "item_1_total",
-              (0, 9): "tax_rate"}  # fmt: skip
+    fields = {
+        (0, 1): "item_1_name",
+        (0, 5): "item_1_quantity",
+        (0, 6): "item_1_price",
+        (0, 11): "item_1_total",
+        (0, 9): "tax_rate",
+    }
     for n in range(len(rows)):
         fields.setdefault((n, 1), f"item_{n + 1}_name")
         fields.setdefault((n, 11), f"item_{n + 1}_total")
@@ -172,8 +199,18 @@ def _signatures(sheet: Sheet, invoice: Invoice, rng: Random, y: float, face: str
     seller = invoice.seller
     half = _WIDTH / 2 + 4
     people = (
-        (_MARGIN, ("Руководитель организации", "или иное уполномоченное лицо"), seller.director.short, "director"),
-        (half, ("Главный бухгалтер", "или иное уполномоченное лицо"), seller.accountant.short, "accountant"),
+        (
+            _MARGIN,
+            ("Руководитель организации", "или иное уполномоченное лицо"),
+            seller.director.short,
+            "director",
+        ),
+        (
+            half,
+            ("Главный бухгалтер", "или иное уполномоченное лицо"),
+            seller.accountant.short,
+            "accountant",
+        ),
     )
     for x, label, name, field in people:
         sheet.text(x, y, label[0], text)
@@ -187,11 +224,25 @@ def _signatures(sheet: Sheet, invoice: Invoice, rng: Random, y: float, face: str
     sheet.text(_MARGIN, y + 9, "или иное уполномоченное лицо", text)
     _line_with_note(sheet, _MARGIN + 122, y + 9, 88, "(подпись)", note)
     _line_with_note(sheet, _MARGIN + 222, y + 9, 140, "(ф.и.о.)", note)
-    _line_with_note(sheet, half, y + 9, _WIDTH - _MARGIN - half,
-                    "(реквизиты свидетельства о государственной регистрации индивидуального предпринимателя)", note)
+    _line_with_note(
+        sheet,
+        half,
+        y + 9,
+        _WIDTH - _MARGIN - half,
+        "(реквизиты свидетельства о государственной регистрации индивидуального предпринимателя)",
+        note,
+    )
     stamp_y = min(y + 30, _HEIGHT - 60)
     sheet.operations.append(
-        russian_stamp(rng, _MARGIN + 300 + rng.uniform(0, 60), stamp_y, seller.name, seller.city, seller.ogrn, 50)
+        russian_stamp(
+            rng,
+            _MARGIN + 300 + rng.uniform(0, 60),
+            stamp_y,
+            seller.name,
+            seller.city,
+            seller.ogrn,
+            50,
+        )
     )
 
 

@@ -47,9 +47,17 @@ def agreement(rng: Random, language: str) -> Agreement:
         lines = draw_lines(rng, catalogue.EN[trade], rng.randint(4, 6), ("0.20",))
     day = parties.day(rng)
     return Agreement(
-        number=f"{rng.randrange(11, 260)}-{'П' if language == 'ru' else 'S'}/{day.year}", day=day, city=seller.city,
-        seller=seller, buyer=buyer, lines=lines, prepayment=rng.choice((20, 30, 40, 50)),
-        pay_days=rng.choice((5, 10, 15, 20)), delivery_days=rng.choice((14, 21, 25, 35)),
-        penalty=rng.choice(("0,05", "0,1", "0,2")), warranty_months=rng.choice((12, 18, 24)),
-        claim_days=rng.choice((7, 12, 30)), until=date(day.year + rng.randrange(2), 12, 31),
-    )  # fmt: skip
+        number=f"{rng.randrange(11, 260)}-{'П' if language == 'ru' else 'S'}/{day.year}",
+        day=day,
+        city=seller.city,
+        seller=seller,
+        buyer=buyer,
+        lines=lines,
+        prepayment=rng.choice((20, 30, 40, 50)),
+        pay_days=rng.choice((5, 10, 15, 20)),
+        delivery_days=rng.choice((14, 21, 25, 35)),
+        penalty=rng.choice(("0,05", "0,1", "0,2")),
+        warranty_months=rng.choice((12, 18, 24)),
+        claim_days=rng.choice((7, 12, 30)),
+        until=date(day.year + rng.randrange(2), 12, 31),
+    )

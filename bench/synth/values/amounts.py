@@ -73,7 +73,15 @@ def draw_lines(rng: Random, goods: tuple[Good, ...], count: int, rates: tuple[st
         low, high = good.price
         span = Decimal(rng.randrange(1001)) / 1000
         raw = Decimal(low) + (Decimal(high) - Decimal(low)) * span
-        step = Decimal(10) if raw > 1000 else Decimal(1) if raw > 100 else Decimal("0.1") if raw > 5 else CENT
+        step = (
+            Decimal(10)
+            if raw > 1000
+            else Decimal(1)
+            if raw > 100
+            else Decimal("0.1")
+            if raw > 5
+            else CENT
+        )
         price = (raw / step).quantize(Decimal(1), ROUND_HALF_UP) * step
         rows.append(Line(good, Decimal(rng.choice(good.quantities)), cents(price), rate))
     return Lines(tuple(rows))
@@ -148,9 +156,29 @@ def roubles_in_words(value: Decimal) -> str:
     )
 
 
-_EN_ONES = ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-            "sixteen seventeen eighteen nineteen").split()  # fmt: skip
-_EN_TENS = ("", "", *"twenty thirty forty fifty sixty seventy eighty ninety".split())
+_EN_ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_EN_TENS = ("", "", *["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"])
 
 
 def english_words(number: int) -> str:
@@ -159,7 +187,12 @@ def english_words(number: int) -> str:
         return _EN_ONES[number]
     if number < 100:
         return _EN_TENS[number // 10] + (f"-{_EN_ONES[number % 10]}" if number % 10 else "")
-    for size, name in ((10**9, "billion"), (10**6, "million"), (1000, "thousand"), (100, "hundred")):
+    for size, name in (
+        (10**9, "billion"),
+        (10**6, "million"),
+        (1000, "thousand"),
+        (100, "hundred"),
+    ):
         if number >= size:
             head, rest = divmod(number, size)
             tail = f" {english_words(rest)}" if rest else ""
@@ -199,7 +232,7 @@ def chinese_capitals(value: Decimal) -> str:
     for position in (2, 1, 0):
         group = whole // 10000**position % 10000
         if group:
-            gap = out and (group < 1000 or whole // 10000 ** (position + 1) % 10 == 0)
+            gap = out and group < 1000
             out += ("零" if gap else "") + _chinese_group(group) + _ZH_GROUPS[position]
     out = (out or "零") + "圆"
     if not jiao and not fen:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from random import Random
+from typing import NamedTuple
 
 from bench.synth.values import identifiers, parties
 from bench.synth.values.amounts import grouped
@@ -21,29 +22,32 @@ class Applicant:
     given: str
     patronymic: str
     male: bool
-    born: str
-    address: str
-    passport: str
-    """Series and number, ten digits (ru)."""
-    issued: str
-    tax_id: str
-    """INN (ru) or 身份证号码 (zh)."""
-    phone: str
-    email: str
     education: str
     """``s``, ``p`` or ``h``."""
-    degree: str
     profession: str
     position: str
-    salary: str
-    employer: str
     travel: str
+    """``yes`` or ``no``."""
     hours: str
-    available: str
-    signed: str
-    nation: str
+    """``full``, ``part`` or ``temp``."""
     contact: str
-    contact_phone: str
+    """Whom to call in an emergency (zh)."""
+    born: str = ""
+    address: str = ""
+    passport: str = ""
+    """Series and number, ten digits (ru)."""
+    issued: str = ""
+    tax_id: str = ""
+    """INN (ru) or 身份证号码 (zh)."""
+    phone: str = ""
+    email: str = ""
+    degree: str = ""
+    salary: str = ""
+    employer: str = ""
+    available: str = ""
+    signed: str = ""
+    nation: str = ""
+    contact_phone: str = ""
 
 
 _JOBS = {
@@ -76,41 +80,89 @@ def applicant(rng: Random, language: str) -> Applicant:
     mobile = rng.randrange(10**8, 10**9)
     other = parties.person(rng, language)
     available = signed + timedelta(days=rng.randrange(10, 50))
-    common = {"name": person.full, "surname": person.surname, "given": person.given, "patronymic": person.patronymic,
-              "male": person.male, "education": education, "profession": job, "position": wish,
-              "travel": rng.choice(("yes", "no")), "hours": rng.choice(("full", "part", "temp"))}  # fmt: skip
-    blank = {"passport": "", "issued": "", "tax_id": "", "nation": "", "degree": "", "contact": other.full,
-             "contact_phone": "", "available": ""}  # fmt: skip
-    if language == "ru":
-        address, _, inspectorate, _ = parties.russian_address(rng)
-        digits = f"{mobile:09d}"
-        company = parties.russian_company(rng)
-        return Applicant(**common, **(blank | {
-            "passport": f"{inspectorate[:2]}{rng.randrange(5, 24):02d}{rng.randrange(10**5, 10**6)}",
-            "issued": f"{signed - timedelta(days=rng.randrange(400, 3000)):%d.%m.%Y}",
-            "tax_id": identifiers.inn_person(rng, inspectorate)}),
-            born=f"{born:%d.%m.%Y}", address=address.split(", ", 1)[1],
-            phone=f"+7 9{digits[:2]} {digits[2:5]}-{digits[5:7]}-{digits[7:]}",
-            email=f"{parties.latin(person.surname)}{born.year % 100}@mail.ru", salary=_roubles(pay),
-            employer=company.name, signed=russian_date(signed))  # fmt: skip
-    if language == "en":
-        company = parties.english_company(rng)
-        home = parties.english_company(rng)
-        return Applicant(**common, **(blank | {"available": english_date(available)}),
-            born=english_date(born), address=", ".join(home.lines[:2]), phone=f"07700 900{rng.randrange(100, 999)}",
-            email=f"{person.given.lower()}.{person.surname.lower()}@mail.example", salary=f"£{pay:,}",
-            employer=company.name, signed=english_date(signed))  # fmt: skip
+    base = Applicant(
+        name=person.full,
+        surname=person.surname,
+        given=person.given,
+        patronymic=person.patronymic,
+        male=person.male,
+        education=education,
+        profession=job,
+        position=wish,
+        travel=rng.choice(("yes", "no")),
+        hours=rng.choice(("full", "part", "temp")),
+        contact=other.full,
+    )
+    return {"ru": _russian, "en": _english, "zh": _chinese}[language](
+        rng, base, _Draw(born, signed, available, mobile, pay)
+    )
+
+
+class _Draw(NamedTuple):
+    """Values that every language writes in its own way."""
+
+    born: date
+    signed: date
+    available: date
+    mobile: int
+    """Nine digits."""
+    pay: int
+
+
+def _russian(rng: Random, base: Applicant, draw: _Draw) -> Applicant:
+    address, _, inspectorate, _ = parties.russian_address(rng)
+    digits = f"{draw.mobile:09d}"
+    company = parties.russian_company(rng)
+    return replace(
+        base,
+        passport=f"{inspectorate[:2]}{rng.randrange(5, 24):02d}{rng.randrange(10**5, 10**6)}",
+        issued=f"{draw.signed - timedelta(days=rng.randrange(400, 3000)):%d.%m.%Y}",
+        tax_id=identifiers.inn_person(rng, inspectorate),
+        born=f"{draw.born:%d.%m.%Y}",
+        address=address.split(", ", 1)[1],
+        phone=f"+7 9{digits[:2]} {digits[2:5]}-{digits[5:7]}-{digits[7:]}",
+        email=f"{parties.latin(base.surname)}{draw.born.year % 100}@mail.ru",
+        salary=grouped(Decimal(draw.pay), group=" ", point=",", places=0),
+        employer=company.name,
+        signed=russian_date(draw.signed),
+    )
+
+
+def _english(rng: Random, base: Applicant, draw: _Draw) -> Applicant:
+    company = parties.english_company(rng)
+    home = parties.english_company(rng)
+    return replace(
+        base,
+        available=english_date(draw.available),
+        born=english_date(draw.born),
+        address=", ".join(home.lines[:2]),
+        phone=f"07700 900{rng.randrange(100, 999)}",
+        email=f"{base.given.lower()}.{base.surname.lower()}@mail.example",
+        salary=f"£{draw.pay:,}",
+        employer=company.name,
+        signed=english_date(draw.signed),
+    )
+
+
+def _chinese(rng: Random, base: Applicant, draw: _Draw) -> Applicant:
     company = parties.chinese_company(rng)
     home = parties.chinese_company(rng)
-    return Applicant(**common, **(blank | {
-        "available": f"{available.year}年{available.month}月{available.day}日",
-        "tax_id": _identity(rng, home.tax_id[2:8], born, person.male), "nation": rng.choice(("汉族", "汉族", "回族", "满族")),
-        "degree": {"s": "高中", "p": "大专", "h": "本科"}[education], "contact_phone": f"138{rng.randrange(10**7, 10**8)}"}),
-        born=f"{born.year}年{born.month}月{born.day}日", address=home.address, phone=f"139{mobile % 10**8:08d}", email="",
-        salary=f"{pay}元", employer=company.name, signed=f"{signed.year}年{signed.month}月{signed.day}日")  # fmt: skip
+    return replace(
+        base,
+        available=_short_date(draw.available),
+        tax_id=_identity(rng, home.tax_id[2:8], draw.born, base.male),
+        nation=rng.choice(("汉族", "汉族", "回族", "满族")),
+        degree={"s": "高中", "p": "大专", "h": "本科"}[base.education],
+        contact_phone=f"138{rng.randrange(10**7, 10**8)}",
+        born=_short_date(draw.born),
+        address=home.address,
+        phone=f"139{draw.mobile % 10**8:08d}",
+        salary=f"{draw.pay}元",
+        employer=company.name,
+        signed=_short_date(draw.signed),
+    )
 
 
-def _roubles(value: int) -> str:
-    """``85 000``."""
-    return grouped(Decimal(value), group=" ", point=",", places=0)
-
+def _short_date(day: date) -> str:
+    """``2024年3月5日``, without leading zeros, as written by hand."""
+    return f"{day.year}年{day.month}月{day.day}日"

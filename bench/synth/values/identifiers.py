@@ -118,7 +118,10 @@ def uk_vat(rng: Random) -> str:
 def is_uk_vat(text: str) -> bool:
     """Whether a UK VAT number's check digits are right."""
     digits = text.removeprefix("GB").replace(" ", "")
-    return len(digits) == 9 and (_weighted(digits[:7], (8, 7, 6, 5, 4, 3, 2)) + int(digits[7:])) % 97 == 0
+    return (
+        len(digits) == 9
+        and (_weighted(digits[:7], (8, 7, 6, 5, 4, 3, 2)) + int(digits[7:])) % 97 == 0
+    )
 
 
 def us_ein(rng: Random) -> str:

@@ -49,7 +49,6 @@ class Person:
     patronymic: str = ""
     male: bool = True
 
-
     @property
     def genitive(self) -> str:
         """The Russian name in the genitive, as «в лице директора …» takes it."""
@@ -115,24 +114,53 @@ class Company:
 
 # City, postal prefix, inspectorate (region code + number), phone code, forms of "в городе".
 _RU_CITIES = (
-    ("Москва", "1150", "7725", "495"), ("Москва", "1251", "7713", "499"), ("Санкт-Петербург", "1910", "7841", "812"),
-    ("Екатеринбург", "6200", "6671", "343"), ("Новосибирск", "6300", "5406", "383"), ("Казань", "4200", "1655", "843"),
-    ("Нижний Новгород", "6030", "5260", "831"), ("Самара", "4430", "6315", "846"), ("Краснодар", "3500", "2308", "861"),
-    ("Воронеж", "3940", "3664", "473"), ("Пермь", "6140", "5902", "342"), ("Тюмень", "6250", "7203", "3452"),
-    ("Ярославль", "1500", "7604", "4852"), ("Тула", "3000", "7107", "4872"), ("Уфа", "4500", "0274", "347"),
-)  # fmt: skip
+    ("Москва", "1150", "7725", "495"),
+    ("Москва", "1251", "7713", "499"),
+    ("Санкт-Петербург", "1910", "7841", "812"),
+    ("Екатеринбург", "6200", "6671", "343"),
+    ("Новосибирск", "6300", "5406", "383"),
+    ("Казань", "4200", "1655", "843"),
+    ("Нижний Новгород", "6030", "5260", "831"),
+    ("Самара", "4430", "6315", "846"),
+    ("Краснодар", "3500", "2308", "861"),
+    ("Воронеж", "3940", "3664", "473"),
+    ("Пермь", "6140", "5902", "342"),
+    ("Тюмень", "6250", "7203", "3452"),
+    ("Ярославль", "1500", "7604", "4852"),
+    ("Тула", "3000", "7107", "4872"),
+    ("Уфа", "4500", "0274", "347"),
+)
 _RU_STREETS = (
-    "ул. Ленина", "ул. Кирова", "пр-кт Мира", "ул. Гагарина", "ул. Советская", "ул. Промышленная", "ул. Чехова",
-    "ул. Заводская", "Московский пр-кт", "ул. Строителей", "ул. Пушкина", "наб. реки Волги", "ул. Октябрьская",
-    "ул. Молодёжная", "ул. Лермонтова", "пер. Садовый", "ул. Складская", "ш. Энтузиастов", "ул. Декабристов",
-)  # fmt: skip
+    "ул. Ленина",
+    "ул. Кирова",
+    "пр-кт Мира",
+    "ул. Гагарина",
+    "ул. Советская",
+    "ул. Промышленная",
+    "ул. Чехова",
+    "ул. Заводская",
+    "Московский пр-кт",
+    "ул. Строителей",
+    "ул. Пушкина",
+    "наб. реки Волги",
+    "ул. Октябрьская",
+    "ул. Молодёжная",
+    "ул. Лермонтова",
+    "пер. Садовый",
+    "ул. Складская",
+    "ш. Энтузиастов",
+    "ул. Декабристов",
+)
 _RU_BANKS = (
-    ("ПАО СБЕРБАНК, г. Москва", "044525225"), ("АО «АЛЬФА-БАНК», г. Москва", "044525593"),
-    ("Филиал «Центральный» Банка ВТБ (ПАО), г. Москва", "044525411"), ("АО «ТБанк», г. Москва", "044525974"),
+    ("ПАО СБЕРБАНК, г. Москва", "044525225"),
+    ("АО «АЛЬФА-БАНК», г. Москва", "044525593"),
+    ("Филиал «Центральный» Банка ВТБ (ПАО), г. Москва", "044525411"),
+    ("АО «ТБанк», г. Москва", "044525974"),
     ("Северо-Западный банк ПАО Сбербанк, г. Санкт-Петербург", "044030653"),
     ("Уральский банк ПАО Сбербанк, г. Екатеринбург", "046577674"),
-    ("ПАО «Промсвязьбанк», г. Москва", "044525555"), ("АО «Райффайзенбанк», г. Москва", "044525700"),
-)  # fmt: skip
+    ("ПАО «Промсвязьбанк», г. Москва", "044525555"),
+    ("АО «Райффайзенбанк», г. Москва", "044525700"),
+)
 _RU_STEMS = {
     "office": ("КанцМир", "Офис-Комплект", "БюроСнаб", "ДелоПлюс", "ПрофОфис", "Канцлер-Опт", "ОфисТрейд"),
     "building": ("СтройРесурс", "МеталлБаза", "СтройГарант", "БетонСервис", "СтройКомплект", "МонолитСнаб",
@@ -175,9 +203,47 @@ def day(rng: Random, first: date = date(2023, 1, 9), last: date = date(2025, 6, 
     return chosen - timedelta(days=max(0, chosen.weekday() - 4))
 
 
-_TRANSLIT = dict(zip("абвгдеёжзийклмнопрстуфхцчшщъыьэюя",
-                     "a b v g d e e zh z i y k l m n o p r s t u f h ts ch sh sch _ y _ e yu ya".split(),
-                     strict=True))  # fmt: skip
+_TRANSLIT = dict(
+    zip(
+        "абвгдеёжзийклмнопрстуфхцчшщъыьэюя",
+        [
+            "a",
+            "b",
+            "v",
+            "g",
+            "d",
+            "e",
+            "e",
+            "zh",
+            "z",
+            "i",
+            "y",
+            "k",
+            "l",
+            "m",
+            "n",
+            "o",
+            "p",
+            "r",
+            "s",
+            "t",
+            "u",
+            "f",
+            "h",
+            "ts",
+            "ch",
+            "sh",
+            "sch",
+            "_",
+            "y",
+            "_",
+            "e",
+            "yu",
+            "ya",
+        ],
+        strict=True,
+    )
+)
 
 
 def latin(text: str) -> str:
@@ -190,7 +256,14 @@ def russian_address(rng: Random) -> tuple[str, str, str, str]:
     """Address, city, inspectorate, phone code."""
     city, post, inspectorate, code = rng.choice(_RU_CITIES)
     house = rng.randrange(1, 140)
-    office = rng.choice((f", оф. {rng.randrange(1, 60)}", f", корп. {rng.randrange(1, 5)}", "", f", пом. {rng.randrange(1, 30)}"))
+    office = rng.choice(
+        (
+            f", оф. {rng.randrange(1, 60)}",
+            f", корп. {rng.randrange(1, 5)}",
+            "",
+            f", пом. {rng.randrange(1, 30)}",
+        )
+    )
     return (
         f"{post}{rng.randrange(10, 99)}, г. {city}, {rng.choice(_RU_STREETS)}, д. {house}{office}",
         city, inspectorate, code,
@@ -202,7 +275,8 @@ def russian_company(rng: Random, trade: str | None = None, avoid: str = "") -> C
     stems = [s for s in (_RU_STEMS[trade] if trade is not None else _RU_BUYERS) if s not in avoid]
     stem = rng.choice(stems)
     short, long = rng.choice(
-        (("ООО", "Общество с ограниченной ответственностью"),) * 4 + (("АО", "Акционерное общество"),)
+        (("ООО", "Общество с ограниченной ответственностью"),) * 4
+        + (("АО", "Акционерное общество"),)
     )
     address, city, inspectorate, code = russian_address(rng)
     bank_name, bic = rng.choice(_RU_BANKS)
@@ -210,35 +284,78 @@ def russian_company(rng: Random, trade: str | None = None, avoid: str = "") -> C
     if len(code) == 4:
         number = number[1:]
     return Company(
-        name=f"{short} «{stem}»", full_name=f"{long} «{stem}»", address=address, city=city,
-        tax_id=ids.inn_company(rng, inspectorate), kpp=ids.kpp(inspectorate), ogrn=ids.ogrn(rng, inspectorate[:2]),
-        phone=f"+7 ({code}) {number}", email=f"info@{latin(stem)}.ru",
+        name=f"{short} «{stem}»",
+        full_name=f"{long} «{stem}»",
+        address=address,
+        city=city,
+        tax_id=ids.inn_company(rng, inspectorate),
+        kpp=ids.kpp(inspectorate),
+        ogrn=ids.ogrn(rng, inspectorate[:2]),
+        phone=f"+7 ({code}) {number}",
+        email=f"info@{latin(stem)}.ru",
         bank=Bank(bank_name, ids.settlement_account(rng, bic), bic, ids.correspondent_account(bic)),
-        director=person(rng, "ru"), accountant=person(rng, "ru"),
-    )  # fmt: skip
+        director=person(rng, "ru"),
+        accountant=person(rng, "ru"),
+    )
 
 
 _EN_STEMS = {
-    "electronics": ("Northgate Systems", "Brightwire Electronics", "Pixel & Port", "Harbour Tech Supply"),
-    "industrial": ("Ironbridge Components", "Calder Industrial Supply", "Steelworks Direct", "Torque & Thread"),
-    "services": ("Blue Fern Digital", "Codewell Consulting", "Lakeside Software", "Two Rivers Studio"),
+    "electronics": (
+        "Northgate Systems",
+        "Brightwire Electronics",
+        "Pixel & Port",
+        "Harbour Tech Supply",
+    ),
+    "industrial": (
+        "Ironbridge Components",
+        "Calder Industrial Supply",
+        "Steelworks Direct",
+        "Torque & Thread",
+    ),
+    "services": (
+        "Blue Fern Digital",
+        "Codewell Consulting",
+        "Lakeside Software",
+        "Two Rivers Studio",
+    ),
     "furniture": ("Oak & Linen", "Hartley Furniture", "Maison Interiors", "Timberline Living"),
 }
 _EN_BUYERS = (
-    "Ashford Logistics", "Greenfield Dental Care", "Kingsway Hotels", "Orchard Lane School", "Pemberton Foods",
-    "Riverside Medical Group", "Summit Outdoor", "Whitmore Architects", "Fairview Properties", "Atlas Print Works",
-)  # fmt: skip
+    "Ashford Logistics",
+    "Greenfield Dental Care",
+    "Kingsway Hotels",
+    "Orchard Lane School",
+    "Pemberton Foods",
+    "Riverside Medical Group",
+    "Summit Outdoor",
+    "Whitmore Architects",
+    "Fairview Properties",
+    "Atlas Print Works",
+)
 _EN_PLACES = (
-    ("Leeds", "LS1 4AP", "United Kingdom", "0113"), ("Bristol", "BS1 6QS", "United Kingdom", "0117"),
-    ("Manchester", "M2 5DB", "United Kingdom", "0161"), ("London", "EC2A 3LT", "United Kingdom", "020"),
-    ("Edinburgh", "EH3 9DR", "United Kingdom", "0131"), ("Birmingham", "B3 2TA", "United Kingdom", "0121"),
-)  # fmt: skip
+    ("Leeds", "LS1 4AP", "United Kingdom", "0113"),
+    ("Bristol", "BS1 6QS", "United Kingdom", "0117"),
+    ("Manchester", "M2 5DB", "United Kingdom", "0161"),
+    ("London", "EC2A 3LT", "United Kingdom", "020"),
+    ("Edinburgh", "EH3 9DR", "United Kingdom", "0131"),
+    ("Birmingham", "B3 2TA", "United Kingdom", "0121"),
+)
 _EN_US = (
     ("Portland, OR", "97205", "503"), ("Austin, TX", "78701", "512"), ("Columbus, OH", "43215", "614"),
     ("Denver, CO", "80202", "303"), ("Boston, MA", "02110", "617"), ("Madison, WI", "53703", "608"),
 )  # fmt: skip
-_EN_ROADS = ("High Street", "Station Road", "Victoria Avenue", "Mill Lane", "Park Street", "Canal Wharf", "Queen Street",
-             "Foundry Way", "Bridge Road", "Market Square")  # fmt: skip
+_EN_ROADS = (
+    "High Street",
+    "Station Road",
+    "Victoria Avenue",
+    "Mill Lane",
+    "Park Street",
+    "Canal Wharf",
+    "Queen Street",
+    "Foundry Way",
+    "Bridge Road",
+    "Market Square",
+)
 _UK_BANKS = ("BARC", "NWBK", "LOYD", "MIDL")
 
 
@@ -251,16 +368,25 @@ def english_company(rng: Random, trade: str | None = None, *, american: bool = F
     if american:
         city, post, code = rng.choice(_EN_US)
         name = f"{stem}, {rng.choice(('Inc.', 'LLC'))}"
-        lines = (f"{number * 10 + 5} {fake.last_name()} {rng.choice(('Street', 'Avenue', 'Blvd', 'Drive'))}",
-                 f"{city} {post}")  # fmt: skip
+        lines: tuple[str, ...] = (
+            f"{number * 10 + 5} {fake.last_name()} {rng.choice(('Street', 'Avenue', 'Blvd', 'Drive'))}",
+            f"{city} {post}",
+        )
         phone = f"({code}) 555-{rng.randrange(100, 199):04d}"
-        tax, bank = ids.us_ein(rng), Bank("First Harbor Bank, N.A.", str(rng.randrange(10**9, 10**10)), "110000000")
+        tax, bank = (
+            ids.us_ein(rng),
+            Bank("First Harbor Bank, N.A.", str(rng.randrange(10**9, 10**10)), "110000000"),
+        )
         email = f"billing@{domain}.com"
     else:
         city, post, country, code = rng.choice(_EN_PLACES)
         name = f"{stem} {rng.choice(('Ltd', 'Ltd', 'LLP'))}"
         lines = (f"{number} {rng.choice(_EN_ROADS)}", f"{city} {post}", country)
-        phone = f"{code} 496 0{rng.randrange(100, 999)}" if code != "020" else f"020 7946 0{rng.randrange(100, 999)}"
+        phone = (
+            f"{code} 496 0{rng.randrange(100, 999)}"
+            if code != "020"
+            else f"020 7946 0{rng.randrange(100, 999)}"
+        )
         sort, account = f"{rng.randrange(10**5, 10**6)}", f"{rng.randrange(10**7, 10**8)}"
         code_ = rng.choice(_UK_BANKS)
         bank = Bank(code_, ids.iban("GB", code_ + sort + account), f"{code_}GB2L")
@@ -281,10 +407,43 @@ _ZH_CITIES = (
     ("武汉市", "420106", "027", ("武昌区中南路", "江汉区解放大道", "洪山区珞瑜路")),
     ("苏州市", "320508", "0512", ("工业园区星湖街", "高新区狮山路", "吴中区东吴北路")),
 )
-_ZH_BRANDS = ("华信", "天诚", "瑞丰", "博远", "鼎盛", "恒达", "东方", "金桥", "新宇", "利通", "中科", "宏图", "佳和",
-              "明德", "永兴", "智联", "启航", "安泰")  # fmt: skip
-_ZH_TRADES = {"electronics": "电子科技", "office": "办公用品", "services": "信息技术", "materials": "建材贸易"}
-_ZH_BUYERS = ("商贸", "机械制造", "物流", "餐饮管理", "医疗器械", "教育咨询", "房地产开发", "纺织品", "食品")
+_ZH_BRANDS = (
+    "华信",
+    "天诚",
+    "瑞丰",
+    "博远",
+    "鼎盛",
+    "恒达",
+    "东方",
+    "金桥",
+    "新宇",
+    "利通",
+    "中科",
+    "宏图",
+    "佳和",
+    "明德",
+    "永兴",
+    "智联",
+    "启航",
+    "安泰",
+)
+_ZH_TRADES = {
+    "electronics": "电子科技",
+    "office": "办公用品",
+    "services": "信息技术",
+    "materials": "建材贸易",
+}
+_ZH_BUYERS = (
+    "商贸",
+    "机械制造",
+    "物流",
+    "餐饮管理",
+    "医疗器械",
+    "教育咨询",
+    "房地产开发",
+    "纺织品",
+    "食品",
+)
 _ZH_BANKS = ("中国工商银行", "中国建设银行", "中国农业银行", "中国银行", "招商银行", "交通银行")
 
 
@@ -298,7 +457,11 @@ def chinese_company(rng: Random, trade: str | None = None, avoid: str = "") -> C
     bank = rng.choice(_ZH_BANKS)
     branch = street[: street.index("区") + 1].removesuffix("区")
     account = f"{rng.choice(('6222', '1100', '3100', '4400'))}{rng.randrange(10**14, 10**15)}"
-    local = rng.randrange(10**7, 10**8) if len(code) < 4 or rng.random() < 0.6 else rng.randrange(8 * 10**6, 9 * 10**6)
+    local = (
+        rng.randrange(10**7, 10**8)
+        if len(code) < 4 or rng.random() < 0.6
+        else rng.randrange(8 * 10**6, 9 * 10**6)
+    )
     return Company(
         name=name, full_name=name, address=f"{city}{street}{rng.randrange(2, 400)}号", city=city,
         tax_id=ids.uscc(rng, division), kpp="", ogrn="", phone=f"{code}-{local}", email="",

@@ -63,15 +63,21 @@ def russian_invoice(rng: Random, rows: tuple[int, int] = (3, 7)) -> Invoice:
     trade = rng.choice(sorted(catalogue.RU))
     seller = parties.russian_company(rng, trade)
     buyer = parties.russian_company(rng, avoid=seller.name)
-    lines = draw_lines(rng, catalogue.RU[trade], rng.randint(*rows), ("0.10",) if trade == "food" else ("0.20",))
+    lines = draw_lines(
+        rng, catalogue.RU[trade], rng.randint(*rows), ("0.10",) if trade == "food" else ("0.20",)
+    )
     day = parties.day(rng)
     earlier = day - timedelta(days=rng.randrange(20, 200))
-    number = rng.choice((f"{rng.randrange(3, 990)}", f"{rng.randrange(3, 990):05d}", f"УТ-{rng.randrange(3, 990)}"))
+    number = rng.choice(
+        (f"{rng.randrange(3, 990)}", f"{rng.randrange(3, 990):05d}", f"УТ-{rng.randrange(3, 990)}")
+    )
     return Invoice(number, day, day + timedelta(days=rng.choice((3, 5, 7, 10))), seller, buyer, lines, "RUB",
                    f"{rng.randrange(4, 180)}/{earlier.year % 100}", earlier, lines.rows[0].rate)  # fmt: skip
 
 
-def english_invoice(rng: Random, rows: tuple[int, int] = (3, 7), *, american: bool | None = None) -> Invoice:
+def english_invoice(
+    rng: Random, rows: tuple[int, int] = (3, 7), *, american: bool | None = None
+) -> Invoice:
     """Values of a commercial invoice, British (VAT) or American (sales tax)."""
     if american is None:
         american = rng.random() < 0.4
@@ -81,7 +87,9 @@ def english_invoice(rng: Random, rows: tuple[int, int] = (3, 7), *, american: bo
     goods = catalogue.EN[trade]
     if rows[1] > len(goods):  # a long invoice lists what a general supplier sells
         goods = catalogue.EN["electronics"] + catalogue.EN["industrial"] + catalogue.EN["furniture"]
-    lines = draw_lines(rng, goods, rng.randint(*rows), ("0.0825", "0.06", "0.07") if american else ("0.20",))
+    lines = draw_lines(
+        rng, goods, rng.randint(*rows), ("0.0825", "0.06", "0.07") if american else ("0.20",)
+    )
     day = parties.day(rng)
     year = day.year
     number = rng.choice((f"INV-{rng.randrange(100, 9999):05d}", f"{year}-{rng.randrange(10, 999):04d}",
@@ -96,7 +104,12 @@ def chinese_invoice(rng: Random, rows: tuple[int, int] = (1, 6)) -> Invoice:
     trade = rng.choice(sorted(catalogue.ZH))
     seller = parties.chinese_company(rng, trade)
     buyer = parties.chinese_company(rng, avoid=seller.name)
-    lines = draw_lines(rng, catalogue.ZH[trade], rng.randint(*rows), ("0.06",) if trade == "services" else ("0.13",))
+    lines = draw_lines(
+        rng,
+        catalogue.ZH[trade],
+        rng.randint(*rows),
+        ("0.06",) if trade == "services" else ("0.13",),
+    )
     day = parties.day(rng)
     code = f"{seller.tax_id[2:6]}{day.year % 100}{rng.choice(('1130', '1320', '2130'))}"
     return Invoice(f"{rng.randrange(10**7):08d}", day, day, seller, buyer, lines, "CNY", "", day,
