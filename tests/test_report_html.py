@@ -295,6 +295,8 @@ def test_browser_runs_no_text_of_a_model(tmp_path):
         assert 'data-ready="1"' in dom
         assert "data-pwned" not in dom.split("<body")[0]
         assert re.search(r'<dialog id="detail"[^>]* open', dom)
+        # A browser needs minutes to break one word of 20,000 letters into lines.
+        assert "A" * 400 not in re.sub(r"<script.*?</script>", "", dom, flags=re.DOTALL)
 
 
 @needs_browser

@@ -5,7 +5,7 @@
   var root = document.documentElement;
   root.dataset.js = "1";
   var $ = function (id) { return document.getElementById(id); };
-  var PER_PAGE = 100;
+  var PER_PAGE = 100, LONG = 2000;
   var WORDS = { r: "right", p: "partly", w: "wrong", f: "failed", u: "unscored", o: "open" };
   var GLYPHS = { r: "✓", p: "◐", w: "✗", f: "!", u: "∅", o: "…" };
   var NAMES = { r: "right", p: "partly right", w: "wrong", f: "failed", u: "not scored", o: "not asked" };
@@ -26,6 +26,24 @@
     // Half a surrogate pair is no character.
     if (/[\ud800-\udbff]$/.test(cut)) cut = cut.slice(0, -1);
     return cut + "…";
+  }
+  // A word of thousands of letters takes a browser minutes to break; <wbr> gives it places.
+  function fill(node, text) {
+    for (var i = 0; i < text.length; ) {
+      var end = Math.min(text.length, i + 300);
+      if (end < text.length && /[\ud800-\udbff]/.test(text[end - 1])) end += 1;
+      node.append(text.slice(i, end));
+      if (end < text.length) node.append(document.createElement("wbr"));
+      i = end;
+    }
+    return node;
+  }
+  function prose(node, text) {
+    if (text.length <= LONG) return fill(node, text);
+    var more = el("button", { type: "button", class: "quiet", text: "Show all " + text.length.toLocaleString("en") + " characters" });
+    more.addEventListener("click", function () { node.textContent = ""; fill(node, text); });
+    fill(node, clip(text, LONG)).append(" ", more);
+    return node;
   }
   function langOf(tag) { return /^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}$/.test(tag) ? tag : null; }
 
@@ -292,13 +310,13 @@
     box.textContent = "";
     var tags = el("p", { class: "tags" });
     [task.key + " / " + data.ids[i], value("language", i), value("doc_type", i), value("field", i), "document " + data.documents[data.doc[i]][0]].forEach(function (tag) { if (tag) tags.append(el("span", { text: tag }), " "); });
-    box.append(tags, el("h3", { id: "d-question", dir: "auto", lang: language, text: row ? row[0] : data.ids[i] }));
+    box.append(tags, prose(el("h3", { id: "d-question", dir: "auto", lang: language }), row ? row[0] : data.ids[i]));
     if (!row) {
       box.append(el("p", { class: "empty", text: "The texts of this question were left out to keep the file small; they are in the run directory." }));
     } else {
-      box.append(el("details", {}, [el("summary", { text: "Prompt" }), el("pre", { class: "prompt", dir: "auto", text: (task.system !== null ? "[system] " + task.system + "\n\n" : "") + task.prompt.split("{question}").join(row[0]) })]));
+      box.append(el("details", {}, [el("summary", { text: "Prompt" }), prose(el("pre", { class: "prompt", dir: "auto" }), (task.system !== null ? "[system] " + task.system + "\n\n" : "") + task.prompt.split("{question}").join(row[0]))]));
       row[1].forEach(function (reference, k) {
-        box.append(el("div", { class: "expected", dir: "auto", lang: language }, [el("small", { text: k ? "or" : "expected" }), reference]));
+        box.append(el("div", { class: "expected", dir: "auto", lang: language }, [el("small", { text: k ? "or" : "expected" }), prose(el("span"), reference)]));
       });
     }
     data.models.forEach(function (name, m) { box.append(answerOf(name, m, i, row, language)); });
@@ -311,16 +329,16 @@
     var box = el("div", { class: "said" }, [el("h4", {}, [swatch ? swatch.cloneNode(true) : null, el("span", { text: name }), glyph(code), el("span", { class: "word", text: NAMES[code] }), el("span", { class: "scores", text: scores })])]);
     if (!answer) return box;
     if (answer[5] === "error") {
-      box.append(el("div", { class: "err", text: answer[6] || "error" }));
+      box.append(prose(el("div", { class: "err" }), answer[6] || "error"));
       return box;
     }
     var compared = answer[1] || answer[0], near = nearest(compared, row[1]);
     if (answer[1]) {
-      box.append(el("div", { class: "label", text: "raw output" }), el("div", { class: "value soft", dir: "auto", lang: language, text: answer[0] }), el("div", { class: "label", text: "compared" }));
+      box.append(el("div", { class: "label", text: "raw output" }), prose(el("div", { class: "value soft", dir: "auto", lang: language }), answer[0]), el("div", { class: "label", text: "compared" }));
     }
     var shownValue = el("div", { class: "value", dir: "auto", lang: language });
     if (!compared) shownValue.append(el("span", { class: "empty", text: "empty answer" }));
-    else if (near === null || code === "r" || alike(near, compared) < 0.3) shownValue.textContent = compared;
+    else if (near === null || code === "r" || alike(near, compared) < 0.3) prose(shownValue, compared);
     else difference(near, compared).forEach(function (part) { shownValue.append(part); });
     box.append(shownValue);
     var meta = [];
@@ -361,7 +379,7 @@
   function difference(reference, answer) {
     var a = units(reference), b = units(answer), d = matrix(a, b), wide = b.length + 1, i = 0, j = 0, parts = [], kind = "", run = "";
     function push(next, text) {
-      if (next !== kind && run) { parts.push(kind ? el(kind, { text: run, title: kind === "ins" ? "not expected" : "missing" }) : document.createTextNode(run)); run = ""; }
+      if (next !== kind && run) { parts.push(kind ? fill(el(kind, { title: kind === "ins" ? "not expected" : "missing" }), run) : fill(el("span"), run)); run = ""; }
       kind = next;
       run += text;
     }
@@ -371,7 +389,7 @@
       else { push("ins", b[j]); j += 1; }
     }
     push("end", "");
-    if (answer.length > 1200) parts.push(document.createTextNode(answer.slice(1200)));
+    if (answer.length > 1200) parts.push(prose(el("span"), answer.slice(1200)));
     return parts;
   }
 
