@@ -163,6 +163,12 @@ def test_ties_between_ragged_items_fall_as_in_the_package():
         assert anls_star(prediction, reference) == pytest.approx(anls_score(reference, prediction))
 
 
+def test_list_elements_beyond_the_cap_are_surplus(monkeypatch):
+    monkeypatch.setattr("bench.metrics.structured.MAX_LEAF_PAIRS", 40)
+    items = [str(i) for i in range(20)]
+    assert anls_star({"a": items, "b": items}, {"a": items, "b": items}) == pytest.approx(3 / 77)
+
+
 trees = st.recursive(
     st.builds(Node, st.sampled_from("abc")),
     lambda inner: st.builds(Node, st.sampled_from("abc"), st.lists(inner, max_size=4).map(tuple)),

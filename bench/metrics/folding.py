@@ -6,6 +6,7 @@ Cyrillic and Latin. Never superscripts, fractions or circled digits: 10² is not
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from typing import Final
@@ -35,14 +36,17 @@ def plain(text: str) -> str:
     """Half-width, composed, with one kind of quote and dash, no invisible characters, single blanks."""
     if text.isascii():
         return " ".join(text.replace("'", '"').replace("`", '"').split())
-    narrow = "".join(_narrow(c) for c in text if unicodedata.category(c) != "Cf")
+    narrow = "".join(map(_narrow, text))
     composed = unicodedata.normalize("NFC", narrow).translate(_QUOTES).translate(_DASHES)
     return " ".join(composed.split())
 
 
+@functools.cache
 def _narrow(character: str) -> str:
     if character < "\x80":
         return character
+    if unicodedata.category(character) == "Cf":
+        return ""
     # "№" would become "No"; it is a mark of its own, and № 5 must still be read.
     keep = character == "№" or not unicodedata.decomposition(character).startswith(_COMPATIBLE)
     return character if keep else unicodedata.normalize("NFKC", character)
@@ -57,6 +61,8 @@ def has_special_digits(text: str) -> bool:
 
 def same_text(a: str, b: str) -> bool:
     """Whether two texts differ in spelling only; ``a`` and ``b`` come from ``plain``."""
+    if a == b:
+        return True
     return any(spelling(a) == spelling(b) for spelling in (_folded, _unquoted)) or (
         _looks(a) == _looks(b)
     )

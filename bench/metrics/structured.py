@@ -18,7 +18,7 @@ from bench.schema import Json
 THRESHOLD = 0.5
 
 MAX_LEAF_PAIRS = 4_000_000
-"""Elements of a predicted list whose leaves times the reference's exceed this are surplus, unmatched."""
+"""Pairs of leaves compared in the lists of one document; predicted elements beyond are surplus, unmatched."""
 
 MAX_EXACT_TIES = 120
 """Lists longer than this are matched by scipy: as good a matching, but ties may fall differently."""
@@ -88,8 +88,10 @@ class _Comparison:
     """One comparison of two values; remembers normalised leaves and their similarities."""
 
     def __init__(self) -> None:
-        self._texts: dict[tuple[type, Json], str] = {}
+        self._texts: dict[str, str] = {}
         self._similarities: dict[tuple[str, str], float] = {}
+        self._budget = MAX_LEAF_PAIRS
+        self._inside_list = False
 
     def match(self, reference: Json, prediction: Json) -> _Match:
         if isinstance(reference, tuple):
@@ -117,11 +119,13 @@ class _Comparison:
         return known
 
     def _text(self, value: Json) -> str:
-        key = (type(value), value)
-        text = self._texts.get(key)
+        if not isinstance(value, str):
+            # Equal numbers may print differently (0.0 and -0.0), so they are not remembered.
+            return str(value).lower()
+        text = self._texts.get(value)
         if text is None:
-            text = " ".join(str(value).strip().lower().split())
-            self._texts[key] = text
+            text = " ".join(value.strip().lower().split())
+            self._texts[value] = text
         return text
 
     def _options(self, options: tuple[Json, ...], prediction: Json) -> _Match:
@@ -143,12 +147,28 @@ class _Comparison:
                 closest[key] = found.closest
         return _Match(similarities, length, closest)
 
+    def _pairs(
+        self, reference: list[Json], prediction: list[Json], sizes: tuple[list[int], list[int]]
+    ) -> tuple[list[Json], list[list[_Match]]]:
+        """The predicted elements that can be afforded, and every match of a reference with one."""
+        outermost = not self._inside_list
+        if outermost:
+            leaves, count = max(1, sum(sizes[0])), 0
+            while count < len(prediction) and self._budget >= 0:
+                self._budget -= leaves * max(1, sizes[1][count])
+                count += 1
+            prediction = prediction[:count]
+        self._inside_list = True
+        table = [[self.match(r, p) for p in prediction] for r in reference]
+        # Lists inside lists are paid for by the outermost: their pairs of leaves are among its pairs.
+        self._inside_list = not outermost
+        return prediction, table
+
     def _lists(self, reference: list[Json], prediction: Json) -> _Match:
         if not isinstance(prediction, list):
             return _Match([0.0], max(_size(reference), _size(prediction)), reference)
         sizes = [_size(r) for r in reference], [_size(p) for p in prediction]
-        found = prediction[: _affordable(sum(sizes[0]), sizes[1])]
-        table = [[self.match(r, p) for p in found] for r in reference]
+        found, table = self._pairs(reference, prediction, sizes)
         gains = [
             [
                 # The package's tie rule: an exact match is better by the smallest possible amount.
@@ -165,16 +185,6 @@ class _Comparison:
         closest = [table[r][c].closest for r, c in sorted(pairs, key=lambda pair: pair[1])]
         closest += [r for index, r in enumerate(reference) if index not in rows]
         return _Match([s for r, c in pairs for s in table[r][c].similarities], length, closest)
-
-
-def _affordable(reference_leaves: int, sizes: Sequence[int]) -> int:
-    """How many elements of a predicted list are compared at all."""
-    leaves = 0
-    for count, size in enumerate(sizes):
-        leaves += max(1, size)
-        if leaves * max(1, reference_leaves) > MAX_LEAF_PAIRS:
-            return count
-    return len(sizes)
 
 
 def _solver(

@@ -195,7 +195,7 @@ _ROWS: Final = (
         definition="1 − tree edit distance / elements, over HTML tables with their text.",
         source="PubTabNet, src/metric.py @8ffde90; Zhong et al., ECCV 2020",
         variant="needs <html><body><table>; text of <th> is ignored",
-        answer_types=_TEXT,
+        answer_types=frozenset({"text"}),
         score=tables.teds_score,
     ),
     Metric(
@@ -206,7 +206,7 @@ _ROWS: Final = (
         definition="TEDS that compares rows, cells and spans, and not what cells hold.",
         source="PubTabNet, src/metric.py @8ffde90, structure_only",
         variant="as teds",
-        answer_types=_TEXT,
+        answer_types=frozenset({"text"}),
         score=tables.teds_structure_score,
     ),
     Metric(
