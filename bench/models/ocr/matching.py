@@ -95,7 +95,7 @@ class Sheet:
                 m for m in found if m.score >= _LABEL_CELL and m.end - m.start > 0.7 * len(text)
             ]
             # Words never are the value of a column of numbers, so they go on with its header.
-            if not whole and not self._heads_numbers(cell):
+            if not whole and not self._heads_numbers(cell, lines):
                 continue
             found = whole or [
                 m._replace(score=max(m.score, 0.7 if m.start <= 2 or m.end - m.start > 6 else 0.0))
@@ -120,11 +120,10 @@ class Sheet:
             return mark.cell.left, mark.cell.right
         return mark.cell.span(mark.start, mark.end)
 
-    def _heads_numbers(self, stack: Cell) -> bool:
+    def _heads_numbers(self, stack: Cell, lines: Sequence[Cell]) -> bool:
         """Whether ``stack`` is the header of a column of numbers, not a pile of labels with amounts."""
         rows = self.layouts[stack.page].rows
-        level = [c for row in rows for c in row if stack.top < c.middle < stack.bottom]
-        if any(_MONEY.search(c.text) for c in level if c.left > stack.right):
+        if any(_MONEY.search(c.text) for line in lines for c in rows[line.row] if c is not line):
             return False
         for row in rows[stack.row + 1 :]:
             beneath = [c for c in row if c.right > stack.left and c.left < stack.right]

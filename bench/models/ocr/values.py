@@ -72,7 +72,7 @@ CURRENCY = re.compile(
 )
 _CAPITALISED = r"[A-ZА-ЯЁ][a-zа-яё'’-]+"
 PERSON = re.compile(
-    rf"{_CAPITALISED}\s+[A-ZА-ЯЁ]\.\s?[A-ZА-ЯЁ]\.|[A-ZА-ЯЁ]\.\s?(?:[A-ZА-ЯЁ]\.\s?)?{_CAPITALISED}"
+    rf"{_CAPITALISED}\s+[A-ZА-ЯЁ]\.(?:\s?[A-ZА-ЯЁ]\.)?|[A-ZА-ЯЁ]\.\s?(?:[A-ZА-ЯЁ]\.\s?)?{_CAPITALISED}"
     rf"|{_CAPITALISED}(?:\s+(?:[A-Z]\.\s+)?{_CAPITALISED}){{1,3}}|^[\u3400-\u9fff]{{2,4}}$"
 )
 _EDGES = " \t:：;；,，|_-–—.。№#="
@@ -83,7 +83,7 @@ _SKIP = re.compile(
 _TAIL = re.compile(
     r"(?i)[,;，；(（]\s*(?=(?:инн|кпп|огрн|бик|тел|р/с|к/с|адрес|именуем|tax id|vat|tel|phone|tin)\b)"
     r"|[,;，；(（]\s*(?=(?:税号|电话|地址))"
-    r"|[,，]\s*(?=\d{5,6}\s*,)|\s+(?=(?:инн|кпп)\s*:?\s*\d)|\s{3,}"
+    r"|[,，]\s*(?=\d{5,6}\s*,)|\s+(?=(?:инн|кпп)\s*:?\s*\d)|\s*(?=\d{9,})|\s{3,}"
 )
 
 
