@@ -1,0 +1,326 @@
+"""What can be known of the images without building them: their files agree with one another."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import subprocess
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCKERFILE = ROOT / "docker" / "Dockerfile-cu124"
+IMAGES = ("cu124", "gptq")
+EXTRAS = ("hf", "nf4", "ocr", "synth", "tables")
+INSTRUCTIONS = {
+    *("ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "FROM", "LABEL", "RUN", "USER", "VOLUME"),
+    "WORKDIR",
+}
+
+
+@dataclass
+class Stage:
+    name: str
+    base: str
+    steps: list[tuple[str, str]] = field(default_factory=list)
+
+    def all(self, instruction: str) -> list[str]:
+        return [arguments for name, arguments in self.steps if name == instruction]
+
+    def environment(self) -> dict[str, str]:
+        pairs = [pair for arguments in self.all("ENV") for pair in arguments.split()]
+        return dict(pair.split("=", 1) for pair in pairs)
+
+
+def instructions() -> list[tuple[str, str]]:
+    """(instruction, arguments) of every instruction, continuation lines joined, comments left out."""
+    found: list[tuple[str, str]] = []
+    pending = ""
+    for line in DOCKERFILE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            continue
+        if pending and not line.strip():
+            raise AssertionError(f"a blank line continues {pending!r}")
+        if line.endswith("\\"):
+            pending += line[:-1].strip() + " "
+            continue
+        whole = (pending + line.strip()).strip()
+        pending = ""
+        if whole:
+            name, _, arguments = whole.partition(" ")
+            found.append((name, arguments.strip()))
+    assert not pending, f"the file ends within {pending!r}"
+    return found
+
+
+def stages() -> dict[str, Stage]:
+    found: dict[str, Stage] = {}
+    current: Stage | None = None
+    for name, arguments in instructions():
+        if name == "FROM":
+            base, name = arguments.split(" AS ")
+            current = found[name] = Stage(name, base)
+        elif current is not None:
+            current.steps.append((name, arguments))
+    return found
+
+
+def pins(path: Path) -> dict[str, str]:
+    """Canonical name → version of every ``name==version`` line."""
+    lines = [line.partition("#")[0].strip() for line in path.read_text("utf-8").splitlines()]
+    pairs = [line.split("==") for line in lines if line]
+    return {canonicalize_name(name): version for name, version in pairs}
+
+
+def image_pins(image: str) -> dict[str, str]:
+    return pins(ROOT / "docker" / f"requirements-{image}.txt")
+
+
+def copied_from_the_repository() -> list[str]:
+    sources: list[str] = []
+    for stage in stages().values():
+        for arguments in stage.all("COPY"):
+            if not arguments.startswith("--from="):
+                sources += arguments.split()[:-1]
+    return sources
+
+
+def ignored(path: str) -> bool:
+    """Whether .dockerignore keeps ``path`` out; the last line that matches decides."""
+    verdict = False
+    for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines():
+        if not line or line.startswith("#"):
+            continue
+        pattern, outcome = line.removeprefix("!"), not line.startswith("!")
+        pattern = pattern.removeprefix("**/")
+        parts = Path(path).parts
+        deep = line.startswith("**/")
+        names = parts if deep else ("/".join(parts[: i + 1]) for i in range(len(parts)))
+        if any(fnmatch.fnmatch(name, pattern) for name in names):
+            verdict = outcome
+    return verdict
+
+
+def test_every_instruction_is_one_that_docker_knows() -> None:
+    assert {name for name, _ in instructions()} <= INSTRUCTIONS
+
+
+def test_no_line_has_anything_behind_its_continuation_mark() -> None:
+    text = DOCKERFILE.read_text(encoding="utf-8")
+    assert not re.search(r"\\[ \t]+$", text, re.MULTILINE)
+
+
+def test_the_default_target_is_the_cuda_12_4_image_and_gptq_is_another() -> None:
+    names = list(stages())
+    assert names[-1] == "cu124"
+    assert "gptq" in names
+
+
+def test_every_stage_and_mount_starts_from_an_earlier_stage_or_an_image() -> None:
+    known: set[str] = set()
+    for stage in stages().values():
+        assert stage.base in known or re.match(r"(\$\{CUDA_|ubuntu:22\.04$)", stage.base)
+        text = " ".join(arguments for _, arguments in stage.steps)
+        assert set(re.findall(r"\bfrom=([\w-]+)", text)) <= known
+        known.add(stage.name)
+
+
+def test_base_images_are_ubuntu_22_04_with_the_cuda_that_torch_was_built_for() -> None:
+    arguments = dict(a.split("=", 1) for name, a in instructions() if name == "ARG" and "=" in a)
+    for image, variable in (("cu124", "CUDA_IMAGE"), ("gptq", "CUDA_GPTQ_IMAGE")):
+        cuda = image_pins(image)["nvidia-cuda-runtime-cu12"].rsplit(".", 1)[0]
+        assert re.fullmatch(
+            rf"nvidia/cuda:{re.escape(cuda)}\.\d+-\w+-ubuntu22\.04", arguments[variable]
+        )
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_ends_without_root_and_can_start_under_any_uid(image: str) -> None:
+    stage = stages()[image]
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", stage.all("USER")[-1])
+    # Without a line in /etc/passwd, these are what names the user and a writable home.
+    assert {"HOME", "USER", "LOGNAME"} <= stage.environment().keys()
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_the_hub_cache_is_a_volume_that_every_user_may_write_to(image: str) -> None:
+    stage = stages()[image]
+    cache = stage.environment()["HF_HOME"]
+    assert f'"{cache}"' in stage.all("VOLUME")[-1]
+    assert cache in (ROOT / "docker" / "runtime.sh").read_text(encoding="utf-8")
+
+
+def test_compiled_kernels_of_the_gptq_image_are_kept_in_a_volume() -> None:
+    stage = stages()["gptq"]
+    folder = stage.environment()["GPTQMODEL_TORCH_EXTENSIONS_DIR"]
+    assert f'"{folder}"' in stage.all("VOLUME")[-1]
+    assert any(run.endswith(folder) for run in stage.all("RUN"))
+
+
+def test_both_images_have_the_same_settings_but_for_those_of_gptqmodel() -> None:
+    plain, gptq = (stages()[image].environment() for image in IMAGES)
+    assert plain == {k: v for k, v in gptq.items() if not k.startswith("GPTQMODEL_")}
+    assert plain["PYTHONUNBUFFERED"] == "1"
+    assert plain["TOKENIZERS_PARALLELISM"] == "false"
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_dependencies_come_before_the_source(image: str) -> None:
+    steps = [f"{name} {arguments}" for name, arguments in stages()[image].steps]
+    dependencies = steps.index(f"COPY --from=dependencies-{image} /opt/venv /opt/venv")
+    source = next(i for i, step in enumerate(steps) if "/wheels/*.whl" in step)
+    assert dependencies < source
+    assert "bench" not in " ".join(stages()[f"dependencies-{image}"].all("COPY"))
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_starts_the_command_line_without_the_base_images_banner(image: str) -> None:
+    stage = stages()[image]
+    assert stage.all("ENTRYPOINT") == ['["/usr/bin/tini", "--"]']
+    assert stage.all("CMD") == ['["bench", "doctor"]']
+    assert "COPY run_predict.py ./" in [f"{name} {rest}" for name, rest in stage.steps]
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_says_what_it_is(image: str) -> None:
+    label = " ".join(stages()[image].all("LABEL"))
+    for key in ("title", "description", "licenses", "revision"):
+        assert f"org.opencontainers.image.{key}=" in label
+
+
+def test_what_is_copied_exists_and_enters_the_build() -> None:
+    sources = copied_from_the_repository()
+    assert sources
+    for source in sources:
+        assert (ROOT / source).exists(), source
+        assert not ignored(source), source
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".git/config",
+        ".venv/bin/python",
+        "results/a/run.json",
+        "adapters/mine/adapter_model.safetensors",
+        "model.safetensors",
+        "bench/models/model.safetensors",
+        "bench/__pycache__/store.cpython-311.pyc",
+        ".env",
+    ],
+)
+def test_weights_results_and_secrets_never_enter_the_build(path: str) -> None:
+    assert ignored(path)
+
+
+def test_no_weights_are_fetched_and_no_foreign_code_is_trusted() -> None:
+    text = " ".join(f"{name} {arguments}" for name, arguments in instructions())
+    assert not re.search(r"snapshot_download|hf download|huggingface-cli|git-lfs|\.bin\b", text)
+    assert "trust_remote_code" not in text
+    assert "ADD" not in {name for name, _ in instructions()}
+
+
+def test_package_lists_are_removed_where_they_were_fetched() -> None:
+    script = (ROOT / "docker" / "runtime.sh").read_text(encoding="utf-8")
+    runs = [run for stage in stages().values() for run in stage.all("RUN")]
+    for text in [script, *(run for run in runs if "apt-get" in run)]:
+        assert "--no-install-recommends" in text
+        assert "rm -rf /var/lib/apt/lists/*" in text
+
+
+def test_the_ocr_model_finds_russian() -> None:
+    assert "tesseract-ocr-rus" in (ROOT / "docker" / "runtime.sh").read_text(encoding="utf-8")
+
+
+def test_the_script_of_both_images_is_sound_shell() -> None:
+    subprocess.run(["sh", "-n", ROOT / "docker" / "runtime.sh"], check=True, timeout=20)
+
+
+@pytest.mark.parametrize("image", [*IMAGES, "build"])
+def test_every_requirement_is_pinned_exactly(image: str) -> None:
+    text = (ROOT / "docker" / f"requirements-{image}.txt").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert lines
+    for line in lines:
+        assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line), line
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_the_pins_satisfy_what_the_project_asks_for(image: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = list(project["dependencies"])
+    for extra in EXTRAS:
+        wanted += project["optional-dependencies"][extra]
+    installed = image_pins(image)
+    for line in wanted:
+        requirement = Requirement(line)
+        version = installed[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), f"{line}, but {version} is pinned"
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_holds_what_the_tests_ran_with_but_for_its_named_differences(image: str) -> None:
+    lock = pins(ROOT / "requirements.lock")
+    installed = image_pins(image)
+    named = pins(ROOT / "docker" / f"requirements-{image}.in")
+    assert named.items() <= installed.items()
+    differing = {k for k in lock.keys() & installed.keys() if lock[k] != installed[k]}
+    assert differing <= named.keys(), "docs/container.md says how the files are made anew"
+
+
+def test_torch_is_the_cuda_12_4_build_in_the_default_image() -> None:
+    installed = image_pins("cu124")
+    assert installed["torch"].startswith("2.6.")
+    assert installed["nvidia-cublas-cu12"].startswith("12.4.")
+    assert Version(installed["transformers"]).major == 5
+
+
+def test_the_gptq_image_has_what_transformers_asks_for() -> None:
+    installed = image_pins("gptq")
+    assert Version(installed["gptqmodel"]) >= Version("7.0.0")
+    assert Version(installed["optimum"]) >= Version("2.3.0")
+    # gptqmodel 7.7 wants a torch whose wheels are CUDA 13 builds.
+    assert Version(installed["gptqmodel"]) < Version("7.7")
+
+
+def test_only_packages_that_have_no_wheel_are_built_from_source() -> None:
+    [run] = [r for r in stages()["dependencies-gptq"].all("RUN") if "pip sync" in r]
+    assert "--only-binary :all:" in run
+    assert set(re.findall(r"--no-binary (\S+)", run)) <= image_pins("gptq").keys()
+    [run] = [r for r in stages()["dependencies-cu124"].all("RUN") if "pip sync" in r]
+    assert "--no-binary" not in run
+
+
+def test_nothing_is_compiled_for_the_processor_of_the_machine_that_builds() -> None:
+    assert stages()["dependencies-gptq"].environment()["PYPCRE_DISABLE_NATIVE_FLAGS"] == "1"
+
+
+def test_the_backend_that_builds_the_wheel_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    installed = pins(ROOT / "docker" / "requirements-build.txt")
+    for line in project["build-system"]["requires"]:
+        requirement = Requirement(line)
+        assert requirement.specifier.contains(installed[canonicalize_name(requirement.name)])
+    assert "UV_BUILD_CONSTRAINT" in stages()["python"].environment()
+
+
+def test_the_python_of_the_image_is_one_that_the_project_supports() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    [version] = [a for a in stages()["python"].all("ARG") if a.startswith("PYTHON_VERSION=")]
+    requirement = Requirement(f"python{project['requires-python']}")
+    assert requirement.specifier.contains(version.partition("=")[2])
+
+
+def test_the_page_about_the_container_names_every_target_and_volume() -> None:
+    page = (ROOT / "docs" / "container.md").read_text(encoding="utf-8")
+    for word in ("--target gptq", "/cache/hf", "/cache/kernels", "docker/Dockerfile-cu124"):
+        assert word in page
+    for image in IMAGES:
+        for package in ("torch", "transformers"):
+            assert image_pins(image)[package] in page
