@@ -80,7 +80,9 @@ def find(sheet: Sheet, question: str) -> Candidate | None:
     if best is None or best.score < 0.5:
         generic = _generic_candidates(sheet, question, asked)
         best = _best([*candidates, *generic, *([best] if best is not None else [])])
-    if best is None or best.score < 0.5:
+    # A party's name beside a label leaves no doubt; in a sentence, the word "seller" is often no label.
+    doubtful = 0.8 if asked.field is not None and asked.field.party is not None else 0.5
+    if best is None or best.score < doubtful:
         best = _from_prose(sheet, question, asked) or best
     if best is None and asked.field is not None:
         best = _fallback(sheet, asked.field)
