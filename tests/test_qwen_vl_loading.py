@@ -85,6 +85,27 @@ def test_weights_that_are_not_all_the_checkpoints_are_refused(
         QwenVL(resolve(str(checkpoint))).load()
 
 
+def with_extra_bias(value: float) -> Any:
+    def change(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        (weight,) = (v for k, v in weights.items() if k.endswith("layers.0.mlp.down_proj.weight"))
+        (name,) = (k for k in weights if k.endswith("layers.0.mlp.down_proj.weight"))
+        bias = torch.full((weight.shape[0],), value, dtype=weight.dtype)
+        return {**weights, name.removesuffix("weight") + "bias": bias}
+
+    return change
+
+
+def test_a_bias_of_zeros_that_the_architecture_lacks_is_passed_over(checkpoint: Path) -> None:
+    rewrite_weights(checkpoint, with_extra_bias(0.0))
+    assert load(resolve(str(checkpoint))).model is not None
+
+
+def test_a_bias_that_the_architecture_lacks_is_refused_unless_it_is_zero(checkpoint: Path) -> None:
+    rewrite_weights(checkpoint, with_extra_bias(0.5))
+    with pytest.raises(InvalidInput, match=r"down_proj\.bias"):
+        load(resolve(str(checkpoint)))
+
+
 def test_an_output_head_that_shares_the_input_embeddings_is_not_missing(checkpoint: Path) -> None:
     loaded = load(resolve(str(checkpoint))).model
     assert loaded.lm_head.weight is loaded.model.language_model.embed_tokens.weight

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -291,6 +291,8 @@ def _check_report(folder: Path, report: Mapping[str, Any]) -> None:
         ("unexpected_keys", "have no place in the model"),
     ):
         names = sorted(str(name) for name in report.get(kind) or ())
+        if kind == "unexpected_keys":
+            names = _without_empty_biases(folder, names)
         if names:
             raise InvalidInput(
                 f"{folder}: {len(names)} weights {word}, the first is {one_line(names[0], 80)}",
@@ -298,6 +300,28 @@ def _check_report(folder: Path, report: Mapping[str, Any]) -> None:
             )
     if report.get("error_msgs"):
         raise InvalidInput(f"{folder} cannot be loaded: {one_line(str(report['error_msgs'][0]))}")
+
+
+def _without_empty_biases(folder: Path, names: Sequence[str]) -> list[str]:
+    """``names`` without the biases that are zero throughout.
+
+    The published GPTQ checkpoints have a bias of zeros for every linear layer, also for those that the
+    architecture gives none.
+    """
+    from safetensors import safe_open
+
+    if not any(name.endswith(".bias") for name in names):
+        return list(names)
+    # transformers reports the names that it made of the file's; from "layers." on they are the same.
+    wanted = {name[name.find("layers.") :]: name for name in names if name.endswith(".bias")}
+    empty: set[str] = set()
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            for key in file.keys():  # noqa: SIM118
+                name = wanted.get(key[key.find("layers.") :]) if "visual" not in key else None
+                if name is not None and not file.get_tensor(key).any():
+                    empty.add(name)
+    return [name for name in names if name not in empty]
 
 
 def _with_adapter(
