@@ -47,6 +47,17 @@ PACKAGES = (
 """Packages whose version can change an answer, a score or a speed."""
 
 
+VARIABLES = (
+    "PYTORCH_ALLOC_CONF",
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "CUDA_VISIBLE_DEVICES",
+    "CUDA_DEVICE_ORDER",
+    "OMP_NUM_THREADS",
+    "HF_HUB_OFFLINE",
+)
+"""Environment variables that change a speed or a memory figure."""
+
+
 class Memory(NamedTuple):
     """Bytes; None where the device or the driver has no such number."""
 
@@ -70,6 +81,7 @@ def environment() -> dict[str, Any]:
         "gpus": gpus(),
         "cuda": _cuda_version(),
         "packages": _versions(),
+        "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "git": _git_state(),
     }
 
@@ -240,7 +252,13 @@ def _cpu_name() -> str:
 
 
 def _git_state() -> dict[str, Any] | None:
-    """Commit of the checkout this package runs from, and whether it was changed; None elsewhere."""
+    """Commit of the checkout this package runs from, and whether it was changed; None elsewhere.
+
+    An image has no checkout; its build may leave the commit in ``BENCH_REVISION``.
+    """
+    revision = os.environ.get("BENCH_REVISION", "unknown")
+    if revision != "unknown":
+        return {"commit": revision, "dirty": False}
     root = Path(bench.__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None

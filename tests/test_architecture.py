@@ -32,6 +32,7 @@ FLOORS: dict[str, int] = {
     "scoring": 3,
     "comparing": 3,
     "imports": 3,
+    "frames": 3,
     "doctor": 3,
     "report": 4,
     "cli": 5,
