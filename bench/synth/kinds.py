@@ -8,7 +8,16 @@ from random import Random
 
 from bench.errors import InvalidInput, did_you_mean
 from bench.schema import Json
-from bench.synth.layouts import contract, fapiao, form, invoice_en, receipt, schet, schet_faktura
+from bench.synth.layouts import (
+    contract_en,
+    contract_ru,
+    fapiao,
+    form,
+    invoice_en,
+    receipt,
+    schet,
+    schet_faktura,
+)
 from bench.synth.questions import ask
 from bench.synth.record import Record, printed
 from bench.synth.sheet import Sheet
@@ -188,7 +197,8 @@ def _form(rng: Random, language: str, layout: str | None) -> Record:
 
 def _contract(rng: Random, language: str, layout: str | None) -> Record:
     face = layout or rng.choice(("serif", "serif", "office"))
-    sheets = contract.FAMILIES[language](agreement.agreement(rng, language), rng, face=face)
+    draw = {"ru": contract_ru.russian, "en": contract_en.english}[language]
+    sheets = draw(agreement.agreement(rng, language), rng, face=face)
     return _record("contract", language, face, sheets, 150)
 
 

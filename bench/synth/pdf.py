@@ -65,16 +65,16 @@ class _Writer:
         self.canvas.saveState()
         self.canvas.setFillAlpha(ink.opacity)
         self.canvas.setStrokeAlpha(ink.opacity)
-        # Letters of a seal are outlines here: as text they would stand one by one in the text layer.
+        # Letters of a seal are pictures here: as text they would stand one by one in the text layer.
         for part in ink.operations:
             if isinstance(part, Text):
-                self._outline(part)
+                self._picture(part)
             else:
                 self._shape(part)
         self.canvas.restoreState()
 
-    def _outline(self, text: Text) -> None:
-        """``text`` as filled outlines."""
+    def _picture(self, text: Text) -> None:
+        """``text`` as an image with transparency."""
         from PIL import Image
 
         from bench.synth.fonts import font

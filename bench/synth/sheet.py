@@ -105,20 +105,26 @@ class Sheet:
     """Field name → the value as it was drawn, its lines joined."""
     paper: Color = (255, 255, 255)
 
-    def text(self, x: float, y: float, text: str, font: Font, **more: object) -> float:
+    def text(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        font: Font,
+        *,
+        align: str = "left",
+        field: str | None = None,
+    ) -> float:
         """Draw one line with its baseline at ``y``; return its width.
 
-        ``align`` is ``left`` (default), ``center`` or ``right`` of ``x``; ``field`` names the field.
+        ``align`` is ``left`` (the text begins at ``x``), ``center`` or ``right``; ``field`` names the field.
         """
-        align = more.get("align", "left")
-        name = more.get("field")
         width = text_width(font.face, text, font.size)
         if align != "left":
             x -= width if align == "right" else width / 2
-        label = str(name) if name is not None else None
-        self.operations.append(Text(x, y, text, font, field=label))
-        if label is not None:
-            self.fields.setdefault(label, text)
+        self.operations.append(Text(x, y, text, font, field=field))
+        if field is not None:
+            self.fields.setdefault(field, text)
         return width
 
     def line(
