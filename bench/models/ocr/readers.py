@@ -325,8 +325,8 @@ def _without_rules(image: Image) -> Image:
 
     pixels = np.asarray(image).copy()
     dark = cv2.threshold(pixels, 0, 255, cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU)[1]
-    # Much longer than a letter is tall or wide, short enough for the cells of a narrow column.
-    length = max(40, min(pixels.shape) // 25)
+    # Longer than the capitals of a title are tall, shorter than a table of a few rows.
+    length = max(pixels.shape) // 20
     for shape in ((length, 1), (1, length)):
         kernel = cv2.getStructuringElement(cv2.MORPH_RECT, shape)
         rules = cv2.morphologyEx(dark, cv2.MORPH_OPEN, kernel)
