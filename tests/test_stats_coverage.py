@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from bench.stats import cluster_mean, naive_se, paired_difference, paired_ttest
 
 RUNS = 600
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "statistics.md"
 Array = NDArray[np.float64]
 
 
@@ -72,3 +74,28 @@ def test_equal_models_are_told_apart_in_4_to_6_percent(documents: int) -> None:
         naive += paired_ttest(a.tolist(), b.tolist()).p < 0.05
     assert 0.03 <= alarms / RUNS <= 0.07
     assert naive / RUNS > 0.08
+
+
+def published(name: str) -> list[dict[str, str]]:
+    """A table of the page, by column."""
+    text = PAGE.read_text(encoding="utf-8").split(f"<!-- {name} -->\n")[1]
+    lines = text.split(f"\n<!-- end {name} -->")[0].splitlines()
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
+def test_the_published_intervals_cover_93_to_97_percent_and_the_naive_ones_do_not() -> None:
+    rows = published("coverage")
+    assert {row["documents"] for row in rows} == {"30", "100", "1,000"}
+    assert all(93 <= float(row["**log-odds**"]) <= 97 for row in rows)
+    assert all(float(row["naive"]) < 93 for row in rows)
+
+
+def test_the_published_false_alarms_are_4_to_6_percent() -> None:
+    rows = published("paired")
+    assert {row["documents"] for row in rows} == {"30", "100", "1,000"}
+    assert all(4 <= float(row["**ours**"]) <= 6 for row in rows)
+
+
+def test_the_published_plans_reach_their_power() -> None:
+    assert all(78 <= float(row["power"]) <= 86 for row in published("power"))
