@@ -1,8 +1,8 @@
 """How often the intervals of ``bench.stats`` hold the truth, measured on simulated scores.
 
 Prints the tables of ``docs/statistics.md``; ``--write`` puts them there. Everything is seeded: the
-same numpy gives the same tables. The full size takes some minutes on two cores, ``--quick``
-some seconds (with a tenth of the simulations, so the last digits mean nothing).
+same numpy gives the same tables. The full size takes about twelve minutes of processor time, shared
+by two processes; ``--quick`` takes a tenth of the simulations, so its last digits mean nothing.
 
     python benchmarks/coverage.py [--quick] [--write]
 """
