@@ -326,3 +326,140 @@ def test_browser_shows_a_run_in_which_nothing_was_asked(tmp_path):
     dom, console = browse(path, tmp_path)
     assert console == []
     assert 'data-ready="1"' in dom
+
+
+def drive(run, tmp_path, script):
+    """What ``script`` returns after it used the page as a person would (the policy is taken off)."""
+    (path,) = write_report([run], tmp_path / "driven", ("html",))
+    page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", path.read_text("utf-8"))
+    driver = """<script>(async function () {
+      const $ = (id) => document.getElementById(id), root = document.documentElement;
+      const wait = () => new Promise((done) => setTimeout(done, 400));
+      const tell = (node, event) => { node.dispatchEvent(event); return wait(); };
+      const set = (id, value, kind) => {
+        $(id).value = value;
+        return tell($(id), new Event(kind, {bubbles: true}));
+      };
+      const press = (key) => tell($("detail"), new KeyboardEvent("keydown", {key, bubbles: true}));
+      const column = (n) =>
+        [...document.querySelectorAll(`#board tbody tr > :nth-child(${n})`)].map((c) => c.dataset.v);
+      while (!root.dataset.ready) await wait();
+      root.dataset.result = JSON.stringify(await (async () => { SCRIPT })());
+    })();</script>"""
+    path.write_text(page.replace("</body>", driver.replace("SCRIPT", script) + "</body>"), "utf-8")
+    dom, console = browse(path, tmp_path)
+    assert console == []
+    return json.loads(html_module.unescape(re.search(r'data-result="([^"]*)"', dom)[1]))
+
+
+@needs_browser
+def test_filters_narrow_the_list(tmp_path):
+    run = make_run(tmp_path, [RIGHT, dataclasses.replace(WRONG, error_rate=0.2)])
+    rows = build([evaluate(run)]).rows
+    found = drive(
+        run,
+        tmp_path,
+        """
+        const counts = {};
+        for (const show of ["failed", "wrong", "right", "different"]) {
+          await set("f-show", show, "change");
+          counts[show] = $("status").textContent;
+        }
+        await set("f-show", "failed", "change");
+        await set("f-model", "right", "change");
+        counts.none = $("list").tBodies[0].textContent;
+        $("f-clear").click(); await wait();
+        await set("f-task", "invoices-zh", "change");
+        counts.task = $("status").textContent;
+        await set("f-text", "销售方", "input");
+        counts.text = $("status").textContent;
+        return counts;
+        """,
+    )
+    bad = rows[1].levels["failed"] + rows[1].levels["wrong"]
+    assert found["failed"] == f"{rows[1].failed} of 72 questions"
+    assert found["wrong"] == f"{bad} of 72 questions"
+    assert found["right"] == "72 questions"
+    assert found["different"] == "72 questions"
+    assert found["none"] == "No question matches the filter."
+    assert found["task"] == "24 of 72 questions"
+    assert found["text"] == "6 of 72 questions"
+
+
+@needs_browser
+def test_count_of_wins_leads_to_its_questions(tmp_path):
+    run = make_run(tmp_path, [RIGHT, WRONG])
+    (pair,) = build([evaluate(run)]).pairs
+    status = drive(
+        run,
+        tmp_path,
+        'document.querySelector("#compare a[data-filter]").click(); await wait();'
+        'return [$("status").textContent, $("f-chips").textContent];',
+    )
+    assert status[0].startswith(f"{pair.wins} ")
+    assert status[1] == "right better than wrong ✕"
+
+
+@needs_browser
+def test_keys_walk_through_the_filtered_questions(tmp_path):
+    places = drive(
+        make_run(tmp_path, [RIGHT]),
+        tmp_path,
+        """
+        await set("f-task", "invoices-en", "change");
+        const seen = [];
+        location.hash = $("list").querySelector("a").getAttribute("href"); await wait();
+        seen.push($("d-place").textContent);
+        await press("ArrowRight"); seen.push($("d-place").textContent, location.hash);
+        await press("ArrowLeft"); seen.push($("d-place").textContent);
+        $("d-close").click(); await wait();
+        seen.push($("detail").open, location.hash);
+        return seen;
+        """,
+    )
+    assert places == ["1 of 24", "2 of 24", "#s=invoices-en/en-00%2Fq1", "1 of 24", False, ""]
+
+
+@needs_browser
+def test_headers_sort_and_say_so(tmp_path):
+    run = make_run(tmp_path)
+    sorts = drive(
+        run,
+        tmp_path,
+        """
+        const heads = [...$("board").tHead.rows[0].cells], out = [];
+        const speed = heads.findIndex((h) => h.textContent.startsWith("Questions/s"));
+        heads[speed].querySelector("button").click();
+        out.push(heads[speed].getAttribute("aria-sort"), column(speed + 1));
+        heads[speed].querySelector("button").click();
+        out.push(heads[speed].getAttribute("aria-sort"), column(speed + 1));
+        out.push(heads[0].getAttribute("aria-sort"));
+        return out;
+        """,
+    )
+    rates = [float(v) for v in sorts[1]]
+    assert sorts[0] == "descending"
+    assert rates == sorted(rates, reverse=True)
+    assert sorts[2] == "ascending"
+    assert [float(v) for v in sorts[3]] == sorted(rates)
+    assert sorts[4] is None
+
+
+@needs_browser
+def test_budget_greys_out_what_does_not_fit_and_names_the_pick(tmp_path):
+    said = drive(
+        make_run(tmp_path),
+        tmp_path,
+        """
+        await set("max-memory", "7", "input");
+        const out = [...document.querySelectorAll("#board tr.out")].map((r) => r.dataset.name);
+        const plot = document.querySelectorAll(".plot .point.out").length;
+        const pick = $("pick").textContent;
+        await set("max-memory", "0.1", "input");
+        return [out, plot, pick, $("pick").textContent];
+        """,
+    )
+    assert said[0] == ["qwen2-vl-7b"]
+    assert said[1] > 0
+    assert said[2].startswith("Pick qwen2-vl-2b: the highest score of 3 that fit, of 4.")
+    assert said[3] == "No model fits."

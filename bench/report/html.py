@@ -34,8 +34,11 @@ TEMPLATES = Path(__file__).parent / "templates"
 SMALL_N = 10
 """Slices of fewer samples are hatched: their numbers are anecdotes."""
 
-MAX_TASK_COLUMNS = 6
+MAX_TASK_COLUMNS = 12
 """Tasks with a column of their own in the leaderboard; all are in the slices."""
+
+MAX_FIELDS = 20
+"""Fields in the first table of slices, the most asked first; the rest is folded."""
 
 
 def html(view: ReportView, options: ReportOptions, path: Path) -> str:
@@ -248,31 +251,31 @@ def _points(view: ReportView, cost: str) -> list[svg.Point]:
     return points
 
 
-def _slices(view: ReportView) -> list[dict[str, Any]]:
-    """Groups of heat rows: tasks first, then every metadata key."""
+def _slices(view: ReportView) -> dict[str, list[dict[str, Any]]]:
+    """Groups of heat rows: tasks and short keys, the most asked fields, and the rest of the fields."""
     groups: list[dict[str, Any]] = []
+    fields: list[dict[str, Any]] = []
     if view.tasks:
-        lines = []
+        by_task: list[dict[str, Any]] = []
         for task in view.tasks:
             cells = []
             for row in view.rows:
                 score = row.tasks.get(task.key)
                 estimate = score.estimate if score is not None and score.asked > 0 else None
                 cells.append(_heat(estimate, task.higher_is_better))
-            lines.append(
+            by_task.append(
                 {
                     "value": task.key,
-                    "note": task.headline_title + (" ↑" if task.higher_is_better else " ↓"),
+                    "note": task.headline_title + ("" if task.higher_is_better else " ↓"),
                     "n": task.samples,
                     "filter": _attr_json({"task": task.key}),
                     "cells": cells,
-                    "lang": None,
                 }
             )
-        groups.append({"name": "Task", "lines": lines})
+        groups.append({"name": "Task", "lines": by_task})
     names = {"language": "Language", "doc_type": "Document type", "field": "Field"}
     for key, title in names.items():
-        lines = [
+        lines: list[dict[str, Any]] = [
             {
                 "value": item.value,
                 "note": "",
@@ -283,23 +286,34 @@ def _slices(view: ReportView) -> list[dict[str, Any]]:
             for item in view.slices
             if item.key == key
         ]
+        lines.sort(key=lambda line: -line["n"])
         if lines:
-            groups.append({"name": title, "lines": lines})
-    for group in groups:
+            (fields if key == "field" else groups).append({"name": title, "lines": lines})
+    for group in groups + fields:
         for line in group["lines"]:
-            scored = [
-                cell["goodness"]
-                for cell, row in zip(line["cells"], view.rows, strict=True)
-                if cell["step"] is not None and row.ranked
-            ]
-            for cell, row in zip(line["cells"], view.rows, strict=True):
-                # Bold says something only where the models differ.
-                cell["best"] = (
-                    row.ranked
-                    and cell["step"] is not None
-                    and cell["goodness"] == max(scored) > min(scored)
-                )
-    return groups
+            _mark_best(line["cells"], view.rows)
+    first = [{"name": g["name"], "lines": g["lines"][:MAX_FIELDS]} for g in fields]
+    rest = [
+        {"name": g["name"], "lines": g["lines"][MAX_FIELDS:]}
+        for g in fields
+        if len(g["lines"]) > MAX_FIELDS
+    ]
+    return {"main": groups, "fields": first, "rest": rest}
+
+
+def _mark_best(cells: Sequence[dict[str, Any]], rows: Sequence[ModelRow]) -> None:
+    """Bold says something only where the finished models differ."""
+    scored = [
+        cell["goodness"]
+        for cell, row in zip(cells, rows, strict=True)
+        if cell["step"] is not None and row.ranked
+    ]
+    for cell, row in zip(cells, rows, strict=True):
+        cell["best"] = (
+            row.ranked
+            and cell["step"] is not None
+            and cell["goodness"] == max(scored) > min(scored)
+        )
 
 
 def _heat(estimate: Estimate | None, higher: bool) -> dict[str, Any]:

@@ -5,7 +5,7 @@
   var root = document.documentElement;
   root.dataset.js = "1";
   var $ = function (id) { return document.getElementById(id); };
-  var PER_PAGE = 100, LONG = 2000;
+  var PER_PAGE = 100, LONG = 2000, UNITS = 1500;
   var WORDS = { r: "right", p: "partly", w: "wrong", f: "failed", u: "unscored", o: "open" };
   var GLYPHS = { r: "✓", p: "◐", w: "✗", f: "!", u: "∅", o: "…" };
   var NAMES = { r: "right", p: "partly right", w: "wrong", f: "failed", u: "not scored", o: "not asked" };
@@ -44,6 +44,11 @@
     more.addEventListener("click", function () { node.textContent = ""; fill(node, text); });
     fill(node, clip(text, LONG)).append(" ", more);
     return node;
+  }
+  // An object is easier to compare a line a key; text that is none stays as it is.
+  function pretty(text) {
+    if (!/^\s*[\[{]/.test(text)) return text;
+    try { return JSON.stringify(JSON.parse(text), null, 2); } catch (error) { return text; }
   }
   function langOf(tag) { return /^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}$/.test(tag) ? tag : null; }
 
@@ -278,7 +283,7 @@
   function link(i) { return "#s=" + encodeURIComponent(taskOf(i).key) + "/" + encodeURIComponent(data.ids[i]); }
   function byHash() {
     var match = /^#s=([^/]*)\/(.*)$/.exec(location.hash);
-    if (!match) { if ($("detail").open) $("detail").close(); return; }
+    if (!match) { if ($("detail").open) shut(); return; }
     var wanted;
     try { wanted = decodeURIComponent(match[1]) + "\n" + decodeURIComponent(match[2]); } catch (error) { return; }
     var i = place[wanted];
@@ -295,6 +300,14 @@
       }
     });
   }
+  function left() {
+    current = -1;
+    if (location.hash.indexOf("#s=") === 0) history.replaceState(null, "", location.pathname + location.search);
+  }
+  function shut() {
+    $("detail").close();
+    left();
+  }
   function step(by) {
     var at = found.indexOf(current), next = found[at + by];
     if (next !== undefined) history.replaceState(null, "", link(next)), open(next);
@@ -310,13 +323,13 @@
     box.textContent = "";
     var tags = el("p", { class: "tags" });
     [task.key + " / " + data.ids[i], value("language", i), value("doc_type", i), value("field", i), "document " + data.documents[data.doc[i]][0]].forEach(function (tag) { if (tag) tags.append(el("span", { text: tag }), " "); });
-    box.append(tags, prose(el("h3", { id: "d-question", dir: "auto", lang: language }), row ? row[0] : data.ids[i]));
+    box.append(tags, prose(el("h3", { id: "d-question", class: row && row[0].length > 120 ? "long" : null, dir: "auto", lang: language }), row ? row[0] : data.ids[i]));
     if (!row) {
       box.append(el("p", { class: "empty", text: "The texts of this question were left out to keep the file small; they are in the run directory." }));
     } else {
       box.append(el("details", {}, [el("summary", { text: "Prompt" }), prose(el("pre", { class: "prompt", dir: "auto" }), (task.system !== null ? "[system] " + task.system + "\n\n" : "") + task.prompt.split("{question}").join(row[0]))]));
       row[1].forEach(function (reference, k) {
-        box.append(el("div", { class: "expected", dir: "auto", lang: language }, [el("small", { text: k ? "or" : "expected" }), prose(el("span"), reference)]));
+        box.append(el("div", { class: "expected", dir: "auto", lang: language }, [el("small", { text: k ? "or" : "expected" }), prose(el("span", { class: /^\s*[\[{]/.test(reference) ? "json" : null }), pretty(reference))]));
       });
     }
     data.models.forEach(function (name, m) { box.append(answerOf(name, m, i, row, language)); });
@@ -325,23 +338,23 @@
   function answerOf(name, m, i, row, language) {
     var code = data.levels[m][i], answer = row && row[2][m], task = taskOf(i);
     var swatch = document.querySelector('#board tr[data-model="' + m + '"] .swatch');
-    var scores = answer ? task.metrics.map(function (metric, k) { return metric + " " + (answer[2][k] === null ? "–" : answer[2][k].toFixed(3)); }).join(" · ") : "";
-    var box = el("div", { class: "said" }, [el("h4", {}, [swatch ? swatch.cloneNode(true) : null, el("span", { text: name }), glyph(code), el("span", { class: "word", text: NAMES[code] }), el("span", { class: "scores", text: scores })])]);
+    var scores = answer ? task.metrics.map(function (metric, k) { return metric + " " + (answer[2][k] === null ? "–" : answer[2][k].toFixed(3)); }) : [];
+    var box = el("div", { class: "said" }, [el("h4", {}, [swatch ? swatch.cloneNode(true) : null, el("span", { text: name }), glyph(code), el("span", { class: "word", text: NAMES[code] }), el("span", { class: "scores", text: scores[0] || "" })])]);
     if (!answer) return box;
     if (answer[5] === "error") {
       box.append(prose(el("div", { class: "err" }), answer[6] || "error"));
       return box;
     }
-    var compared = answer[1] || answer[0], near = nearest(compared, row[1]);
+    var compared = pretty(answer[1] || answer[0]), near = nearest(compared, row[1].map(pretty));
     if (answer[1]) {
       box.append(el("div", { class: "label", text: "raw output" }), prose(el("div", { class: "value soft", dir: "auto", lang: language }), answer[0]), el("div", { class: "label", text: "compared" }));
     }
-    var shownValue = el("div", { class: "value", dir: "auto", lang: language });
+    var shownValue = el("div", { class: compared !== (answer[1] || answer[0]) ? "value json" : "value", dir: "auto", lang: language });
     if (!compared) shownValue.append(el("span", { class: "empty", text: "empty answer" }));
     else if (near === null || code === "r" || alike(near, compared) < 0.3) prose(shownValue, compared);
     else difference(near, compared).forEach(function (part) { shownValue.append(part); });
     box.append(shownValue);
-    var meta = [];
+    var meta = scores.slice(1);
     if (answer[7]) meta.push("cut here: " + answer[7].toLocaleString("en") + " characters in the run directory");
     if (answer[5] === "length") meta.push("cut at the limit of new tokens");
     if (answer[3] !== null) meta.push(answer[3] + " tokens");
@@ -353,7 +366,7 @@
 
   // Differences by character (by grapheme where the browser can), never by half of one.
   function units(text) {
-    var cut = text.slice(0, 1200);
+    var cut = text.slice(0, UNITS);
     if (window.Intl && Intl.Segmenter) return Array.from(new Intl.Segmenter().segment(cut), function (s) { return s.segment; });
     return Array.from(cut);
   }
@@ -389,7 +402,7 @@
       else { push("ins", b[j]); j += 1; }
     }
     push("end", "");
-    if (answer.length > 1200) parts.push(prose(el("span"), answer.slice(1200)));
+    if (answer.length > UNITS) parts.push(prose(el("span"), answer.slice(UNITS)));
     return parts;
   }
 
@@ -474,17 +487,14 @@
     var dialog = $("detail");
     $("d-prev").addEventListener("click", function () { step(-1); });
     $("d-next").addEventListener("click", function () { step(1); });
-    $("d-close").addEventListener("click", function () { dialog.close(); });
+    $("d-close").addEventListener("click", shut);
     $("d-link").addEventListener("click", function (event) { copy(location.href.split("#")[0] + link(current), event.target); });
     $("d-json").addEventListener("click", function (event) {
       var button = event.target, i = current;
       texts(i).then(function (row) { copy(JSON.stringify(record(i, row), null, 2), button); });
     });
-    dialog.addEventListener("close", function () {
-      current = -1;
-      if (location.hash.indexOf("#s=") === 0) history.replaceState(null, "", location.pathname + location.search);
-    });
-    dialog.addEventListener("click", function (event) { if (event.target === dialog) dialog.close(); });
+    dialog.addEventListener("close", left);
+    dialog.addEventListener("click", function (event) { if (event.target === dialog) shut(); });
     dialog.addEventListener("keydown", function (event) {
       if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
       if (event.key === "ArrowLeft") step(-1);
