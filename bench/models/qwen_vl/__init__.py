@@ -1,7 +1,9 @@
 """Qwen2-VL, Qwen2.5-VL and Qwen3-VL through transformers.
 
-Data go one way: ``loading`` puts the weights on a device, ``processing`` turns pages and questions into
-patches and tokens, ``generation`` turns those into answers.
+Data go one way: ``loading`` puts the weights on a device, ``processing`` reads what belongs to them,
+``prompting`` turns groups into pages and tokens, an engine turns those into answers. The engine's files
+are to be read in the order of the data: ``pixels``, ``vision``, ``prefix``, ``questions``, ``decode``,
+with ``tree`` for the memory between them and ``engine`` for the whole.
 
 Papers: arXiv 2409.12191 (Qwen2-VL), 2502.13923 (Qwen2.5-VL).
 """
@@ -12,19 +14,22 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.errors import BenchError, InvalidInput, did_you_mean
-from bench.schema import Batch, ModelInfo, ModelSpec, Output, Page, PageGroup, Request
-from bench.text import one_line
+from bench.errors import InvalidInput, did_you_mean
+from bench.schema import Batch, Json, ModelInfo, ModelSpec, Output, PageGroup
 
 if TYPE_CHECKING:
-    from bench.models.qwen_vl.generation import Answer, Clock, Decoding
+    from bench.models.qwen_vl.generation import Answer, Clock, Engine, Question
     from bench.models.qwen_vl.loading import LoadedModel
-    from bench.models.qwen_vl.processing import PageImages, Processor, Row
+    from bench.models.qwen_vl.processing import Processor
 
 
 _OPTIONS = {
     "offline": "never ask the hub",
     "merge_adapter": "put an adapter into the weights; true unless they are quantized",
+    "reuse": "encode a page once for all its questions; true",
+    "reference": "answer by plain transformers generate, one question a call; false",
+    "engine": "tree, or padded: one padded row a question; tree",
+    "cache_bytes": "keys and values in flight; read from the device",
 }
 
 
@@ -33,7 +38,7 @@ class _Parts(NamedTuple):
 
     loaded: LoadedModel
     processor: Processor
-    decoding: Decoding
+    engine: Engine
     context: int
     """Tokens that the language model was trained to hold."""
 
@@ -53,7 +58,14 @@ class QwenVL:
                     f"model {spec.name!r}: the Qwen-VL backend has no option {name!r}",
                     hint=did_you_mean(name, _OPTIONS),
                 )
+        engine = spec.options.get("engine", "tree")
+        if engine not in {"tree", "padded"}:
+            raise InvalidInput(
+                f"model {spec.name!r}: option engine is tree or padded, not {engine!r}"
+            )
         self._spec = spec
+        self._reference = bool(spec.options.get("reference", False))
+        self._reuse = bool(spec.options.get("reuse", True)) and not self._reference
         self._parts: _Parts | None = None
 
     def load(self) -> ModelInfo:
@@ -61,6 +73,7 @@ class QwenVL:
         from bench.models.qwen_vl.generation import read_decoding
         from bench.models.qwen_vl.loading import load_model, locate
         from bench.models.qwen_vl.processing import Processor
+        from bench.models.qwen_vl.selection import select_engine
 
         folder = locate(self._spec)
         # Before the weights: what is wrong with the small files should not take minutes to be said.
@@ -69,13 +82,17 @@ class QwenVL:
         config = loaded.model.config
         decoding = read_decoding(folder, config, processor.tokenizer)
         context = int(config.get_text_config().max_position_embeddings)
-        self._parts = _Parts(loaded, processor, decoding, context)
-        details = {
+        engine, chosen = select_engine(self._spec, loaded.model, processor.reader, decoding)
+        self._parts = _Parts(loaded, processor, engine, context)
+        details: dict[str, Json] = {
             **loaded.details,
             **processor.details(),
             **decoding.details(),
+            **chosen,
             "context_tokens": context,
-            "page_reuse": "within a batch a page is opened, resized and encoded once for its questions",
+            "page_reuse": "within a batch a page is opened, resized and encoded once for its questions"
+            if self._reuse
+            else "none: a page is opened, resized and encoded for every question",
         }
         return ModelInfo(
             backend="qwen_vl",
@@ -97,7 +114,7 @@ class QwenVL:
             raise RuntimeError("load() comes before generate()")
         clock = Clock(self._parts.loaded.device)
         try:
-            return Batch(tuple(_answer(self._parts, groups, clock)), clock.stages)
+            return Batch(tuple(self._answer(self._parts, groups, clock)), clock.stages)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -110,6 +127,18 @@ class QwenVL:
     def reset(self) -> None:
         """Nothing to forget: no page outlives the call that brought it."""
 
+    def _answer(self, parts: _Parts, groups: Sequence[PageGroup], clock: Clock) -> list[Output]:
+        """One output per request, in the groups' order."""
+        from bench.models.qwen_vl.prompting import Prompting
+
+        prompting = Prompting(parts.processor, parts.context, reuse=self._reuse)
+        answers = parts.engine.answer(prompting.documents(groups), clock)
+        outputs = dict(prompting.settled)
+        for question, answer in answers:
+            outputs[question.place] = _output(parts, question, answer)
+        clock.lap("decode")
+        return [outputs[place] for place in sorted(outputs)]
+
     def _free_memory(self) -> None:
         import gc
 
@@ -120,79 +149,23 @@ class QwenVL:
             torch.cuda.empty_cache()
 
 
-def _answer(parts: _Parts, groups: Sequence[PageGroup], clock: Clock) -> list[Output]:
-    """One output per request, in the groups' order."""
-    from bench.models.qwen_vl.generation import answer_rows
+def _output(parts: _Parts, question: Question, answer: Answer) -> Output:
+    from bench.models.qwen_vl.prompting import failure
 
-    prepared = list(_prepare(parts, groups))
-    clock.lap("preprocess")
-    rows = [row for row in prepared if not isinstance(row, Output)]
-    answers = iter(answer_rows(parts.loaded.model, rows, parts.decoding, clock) if rows else ())
-    outputs = [
-        row if isinstance(row, Output) else _output(parts, row, next(answers)) for row in prepared
-    ]
-    clock.lap("decode")
-    return outputs
-
-
-def _prepare(parts: _Parts, groups: Sequence[PageGroup]) -> list[Row | Output]:
-    """A row for every request, or the output that says why there is none."""
-    # By pages, not by group: a plan may give one document's questions in several groups.
-    images: dict[tuple[Page, ...], PageImages | BenchError] = {}
-    prepared: list[Row | Output] = []
-    for group in groups:
-        pages = group.document.pages
-        if pages not in images:
-            try:
-                images[pages] = parts.processor.page_images(pages)
-            except InvalidInput as error:
-                images[pages] = error
-        found = images[pages]
-        for request in group.requests:
-            if isinstance(found, BenchError):
-                prepared.append(_failure(request, found))
-            else:
-                prepared.append(_fit(parts, parts.processor.row(group, request, found)))
-    return prepared
-
-
-def _fit(parts: _Parts, row: Row) -> Row | Output:
-    """``row``, unless its prompt and answer are longer than what the model can hold."""
-    needed = len(row.ids) + row.group.generation.max_new_tokens
-    if needed <= parts.context:
-        return row
-    problem = InvalidInput(
-        f"{len(row.ids)} prompt tokens ({sum(row.images.tokens)} of them visual) and "
-        f"{row.group.generation.max_new_tokens} for the answer exceed the model's context of "
-        f"{parts.context}; lower --max-pixels"
-    )
-    return _failure(row.request, problem)
-
-
-def _output(parts: _Parts, row: Row, answer: Answer) -> Output:
     if not math.isfinite(answer.confidence):
         dtype = parts.loaded.details["dtype"]
-        return _failure(
-            row.request, ArithmeticError(f"the model's logits are not finite in {dtype}")
+        return failure(
+            question.request, ArithmeticError(f"the model's logits are not finite in {dtype}")
         )
-    text, cut = _cut(parts.processor.text(answer.ids), row.group.generation.stop)
+    text, cut = _cut(parts.processor.text(answer.ids), question.group.generation.stop)
     return Output(
-        sample_id=row.request.sample_id,
+        sample_id=question.request.sample_id,
         text=text,
         stop_reason="stop" if answer.ended or cut else "length",
-        prompt_tokens=len(row.ids),
-        visual_tokens=sum(row.images.tokens),
+        prompt_tokens=question.prompt_tokens,
+        visual_tokens=question.visual_tokens,
         generated_tokens=len(answer.ids),
         confidence=answer.confidence,
-    )
-
-
-def _failure(request: Request, error: Exception) -> Output:
-    return Output(
-        sample_id=request.sample_id,
-        text="",
-        stop_reason="error",
-        error=f"{type(error).__name__}: {one_line(str(error), 400)}",
     )
 
 

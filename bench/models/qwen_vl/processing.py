@@ -1,51 +1,28 @@
-"""From page files and questions to tokens and patches: image processor, tokenizer, chat template.
+"""What belongs to a checkpoint beside its weights: tokenizer, chat template, image processor.
 
-The image processor is transformers' PIL one (the torchvision one rounds 0.8 % of the values
-differently, so a published number should say which was used). The prompt is the checkpoint's own chat
-template; the question is tokenized apart from it, so that a question which spells a control token
-such as ``<|im_end|>`` is read as text.
+The prompt is the checkpoint's own chat template; the question is tokenized apart from it, so that a
+question which spells a control token such as ``<|im_end|>`` is read as text, and so that everything
+before it is the same for all questions about a document.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from bench.errors import InvalidInput
 from bench.models.checkpoints import read_json
-from bench.models.pixels import smart_resize
-from bench.schema import Json, ModelSpec, Page, PageGroup, Request
-from bench.tasks.pages import open_page
+from bench.models.qwen_vl.pixels import PagePixels, PageReader
+from bench.models.qwen_vl.prefix import Prefix
+from bench.schema import Json, ModelSpec
 from bench.text import one_line
-
-if TYPE_CHECKING:
-    import torch
 
 # Any text that no template contains: it marks the place of the question.
 _QUESTION = "\ue000question\ue000"
+# A question as people ask it: with it, tokens must not depend on where the prompt is cut.
+_SAMPLE = "What is the total amount?"
 _TOKENIZER_HINT = "copy tokenizer.json and tokenizer_config.json from the base checkpoint"
-
-
-class PageImages(NamedTuple):
-    """The pages of one document, as the vision tower reads them."""
-
-    patches: torch.Tensor
-    """(patches of all pages, channels x temporal x height x width of a patch), float32."""
-    grid: torch.Tensor
-    """(pages, 3): temporal, height and width of each page in patches."""
-    tokens: tuple[int, ...]
-    """Visual tokens of each page."""
-
-
-class Row(NamedTuple):
-    """One request, ready for the model."""
-
-    request: Request
-    group: PageGroup
-    images: PageImages
-    ids: torch.Tensor
-    """(tokens,) without padding; the image token stands once for every visual token."""
 
 
 class Bounds(NamedTuple):
@@ -68,6 +45,8 @@ class Processor:
         self.tokenizer, self.image_token_id = _tokenizer(folder)
         self.template, self.template_source = _chat_template(folder, self.tokenizer)
         self.images, self.bounds = _image_processor(spec, folder)
+        # The reference reads pages through the processor itself, so that it stays one.
+        self.reader = PageReader(self.images, table=not spec.options.get("reference", False))
         self._around: dict[tuple[int, str | None], tuple[list[int], list[int]]] = {}
         self._template_ids(1, None)
 
@@ -82,39 +61,21 @@ class Processor:
             "chat_template": self.template_source,
         }
 
-    def page_images(self, pages: Sequence[Page]) -> PageImages:
-        """Open, resize and cut the pages of one document.
-
-        Raises:
-            InvalidInput: a page cannot be opened, or is too narrow to be resized.
-        """
+    def prefix(self, pages: Sequence[PagePixels], system: str | None) -> Prefix:
+        """What comes before any question about ``pages``."""
         import torch
 
-        patches, grids = [], []
-        for page in pages:
-            smart_resize(
-                page.height, page.width, factor=self._factor
-            )  # refuses what cannot be resized
-            encoded = self.images(images=[open_page(page)], return_tensors="pt")
-            patches.append(encoded["pixel_values"])
-            grids.append(encoded["image_grid_thw"])
-        grid = torch.cat(grids)
-        tokens = grid.prod(dim=1) // self.images.merge_size**2
-        return PageImages(torch.cat(patches), grid, tuple(tokens.tolist()))
-
-    def row(self, group: PageGroup, request: Request, images: PageImages) -> Row:
-        """The prompt of ``request`` over ``images``, tokenized."""
-        import torch
-
-        before, after = self._template_ids(len(images.tokens), group.system)
-        question = self.tokenizer.encode(
-            request.prompt, add_special_tokens=False, split_special_tokens=True
-        )
+        before, _ = self._template_ids(len(pages), system)
         ids: list[int] = []
-        sizes = iter(images.tokens)
+        sizes = (page.tokens for page in pages)
         for token in before:
             ids += [token] * (next(sizes) if token == self.image_token_id else 1)
-        return Row(request, group, images, torch.tensor(ids + question + after))
+        return Prefix(torch.tensor(ids), tuple(pages))
+
+    def suffix(self, prompt: str, pages: int, system: str | None) -> list[int]:
+        """The tokens of ``prompt`` and of what the template has after it."""
+        _, after = self._template_ids(pages, system)
+        return [*self._plain(prompt), *after]
 
     def text(self, ids: Sequence[int]) -> str:
         """The answer that ``ids`` spell, control tokens left out."""
@@ -123,9 +84,12 @@ class Processor:
         )
         return decoded
 
-    @property
-    def _factor(self) -> int:
-        return int(self.images.patch_size * self.images.merge_size)
+    def _plain(self, text: str) -> list[int]:
+        """The tokens of ``text``; a control token that it spells is read as its letters."""
+        ids: list[int] = self.tokenizer.encode(
+            text, add_special_tokens=False, split_special_tokens=True
+        )
+        return ids
 
     def _template_ids(self, pages: int, system: str | None) -> tuple[list[int], list[int]]:
         """Tokens before the question (one image token a page) and after it."""
@@ -153,6 +117,13 @@ class Processor:
             ids = [
                 self.tokenizer.encode(part, add_special_tokens=False) for part in (before, after)
             ]
+            whole = self.tokenizer.encode(before + _SAMPLE + after, add_special_tokens=False)
+            if whole != [*ids[0], *self._plain(_SAMPLE), *ids[1]]:
+                raise InvalidInput(
+                    f"the chat template in {self.template_source} puts text beside the question that "
+                    "belongs to one token with it",
+                    hint="use the chat template of the base checkpoint",
+                )
             if not mark or ids[0].count(self.image_token_id) != pages:
                 raise InvalidInput(
                     "the checkpoint's chat template does not place every page image before the question",

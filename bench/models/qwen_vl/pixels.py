@@ -1,0 +1,157 @@
+"""Step 1, pixels: from page files to patches, in worker threads ahead of the compute.
+
+A page leaves here as the bytes that Pillow's resizing gives, cut into patches, an eighth of what the
+image processor would send. Normalizing waits for the device, where a table holds the processor's own
+result for each of the 256 values of each channel: the values are the processor's, bit for bit.
+
+The processor is transformers' PIL one. The torchvision one rounds 0.8 % of the values differently, so a
+published number should say which was used.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench.errors import InvalidInput
+from bench.models.pixels import smart_resize
+from bench.schema import Page
+from bench.tasks.pages import open_page
+
+if TYPE_CHECKING:
+    import torch
+
+WORKERS = min(8, os.cpu_count() or 1)
+"""Threads that read pages. Pillow and zlib let go of the interpreter, so threads suffice."""
+
+
+class PagePixels(NamedTuple):
+    """One page, as much of it as the vision tower sees."""
+
+    patches: torch.Tensor
+    """(patches, channels, height x width of a patch) bytes; four patches that become one token are
+    neighbours. Or float32 (patches, channels x temporal x height x width), where the processor does
+    something that the table cannot hold."""
+    height: int
+    width: int
+    """Of the page, in patches."""
+    tokens: int
+    """Visual tokens that the page becomes."""
+
+
+class PageReader:
+    """The checkpoint's image processor, taken apart into what a thread does and what the device does."""
+
+    def __init__(self, images: Any, *, table: bool = True) -> None:
+        """Keep ``images``, a ``Qwen2VLImageProcessorPil``, and make its table unless told not to."""
+        self.images = images
+        self.factor = int(images.patch_size * images.merge_size)
+        """Side of a visual token in pixels."""
+        self.table = _table(images) if table and _is_standard(images) else None
+        """(channels, 256) float32: what the processor makes of a byte; None where it is not that simple."""
+
+    def read(self, page: Page) -> PagePixels:
+        """Open, resize and cut one page.
+
+        Raises:
+            InvalidInput: the page cannot be opened, or is too narrow to be resized.
+        """
+        # Refuses what cannot be resized; transformers' own error would name no page.
+        smart_resize(page.height, page.width, factor=self.factor)
+        image = open_page(page)
+        if self.table is None:
+            return self._processed(image)
+        return self._cut(image)
+
+    def values(self, page: PagePixels, device: torch.device) -> torch.Tensor:
+        """The processor's ``pixel_values`` of ``page``: (patches, channels x temporal x area) float32."""
+        import torch
+
+        patches = page.patches.to(device, non_blocking=True)
+        if self.table is None:
+            return patches
+        table = self.table.to(device)
+        # One row of 256 a channel: channel c looks its bytes up from 256 x c on.
+        start = 256 * torch.arange(len(table), device=device).view(1, -1, 1)
+        values = table.flatten()[patches.int() + start]
+        # A page is one frame, which the vision tower expects repeated (temporal_patch_size = 2).
+        frames = self.images.temporal_patch_size
+        return values.unsqueeze(2).expand(-1, -1, frames, -1).reshape(len(values), -1)
+
+    def _cut(self, image: Any) -> PagePixels:
+        import numpy as np
+        import torch
+        from transformers.models.qwen2_vl import image_processing_pil_qwen2_vl as reference
+
+        images = self.images
+        height, width = reference.smart_resize(
+            image.height,
+            image.width,
+            factor=self.factor,
+            min_pixels=images.size["shortest_edge"],
+            max_pixels=images.size["longest_edge"],
+        )
+        resized = np.asarray(image.resize((width, height), resample=images.resample))
+        side, merge = images.patch_size, images.merge_size
+        rows, columns = height // side, width // side
+        cut = resized.reshape(rows // merge, merge, side, columns // merge, merge, side, 3)
+        ordered = np.ascontiguousarray(cut.transpose(0, 3, 1, 4, 6, 2, 5))
+        patches = torch.from_numpy(ordered.reshape(rows * columns, 3, side * side))
+        return PagePixels(patches, rows, columns, rows * columns // merge**2)
+
+    def _processed(self, image: Any) -> PagePixels:
+        encoded = self.images(images=[image], return_tensors="pt")
+        _, rows, columns = encoded["image_grid_thw"][0].tolist()
+        tokens = rows * columns // self.images.merge_size**2
+        return PagePixels(encoded["pixel_values"], rows, columns, tokens)
+
+
+def read_ahead(
+    reader: PageReader, documents: Sequence[Sequence[Page]]
+) -> Iterator[tuple[PagePixels, ...] | InvalidInput]:
+    """The pages of each document, in order; the error of its first bad page where it has one.
+
+    Worker threads are a few documents ahead of whoever takes the results.
+    """
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="pages") as pool:
+        pending: deque[list[Future[PagePixels]]] = deque()
+        waiting = iter(documents)
+        try:
+            while True:
+                while sum(map(len, pending)) < 2 * WORKERS:
+                    pages = next(waiting, None)
+                    if pages is None:
+                        break
+                    pending.append([pool.submit(reader.read, page) for page in pages])
+                if not pending:
+                    return
+                futures = pending.popleft()
+                try:
+                    found = tuple(future.result() for future in futures)
+                except InvalidInput as error:
+                    yield error
+                else:
+                    yield found
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _is_standard(images: Any) -> bool:
+    """Whether the processor does the usual three steps, after which a value depends on its byte alone."""
+    return bool(images.do_resize and images.do_rescale and images.do_normalize)
+
+
+def _table(images: Any) -> torch.Tensor:
+    """(channels, 256): every byte through the processor's own rescaling and normalization."""
+    import numpy as np
+    import torch
+
+    channels = len(images.image_mean)
+    every = np.arange(256, dtype=np.uint8).reshape(1, 1, 256).repeat(channels, axis=0)
+    values = images.normalize(
+        images.rescale(every, images.rescale_factor), images.image_mean, images.image_std
+    )
+    return torch.from_numpy(np.asarray(values, dtype=np.float32).reshape(channels, 256))

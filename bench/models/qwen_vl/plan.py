@@ -1,0 +1,104 @@
+"""How many documents are in flight at once, and how many of a document's questions.
+
+    bytes of a flight = documents x columns x bytes of a column
+    columns           = the most that any of its documents needs: its prefix, and its questions together
+                        with as many tokens as their answers may have
+    bytes of a column = 2 (key, value) x layers x key/value heads x head size x bytes of a number
+
+Questions that exceed a document's columns are asked in turns over the same prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+
+Item = TypeVar("Item")
+
+CPU_BYTES = 2 * 2**30
+"""Keys and values in flight on a CPU; more documents at once hardly make a CPU faster."""
+CUDA_SHARE = 0.5
+"""Of the memory that is free after loading; the rest is for pixels, activations and logits."""
+TURN_COLUMNS = 4096
+"""Of a document, for questions and answers at one time: 500 questions about a page are asked in turns."""
+
+
+class Limits(NamedTuple):
+    """What is computed together, at most."""
+
+    cache_bytes: int
+    """Keys and values in flight."""
+    vision_patches: int
+    """In a call of the vision tower that holds more than one page."""
+    prefix_tokens: int
+    """In a row that holds more than one prefix."""
+    question_tokens: int
+    """In a row that holds more than one question."""
+
+
+class Need(NamedTuple):
+    """Columns that a document takes."""
+
+    prefix: int
+    questions: tuple[int, ...]
+    """Tokens of each question and of its longest possible answer."""
+
+
+def limits(device: torch.device, cache_bytes: int | None) -> Limits:
+    """The limits on ``device``; ``cache_bytes`` overrides what is read from the device.
+
+    The row sizes for CUDA are not measured: they are meant to fill the device's matrix units once.
+    """
+    if device.type == "cuda":
+        import torch
+
+        free, _ = torch.cuda.mem_get_info(device)
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        budget = int(CUDA_SHARE * (free + unused))
+        return Limits(cache_bytes or budget, 8192, 2048, 1024)
+    return Limits(cache_bytes or CPU_BYTES, 1024, 512, 512)
+
+
+def turns(need: Need, room: int) -> list[slice]:
+    """The questions of a document, cut into turns that fit ``room`` columns each, at least one question."""
+    cut = []
+    start = total = 0
+    for index, columns in enumerate(need.questions):
+        if index > start and total + columns > room:
+            cut.append(slice(start, index))
+            start, total = index, 0
+        total += columns
+    if start < len(need.questions):
+        cut.append(slice(start, len(need.questions)))
+    return cut
+
+
+def room_for_questions(need: Need, budget: int) -> int:
+    """Columns for questions of a document that has ``budget`` columns; too few still hold one question."""
+    return min(TURN_COLUMNS, budget - need.prefix)
+
+
+def columns(need: Need, budget: int) -> int:
+    """Columns that a document takes, its questions cut into turns by ``budget`` columns."""
+    cut = turns(need, room_for_questions(need, budget))
+    return need.prefix + max(sum(need.questions[turn]) for turn in cut)
+
+
+def flights(
+    items: Iterable[Item], need: Callable[[Item], Need], budget: int
+) -> Iterator[list[Item]]:
+    """``items`` in order, as many to a flight as fit ``budget`` columns together, at least one."""
+    flight: list[Item] = []
+    longest = 0
+    for item in items:
+        taken = columns(need(item), budget)
+        if flight and (len(flight) + 1) * max(longest, taken) > budget:
+            yield flight
+            flight, longest = [], 0
+        flight.append(item)
+        longest = max(longest, taken)
+    if flight:
+        yield flight

@@ -1,0 +1,97 @@
+"""Step 3, prefix: what all questions about a document share, through the language model once.
+
+The prefix is everything before the question: system message, page features, the template's text around
+them. Prefixes are not padded to each other's length; short ones share a packed row.
+
+Positions are given explicitly, three for every token (mRoPE, arXiv 2409.12191, section 2.1). Left to
+itself the model derives them from ``rope_deltas``, state that the last prefill left behind, which
+silently breaks any other order of calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench.models.qwen_vl.pixels import PagePixels
+from bench.models.qwen_vl.vision import PageFeatures
+
+if TYPE_CHECKING:
+    import torch
+
+    from bench.models.qwen_vl.tree import TreeCache
+
+
+class Prefix(NamedTuple):
+    """A document before any question."""
+
+    ids: torch.Tensor
+    """(tokens,): the image token stands once for every visual token."""
+    pages: tuple[PagePixels, ...]
+
+
+def prefill(
+    model: Any,
+    cache: TreeCache,
+    first: int,
+    prefixes: Sequence[Prefix],
+    features: Sequence[Sequence[PageFeatures]],
+) -> list[int]:
+    """Fill the rows of ``cache`` from ``first`` on with ``prefixes``, in one packed row.
+
+    Returns:
+        The position that comes after each prefix, where its questions begin.
+    """
+    import torch
+
+    ids = torch.cat([prefix.ids for prefix in prefixes]).to(model.device)
+    positions = [rope_positions(model, prefix) for prefix in prefixes]
+    pages = [page for document in features for page in document]
+    embedded = model.get_input_embeddings()(ids)
+    visual = ids == model.config.image_token_id
+    embedded[visual] = torch.cat([page.tokens for page in pages]).to(embedded.dtype)
+    extra = {}
+    if pages[0].deepstack:
+        layers = zip(*(page.deepstack for page in pages), strict=True)
+        extra = {
+            "visual_pos_masks": visual.unsqueeze(0),
+            "deepstack_visual_embeds": [torch.cat(layer) for layer in layers],
+        }
+    documents = range(first, first + len(prefixes))
+    model.model.language_model(
+        inputs_embeds=embedded.unsqueeze(0),
+        position_ids=torch.cat(positions, dim=1).unsqueeze(1).to(model.device),
+        use_cache=False,
+        row=cache.prefix(documents, [len(prefix.ids) for prefix in prefixes]),
+        **extra,
+    )
+    return [int(position.max()) + 1 for position in positions]
+
+
+def rope_positions(model: Any, prefix: Prefix) -> torch.Tensor:
+    """(3, tokens): temporal, vertical and horizontal position of every token, computed on the CPU.
+
+    A page at position t lies in (t, t + row, t + column); what follows it begins behind its longer side.
+    """
+    import torch
+
+    ids = prefix.ids.unsqueeze(0)
+    positions, _ = model.model.get_rope_index(
+        input_ids=ids,
+        mm_token_type_ids=(ids == model.config.image_token_id).int(),
+        image_grid_thw=torch.tensor([(1, page.height, page.width) for page in prefix.pages]),
+    )
+    found: torch.Tensor = positions[:, 0]
+    return found
+
+
+def packs(lengths: Sequence[int], tokens: int) -> Iterator[slice]:
+    """Consecutive prefixes, as many to a row as have at most ``tokens`` tokens, at least one."""
+    start = total = 0
+    for index, length in enumerate(lengths):
+        if index > start and total + length > tokens:
+            yield slice(start, index)
+            start, total = index, 0
+        total += length
+    if start < len(lengths):
+        yield slice(start, len(lengths))

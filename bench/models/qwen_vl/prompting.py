@@ -1,0 +1,92 @@
+"""From groups to prompts: which pages are read, which requests can be asked, what is settled already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from bench.errors import InvalidInput
+from bench.models.qwen_vl.generation import Prompted, Question
+from bench.models.qwen_vl.pixels import PagePixels, read_ahead
+from bench.models.qwen_vl.processing import Processor
+from bench.schema import Output, Page, PageGroup, Request
+from bench.text import one_line
+
+
+class _Asked(NamedTuple):
+    """One request, and its place among the outputs of the call."""
+
+    place: int
+    request: Request
+    group: PageGroup
+
+
+class Prompting:
+    """One call's way from groups to prompted documents."""
+
+    def __init__(self, processor: Processor, context: int, *, reuse: bool) -> None:
+        """``context`` is in tokens; without ``reuse`` every request brings its pages anew."""
+        self._processor, self._context, self._reuse = processor, context, reuse
+        self.settled: dict[int, Output] = {}
+        """Place → output of each request that the model is not asked; complete after ``documents``."""
+
+    def documents(self, groups: Sequence[PageGroup]) -> Iterator[Prompted]:
+        """The documents of ``groups`` with what is asked about them, read ahead in worker threads.
+
+        A request that cannot be asked is put into ``settled`` instead.
+        """
+        gathered = self._gather(groups)
+        pages = [asked[0].group.document.pages for asked in gathered]
+        found = read_ahead(self._processor.reader, pages)
+        for asked, document in zip(gathered, found, strict=True):
+            if isinstance(document, InvalidInput):
+                self.settled |= {one.place: failure(one.request, document) for one in asked}
+                continue
+            prefix = self._processor.prefix(document, asked[0].group.system)
+            questions = [self._question(one, document, len(prefix.ids)) for one in asked]
+            kept = tuple(question for question in questions if question is not None)
+            if kept:
+                yield Prompted(prefix, kept)
+
+    def _gather(self, groups: Sequence[PageGroup]) -> list[list[_Asked]]:
+        """Requests by what they share: pages and system message, not group.
+
+        A plan may give one document's questions in several groups.
+        """
+        gathered: dict[tuple[tuple[Page, ...], str | None, int], list[_Asked]] = {}
+        place = 0
+        for group in groups:
+            for request in group.requests:
+                alone = -1 if self._reuse else place
+                shared = (group.document.pages, group.system, alone)
+                gathered.setdefault(shared, []).append(_Asked(place, request, group))
+                place += 1
+        return list(gathered.values())
+
+    def _question(self, asked: _Asked, pages: Sequence[PagePixels], prefix: int) -> Question | None:
+        """``asked`` behind ``prefix`` tokens; None where it is settled."""
+        place, request, group = asked
+        ids = self._processor.suffix(request.prompt, len(pages), group.system)
+        visual = sum(page.tokens for page in pages)
+        prompt, limit = prefix + len(ids), group.generation.max_new_tokens
+        if prompt + limit > self._context:
+            problem = InvalidInput(
+                f"{prompt} prompt tokens ({visual} of them visual) and {limit} for the answer exceed "
+                f"the model's context of {self._context}; lower --max-pixels"
+            )
+            self.settled[place] = failure(request, problem)
+            return None
+        if limit < 1:
+            self.settled[place] = Output(request.sample_id, "", "length", prompt, visual, 0)
+            return None
+        return Question(place, request, group, ids, prompt, visual)
+
+
+def failure(request: Request, error: Exception) -> Output:
+    """The output that says why ``request`` has no answer."""
+    return Output(
+        sample_id=request.sample_id,
+        text="",
+        stop_reason="error",
+        error=f"{type(error).__name__}: {one_line(str(error), 400)}",
+    )

@@ -1,0 +1,108 @@
+"""Step 4, questions: all of them packed behind their documents' prefixes, to their first tokens.
+
+A question is everything after the pages: its text, the template's end of the user's turn, the beginning
+of the assistant's. It sees its document's prefix and itself, not its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from bench.models.qwen_vl.tree import TreeCache
+
+
+@dataclass(slots=True)
+class Branch:
+    """One question and its growing answer."""
+
+    document: int
+    """Its document's row in the cache."""
+    number: int
+    """Among the questions in the cache that belong to its document."""
+    prompt: Sequence[int]
+    """The question's tokens."""
+    position: int
+    """Of the next token; text has the same one in all three dimensions of mRoPE."""
+    limit: int
+    """Tokens that the answer may have."""
+    ids: list[int] = field(default_factory=list)
+    """The answer's tokens so far."""
+    probabilities: list[float] = field(default_factory=list)
+    """Of ``ids``."""
+    ended: bool = False
+    """Whether the model has ended the answer itself."""
+
+    @property
+    def open(self) -> bool:
+        """Whether the answer goes on."""
+        return not self.ended and len(self.ids) < self.limit
+
+
+def ask(model: Any, cache: TreeCache, branches: Sequence[Branch], row_tokens: int) -> torch.Tensor:
+    """Run the prompts of ``branches``, ordered by document, in rows of about ``row_tokens`` tokens.
+
+    Returns:
+        (branches, vocabulary): the logits of each answer's first token.
+    """
+    import torch
+
+    logits = []
+    for pack in packs(branches, row_tokens):
+        prompts = [branch.prompt for branch in pack]
+        last = torch.tensor([len(prompt) for prompt in prompts]).cumsum(0) - 1
+        hidden = forward(model, cache, pack, prompts)
+        logits.append(model.lm_head(hidden[last.to(hidden.device)]))
+    return torch.cat(logits)
+
+
+def forward(
+    model: Any, cache: TreeCache, branches: Sequence[Branch], tokens: Sequence[Sequence[int]]
+) -> torch.Tensor:
+    """Let each branch go on by its ``tokens``, all of them in one packed row.
+
+    Returns:
+        (tokens, hidden size): what the language model makes of every token.
+    """
+    import torch
+
+    documents: list[int] = []
+    numbers: list[int] = []
+    positions: list[int] = []
+    ids: list[int] = []
+    for branch, new in zip(branches, tokens, strict=True):
+        documents += [branch.document] * len(new)
+        numbers += [branch.number] * len(new)
+        positions += range(branch.position, branch.position + len(new))
+        ids += new
+        branch.position += len(new)
+    index = torch.tensor([ids, positions]).to(model.device)
+    hidden: torch.Tensor = model.model.language_model(
+        inputs_embeds=model.get_input_embeddings()(index[0]).unsqueeze(0),
+        position_ids=index[1].expand(3, 1, -1),
+        use_cache=False,
+        row=cache.branches(documents, numbers),
+    ).last_hidden_state
+    return hidden[0]
+
+
+def packs(branches: Sequence[Branch], tokens: int) -> Iterator[Sequence[Branch]]:
+    """``branches`` in order, as many to a row as keep its attention within ``tokens`` places.
+
+    Inside the attention every document of a row gets as many places as the one that asks most.
+    """
+    start = 0
+    counts: Counter[int] = Counter()
+    for index, branch in enumerate(branches):
+        counts[branch.document] += len(branch.prompt)
+        documents = branch.document - branches[start].document + 1
+        if index > start and documents * max(counts.values()) > tokens:
+            yield branches[start:index]
+            start, counts = index, Counter({branch.document: len(branch.prompt)})
+    if start < len(branches):
+        yield branches[start:]

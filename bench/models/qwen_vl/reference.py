@@ -1,0 +1,70 @@
+"""What the other engines are measured against: plain ``generate`` of transformers, one question a call.
+
+Page, prefix and question are computed anew for every question, from the processor's own pixel values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from bench.models.qwen_vl.generation import Answer, Clock, Decoding, Prompted, Question
+from bench.models.qwen_vl.pixels import PageReader
+
+
+class ReferenceEngine:
+    """See the module's docstring."""
+
+    def __init__(self, model: Any, reader: PageReader, decoding: Decoding) -> None:
+        self._model, self._reader, self._decoding = model, reader, decoding
+
+    def answer(self, documents: Iterable[Prompted], clock: Clock) -> list[tuple[Question, Answer]]:
+        """See ``Engine``. The whole of ``generate`` counts as decoding."""
+        answers: list[tuple[Question, Answer]] = []
+        for document in documents:
+            clock.lap("preprocess")
+            answers += [
+                (question, self._generate(document, question)) for question in document.questions
+            ]
+            clock.lap("decode")
+        clock.lap("preprocess")
+        return answers
+
+    def _generate(self, document: Prompted, question: Question) -> Answer:
+        import torch
+        from transformers import GenerationConfig
+
+        device, pages = self._model.device, document.prefix.pages
+        ids = torch.cat([document.prefix.ids, torch.tensor(question.ids)]).unsqueeze(0).to(device)
+        # Untyped in transformers.
+        make: Any = GenerationConfig
+        settings = make(
+            max_new_tokens=question.limit,
+            do_sample=False,
+            # The checkpoint's own values would fill what is left out here.
+            temperature=1.0,
+            top_p=1.0,
+            top_k=50,
+            eos_token_id=list(self._decoding.end_tokens),
+            pad_token_id=self._decoding.pad_token,
+            repetition_penalty=self._decoding.repetition_penalty,
+            output_scores=True,
+            return_dict_in_generate=True,
+        )
+        output = self._model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            mm_token_type_ids=(ids == self._model.config.image_token_id).int(),
+            pixel_values=torch.cat([self._reader.values(page, device) for page in pages]),
+            image_grid_thw=torch.tensor([(1, page.height, page.width) for page in pages]).to(
+                device
+            ),
+            generation_config=settings,
+        )
+        found = output.sequences[0, ids.shape[1] :].tolist()
+        probabilities = [
+            float(scores[0].float().softmax(-1)[token])
+            for token, scores in zip(found, output.scores, strict=True)
+        ]
+        ended = found[-1] in self._decoding.end_tokens
+        return Answer(tuple(found), ended, sum(probabilities) / len(probabilities))

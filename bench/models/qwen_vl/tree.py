@@ -1,0 +1,275 @@
+"""Keys and values of the documents in flight, and the attention over them.
+
+Every document has one row; its questions branch off behind its prefix, in the same row:
+
+    document 0   PPPPPPPPPP aaaaa bbb cccc a b c a c a
+    document 1   PPPPPPPPPPPPPP aaaa bbbbb a b a b
+
+``P`` is the prefix, ``aaaaa`` a question's tokens, a single ``a`` a token of its answer. A token sees the
+prefix and, up to itself, its own branch. So the prefix lies in memory once and is read once a step for
+all questions about it; whole rows are never copied, a new token is written into the next free column.
+
+What is computed is packed differently: all tokens of a step, of whatever document, lie in one row of
+(1, tokens, hidden size) without padding. Only here, inside the attention, are they sorted back to their
+documents. transformers calls ``attend`` through its public ``AttentionInterface``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+ATTENTION = "bench_tree"
+"""Name of ``attend`` among transformers' attention implementations."""
+
+_PREFIX, _FREE, _NOBODY = -1, -2, -3
+"""Owners of a column beside the questions, which count from 0; nobody is the owner of no column."""
+
+
+class Shape(NamedTuple):
+    """What a model's keys and values look like."""
+
+    layers: int
+    heads: int
+    """Key/value heads; several query heads share one of them (grouped-query attention)."""
+    groups: int
+    """Query heads to a key/value head."""
+    size: int
+    """Of a head."""
+    dtype: torch.dtype
+    device: torch.device
+
+    @property
+    def bytes_per_column(self) -> int:
+        """Of the keys and values of one token in all layers."""
+        return 2 * self.layers * self.heads * self.size * self.dtype.itemsize
+
+
+class Row(Protocol):
+    """A packed row of tokens on its way through the language model."""
+
+    def attend(self, layer: int, heads: Heads, scale: float) -> torch.Tensor:
+        """Store the row's keys and values, and return what its queries see: (1, tokens, heads, size)."""
+        ...
+
+
+class Heads(NamedTuple):
+    """One layer's projections of a packed row."""
+
+    queries: torch.Tensor
+    """(1, query heads, tokens, size)."""
+    keys: torch.Tensor
+    """(1, key/value heads, tokens, size)."""
+    values: torch.Tensor
+    """(1, key/value heads, tokens, size)."""
+
+
+class TreeCache:
+    """The rows of a flight."""
+
+    def __init__(self, shape: Shape, documents: int, columns: int) -> None:
+        """Reserve ``columns`` tokens for each of ``documents``."""
+        import torch
+
+        self.shape = shape
+        size = (documents, shape.heads, columns, shape.size)
+        # Zeros: a masked column still meets its weight of 0, and 0 times garbage may be NaN.
+        self.keys = [
+            torch.zeros(size, dtype=shape.dtype, device=shape.device) for _ in range(shape.layers)
+        ]
+        self.values = [torch.zeros_like(keys) for keys in self.keys]
+        self.owner = torch.full((documents, columns), _FREE, dtype=torch.int32, device=shape.device)
+        """(documents, columns): the question that a column belongs to."""
+        self._used = [0] * documents
+        self._prefix = [0] * documents
+
+    def prefix(self, documents: Sequence[int], lengths: Sequence[int]) -> PrefixRow:
+        """A packed row of whole prefixes: ``lengths[i]`` tokens of document ``documents[i]``."""
+        for document, length in zip(documents, lengths, strict=True):
+            self._used[document] = self._prefix[document] = length
+            self.owner[document, :length] = _PREFIX
+        return PrefixRow(self, tuple(documents), tuple(lengths))
+
+    def branches(self, documents: Sequence[int], questions: Sequence[int]) -> BranchRow:
+        """A packed row of further tokens: token i continues ``questions[i]`` of ``documents[i]``.
+
+        Tokens of one document are in the order in which they see each other.
+        """
+        import torch
+
+        slots, columns = [], []
+        counts: Counter[int] = Counter()
+        for document in documents:
+            slots.append(counts[document])
+            columns.append(self._used[document] + counts[document])
+            counts[document] += 1
+        for document, count in counts.items():
+            self._used[document] += count
+        first, last = min(counts), max(counts)
+        index = torch.tensor([documents, slots, columns, questions], device=self.shape.device)
+        self.owner[index[0], index[2]] = index[3].int()
+        return BranchRow(
+            self,
+            first=first,
+            last=last + 1,
+            width=max(counts.values()),
+            length=max(self._used[first : last + 1]),
+            index=index,
+        )
+
+    def forget_branches(self) -> None:
+        """Free the columns behind the prefixes."""
+        self._used = list(self._prefix)
+        self.owner[self.owner >= 0] = _FREE
+
+
+class PrefixRow:
+    """Whole prefixes, each causal over itself; nothing was in their documents' rows before."""
+
+    def __init__(
+        self, cache: TreeCache, documents: tuple[int, ...], lengths: tuple[int, ...]
+    ) -> None:
+        self._cache, self._documents, self._lengths = cache, documents, lengths
+
+    def attend(self, layer: int, heads: Heads, scale: float) -> torch.Tensor:
+        """See ``Row``. No mask, so that the fused causal kernels can run."""
+        import torch
+
+        seen = []
+        parts = [torch.split(part, list(self._lengths), dim=2) for part in heads]
+        for document, length, queries, keys, values in zip(
+            self._documents, self._lengths, *parts, strict=True
+        ):
+            self._cache.keys[layer][document, :, :length] = keys[0]
+            self._cache.values[layer][document, :, :length] = values[0]
+            seen.append(
+                torch.nn.functional.scaled_dot_product_attention(
+                    queries,
+                    keys,
+                    values,
+                    is_causal=True,
+                    scale=scale,
+                    enable_gqa=self._cache.shape.groups > 1,
+                )
+            )
+        return torch.cat(seen, dim=2).transpose(1, 2)
+
+
+class BranchRow:
+    """Tokens of questions or answers, behind the prefixes of their documents."""
+
+    def __init__(
+        self,
+        cache: TreeCache,
+        *,
+        first: int,
+        last: int,
+        width: int,
+        length: int,
+        index: torch.Tensor,
+    ) -> None:
+        """``index`` holds (document, slot, column, question) of every token: (4, tokens).
+
+        ``first`` to ``last`` are the documents concerned, ``width`` the tokens of the one that has most,
+        ``length`` the columns in use.
+        """
+        self._cache, self._first, self._last = cache, first, last
+        self._width, self._length = width, length
+        self._document, self._slot, self._column = index[0], index[1], index[2]
+        self._row = index[0] - first
+        self._mask = self._visible(index[3])
+
+    def attend(self, layer: int, heads: Heads, scale: float) -> torch.Tensor:
+        """See ``Row``.
+
+        The query heads that share a key/value head become further queries of that head, so that keys and
+        values are not repeated: (documents, key/value heads, groups x width, size).
+        """
+        import torch
+
+        shape, cache = self._cache.shape, self._cache
+        for stored, new in ((cache.keys[layer], heads.keys), (cache.values[layer], heads.values)):
+            # One question's overflow must not reach its neighbours: their weight for it is 0, and 0 times
+            # NaN is NaN. It stays visible in its own hidden state.
+            finite = new[0].transpose(0, 1).nan_to_num(0.0, 0.0, 0.0)
+            stored[self._document, :, self._column] = finite
+        documents = self._last - self._first
+        sorted_ = heads.queries.new_zeros(
+            documents, self._width, shape.heads, shape.groups, shape.size
+        )
+        packed = heads.queries[0].transpose(0, 1)
+        sorted_[self._row, self._slot] = packed.reshape(-1, shape.heads, shape.groups, shape.size)
+        folded = sorted_.permute(0, 2, 3, 1, 4).reshape(documents, shape.heads, -1, shape.size)
+        rows = slice(self._first, self._last)
+        seen = torch.nn.functional.scaled_dot_product_attention(
+            folded,
+            cache.keys[layer][rows, :, : self._length],
+            cache.values[layer][rows, :, : self._length],
+            attn_mask=self._mask,
+            scale=scale,
+        )
+        unfolded = seen.view(documents, shape.heads, shape.groups, self._width, shape.size)
+        found = unfolded.permute(0, 3, 1, 2, 4)[self._row, self._slot]
+        return found.reshape(1, len(found), shape.heads * shape.groups, shape.size)
+
+    def _visible(self, questions: torch.Tensor) -> torch.Tensor:
+        """What to add to the scores: (documents, 1, groups x width, length), 0 or minus infinity.
+
+        Slots without a token see the prefix, because a softmax over nothing is not a number.
+        """
+        import torch
+
+        device = questions.device
+        size = (self._last - self._first, self._width)
+        asking = torch.full(size, _NOBODY, dtype=torch.int32, device=device)
+        asking[self._row, self._slot] = questions.int()
+        newest = torch.zeros(size, dtype=torch.long, device=device)
+        newest[self._row, self._slot] = self._column
+        owner = self._cache.owner[self._first : self._last, None, : self._length]
+        earlier = torch.arange(self._length, device=device) <= newest.unsqueeze(2)
+        visible = (owner == _PREFIX) | ((owner == asking.unsqueeze(2)) & earlier)
+        scores = torch.zeros(visible.shape, dtype=self._cache.shape.dtype, device=device)
+        scores.masked_fill_(~visible, float("-inf"))
+        return scores.repeat(1, self._cache.shape.groups, 1).unsqueeze(1)
+
+
+def attend(
+    module: Any,
+    queries: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    scaling: float,
+    row: Row,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """The attention of one layer, as transformers calls it; ``row`` came with the forward call."""
+    return row.attend(module.layer_idx, Heads(queries, keys, values), scaling).contiguous(), None
+
+
+def use_tree_attention(model: Any) -> None:
+    """Let the language model of ``model`` call ``attend``; the vision tower keeps its own attention."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(ATTENTION, attend)
+    model.model.language_model.set_attn_implementation(ATTENTION)
+
+
+def tree_shape(model: Any) -> Shape:
+    """The ``Shape`` of a model's keys and values."""
+    config = model.config.get_text_config()
+    heads = config.num_key_value_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return Shape(
+        layers=config.num_hidden_layers,
+        heads=heads,
+        groups=config.num_attention_heads // heads,
+        size=size,
+        dtype=model.get_input_embeddings().weight.dtype,
+        device=model.device,
+    )

@@ -1,0 +1,82 @@
+"""Step 2, vision: from patches to the features that stand for a page in the prompt.
+
+Small pages share a call, large ones get one each: beyond a few thousand patches a call is already as
+efficient as it gets, and what it holds in memory grows with the pages in it. Pages of one call do not
+see each other; each of them is a sequence of its own in the tower's attention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench.models.qwen_vl.pixels import PagePixels, PageReader
+
+if TYPE_CHECKING:
+    import torch
+
+
+class PageFeatures(NamedTuple):
+    """What the vision tower made of one page."""
+
+    tokens: torch.Tensor
+    """(visual tokens, hidden size of the language model)."""
+    deepstack: tuple[torch.Tensor, ...]
+    """Qwen3-VL only: features of inner layers of the tower, each shaped like ``tokens``. They are added
+    to the hidden states after the first layers of the language model, one by one (arXiv 2406.04334)."""
+
+
+def encode_pages(model: Any, reader: PageReader, pages: Sequence[PagePixels]) -> list[PageFeatures]:
+    """The features of ``pages``, all of them in one call of the vision tower."""
+    import torch
+
+    device = model.device
+    values = torch.cat([reader.values(page, device) for page in pages])
+    grid = torch.tensor([(1, page.height, page.width) for page in pages], device=device)
+    found = model.model.get_image_features(values, grid, return_dict=True)
+    layers = getattr(found, "deepstack_features", None) or ()
+    return [
+        PageFeatures(tokens, tuple(layer[index] for layer in layers))
+        for index, tokens in enumerate(found.pooler_output)
+    ]
+
+
+def packs(pages: Sequence[PagePixels], patches: int) -> Iterator[Sequence[PagePixels]]:
+    """``pages`` in order, as many to a call as have at most ``patches`` patches together, at least one."""
+    start = total = 0
+    for index, page in enumerate(pages):
+        if index > start and total + len(page.patches) > patches:
+            yield pages[start:index]
+            start, total = index, 0
+        total += len(page.patches)
+    if start < len(pages):
+        yield pages[start:]
+
+
+def flatten_patch_embedding(model: Any) -> bool:
+    """Make the patch embedding a matrix product; says whether there was something to do.
+
+    A convolution whose stride is its kernel is one, and the general convolution is several times slower
+    (6x on a CPU; pytorch#174051 for CUDA). The products are summed in another order, which changes the
+    last bits of the result, as every other batch shape does.
+    """
+    import torch
+
+    embedding = model.model.visual.patch_embed
+    convolution = embedding.proj
+    if type(convolution) is not torch.nn.Conv3d or convolution.stride != convolution.kernel_size:
+        return False
+
+    class FlatConvolution(torch.nn.Module):
+        """(patches, channels, temporal, height, width) → (patches, features)."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            # The same parameters under the same names: nothing is copied, a state dict stays one.
+            self.weight, self.bias = convolution.weight, convolution.bias
+
+        def forward(self, patches: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.linear(patches.flatten(1), self.weight.flatten(1), self.bias)
+
+    embedding.proj = FlatConvolution()
+    return True
