@@ -24,11 +24,10 @@ def validate_command(task: str, deep: bool, as_json: bool) -> None:
     Exit status 0 where it can be run, 2 where it cannot.
     """
     from bench.tasks import check_task, find_task
-    from bench.tasks.loading import undecodable_pages
+    from bench.tasks.problems import Problem
 
-    loaded, problems = check_task(find_task(task))
-    if loaded is not None and deep:
-        problems = undecodable_pages(loaded)
+    notes: list[Problem] = []
+    loaded, problems = check_task(find_task(task), deep=deep, notes=notes)
     if as_json:
         from bench.cli import echo_json
 
@@ -36,6 +35,8 @@ def validate_command(task: str, deep: bool, as_json: bool) -> None:
     else:
         for problem in problems:
             click.echo(printable(str(problem)))
+        for note in notes:
+            click.echo(printable(f"note: {note}"))
     if problems:
         raise InvalidInput(
             f"{one_line(task, 80)}: {len(problems)} problem{'s' if len(problems) > 1 else ''}"

@@ -4,9 +4,11 @@ from bench.tasks.loading import (
     bundled_tasks,
     check_task,
     data_root,
+    dataset_spec,
     expand_tasks,
     find_task,
     load_task,
+    public_tasks,
     task_digest,
 )
 
@@ -14,8 +16,10 @@ __all__ = [
     "bundled_tasks",
     "check_task",
     "data_root",
+    "dataset_spec",
     "expand_tasks",
     "find_task",
     "load_task",
+    "public_tasks",
     "task_digest",
 ]

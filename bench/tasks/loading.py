@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import bench
-from bench.errors import InvalidInput, did_you_mean
+from bench.errors import EnvironmentProblem, InvalidInput, did_you_mean
 from bench.schema import Document, Page, Sample, Task
-from bench.tasks.pages import PAGE_SUFFIXES, read_pages
-from bench.tasks.samples import Problem, SampleRow, read_rows
-from bench.tasks.taskfile import TaskFile, read_task_file
+from bench.tasks.cache import MARKER, find_made, make_from_path, provenance, refresh
+from bench.tasks.pages import PAGE_SUFFIXES, open_page, read_pages
+from bench.tasks.problems import Problem
+from bench.tasks.samples import SampleRow, read_rows
+from bench.tasks.taskfile import TaskFile, check_task_file
 from bench.text import file_name, one_line
 
 SAMPLE_FILES = ("samples.jsonl", "samples.csv")
 BUNDLED_DOCUMENTS = "example_docs"
+
+_LOG = logging.getLogger(__name__)
 
 
 def data_root() -> Path:
@@ -33,41 +39,109 @@ def data_root() -> Path:
 
 
 def bundled_tasks() -> dict[str, Path]:
-    """Name → folder of every task that comes with the package."""
+    """Name → folder of every task whose documents come with the package."""
+    return {name: folder for name, folder in _task_folders().items() if not needs_data(folder)}
+
+
+def public_tasks() -> dict[str, Path]:
+    """Name → folder of every published data set that the package knows and does not hold."""
+    return {name: folder for name, folder in _task_folders().items() if needs_data(folder)}
+
+
+def _task_folders() -> dict[str, Path]:
     root = data_root() / "tasks"
     if not root.is_dir():
         return {}
     return {p.name: p for p in sorted(root.iterdir()) if (p / "task.toml").is_file()}
 
 
+def needs_data(folder: Path) -> bool:
+    """Whether the task in ``folder`` describes a published data set whose rows lie elsewhere."""
+    if not (folder / "task.toml").is_file() or _samples_file(folder) is not None:
+        return False
+    try:
+        return "dataset" in tomllib.loads((folder / "task.toml").read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return False
+
+
 def find_task(name: str) -> Path:
-    """The folder of a bundled task's name, or of a path that a person gave.
+    """The folder of a task's name, or of a path that a person gave.
+
+    ``NAME=PATH`` is a published data set with a copy of its data on this machine. Nothing is downloaded.
 
     Raises:
         InvalidInput: neither a task's name nor a folder that can be one.
+        EnvironmentProblem: a published data set that is not on this machine.
     """
-    bundled = bundled_tasks()
-    if name in bundled:
-        return bundled[name]
+    known = _task_folders()
+    if name in known:
+        return _with_data(name, known[name])
     path = Path(name).expanduser()
+    task, equals, data = name.partition("=")
+    if equals and task in known and not path.exists():
+        if not needs_data(known[task]):
+            raise InvalidInput(
+                f"task {task} comes with its documents and takes no data",
+                hint=f"--tasks {task}",
+            )
+        return make_from_path(task, known[task], _spec(known[task]), Path(data)).folder
     if path.is_file() and path.name in {"task.toml", *SAMPLE_FILES}:
         path = path.parent
     if path.is_dir():
+        if needs_data(path):
+            return _with_data(str(path), path)
         if _samples_file(path) is not None or (path / "task.toml").is_file():
             return path
         pages = sum(p.suffix.lower() in PAGE_SUFFIXES for p in path.iterdir())
         raise InvalidInput(
             f"{one_line(str(path))} has no samples.jsonl or samples.csv ({pages} page files lie there)",
-            hint='write one line a question: {"id": "1", "images": ["page.png"], '
-            '"question": "…", "answers": ["…"]}',
+            hint=f"bench data init {one_line(str(path))}",
+        )
+    if path.is_file():
+        raise InvalidInput(
+            f"{one_line(str(path))} is a file, not a folder of documents",
+            hint="name the folder; unpack an archive first",
         )
     raise InvalidInput(
-        f"no task and no folder is called {one_line(name, 80)!r}", hint=did_you_mean(name, bundled)
+        f"no task and no folder is called {one_line(name, 80)!r}",
+        hint=did_you_mean(task if equals else name, known),
     )
 
 
+def _with_data(name: str, folder: Path) -> Path:
+    if not needs_data(folder):
+        return folder
+    spec = _spec(folder)
+    made = find_made(spec.name or folder.name, spec)
+    if made is None:
+        raise EnvironmentProblem(
+            f"the data of task {one_line(name, 80)} is not on this machine",
+            hint=f"bench pull --tasks {one_line(name, 80)}; "
+            f"or, with a copy that you have, --tasks {one_line(name, 80)}=PATH",
+        )
+    return refresh(folder, made.folder)
+
+
+def _spec(folder: Path) -> TaskFile:
+    """The task file of a published data set, which must be right before its data are read."""
+    spec, problems = check_task_file(folder / "task.toml")
+    if problems:
+        raise InvalidInput(str(problems[0]._replace(file=str(folder / "task.toml"))))
+    return spec
+
+
+def dataset_spec(name: str) -> tuple[Path, TaskFile] | None:
+    """Folder and task file of a published data set's name or folder; None for any other task."""
+    folder = _task_folders().get(name, Path(name).expanduser())
+    return (folder, _spec(folder)) if needs_data(folder) else None
+
+
 def expand_tasks(names: Sequence[str]) -> list[Path]:
-    """Folders for what a person typed after ``--tasks``: names, paths, or ``all``."""
+    """Folders for what a person typed after ``--tasks``: names, paths, or ``all``.
+
+    ``all`` are the tasks that come with their documents; published data sets are named one by one.
+    """
     folders: list[Path] = []
     for name in names:
         folders += bundled_tasks().values() if name == "all" else [find_task(name)]
@@ -82,7 +156,7 @@ class Checked(NamedTuple):
 
 
 def load_task(folder: Path, *, allow_unreadable: bool = False) -> Task:
-    """The task in ``folder``, complete and checked.
+    """The task in ``folder``, complete and checked. What is only worth saying is logged as a warning.
 
     Args:
         folder: as ``find_task`` returns it.
@@ -91,34 +165,68 @@ def load_task(folder: Path, *, allow_unreadable: bool = False) -> Task:
     Raises:
         InvalidInput: anything wrong, naming the first problem and how many there are.
     """
-    task, problems = check_task(folder, allow_unreadable=allow_unreadable)
+    notes: list[Problem] = []
+    task, problems = check_task(folder, allow_unreadable=allow_unreadable, notes=notes)
     if task is None or problems:
         first, more = problems[0], len(problems) - 1
         also = f" (and {more} more problem{'s' if more > 1 else ''})" if more else ""
         raise InvalidInput(f"{first}{also}", hint=f"bench data validate {one_line(str(folder))}")
+    for note in notes:
+        _LOG.warning("note: %s", one_line(str(note), 300))
     return task
 
 
-def check_task(folder: Path, *, allow_unreadable: bool = False) -> Checked:
-    """Read a whole task folder and collect every problem in it."""
+def check_task(
+    folder: Path,
+    *,
+    allow_unreadable: bool = False,
+    deep: bool = False,
+    notes: list[Problem] | None = None,
+) -> Checked:
+    """Read a whole task folder and collect every problem in it, in one pass.
+
+    Args:
+        folder: holds the task.
+        allow_unreadable: keep samples whose page file is broken.
+        deep: decode every page as well, not only its header.
+        notes: what is worth saying and not wrong is added here.
+    """
     spec = TaskFile()
+    problems: list[Problem] = []
+    if (folder / "task.toml").is_file():
+        spec, problems = check_task_file(folder / "task.toml")
+        problems += _metric_problems(spec)
+    root = folder.resolve()
     try:
-        if (folder / "task.toml").is_file():
-            spec = read_task_file(folder / "task.toml")
         root = _documents_folder(folder, spec)
     except InvalidInput as error:
         message = f"{error.message}; {error.hint}" if error.hint else error.message
-        return Checked(None, [Problem(str(folder / "task.toml"), 0, message)])
+        problems.append(Problem("task.toml", 0, message))
+        # Without the folder, every page would be missing: the one problem stands for all of those.
+        allow_unreadable = True
     samples_file = _samples_file(folder)
     if samples_file is None:
-        return Checked(None, [Problem(str(folder), 0, "has no samples.jsonl or samples.csv")])
-    rows, problems, files = read_rows(samples_file, spec.answer_type)
-    problems += _metric_problems(spec)
-    pages, page_problems = _read_files(files, samples_file, root, spec.pdf_dpi, allow_unreadable)
-    problems = sorted(problems + page_problems, key=lambda p: p.line)
+        message = "has no samples.jsonl or samples.csv"
+        return Checked(None, [*_placed(folder, problems), Problem(str(folder), 0, message)])
+    if spec.dataset is not None and not (folder / MARKER).is_file():
+        message = "has a [dataset], and samples of its own beside it; remove one of the two"
+        problems.append(Problem("task.toml", 0, message))
+    read = read_rows(samples_file, spec.answer_type)
+    if notes is not None:
+        notes += _placed(folder, read.notes)
+    pages, page_problems = _read_files(
+        read.files, samples_file, root, spec.pdf_dpi, allow_unreadable
+    )
+    if deep:
+        page_problems += _undecodable(read.files, samples_file.name, pages)
+    problems = [*problems, *sorted(read.problems + page_problems, key=lambda p: p.line)]
     if problems:
-        return Checked(None, [p._replace(file=str(folder / p.file)) for p in problems])
-    return Checked(_assemble(folder, spec, rows, pages), [])
+        return Checked(None, _placed(folder, problems))
+    return Checked(_assemble(folder, spec, read.rows, pages), [])
+
+
+def _placed(folder: Path, problems: Sequence[Problem]) -> list[Problem]:
+    return [problem._replace(file=str(folder / problem.file)) for problem in problems]
 
 
 def _samples_file(folder: Path) -> Path | None:
@@ -203,7 +311,7 @@ def _assemble(
     name = spec.name or folder.resolve().name
     documents = {
         row.files: Document(
-            "+".join(row.files), tuple(p for name in row.files for p in files[name])
+            _document_id(row.files), tuple(p for name in row.files for p in files[name])
         )
         for row in rows
     }
@@ -226,11 +334,19 @@ def _assemble(
         metrics=spec.headline_first_metrics(),
         prompt=spec.prompt_template(),
         generation=spec.decoding(),
-        source=spec.source,
+        source=provenance(folder) or spec.source,
         license=spec.license,
         citation=spec.citation,
     )
     return replace(task, digest=task_digest(task))
+
+
+def _document_id(files: tuple[str, ...]) -> str:
+    """The names of the pages; of many pages the first, and a digest of all."""
+    if len(files) <= 3:
+        return "+".join(files)
+    digest = hashlib.sha256("\0".join(files).encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{files[0]}+{len(files) - 1}-{digest[:12]}"
 
 
 def task_digest(task: Task) -> str:
@@ -254,14 +370,17 @@ def task_digest(task: Task) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def undecodable_pages(task: Task) -> list[Problem]:
-    """Every page of ``task`` whose pixels cannot be decoded although its header is fine."""
-    from bench.tasks.pages import open_page
-
+def _undecodable(
+    files: Sequence[tuple[int, str]], name: str, pages: Mapping[str, tuple[Page, ...]]
+) -> list[Problem]:
+    """Every page whose pixels cannot be decoded although its header is fine."""
     problems = []
-    for page in {page for document in task.documents.values() for page in document.pages}:
-        try:
-            open_page(page)
-        except InvalidInput as error:
-            problems.append(Problem(str(page.path), 0, error.message))
-    return sorted(problems)
+    first_lines = {file: line for line, file in reversed(files)}
+    for file, line in first_lines.items():
+        for page in pages.get(file, ()):
+            try:
+                open_page(page)
+            except InvalidInput as error:
+                problems.append(Problem(name, line, error.message))
+                break
+    return problems

@@ -7,13 +7,12 @@ go. A JSONL line::
      "metadata": {"doc_type": "invoice", "field": "total", "language": "en"}}
 
 with ``"document": "file.pdf"`` in place of ``images`` where one file holds all pages. In a CSV, columns
-other than these are metadata; ``answers`` holds one answer, or a JSON list of them.
+other than these are metadata; ``answers`` holds one answer, or a JSON list of them. A line with
+``"draft": true`` is not asked and not scored: its answers are nobody's yet.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,22 +21,12 @@ from typing import Any, NamedTuple
 
 from bench.errors import did_you_mean
 from bench.schema import AnswerType, Json
+from bench.tasks.csvfile import read_table
+from bench.tasks.problems import Problem
 from bench.text import one_line
 
 MAX_LINE_BYTES = 16 * 2**20
 """A longer line is refused: it is no question, and one of them must not take all memory."""
-
-
-class Problem(NamedTuple):
-    """Something wrong in a person's file: where it stands, and what."""
-
-    file: str
-    line: int
-    message: str
-
-    def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +53,7 @@ _KEYS = (
     "answer",
     "answer_type",
     "metadata",
+    "draft",
 )
 _ANSWER_TYPES = ("text", "json", "description")
 
@@ -75,35 +65,45 @@ class Rows(NamedTuple):
     """Lines without a problem of their own."""
     problems: list[Problem]
     files: list[tuple[int, str]]
-    """Every page file with the line that names it, of lines with problems too."""
+    """Every page file with the line that names it, of lines with problems and of drafts too."""
+    notes: list[Problem]
+    """What is worth saying and not wrong."""
 
 
 def read_rows(path: Path, answer_type: AnswerType) -> Rows:
-    """Every line of a samples file, and every problem in it.
+    """Every line of a samples file, and every problem in it; drafts are counted and passed over.
 
     ``answer_type`` holds for lines that name none.
     """
-    problems: list[Problem] = []
-    rows: list[SampleRow] = []
-    files: list[tuple[int, str]] = []
+    read = Rows([], [], [], [])
     seen: dict[str, int] = {}
+    drafts = 0
     is_csv = path.suffix.lower() == ".csv"
-    for line, record in _csv_records(path, problems) if is_csv else _json_records(path, problems):
-        found = _Checked(path.name, line, record)
-        row = found.row(answer_type, from_csv=is_csv)
-        files += ((line, name) for name in row.files)
-        problems += found.problems
-        if found.problems:
-            continue
+    records = (
+        read_table(path, read.problems, read.notes)
+        if is_csv
+        else _json_records(path, read.problems)
+    )
+    for line, record in records:
+        found = _Checked(path.name, line, record, from_csv=is_csv)
+        row = found.draft(answer_type) if found.is_draft else found.row(answer_type)
+        read.files.extend((line, name) for name in row.files)
+        read.problems.extend(found.problems)
         if row.id in seen:
             message = f"id {one_line(row.id, 60)!r} already stands in line {seen[row.id]}"
-            problems.append(Problem(path.name, line, message))
-            continue
-        seen[row.id] = line
-        rows.append(row)
-    if not rows and not problems:
-        problems.append(Problem(path.name, 0, "holds no samples"))
-    return Rows(rows, problems, files)
+            read.problems.append(Problem(path.name, line, message))
+        elif row.id:
+            seen[row.id] = line
+        drafts += found.is_draft
+        if not found.is_draft and not found.problems:
+            read.rows.append(row)
+    if drafts:
+        left = f"{drafts} draft{'s are' if drafts > 1 else ' is'} left out until accepted"
+        read.notes.append(Problem(path.name, 0, f"{left}; bench data accept"))
+    if not read.rows and not read.problems:
+        why = f"holds only drafts ({drafts})" if drafts else "holds no samples"
+        read.problems.append(Problem(path.name, 0, why))
+    return read
 
 
 def _json_records(path: Path, problems: list[Problem]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -128,53 +128,50 @@ def _json_records(path: Path, problems: list[Problem]) -> Iterator[tuple[int, di
                     problems.append(Problem(path.name, number, "expected a JSON object {…}"))
 
 
-def _csv_records(path: Path, problems: list[Problem]) -> Iterator[tuple[int, dict[str, Any]]]:
-    raw = path.read_bytes()
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        problems.append(Problem(path.name, 0, f"not UTF-8 at byte {error.start}; save it as UTF-8"))
-        return
-    header = text.partition("\n")[0]
-    # The delimiter that the header uses most; quoting inside a header is rare enough.
-    delimiter = max(",;\t", key=header.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        for record in reader:
-            if None in record:
-                message = f"more cells than the header's {len(reader.fieldnames or ())} columns"
-                problems.append(Problem(path.name, reader.line_num, message))
-                continue
-            yield reader.line_num, {k.strip(): v for k, v in record.items() if v not in (None, "")}
-    except csv.Error as error:
-        problems.append(
-            Problem(path.name, reader.line_num, f"not CSV: {one_line(str(error), 100)}")
-        )
-
-
 class _Checked:
     """One record being checked; ``problems`` says what is wrong with it."""
 
-    def __init__(self, file: str, line: int, record: dict[str, Any]) -> None:
-        self.file, self.line, self.record = file, line, record
+    def __init__(self, file: str, line: int, record: dict[str, Any], *, from_csv: bool) -> None:
+        self.file, self.line, self.record, self.from_csv = file, line, record, from_csv
         self.problems: list[Problem] = []
+        self.is_draft = self._is_draft()
 
-    def row(self, default_type: AnswerType, *, from_csv: bool) -> SampleRow:
+    def _is_draft(self) -> bool:
+        value = self.record.get("draft", False)
+        if self.from_csv and isinstance(value, str):
+            value = value.strip().lower() in {"true", "1", "yes", "да"}
+        if not isinstance(value, bool):
+            self._problem(f"draft must be true or false, got {_named(value)}")
+        return value is True
+
+    def row(self, default_type: AnswerType) -> SampleRow:
         """The row, with gaps where ``problems`` says so."""
-        metadata = self._metadata(from_csv=from_csv)
-        answer_type = self.record.get("answer_type", default_type)
-        if answer_type not in _ANSWER_TYPES:
-            self._problem(f"answer_type must be one of {', '.join(_ANSWER_TYPES)}")
-            answer_type = default_type
+        answer_type = self._answer_type(default_type)
         return SampleRow(
             line=self.line,
             id=self._id(),
             files=self._files(),
             question=self._text("question"),
-            references=self._references(answer_type, from_csv=from_csv),
+            references=self._references(answer_type),
             answer_type=answer_type,
-            metadata=metadata,
+            metadata=self._metadata(),
         )
+
+    def draft(self, default_type: AnswerType) -> SampleRow:
+        """A row of which only the id and the pages must be right yet."""
+        answer_type = self._answer_type(default_type)
+        return SampleRow(
+            self.line, self._id(), self._files(), "", (), answer_type, self._metadata()
+        )
+
+    def _answer_type(self, default_type: AnswerType) -> AnswerType:
+        answer_type: AnswerType = self.record.get("answer_type", default_type)
+        if answer_type in _ANSWER_TYPES:
+            return answer_type
+        self._problem(
+            f"answer_type must be one of {', '.join(_ANSWER_TYPES)}, got {_named(answer_type)}"
+        )
+        return default_type
 
     def _problem(self, message: str) -> None:
         self.problems.append(Problem(self.file, self.line, message))
@@ -219,11 +216,14 @@ class _Checked:
             return ()
         return tuple(value)
 
-    def _references(self, answer_type: AnswerType, *, from_csv: bool) -> tuple[Json, ...]:
+    def _references(self, answer_type: AnswerType) -> tuple[Json, ...]:
         key = "answers" if "answers" in self.record else "answer"
         value = self.record.get(key)
-        if from_csv and isinstance(value, str):
+        if self.from_csv and isinstance(value, str):
             parsed = _json_list(value)
+            if parsed is None and value.lstrip().startswith(("['", '["')):
+                self._problem(f'answers: no JSON list (["…", "…"]), got {one_line(value, 60)}')
+                return ()
             value = [value] if parsed is None else parsed
         elif key == "answer" and not isinstance(value, list):
             value = None if value is None else [value]
@@ -254,9 +254,9 @@ class _Checked:
             # A plain string is a JSON value too once it is a reference.
             return item
 
-    def _metadata(self, *, from_csv: bool) -> dict[str, str]:
+    def _metadata(self) -> dict[str, str]:
         extra = {k: v for k, v in self.record.items() if k not in _KEYS}
-        if from_csv:
+        if self.from_csv:
             return {str(k): str(v) for k, v in extra.items()}
         for key in extra:
             self._problem(

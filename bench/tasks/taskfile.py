@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from bench.errors import InvalidInput, did_you_mean
+from bench.errors import did_you_mean
 from bench.schema import AnswerType, Generation, PromptTemplate
+from bench.tasks.datasettable import DatasetTable
+from bench.tasks.problems import Problem
 from bench.text import one_line
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 DEFAULT_METRICS: dict[AnswerType, tuple[str, ...]] = {
     "text": ("anls", "exact_match", "contains", "cer", "wer", "fuzzy_ratio"),
@@ -72,6 +79,8 @@ class TaskFile(BaseModel):
     metrics: list[str] = []
     prompt: PromptTable = PromptTable()
     generation: GenerationTable = GenerationTable()
+    dataset: DatasetTable | None = None
+    """The published data set that the samples come from; None where they lie beside the file."""
 
     def headline_first_metrics(self) -> tuple[str, ...]:
         """The task's metrics, or the defaults of its answer type."""
@@ -91,46 +100,85 @@ class TaskFile(BaseModel):
         return Generation(tokens, tuple(self.generation.stop))
 
 
-def read_task_file(path: Path) -> TaskFile:
-    """Parse and check one ``task.toml``.
+class ReadTaskFile(NamedTuple):
+    """A task file, read as far as it could be."""
 
-    Raises:
-        InvalidInput: not TOML, an unknown key (with the nearest known one), or a bad value. The caller
-            knows the file; the message names only the key.
-    """
+    spec: TaskFile
+    """What could be used; defaults stand in for what could not."""
+    problems: list[Problem]
+
+
+def check_task_file(path: Path) -> ReadTaskFile:
+    """Parse one ``task.toml`` and collect everything wrong in it, with lines where they can be told."""
+    name = path.name
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        table = tomllib.loads(text)
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"not UTF-8 at byte {error.start}", hint="save it as UTF-8") from None
+        message = f"not UTF-8 at byte {error.start}; save it as UTF-8"
+        return ReadTaskFile(TaskFile(), [Problem(name, 0, message)])
     except tomllib.TOMLDecodeError as error:
-        raise InvalidInput(f"not TOML: {one_line(str(error))}") from None
+        found = re.search(r"at line (\d+)", str(error))
+        line = int(found[1]) if found else 0
+        return ReadTaskFile(TaskFile(), [Problem(name, line, f"not TOML: {one_line(str(error))}")])
     try:
-        return TaskFile.model_validate(table)
+        return ReadTaskFile(TaskFile.model_validate(table), [])
     except ValidationError as error:
-        raise toml_problem(error, TaskFile) from None
+        problems = [
+            Problem(name, _line_of(text, entry["loc"]), _described(entry))
+            for entry in error.errors()
+        ]
+        return ReadTaskFile(_salvaged(table, error), problems)
 
 
-def toml_problem(error: ValidationError, model: type[BaseModel]) -> InvalidInput:
-    """The first problem that pydantic found, as one line with the key's place and a way out."""
-    first = error.errors()[0]
-    keys = [str(key) for key in first["loc"]]
+def _salvaged(table: dict[str, Any], error: ValidationError) -> TaskFile:
+    """The file without its wrong top-level keys, so that the samples can be checked all the same."""
+    wrong = {entry["loc"][0] for entry in error.errors() if entry["loc"]}
+    try:
+        return TaskFile.model_validate({k: v for k, v in table.items() if k not in wrong})
+    except ValidationError:
+        return TaskFile()
+
+
+def _line_of(text: str, location: tuple[int | str, ...]) -> int:
+    """The line of a key, or of the table it is missing in; 0 where the file says it in another way."""
+    keys = [key for key in location if isinstance(key, str)]
+    for length in range(len(keys), 0, -1):
+        wanted, table = keys[:length], []
+        for number, line in enumerate(text.splitlines(), 1):
+            header = re.fullmatch(r"\s*\[([^\[\]]+)\]\s*(#.*)?", line)
+            if header is not None:
+                table = [part.strip(" \"'") for part in header[1].split(".")]
+                if table == wanted:
+                    return number
+            key = line.partition("=")[0].strip(" \t\"'")
+            if "=" in line and [*table, key] == wanted:
+                return number
+    return 0
+
+
+def _described(entry: ErrorDetails) -> str:
+    """One problem that pydantic found, with the key's place and a way out."""
+    keys = [str(key) for key in entry["loc"]]
     where = ".".join(keys)
-    if first["type"] == "extra_forbidden":
-        return InvalidInput(
-            f"{where}: unknown key", hint=did_you_mean(keys[-1], _known_keys(model, keys[:-1]))
-        )
-    came = one_line(repr(first["input"]), 60)
-    message = first["msg"].removeprefix("Value error, ")
-    return InvalidInput(f"{where}: {one_line(message)} (got {came})")
+    if entry["type"] == "extra_forbidden":
+        hint = did_you_mean(keys[-1], _known_keys(TaskFile, keys[:-1]))
+        return f"{where}: unknown key; {hint}"
+    if entry["type"] == "missing":
+        return f"{where}: is missing"
+    came = one_line(repr(entry["input"])[:400], 60)
+    message = entry["msg"].removeprefix("Value error, ")
+    return f"{where}: {one_line(message)} (got {came})"
 
 
 def _known_keys(model: type[BaseModel], parents: list[str]) -> list[str]:
     """Keys that are allowed inside ``parents``."""
     for parent in parents:
         info = model.model_fields.get(parent)
-        if info is None or not isinstance(info.annotation, type):
+        # A table that may be missing is annotated "Table | None".
+        kinds = () if info is None else (info.annotation, *get_args(info.annotation))
+        tables = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
+        if not tables:
             return []
-        if not issubclass(info.annotation, BaseModel):
-            return []
-        model = info.annotation
+        model = tables[0]
     return list(model.model_fields)

@@ -1,0 +1,204 @@
+"""From a row of a data set to samples: columns looked up, literals decoded, pages kept by content."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from bench.errors import InvalidInput, did_you_mean
+from bench.schema import AnswerType
+from bench.tasks.datasettable import ColumnsTable, DatasetTable
+from bench.tasks.decoders import decode
+from bench.tasks.rows import Row
+from bench.text import one_line
+
+KeepPage = Callable[[Any], str]
+"""Stores an image cell and returns the page's file name."""
+
+_VLMEVALKIT = {"index", "image", "question", "answer"}
+
+
+def vlmevalkit_table(table: DatasetTable, answer_type: AnswerType) -> DatasetTable:
+    """``table`` with the columns of VLMEvalKit's TSV files, whatever the hub's copy calls them."""
+    columns = ColumnsTable(id="index", question="question", answers="answer", images="image")
+    decoder = "json" if answer_type == "json" else "literal-or-string"
+    kept = {
+        name: column for name, column in table.metadata.items() if column in {"split", "category"}
+    }
+    content = table.model_dump()
+    content |= {
+        "columns": columns,
+        "decode": {"answer": decoder},
+        "metadata": kept,
+        "each": None,
+        "question": None,
+    }
+    return DatasetTable.model_validate(content)
+
+
+def is_vlmevalkit(row: Row, table: DatasetTable) -> bool:
+    """Whether ``row`` has VLMEvalKit's columns and lacks those that ``table`` names."""
+    return set(row) >= _VLMEVALKIT and any(
+        _base(name, row) not in row for name in _named_columns(table)
+    )
+
+
+class Mapper:
+    """Turns rows into lines of ``samples.jsonl``; counts what it leaves out, and why."""
+
+    def __init__(self, table: DatasetTable, answer_type: AnswerType, keep_page: KeepPage) -> None:
+        self.table, self.answer_type, self.keep_page = table, answer_type, keep_page
+        self.left_out: Counter[str] = Counter()
+        self.rows = 0
+        self._ids: set[str] = set()
+
+    def samples(self, row: Row) -> Iterator[dict[str, Any]]:
+        """The samples of one row: one, or as many as its list of questions holds.
+
+        Raises:
+            InvalidInput: a column is missing, or a cell is not what the table says; names the row.
+        """
+        number = self.rows
+        self.rows += 1
+        try:
+            if number == 0:
+                _check_columns(self.table, row)
+            yield from self._samples(number, row)
+        except InvalidInput as error:
+            raise InvalidInput(f"row {number}: {error.message}", hint=error.hint) from None
+
+    def _samples(self, number: int, row: Row) -> Iterator[dict[str, Any]]:
+        row_id = self._row_id(number, row)
+        items: list[tuple[str, Mapping[str, Any]]] = [(row_id, row)]
+        if self.table.each is not None:
+            listed = self._cell(row, self.table.each)
+            if listed is None:
+                self.left_out["without questions"] += 1
+                return
+            if not isinstance(listed, list) or not all(isinstance(i, dict) for i in listed):
+                raise InvalidInput(f"column {self.table.each!r}: expected a list of objects")
+            items = [(f"{row_id}/{n}", {**row, **item}) for n, item in enumerate(listed)]
+        images: list[str] | None = None
+        for sample_id, item in items:
+            question = self._question(item)
+            references = self._references(item)
+            if question is None or references is None:
+                self.left_out["without a question" if question is None else "without answers"] += 1
+                continue
+            if images is None:
+                images = self._images(row)
+            if not images:
+                self.left_out["without an image"] += 1
+                continue
+            yield {
+                "id": self._unique(sample_id),
+                "images": images,
+                "question": question,
+                "answers": references,
+                "metadata": {**self.table.labels, **self._metadata(item)},
+            }
+
+    def _row_id(self, number: int, row: Row) -> str:
+        if self.table.columns.id is None:
+            return str(number)
+        value = self._cell(row, self.table.columns.id)
+        if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+            raise InvalidInput(
+                f"column {self.table.columns.id!r}: expected an id, got {_named(value)}"
+            )
+        return str(value)
+
+    def _unique(self, sample_id: str) -> str:
+        # Some data sets use an id twice; the order of rows is fixed, so a counter stays the same too.
+        unique, copy = sample_id, 1
+        while unique in self._ids:
+            copy += 1
+            unique = f"{sample_id}#{copy}"
+        self._ids.add(unique)
+        return unique
+
+    def _question(self, row: Row) -> str | None:
+        if self.table.question is not None:
+            return self.table.question
+        value = self._cell(row, self.table.columns.question or "")
+        if value is None or (isinstance(value, str) and not value.strip()):
+            return None
+        if not isinstance(value, str):
+            raise InvalidInput(f"question: expected a string, got {_named(value)}")
+        return value
+
+    def _references(self, row: Row) -> list[Any] | None:
+        value = self._cell(row, self.table.columns.answers)
+        if value is None:
+            return None
+        if self.answer_type == "json":
+            return [value]
+        values = value if isinstance(value, list) else [value]
+        texts = [_text(item) for item in values if item is not None]
+        return texts or None
+
+    def _images(self, row: Row) -> list[str]:
+        files = []
+        for column in self.table.columns.image_columns():
+            value = row.get(column)
+            cells = value if isinstance(value, list) else [value]
+            files += [self.keep_page(cell) for cell in cells if cell is not None]
+        return files
+
+    def _metadata(self, row: Row) -> dict[str, str]:
+        found = {}
+        for name, column in self.table.metadata.items():
+            value = self._cell(row, column)
+            if isinstance(value, list) and all(isinstance(item, (str, int)) for item in value):
+                value = ", ".join(map(str, value))
+            if value not in (None, ""):
+                found[name] = value if isinstance(value, str) else json.dumps(value, default=str)
+        return found
+
+    def _cell(self, row: Row, name: str) -> Any:
+        """A column, decoded; or the key behind the first dots, where no column has the whole name."""
+        base = _base(name, row)
+        value = row.get(base)
+        if base in self.table.decode:
+            try:
+                value = decode(self.table.decode[base], value)
+            except InvalidInput as error:
+                raise InvalidInput(f"column {base!r}: {error.message}") from None
+        for key in filter(None, name[len(base) + 1 :].split(".")):
+            if value is None:
+                return None
+            if not isinstance(value, Mapping):
+                raise InvalidInput(f"column {base!r}: expected an object with {key!r}")
+            value = value.get(key)
+        return value
+
+
+def _base(name: str, row: Row) -> str:
+    return name if name in row else name.partition(".")[0]
+
+
+def _named_columns(table: DatasetTable) -> list[str]:
+    """The columns that must be there; with ``each``, question and answers are keys of its items."""
+    columns = table.columns
+    named = [columns.id, *columns.image_columns()[:1], table.each]
+    if table.each is None:
+        named += [columns.question, columns.answers]
+    return [name for name in named if name is not None]
+
+
+def _check_columns(table: DatasetTable, row: Row) -> None:
+    for name in _named_columns(table):
+        if _base(name, row) not in row:
+            raise InvalidInput(f"the data set has no column {name!r}", hint=did_you_mean(name, row))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise InvalidInput(f"answers: expected strings, got {_named(value)}")
+    return str(value)
+
+
+def _named(value: Any) -> str:
+    return f"{type(value).__name__} {one_line(repr(value)[:400], 60)}"
