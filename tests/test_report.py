@@ -347,6 +347,10 @@ def test_json_is_the_view_without_its_samples(run):
     assert "samples" not in record
 
 
+def test_json_says_nothing_of_where_the_run_lies(run, tmp_path):
+    assert str(tmp_path) not in report_json(view_of(run))
+
+
 def test_embedded_json_cannot_end_its_script():
     text = json_text(["</script>", "\u2028", "\u2029", "<!--", "&"])
     assert not re.search("[<>&\u2028\u2029]", text)

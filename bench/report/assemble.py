@@ -363,9 +363,7 @@ def _asked_only(parts: Sequence[tuple[Cell, str, float]]) -> Estimate:
                 weights.append(answer.scores[metric].weight * weight)
                 clusters.append(document_key(cell.task, answer.sample.document_id))
                 failed += answer.failed
-    return cluster_mean(
-        values, weights, clusters, failed=failed, unscored=sum(v is None for v in values)
-    )
+    return cluster_mean(values, weights, clusters, failed=failed)
 
 
 def _join_samples(

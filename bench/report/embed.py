@@ -37,7 +37,7 @@ LEVEL_CODES = {name: name[0] for name in LEVELS}
 """``right`` → ``r``: one letter a sample and model in the index."""
 
 _TEXT_SHARE = 0.9
-"""Of the limit that index and texts may take."""
+"""Of the room that the texts may take; the rest is for page images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,11 @@ def embed(view: ReportView, options: ReportOptions, base_bytes: int) -> Embedded
     limit = int(options.max_mb * 1e6)
     texts, clipped = _texts(view)
     pages = _pages(view, options)
-    room = max(100_000, int((limit - base_bytes) * _TEXT_SHARE))
-    chunks, kept = _chunks_within(view, texts, room)
-    used = base_bytes + sum(len(island.text) for island in chunks) + 120 * len(view.samples) // 4
-    images, numbers, missing = _images(view, pages, options, limit - used)
-    index = _index(view, numbers, len(chunks))
-    islands = (_island("index", index), *chunks)
+    # The numbers of the images are not known yet; they change the index by a few bytes a page.
+    fixed = base_bytes + _size([_island("index", _index(view, {}, 0))]) + 8 * len(_all_pages(view))
+    chunks, kept = _chunks_within(view, texts, max(0, int((limit - fixed) * _TEXT_SHARE)))
+    images, numbers, missing = _images(view, pages, options, limit - fixed - _size(chunks))
+    islands = (_island("index", _index(view, numbers, len(chunks))), *chunks)
     return Embedded(
         islands, images, len(_all_pages(view)), missing, len(view.samples), kept, clipped
     )
@@ -108,6 +107,11 @@ def _island(name: str, value: Any) -> Island:
     # mtime 0: the same run gives the same bytes.
     packed = gzip.compress(text.encode("utf-8", "backslashreplace"), 9, mtime=0)
     return Island(name, "text/plain", base64.b64encode(packed).decode("ascii"))
+
+
+def _size(islands: Sequence[Island]) -> int:
+    """Bytes in the page, tags included."""
+    return sum(len(island.text.encode("utf-8", "replace")) + 80 for island in islands)
 
 
 def _clip(text: str, counter: list[int]) -> tuple[str, int]:
@@ -163,7 +167,7 @@ def _chunks_within(
 ) -> tuple[tuple[Island, ...], int]:
     """Chunks that fit into ``room`` bytes; texts of samples that all got right are left out first."""
     chunks = _chunks(texts)
-    size = sum(len(island.text) for island in chunks)
+    size = _size(chunks)
     kept = len(texts)
     order: list[int] = []
     while size > room and kept > 0:
@@ -171,7 +175,7 @@ def _chunks_within(
         kept = int(kept * min(0.9, room / size * 0.95))
         inside = set(order[:kept])
         chunks = _chunks([text if i in inside else 0 for i, text in enumerate(texts)])
-        size = sum(len(island.text) for island in chunks)
+        size = _size(chunks)
     return chunks, kept
 
 

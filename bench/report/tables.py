@@ -144,6 +144,10 @@ def report_json(view: ReportView) -> str:
         for f in dataclasses.fields(view)
         if f.name not in {"samples", "previews"}
     }
+    # Where the run lay on one machine is nobody's business on another.
+    fields["runs"] = [
+        {key: value for key, value in _plain(run).items() if key != "path"} for run in view.runs
+    ]
     return json.dumps(fields, ensure_ascii=False, indent=2, default=_plain, allow_nan=False) + "\n"
 
 
