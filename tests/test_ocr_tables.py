@@ -153,3 +153,19 @@ def test_sentence_about_the_question_gives_the_value(question: str, expected: st
 
 def test_question_that_no_sentence_is_about_has_no_answer() -> None:
     assert ask(CONTRACT, "How long is the parental leave?") == ""
+
+
+def test_date_on_a_receipt_is_no_item() -> None:
+    page = sheet(
+        (50, 50, "Дата"),
+        (500, 50, "11.04.2025"),
+        (50, 80, "Сок яблочный 1л"),
+        (500, 80, "116.50"),
+        (50, 110, "ИТОГ"),
+        (500, 110, "=116.50"),
+    )
+    assert ask(page, "Какой товар указан в чеке первым?") == "Сок яблочный 1л"
+
+
+def test_amount_of_no_item_in_particular_is_the_total() -> None:
+    assert ask(RECEIPT, "Какая итоговая сумма чека?") == "£9.19"

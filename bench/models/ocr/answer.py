@@ -65,8 +65,12 @@ def find(sheet: Sheet, question: str) -> Candidate | None:
     row = table.ordinal(question)
     if row is not None and (cell := _row_candidate(sheet, question, row)) is not None:
         return cell
-    candidates = list(_field_candidates(sheet, asked))
-    candidates.extend(_item_candidates(sheet, question, asked))
+    of_item = list(_item_candidates(sheet, question, asked))
+    if asked.field is not None and asked.field.name == "line_amount" and not of_item:
+        asked = asked._replace(
+            field=field_named("total")
+        )  # "the amount", and of no item in particular
+    candidates = [*_field_candidates(sheet, asked), *of_item]
     best = _best(candidates)
     if (
         asked.field is not None

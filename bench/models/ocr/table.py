@@ -16,7 +16,7 @@ Item = dict[str, Cell]
 _COLUMNS = {"item": "name", "quantity": "quantity", "unit_price": "price", "line_amount": "total"}
 _KINDS = {"quantity": Kind.QUANTITY, "price": Kind.AMOUNT, "total": Kind.AMOUNT}
 _SUMS = frozenset({"total", "subtotal", "vat", "discount", "cash", "change", "service_charge"})
-_MONEY = re.compile(r"\d[.,]\s?\d\d(?!\d)")
+_MONEY = re.compile(r"(?<![\d.])\d[\d ]*[.,]\s?\d\d(?![\d.])")
 _ORDINALS = (
     r"first|\b1st\b|перв|第一|第1",
     r"second|\b2nd\b|втор|第二|第2",
