@@ -43,8 +43,8 @@ class Answer:
 
     @property
     def failed(self) -> bool:
-        """Whether there is no answer: an error, or not asked."""
-        return self.output is None or self.output.stop_reason == "error"
+        """Whether the model was asked and gave no answer."""
+        return self.output is not None and self.output.stop_reason == "error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +207,7 @@ def _score_cell(
     failed = sum(answer.failed for answer in answers)
 
     def estimate(values: Sequence[float | None], weights: Sequence[float]) -> Estimate:
-        unscored = sum(value is None for value in values)
-        return cluster_mean(values, weights, clusters, failed=failed, unscored=unscored, seed=seed)
+        return cluster_mean(values, weights, clusters, failed=failed, seed=seed)
 
     def of_metric(name: str) -> Estimate:
         scores = [answer.scores[name] for answer in answers]
@@ -232,12 +231,18 @@ def _equivalent(
 ) -> Estimate | None:
     if any(answer.sample.answer_type == "description" for answer in answers):
         return None
-    values = [float(answer.mistake in {None, "format_only"}) for answer in answers]
+    values = [
+        None if answer.output is None else float(answer.mistake in {None, "format_only"})
+        for answer in answers
+    ]
     return cluster_mean(values, [1.0] * len(values), clusters, failed=failed, seed=seed)
 
 
 def _score_answer(task: Task, sample: Sample, output: Output | None) -> Answer:
-    if output is None or output.stop_reason == "error":
+    if output is None:
+        nothing = {name: Score(sample.id, name, None) for name in task.metrics}
+        return Answer(sample, None, "", nothing, None)
+    if output.stop_reason == "error":
         scores = {}
         for name in task.metrics:
             value, weight = score_failed(METRICS[name], sample.references)
@@ -322,8 +327,7 @@ def _pooled(
             weights.append(weight)
             clusters.append(key)
             failed += answer.failed
-    unscored = sum(value is None for value in values)
-    return cluster_mean(values, weights, clusters, failed=failed, unscored=unscored, seed=seed)
+    return cluster_mean(values, weights, clusters, failed=failed, seed=seed)
 
 
 def _slices(cells: Iterable[Cell], seed: int) -> dict[str, dict[str, dict[str, Estimate]]]:

@@ -334,3 +334,18 @@ def test_bounds_of_nothing_are_unknown() -> None:
 def test_negative_failures_are_refused() -> None:
     with pytest.raises(InvalidInput, match="got -1 failed, 0 unscored"):
         score_bounds([1.0], failed=-1)
+
+
+@pytest.mark.parametrize("documents", [3, 6, 20, 29, 30, 60])
+@pytest.mark.parametrize("difference", [0.02, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("departing", [0, 1])
+def test_interval_and_p_never_contradict_each_other_where_documents_hardly_vary(
+    documents: int, difference: float, departing: int
+) -> None:
+    first = [difference] * (documents - departing) + [0.0] * departing
+    found = paired_difference(first, [0.0] * documents, list(range(documents)))
+    assert found.low is not None
+    assert found.high is not None
+    assert found.p is not None
+    if found.low <= 0 <= found.high:
+        assert found.p >= 0.05

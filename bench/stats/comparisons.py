@@ -103,9 +103,9 @@ def paired_difference(
         )
     error = interval = p = None
     if totals.count > 1:
-        error, p = robust_se(totals), _p_value(totals)
         # A score's range, and so how far a document that was not drawn could pull the difference.
         reach = max(1.0, float(np.nanmax(np.abs([first, second]))))
+        error, p = robust_se(totals), _p_value(totals, reach)
         interval = _interval(totals, reach, method, seed)
     return PairedDifference(
         totals.mean,
@@ -135,15 +135,22 @@ def _interval(totals: ClusterTotals, reach: float, method: Method, seed: int) ->
     return widen(Interval(mean - half, mean + half), totals, -reach, reach)
 
 
-def _p_value(totals: ClusterTotals) -> float:
+def _p_value(totals: ClusterTotals, reach: float) -> float:
     if _differing(totals) == 0:
         return 1.0
-    if departures(totals) == 0:
+    different = departures(totals)
+    if different == 0:
         # The same difference on every document has no spread to be held against; by the sign test
         # it is as likely as as many heads in as many throws.
-        return float(2.0 ** (1 - totals.count))
-    ratio = abs(totals.mean) / robust_se(totals)
-    return min(1.0, 2 * student_t_tail(ratio, max(1.0, totals.effective - 1)))
+        p = float(2.0 ** (1 - totals.count))
+    else:
+        ratio = abs(totals.mean) / robust_se(totals)
+        p = min(1.0, 2 * student_t_tail(ratio, max(1.0, totals.effective - 1)))
+    if different <= 1:
+        # Where the interval is widened for what the documents may have missed (``widen``), p is the
+        # level at which that interval would just reach 0: the two never contradict each other.
+        p = max(p, float((reach / (abs(totals.mean) + reach)) ** totals.effective))
+    return p
 
 
 def _doubts(totals: ClusterTotals) -> str | None:
