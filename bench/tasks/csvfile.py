@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,12 +18,12 @@ from bench.text import one_line
 
 DELIMITERS = ",;\t"
 
-_NEEDED: tuple[tuple[str, ...], ...] = (
+SAMPLE_COLUMNS: tuple[tuple[str, ...], ...] = (
     ("question",),
     ("answer", "answers"),
     ("image", "images", "document"),
 )
-"""Columns of which a table has one each."""
+"""Columns of which a table of samples has one each."""
 
 # The ten commonest letters of Russian make up over 60 % of any text; read in another of the old
 # encodings, other letters stand in their places.
@@ -41,9 +41,19 @@ class Text(NamedTuple):
 
 
 def read_table(
-    path: Path, problems: list[Problem], notes: list[Problem]
+    path: Path,
+    problems: list[Problem],
+    notes: list[Problem],
+    needed: Sequence[tuple[str, ...]] = SAMPLE_COLUMNS,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line and cells of every row; what is wrong or worth saying is added to the lists."""
+    """Line and filled cells of every row; what is wrong or worth saying is added to the lists.
+
+    Args:
+        path: the file.
+        problems: what is wrong is added here.
+        notes: what is worth saying and not wrong is added here.
+        needed: column names of which the table must have one each.
+    """
     decoded = _decode(path)
     if decoded.note is not None:
         notes.append(decoded.note)
@@ -57,7 +67,7 @@ def read_table(
     limit = csv.field_size_limit(16 * 2**20)
     try:
         columns = [name.strip() for name in reader.fieldnames or ()]
-        wrong = _header_problems(path.name, header, columns)
+        wrong = _header_problems(path.name, header, columns, needed)
         problems += wrong
         if wrong:
             return
@@ -74,7 +84,9 @@ def read_table(
         csv.field_size_limit(limit)
 
 
-def _header_problems(name: str, header: str, columns: list[str]) -> list[Problem]:
+def _header_problems(
+    name: str, header: str, columns: list[str], needed: Sequence[tuple[str, ...]]
+) -> list[Problem]:
     if len(columns) < 2:
         message = (
             f"the header is one column, {one_line(header, 60)!r}; "
@@ -86,7 +98,7 @@ def _header_problems(name: str, header: str, columns: list[str]) -> list[Problem
         for column in dict.fromkeys(columns)
         if columns.count(column) > 1
     ]
-    for names in _NEEDED:
+    for names in needed:
         if not set(names) & set(columns):
             guess = did_you_mean(names[0], columns)
             also = f" (or {', '.join(names[1:])})" if names[1:] else ""
