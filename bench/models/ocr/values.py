@@ -87,14 +87,13 @@ _TAIL = re.compile(
 )
 
 
-def _matched(pattern: re.Pattern[str], *, last: bool = False) -> Callable[[str], Value | None]:
-    """A cutter that takes the first (or last) match of ``pattern``; the fit is the share it covers."""
+def _matched(pattern: re.Pattern[str]) -> Callable[[str], Value | None]:
+    """A cutter that takes the first match of ``pattern``; the fit is the share it covers."""
 
     def cut(text: str) -> Value | None:
-        matches = list(pattern.finditer(text))
-        if not matches:
+        match = pattern.search(text)
+        if match is None:
             return None
-        match = matches[-1] if last else matches[0]
         value = match.group().strip(" ,;")
         share = len(value) / max(1, len(text.strip(_EDGES)))
         return Value(value, 0.6 + 0.4 * min(1.0, share), match.start())
