@@ -249,3 +249,10 @@ def test_without_tesseract_the_record_warns_of_cyrillic(monkeypatch: pytest.Monk
 def test_unknown_option_is_refused(options: dict[str, str], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         Ocr(ModelSpec("ocr", "ocr", options=options))
+
+
+def test_pages_are_shrunk_to_the_bound_on_pixels_and_never_enlarged() -> None:
+
+    model = Ocr(ModelSpec("small", "ocr", max_pixels=10_000))
+    assert model._shrunk(Image.new("RGB", (400, 100))).size == (200, 50)
+    assert model._shrunk(Image.new("RGB", (50, 50))).size == (50, 50)

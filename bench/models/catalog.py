@@ -69,6 +69,8 @@ class CatalogEntry(BaseModel):
     """Hub id; None where the backend needs no weights."""
     quantization: Quantization | None = None
     title: str = ""
+    max_pixels: Annotated[int, Field(gt=0)] | None = None
+    """Bound on a page's pixels that makes this row a variant; None leaves the backend's own."""
     license: str
     """SPDX identifier, or the licence's own name."""
     parameters: Annotated[int, Field(gt=0)] | None = None
@@ -85,6 +87,7 @@ class CatalogEntry(BaseModel):
             backend=self.backend,
             checkpoint=self.checkpoint,
             quantization=self.quantization,
+            max_pixels=self.max_pixels,
         )
 
 

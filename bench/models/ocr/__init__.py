@@ -7,6 +7,7 @@ The data goes ``readers`` (page → fragments) → ``layout`` (fragments → cel
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections import OrderedDict
@@ -43,7 +44,7 @@ _NO_CYRILLIC = (
 
 
 class Ocr:
-    """The backend ``ocr``. Options: ``reader`` (one of ``READERS``)."""
+    """The backend ``ocr``. Options: ``reader`` (one of ``READERS``); ``max_pixels`` as for any model."""
 
     def __init__(self, spec: ModelSpec) -> None:
         """Keep ``spec``.
@@ -64,6 +65,7 @@ class Ocr:
                 f"the option reader of the model {spec.name!r} cannot be {self.forced!r}",
                 hint=did_you_mean(self.forced, READERS),
             )
+        self.max_pixels = spec.max_pixels
         self.readers: dict[str, Reader] = {}
         self.sheets: OrderedDict[tuple[tuple[str, int, bool], ...], Sheet] = OrderedDict()
         self.stages: dict[str, float] = {}
@@ -91,6 +93,7 @@ class Ocr:
             backend="ocr",
             details={
                 "reader": self.forced,
+                "max_pixels": self.max_pixels,
                 "engines": [dict(reader.details()) for reader in self.readers.values()],
                 "warnings": warnings,
             },
@@ -146,12 +149,19 @@ class Ocr:
             if reading is not None or self.forced == "text-layer":
                 self.stages["read"] += time.perf_counter() - started
                 return reading if reading is not None else Reading(())
-        image = open_page(page)
+        image = self._shrunk(open_page(page))
         opened = time.perf_counter()
         self.stages["preprocess"] += opened - started
         reading = self._read_image(image, cyrillic)
         self.stages["read"] += time.perf_counter() - opened
         return reading
+
+    def _shrunk(self, image: Image) -> Image:
+        """The page with at most ``max_pixels``; fewer are read faster, and small print is lost."""
+        if self.max_pixels is None or image.width * image.height <= self.max_pixels:
+            return image
+        scale = math.sqrt(self.max_pixels / (image.width * image.height))
+        return image.resize((max(1, int(image.width * scale)), max(1, int(image.height * scale))))
 
     def _read_image(self, image: Image, cyrillic: bool) -> Reading:
         """Read with the engine for the question's script, or the other one where that is no use."""

@@ -10,6 +10,7 @@ from a memory budget (``plan``); they form a flight, with one row of keys and va
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -35,6 +36,16 @@ class _Encoded(NamedTuple):
             len(self.document.prefix.ids),
             tuple(len(question.ids) + question.limit for question in self.document.questions),
         )
+
+
+class _Asked(NamedTuple):
+    """One question of a flight."""
+
+    row: int
+    """Its document's, in the cache."""
+    number: int
+    """Among the questions that are in the cache behind its document."""
+    question: Question
 
 
 class TreeEngine:
@@ -95,23 +106,28 @@ class TreeEngine:
         columns = max(plan.columns(need, self._budget) for need in needs)
         cache = TreeCache(self._shape, len(flight), columns)
         positions = self._prefill(cache, flight)
-        turns = [plan.turns(need, plan.room_for_questions(need, self._budget)) for need in needs]
-        for turn in range(max(map(len, turns))):
-            cache.forget_branches()
-            asked = [
-                (question, Branch(row, number, question.ids, positions[row], question.limit))
-                for row, item in enumerate(flight)
-                if turn < len(turns[row])
-                for number, question in enumerate(item.document.questions[turns[row][turn]])
+        prefixes = [item.document.prefix.ids for item in flight]
+
+        def ask(asked: Sequence[_Asked]) -> list[Answer]:
+            branches = [
+                Branch(row, number, question.ids, positions[row], question.limit)
+                for row, number, question in asked
             ]
-            branches = [branch for _, branch in asked]
             logits = questions.ask(self._model, cache, branches, self._limits.question_tokens)
             clock.lap("prefill")
-            prefixes = [item.document.prefix.ids for item in flight]
             decode(self._model, cache, branches, logits, prefixes, self._decoding)
             clock.lap("decode")
-            for question, branch in asked:
-                yield question, Answer(tuple(branch.ids), branch.ended, _mean(branch.probabilities))
+            return [branch.answer for branch in branches]
+
+        for asked in _turns(flight, self._budget):
+            answers = ask(asked)
+            for number, one in enumerate(asked):
+                # What is not a number in one question's keys reaches its neighbours even through a mask.
+                if not math.isfinite(answers[number].confidence) and len(asked) > 1:
+                    cache.forget_branches(wipe=True)
+                    answers[number] = ask([one])[0]
+                yield one.question, answers[number]
+            cache.forget_branches(wipe=any(not math.isfinite(one.confidence) for one in answers))
 
     def _prefill(self, cache: TreeCache, flight: Sequence[_Encoded]) -> list[int]:
         """The position at which the questions of each document begin."""
@@ -128,5 +144,14 @@ class TreeEngine:
         return positions
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def _turns(flight: Sequence[_Encoded], budget: int) -> Iterator[list[_Asked]]:
+    """What is asked together: of each document as many questions as its row has room for."""
+    needs = [item.need for item in flight]
+    turns = [plan.turns(need, plan.room_for_questions(need, budget)) for need in needs]
+    for turn in range(max(map(len, turns))):
+        yield [
+            _Asked(row, number, question)
+            for row, item in enumerate(flight)
+            if turn < len(turns[row])
+            for number, question in enumerate(item.document.questions[turns[row][turn]])
+        ]

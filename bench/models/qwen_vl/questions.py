@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bench.models.qwen_vl.generation import Answer
+
 if TYPE_CHECKING:
     import torch
 
@@ -42,6 +44,12 @@ class Branch:
     def open(self) -> bool:
         """Whether the answer goes on."""
         return not self.ended and len(self.ids) < self.limit
+
+    @property
+    def answer(self) -> Answer:
+        """The answer as it stands, of at least one token."""
+        mean = sum(self.probabilities) / len(self.probabilities)
+        return Answer(tuple(self.ids), self.ended, mean)
 
 
 def ask(model: Any, cache: TreeCache, branches: Sequence[Branch], row_tokens: int) -> torch.Tensor:

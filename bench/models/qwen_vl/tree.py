@@ -77,7 +77,7 @@ class TreeCache:
 
         self.shape = shape
         size = (documents, shape.heads, columns, shape.size)
-        # Zeros: a masked column still meets its weight of 0, and 0 times garbage may be NaN.
+        # Zeros, because what was in memory before may not be a number; see ``forget_branches``.
         self.keys = [
             torch.zeros(size, dtype=shape.dtype, device=shape.device) for _ in range(shape.layers)
         ]
@@ -121,10 +121,17 @@ class TreeCache:
             index=index,
         )
 
-    def forget_branches(self) -> None:
-        """Free the columns behind the prefixes."""
+    def forget_branches(self, *, wipe: bool = False) -> None:
+        """Free the columns behind the prefixes; ``wipe`` them where they hold what is not a number.
+
+        A masked column still meets its weight of 0, and 0 times NaN is NaN.
+        """
         self._used = list(self._prefix)
         self.owner[self.owner >= 0] = _FREE
+        if wipe:
+            free = (self.owner == _FREE)[:, None, :, None]
+            for stored in (*self.keys, *self.values):
+                stored.masked_fill_(free, 0)
 
 
 class PrefixRow:
@@ -193,10 +200,7 @@ class BranchRow:
 
         shape, cache = self._cache.shape, self._cache
         for stored, new in ((cache.keys[layer], heads.keys), (cache.values[layer], heads.values)):
-            # One question's overflow must not reach its neighbours: their weight for it is 0, and 0 times
-            # NaN is NaN. It stays visible in its own hidden state.
-            finite = new[0].transpose(0, 1).nan_to_num(0.0, 0.0, 0.0)
-            stored[self._document, :, self._column] = finite
+            stored[self._document, :, self._column] = new[0].transpose(0, 1)
         documents = self._last - self._first
         sorted_ = heads.queries.new_zeros(
             documents, self._width, shape.heads, shape.groups, shape.size
