@@ -135,6 +135,11 @@ def test_verdict_names_who_is_within_the_noise(tmp_path):
     assert verdict.detail == "equal is within the noise of it."
 
 
+def test_verdict_says_where_there_is_too_little_to_test(tmp_path):
+    run = make_run(tmp_path, [RIGHT, WRONG], make_tasks(1, 4, ["en"]))
+    assert "too few documents" in view_of(run).verdict.detail
+
+
 def test_verdict_says_best_only_beyond_the_noise(tmp_path):
     assert view_of(make_run(tmp_path, [RIGHT, WRONG])).verdict.headline.startswith(
         "right answers best"
@@ -178,6 +183,19 @@ def test_unfinished_model_has_a_score_so_far_and_no_rank(tmp_path):
     assert row.score.n == 36
     assert [r.key for r in view.rows] == ["wrong", "half"]
     assert any("unfinished" in caveat.text for caveat in view.caveats)
+
+
+def test_run_without_its_last_latencies_says_so(tmp_path):
+    run = make_run(tmp_path, [RIGHT])
+    (run.path / "right" / "done.json").unlink()
+    view = view_of(run)
+    assert view.rows[0].rank == 1
+    assert any("latency has not been measured" in caveat.text for caveat in view.caveats)
+
+
+def test_model_that_failed_does_not_make_the_run_unfinished(tmp_path):
+    view = view_of(make_run(tmp_path, [RIGHT, FixtureModel("broken", load_failure="no weights")]))
+    assert not any(caveat.kind == "state" for caveat in view.caveats)
 
 
 def test_run_that_another_process_holds_is_still_going(tmp_path):
@@ -450,6 +468,7 @@ def test_show_steers_no_terminal_and_cuts_a_megabyte(tmp_path):
         (0, "0"),
         (None, "–"),
         (0.00123, "0.00123"),
+        (0.000126, "< 0.001"),
     ],
 )
 def test_significant_digits(value, text):

@@ -156,8 +156,10 @@ def _throughput(batches: Sequence[Mapping[str, Any]]) -> Throughput | None:
     tokens = _sum(b.get("generated_tokens") for b in timed)
     stages: dict[str, float] = {}
     for batch in timed:
-        for stage, value in (batch.get("stages") or {}).items():
-            stages[stage] = stages.get(stage, 0.0) + (number(value) or 0.0)
+        measured = batch.get("stages")
+        if isinstance(measured, Mapping):
+            for stage, value in measured.items():
+                stages[stage] = stages.get(stage, 0.0) + (number(value) or 0.0)
     sizes = [size for b in timed if (size := number(b.get("batch_size"))) is not None]
     return Throughput(
         questions=questions,

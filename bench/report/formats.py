@@ -56,6 +56,9 @@ def significant(value: float | None, digits: int = 3) -> str:
     if value == 0:
         return "0"
     magnitude = abs(value)
+    if magnitude < 0.001:
+        # Nothing on the page is measured so finely that more zeros would say more.
+        return "< 0.001"
     if magnitude >= 10 ** (digits - 1):
         return f"{value:,.0f}"
     decimals = 0

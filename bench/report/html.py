@@ -199,7 +199,7 @@ def _plots(view: ReportView) -> list[dict[str, Any]]:
                 points,
                 width=width,
                 x_title=title if width > 500 else title.split(" (")[0],
-                x_text=lambda value, unit=unit: f"{formats.significant(value, 2)}{unit}",  # type: ignore[misc]
+                x_text=lambda value, unit=unit: f"{value:g}{unit}",  # type: ignore[misc]
                 y_title=view.score_name,
                 higher=view.higher_is_better,
             )
@@ -354,23 +354,21 @@ def _strips(view: ReportView, width: int) -> Markup:
 
 
 def _stages(rows: Sequence[ModelRow]) -> list[dict[str, Any]]:
-    """Where the offline time went, as shares; what no stage claims is called so."""
+    """Where the offline time went, as shares; a stage has one colour whoever's it is."""
+    colours: dict[str, int] = {}
     found = []
-    names: dict[str, int] = {}
-    for row in rows:
-        rate = row.facts.throughput
-        if rate is None or not rate.stages:
-            continue
-        for name in rate.stages:
-            names.setdefault(name, len(names))
     for i, row in enumerate(rows):
         rate = row.facts.throughput
         if rate is None or not rate.stages:
             continue
-        shares = [(name, min(1.0, value / rate.seconds)) for name, value in rate.stages.items()]
-        rest = 1 - sum(share for _, share in shares)
+        shares = []
+        for name, value in rate.stages.items():
+            colour = colours.setdefault(name, len(colours)) % svg.OTHER_STAGE
+            shares.append(svg.Share(formats.safe(name), min(1.0, value / rate.seconds), colour))
+        # What no stage claims.
+        rest = 1 - sum(share.value for share in shares)
         if rest > 0.005:
-            shares.append(("other", rest))
+            shares.append(svg.Share("other", rest, svg.OTHER_STAGE))
         found.append({"index": i, "row": row, "shares": shares})
     return found
 

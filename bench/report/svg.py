@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from markupsafe import Markup
 
@@ -389,7 +390,7 @@ def strips(
         Markup(
             '<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{}"/>'
             '<text class="tick-text" x="{x:.1f}" y="{}" text-anchor="middle">{} s</text>'
-        ).format(height - 28, height - 12, formats.significant(tick, 2), x=at(tick))
+        ).format(height - 28, height - 12, f"{tick:g}", x=at(tick))
         for tick in log_ticks(low, high)
     ]
     for line, (index, (name, values, marks)) in enumerate(latencies.items()):
@@ -432,26 +433,48 @@ def _thinned(values: Sequence[float], limit: int = 300) -> list[float]:
     return [values[round(i * (len(values) - 1) / (limit - 1))] for i in range(limit)]
 
 
-STAGE_CLASSES = ("s0", "s1", "s2", "s3", "s4", "s5")
+OTHER_STAGE = 5
+"""Colour of the time that no stage claims; stages have the colours before it."""
 
 
-def stacked(shares: Sequence[tuple[str, float]], *, width: int = 420) -> Markup:
-    """One bar of stage shares that sum to 1; the table beside it says the numbers."""
+class Share(NamedTuple):
+    """A part of a whole."""
+
+    name: str
+    value: float
+    """0 to 1."""
+    colour: int
+    """0 to ``OTHER_STAGE``."""
+
+
+def stacked(shares: Sequence[Share], *, width: int = 420) -> Markup:
+    """One bar of shares that sum to 1; the list under it says the numbers."""
     parts = []
     x = 0.0
-    for i, (name, share) in enumerate(shares):
-        wide = share * width
-        label = f"{name} {share:.0%}"
+    for share in shares:
+        wide = share.value * width
         parts.append(
             Markup(
-                '<g><title>{}</title><rect class="stage {}" x="{:.1f}" y="0" width="{:.1f}" height="18"/></g>'
-            ).format(label, STAGE_CLASSES[i % 6], x, max(0.0, wide - 1))
+                '<g><title>{}</title><rect class="stage s{}" x="{:.1f}" y="0" '
+                'width="{:.1f}" height="18"/></g>'
+            ).format(f"{share.name} {share.value:.0%}", share.colour, x, max(0.0, wide - 1))
         )
         x += wide
     return Markup(
         '<svg class="stages" viewBox="0 0 {0} 18" preserveAspectRatio="none" role="img">'
         "<title>{1}</title>{2}</svg>"
-    ).format(width, ", ".join(f"{n} {s:.0%}" for n, s in shares), Markup("").join(parts))
+    ).format(width, ", ".join(f"{s.name} {s.value:.0%}" for s in shares), Markup("").join(parts))
 
 
-__all__ = ["Point", "difference", "glyph", "scatter", "stacked", "strips", "swatch", "whisker"]
+__all__ = [
+    "OTHER_STAGE",
+    "Point",
+    "Share",
+    "difference",
+    "glyph",
+    "scatter",
+    "stacked",
+    "strips",
+    "swatch",
+    "whisker",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -65,6 +65,9 @@ def judge(rows: Sequence[ModelRow], pairs: Sequence[Pair], score_name: str) -> V
     if len(ranked) == 1:
         headline = f"{best.key} scores {said}."
         detail = ""
+    elif all(pair.p_holm is None for pair in pairs):
+        headline = f"{best.key} scores highest: {said}."
+        detail = "There are too few documents to test the differences between models."
     elif len(tied) == len(ranked) - 1:
         headline = f"{best.key} scores highest ({said}), but no model is ahead beyond the noise."
         detail = "The paired differences to all other models are compatible with zero."
@@ -131,14 +134,11 @@ def _points(ranked: Sequence[ModelRow]) -> list[Point]:
 def warn(rows: Sequence[ModelRow], runs: Sequence[RunView], *, same_tasks: bool) -> list[Caveat]:
     """Everything that limits what the numbers mean, the gravest first."""
     found: list[Caveat] = []
+    names = {run.id: f"Run {run.name}" if len(runs) > 1 else "The run" for run in runs}
     for run in runs:
-        if run.state != "complete":
-            done = sum(row.asked for row in rows if row.run == run.id)
-            total = sum(row.samples for row in rows if row.run == run.id)
-            word = "is still going" if run.state == "running" else "is unfinished"
-            found.append(
-                Caveat("state", f"Run {run.name} {word}: {done:,} of {total:,} questions asked.")
-            )
+        own = [row for row in rows if row.run == run.id]
+        if state := _state(run, own):
+            found.append(Caveat("state", f"{names[run.id]} {state}"))
     found += [
         Caveat("failures", f"{row.key} {_reason(row)}") for row in rows if row.failure is not None
     ]
@@ -154,7 +154,7 @@ def warn(rows: Sequence[ModelRow], runs: Sequence[RunView], *, same_tasks: bool)
                 f"Questions failed, and count as the worst score: {formats.listed(failing, 6)}.",
             )
         )
-    found += [Caveat("scope", text) for text in _scope(runs)]
+    found += [Caveat("scope", text) for text in _scope(runs, names)]
     if not same_tasks:
         found.append(
             Caveat(
@@ -176,7 +176,20 @@ def _reason(row: ModelRow) -> str:
     return f"has no result{done}: {failure.message or failure.error or 'no reason was recorded'}"
 
 
-def _scope(runs: Sequence[RunView]) -> list[str]:
+def _state(run: RunView, rows: Sequence[ModelRow]) -> str:
+    """What is still to come, as the end of a sentence; empty where nothing is."""
+    asked, total = sum(row.asked for row in rows), sum(row.samples for row in rows)
+    if run.state == "running":
+        return f"is still going: {asked:,} of {total:,} questions asked."
+    if any(row.state == "unfinished" for row in rows):
+        return f"is unfinished: {asked:,} of {total:,} questions asked."
+    if run.state != "complete" and asked == total:
+        return "is unfinished: latency has not been measured to the end."
+    # What a model that failed leaves open is said with the model.
+    return ""
+
+
+def _scope(runs: Sequence[RunView], names: Mapping[str, str]) -> list[str]:
     from bench.report.facts import nested, number
 
     found = []
@@ -186,17 +199,18 @@ def _scope(runs: Sequence[RunView]) -> list[str]:
         chosen = nested(spec, "settings", "sample_ids") or nested(spec, "sample_ids")
         if limit is not None:
             found.append(
-                f"Run {run.name} was limited to the first {limit:.0f} questions of each task."
+                f"{names[run.id]} was limited to the first {limit:.0f} questions of each task."
             )
         if isinstance(chosen, list) and chosen:
             count = formats.plural(len(chosen), "chosen question")
-            found.append(f"Run {run.name} was limited to {count}.")
+            found.append(f"{names[run.id]} was limited to {count}.")
     return found
 
 
 def _machines(rows: Sequence[ModelRow], runs: Sequence[RunView]) -> list[Caveat]:
     found = []
-    hardware = dict.fromkeys(row.hardware for row in rows if row.facts.throughput is not None)
+    measured = (row.hardware for row in rows if row.facts.throughput is not None)
+    hardware = dict.fromkeys(filter(None, measured))
     if len(hardware) > 1:
         found.append(
             Caveat(
@@ -207,12 +221,8 @@ def _machines(rows: Sequence[ModelRow], runs: Sequence[RunView]) -> list[Caveat]
         )
     dirty = [run.name for run in runs if run.dirty]
     if dirty:
-        found.append(
-            Caveat(
-                "code",
-                f"The working tree had uncommitted changes ({formats.listed(dict.fromkeys(dirty))}).",
-            )
-        )
+        where = f" ({formats.listed(dict.fromkeys(dirty))})" if len(runs) > 1 else ""
+        found.append(Caveat("code", f"The working tree had uncommitted changes{where}."))
     versions = dict.fromkeys(filter(None, (run.record_version for run in runs)))
     if len(versions) > 1:
         found.append(

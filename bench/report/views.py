@@ -224,7 +224,8 @@ class ReportView:
     @property
     def mixed_hardware(self) -> bool:
         """Whether rows were measured on different machines or devices."""
-        return len({row.hardware for row in self.rows if row.facts.throughput is not None}) > 1
+        measured = (row.hardware for row in self.rows if row.facts.throughput is not None)
+        return len(set(filter(None, measured))) > 1
 
     def row(self, key: str) -> ModelRow:
         """The row of this key."""
