@@ -18,6 +18,7 @@ from typing import NamedTuple
 import bench
 from bench.errors import EnvironmentProblem, InvalidInput, did_you_mean
 from bench.schema import Document, Page, Sample, Task
+from bench.tasks import hyperbench
 from bench.tasks.cache import MARKER, find_made, make_from_path, provenance, refresh
 from bench.tasks.pages import PAGE_SUFFIXES, open_page, read_pages
 from bench.tasks.problems import Problem
@@ -86,8 +87,10 @@ def find_task(name: str) -> Path:
                 hint=f"--tasks {task}",
             )
         return make_from_path(task, known[task], _spec(known[task]), Path(data)).folder
-    if path.is_file() and path.name in {"task.toml", *SAMPLE_FILES}:
+    if path.is_file() and path.name in {"task.toml", hyperbench.ANNOTATION, *SAMPLE_FILES}:
         path = path.parent
+    if hyperbench.is_dataset(path):
+        return path
     if path.is_dir():
         if needs_data(path):
             return _with_data(str(path), path)
@@ -196,6 +199,10 @@ def check_task(
     if (folder / "task.toml").is_file():
         spec, problems = check_task_file(folder / "task.toml")
         problems += _metric_problems(spec)
+    foreign = hyperbench.read_dataset(folder) if _samples_file(folder) is None else None
+    if foreign is not None:
+        spec = spec if (folder / "task.toml").is_file() else foreign.spec
+        folder = foreign.root
     root = folder.resolve()
     try:
         root = _documents_folder(folder, spec)
@@ -204,14 +211,14 @@ def check_task(
         problems.append(Problem("task.toml", 0, message))
         # Without the folder, every page would be missing: the one problem stands for all of those.
         allow_unreadable = True
-    samples_file = _samples_file(folder)
+    samples_file = _samples_file(folder) if foreign is None else folder / foreign.file
     if samples_file is None:
         message = "has no samples.jsonl or samples.csv"
         return Checked(None, [*_placed(folder, problems), Problem(str(folder), 0, message)])
     if spec.dataset is not None and not (folder / MARKER).is_file():
         message = "has a [dataset], and samples of its own beside it; remove one of the two"
         problems.append(Problem("task.toml", 0, message))
-    read = read_rows(samples_file, spec.answer_type)
+    read = read_rows(samples_file, spec.answer_type) if foreign is None else foreign.rows
     if notes is not None:
         notes += _placed(folder, read.notes)
     pages, page_problems = _read_files(

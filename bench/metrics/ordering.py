@@ -1,0 +1,155 @@
+"""Pages of a bundle: which class each is of, and in which order they go.
+
+An answer is a sequence of numbers («2,2,5,5,3», as in VLMHyperBench's RPOClassification and RPOSorting; also
+``[2, 2, 5, 5, 3]`` or ``22553``). Rank correlations: Kendall, "A New Measure of Rank Correlation", 1938;
+Spearman, 1904. As in VLMHyperBench (``check_page_sorting.py`` of model_qwen2.5_vl_lora @037cb97), an answer
+that is no order of the pages is worth 0, as if it had nothing to do with the right one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from bench.metrics.base import MetricValue, as_text, as_texts, best
+from bench.schema import Json
+
+MAX_PAGES = 1000
+"""Numbers beyond this many are not looked at."""
+
+_Measure = Callable[[Sequence[int]], float]
+"""From the right place of each page, in the order answered, to a correlation."""
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+def sequence(text: str, length: int | None = None) -> tuple[int, ...]:
+    """The numbers in ``text``, in order.
+
+    Args:
+        text: an answer or a reference.
+        length: how many are expected; a single run of as many digits is then read digit by digit.
+    """
+    bare = text.strip()
+    if (
+        length is not None
+        and length > 1
+        and re.fullmatch(rf"[0-9]{{{min(length, MAX_PAGES)}}}", bare)
+    ):
+        return tuple(int(digit) for digit in bare)
+    found = (int(match[0]) for match in _NUMBER.finditer(text))
+    return tuple(number for _, number in zip(range(MAX_PAGES), found, strict=False))
+
+
+def page_accuracy(prediction: Json, references: Sequence[Json]) -> MetricValue:
+    """Share of positions whose numbers agree; positions that are missing or too many are wrong.
+
+    The weight is the number of pages, so that the corpus value is the accuracy over all pages.
+    """
+    values = []
+    for right, said in _pairs(prediction, references):
+        agree = sum(a == b for a, b in zip(right, said, strict=False))
+        values.append(MetricValue(agree / max(len(right), len(said)), float(len(right))))
+    return best(values, higher=True)
+
+
+def sequence_match(prediction: Json, references: Sequence[Json]) -> MetricValue:
+    """1 if the whole sequence is right, however it is written, else 0."""
+    values = [float(right == said) for right, said in _pairs(prediction, references)]
+    return MetricValue(max(values) if values else None)
+
+
+def kendall_tau(prediction: Json, references: Sequence[Json]) -> MetricValue:
+    """Kendall's tau of the answered order and the right one, −1 to 1."""
+    return _correlated(prediction, references, _kendall)
+
+
+def spearman_rho(prediction: Json, references: Sequence[Json]) -> MetricValue:
+    """Spearman's rho of the pages' places in the answered order and in the right one, −1 to 1."""
+    return _correlated(prediction, references, _spearman)
+
+
+def _pairs(
+    prediction: Json, references: Sequence[Json]
+) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    text = as_text(prediction)
+    rights = [sequence(reference) for reference in as_texts(references)]
+    return [(right, sequence(text, len(right))) for right in rights if right]
+
+
+def _correlated(prediction: Json, references: Sequence[Json], measure: _Measure) -> MetricValue:
+    values = []
+    for right, said in _pairs(prediction, references):
+        # An order of one page, or one that names a page twice, is no order to be held against.
+        if len(right) < 2 or len(set(right)) < len(right):
+            continue
+        if sorted(right) != sorted(said):
+            values.append(0.0)
+            continue
+        place = {page: i for i, page in enumerate(right)}
+        values.append(measure([place[page] for page in said]))
+    return MetricValue(max(values) if values else None)
+
+
+def _kendall(places: Sequence[int]) -> float:
+    pairs = len(places) * (len(places) - 1) / 2
+    inversions = sum(first > second for first, second in combinations(places, 2))
+    return 1 - 2 * inversions / pairs
+
+
+def _spearman(places: Sequence[int]) -> float:
+    n = len(places)
+    return 1 - 6 * sum((place - i) ** 2 for i, place in enumerate(places)) / (n * (n * n - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """How well the pages of one class are told."""
+
+    label: str
+    pages: int
+    """Pages that are of this class."""
+    precision: float | None
+    """None where no page was said to be of it."""
+    recall: float | None
+    """None where no page is of it."""
+    f1: float
+
+
+MISSING = "–"
+"""Column of the confusion matrix for pages about which an answer says nothing."""
+
+
+def confusion(pairs: Iterable[tuple[str, str]]) -> Counter[tuple[str, str]]:
+    """Counts of (right class, answered class) over pages, from (reference, answer) of each bundle."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for reference, answer in pairs:
+        right = sequence(reference)
+        said = sequence(answer, len(right))
+        for i, number in enumerate(right):
+            counts[str(number), str(said[i]) if i < len(said) else MISSING] += 1
+    return counts
+
+
+def class_scores(counts: Mapping[tuple[str, str], int]) -> list[ClassScore]:
+    """Precision, recall and F1 of every class that occurs on either side, in order."""
+    labels = {label for pair in counts for label in pair} - {MISSING}
+    scores = []
+    for label in sorted(labels, key=lambda text: (len(text), text)):
+        hits = counts.get((label, label), 0)
+        pages = sum(count for (right, _), count in counts.items() if right == label)
+        answered = sum(count for (_, said), count in counts.items() if said == label)
+        f1 = 2 * hits / (pages + answered) if pages + answered else 0.0
+        scores.append(
+            ClassScore(
+                label,
+                pages,
+                hits / answered if answered else None,
+                hits / pages if pages else None,
+                f1,
+            )
+        )
+    return scores
