@@ -16,7 +16,7 @@ import pytest
 
 from bench.report import ReportOptions, build, write_report
 from bench.report.embed import MAX_TEXT
-from bench.report.svg import linear_ticks, log_ticks
+from bench.report.plots import linear_ticks, log_ticks
 from bench.scoring import evaluate
 from tests.run_fixture import FixtureModel, make_run, make_tasks
 
@@ -242,6 +242,13 @@ def test_page_without_a_preview_is_counted(tmp_path):
 def test_ticks_are_round_numbers():
     assert linear_ticks(0.53, 0.91) == pytest.approx([0.6, 0.7, 0.8, 0.9])
     assert log_ticks(0.3, 4) == pytest.approx([0.5, 1, 2])
+
+
+def test_stage_has_one_colour_whoever_it_belongs_to(tmp_path):
+    page = page_of(make_run(tmp_path))
+    colours = re.findall(r'<i class="dab (s\d)"></i>(\w+) \d+ %', page)
+    assert {name for _, name in colours} == {"preprocess", "prefill", "decode", "read", "match"}
+    assert len(set(colours)) == 5
 
 
 def test_scatter_needs_a_finished_model_with_a_latency(tmp_path):

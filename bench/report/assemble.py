@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,13 +12,12 @@ import numpy as np
 
 import bench
 from bench.metrics import METRICS
-from bench.report import formats
 from bench.report.compare import Pair, Scored, compare_all, pareto, ranks
-from bench.report.facts import Facts, measure, nested, number, text
-from bench.report.levels import Level, goodness, higher_is_better, level
+from bench.report.facts import nested, number, text
+from bench.report.levels import goodness, higher_is_better, level
+from bench.report.rows import Source, hardware, model_row
 from bench.report.verdict import judge, warn
 from bench.report.views import (
-    Failure,
     Front,
     ModelRow,
     ReportOptions,
@@ -27,16 +25,11 @@ from bench.report.views import (
     RunView,
     SampleView,
     SliceValue,
-    TaskScore,
     TaskView,
 )
 from bench.schema import Estimate, Page, Sample
-from bench.scoring import Answer, Cell, Evaluation, document_key
-from bench.stats import cluster_mean
+from bench.scoring import Answer, Evaluation, document_key
 from bench.store import utc_now
-
-_SETUP = ("checkpoint", "revision", "quantization", "adapter", "dtype", "attention")
-_BOUNDS = ("min_pixels", "max_pixels")
 
 
 def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = None) -> ReportView:
@@ -52,7 +45,10 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
     tasks = _task_views(evaluations, names)
     sources = _sources(evaluations, runs)
     overall_name, higher, comparable = _score_name(tasks)
-    rows = [_row(source, names, runs, comparable) for source in sources]
+    rows = [
+        model_row(source, names.of_run(source.evaluation), comparable=comparable)
+        for source in sources
+    ]
     samples, scored = _join_samples(sources, names, tasks)
     rows, pairs = _ranked(rows, scored, higher, options.seed)
     order = [next(i for i, s in enumerate(sources) if s.key == row.key) for row in rows]
@@ -75,16 +71,6 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
         samples=samples,
         previews=tuple(run.path for run in runs),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """One model in one run, before it becomes a row."""
-
-    key: str
-    name: str
-    evaluation: Evaluation
-    run: RunView
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +101,10 @@ class _TaskNames:
         index = {key: i for i, key in enumerate(dict.fromkeys(keys.values()))}
         return cls(keys, index, {str(e.run.path): i for i, e in enumerate(evaluations)})
 
+    def of_run(self, evaluation: Evaluation) -> dict[str, str]:
+        """Task name → key, of this evaluation."""
+        return {name: self.key(evaluation, name) for name in evaluation.tasks}
+
     def key(self, evaluation: Evaluation, name: str) -> str:
         """The key of a task of this evaluation."""
         return self.keys[self.position[str(evaluation.run.path)], name]
@@ -136,27 +126,13 @@ def _run_view(evaluation: Evaluation) -> RunView:
         state=run.state(),
         command=shlex.join(arguments),
         labels={str(k): str(v) for k, v in labels.items()} if isinstance(labels, Mapping) else {},
-        hardware=_hardware(environment, "cuda" if nested(environment, "gpus") else "cpu"),
+        hardware=hardware(environment, "cuda" if nested(environment, "gpus") else "cpu"),
         software=_software(environment),
         record_version=text(nested(environment, "bench")),
         commit=text(nested(git, "commit")),
         dirty=bool(nested(git, "dirty")),
         record={k: v for k, v in record.items() if k not in {"tasks"}},
     )
-
-
-def _hardware(environment: Any, device: str) -> str:
-    """The device in words: the GPU's name, or the CPU's."""
-    gpus = nested(environment, "gpus")
-    if device.startswith("cuda") and isinstance(gpus, list) and gpus:
-        index = re.fullmatch(r"cuda:(\d+)", device)
-        gpu = gpus[min(int(index[1]), len(gpus) - 1)] if index else gpus[0]
-        memory = number(nested(gpu, "memory_bytes"))
-        size = f" {formats.gib(memory)} GiB" if memory is not None else ""
-        return f"{text(nested(gpu, 'name')) or 'GPU'}{size}"
-    cores = number(nested(environment, "cores"))
-    name = text(nested(environment, "cpu")) or "CPU"
-    return f"{name} ({formats.plural(int(cores), 'core')})" if cores is not None else name
 
 
 def _software(environment: Any) -> str:
@@ -173,9 +149,9 @@ def _software(environment: Any) -> str:
     return ", ".join(parts)
 
 
-def _sources(evaluations: Sequence[Evaluation], runs: Sequence[RunView]) -> list[_Source]:
+def _sources(evaluations: Sequence[Evaluation], runs: Sequence[RunView]) -> list[Source]:
     counts = Counter(model for evaluation in evaluations for model in evaluation.models)
-    found: list[_Source] = []
+    found: list[Source] = []
     taken: set[str] = set()
     for evaluation, run in zip(evaluations, runs, strict=True):
         for model in evaluation.models:
@@ -183,7 +159,7 @@ def _sources(evaluations: Sequence[Evaluation], runs: Sequence[RunView]) -> list
             while key in taken:
                 key += "′"
             taken.add(key)
-            found.append(_Source(key, model, evaluation, run))
+            found.append(Source(key, model, evaluation, run))
     return found
 
 
@@ -238,136 +214,8 @@ def _score_name(tasks: Sequence[TaskView]) -> tuple[str, bool, bool]:
     return f"mean {only} over {len(tasks)} tasks", True, accuracies
 
 
-def _row(source: _Source, names: _TaskNames, runs: Sequence[RunView], comparable: bool) -> ModelRow:
-    evaluation, model = source.evaluation, source.name
-    run = evaluation.run
-    cells = {t: evaluation.cells[model, t] for t in evaluation.tasks}
-    record = _leniently(run.model_record, model)
-    failure = _failure(_leniently(run.failure, model))
-    batches = [b for t in cells for b in run.batches(model, t)]
-    latencies = [r for t in cells for r in run.latencies(model, t)]
-    answers = [a for cell in cells.values() for a in cell.answers]
-    facts = measure(record, batches, latencies, answers)
-    asked, total = sum(cell.asked for cell in cells.values()), len(answers)
-    tasks = {
-        names.key(evaluation, t): _task_score(names.key(evaluation, t), c) for t, c in cells.items()
-    }
-    state = _row_state(source.run.state, failure, asked, total)
-    so_far = asked < total
-    device = text(nested(record, "device"))
-    if not device and record is not None:
-        device = text(run.model_spec(model).device)
-    return ModelRow(
-        key=source.key,
-        name=model,
-        run=source.run.id,
-        state=state,
-        failure=failure if state != "complete" else None,
-        rank=None,
-        tied=False,
-        score=_overall(evaluation, model, cells, so_far) if comparable and asked > 0 else None,
-        so_far=so_far,
-        tasks=tasks,
-        levels=Counter(level(a, c.headline) for c in cells.values() for a in c.answers),
-        facts=facts,
-        asked=asked,
-        samples=total,
-        failed=sum(a.failed and a.output is not None for a in answers),
-        device=device,
-        hardware=_hardware(nested(run.record, "environment"), device) if device else "",
-        parameters=_whole(nested(record, "parameters")),
-        setup=_setup(run.model_spec(model), record, facts),
-    )
-
-
-def _leniently(read: Any, model: str) -> Mapping[str, Any] | None:
-    record = read(model)
-    return record if isinstance(record, Mapping) else None
-
-
-def _whole(value: Any) -> int | None:
-    found = number(value)
-    return None if found is None else int(found)
-
-
-def _failure(record: Mapping[str, Any] | None) -> Failure | None:
-    if record is None:
-        return None
-    return Failure(*(text(record.get(key)) for key in ("error", "message", "hint", "when")))
-
-
-def _row_state(run_state: str, failure: Failure | None, asked: int, total: int) -> str:
-    if asked >= total:
-        return "complete"
-    if run_state == "running":
-        # A failure record may be left from the attempt before this one.
-        return "running"
-    return "failed" if failure is not None else "unfinished"
-
-
-def _setup(spec: Any, record: Mapping[str, Any] | None, facts: Facts) -> dict[str, str]:
-    """What was loaded, where the record says; what was asked for otherwise."""
-    details = nested(record, "details")
-    found: dict[str, str] = {"backend": text(nested(record, "backend")) or spec.backend}
-    for key in (*_SETUP, *_BOUNDS):
-        value = nested(details, key)
-        value = getattr(spec, key) if value is None else value
-        if value not in (None, "", "auto"):
-            found[key] = formats.count(value) if key in _BOUNDS and number(value) else str(value)
-    if isinstance(details, Mapping):
-        for key, value in details.items():
-            if key not in found and isinstance(value, str | int | float | bool):
-                found[str(key)] = str(value)
-    if facts.throughput is not None and facts.throughput.largest_batch is not None:
-        found["largest batch"] = str(facts.throughput.largest_batch)
-    return found
-
-
-def _task_score(key: str, cell: Cell) -> TaskScore:
-    estimates, raw = cell.estimates, cell.raw_headline
-    if 0 < cell.asked < len(cell.answers):
-        estimates = {m: _asked_only([(cell, m, 1.0)]) for m in cell.task.metrics}
-    return TaskScore(
-        task=key,
-        estimate=estimates[cell.headline],
-        estimates=estimates,
-        raw=raw,
-        asked=cell.asked,
-        samples=len(cell.answers),
-    )
-
-
-def _overall(
-    evaluation: Evaluation, model: str, cells: Mapping[str, Cell], so_far: bool
-) -> Estimate | None:
-    if so_far:
-        started = [cell for cell in cells.values() if cell.asked > 0]
-        return _asked_only(
-            [(c, c.headline, 1 / c.asked if len(started) > 1 else 1.0) for c in started]
-        )
-    if model in evaluation.overall:
-        return evaluation.overall[model]
-    return next(iter(cells.values())).estimates[next(iter(cells.values())).headline]
-
-
-def _asked_only(parts: Sequence[tuple[Cell, str, float]]) -> Estimate:
-    """An estimate over the questions asked so far: those still open are no failures."""
-    values: list[float | None] = []
-    weights: list[float] = []
-    clusters: list[str] = []
-    failed = 0
-    for cell, metric, weight in parts:
-        for answer in cell.answers:
-            if answer.output is not None:
-                values.append(answer.scores[metric].value)
-                weights.append(answer.scores[metric].weight * weight)
-                clusters.append(document_key(cell.task, answer.sample.document_id))
-                failed += answer.failed
-    return cluster_mean(values, weights, clusters, failed=failed)
-
-
 def _join_samples(
-    sources: Sequence[_Source], names: _TaskNames, tasks: Sequence[TaskView]
+    sources: Sequence[Source], names: _TaskNames, tasks: Sequence[TaskView]
 ) -> tuple[tuple[SampleView, ...], Scored]:
     """Every sample of every task once, with all models' answers beside each other."""
     order: dict[tuple[int, str], tuple[Sample, tuple[Page, ...], str]] = {}
@@ -456,7 +304,7 @@ def _ranked(
     ], pairs
 
 
-def _slices(sources: Sequence[_Source], rows: Sequence[ModelRow]) -> tuple[SliceValue, ...]:
+def _slices(sources: Sequence[Source], rows: Sequence[ModelRow]) -> tuple[SliceValue, ...]:
     """The evaluations' slices side by side; rows that are not finished have none."""
     finished = {row.key for row in rows if row.state == "complete"}
     joined: dict[tuple[str, str], dict[str, Estimate]] = {}
@@ -488,8 +336,3 @@ def _fronts(rows: Sequence[ModelRow], higher: bool) -> dict[str, Front]:
         cost: Front(cost, tuple(pareto(values, scores)))
         for cost, values in (("latency", latency), ("memory", memory))
     }
-
-
-def level_counts(row: ModelRow) -> dict[Level, int]:
-    """How many answers of each level, levels that do not occur left out."""
-    return {name: count for name, count in row.levels.items() if count > 0}

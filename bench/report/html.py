@@ -20,25 +20,19 @@ import jinja2
 from markupsafe import Markup
 
 from bench.metrics import METRICS
-from bench.report import formats, svg
+from bench.report import formats, plots, svg
 from bench.report.embed import MAX_TEXT, Embedded, embed, json_text
 from bench.report.facts import MEMORY_KINDS
+from bench.report.heat import SMALL_N, attr_json, slices
 from bench.report.levels import LEVELS
 from bench.report.samples import extracted_text, never_right, raw_text, worst
 from bench.report.views import ModelRow, ReportOptions, ReportView, SampleView
-from bench.schema import Estimate
 from bench.text import clip
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-SMALL_N = 10
-"""Slices of fewer samples are hatched: their numbers are anecdotes."""
-
 MAX_TASK_COLUMNS = 12
 """Tasks with a column of their own in the leaderboard; all are in the slices."""
-
-MAX_FIELDS = 20
-"""Fields in the first table of slices, the most asked first; the rest is folded."""
 
 
 def html(view: ReportView, options: ReportOptions, path: Path) -> str:
@@ -74,14 +68,9 @@ def _environment() -> jinja2.Environment:
         *("parameters", "megabytes", "plural", "listed", "language_tag"),
     ):
         environment.filters[name] = getattr(formats, name)
-    environment.filters["attr_json"] = _attr_json
+    environment.filters["attr_json"] = attr_json
     environment.filters["names"] = _names
     return environment
-
-
-def _attr_json(value: Any) -> str:
-    """JSON for an attribute, with texts as the embedded samples have them."""
-    return json.dumps(_safe_all(value))
 
 
 def _names(text: str, keys: Sequence[str]) -> Markup:
@@ -96,14 +85,6 @@ def _names(text: str, keys: Sequence[str]) -> Markup:
         else Markup.escape(formats.safe(part))
         for i, part in enumerate(parts)
     )
-
-
-def _safe_all(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _safe_all(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_safe_all(item) for item in value]
-    return formats.safe(value) if isinstance(value, str) else value
 
 
 def _finalize(value: Any) -> Any:
@@ -139,7 +120,7 @@ def _context(view: ReportView, path: Path) -> dict[str, Any]:
         "task_columns": view.tasks if 1 < len(view.tasks) <= MAX_TASK_COLUMNS else (),
         "scale": _scale(rows),
         "plots": _plots(view),
-        "slices": _slices(view),
+        "slices": slices(view),
         "strips": {width: _strips(view, width) for width in (760, 380)},
         "stages": _stages(rows),
         "reach": _reach(view),
@@ -195,7 +176,7 @@ def _plots(view: ReportView) -> list[dict[str, Any]]:
         if not points:
             continue
         drawn = {
-            width: svg.scatter(
+            width: plots.scatter(
                 points,
                 width=width,
                 x_title=title if width > 500 else title.split(" (")[0],
@@ -229,7 +210,7 @@ def _plots(view: ReportView) -> list[dict[str, Any]]:
     return found
 
 
-def _points(view: ReportView, cost: str) -> list[svg.Point]:
+def _points(view: ReportView, cost: str) -> list[plots.Point]:
     kinds = [row.facts.memory.kind for row in view.ranked if row.facts.memory is not None]
     usual = max(kinds, key=kinds.count) if kinds else ""
     if "peak_process" in kinds:
@@ -247,99 +228,12 @@ def _points(view: ReportView, cost: str) -> list[svg.Point]:
             continue
         if x > 0:
             on_front = row.key in view.fronts[cost].keys
-            points.append(svg.Point(i, formats.safe(row.key), x, row.score, on_front, hollow))
+            points.append(plots.Point(i, formats.safe(row.key), x, row.score, on_front, hollow))
     return points
 
 
-def _slices(view: ReportView) -> dict[str, list[dict[str, Any]]]:
-    """Groups of heat rows: tasks and short keys, the most asked fields, and the rest of the fields."""
-    groups: list[dict[str, Any]] = []
-    fields: list[dict[str, Any]] = []
-    if view.tasks:
-        by_task: list[dict[str, Any]] = []
-        for task in view.tasks:
-            cells = []
-            for row in view.rows:
-                score = row.tasks.get(task.key)
-                estimate = score.estimate if score is not None and score.asked > 0 else None
-                cells.append(_heat(estimate, task.higher_is_better))
-            by_task.append(
-                {
-                    "value": task.key,
-                    "note": task.headline_title + ("" if task.higher_is_better else " ↓"),
-                    "n": task.samples,
-                    "filter": _attr_json({"task": task.key}),
-                    "cells": cells,
-                }
-            )
-        groups.append({"name": "Task", "lines": by_task})
-    names = {"language": "Language", "doc_type": "Document type", "field": "Field"}
-    for key, title in names.items():
-        lines: list[dict[str, Any]] = [
-            {
-                "value": item.value,
-                "note": "",
-                "n": item.n,
-                "filter": _attr_json({key: item.value}),
-                "cells": [_heat(item.estimates.get(row.key), True) for row in view.rows],
-            }
-            for item in view.slices
-            if item.key == key
-        ]
-        lines.sort(key=lambda line: -line["n"])
-        if lines:
-            (fields if key == "field" else groups).append({"name": title, "lines": lines})
-    for group in groups + fields:
-        for line in group["lines"]:
-            _mark_best(line["cells"], view.rows)
-    first = [{"name": g["name"], "lines": g["lines"][:MAX_FIELDS]} for g in fields]
-    rest = [
-        {"name": g["name"], "lines": g["lines"][MAX_FIELDS:]}
-        for g in fields
-        if len(g["lines"]) > MAX_FIELDS
-    ]
-    return {"main": groups, "fields": first, "rest": rest}
-
-
-def _mark_best(cells: Sequence[dict[str, Any]], rows: Sequence[ModelRow]) -> None:
-    """Bold says something only where the finished models differ."""
-    scored = [
-        cell["goodness"]
-        for cell, row in zip(cells, rows, strict=True)
-        if cell["step"] is not None and row.ranked
-    ]
-    for cell, row in zip(cells, rows, strict=True):
-        cell["best"] = (
-            row.ranked
-            and cell["step"] is not None
-            and cell["goodness"] == max(scored) > min(scored)
-        )
-
-
-def _heat(estimate: Estimate | None, higher: bool) -> dict[str, Any]:
-    if estimate is None or estimate.value is None:
-        return {
-            "text": formats.DASH,
-            "step": None,
-            "small": False,
-            "title": "no score",
-            "best": False,
-        }
-    goodness = estimate.value if higher else max(0.0, 1 - estimate.value)
-    spread = formats.interval(estimate)
-    return {
-        "text": formats.score(estimate.value),
-        "step": min(10, max(0, round(goodness * 10))),
-        "goodness": goodness,
-        "small": estimate.n < SMALL_N,
-        "best": False,
-        "title": f"{formats.score(estimate.value)} {spread}, {formats.plural(estimate.n, 'question')}"
-        f" of {formats.plural(estimate.clusters, 'document')}",
-    }
-
-
 def _strips(view: ReportView, width: int) -> Markup:
-    return svg.strips(
+    return plots.strips(
         {
             i: (
                 formats.safe(clip(row.key, 26 if width < 500 else 40)),

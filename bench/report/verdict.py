@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from bench.report import formats
 from bench.report.compare import Pair
+from bench.stats.means import FEW_CLUSTERS
 
 if TYPE_CHECKING:
     from bench.report.views import ModelRow, RunView
-
-FEW_DOCUMENTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +235,7 @@ def _machines(rows: Sequence[ModelRow], runs: Sequence[RunView]) -> list[Caveat]
 def _statistics(rows: Sequence[ModelRow]) -> list[Caveat]:
     counted = [row for row in rows if row.ranked] or rows
     clusters = [row.score.clusters for row in counted if row.score is not None and row.score.n > 0]
-    if clusters and min(clusters) < FEW_DOCUMENTS:
+    if clusters and min(clusters) < FEW_CLUSTERS:
         count = formats.plural(min(clusters), "document")
         return [
             Caveat("statistics", f"Only {count}: intervals are wide and may still be too narrow.")

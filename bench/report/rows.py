@@ -1,0 +1,177 @@
+"""A row of the leaderboard: one model in one run, what it scored and what was measured of it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.report import formats
+from bench.report.facts import Facts, measure, nested, number, text
+from bench.report.levels import level
+from bench.report.views import Failure, ModelRow, RunView, TaskScore
+from bench.schema import Estimate
+from bench.scoring import Cell, Evaluation, document_key
+from bench.stats import cluster_mean
+
+_SETUP = ("checkpoint", "revision", "quantization", "adapter", "dtype", "attention")
+_BOUNDS = ("min_pixels", "max_pixels")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One model in one run, before it becomes a row."""
+
+    key: str
+    name: str
+    evaluation: Evaluation
+    run: RunView
+
+
+def model_row(source: Source, keys: Mapping[str, str], *, comparable: bool) -> ModelRow:
+    """The leaderboard's row of one model in one run.
+
+    Args:
+        source: the model and its run.
+        keys: task name → key in the report.
+        comparable: whether the tasks' headline metrics have a common score.
+    """
+    evaluation, model = source.evaluation, source.name
+    run = evaluation.run
+    cells = {t: evaluation.cells[model, t] for t in evaluation.tasks}
+    record = _leniently(run.model_record, model)
+    failure = _failure(_leniently(run.failure, model))
+    batches = [b for t in cells for b in run.batches(model, t)]
+    latencies = [r for t in cells for r in run.latencies(model, t)]
+    answers = [a for cell in cells.values() for a in cell.answers]
+    facts = measure(record, batches, latencies, answers)
+    asked, total = sum(cell.asked for cell in cells.values()), len(answers)
+    tasks = {keys[t]: _task_score(keys[t], c) for t, c in cells.items()}
+    state = _row_state(source.run.state, failure, asked, total)
+    so_far = asked < total
+    device = text(nested(record, "device"))
+    if not device and record is not None:
+        device = text(run.model_spec(model).device)
+    return ModelRow(
+        key=source.key,
+        name=model,
+        run=source.run.id,
+        state=state,
+        failure=failure if state != "complete" else None,
+        rank=None,
+        tied=False,
+        score=_overall(evaluation, model, cells, so_far) if comparable and asked > 0 else None,
+        so_far=so_far,
+        tasks=tasks,
+        levels=Counter(level(a, c.headline) for c in cells.values() for a in c.answers),
+        facts=facts,
+        asked=asked,
+        samples=total,
+        failed=sum(a.failed and a.output is not None for a in answers),
+        device=device,
+        hardware=hardware(nested(run.record, "environment"), device) if device else "",
+        parameters=_whole(nested(record, "parameters")),
+        setup=_setup(run.model_spec(model), record, facts),
+    )
+
+
+def _leniently(read: Any, model: str) -> Mapping[str, Any] | None:
+    record = read(model)
+    return record if isinstance(record, Mapping) else None
+
+
+def _whole(value: Any) -> int | None:
+    found = number(value)
+    return None if found is None else int(found)
+
+
+def _failure(record: Mapping[str, Any] | None) -> Failure | None:
+    if record is None:
+        return None
+    return Failure(*(text(record.get(key)) for key in ("error", "message", "hint", "when")))
+
+
+def _row_state(run_state: str, failure: Failure | None, asked: int, total: int) -> str:
+    if asked >= total:
+        return "complete"
+    if run_state == "running":
+        # A failure record may be left from the attempt before this one.
+        return "running"
+    return "failed" if failure is not None else "unfinished"
+
+
+def _setup(spec: Any, record: Mapping[str, Any] | None, facts: Facts) -> dict[str, str]:
+    """What was loaded, where the record says; what was asked for otherwise."""
+    details = nested(record, "details")
+    found: dict[str, str] = {"backend": text(nested(record, "backend")) or spec.backend}
+    for key in (*_SETUP, *_BOUNDS):
+        value = nested(details, key)
+        value = getattr(spec, key) if value is None else value
+        if value not in (None, "", "auto"):
+            found[key] = formats.count(value) if key in _BOUNDS and number(value) else str(value)
+    if isinstance(details, Mapping):
+        for key, value in details.items():
+            if key not in found and isinstance(value, str | int | float | bool):
+                found[str(key)] = str(value)
+    if facts.throughput is not None and facts.throughput.largest_batch is not None:
+        found["largest batch"] = str(facts.throughput.largest_batch)
+    return found
+
+
+def _task_score(key: str, cell: Cell) -> TaskScore:
+    estimates, raw = cell.estimates, cell.raw_headline
+    if 0 < cell.asked < len(cell.answers):
+        estimates = {m: _asked_only([(cell, m, 1.0)]) for m in cell.task.metrics}
+    return TaskScore(
+        task=key,
+        estimate=estimates[cell.headline],
+        estimates=estimates,
+        raw=raw,
+        asked=cell.asked,
+        samples=len(cell.answers),
+    )
+
+
+def _overall(
+    evaluation: Evaluation, model: str, cells: Mapping[str, Cell], so_far: bool
+) -> Estimate | None:
+    if so_far:
+        started = [cell for cell in cells.values() if cell.asked > 0]
+        return _asked_only(
+            [(c, c.headline, 1 / c.asked if len(started) > 1 else 1.0) for c in started]
+        )
+    if model in evaluation.overall:
+        return evaluation.overall[model]
+    return next(iter(cells.values())).estimates[next(iter(cells.values())).headline]
+
+
+def _asked_only(parts: Sequence[tuple[Cell, str, float]]) -> Estimate:
+    """An estimate over the questions asked so far: those still open are no failures."""
+    values: list[float | None] = []
+    weights: list[float] = []
+    clusters: list[str] = []
+    failed = 0
+    for cell, metric, weight in parts:
+        for answer in cell.answers:
+            if answer.output is not None:
+                values.append(answer.scores[metric].value)
+                weights.append(answer.scores[metric].weight * weight)
+                clusters.append(document_key(cell.task, answer.sample.document_id))
+                failed += answer.failed
+    return cluster_mean(values, weights, clusters, failed=failed)
+
+
+def hardware(environment: Any, device: str) -> str:
+    """The device in words: the GPU's name, or the CPU's."""
+    gpus = nested(environment, "gpus")
+    if device.startswith("cuda") and isinstance(gpus, list) and gpus:
+        index = re.fullmatch(r"cuda:(\d+)", device)
+        gpu = gpus[min(int(index[1]), len(gpus) - 1)] if index else gpus[0]
+        memory = number(nested(gpu, "memory_bytes"))
+        size = f" {formats.gib(memory)} GiB" if memory is not None else ""
+        return f"{text(nested(gpu, 'name')) or 'GPU'}{size}"
+    cores = number(nested(environment, "cores"))
+    name = text(nested(environment, "cpu")) or "CPU"
+    return f"{name} ({formats.plural(int(cores), 'core')})" if cores is not None else name
