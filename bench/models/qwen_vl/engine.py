@@ -5,47 +5,20 @@
               of pages  of them    of them
 
 Each stage takes what the one before it has ready. How many documents share the last three is planned
-from a memory budget (``plan``); they form a flight, with one row of keys and values each (``tree``).
+from a memory budget (``plan``); together they are a ``flight``, with one row of keys and values each
+(``tree``).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from bench.models.qwen_vl import plan, prefix, questions, vision
-from bench.models.qwen_vl.decode import decode
+from bench.models.qwen_vl import plan, vision
+from bench.models.qwen_vl.flight import Encoded, Flight
 from bench.models.qwen_vl.generation import Answer, Clock, Decoding, Prompted, Question
 from bench.models.qwen_vl.pixels import PageReader
-from bench.models.qwen_vl.questions import Branch
 from bench.models.qwen_vl.tree import TreeCache, tree_shape, use_tree_attention
-
-
-class _Encoded(NamedTuple):
-    """A document after the vision tower."""
-
-    document: Prompted
-    features: list[vision.PageFeatures]
-    """Of each page."""
-
-    @property
-    def need(self) -> plan.Need:
-        """Columns for the prefix, and for each question with its answer."""
-        return plan.Need(
-            len(self.document.prefix.ids),
-            tuple(len(question.ids) + question.limit for question in self.document.questions),
-        )
-
-
-class _Asked(NamedTuple):
-    """One question of a flight."""
-
-    row: int
-    """Its document's, in the cache."""
-    number: int
-    """Among the questions that are in the cache behind its document."""
-    question: Question
 
 
 class TreeEngine:
@@ -69,11 +42,15 @@ class TreeEngine:
         answers: list[tuple[Question, Answer]] = []
         with torch.inference_mode():
             encoded = self._encode(documents, clock)
-            for flight in plan.flights(encoded, lambda item: item.need, self._budget):
-                answers += self._fly(flight, clock)
+            for together in plan.flights(encoded, lambda item: item.need, self._budget):
+                columns = max(plan.columns(item.need, self._budget) for item in together)
+                cache = TreeCache(self._shape, len(together), columns)
+                flight = Flight(self._model, cache, together, self._decoding, self._limits)
+                for asked in flight.turns(self._budget):
+                    answers += flight.answer(asked, clock)
         return answers
 
-    def _encode(self, documents: Iterable[Prompted], clock: Clock) -> Iterator[_Encoded]:
+    def _encode(self, documents: Iterable[Prompted], clock: Clock) -> Iterator[Encoded]:
         """Every document with its features, as soon as a pack of pages is full."""
         waiting: list[Prompted] = []
         for document in documents:
@@ -86,7 +63,7 @@ class TreeEngine:
         clock.lap("preprocess")
         yield from self._features(waiting, clock)
 
-    def _features(self, documents: Sequence[Prompted], clock: Clock) -> Iterator[_Encoded]:
+    def _features(self, documents: Sequence[Prompted], clock: Clock) -> Iterator[Encoded]:
         pages = [page for document in documents for page in document.prefix.pages]
         features = [
             found
@@ -97,61 +74,5 @@ class TreeEngine:
         start = 0
         for document in documents:
             end = start + len(document.prefix.pages)
-            yield _Encoded(document, features[start:end])
+            yield Encoded(document, features[start:end])
             start = end
-
-    def _fly(self, flight: Sequence[_Encoded], clock: Clock) -> Iterator[tuple[Question, Answer]]:
-        """The answers of documents that are in memory together."""
-        needs = [item.need for item in flight]
-        columns = max(plan.columns(need, self._budget) for need in needs)
-        cache = TreeCache(self._shape, len(flight), columns)
-        positions = self._prefill(cache, flight)
-        prefixes = [item.document.prefix.ids for item in flight]
-
-        def ask(asked: Sequence[_Asked]) -> list[Answer]:
-            branches = [
-                Branch(row, number, question.ids, positions[row], question.limit)
-                for row, number, question in asked
-            ]
-            logits = questions.ask(self._model, cache, branches, self._limits.question_tokens)
-            clock.lap("prefill")
-            decode(self._model, cache, branches, logits, prefixes, self._decoding)
-            clock.lap("decode")
-            return [branch.answer for branch in branches]
-
-        for asked in _turns(flight, self._budget):
-            answers = ask(asked)
-            for number, one in enumerate(asked):
-                # What is not a number in one question's keys reaches its neighbours even through a mask.
-                if not math.isfinite(answers[number].confidence) and len(asked) > 1:
-                    cache.forget_branches(wipe=True)
-                    answers[number] = ask([one])[0]
-                yield one.question, answers[number]
-            cache.forget_branches(wipe=any(not math.isfinite(one.confidence) for one in answers))
-
-    def _prefill(self, cache: TreeCache, flight: Sequence[_Encoded]) -> list[int]:
-        """The position at which the questions of each document begin."""
-        lengths = [item.need.prefix for item in flight]
-        positions: list[int] = []
-        for pack in prefix.packs(lengths, self._limits.prefix_tokens):
-            positions += prefix.prefill(
-                self._model,
-                cache,
-                len(positions),
-                [item.document.prefix for item in flight[pack]],
-                [item.features for item in flight[pack]],
-            )
-        return positions
-
-
-def _turns(flight: Sequence[_Encoded], budget: int) -> Iterator[list[_Asked]]:
-    """What is asked together: of each document as many questions as its row has room for."""
-    needs = [item.need for item in flight]
-    turns = [plan.turns(need, plan.room_for_questions(need, budget)) for need in needs]
-    for turn in range(max(map(len, turns))):
-        yield [
-            _Asked(row, number, question)
-            for row, item in enumerate(flight)
-            if turn < len(turns[row])
-            for number, question in enumerate(item.document.questions[turns[row][turn]])
-        ]

@@ -1,0 +1,109 @@
+"""The documents that are in memory together: their prefixes, then their questions in turns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from bench.models.qwen_vl import plan, prefix, questions
+from bench.models.qwen_vl.decode import decode
+from bench.models.qwen_vl.generation import Answer, Clock, Decoding, Prompted, Question
+from bench.models.qwen_vl.questions import Branch
+from bench.models.qwen_vl.tree import TreeCache
+from bench.models.qwen_vl.vision import PageFeatures
+
+
+class Encoded(NamedTuple):
+    """A document after the vision tower."""
+
+    document: Prompted
+    features: list[PageFeatures]
+    """Of each page."""
+
+    @property
+    def need(self) -> plan.Need:
+        """Columns for the prefix, and for each question with its answer."""
+        return plan.Need(
+            len(self.document.prefix.ids),
+            tuple(len(question.ids) + question.limit for question in self.document.questions),
+        )
+
+
+class Asked(NamedTuple):
+    """One question of a flight."""
+
+    row: int
+    """Its document's, in the cache."""
+    number: int
+    """Among its document's questions of the same turn."""
+    question: Question
+
+
+class Flight:
+    """Documents with one row of the cache each."""
+
+    def __init__(
+        self,
+        model: Any,
+        cache: TreeCache,
+        documents: Sequence[Encoded],
+        decoding: Decoding,
+        limits: plan.Limits,
+    ) -> None:
+        """Prefill the prefixes of ``documents`` into ``cache``."""
+        self._model, self._cache, self._decoding, self._limits = model, cache, decoding, limits
+        self._documents = documents
+        self._prefixes = [item.document.prefix.ids for item in documents]
+        self._positions: list[int] = []
+        """Where the questions of each document begin."""
+        lengths = [len(ids) for ids in self._prefixes]
+        for pack in prefix.packs(lengths, limits.prefix_tokens):
+            self._positions += prefix.prefill(
+                model,
+                cache,
+                pack.start,
+                [item.document.prefix for item in documents[pack]],
+                [item.features for item in documents[pack]],
+            )
+
+    def turns(self, budget: int) -> Iterator[list[Asked]]:
+        """What is asked together: of each document as many questions as its row has room for."""
+        needs = [item.need for item in self._documents]
+        turns = [plan.turns(need, plan.room_for_questions(need, budget)) for need in needs]
+        for turn in range(max(map(len, turns))):
+            yield [
+                Asked(row, number, question)
+                for row, item in enumerate(self._documents)
+                if turn < len(turns[row])
+                for number, question in enumerate(item.document.questions[turns[row][turn]])
+            ]
+
+    def answer(self, asked: Sequence[Asked], clock: Clock) -> list[tuple[Question, Answer]]:
+        """The answers to one turn's questions.
+
+        What is not a number in one question's keys reaches the other questions about its document even
+        through the mask. So questions that come back without a number are asked again, one at a time.
+        """
+        answers = self._ask(asked, clock)
+        broken = [number for number, answer in enumerate(answers) if not _sound(answer)]
+        for number in broken:
+            self._cache.forget_branches(wipe=True)
+            answers[number] = self._ask([asked[number]], clock)[0]
+        self._cache.forget_branches(wipe=bool(broken))
+        return list(zip([one.question for one in asked], answers, strict=True))
+
+    def _ask(self, asked: Sequence[Asked], clock: Clock) -> list[Answer]:
+        branches = [
+            Branch(row, number, question.ids, self._positions[row], question.limit)
+            for row, number, question in asked
+        ]
+        logits = questions.ask(self._model, self._cache, branches, self._limits.question_tokens)
+        clock.lap("prefill")
+        decode(self._model, self._cache, branches, logits, self._prefixes, self._decoding)
+        clock.lap("decode")
+        return [branch.answer for branch in branches]
+
+
+def _sound(answer: Answer) -> bool:
+    return math.isfinite(answer.confidence)
