@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "list": ("bench.cli.listing", "List models, tasks, metrics or runs."),
     "predict": ("bench.cli.predict", "Ask a model one question about page images."),
     "data": ("bench.cli.data", "Make and check document sets."),
+    "pull": ("bench.cli.pull", "Download data sets and checkpoints for use without a network."),
     "doctor": ("bench.cli.doctor", "Check this machine; name the cure of what is missing."),
 }
 

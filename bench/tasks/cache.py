@@ -157,10 +157,11 @@ def _make(
     first = next(source.rows, None)
     if first is None:
         raise InvalidInput(f"{one_line(str(source.root))} holds no rows")
-    if source.kind == "tsv" and is_vlmevalkit(first, table):
+    shares_images = source.kind == "tsv" and is_vlmevalkit(first, table)
+    if shares_images:
         table = vlmevalkit_table(table, spec.answer_type)
     store = _PageStore(out / PAGES, source)
-    mapper = Mapper(table, spec.answer_type, store.keep)
+    mapper = Mapper(table, spec.answer_type, store.keep, shares_images=shares_images)
     with storage_errors(out):
         store.folder.mkdir(parents=True, exist_ok=True)
         samples = _write_samples(out, mapper, chain([first], source.rows), store, progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -18,6 +19,10 @@ KeepPage = Callable[[Any], str]
 """Stores an image cell and returns the page's file name."""
 
 _VLMEVALKIT = {"index", "image", "question", "answer"}
+_LONGEST_REFERENCE = 64
+"""Characters up to which VLMEvalKit takes an image cell for the index of another row."""
+_QUOTED = re.compile(r"[\"']([^\"']+)[\"']")
+"""Base64 holds no quotes, so a list of it needs no parser, however long it is."""
 
 
 def vlmevalkit_table(table: DatasetTable, answer_type: AnswerType) -> DatasetTable:
@@ -48,11 +53,20 @@ def is_vlmevalkit(row: Row, table: DatasetTable) -> bool:
 class Mapper:
     """Turns rows into lines of ``samples.jsonl``; counts what it leaves out, and why."""
 
-    def __init__(self, table: DatasetTable, answer_type: AnswerType, keep_page: KeepPage) -> None:
+    def __init__(
+        self,
+        table: DatasetTable,
+        answer_type: AnswerType,
+        keep_page: KeepPage,
+        *,
+        shares_images: bool = False,
+    ) -> None:
+        """``shares_images``: an image cell may name the row that holds the image, as VLMEvalKit's do."""
         self.table, self.answer_type, self.keep_page = table, answer_type, keep_page
         self.left_out: Counter[str] = Counter()
         self.rows = 0
         self._ids: set[str] = set()
+        self._images_by_row: dict[str, list[str]] | None = {} if shares_images else None
 
     def samples(self, row: Row) -> Iterator[dict[str, Any]]:
         """The samples of one row: one, or as many as its list of questions holds.
@@ -80,7 +94,8 @@ class Mapper:
             if not isinstance(listed, list) or not all(isinstance(i, dict) for i in listed):
                 raise InvalidInput(f"column {self.table.each!r}: expected a list of objects")
             items = [(f"{row_id}/{n}", {**row, **item}) for n, item in enumerate(listed)]
-        images: list[str] | None = None
+        # Later rows may name this one's image, even where it is not asked about.
+        images = None if self._images_by_row is None else self._images(row)
         for sample_id, item in items:
             question = self._question(item)
             references = self._references(item)
@@ -140,11 +155,32 @@ class Mapper:
         return texts or None
 
     def _images(self, row: Row) -> list[str]:
+        if self._images_by_row is not None:
+            return self._shared_images(row, self._images_by_row)
         files = []
         for column in self.table.columns.image_columns():
             value = row.get(column)
             cells = value if isinstance(value, list) else [value]
             files += [self.keep_page(cell) for cell in cells if cell is not None]
+        return files
+
+    def _shared_images(self, row: Row, known: dict[str, list[str]]) -> list[str]:
+        """The images of a VLMEvalKit row: base64, a list of that, or the index of another row."""
+        value = row.get("image")
+        if not isinstance(value, str):
+            return []
+        if len(value) <= _LONGEST_REFERENCE:
+            if value not in known:
+                raise InvalidInput(
+                    f"image names row {one_line(value)!r}, which does not come before"
+                )
+            files = known[value]
+        else:
+            listed = value.startswith("[")
+            files = [
+                self.keep_page(text) for text in (_QUOTED.findall(value) if listed else [value])
+            ]
+        known[str(row.get("index"))] = files
         return files
 
     def _metadata(self, row: Row) -> dict[str, str]:

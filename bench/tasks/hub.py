@@ -1,0 +1,225 @@
+"""Published data sets on the hub: what they are, how large, under which licence, and their download.
+
+``huggingface_hub`` does the transfers, so ``HF_HOME``, ``HF_TOKEN``, ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE``
+mean here what they mean everywhere, and a broken download goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from bench.errors import EnvironmentProblem, missing_package
+from bench.tasks.cache import HubFiles
+from bench.tasks.datasettable import DatasetTable
+from bench.text import one_line
+
+_PATIENCE = 10.0
+"""Seconds that the hub may take for its first answer."""
+_OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
+_LOCATION = re.compile(r"hf://datasets/[^/]+/[^/@]+@[^/]+/(?P<path>.+)")
+
+
+class HubDataset(NamedTuple):
+    """One split of a data set on the hub, before anything of it is downloaded."""
+
+    hub_id: str
+    """The id that the hub knows, of those that the task names."""
+    revision: str
+    """The commit, 40 hexadecimal digits."""
+    license: str | None
+    """As the data set's card states it; None where it does not."""
+    gated: bool
+    """Whether terms must be accepted on the hub first."""
+    files: tuple[str, ...]
+    """Paths in the repository that the split needs, the card included."""
+    bytes: int | None
+    """Size of the files; None where the hub does not say."""
+
+
+def is_offline() -> bool:
+    """Whether the environment forbids asking the hub."""
+    return any(
+        os.environ.get(name, "").strip().upper() in {"1", "ON", "YES", "TRUE"}
+        for name in _OFFLINE_VARIABLES
+    )
+
+
+def look_up(table: DatasetTable) -> HubDataset:
+    """Ask the hub about the split that ``table`` names.
+
+    Raises:
+        EnvironmentProblem: the hub cannot be asked, or does not have it; says which and what to do.
+    """
+    _needs_packages(table.id)
+    from huggingface_hub import HfApi
+
+    with _hub_errors(table):
+        info = None
+        for hub_id in [table.id, *table.former_ids]:
+            info = _known(HfApi(), hub_id, table.revision)
+            if info is not None:
+                break
+        if info is None:
+            raise EnvironmentProblem(
+                f"the hub knows no data set {one_line(table.id, 80)}"
+                + (f" with revision {table.revision}" if table.revision else "")
+                + ", or HF_TOKEN does not open it",
+                hint=f"HF_TOKEN=… bench pull, or a copy of your own: --tasks NAME=PATH "
+                f"({_endpoint()}/datasets/{table.id})",
+            )
+        sizes = {file.rfilename: file.size for file in info.siblings or ()}
+        files = _files_of_split(info, table)
+    card = info.card_data.to_dict() if info.card_data is not None else {}
+    known = [sizes.get(name) for name in files]
+    return HubDataset(
+        hub_id=info.id,
+        revision=info.sha,
+        license=_license(card.get("license")),
+        gated=bool(info.gated),
+        files=tuple(dict.fromkeys([*files, *(n for n in ("README.md",) if n in sizes)])),
+        bytes=sum(size for size in known if size) if all(known) else None,
+    )
+
+
+def download(found: HubDataset, table: DatasetTable) -> HubFiles:
+    """The files of ``found`` on this machine; what is here already is not fetched again.
+
+    Raises:
+        EnvironmentProblem: as ``look_up``; what was fetched so far is kept.
+    """
+    from pathlib import Path
+
+    from huggingface_hub import snapshot_download
+
+    with _hub_errors(table):
+        folder = snapshot_download(
+            found.hub_id,
+            repo_type="dataset",
+            revision=found.revision,
+            allow_patterns=[_literal(name) for name in found.files],
+        )
+    return HubFiles(Path(folder), found.hub_id, found.revision)
+
+
+def _literal(name: str) -> str:
+    """A file name as a pattern that matches nothing else."""
+    return re.sub(r"([*?\[])", r"[\1]", name)
+
+
+def _known(api: Any, hub_id: str, revision: str | None) -> Any:
+    """What the hub says about ``hub_id``; None where it has no such repository or revision."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        return api.dataset_info(hub_id, revision=revision, timeout=_PATIENCE, files_metadata=True)
+    except GatedRepoError:
+        raise
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError):
+        return None
+
+
+def _files_of_split(info: Any, table: DatasetTable) -> list[str]:
+    """Paths of the split's files, as ``datasets`` finds them by the card and the files' names."""
+    import datasets
+    from datasets.exceptions import DatasetNotFoundError
+
+    hub_id = str(info.id)
+    try:
+        builder = datasets.load_dataset_builder(hub_id, table.config, revision=info.sha)
+    except DatasetNotFoundError:
+        # The hub has just named it: what `datasets` does not find it may not open.
+        if not info.gated:
+            raise
+        raise _gated(table) from None
+    except ValueError as error:
+        raise EnvironmentProblem(
+            f"data set {hub_id} has no config {table.config!r}: {one_line(str(error), 120)}",
+            hint="its layout has changed; pin an older revision in the task file",
+        ) from None
+    splits = {str(name): list(files) for name, files in (builder.config.data_files or {}).items()}
+    if table.split not in splits:
+        raise EnvironmentProblem(
+            f"data set {hub_id} has no split {table.split!r} (it has {', '.join(splits)})",
+            hint="its layout has changed; pin an older revision in the task file",
+        )
+    found = [_LOCATION.fullmatch(name) for name in splits[table.split]]
+    return [match["path"] for match in found if match is not None]
+
+
+def _license(value: object) -> str | None:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value) if value else None
+
+
+def _needs_packages(hub_id: str) -> None:
+    for package in ("huggingface_hub", "datasets"):
+        if importlib.util.find_spec(package) is None:
+            raise missing_package("downloading a data set", package, "hf")
+    if is_offline():
+        raise EnvironmentProblem(
+            f"data set {hub_id}: the hub may not be asked (HF_HUB_OFFLINE is set)",
+            hint="unset HF_HUB_OFFLINE and repeat, or use a copy: --tasks NAME=PATH",
+        )
+
+
+def _endpoint() -> str:
+    from huggingface_hub import constants
+
+    return str(constants.ENDPOINT)
+
+
+def _gated(table: DatasetTable) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"data set {one_line(table.id, 80)} is gated: its terms must be accepted on the hub first",
+        hint=f"accept them at {_endpoint()}/datasets/{table.id}, then HF_TOKEN=hf_… bench pull …",
+    )
+
+
+@contextlib.contextmanager
+def _hub_errors(table: DatasetTable) -> Iterator[None]:
+    """Turn what ``huggingface_hub`` and its HTTP library raise into one line with a way out."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    name = one_line(table.id, 80)
+    # The HTTP library under huggingface_hub changed more than once; its error class tells which it is.
+    unreachable: tuple[type[BaseException], ...] = (
+        *(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError"),
+        LocalEntryNotFoundError,
+        ConnectionError,
+        TimeoutError,
+    )
+    try:
+        yield
+    except GatedRepoError:
+        raise _gated(table) from None
+    except RepositoryNotFoundError:
+        raise EnvironmentProblem(
+            f"data set {name} is not there, or HF_TOKEN does not open it",
+            hint="HF_TOKEN=hf_… bench pull …",
+        ) from None
+    except unreachable as error:
+        raise EnvironmentProblem(
+            f"data set {name}: no answer from {_endpoint()}: {one_line(str(error), 100)}",
+            hint="run the same command again, it resumes; or set HF_ENDPOINT to a mirror that works",
+        ) from None
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"data set {name} could not be downloaded: {one_line(str(error), 140)}",
+            hint="run the same command again: it resumes",
+        ) from None
