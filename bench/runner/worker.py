@@ -24,6 +24,7 @@ from bench.errors import BenchError, OutOfMemory
 from bench.measure import MemoryMeter, memory_now, release_memory
 from bench.models import make_model
 from bench.models.base import Model
+from bench.prompts import from_record
 from bench.runner.batches import batched, halves, page_groups, single_stream, singles
 from bench.schema import Batch, Output, PageGroup
 from bench.store import RunStore, utc_now, write_json
@@ -56,7 +57,12 @@ class Worker:
 
     def work(self) -> int:
         """Do everything; returns the exit status."""
-        tasks = {name: page_groups(self.run.load_task(name)) for name in self.run.task_names()}
+        spec = self.run.model_spec(self.name)
+        rules = from_record(self.settings.get("prompts", ()))
+        tasks = {
+            name: page_groups(self.run.load_task(name), spec, rules)
+            for name in self.run.task_names()
+        }
         with self.meter:
             self._load(tasks)
             for name, groups in tasks.items():
@@ -125,7 +131,6 @@ class Worker:
             failed += sum(output.stop_reason == "error" for output in outputs)
             self.emit("task", task=task, done=len(done), total=total, failed=failed)
         self.run.mark_done(self.name, task, samples=total, failed=failed)
-        self.model.reset()
         return True
 
     def _measured(self, task: str, batch: Sequence[PageGroup], skip: Any) -> list[Output]:
