@@ -26,6 +26,7 @@ FLOORS: dict[str, int] = {
     "store": 1,
     "measure": 1,
     "synth": 1,
+    "prompts": 1,
     "models": 2,
     "predict": 3,
     "runner": 3,

@@ -58,6 +58,11 @@ INTERRUPTED = 130
     "--sample-ids", help="Only these questions: ids separated by commas, or a file of them."
 )
 @click.option(
+    "--prompts",
+    type=click.Path(path_type=Path),
+    help="Prompt collection: CSV by document type and field (and model), or a .txt for everything.",
+)
+@click.option(
     "--batch-size",
     type=BatchSize(),
     default="auto",
@@ -151,6 +156,7 @@ def run_command(**options: Any) -> None:
 
 def _plan(options: dict[str, Any]) -> RunPlan:
     from bench.models.catalog import resolve_all
+    from bench.prompts import check_used, read_prompts, tuning_warnings
     from bench.runner import RunSettings, plan_run
     from bench.tasks import expand_tasks, load_task
 
@@ -176,8 +182,15 @@ def _plan(options: dict[str, Any]) -> RunPlan:
         warmup=not options["no_warmup"],
         latency_samples=options["latency_samples"],
         seed=options["seed"],
+        prompts=read_prompts(options["prompts"]) if options["prompts"] is not None else (),
     )
-    return plan_run(models, tasks, settings, name=options["name"], labels=dict(options["labels"]))
+    plan = plan_run(models, tasks, settings, name=options["name"], labels=dict(options["labels"]))
+    for warning in [
+        *check_used(settings.prompts, plan.models, plan.tasks),
+        *tuning_warnings(settings.prompts, plan.models, plan.tasks),
+    ]:
+        click.echo(f"warning: {warning}", err=True)
+    return plan
 
 
 def _sample_ids(text: str | None) -> tuple[str, ...] | None:

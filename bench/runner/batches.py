@@ -9,14 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from bench.schema import Document, PageGroup, Request, Task
+from bench.prompts import Chooser, PromptRule
+from bench.schema import Document, ModelSpec, PageGroup, Request, Task
 
 
-def page_groups(task: Task) -> list[PageGroup]:
-    """Every document of ``task`` with all its questions, the largest document first."""
+def page_groups(
+    task: Task, spec: ModelSpec | None = None, rules: Sequence[PromptRule] = ()
+) -> list[PageGroup]:
+    """Every document of ``task`` with all its questions, the largest document first.
+
+    Only the prompts depend on the model, and only where ``rules`` of a collection name it.
+    """
+    chooser = Chooser(rules, spec, task)
     requests: dict[str, list[Request]] = {}
     for sample in task.samples:
-        prompt = task.prompt.render(sample.question)
+        prompt = chooser.prompt(sample)
         requests.setdefault(sample.document_id, []).append(
             Request(sample.id, sample.question, prompt)
         )

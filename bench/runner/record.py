@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.errors import InvalidInput
 from bench.measure import environment
+from bench.prompts import prompts_record, tuning_warnings
 from bench.runner.spec import RunPlan
 from bench.schema import Document, ModelSpec, Task
 from bench.stats import RANDOM_GENERATOR
@@ -29,6 +30,8 @@ def run_record(plan: RunPlan) -> dict[str, Any]:
         "spec": plan.identity(),
         "models": [_model_record(spec) for spec in plan.models],
         "tasks": [_task_record(task) for task in plan.tasks],
+        "prompts": prompts_record(plan.settings.prompts, plan.models, plan.tasks),
+        "warnings": tuning_warnings(plan.settings.prompts, plan.models, plan.tasks),
         "random": {"seed": plan.settings.seed, "generator": RANDOM_GENERATOR},
         "environment": environment(),
     }

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.errors import InvalidInput, did_you_mean
+from bench.prompts import PromptRule
 from bench.schema import ModelSpec, Task
 from bench.store import RESERVED_NAMES
 from bench.text import file_name, one_line
@@ -32,6 +33,12 @@ class RunSettings:
     latency_samples: int = 20
     """Questions per model in the single-stream scenario; 0: no latency is measured."""
     seed: int = 0
+    prompts: tuple[PromptRule, ...] = ()
+    """Rows of a prompt collection; where none fits, the task's own prompt is used."""
+    protocol: Mapping[str, Any] | None = None
+    """The protocol that models and tasks were set up by, as ``bench.protocols`` records it."""
+    only: Mapping[str, str] = field(default_factory=dict)
+    """Metadata key → value: only the questions that have all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +64,13 @@ class RunPlan:
                 }
                 for t in self.tasks
             ],
-            "settings": dataclasses.asdict(self.settings),
+            "settings": self._settings(),
         }
+
+    def _settings(self) -> dict[str, Any]:
+        """Settings that came later are left out while unused: what was begun before them goes on."""
+        settings = dataclasses.asdict(self.settings)
+        return {k: v for k, v in settings.items() if v or k not in {"prompts", "protocol", "only"}}
 
     def spec_id(self) -> str:
         """sha256 of the identity, hexadecimal."""
@@ -93,6 +105,9 @@ def plan_run(
                     hint=did_you_mean(sample_id, known),
                 )
     chosen = tuple(task for task in (_restrict(t, settings) for t in tasks) if task.samples)
+    if not chosen:
+        shown = ", ".join(f"{key} = {value!r}" for key, value in settings.only.items())
+        raise InvalidInput(f"no question is left to ask: none has {one_line(shown)}")
     return RunPlan(name, tuple(models), chosen, settings, dict(labels or {}))
 
 
@@ -102,6 +117,8 @@ def _restrict(task: Task, settings: RunSettings) -> Task:
     if settings.sample_ids is not None:
         wanted = set(settings.sample_ids)
         samples = tuple(sample for sample in samples if sample.id in wanted)
+    for key, value in settings.only.items():
+        samples = tuple(sample for sample in samples if sample.metadata.get(key) == value)
     if settings.limit is not None:
         samples = samples[: settings.limit]
     generation = task.generation
