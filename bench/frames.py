@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,20 +64,17 @@ def answers(run: Path | str) -> pd.DataFrame:
 
 def batches(run: Path | str) -> pd.DataFrame:
     """One row per batch of the offline scenario: seconds, stages, tokens, peak memory (bytes)."""
-    import pandas as pd
-
-    store = RunStore.open(Path(run))
-    rows = [
-        {"model": model, "task": task, **record}
-        for model in store.model_names()
-        for task in store.task_names()
-        for record in store.batches(model, task)
-    ]
-    return pd.json_normalize(rows)
+    return _records(run, RunStore.batches)
 
 
 def latencies(run: Path | str) -> pd.DataFrame:
     """One row per question of the single-stream scenario: seconds, stages, pages."""
+    return _records(run, RunStore.latencies)
+
+
+def _records(
+    run: Path | str, read: Callable[[RunStore, str, str], list[dict[str, Any]]]
+) -> pd.DataFrame:
     import pandas as pd
 
     store = RunStore.open(Path(run))
@@ -84,6 +82,6 @@ def latencies(run: Path | str) -> pd.DataFrame:
         {"model": model, "task": task, **record}
         for model in store.model_names()
         for task in store.task_names()
-        for record in store.latencies(model, task)
+        for record in read(store, model, task)
     ]
     return pd.json_normalize(rows)

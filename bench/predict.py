@@ -11,6 +11,7 @@ from bench.errors import EnvironmentProblem, InvalidInput
 from bench.measure import Memory, MemoryMeter, gpus
 from bench.models import make_model
 from bench.models.catalog import expected_memory, resolve
+from bench.paths import data_root
 from bench.schema import (
     Document,
     Generation,
@@ -100,10 +101,9 @@ def example_page() -> Path:
     Raises:
         EnvironmentProblem: it is in neither place.
     """
-    package = Path(__file__).resolve().parent
-    for folder in (package.parent / "example_docs", package / "_data" / "example_docs"):
-        if (folder / "1.png").is_file():
-            return folder / "1.png"
+    page = data_root() / "example_docs" / "1.png"
+    if page.is_file():
+        return page
     raise EnvironmentProblem("example_docs/1.png is missing", hint="name a page: --image PAGE.png")
 
 

@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import EnvironmentProblem, InvalidInput, did_you_mean
+from bench.paths import from_portable, portable
 from bench.schema import (
     SCHEMA_VERSION,
     Document,
@@ -338,7 +339,7 @@ class RunStore:
                 )
             )
             if row["document_id"] not in documents:
-                pages = tuple(Page(**{**p, "path": Path(p["path"])}) for p in row["pages"])
+                pages = tuple(Page(**{**p, "path": from_portable(p["path"])}) for p in row["pages"])
                 documents[row["document_id"]] = Document(row["document_id"], pages)
         return Task(
             name=task,
@@ -441,7 +442,10 @@ def write_samples(path: Path, task: Task) -> None:
     lines = []
     for sample in task.samples:
         row = dataclasses.asdict(sample)
-        row["pages"] = [dataclasses.asdict(p) for p in task.documents[sample.document_id].pages]
+        row["pages"] = [
+            {**dataclasses.asdict(page), "path": portable(page.path)}
+            for page in task.documents[sample.document_id].pages
+        ]
         lines.append(
             json.dumps(row, ensure_ascii=False, default=_plain, separators=(",", ":")) + "\n"
         )

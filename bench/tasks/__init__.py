@@ -3,7 +3,6 @@
 from bench.tasks.loading import (
     bundled_tasks,
     check_task,
-    data_root,
     dataset_spec,
     expand_tasks,
     find_task,
@@ -15,7 +14,6 @@ from bench.tasks.loading import (
 __all__ = [
     "bundled_tasks",
     "check_task",
-    "data_root",
     "dataset_spec",
     "expand_tasks",
     "find_task",

@@ -15,8 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import bench
 from bench.errors import EnvironmentProblem, InvalidInput, did_you_mean
+from bench.paths import data_root
 from bench.schema import Document, Page, Sample, Task
 from bench.tasks import hyperbench
 from bench.tasks.cache import MARKER, find_made, make_from_path, provenance, refresh
@@ -30,13 +30,6 @@ SAMPLE_FILES = ("samples.jsonl", "samples.csv")
 BUNDLED_DOCUMENTS = "example_docs"
 
 _LOG = logging.getLogger(__name__)
-
-
-def data_root() -> Path:
-    """Where ``tasks/`` and ``example_docs/`` lie: inside an installed wheel, or in the checkout."""
-    package = Path(bench.__file__).resolve().parent
-    installed = package / "_data"
-    return installed if installed.is_dir() else package.parent
 
 
 def bundled_tasks() -> dict[str, Path]:
