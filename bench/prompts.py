@@ -274,6 +274,11 @@ def _key_rank(key: str, doc_type: str, field: str) -> int:
     return 1 if key == kind else -1
 
 
+def begins_name(beginning: str, spec: ModelSpec) -> bool:
+    """Whether a model's name, or its checkpoint's, begins so: ``qwen2-vl`` and ``qwen2-vl-2b``."""
+    return _model_rank(beginning, spec) > 0
+
+
 _EXACT = 1000
 
 

@@ -15,10 +15,11 @@ from typing import Any
 import bench
 from bench.errors import InvalidInput
 from bench.metrics import METRICS, Metric, get_metric, score_failed
+from bench.metrics.calibration import CORPUS_METRICS
 from bench.metrics.extract import extract
 from bench.metrics.mistakes import MISTAKES, Answered, classify
 from bench.schema import Estimate, Output, Sample, Score, Task
-from bench.stats import cluster_mean
+from bench.stats import ScoreBounds, cluster_mean, score_bounds
 from bench.store import RunStore, write_atomically, write_json
 
 SLICES = ("language", "doc_type", "field")
@@ -70,6 +71,38 @@ class Cell:
         return {name: found[name] for name in MISTAKES if found[name]}
 
     @property
+    def bounds(self) -> ScoreBounds:
+        """How far failures and unscored samples could move the headline (an unweighted mean)."""
+        failed = sum(answer.failed for answer in self.answers)
+        answered = [
+            answer.scores[self.headline].value
+            for answer in self.answers
+            if answer.output is not None and not answer.failed
+        ]
+        higher = METRICS[self.headline].direction == "higher"
+        return score_bounds(
+            answered,
+            failed,
+            worst=0.0 if higher else 1.0,
+            best=1.0 if higher else 0.0,
+        )
+
+    @property
+    def calibration(self) -> dict[str, float | None]:
+        """``ece`` and ``brier`` of the answers' confidences; empty where the model gives none."""
+        pairs = [
+            (answer.output.confidence, float(answer.mistake is None))
+            for answer in self.answers
+            if answer.output is not None
+            and answer.output.confidence is not None
+            and answer.sample.answer_type != "description"
+        ]
+        if not pairs:
+            return {}
+        confidences, right = zip(*pairs, strict=True)
+        return {m.name: m.compute(confidences, right) for m in CORPUS_METRICS.values()}
+
+    @property
     def headline(self) -> str:
         """The task's first metric."""
         return self.task.metrics[0]
@@ -105,9 +138,7 @@ def evaluate(run: RunStore, metrics: Sequence[str] | None = None, *, seed: int =
     tasks = {name: _with_metrics(run.load_task(name), metrics) for name in run.task_names()}
     models = tuple(run.model_names())
     cells = {
-        (model, name): _score_cell(
-            model, task, run.outputs(model, name), run.document_texts(name), seed
-        )
+        (model, name): _score_cell(run, model, task, seed)
         for model in models
         for name, task in tasks.items()
     }
@@ -147,6 +178,8 @@ def write_scores(evaluation: Evaluation) -> None:
                 "raw_headline": asdict(cell.raw_headline),
                 "equivalent": asdict(cell.equivalent) if cell.equivalent is not None else None,
                 "mistakes": cell.mistakes,
+                "bounds": cell.bounds._asdict(),
+                "calibration": cell.calibration,
             }
         )
     write_json(folder / "summary.json", summary)
@@ -195,12 +228,12 @@ def _is_accuracy(metric: str) -> bool:
     return METRICS[metric].direction == "higher" and METRICS[metric].range == (0.0, 1.0)
 
 
-def _score_cell(
-    model: str, task: Task, outputs: Mapping[str, Output], texts: Mapping[str, str], seed: int
-) -> Cell:
+def _score_cell(run: RunStore, model: str, task: Task, seed: int) -> Cell:
+    outputs, texts = run.outputs(model, task.name), run.document_texts(task.name)
+    mode = _answer_mode(run)
     answers = _with_mistakes(
         task,
-        [_score_answer(task, sample, outputs.get(sample.id)) for sample in task.samples],
+        [_score_answer(task, sample, outputs.get(sample.id), mode) for sample in task.samples],
         texts,
     )
     clusters = [document_key(task, answer.sample.document_id) for answer in answers]
@@ -238,7 +271,7 @@ def _equivalent(
     return cluster_mean(values, [1.0] * len(values), clusters, failed=failed, seed=seed)
 
 
-def _score_answer(task: Task, sample: Sample, output: Output | None) -> Answer:
+def _score_answer(task: Task, sample: Sample, output: Output | None, mode: str) -> Answer:
     if output is None:
         nothing = {name: Score(sample.id, name, None) for name in task.metrics}
         return Answer(sample, None, "", nothing, None)
@@ -248,7 +281,7 @@ def _score_answer(task: Task, sample: Sample, output: Output | None) -> Answer:
             value, weight = score_failed(METRICS[name], sample.references)
             scores[name] = Score(sample.id, name, value, weight)
         return Answer(sample, output, "", scores, scores[task.metrics[0]].value)
-    extracted = extract(output.text, sample.answer_type).answer
+    extracted = _compared(output.text, sample, mode)
     scores = {}
     for name in task.metrics:
         value, weight = METRICS[name].score(extracted, sample.references)
@@ -258,6 +291,19 @@ def _score_answer(task: Task, sample: Sample, output: Output | None) -> Answer:
     if output.text != extracted:
         raw = METRICS[headline].score(output.text, sample.references).value
     return Answer(sample, output, extracted, scores, raw)
+
+
+def _answer_mode(run: RunStore) -> str:
+    """What the run's protocol scores of an answer; ``extract`` where it has none."""
+    settings = run.record.get("spec", {}).get("settings", {})
+    return str((settings.get("protocol") or {}).get("answer", "extract"))
+
+
+def _compared(text: str, sample: Sample, mode: str) -> str:
+    """What is scored of ``text``; a structured answer is always looked for in it."""
+    if mode == "extract" or sample.answer_type != "text":
+        return extract(text, sample.answer_type).answer
+    return text.strip() if mode == "strip" else text
 
 
 def _with_mistakes(

@@ -63,6 +63,12 @@ INTERRUPTED = 130
     help="Prompt collection: CSV by document type and field (and model), or a .txt for everything.",
 )
 @click.option(
+    "--protocol",
+    default="native",
+    show_default=True,
+    help="Ask and score as another tool does: vlmevalkit, lmms-eval or vlmhyperbench.",
+)
+@click.option(
     "--batch-size",
     type=BatchSize(),
     default="auto",
@@ -157,6 +163,7 @@ def run_command(**options: Any) -> None:
 def _plan(options: dict[str, Any]) -> RunPlan:
     from bench.models.catalog import resolve_all
     from bench.prompts import check_used, read_prompts, tuning_warnings
+    from bench.protocols import apply
     from bench.runner import RunSettings, plan_run
     from bench.tasks import expand_tasks, load_task
 
@@ -170,10 +177,17 @@ def _plan(options: dict[str, Any]) -> RunPlan:
         max_pixels=options["max_pixels"],
         offline=options["offline"] or None,
     )
-    tasks = [
+    tasks = tuple(
         load_task(folder, allow_unreadable=options["allow_unreadable"])
         for folder in expand_tasks(options["tasks"])
-    ]
+    )
+    models, tasks, protocol = apply(
+        options["protocol"],
+        models,
+        tasks,
+        max_new_tokens=options["max_new_tokens"],
+        collection=None if options["prompts"] is None else options["prompts"].name,
+    )
     settings = RunSettings(
         limit=options["limit"],
         sample_ids=_sample_ids(options["sample_ids"]),
@@ -183,6 +197,7 @@ def _plan(options: dict[str, Any]) -> RunPlan:
         latency_samples=options["latency_samples"],
         seed=options["seed"],
         prompts=read_prompts(options["prompts"]) if options["prompts"] is not None else (),
+        protocol=protocol,
     )
     plan = plan_run(models, tasks, settings, name=options["name"], labels=dict(options["labels"]))
     for warning in [

@@ -30,6 +30,7 @@ def run_record(plan: RunPlan) -> dict[str, Any]:
         "spec": plan.identity(),
         "models": [_model_record(spec) for spec in plan.models],
         "tasks": [_task_record(task) for task in plan.tasks],
+        "protocol": plan.settings.protocol or {"name": "native"},
         "prompts": prompts_record(plan.settings.prompts, plan.models, plan.tasks),
         "warnings": tuning_warnings(plan.settings.prompts, plan.models, plan.tasks),
         "random": {"seed": plan.settings.seed, "generator": RANDOM_GENERATOR},

@@ -86,6 +86,18 @@ def open_page(page: Page) -> Image:
         return _to_rgb(turned)
 
 
+def reencoded(image: Image, quality: int) -> Image:
+    """``image`` as it is after it was written as JPEG of ``quality`` (1 to 95) and read again."""
+    import io
+
+    from PIL import Image as pillow
+
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    with pillow.open(buffer) as decoded:
+        return decoded.convert("RGB")
+
+
 def text_layer(page: Page) -> list[TextWord] | None:
     """The words of a PDF page's text layer; None for images and for scanned PDFs."""
     if page.dpi is None:

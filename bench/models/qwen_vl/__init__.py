@@ -29,6 +29,7 @@ _OPTIONS = {
     "reuse": "encode a page once for all its questions; true",
     "reference": "answer by plain transformers generate, one question a call; false",
     "engine": "tree, or padded: one padded row a question; tree",
+    "jpeg_quality": "write pages as JPEG of this quality and read them again; not done",
     "cache_bytes": "keys and values in flight; read from the device",
 }
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bench.errors import InvalidInput
 from bench.models.pixels import smart_resize
 from bench.schema import Page
-from bench.tasks.pages import open_page
+from bench.tasks.pages import open_page, reencoded
 
 if TYPE_CHECKING:
     import torch
@@ -45,9 +45,10 @@ class PagePixels(NamedTuple):
 class PageReader:
     """The checkpoint's image processor, taken apart into what a thread does and what the device does."""
 
-    def __init__(self, images: Any, *, table: bool = True) -> None:
+    def __init__(self, images: Any, *, table: bool = True, jpeg_quality: int | None = None) -> None:
         """Keep ``images``, a ``Qwen2VLImageProcessorPil``, and make its table unless told not to."""
         self.images = images
+        self.jpeg_quality = jpeg_quality
         self.factor = int(images.patch_size * images.merge_size)
         """Side of a visual token in pixels."""
         self.table = _table(images) if table and _is_standard(images) else None
@@ -62,6 +63,8 @@ class PageReader:
         # Refuses what cannot be resized; transformers' own error would name no page.
         smart_resize(page.height, page.width, factor=self.factor)
         image = open_page(page)
+        if self.jpeg_quality is not None:
+            image = reencoded(image, self.jpeg_quality)
         if self.table is None:
             return self._processed(image)
         return self._cut(image)

@@ -46,7 +46,11 @@ class Processor:
         self.template, self.template_source = _chat_template(folder, self.tokenizer)
         self.images, self.bounds = _image_processor(spec, folder)
         # The reference reads pages through the processor itself, so that it stays one.
-        self.reader = PageReader(self.images, table=not spec.options.get("reference", False))
+        self.reader = PageReader(
+            self.images,
+            table=not spec.options.get("reference", False),
+            jpeg_quality=spec.options.get("jpeg_quality"),
+        )
         self._around: dict[tuple[int, str | None], tuple[list[int], list[int]]] = {}
         self._template_ids(1, None)
 
@@ -55,6 +59,7 @@ class Processor:
         return {
             "min_pixels": self.bounds.min_pixels,
             "max_pixels": self.bounds.max_pixels,
+            "jpeg_quality": self.reader.jpeg_quality,
             "patch_size": self.images.patch_size,
             "image_processor": type(self.images).__name__,
             "image_backend": "pil",
