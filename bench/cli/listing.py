@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.cli.options import json_option, results_option
 from bench.text import clip, printable
+
+if TYPE_CHECKING:
+    from bench.metrics import Metric
+    from bench.metrics.calibration import CorpusMetric
 
 KINDS = ("models", "tasks", "metrics", "runs")
 Row = Mapping[str, Any]
@@ -112,18 +116,23 @@ def _tasks() -> list[dict[str, Any]]:
 
 def _metrics() -> list[dict[str, Any]]:
     from bench.metrics import METRICS
+    from bench.metrics.calibration import CORPUS_METRICS
 
+    rows: list[tuple[Metric | CorpusMetric, list[str]]] = [
+        (metric, sorted(metric.answer_types)) for metric in METRICS.values()
+    ]
+    rows += [(metric, ["(confidences)"]) for metric in CORPUS_METRICS.values()]
     return [
         {
             "name": metric.name,
             "better": metric.direction,
             "range": f"{metric.range[0]:g} to {metric.range[1]:g}",
-            "answers": sorted(metric.answer_types),
+            "answers": answers,
             "variant": metric.variant,
             "definition": metric.definition,
             "source": metric.source,
         }
-        for metric in METRICS.values()
+        for metric, answers in rows
     ]
 
 

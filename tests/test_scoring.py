@@ -1,0 +1,125 @@
+"""From outputs to estimates: failures, the unasked, extraction, classes, bounds, calibration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.runner import RunSettings, execute, plan_run
+from bench.schema import ModelSpec, Output
+from bench.scoring import Cell, document_key, evaluate, write_scores
+from bench.store import RunStore
+from bench.tasks import load_task
+from tests.conftest import MakeTask
+
+
+def scored(folder: Path, results: Path, **options: Any) -> Cell:
+    plan = plan_run(
+        [ModelSpec("m", "fake", options=options)],
+        [load_task(folder)],
+        RunSettings(latency_samples=0),
+    )
+    return evaluate(execute(plan, results).run).cells["m", "mine"]
+
+
+RIGHT = {f"What is field {q}?": f"value {q}" for q in range(4)}
+
+
+def test_a_failure_counts_as_the_worst_score_and_is_named(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    cell = scored(make_task(), tmp_path / "r", answers=RIGHT, fail=["d0/q0"])
+    estimate = cell.estimates["anls"]
+    assert estimate.value == pytest.approx(11 / 12)
+    assert (estimate.n, estimate.failed, estimate.clusters) == (12, 1, 3)
+    assert cell.mistakes == {"failed": 1}
+
+
+def test_bounds_say_what_failures_could_change(make_task: MakeTask, tmp_path: Path) -> None:
+    bounds = scored(make_task(), tmp_path / "r", answers=RIGHT, fail=["d0/q0"]).bounds
+    assert bounds.failed_as_worst == pytest.approx(11 / 12)
+    assert bounds.left_out == 1.0
+    assert bounds.highest == 1.0
+
+
+def test_what_was_not_asked_is_not_scored(make_task: MakeTask, tmp_path: Path) -> None:
+    folder = make_task()
+    plan = plan_run([ModelSpec("m", "fake")], [load_task(folder)], RunSettings(latency_samples=0))
+    run = execute(plan, tmp_path / "r").run
+    path = run.cell_folder("m", "mine") / "outputs.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:5]))
+    cell = evaluate(RunStore.open(run.path)).cells["m", "mine"]
+    assert (cell.asked, cell.estimates["anls"].n, cell.estimates["anls"].failed) == (5, 5, 0)
+
+
+def test_extraction_is_recorded_beside_the_raw_score(make_task: MakeTask, tmp_path: Path) -> None:
+    wordy = {question: f"Answer: {answer}" for question, answer in RIGHT.items()}
+    cell = scored(make_task(), tmp_path / "r", answers=wordy)
+    assert cell.estimates["anls"].value == 1.0
+    assert cell.raw_headline.value is not None
+    assert cell.raw_headline.value < 1.0
+    assert cell.answers[0].extracted == "value 0"
+
+
+def test_wrong_only_in_format_is_equivalent_but_not_right(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    rows = [
+        {"id": str(d), "images": [f"p{d}.png"], "question": "Total?", "answers": ["1 234,50"]}
+        for d in range(3)
+    ]
+    cell = scored(make_task(rows), tmp_path / "r", answers={"Total?": "1234.50"})
+    assert cell.mistakes == {"format_only": 3}
+    assert cell.equivalent is not None
+    assert cell.equivalent.value == 1.0
+    assert cell.estimates["exact_match"].value == 0.0
+
+
+def test_equal_pages_are_one_document_whatever_their_names(make_task: MakeTask) -> None:
+    folder = make_task()
+    (folder / "p1.png").write_bytes((folder / "p0.png").read_bytes())
+    task = load_task(folder)
+    assert (
+        document_key(task, "p0.png") == document_key(task, "p1.png") != document_key(task, "p2.png")
+    )
+
+
+def test_calibration_is_there_where_answers_carry_confidence(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    folder = make_task()
+    plan = plan_run([ModelSpec("m", "fake")], [load_task(folder)], RunSettings(latency_samples=0))
+    run = execute(plan, tmp_path / "r").run
+    assert evaluate(run).cells["m", "mine"].calibration == {}
+    sure = [
+        Output(s.id, str(s.references[0]), "stop", confidence=0.9)
+        for s in load_task(folder).samples
+    ]
+    run.append_outputs("m", "mine", sure)
+    calibration = evaluate(run).cells["m", "mine"].calibration
+    assert calibration["ece"] == pytest.approx(0.1)
+    assert calibration["brier"] == pytest.approx(0.01)
+
+
+def test_scores_are_the_same_bytes_every_time(make_task: MakeTask, tmp_path: Path) -> None:
+    plan = plan_run([ModelSpec("m", "fake")], [load_task(make_task())], RunSettings())
+    run = execute(plan, tmp_path / "r").run
+    write_scores(evaluate(run))
+    first = {p: p.read_bytes() for p in (run.path / "scores").rglob("*.json*")}
+    write_scores(evaluate(RunStore.open(run.path)))
+    assert {p: p.read_bytes() for p in (run.path / "scores").rglob("*.json*")} == first
+
+
+def test_the_overall_score_weighs_every_task_alike(make_task: MakeTask, tmp_path: Path) -> None:
+    few = load_task(make_task(name="few", documents=1))
+    many = load_task(make_task(name="many", documents=4))
+    answers = {s.id: "value 0" if s.question.endswith("0?") else "" for s in few.samples}
+    spec = ModelSpec("m", "fake", options={"answers": answers})
+    run = execute(plan_run([spec], [few, many], RunSettings(latency_samples=0)), tmp_path / "r").run
+    evaluation = evaluate(run)
+    values = [evaluation.cells["m", name].estimates["anls"].value for name in ("few", "many")]
+    assert None not in values
+    mean = sum(value for value in values if value is not None) / 2
+    assert evaluation.overall["m"].value == pytest.approx(mean)
