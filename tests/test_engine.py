@@ -268,6 +268,14 @@ def test_five_hundred_questions_about_a_page_are_asked_in_turns(
     assert [output.text for output in outputs] == [o.text for o in expected.outputs] * 125
 
 
+def test_a_question_longer_than_a_row_goes_in_pieces(
+    reference: Reference, checkpoint: Path, groups: list[PageGroup], tmp_path: Path
+) -> None:
+    document = replace(groups[1].document, id="long")
+    asked = ["What is the total?", "Кто продавец? " * 150, "date"]
+    compare(reference, load(checkpoint), [make_group(document, asked)])
+
+
 def test_a_document_without_questions_is_not_even_opened(
     qwen2: Path, groups: list[PageGroup], tmp_path: Path
 ) -> None:

@@ -43,11 +43,7 @@ class TreeEngine:
         with torch.inference_mode():
             encoded = self._encode(documents, clock)
             for together in plan.flights(encoded, lambda item: item.need, self._budget):
-                columns = max(plan.columns(item.need, self._budget) for item in together)
-                cache = TreeCache(self._shape, len(together), columns)
-                flight = Flight(self._model, cache, together, self._decoding, self._limits)
-                for asked in flight.turns(self._budget):
-                    answers += flight.answer(asked, clock)
+                answers += self._fly(together, clock)
         return answers
 
     def _encode(self, documents: Iterable[Prompted], clock: Clock) -> Iterator[Encoded]:
@@ -76,3 +72,12 @@ class TreeEngine:
             end = start + len(document.prefix.pages)
             yield Encoded(document, features[start:end])
             start = end
+
+    def _fly(self, documents: Sequence[Encoded], clock: Clock) -> list[tuple[Question, Answer]]:
+        """The answers of documents that are in memory together; the memory is free when it returns."""
+        columns = max(plan.columns(item.need, self._budget) for item in documents)
+        cache = TreeCache(self._shape, len(documents), columns)
+        flight = Flight(self._model, cache, documents, self._decoding, self._limits)
+        return [
+            answer for asked in flight.turns(self._budget) for answer in flight.answer(asked, clock)
+        ]

@@ -53,7 +53,7 @@ class Branch:
 
 
 def ask(model: Any, cache: TreeCache, branches: Sequence[Branch], row_tokens: int) -> torch.Tensor:
-    """Run the prompts of ``branches``, ordered by document, in rows of about ``row_tokens`` tokens.
+    """Run the prompts of ``branches``, ordered by document, in rows of at most ``row_tokens`` tokens.
 
     Returns:
         (branches, vocabulary): the logits of each answer's first token.
@@ -63,6 +63,10 @@ def ask(model: Any, cache: TreeCache, branches: Sequence[Branch], row_tokens: in
     logits = []
     for pack in packs(branches, row_tokens):
         prompts = [branch.prompt for branch in pack]
+        # A prompt too long for a row is alone in its pack, and goes in pieces.
+        while len(prompts[0]) > row_tokens:
+            forward(model, cache, pack, [prompts[0][:row_tokens]])
+            prompts = [prompts[0][row_tokens:]]
         last = torch.tensor([len(prompt) for prompt in prompts]).cumsum(0) - 1
         hidden = forward(model, cache, pack, prompts)
         logits.append(model.lm_head(hidden[last.to(hidden.device)]))
