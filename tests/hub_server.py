@@ -26,10 +26,10 @@ class Hub:
     gated: set[str] = field(default_factory=set)
     token: str = "hf_right"
     break_after: int | None = None
-    """Bytes after which every transfer of a parquet file breaks off; None: none does."""
+    """Bytes after which transfers of files like ``break_files`` break off; None: none does."""
+    break_files: str = "*.parquet"
+    break_times: int = 10**9
     requests: list[str] = field(default_factory=list)
-    ranges: list[str | None] = field(default_factory=list)
-    """The Range header of every transfer of a parquet file."""
     url: str = ""
 
 
@@ -157,10 +157,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if not body:
             return
-        if name.endswith(".parquet"):
-            self.served.ranges.append(wanted)
         broken = self.served.break_after
-        if broken is not None and fnmatch.fnmatch(name, "*.parquet"):
+        breaks = fnmatch.fnmatch(name, self.served.break_files) and self.served.break_times > 0
+        if broken is not None and breaks:
+            self.served.break_times -= 1
             self.wfile.write(data[start : start + broken])
             self.wfile.flush()
             self.close_connection = True

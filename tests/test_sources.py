@@ -16,9 +16,18 @@ from pyarrow import parquet
 
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.schema import Task
-from bench.tasks import bundled_tasks, cache, expand_tasks, find_task, load_task, public_tasks
+from bench.tasks import (
+    bundled_tasks,
+    cache,
+    dataset_spec,
+    expand_tasks,
+    find_task,
+    load_task,
+    public_tasks,
+)
 from bench.tasks.cache import cache_root
 from bench.tasks.decoders import decode
+from bench.tasks.rows import open_rows
 from tests.source_fixtures import FIXTURES, docvqa_tsv, mp_docvqa, png, write_parquet, write_tsv
 
 TOML = """
@@ -74,6 +83,19 @@ def test_every_public_task_names_licence_source_and_prompt(task: str, tmp_path: 
 def test_all_means_only_tasks_that_need_no_download() -> None:
     assert not set(public_tasks()) & set(bundled_tasks())
     assert expand_tasks(["all"]) == list(bundled_tasks().values())
+
+
+@pytest.mark.parametrize("task", FIXTURES)
+def test_rows_are_those_that_datasets_reads(task: str, tmp_path: Path) -> None:
+    path = write_parquet(task, tmp_path / "data.parquet")
+    stream = datasets.load_dataset(
+        "parquet", data_files={"rows": [str(path)]}, split="rows", streaming=True
+    )
+    expected = [row for batch in stream.with_format("arrow").iter(7) for row in batch.to_pylist()]
+    found = dataset_spec(task)
+    assert found is not None
+    assert found[1].dataset is not None
+    assert list(open_rows(path, found[1].dataset).rows) == expected
 
 
 # Quirks

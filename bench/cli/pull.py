@@ -53,7 +53,7 @@ def pull_command(
 ) -> None:
     """Download data sets and checkpoints for later use without a network.
 
-    Sizes and licences are printed first. A download that broke off goes on where it stopped.
+    Sizes and licences are printed first. After a break, the same command fetches what is still missing.
 
     \b
     bench pull --tasks docvqa,chartqa --models qwen2-vl-2b

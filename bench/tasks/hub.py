@@ -1,7 +1,8 @@
 """Published data sets on the hub: what they are, how large, under which licence, and their download.
 
 ``huggingface_hub`` does the transfers, so ``HF_HOME``, ``HF_TOKEN``, ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE``
-mean here what they mean everywhere, and a broken download goes on where it stopped.
+mean here what they mean everywhere. A transfer that breaks goes on within the run; after a run that failed,
+the next one fetches the files that are not complete.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Rows of a data set on disk, one at a time: parquet, ``save_to_disk``, image folder, VLMEvalKit TSV.
 
-Everything but TSV is read through ``datasets``, streaming, images left as the bytes they are stored in. TSV
-is read by the standard library: one row can be megabytes of base64, and ``datasets`` would read thousands
-of them at once.
+``datasets`` finds the files of a config and a split, and reads what it alone can read; images stay the
+bytes they are stored in. Parquet and TSV are read here, a few rows at a time: ``datasets`` streams the one
+through a queue that holds up to a gigabyte of pages, and the other in chunks of thousands of rows.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import csv
 import hashlib
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ Row = Mapping[str, Any]
 
 _BATCH_ROWS = 16
 """Rows in memory at a time: a row of a multi-page data set holds up to 20 page images."""
+_READ_BYTES = 2**20
 _MAX_CELL_BYTES = 256 * 2**20
 _MAX_ROW_GROUP_BYTES = 16 * 2**30
 _MAX_EXPANSION = 2000
@@ -65,7 +66,7 @@ def open_rows(path: Path, table: DatasetTable) -> Source:
                 f"{one_line(str(path))} is no data set that can be read",
                 hint="a .parquet or .tsv file, or a folder of them, or one that save_to_disk wrote",
             )
-        return Source("parquet", _guarded(path, _parquet_file(path)), path.parent.resolve())
+        return Source("parquet", _guarded(path, _parquet_rows([path])), path.parent.resolve())
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         rows = _guarded(path, _saved_rows(_saved_split(path, table)))
         return Source("save_to_disk", rows, path.resolve())
@@ -109,7 +110,7 @@ def _folder_rows(path: Path, table: DatasetTable) -> Source:
     if files and all(file.suffix.lower() == ".tsv" for file in files):
         return Source("tsv", _tsv_rows(files), path.resolve())
     if builder.name == "parquet":
-        builder.config.batch_size = _BATCH_ROWS
+        return Source("parquet", _guarded(path, _parquet_rows(files)), _image_root(path))
     stream = builder.as_streaming_dataset(split=split)
     return Source(builder.name, _guarded(path, _arrow_rows(stream)), _image_root(path))
 
@@ -179,16 +180,16 @@ def _saved_split(path: Path, table: DatasetTable) -> Any:
 # Streams
 
 
-def _parquet_file(path: Path) -> Iterator[Row]:
-    datasets = _datasets()
-    stream = datasets.load_dataset(
-        "parquet",
-        data_files={"rows": [str(path)]},
-        split="rows",
-        streaming=True,
-        batch_size=_BATCH_ROWS,
-    )
-    yield from _arrow_rows(stream)
+def _parquet_rows(paths: Sequence[Path]) -> Iterator[Row]:
+    from pyarrow import parquet
+
+    for path in paths:
+        # One thread, nothing ahead: arrow's scanner, which `datasets` streams through, fills a queue of
+        # up to a gigabyte with pages while the ones before are being written.
+        with parquet.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BYTES) as file:
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
+                for index in range(batch.num_rows):
+                    yield batch.slice(index, 1).to_pylist()[0]
 
 
 def _saved_rows(saved: Any) -> Iterator[Row]:
