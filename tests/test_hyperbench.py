@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import permutations
 from pathlib import Path
 
@@ -17,7 +18,16 @@ from bench.metrics.ordering import MISSING, class_scores, confusion, sequence
 from bench.store import find_runs
 from bench.tasks import check_task, find_task, load_task
 from bench.tasks.hyperbench import read_answers
-from tests.hyperbench_fixture import HEADER, ROWS, make_bundles, make_vqa, write_lines
+from bench.tasks.userconfig import find_layout, read_user_config
+from tests.hyperbench_fixture import (
+    COLLECTION,
+    HEADER,
+    ROWS,
+    make_bundles,
+    make_vqa,
+    write_lines,
+    write_page,
+)
 
 
 def bench(*arguments: str) -> str:
@@ -108,7 +118,6 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
 def test_an_untouched_data_set_runs(tmp_path: Path) -> None:
     folder = make_vqa(tmp_path / "demo_mini")
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    Path("bench.toml").write_text('[models.m]\nmodel = "fake"\n', encoding="utf-8")
     bench("run", "-t", str(folder), "-m", "ocr", "--latency-samples", "0", "--no-warmup")
     run = find_runs(Path("results"))[0]
     assert len(run.outputs("ocr", "demo_mini")) == 5
@@ -141,8 +150,6 @@ def test_pages_are_ordered_by_number_not_by_letters(tmp_path: Path) -> None:
     folder = make_bundles(tmp_path / "rpo")
     fields = {"agreement": list(range(11))}
     (folder / "jsons" / "1.json").write_text(json.dumps({"fields": fields}), encoding="utf-8")
-    from tests.hyperbench_fixture import write_page
-
     for page in range(11):
         write_page(folder / "images" / "1" / f"{page}.jpg", page)
     task = load_task(folder)
@@ -255,3 +262,210 @@ def test_an_answer_given_twice_is_refused_with_its_line(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.csv", ("id;model_answer", "0;a", "0;b"))
     with pytest.raises(InvalidInput, match=r"a\.csv:3: id '0' stands twice"):
         read_answers(path)
+
+
+# user_config.csv
+
+CONFIG = (
+    "dataset;task;framework;model_name;system_prompt;prompt_collection;metrics;"
+    "only_evaluate_metrics;metrics_aggregators;filter_doc_class;filter_question_type"
+)
+ALL = "['by_id', 'by_doc_question', 'by_doc_type', 'general']"
+FAKES = """
+[models.Qwen2-VL-2B-Instruct]
+model = "fake"
+options = { default = "Иванов" }
+
+[models.Qwen2-VL-7B-Instruct]
+model = "fake"
+options = { default = "=1+1" }
+"""
+
+
+def make_installation(root: Path, *rows: str) -> Path:
+    """A VLMHyperBench folder with two data sets, a prompt collection and models that are fakes."""
+    data = root / "vlmhyperbench" / "data_dirs"
+    make_vqa(data / "Datasets" / "VQA" / "demo_mini")
+    make_vqa(data / "Datasets" / "VQA" / "other")
+    make_bundles(data / "Datasets" / "rpo" / "small")
+    write_lines(data / "PromptCollections" / "VQA" / "demo_mini" / "best.csv", COLLECTION)
+    (root / "bench.toml").write_text(FAKES, encoding="utf-8")
+    return write_lines(root / "user_config.csv", (CONFIG, *rows))
+
+
+def run_config(config: Path, *more: str) -> list:
+    bench("run", "--config", str(config), "--latency-samples", "0", "--no-warmup", *more)
+    return find_runs(Path("results"))
+
+
+def test_rows_of_models_and_data_sets_become_one_run(tmp_path: Path) -> None:
+    rows = [
+        f"{d};VQA;Hugging Face;Qwen2-VL-{m}-Instruct;;;['CER'];False;{ALL};;"
+        for d in ("demo_mini", "other")
+        for m in ("2B", "7B")
+    ]
+    runs = run_config(make_installation(tmp_path, *rows))
+    assert len(runs) == 1
+    assert runs[0].model_names() == ["Qwen2-VL-2B-Instruct", "Qwen2-VL-7B-Instruct"]
+    assert runs[0].task_names() == ["demo_mini", "other"]
+    assert runs[0].load_task("other").metrics[0] == "cer"
+
+
+def test_a_filter_holds_alone_and_makes_a_run_of_its_own(tmp_path: Path) -> None:
+    rows = (
+        f"demo_mini;VQA;;Qwen2-VL-2B-Instruct;;;['CER'];False;{ALL};passport;",
+        f"demo_mini;VQA;;Qwen2-VL-2B-Instruct;;;['CER'];False;{ALL};;Фамилия",
+        f"demo_mini;VQA;;Qwen2-VL-2B-Instruct;;;['CER'];False;{ALL};;",
+    )
+    runs = run_config(make_installation(tmp_path, *rows))
+    sizes = sorted(len(run.load_task("demo_mini").samples) for run in runs)
+    assert sizes == [2, 3, 5]
+
+
+def test_each_row_brings_its_own_prompts(tmp_path: Path) -> None:
+    rows = (
+        f"demo_mini;VQA;;Qwen2-VL-2B-Instruct;;demo_mini/best.csv;['CER'];False;{ALL};;",
+        f"demo_mini;VQA;;Qwen2-VL-7B-Instruct;;;['CER'];False;{ALL};;",
+    )
+    (run,) = run_config(make_installation(tmp_path, *rows))
+    texts = {(e["model"], e["text"]) for e in run.record["prompts"]}
+    assert ("Qwen2-VL-2B-Instruct", "Напиши Фамилия. Пример: Куликов.") in texts
+    assert {text for model, text in texts if "7B" in model} == {"{question}"}
+    assert "tuned on the very documents" in run.record["warnings"][0]
+
+
+def test_the_same_model_with_two_collections_is_two_runs(tmp_path: Path) -> None:
+    row = f"demo_mini;VQA;;Qwen2-VL-2B-Instruct;;{{}};['CER'];False;{ALL};;"
+    rows = (row.format("demo_mini/best.csv"), row.format(""))
+    assert len(run_config(make_installation(tmp_path, *rows))) == 2
+
+
+def test_a_row_that_only_evaluates_reads_the_newest_answers_and_asks_no_model(
+    tmp_path: Path,
+) -> None:
+    row = f"demo_mini;VQA;;Nobody-1B;;;['CER'];True;{ALL};;"
+    config = make_installation(tmp_path, row)
+    answers = tmp_path / "vlmhyperbench" / "data_dirs" / "ModelsAnswers"
+    name = "demo_mini_MODELFRAMEWORK_Nobody-1B_VQA_answers_2025{}_120000.csv"
+    lines = ("id;model_answer", *(f"{i};старый" for i in range(5)))
+    write_lines(answers / name.format("0101"), lines)
+    write_lines(answers / name.format("0202"), tuple(x.replace("старый", "новый") for x in lines))
+    (run,) = run_config(config)
+    assert {o.text for o in run.outputs("Nobody-1B", "demo_mini").values()} == {"новый"}
+    assert run.is_complete()
+
+
+def test_a_row_without_answers_to_evaluate_is_refused_with_its_line(tmp_path: Path) -> None:
+    config = make_installation(tmp_path, f"demo_mini;VQA;;Nobody-1B;;;['CER'];True;{ALL};;")
+    result = CliRunner().invoke(cli, ["run", "--config", str(config)])
+    assert isinstance(result.exception, InvalidInput)
+    assert "line 2: only_evaluate_metrics, but there are no answers" in str(result.exception)
+
+
+def test_a_dry_run_of_a_config_writes_nothing(tmp_path: Path) -> None:
+    config = make_installation(
+        tmp_path, f"demo_mini;VQA;;Qwen2-VL-2B-Instruct;;;['CER'];False;{ALL};;"
+    )
+    assert "Run 1 of 1" in bench("run", "--config", str(config), "--dry-run")
+    assert not Path("results").exists()
+
+
+def test_bundles_are_found_under_rpo_and_asked_as_the_task_says(tmp_path: Path) -> None:
+    rows = (
+        f"small;RPOClassification;;Qwen2-VL-2B-Instruct;;;;False;{ALL};;",
+        f"small;RPOSorting;;Qwen2-VL-2B-Instruct;;;;False;{ALL};;",
+    )
+    (run,) = run_config(make_installation(tmp_path, *rows))
+    assert run.task_names() == ["small", "small-RPOSorting"]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("d;VQE;;m;;;['CER'];False;;;", "unknown task 'VQE'; did you mean VQA?"),
+        ("d;VQA;;m;;;['CEER'];False;;;", "unknown metric 'ceer'; did you mean cer"),
+        ("d;VQA;;m;;;['CER'];perhaps;;;", "expected True or False, got 'perhaps'"),
+        ("d;VQA;;m;;;['CER'];False;['by_idd'];;", "unknown aggregator 'by_idd'"),
+        ("d;VQA;;m;;;[__import__('os')];False;;;", "expected a Python literal"),
+        ("d;VQA;;;;;['CER'];False;;;", "model_name is empty"),
+    ],
+)
+def test_what_is_wrong_in_a_config_is_told_with_its_line(
+    tmp_path: Path, row: str, message: str
+) -> None:
+    path = write_lines(tmp_path / "c.csv", (CONFIG, row))
+    with pytest.raises(InvalidInput) as caught:
+        read_user_config(path)
+    assert "c.csv:2: " in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_a_data_set_that_is_nowhere_is_named_with_its_line(tmp_path: Path) -> None:
+    rows = read_user_config(make_installation(tmp_path, "nowhere;VQA;;ocr;;;;False;;;"))
+    with pytest.raises(InvalidInput, match="line 2: data set 'nowhere' is not in"):
+        find_layout(tmp_path / "user_config.csv").dataset(rows[0])
+
+
+def test_folders_come_from_the_installations_own_config(tmp_path: Path) -> None:
+    config = make_installation(tmp_path, "mine;VQA;;ocr;;;;False;;;")
+    make_vqa(tmp_path / "elsewhere" / "VQA" / "mine")
+    folder = tmp_path / "vlmhyperbench" / "cfg"
+    folder.mkdir(parents=True)
+    content = {"data_dirs": {"datasets": "elsewhere"}}
+    (folder / "VLMHyperBench_config.json").write_text(json.dumps(content), encoding="utf-8")
+    found = find_layout(config).dataset(read_user_config(config)[0])
+    assert found == tmp_path / "elsewhere" / "VQA" / "mine"
+
+
+# Export
+
+
+def exported(tmp_path: Path, *rows: str) -> dict[str, str]:
+    (run,) = run_config(make_installation(tmp_path, *rows))
+    folder = run.path / "vlmhyperbench"
+    return {
+        p.name: p.read_bytes().decode("utf-8-sig") for p in folder.iterdir() if p.suffix == ".csv"
+    }
+
+
+def test_answers_and_metrics_are_written_in_the_layout_of_vlmhyperbench(tmp_path: Path) -> None:
+    files = exported(
+        tmp_path, f"demo_mini;VQA;;Qwen2-VL-2B-Instruct;;;['CER'];False;{ALL};passport;"
+    )
+    answers = next(name for name in files if name.count("_answers_") and name[-5].isdigit())
+    assert re.fullmatch(
+        r"demo_mini_fake_Qwen2-VL-2B-Instruct_VQA_answers_\d{8}_\d{6}\.csv", answers
+    )
+    assert files[answers] == "id;model_answer\n0;Иванов\n1;Иванов\n2;Иванов\n"
+    stem = answers.removesuffix(".csv")
+    assert sorted(files) == sorted(
+        [
+            answers,
+            *(f"{stem}_{a}.csv" for a in ("by_id", "by_doc_question", "by_doc_type", "general")),
+        ]
+    )
+    by_question = files[f"{stem}_by_doc_question.csv"].splitlines()
+    assert by_question[0].startswith("doc_class;question_type;cer_error;")
+    # Иванов against Иванов and Петрова: 5 edits of 13 characters, of the whole corpus.
+    surname = next(line for line in by_question if ";Фамилия;" in line).split(";")
+    assert float(surname[2]) == pytest.approx(5 / 13)
+
+
+def test_only_the_aggregators_that_were_asked_for_are_written(tmp_path: Path) -> None:
+    files = exported(tmp_path, "demo_mini;VQA;;Qwen2-VL-2B-Instruct;;;['CER'];False;['general'];;")
+    assert len(files) == 2
+
+
+def test_an_exported_answer_is_no_formula_and_is_read_back_as_it_was(tmp_path: Path) -> None:
+    files = exported(tmp_path, f"demo_mini;VQA;;Qwen2-VL-7B-Instruct;;;['CER'];False;{ALL};;")
+    name = next(n for n in files if n[-5].isdigit())
+    assert "0;'=1+1\n" in files[name]
+    path = write_lines(tmp_path / "again.csv", tuple(files[name].splitlines()))
+    assert set(read_answers(path).values()) == {"=1+1"}
+
+
+def test_a_report_in_an_unknown_format_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    run_config(make_installation(tmp_path, f"demo_mini;VQA;;Qwen2-VL-2B-Instruct;;;;False;{ALL};;"))
+    result = CliRunner().invoke(cli, ["report", "last", "--format", "vlmhyperbnch"])
+    assert isinstance(result.exception, InvalidInput)
+    assert "vlmhyperbench" in (result.exception.hint or "")

@@ -84,7 +84,7 @@ def _imported(
     type=NameList(),
     default="html,md",
     show_default=True,
-    help="Any of html, md, csv, json.",
+    help="Any of html, md, csv, json, vlmhyperbench.",
 )
 @click.option(
     "--images",

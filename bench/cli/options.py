@@ -93,6 +93,10 @@ def config_defaults(context: click.Context, _: click.Parameter, value: Path | No
     path = value or Path("bench.toml")
     if value is None and not path.is_file():
         return None
+    if path.suffix.lower() == ".csv":
+        # A user_config.csv of VLMHyperBench: models and data sets stand in its rows.
+        context.default_map = {**(context.default_map or {}), "models": path.name}
+        return path
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,10 @@ from bench.cli.options import (
 from bench.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from bench.prompts import PromptRule
     from bench.runner import RunPlan
     from bench.runner.execute import Outcome
+    from bench.schema import ModelSpec, Task
 
 INCOMPLETE = 4
 ENVIRONMENT = 3
@@ -34,7 +37,8 @@ INTERRUPTED = 130
     type=click.Path(path_type=Path),
     is_eager=True,
     callback=config_defaults,
-    help="TOML file whose [run] table gives defaults and [models.NAME] tables give models.",
+    help="TOML file whose [run] table gives defaults and [models.NAME] tables give models; "
+    "or a user_config.csv of VLMHyperBench, whose rows are run.",
 )
 @click.option(
     "-m",
@@ -134,10 +138,25 @@ def run_command(**options: Any) -> None:
     bench run --models ocr --tasks all
     bench run --models qwen2-vl-2b,adapters/mine --tasks my/documents --max-pixels 1003520
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
+    if options["config"] is not None and options["config"].suffix.lower() == ".csv":
+        from bench.cli.hyperbench import run_config
+
+        run_config(options)
+        return
     plan = _plan(options)
     if options["dry_run"]:
         _dry_run(plan, as_json=options["as_json"])
         return
+    outcome = carried_out(plan, options)
+    failed_share = _conclude(outcome, options)
+    if len(outcome.failed_models) == len(plan.models):
+        raise click.exceptions.Exit(ENVIRONMENT)
+    if outcome.failed_models or failed_share > options["max_errors"]:
+        raise click.exceptions.Exit(INCOMPLETE)
+
+
+def carried_out(plan: RunPlan, options: dict[str, Any]) -> Outcome:
+    """Execute ``plan`` with its progress on standard error; a request to stop ends the program."""
     _check_loadable(plan)
     from bench.cli.progress import RunProgress
     from bench.runner import execute
@@ -153,23 +172,33 @@ def run_command(**options: Any) -> None:
     if outcome.interrupted:
         click.echo(f"Stopped. Continue with: {shlex.join(['bench', *sys.argv[1:]])}", err=True)
         raise click.exceptions.Exit(INTERRUPTED)
-    failed_share = _conclude(outcome, options)
-    if len(outcome.failed_models) == len(plan.models):
-        raise click.exceptions.Exit(ENVIRONMENT)
-    if outcome.failed_models or failed_share > options["max_errors"]:
-        raise click.exceptions.Exit(INCOMPLETE)
+    return outcome
 
 
 def _plan(options: dict[str, Any]) -> RunPlan:
-    from bench.models.catalog import resolve_all
-    from bench.prompts import check_used, read_prompts, tuning_warnings
-    from bench.protocols import apply
-    from bench.runner import RunSettings, plan_run
+    from bench.prompts import read_prompts
     from bench.tasks import expand_tasks, load_task
 
-    models = resolve_all(
-        options["models"],
-        bench_toml=options["config"],
+    models = resolved(options["models"], options)
+    tasks = tuple(
+        load_task(folder, allow_unreadable=options["allow_unreadable"])
+        for folder in expand_tasks(options["tasks"])
+    )
+    path = options["prompts"]
+    rules = read_prompts(path) if path is not None else ()
+    return planned(models, tasks, rules, options)
+
+
+def resolved(names: Sequence[str], options: dict[str, Any]) -> tuple[ModelSpec, ...]:
+    """The models that ``names`` mean, with what the command line says about them."""
+    from bench.models.catalog import resolve_all
+
+    config = options["config"]
+    if config is not None and config.suffix.lower() == ".csv":
+        config = Path("bench.toml") if Path("bench.toml").is_file() else None
+    return resolve_all(
+        names,
+        bench_toml=config,
         dtype=options["dtype"],
         attention=options["attention"],
         device=options["device"],
@@ -177,16 +206,27 @@ def _plan(options: dict[str, Any]) -> RunPlan:
         max_pixels=options["max_pixels"],
         offline=options["offline"] or None,
     )
-    tasks = tuple(
-        load_task(folder, allow_unreadable=options["allow_unreadable"])
-        for folder in expand_tasks(options["tasks"])
-    )
+
+
+def planned(
+    models: Sequence[ModelSpec],
+    tasks: Sequence[Task],
+    rules: tuple[PromptRule, ...],
+    options: dict[str, Any],
+    only: Mapping[str, tuple[str, ...]] | None = None,
+) -> RunPlan:
+    """The plan, by the protocol and the other options; what a person should know is said."""
+    from bench.prompts import check_used, tuning_warnings
+    from bench.protocols import apply
+    from bench.runner import RunSettings, plan_run
+
+    sources = dict.fromkeys(rule.source for rule in rules)
     models, tasks, protocol = apply(
         options["protocol"],
         models,
         tasks,
         max_new_tokens=options["max_new_tokens"],
-        collection=None if options["prompts"] is None else options["prompts"].name,
+        collection=", ".join(sources) or None,
     )
     settings = RunSettings(
         limit=options["limit"],
@@ -196,13 +236,14 @@ def _plan(options: dict[str, Any]) -> RunPlan:
         warmup=not options["no_warmup"],
         latency_samples=options["latency_samples"],
         seed=options["seed"],
-        prompts=read_prompts(options["prompts"]) if options["prompts"] is not None else (),
+        prompts=rules,
         protocol=protocol,
+        only=only or {},
     )
     plan = plan_run(models, tasks, settings, name=options["name"], labels=dict(options["labels"]))
     for warning in [
-        *check_used(settings.prompts, plan.models, plan.tasks),
-        *tuning_warnings(settings.prompts, plan.models, plan.tasks),
+        *check_used(rules, plan.models, plan.tasks),
+        *tuning_warnings(rules, plan.models, plan.tasks),
     ]:
         click.echo(f"warning: {warning}", err=True)
     return plan

@@ -35,6 +35,16 @@ FORMATS: dict[str, dict[str, Renderer]] = {
 }
 """Format → file name → what draws it."""
 
+
+def _hyperbench(view: ReportView) -> dict[str, str]:
+    from bench.report.hyperbench import hyperbench_files
+
+    return hyperbench_files(view)
+
+
+FOLDERS: dict[str, Callable[[ReportView], dict[str, str]]] = {"vlmhyperbench": _hyperbench}
+"""Format → what makes a folder of files: name → content."""
+
 _SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".csv": "csv", ".json": "json"}
 
 
@@ -65,9 +75,6 @@ def write_report(
     options = options or ReportOptions()
     check_options(options)
     names = list(dict.fromkeys(formats))
-    for name in names:
-        if name not in FORMATS:
-            raise InvalidInput(f"unknown report format {name!r}", hint=did_you_mean(name, FORMATS))
     view = build([evaluate(run, seed=options.seed) for run in runs], options)
     return write_view(view, out, names, options)
 
@@ -76,11 +83,20 @@ def write_view(
     view: ReportView, out: Path | None, formats: Sequence[str], options: ReportOptions
 ) -> list[Path]:
     """Write a view that was already built, as ``write_report`` does."""
+    known = [*FORMATS, *FOLDERS]
+    for name in formats:
+        if name not in known:
+            raise InvalidInput(f"unknown report format {name!r}", hint=did_you_mean(name, known))
     folder, single = _destination(view, out)
     if single is not None:
         formats = [_SUFFIXES[single.suffix.lower()]]
     paths: list[Path] = []
-    for name in sorted(formats, key=list(FORMATS).index):
+    for name in sorted(formats, key=known.index):
+        for file, text in FOLDERS[name](view).items() if name in FOLDERS else ():
+            write_atomically(folder / name / file, text)
+            paths.append(folder / name / file)
+        if name in FOLDERS:
+            continue
         for i, (file, render) in enumerate(FORMATS[name].items()):
             path = folder / file
             if single is not None:

@@ -37,8 +37,8 @@ class RunSettings:
     """Rows of a prompt collection; where none fits, the task's own prompt is used."""
     protocol: Mapping[str, Any] | None = None
     """The protocol that models and tasks were set up by, as ``bench.protocols`` records it."""
-    only: Mapping[str, str] = field(default_factory=dict)
-    """Metadata key → value: only the questions that have all of them."""
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Metadata key → values: only the questions that have one of them under every key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def plan_run(
                 )
     chosen = tuple(task for task in (_restrict(t, settings) for t in tasks) if task.samples)
     if not chosen:
-        shown = ", ".join(f"{key} = {value!r}" for key, value in settings.only.items())
+        shown = ", ".join(f"{key} = {' or '.join(v)}" for key, v in settings.only.items())
         raise InvalidInput(f"no question is left to ask: none has {one_line(shown)}")
     return RunPlan(name, tuple(models), chosen, settings, dict(labels or {}))
 
@@ -117,8 +117,8 @@ def _restrict(task: Task, settings: RunSettings) -> Task:
     if settings.sample_ids is not None:
         wanted = set(settings.sample_ids)
         samples = tuple(sample for sample in samples if sample.id in wanted)
-    for key, value in settings.only.items():
-        samples = tuple(sample for sample in samples if sample.metadata.get(key) == value)
+    for key, values in settings.only.items():
+        samples = tuple(sample for sample in samples if sample.metadata.get(key) in values)
     if settings.limit is not None:
         samples = samples[: settings.limit]
     generation = task.generation

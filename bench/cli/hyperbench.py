@@ -1,0 +1,232 @@
+"""``bench run --config user_config.csv``: the rows of a VLMHyperBench configuration as runs.
+
+Rows that differ only in model and data set share a run; filters, system prompts, metrics and aggregators that
+differ make runs of their own, and so does the same model on the same data set with another prompt collection.
+All runs are reported together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.prompts import PromptRule
+    from bench.runner import RunPlan
+    from bench.schema import ModelSpec, Task
+    from bench.scoring import Evaluation
+    from bench.store import RunStore
+    from bench.tasks.userconfig import ConfigRow, Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows that make one run: every model of them is asked every task."""
+
+    rows: tuple[ConfigRow, ...]
+
+    @property
+    def first(self) -> ConfigRow:
+        """What all rows have in common stands in each of them."""
+        return self.rows[0]
+
+
+def run_config(options: dict[str, Any]) -> None:
+    """Run every row of ``options["config"]``, then report all runs together."""
+    from bench.cli.run import carried_out
+    from bench.tasks.userconfig import find_layout, read_user_config
+
+    path = options["config"]
+    rows = read_user_config(path)
+    layout = find_layout(path)
+    for row in rows:
+        for name in row.skipped_metrics:
+            click.echo(f"warning: line {row.line}: {name} is not computed here", err=True)
+    batches = batched_rows(rows)
+    plans = [_plan(batch, layout, options) for batch in batches]
+    if options["dry_run"]:
+        _dry_run(plans, as_json=options["as_json"])
+        return
+    stores: list[RunStore] = []
+    failed: list[str] = []
+    for batch, plan in zip(batches, plans, strict=True):
+        if batch.first.only_evaluate:
+            stores.append(_answered(batch, plan, layout, options["results"]))
+            continue
+        outcome = carried_out(plan, options)
+        stores.append(outcome.run)
+        failed += outcome.failed_models
+    _conclude(stores, batches, options, failed)
+
+
+def batched_rows(rows: Sequence[ConfigRow]) -> list[Batch]:
+    """Rows by run, in the order of the file."""
+    groups: dict[tuple[Any, ...], list[dict[tuple[str, str, str], ConfigRow]]] = {}
+    for row in rows:
+        key = (row.only, row.system_prompt, row.metrics, row.aggregators, row.only_evaluate)
+        place = (row.dataset, row.task, row.model)
+        rounds = groups.setdefault(key, [])
+        # The same cell once more, with other prompts, is another run.
+        free = next((cells for cells in rounds if place not in cells), None)
+        if free is None:
+            free = {}
+            rounds.append(free)
+        free[place] = row
+    return [
+        Batch(part)
+        for rounds in groups.values()
+        for cells in rounds
+        for part in _rectangles(tuple(cells.values()))
+    ]
+
+
+def _rectangles(rows: tuple[ConfigRow, ...]) -> list[tuple[ConfigRow, ...]]:
+    """Rows split so that in each part every model has every data set."""
+    models: dict[tuple[str, str], list[ConfigRow]] = {}
+    for row in rows:
+        models.setdefault((row.dataset, row.task), []).append(row)
+    parts: dict[frozenset[str], list[ConfigRow]] = {}
+    for cells in models.values():
+        parts.setdefault(frozenset(row.model for row in cells), []).extend(cells)
+    return [tuple(part) for part in parts.values()]
+
+
+def _plan(batch: Batch, layout: Layout, options: dict[str, Any]) -> RunPlan:
+    from bench.cli.run import planned, resolved
+    from bench.tasks import load_task
+
+    names = list(dict.fromkeys(row.model for row in batch.rows))
+    specs = _imported_specs(names) if batch.first.only_evaluate else resolved(names, options)
+    by_name = dict(zip(names, specs, strict=True))
+    tasks: dict[tuple[str, str], Task] = {}
+    rules: list[PromptRule] = []
+    for row in batch.rows:
+        place = (row.dataset, row.task)
+        if place not in tasks:
+            loaded = load_task(layout.dataset(row), allow_unreadable=options["allow_unreadable"])
+            tasks[place] = _set_up(loaded, row, layout)
+        rules += _rules(row, layout, by_name[row.model], tasks[place])
+    labels = (
+        ("metrics_aggregators", ",".join(batch.first.aggregators)),
+        ("user_config", options["config"].name),
+    )
+    named = {
+        **options,
+        "name": options["config"].stem if options["name"] == "run" else options["name"],
+        "labels": (*options["labels"], *labels),
+    }
+    return planned(specs, tuple(tasks.values()), tuple(rules), named, dict(batch.first.only))
+
+
+def _imported_specs(names: Sequence[str]) -> tuple[ModelSpec, ...]:
+    """Names alone: a model that is not asked need not be known here."""
+    from bench.schema import ModelSpec
+    from bench.text import file_name
+
+    return tuple(ModelSpec(file_name(name), backend="imported") for name in names)
+
+
+def _set_up(task: Task, row: ConfigRow, layout: Layout) -> Task:
+    """The task with the row's metrics leading and its system prompt."""
+    from bench.scoring import check_metrics
+    from bench.tasks.loading import task_digest
+
+    check_metrics(task, row.metrics)
+    system = layout.system(row)
+    prompt = task.prompt if system is None else replace(task.prompt, system=system)
+    metrics = tuple(dict.fromkeys((*row.metrics, *task.metrics)))
+    changed = replace(task, prompt=prompt, metrics=metrics)
+    return changed if system is None else replace(changed, digest=task_digest(changed))
+
+
+def _rules(row: ConfigRow, layout: Layout, spec: ModelSpec, task: Task) -> list[PromptRule]:
+    """The row's prompts, for its model and data set alone."""
+    from bench.prompts import read_prompts
+
+    path = layout.prompts(row)
+    if path is None:
+        return []
+    return [replace(rule, model=spec.name, task=task.name) for rule in read_prompts(path)]
+
+
+def _answered(batch: Batch, plan: RunPlan, layout: Layout, results: Path) -> RunStore:
+    """A run made of answers files, for rows that ask no model.
+
+    Raises:
+        InvalidInput: a row has no answers file, or the file lacks a question.
+    """
+    from bench.runner.record import known_texts, run_record
+    from bench.schema import Output
+    from bench.store import RunStore
+    from bench.tasks.hyperbench import read_answers
+
+    outputs: dict[tuple[str, str], list[Output]] = {}
+    for row in batch.rows:
+        spec = plan.models[list(dict.fromkeys(r.model for r in batch.rows)).index(row.model)]
+        place = list(dict.fromkeys((r.dataset, r.task) for r in batch.rows))
+        task = plan.tasks[place.index((row.dataset, row.task))]
+        path = layout.answers(row)
+        if path is None:
+            raise InvalidInput(
+                f"line {row.line}: only_evaluate_metrics, but there are no answers of {row.model} to "
+                f"{row.dataset} in {layout.folders['model_answers'][0]}",
+                hint="set only_evaluate_metrics to False, or put the answers file there",
+            )
+        answers = read_answers(path)
+        missing = next((s.id for s in task.samples if s.id not in answers), None)
+        if missing is not None:
+            raise InvalidInput(f"{path}: has no answer to question {missing!r} of {task.name}")
+        outputs[spec.name, task.name] = [
+            Output(sample.id, answers[sample.id], "stop") for sample in task.samples
+        ]
+    run = RunStore.create(results, plan.name, run_record(plan), plan.tasks, known_texts(plan))
+    for (model, name), made in outputs.items():
+        run.append_outputs(model, name, made)
+        run.mark_done(model, name, samples=len(made), failed=0)
+    for spec in plan.models:
+        run.mark_done(spec.name)
+    return run
+
+
+def _dry_run(plans: Sequence[RunPlan], *, as_json: bool) -> None:
+    from bench.cli import echo_json
+    from bench.cli.dry_run import describe, describe_json
+
+    if as_json:
+        echo_json([describe_json(plan) for plan in plans])
+        return
+    for number, plan in enumerate(plans, 1):
+        click.echo(f"Run {number} of {len(plans)}\n{describe(plan)}\n")
+
+
+def _conclude(
+    stores: Sequence[RunStore],
+    batches: Sequence[Batch],
+    options: Mapping[str, Any],
+    failed: Sequence[str],
+) -> None:
+    """Score and export every run, and report all of them together."""
+    from bench.cli.analyse import print_summary, reported
+    from bench.cli.run import ENVIRONMENT, INCOMPLETE
+    from bench.scoring import evaluate, write_scores
+
+    evaluations: list[Evaluation] = [evaluate(run, seed=options["seed"]) for run in stores]
+    for evaluation in evaluations:
+        write_scores(evaluation)
+        if not options["no_report"]:
+            reported([evaluation], None, ("vlmhyperbench",))
+    written = [] if options["no_report"] else reported(evaluations, None, ("html", "md", "json"))
+    print_summary(evaluations, written, as_json=options["as_json"])
+    answers = [a for e in evaluations for cell in e.cells.values() for a in cell.answers]
+    asked = {row.model for batch in batches for row in batch.rows}
+    if failed and len(set(failed)) >= len(asked):
+        raise click.exceptions.Exit(ENVIRONMENT)
+    if failed or sum(a.failed for a in answers) / max(1, len(answers)) > options["max_errors"]:
+        raise click.exceptions.Exit(INCOMPLETE)
