@@ -15,10 +15,12 @@ from bench.metrics import METRICS
 from bench.report.compare import Pair, Scored, compare_all, pareto, ranks
 from bench.report.facts import nested, number, text
 from bench.report.levels import goodness, higher_is_better, level
-from bench.report.rows import Source, hardware, model_row
+from bench.report.mistakes import extraction_views, mistake_views
+from bench.report.rows import Source, hardware, model_row, sentences
 from bench.report.verdict import judge, warn
 from bench.report.views import (
     Front,
+    Load,
     ModelRow,
     ReportOptions,
     ReportView,
@@ -67,6 +69,9 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
         higher_is_better=higher,
         pairs=tuple(pairs),
         slices=_slices(sources, rows),
+        mistakes=mistake_views(rows),
+        extraction=extraction_views(rows, tasks),
+        load=_load(samples),
         fronts=_fronts(rows, higher),
         samples=samples,
         previews=tuple(run.path for run in runs),
@@ -131,8 +136,21 @@ def _run_view(evaluation: Evaluation) -> RunView:
         record_version=text(nested(environment, "bench")),
         commit=text(nested(git, "commit")),
         dirty=bool(nested(git, "dirty")),
+        protocol=_protocol(record.get("protocol")),
+        deviations=(
+            *sentences(nested(record, "protocol", "deviations")),
+            *sentences(nested(record, "protocol", "differences")),
+        ),
+        warnings=sentences(record.get("warnings")),
         record={k: v for k, v in record.items() if k not in {"tasks"}},
     )
+
+
+def _protocol(record: Any) -> str:
+    name, title = text(nested(record, "name")), text(nested(record, "title"))
+    if name in {"", "native"}:
+        return ""
+    return f"{name} ({title})" if title else name
 
 
 def _software(environment: Any) -> str:
@@ -198,6 +216,7 @@ def _task_views(evaluations: Sequence[Evaluation], names: _TaskNames) -> tuple[T
                 max_new_tokens=task.generation.max_new_tokens,
                 stop=task.generation.stop,
                 languages=tuple(name for name, _ in languages.most_common() if name),
+                texts_known=bool(evaluation.run.document_texts(name)),
             )
     return tuple(found.values())
 
@@ -319,6 +338,15 @@ def _slices(sources: Sequence[Source], rows: Sequence[ModelRow]) -> tuple[SliceV
         SliceValue(key, value, estimates, max(e.n + e.unscored for e in estimates.values()))
         for (key, value), estimates in joined.items()
     )
+
+
+def _load(samples: Sequence[SampleView]) -> Load:
+    pages = {(p.sha256, p.index) for sample in samples for p in sample.pages}
+    documents = {
+        tuple((p.sha256, p.index) for p in sample.pages) or (sample.sample.document_id,)
+        for sample in samples
+    }
+    return Load(len(samples), len(documents), len(pages))
 
 
 def _fronts(rows: Sequence[ModelRow], higher: bool) -> dict[str, Front]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from bench.report.formats import safe
 from bench.report.levels import LEVELS
+from bench.report.mistakes import RULE_TEXTS, label
 from bench.report.samples import raw_text
 from bench.report.views import ReportOptions, ReportView, SampleView
 from bench.schema import Page
@@ -35,6 +36,9 @@ PLAIN_BYTES = 200_000
 
 LEVEL_CODES = {name: name[0] for name in LEVELS}
 """``right`` → ``r``: one letter a sample and model in the index."""
+
+KIND_CODES = {name: chr(ord("a") + i) for i, name in enumerate(RULE_TEXTS)}
+"""Class of a wrong answer → one letter a sample and model in the index; ``.`` where it has none."""
 
 _TEXT_SHARE = 0.9
 """Of the room that the texts may take; the rest is for page images."""
@@ -280,6 +284,13 @@ def _index(view: ReportView, numbers: dict[tuple[str, int], int], chunks: int) -
             "".join(LEVEL_CODES[sample.levels[i]] for sample in view.samples)
             for i in range(len(view.rows))
         ],
+        "kinds": [
+            "".join(_kind_code(sample.answers[i]) for sample in view.samples)
+            for i in range(len(view.rows))
+        ],
+        "kind_names": {
+            KIND_CODES[name]: [name, label(name), rule] for name, rule in RULE_TEXTS.items()
+        },
         "heads": [_headline_column(view, i) for i in range(len(view.rows))],
         "chunk": CHUNK,
         "chunks": chunks,
@@ -299,6 +310,12 @@ class _Column:
 
     def packed(self) -> list[Any]:
         return [list(self.values), self.rows]
+
+
+def _kind_code(answer: Answer | None) -> str:
+    if answer is None or answer.output is None or answer.mistake is None:
+        return "."
+    return KIND_CODES.get(answer.mistake, ".")
 
 
 def _headline_column(view: ReportView, row: int) -> list[float | None]:

@@ -67,6 +67,15 @@ def significant(value: float | None, digits: int = 3) -> str:
     return f"{value:.{decimals}f}"
 
 
+def percent(value: float | None) -> str:
+    """A share as whole per cent; what is neither nothing nor all is not written as either."""
+    if value is None:
+        return DASH
+    if 0 < value < 0.005:
+        return "< 1 %"
+    return "> 99 %" if 0.995 <= value < 1 else f"{value:.0%}".replace("%", " %")
+
+
 def seconds(value: float | None) -> str:
     """Seconds, with the unit; minutes and hours where they are easier to read."""
     if value is None:

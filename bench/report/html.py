@@ -25,6 +25,8 @@ from bench.report.embed import MAX_TEXT, Embedded, embed, json_text
 from bench.report.facts import MEMORY_KINDS
 from bench.report.heat import SMALL_N, attr_json, slices
 from bench.report.levels import LEVELS
+from bench.report.mistakes import EQUIVALENT, extraction_line, label, not_right
+from bench.report.rows import page_reuse
 from bench.report.samples import extracted_text, never_right, raw_text, worst
 from bench.report.views import ModelRow, ReportOptions, ReportView, SampleView
 from bench.text import clip
@@ -65,9 +67,10 @@ def _environment() -> jinja2.Environment:
     )
     for name in (
         *("score", "interval", "signed", "p_value", "significant", "seconds", "gib", "count"),
-        *("parameters", "megabytes", "plural", "listed", "language_tag"),
+        *("parameters", "megabytes", "percent", "plural", "listed", "language_tag"),
     ):
         environment.filters[name] = getattr(formats, name)
+    environment.filters["extraction_line"] = extraction_line
     environment.filters["attr_json"] = attr_json
     environment.filters["names"] = _names
     return environment
@@ -136,23 +139,25 @@ def _context(view: ReportView, path: Path) -> dict[str, Any]:
         "records": [
             json.dumps(run.record, ensure_ascii=False, indent=2, default=str) for run in view.runs
         ],
+        "not_right": {row.key: not_right(row) for row in rows},
+        "unread": [task.key for task in view.tasks if not task.texts_known],
+        "equivalent": EQUIVALENT,
+        "reuse": page_reuse(rows),
+        "by_task": _by_task(view),
         "languages": sorted({lang for task in view.tasks for lang in task.languages}),
-        "totals": _totals(view),
+        "failed": sum(row.failed for row in rows),
     }
 
 
-def _totals(view: ReportView) -> dict[str, int]:
-    pages = {(p.sha256, p.index) for sample in view.samples for p in sample.pages}
-    documents = {
-        tuple((p.sha256, p.index) for p in sample.pages) or (sample.sample.document_id,)
-        for sample in view.samples
-    }
-    return {
-        "questions": len(view.samples),
-        "documents": len(documents),
-        "pages": len(pages),
-        "failed": sum(row.failed for row in view.rows),
-    }
+def _by_task(view: ReportView) -> list[dict[str, Any]]:
+    """Every task that was begun, with each row's score on it, or None."""
+    found = []
+    for task in view.tasks:
+        scores = [row.tasks.get(task.key) for row in view.rows]
+        begun = [score if score is not None and score.asked > 0 else None for score in scores]
+        if any(begun):
+            found.append({"task": task, "scores": begun})
+    return found
 
 
 def _scale(rows: Sequence[ModelRow]) -> tuple[float, float]:
@@ -303,8 +308,15 @@ def _excerpt(view: ReportView, sample: SampleView) -> dict[str, Any]:
         if answer is None or answer.output is None:
             continue
         said = (answer.output.error or "") if answer.failed else extracted_text(answer)
+        kind = "" if answer.mistake in {None, level} else f": {label(answer.mistake or '')}"
         answers.append(
-            {"index": i, "level": level, "glyph": LEVELS[level][0], "text": clip(said, 160)}
+            {
+                "index": i,
+                "level": level,
+                "glyph": LEVELS[level][0],
+                "title": LEVELS[level][1] + kind,
+                "text": clip(said, 160),
+            }
         )
     return {
         "task": task.key,

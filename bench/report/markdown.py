@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 
 from bench.report import formats
 from bench.report.levels import LEVELS
+from bench.report.mistakes import EQUIVALENT, extraction_line, label, not_right
+from bench.report.rows import page_reuse
 from bench.report.samples import extracted_text, never_right, raw_text, worst
 from bench.report.verdict import Caveat
-from bench.report.views import ModelRow, ReportView, SampleView
+from bench.report.views import ModelRow, ReportView, SampleView, TaskView
 from bench.text import clip, one_line
 
 MAX_CHARACTERS = 65_000
@@ -25,6 +27,7 @@ def markdown(view: ReportView) -> str:
         _leaderboard(view),
         _by_task(view),
         _slices(view),
+        _mistakes(view),
         _pairs(view),
         _errors(view),
         _method(view),
@@ -140,8 +143,54 @@ def _by_task(view: ReportView) -> str:
                 )
         name = f"{task.headline} {'↑' if task.higher_is_better else '↓'}"
         lines.append([escape(task.key), escape(name), str(task.samples), *cells])
+        equivalent = _equivalent(task, rows)
+        if set(equivalent) != {formats.DASH}:
+            lines.append(["", "equivalent ↑", "", *equivalent])
     header = ["Task", "Metric", "n", *(escape(row.key) for row in rows)]
-    return f"## Tasks\n\n{table(header, lines, [False, False, True] + [True] * len(rows))}"
+    body = table(header, lines, [False, False, True] + [True] * len(rows))
+    return f"## Tasks\n\n{body}\n{EQUIVALENT}\n"
+
+
+def _equivalent(task: TaskView, rows: Sequence[ModelRow]) -> list[str]:
+    estimates = [
+        score.equivalent if (score := row.tasks.get(task.key)) is not None and score.asked else None
+        for row in rows
+    ]
+    return [
+        formats.DASH if e is None else f"{formats.score(e.value)} {formats.interval(e)}"
+        for e in estimates
+    ]
+
+
+def _mistakes(view: ReportView) -> str:
+    rows = [row for row in view.rows if row.asked > 0]
+    if not view.mistakes or not rows:
+        return ""
+    lines = [
+        [
+            escape(kind.label),
+            *(
+                f"{kind.counts[row.key]:,} ({formats.percent(kind.shares[row.key])})"
+                if kind.counts[row.key]
+                else "0"
+                for row in rows
+            ),
+            escape(kind.rule),
+        ]
+        for kind in view.mistakes
+    ]
+    total = [f"{not_right(row):,} of {row.asked:,}" for row in rows]
+    lines.insert(0, ["**not right**", *total, ""])
+    header = ["Kind", *(escape(row.key) for row in rows), "Rule"]
+    body = table(header, lines, [False] + [True] * len(rows) + [False])
+    note = "Shares are of the answers that are not right; each has one kind, by the first rule that applies."
+    unread = [task.key for task in view.tasks if not task.texts_known]
+    if unread:
+        note += (
+            f" What is written on the documents of {escape(formats.listed(unread))} is not known: there, "
+            "no answer can be told to be not on the page."
+        )
+    return f"## What kind of wrong\n\n{body}\n{note}\n"
 
 
 def _slices(view: ReportView, limit: int = 60) -> str:
@@ -227,8 +276,9 @@ def _sample(view: ReportView, sample: SampleView) -> str:
     for row, answer, level in zip(view.rows, sample.answers, sample.levels, strict=True):
         if answer is not None and answer.output is not None:
             said = answer.output.error if answer.failed else extracted_text(answer)
+            kind = f" ({label(answer.mistake)})" if answer.mistake not in {None, level} else ""
             lines.append(
-                f"  - {LEVELS[level][0]} {escape(row.key)}: {escape(clip(said or '', 400), 120)}"
+                f"  - {LEVELS[level][0]} {escape(row.key)}{kind}: {escape(clip(said or '', 400), 120)}"
             )
     return "\n".join(lines) + "\n"
 
@@ -248,10 +298,15 @@ def _method(view: ReportView) -> str:
             f"  - software: {escape(run.software or formats.DASH, 800)}",
             f"  - command: `{_code(run.command) or formats.DASH}`",
         ]
+        if run.protocol:
+            lines.append(f"  - protocol: {escape(run.protocol)}")
+            lines += [f"    - {escape(sentence, 400)}" for sentence in run.deviations[:12]]
     lines += [
         "- Throughput and memory: offline scenario (batched). Latency: single-stream scenario "
         "(one question at a time); the two are never mixed.",
+        *_page_load(view),
         "- Intervals: 95 %, clustered by document. Failures count as the worst score.",
+        *_extraction(view),
         "",
     ]
     header = ["Task", "Version", "Digest", "Questions", "Documents", "Pages", "Licence"]
@@ -270,6 +325,31 @@ def _method(view: ReportView) -> str:
     lines.append(table(header, rows, [False, False, False, True, True, True, False]))
     lines.append(f"_docvlm-bench {escape(view.bench_version)}, {view.generated}_\n")
     return "\n".join(lines)
+
+
+def _page_load(view: ReportView) -> list[str]:
+    load = view.load
+    if load.questions_per_page is None:
+        return []
+    reuse = page_reuse(view.rows).items()
+    return [
+        f"- Questions a page: {formats.significant(load.questions_per_page)} "
+        f"({formats.plural(load.questions, 'question')} about {formats.plural(load.pages, 'page')}); "
+        "the more there are, the more a model gains in questions/s that encodes a page once for all of them.",
+        *(f"  - {escape(formats.listed(keys, 6))}: {escape(said, 300)}" for said, keys in reuse),
+    ]
+
+
+def _extraction(view: ReportView, limit: int = 20) -> list[str]:
+    """One line where scoring raw texts would have given another headline."""
+    if not view.extraction:
+        return ["- Extracting the answers from the raw texts changed no headline score."]
+    more = len(view.extraction) - limit
+    return [
+        "- Extracting the answers from the raw texts changed these headline scores:",
+        *(f"  - {escape(extraction_line(line), 400)}" for line in view.extraction[:limit]),
+        *([f"  - and {more} more in the HTML report"] if more > 0 else []),
+    ]
 
 
 def _code(text: str) -> str:

@@ -74,6 +74,8 @@ def model_row(source: Source, keys: Mapping[str, str], *, comparable: bool) -> M
         hardware=hardware(nested(run.record, "environment"), device) if device else "",
         parameters=_whole(nested(record, "parameters")),
         setup=_setup(run.model_spec(model), record, facts),
+        warnings=sentences(nested(record, "details", "warnings")),
+        page_reuse=_page_reuse(nested(record, "details")),
     )
 
 
@@ -120,6 +122,29 @@ def _setup(spec: Any, record: Mapping[str, Any] | None, facts: Facts) -> dict[st
     return found
 
 
+def sentences(value: Any) -> tuple[str, ...]:
+    """The texts of a record's list; records are other programs' work, so anything else is passed over."""
+    found = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    return tuple(dict.fromkeys(item.strip() for item in found if isinstance(item, str) and item))
+
+
+def _page_reuse(details: Any) -> str:
+    said = nested(details, "page_reuse")
+    said = nested(details, "reuse") if said is None else said
+    if isinstance(said, bool):
+        return "a page is encoded once for its questions" if said else "none"
+    return said if isinstance(said, str) else ""
+
+
+def page_reuse(rows: Sequence[ModelRow]) -> dict[str, list[str]]:
+    """What models say that they do once a page → keys of the rows that say it."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        if row.page_reuse:
+            said.setdefault(row.page_reuse, []).append(row.key)
+    return said
+
+
 def _task_score(key: str, cell: Cell) -> TaskScore:
     estimates, raw = cell.estimates, cell.raw_headline
     if 0 < cell.asked < len(cell.answers):
@@ -129,6 +154,8 @@ def _task_score(key: str, cell: Cell) -> TaskScore:
         estimate=estimates[cell.headline],
         estimates=estimates,
         raw=raw,
+        equivalent=cell.equivalent,
+        mistakes=cell.mistakes,
         asked=cell.asked,
         samples=len(cell.answers),
     )

@@ -8,6 +8,7 @@ from bench.errors import InvalidInput, did_you_mean
 from bench.metrics import METRICS
 from bench.report import formats
 from bench.report.levels import LEVELS, level
+from bench.report.mistakes import RULE_TEXTS, label
 from bench.report.samples import extracted_text, raw_text
 from bench.schema import Sample, Task
 from bench.scoring import Answer, Evaluation
@@ -86,6 +87,9 @@ def _answer(model: str, answer: Answer, headline: str) -> list[str]:
     output = answer.output
     if output is None:
         return lines
+    if answer.mistake is not None and answer.mistake != word:
+        rule = RULE_TEXTS.get(answer.mistake, "")
+        lines.append(f"  kind      {label(answer.mistake)}{f' ({rule})' if rule else ''}")
     if output.error is not None:
         return [*lines, f"  error     {_indented(output.error)}"]
     lines.append(f"  raw       {_indented(output.text)}")

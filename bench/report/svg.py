@@ -72,6 +72,16 @@ def whisker(
     ).format(width, Markup("").join(parts))
 
 
+def part(share: float | None, index: int) -> Markup:
+    """A share as a bar under a table cell's number; the cell's text says it."""
+    if share is None or share <= 0:
+        return Markup("")
+    return Markup(
+        '<svg class="part" viewBox="0 0 100 3" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="ground" width="100" height="3"/><rect class="m{}" width="{:.1f}" height="3"/></svg>'
+    ).format(index % SHAPES, share * 100)
+
+
 def difference(
     low: float | None, value: float | None, high: float | None, reach: float, *, apart: bool
 ) -> Markup:

@@ -46,6 +46,7 @@ def leaderboard_csv(view: ReportView) -> str:
             "reason",
         ),
         *(f"{task.key}:{task.headline}" for task in view.tasks),
+        *(f"{task.key}:equivalent" for task in view.tasks),
     ]
     return _csv(header, (_leaderboard_row(view, row) for row in view.rows))
 
@@ -72,6 +73,10 @@ def _leaderboard_row(view: ReportView, row: ModelRow) -> list[Any]:
         *(facts.load_seconds, facts.first_call_seconds, row.parameters, row.hardware),
         row.failure.message if row.failure is not None else None,
         *(t.estimate.value if t is not None and t.asked > 0 else None for t in tasks),
+        *(
+            t.equivalent.value if t is not None and t.asked > 0 and t.equivalent else None
+            for t in tasks
+        ),
     ]
 
 
@@ -89,7 +94,16 @@ def samples_csv(view: ReportView) -> str:
             "question",
             "references",
         ),
-        *("model", "level", "text", "extracted", "stop_reason", "error", "generated_tokens"),
+        *(
+            "model",
+            "level",
+            "mistake",
+            "text",
+            "extracted",
+            "stop_reason",
+            "error",
+            "generated_tokens",
+        ),
         *("latency_s", *metrics),
     ]
     return _csv(header, _sample_rows(view, metrics))
@@ -112,6 +126,7 @@ def _sample_rows(view: ReportView, metrics: Sequence[str]) -> Iterable[list[Any]
             scores = [answer.scores.get(name) for name in metrics]
             yield [
                 *(*head, row.key, sample.levels[i]),
+                answer.mistake if output is not None else None,
                 output.text if output is not None else None,
                 answer.extracted,
                 output.stop_reason if output is not None else None,

@@ -159,6 +159,9 @@ def _closing(view: ReportView) -> Sequence[tuple[str, str, str]]:
         ("Warning" if i == 0 else "", one_line(caveat.text, 400), "yellow")
         for i, caveat in enumerate(view.caveats)
     ]
+    if view.load.questions_per_page is not None and any(r.facts.throughput for r in view.rows):
+        ratio = formats.significant(view.load.questions_per_page)
+        lines.append(("q/s", f"offline, in batches; {ratio} questions a page", ""))
     kinds = {r.facts.memory.label for r in view.rows if r.facts.memory is not None}
     if kinds:
         star = ", * = peak RSS (CPU)" if _mixes_memory(view) else ""

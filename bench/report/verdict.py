@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING
 from bench.report import formats
 from bench.report.compare import Pair
 from bench.stats.means import FEW_CLUSTERS
+from bench.text import clip
 
 if TYPE_CHECKING:
     from bench.report.views import ModelRow, RunView
+
+MAX_WARNINGS = 4
+"""Warnings of one model, or of one run, that are repeated; its record holds them all."""
+
+MAX_WARNING = 300
+"""Characters of a warning that are repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,7 @@ class Caveat:
     """Something a reader must know before trusting the numbers."""
 
     kind: str
-    """``state``, ``scope``, ``code``, ``hardware``, ``statistics``, ``failures``."""
+    """``state``, ``failures``, ``model``, ``scope``, ``hardware``, ``code``, ``statistics``."""
     text: str
 
 
@@ -68,13 +75,30 @@ def judge(rows: Sequence[ModelRow], pairs: Sequence[Pair], score_name: str) -> V
         headline = f"{best.key} scores highest: {said}."
         detail = "There are too few documents to test the differences between models."
     elif len(tied) == len(ranked) - 1:
-        headline = f"{best.key} scores highest ({said}), but no model is ahead beyond the noise."
-        detail = "The paired differences to all other models are compatible with zero."
+        headline, detail = _all_tied(ranked, said, pairs)
     else:
         verb = "scores highest" if tied else "answers best"
         headline = f"{best.key} {verb}: {said}."
         detail = _within_noise(best.key, tied, pairs)
     return Verdict(best.key, headline, detail, tuple(_points(ranked)))
+
+
+def _all_tied(ranked: Sequence[ModelRow], said: str, pairs: Sequence[Pair]) -> tuple[str, str]:
+    best, other = ranked[0].key, ranked[1].key
+    if len({row.score.value for row in ranked if row.score is not None}) == 1:
+        names = formats.listed(row.key for row in ranked)
+        return f"{names} score the same: {said}.", ""
+    if len(ranked) > 2:
+        return (
+            f"{best} scores highest ({said}), but no model is ahead beyond the noise.",
+            "The paired differences to all other models are compatible with zero.",
+        )
+    gap = pairs[0].difference
+    return (
+        f"{best} scores highest ({said}), but not beyond the noise.",
+        f"Its paired difference to {other}, {formats.signed(gap.difference)} "
+        f"[{formats.signed(gap.low)}, {formats.signed(gap.high)}], is compatible with zero.",
+    )
 
 
 def _nothing(rows: Sequence[ModelRow]) -> str:
@@ -153,7 +177,9 @@ def warn(rows: Sequence[ModelRow], runs: Sequence[RunView], *, same_tasks: bool)
                 f"Questions failed, and count as the worst score: {formats.listed(failing, 6)}.",
             )
         )
+    found += _said_by_models(rows)
     found += [Caveat("scope", text) for text in _scope(runs, names)]
+    found += [Caveat("scope", _ended(text)) for run in runs for text in run.warnings[:MAX_WARNINGS]]
     if not same_tasks:
         found.append(
             Caveat(
@@ -165,6 +191,22 @@ def warn(rows: Sequence[ModelRow], runs: Sequence[RunView], *, same_tasks: bool)
     found += _machines(rows, runs)
     found += _statistics(rows)
     return found
+
+
+def _said_by_models(rows: Sequence[ModelRow]) -> list[Caveat]:
+    """What models said of their own limits; those that say the same share a line."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        for warning in row.warnings[:MAX_WARNINGS]:
+            said.setdefault(warning, []).append(row.key)
+    return [
+        Caveat("model", f"{formats.listed(keys)}: {_ended(clip(warning, MAX_WARNING))}")
+        for warning, keys in said.items()
+    ]
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
 def _reason(row: ModelRow) -> str:

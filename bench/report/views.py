@@ -13,6 +13,7 @@ from typing import Any
 from bench.report.compare import Pair
 from bench.report.facts import Facts
 from bench.report.levels import Level
+from bench.report.mistakes import ExtractionView, MistakeView
 from bench.report.verdict import Caveat, Verdict
 from bench.schema import Estimate, Page, Sample
 from bench.scoring import Answer
@@ -61,6 +62,8 @@ class TaskView:
     max_new_tokens: int
     stop: tuple[str, ...]
     languages: tuple[str, ...]
+    texts_known: bool
+    """Whether it is known what is written on the documents, so that "not on the page" can be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,12 @@ class RunView:
     """Version of the harness that made the run."""
     commit: str
     dirty: bool
+    protocol: str
+    """Name of the protocol that asked and scored, with its title; empty for the product's own."""
+    deviations: tuple[str, ...]
+    """Where the run departs from that protocol, and the protocol from the tool that it follows."""
+    warnings: tuple[str, ...]
+    """What the run itself recorded as a doubt about its numbers."""
     record: Mapping[str, Any]
     """run.json without the tasks' bodies."""
 
@@ -99,6 +108,10 @@ class TaskScore:
     """Of every metric."""
     raw: Estimate
     """The headline metric on the raw text, before the answer was extracted."""
+    equivalent: Estimate | None
+    """Share of answers that are right, or wrong only in format; None where there is no right and wrong."""
+    mistakes: Mapping[str, int]
+    """Answers that are not right, by class of ``bench.metrics.mistakes``."""
     asked: int
     samples: int
 
@@ -146,6 +159,10 @@ class ModelRow:
     parameters: int | None
     setup: Mapping[str, str]
     """What was loaded: checkpoint, revision, precision, attention, pixel bounds, …"""
+    warnings: tuple[str, ...]
+    """What the model itself said about its limits when it was loaded."""
+    page_reuse: str
+    """What the model does once for all questions of a page; empty where it does not say."""
 
     @property
     def ranked(self) -> bool:
@@ -193,6 +210,21 @@ class Front:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """What was asked of how much: questions per page decide what encoding a page once is worth."""
+
+    questions: int
+    documents: int
+    pages: int
+    """Distinct ones, by content."""
+
+    @property
+    def questions_per_page(self) -> float | None:
+        """None where the documents have no pages."""
+        return self.questions / self.pages if self.pages > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
 class ReportView:
     """All that a report shows."""
 
@@ -211,6 +243,11 @@ class ReportView:
     higher_is_better: bool
     pairs: tuple[Pair, ...]
     slices: tuple[SliceValue, ...]
+    mistakes: tuple[MistakeView, ...]
+    """Kinds of wrong that occur, in the order of their rules."""
+    extraction: tuple[ExtractionView, ...]
+    """Models and tasks whose headline would be another one on raw texts."""
+    load: Load
     fronts: Mapping[str, Front]
     samples: tuple[SampleView, ...] = field(repr=False)
     previews: tuple[str, ...] = field(repr=False)

@@ -155,7 +155,8 @@
   }
 
   var data, settings, found = [], page = 0, current = -1, better = null, place = {};
-  var state = { show: "", model: "", task: "", language: "", doc_type: "", field: "", text: "" };
+  var SELECTS = ["show", "kind", "model", "task", "language"];
+  var state = { show: "", kind: "", model: "", task: "", language: "", doc_type: "", field: "", text: "" };
 
   function texts(i) {
     return island("texts-" + Math.floor(i / data.chunk)).then(function (chunk) { return chunk && chunk[i % data.chunk]; });
@@ -174,17 +175,23 @@
     right: function (l) { return l === "r"; },
     open: function (l) { return l === "o"; }
   };
+  function kindOf(m, i) { return data.kind_names[data.kinds[m][i]] || null; }
   function levelsOf(i) { return data.levels.map(function (column) { return column[i]; }); }
   function shown(i, models) {
     if (state.show === "different") {
       var seen = levelsOf(i).filter(function (l) { return l !== "o" && l !== "u"; });
-      return seen.some(function (l) { return l !== seen[0]; });
+      if (!seen.some(function (l) { return l !== seen[0]; })) return false;
     }
     if (state.show === "nobody") {
       var asked = levelsOf(i).filter(function (l) { return l !== "o"; });
-      return asked.length > 1 && asked.every(TESTS.wrong) && asked.indexOf("w") >= 0;
+      if (!(asked.length > 1 && asked.every(TESTS.wrong) && asked.indexOf("w") >= 0)) return false;
     }
-    return !state.show || models.some(function (m) { return TESTS[state.show](data.levels[m][i]); });
+    // What is said of an answer must hold of one and the same answer.
+    var test = TESTS[state.show];
+    return (!test && !state.kind) || models.some(function (m) {
+      var kind = kindOf(m, i);
+      return (!test || test(data.levels[m][i])) && (!state.kind || (kind !== null && kind[0] === state.kind));
+    });
   }
   function filtered() {
     var chosen = data.models.indexOf(state.model);
@@ -243,7 +250,10 @@
     }
     $("f-clear").hidden = !better && !Object.keys(state).some(function (key) { return state[key]; });
   }
-  function glyph(code) { return el("b", { class: "g " + WORDS[code], text: GLYPHS[code], title: NAMES[code], "aria-label": NAMES[code] }); }
+  function glyph(m, i) {
+    var code = data.levels[m][i], kind = kindOf(m, i), name = NAMES[code] + (kind && kind[1] !== NAMES[code] ? ": " + kind[1] : "");
+    return el("b", { class: "g " + WORDS[code], text: GLYPHS[code], title: name, "aria-label": name });
+  }
   function said(answer) { return answer ? (answer[5] === "error" ? answer[6] || "error" : answer[1] || answer[0]) : ""; }
 
   function draw() {
@@ -272,7 +282,7 @@
     cells.push(el("td", { "data-label": "expected" }, [el("span", { class: "clamp", dir: "auto", lang: language, text: row ? clip(row[1].join("  ·  "), 120) : "" })]));
     data.models.forEach(function (name, m) {
       var code = data.levels[m][i], answer = row && row[2][m];
-      cells.push(el("td", { "data-label": name }, [glyph(code), " ", code === "r" || !answer ? "" : said(answer) ? el("span", { class: "answer", dir: "auto", lang: language, text: clip(said(answer), 60) }) : el("span", { class: "empty", text: "empty" })]));
+      cells.push(el("td", { "data-label": name }, [glyph(m, i), " ", code === "r" || !answer ? "" : said(answer) ? el("span", { class: "answer", dir: "auto", lang: language, text: clip(said(answer), 60) }) : el("span", { class: "empty", text: "empty" })]));
     });
     var tr = el("tr", {}, cells);
     tr.addEventListener("click", function (event) { if (!event.target.closest("a")) location.hash = link(i); });
@@ -336,10 +346,11 @@
     box.scrollTop = 0;
   }
   function answerOf(name, m, i, row, language) {
-    var code = data.levels[m][i], answer = row && row[2][m], task = taskOf(i);
+    var code = data.levels[m][i], kind = kindOf(m, i), answer = row && row[2][m], task = taskOf(i);
+    if (kind && kind[1] === NAMES[code]) kind = null;
     var swatch = document.querySelector('#board tr[data-model="' + m + '"] .swatch');
     var scores = answer ? task.metrics.map(function (metric, k) { return metric + " " + (answer[2][k] === null ? "–" : answer[2][k].toFixed(3)); }) : [];
-    var box = el("div", { class: "said" }, [el("h4", {}, [swatch ? swatch.cloneNode(true) : null, el("span", { text: name }), glyph(code), el("span", { class: "word", text: NAMES[code] }), el("span", { class: "scores", text: scores[0] || "" })])]);
+    var box = el("div", { class: "said" }, [el("h4", {}, [swatch ? swatch.cloneNode(true) : null, el("span", { text: name }), glyph(m, i), el("span", { class: "word", text: NAMES[code] }), kind ? el("span", { class: "kind", text: kind[1], title: kind[2] }) : null, el("span", { class: "scores", text: scores[0] || "" })])]);
     if (!answer) return box;
     if (answer[5] === "error") {
       box.append(prose(el("div", { class: "err" }), answer[6] || "error"));
@@ -461,15 +472,15 @@
   function setFilter(next) {
     Object.keys(state).forEach(function (key) { state[key] = next[key] || ""; });
     better = next.better || null;
-    ["show", "model", "task", "language", "text"].forEach(function (key) { $("f-" + key).value = state[key]; });
+    SELECTS.concat("text").forEach(function (key) { if ($("f-" + key)) $("f-" + key).value = state[key]; });
     return refresh();
   }
   function wire() {
     var languages = data.language[0].filter(Boolean).sort();
     languages.forEach(function (language) { $("f-language").append(el("option", { value: language, text: language })); });
     var wait;
-    ["show", "model", "task", "language"].forEach(function (key) {
-      $("f-" + key).addEventListener("change", function (event) { state[key] = event.target.value; refresh(); });
+    SELECTS.forEach(function (key) {
+      if ($("f-" + key)) $("f-" + key).addEventListener("change", function (event) { state[key] = event.target.value; refresh(); });
     });
     $("f-text").addEventListener("input", function (event) {
       clearTimeout(wait);
@@ -510,7 +521,8 @@
       var answer = row && row[2][m], scores = {};
       if (!answer) return;
       taskOf(i).metrics.forEach(function (metric, k) { scores[metric] = answer[2][k]; });
-      out.answers[name] = { text: answer[0], extracted: answer[1] || answer[0], scores: scores, generated_tokens: answer[3], seconds: answer[4], stop_reason: answer[5], error: answer[6] || null };
+      var kind = kindOf(m, i);
+      out.answers[name] = { mistake: kind && kind[0], text: answer[0], extracted: answer[1] || answer[0], scores: scores, generated_tokens: answer[3], seconds: answer[4], stop_reason: answer[5], error: answer[6] || null };
     });
     return out;
   }
