@@ -34,6 +34,7 @@ FLOORS: dict[str, int] = {
     "runner": 3,
     "scoring": 3,
     "comparing": 3,
+    "published": 3,
     "imports": 3,
     "frames": 3,
     "doctor": 3,
