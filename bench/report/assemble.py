@@ -12,6 +12,7 @@ import numpy as np
 
 import bench
 from bench.metrics import METRICS
+from bench.published import published_comparison
 from bench.report.compare import Pair, Scored, compare_all, pareto, ranks
 from bench.report.facts import nested, number, text
 from bench.report.levels import goodness, higher_is_better, level
@@ -73,6 +74,7 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
         extraction=extraction_views(rows, tasks),
         load=_load(samples),
         fronts=_fronts(rows, higher),
+        published=tuple(row for e in evaluations for row in published_comparison(e)),
         samples=samples,
         previews=tuple(run.path for run in runs),
     )

@@ -22,11 +22,17 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&@$])")
 
 def markdown(view: ReportView) -> str:
     """The whole report; sections at the end are left out, and named, if it would not fit."""
+    # These draw with this module's tables.
+    from bench.report.hyperbench import page_classes_markdown
+    from bench.report.published import published_markdown
+
     sections = [
         _head(view),
         _leaderboard(view),
         _by_task(view),
+        published_markdown(view.published),
         _slices(view),
+        page_classes_markdown(view),
         _mistakes(view),
         _pairs(view),
         _errors(view),

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.published import PublishedRow
 from bench.report.compare import Pair
 from bench.report.facts import Facts
 from bench.report.levels import Level
@@ -249,6 +250,8 @@ class ReportView:
     """Models and tasks whose headline would be another one on raw texts."""
     load: Load
     fronts: Mapping[str, Front]
+    published: tuple[PublishedRow, ...]
+    """Published scores of the rows' models on the report's tasks, beside ours."""
     samples: tuple[SampleView, ...] = field(repr=False)
     previews: tuple[str, ...] = field(repr=False)
     """Folders of the runs, where page previews are looked for."""
