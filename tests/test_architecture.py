@@ -30,6 +30,7 @@ FLOORS: dict[str, int] = {
     "prompts": 1,
     "protocols": 1,
     "models": 2,
+    "annotate": 3,
     "predict": 3,
     "runner": 3,
     "scoring": 3,

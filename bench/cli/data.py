@@ -1,17 +1,31 @@
-"""``bench data synth|validate``: making and checking document sets."""
+"""``bench data``: making, drafting, checking and splitting document sets."""
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 import click
 
-from bench.cli.options import json_option
+from bench.cli.options import Label, NameList, json_option
 from bench.errors import InvalidInput
 from bench.text import one_line, printable
+
+INCOMPLETE = 4
+
+_folder = click.argument("folder", type=click.Path(path_type=Path))
 
 
 @click.group("data")
 def data_command() -> None:
-    """Make and check document sets."""
+    """Make and check document sets.
+
+    \b
+    bench data init scans/ --lang ru            ask about every document in a folder
+    bench data annotate scans/ --model qwen2-vl-7b    draft the answers
+    bench data accept scans/                    after looking through them
+    bench data validate scans/
+    """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
 
 
 @data_command.command("validate")
@@ -47,3 +61,152 @@ def validate_command(task: str, deep: bool, as_json: bool) -> None:
             f"{loaded.name}: {len(loaded.samples)} questions on {len(loaded.documents)} documents "
             f"({pages} pages), headline {loaded.metrics[0]}; nothing is wrong"
         )
+
+
+@data_command.command("init")
+@_folder
+@click.option(
+    "--lang",
+    type=click.Choice(["en", "ru", "zh"]),
+    default="en",
+    show_default=True,
+    help="Language of the documents: of the starting questions and of the prompt.",
+)
+@click.option(
+    "--ask",
+    "questions",
+    type=Label(),
+    multiple=True,
+    metavar="FIELD=QUESTION",
+    help="Asked about every document; repeatable. Without it: number, date, total.",
+)
+def init_command(folder: Path, lang: str, questions: tuple[tuple[str, str], ...]) -> None:
+    """Make a task of a folder of page images and PDFs; add lines for new documents to one.
+
+    Every line is a draft without an answer: write the answers into samples.jsonl, or let a model draft
+    them. A subfolder's name becomes the documents' type.
+
+    \b
+    bench data init scans/ --lang ru --ask "inn=Какой ИНН у продавца?" --ask "total=Сумма к оплате?"
+    """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
+    from bench.tasks.starter import start_task
+
+    started = start_task(folder, language=lang, questions=dict(questions) or None)
+    click.echo(
+        f"{started.documents} documents, {started.new_documents} of them new; "
+        f"{started.questions} questions added to {printable(str(folder / 'samples.jsonl'))}"
+    )
+    if started.questions:
+        place = shlex.quote(str(folder))
+        click.echo(
+            f'Write the answers ("answers": ["…"]; [""] where the page has none), or draft them:\n'
+            f"  bench data annotate {place} --model MODEL\nThen: bench data accept {place}"
+        )
+
+
+@data_command.command("annotate")
+@_folder
+@click.option("-m", "--model", required=True, help="As in bench run: a name, a hub id or a folder.")
+@click.option("--device", help="auto, cpu, cuda or cuda:N.")
+@click.option("--offline", is_flag=True, help="Never touch the network.")
+def annotate_command(folder: Path, model: str, device: str | None, offline: bool) -> None:
+    """Let a model draft the answers that are missing; nothing that has an answer is touched.
+
+    Drafts are not scored. Correct them in samples.jsonl, then accept them. Do not judge a model by
+    references that it drafted itself: metadata.drafted_by says which did.
+    """
+    from bench.annotate import annotate
+    from bench.models.catalog import resolve
+
+    toml = Path("bench.toml") if Path("bench.toml").is_file() else None
+    spec = resolve(model, bench_toml=toml, device=device, offline=offline or None)
+
+    def say(done: int, total: int) -> None:
+        click.echo(f"{done} of {total} documents", err=True)
+
+    result = annotate(folder, spec, say)
+    for failure in result.failed:
+        click.echo(printable(f"failed: {failure}"), err=True)
+    click.echo(f"{result.drafted} answers drafted on {result.documents} documents")
+    if result.drafted:
+        click.echo(f"Correct them, then: bench data accept {shlex.quote(str(folder))}")
+    if result.failed:
+        raise click.exceptions.Exit(INCOMPLETE)
+
+
+@data_command.command("accept")
+@_folder
+@click.option("--ids", type=NameList(), help="Only these drafts, separated by commas.")
+def accept_command(folder: Path, ids: tuple[str, ...] | None) -> None:
+    """Turn drafts that have answers into references."""
+    from bench.tasks.drafts import accept_drafts
+
+    accepted, without = accept_drafts(folder, ids)
+    click.echo(f"{accepted} drafts accepted")
+    if without:
+        click.echo(f"{without} stay drafts: they have no answers yet")
+
+
+@data_command.command("split")
+@_folder
+@click.option(
+    "--train",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.8,
+    show_default=True,
+    help="Share of the documents that go to the training part.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the choice.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the two parts; without it, beside the task.",
+)
+def split_command(folder: Path, train: float, seed: int, out: Path | None) -> None:
+    """Cut a task in two by document: NAME-train for tuning, NAME-test for measuring.
+
+    A document is never in both, under whatever name, and every sample says in metadata.split where
+    it is.
+    """
+    from bench.tasks import find_task
+    from bench.tasks.splitting import split_task
+
+    parts = split_task(find_task(str(folder)), train, seed, out)
+    click.echo(f"{printable(str(parts.train))}: {parts.train_documents} documents")
+    click.echo(f"{printable(str(parts.test))}: {parts.test_documents} documents")
+
+
+@data_command.command("synth")
+@click.argument("out", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--kind", "kinds", type=NameList(), required=True, help="Kinds, separated by commas.")
+@click.option("--lang", "languages", type=NameList(), default="ru", show_default=True)
+@click.option("-n", "--count", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of everything drawn.")
+@click.option(
+    "--scan",
+    default="mixed",
+    show_default=True,
+    help="clean, light, heavy, photo or mixed: how badly the pages are scanned.",
+)
+def synth_command(
+    out: Path,
+    kinds: tuple[str, ...],
+    languages: tuple[str, ...],
+    count: int,
+    seed: int,
+    scan: str,
+) -> None:
+    """Draw documents with exact references into OUT: a task of as many documents as you like.
+
+    The same seed gives the same bytes, and a larger count begins with the same documents.
+
+    \b
+    bench data synth invoices/ --kind invoice,schet-faktura --lang ru -n 200
+    """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
+    from bench.synth import synthesise
+    from bench.tasks import load_task
+
+    task = load_task(synthesise(kinds, languages, count, seed, out, scan=scan))
+    click.echo(
+        f"{printable(str(out))}: {len(task.samples)} questions on {len(task.documents)} documents"
+    )

@@ -95,9 +95,10 @@ def _models() -> list[dict[str, Any]]:
 
 
 def _tasks() -> list[dict[str, Any]]:
-    from bench.tasks import bundled_tasks, load_task
+    from bench.tasks import bundled_tasks, dataset_spec, load_task, public_tasks
+    from bench.tasks.cache import find_made
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, folder in bundled_tasks().items():
         task = load_task(folder)
         languages = {s.metadata.get("language") for s in task.samples} - {None}
@@ -109,6 +110,26 @@ def _tasks() -> list[dict[str, Any]]:
                 "languages": sorted(str(language) for language in languages),
                 "headline": task.metrics[0],
                 "title": task.title,
+                "here": "yes",
+            }
+        )
+    for name in public_tasks():
+        found = dataset_spec(name)
+        if found is None or found[1].dataset is None:
+            continue
+        spec = found[1]
+        made = find_made(spec.name or name, spec)
+        rows.append(
+            {
+                "name": name,
+                "questions": made.facts["samples"] if made is not None else None,
+                "documents": None,
+                "languages": [spec.dataset.labels["language"]]
+                if "language" in spec.dataset.labels
+                else [],
+                "headline": spec.headline_first_metrics()[0],
+                "title": spec.title,
+                "here": "yes" if made is not None else "bench pull",
             }
         )
     return rows

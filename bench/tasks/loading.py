@@ -198,7 +198,7 @@ def check_task(
         folder = foreign.root
     root = folder.resolve()
     try:
-        root = _documents_folder(folder, spec)
+        root = documents_root(folder, spec)
     except InvalidInput as error:
         message = f"{error.message}; {error.hint}" if error.hint else error.message
         problems.append(Problem("task.toml", 0, message))
@@ -233,7 +233,23 @@ def _samples_file(folder: Path) -> Path | None:
     return next((folder / n for n in SAMPLE_FILES if (folder / n).is_file()), None)
 
 
-def _documents_folder(folder: Path, spec: TaskFile) -> Path:
+def read_samples(folder: Path, spec: TaskFile) -> list[SampleRow]:
+    """The lines of a task that ``check_task`` found nothing wrong with, drafts left out."""
+    samples_file = _samples_file(folder)
+    if samples_file is None:
+        raise InvalidInput(
+            f"{one_line(str(folder))} has no samples.jsonl or samples.csv",
+            hint=f"bench data init {one_line(str(folder))}",
+        )
+    return read_rows(samples_file, spec.answer_type).rows
+
+
+def documents_root(folder: Path, spec: TaskFile) -> Path:
+    """The folder that the task's page files are named from, absolute.
+
+    Raises:
+        InvalidInput: the task names one that does not exist or lies outside it.
+    """
     if spec.documents is None:
         return folder.resolve()
     # The bundled pages are shared by the bundled tasks, so they lie outside each task's folder.

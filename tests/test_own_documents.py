@@ -1,0 +1,496 @@
+"""One's own documents: tables as people save them, drafts, splits, and a folder that is all wrong."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from bench.annotate import annotate
+from bench.cli import cli
+from bench.errors import InvalidInput
+from bench.schema import ModelSpec
+from bench.tasks import check_task, find_task, load_task
+from bench.tasks.drafts import accept_drafts, read_records
+from bench.tasks.problems import Problem
+from bench.tasks.splitting import split_task
+from bench.tasks.starter import start_task
+from tests.conftest import MakeTask
+
+ROW = {"id": "a", "images": ["p0.png"], "question": "How much?", "answers": ["12"]}
+RUSSIAN = [
+    "id;image;question;answer;field",
+    "1;p0.png;Какой номер документа?;АБ-17;number",
+    "2;p0.png;Кто поставщик по договору?;ООО «Ромашка»;seller",
+]
+
+
+def with_csv(make_task: MakeTask, content: bytes) -> Path:
+    folder = make_task([ROW])
+    (folder / "samples.jsonl").unlink()
+    (folder / "samples.csv").write_bytes(content)
+    return folder
+
+
+def problems_of(folder: Path) -> list[str]:
+    return [str(problem) for problem in check_task(folder).problems]
+
+
+# Tables
+
+
+def test_a_windows_1251_table_is_read_and_said(make_task: MakeTask) -> None:
+    notes: list[Problem] = []
+    folder = with_csv(make_task, "\r\n".join(RUSSIAN).encode("cp1251"))
+    task, problems = check_task(folder, notes=notes)
+    assert problems == []
+    assert task is not None
+    assert task.samples[1].references == ("ООО «Ромашка»",)
+    assert [str(note) for note in notes] == [
+        f"{folder / 'samples.csv'}: is in Windows-1251 (cp1251), and was read so; UTF-8 is safer"
+    ]
+
+
+def test_loading_says_what_validating_says(
+    make_task: MakeTask, caplog: pytest.LogCaptureFixture
+) -> None:
+    load_task(with_csv(make_task, "\n".join(RUSSIAN).encode("cp1251")))
+    (record,) = caplog.records
+    assert "Windows-1251" in record.getMessage()
+
+
+@pytest.mark.parametrize("encoding", ["koi8-r", "cp866", "mac-cyrillic"])
+def test_other_old_encodings_are_refused_not_guessed(make_task: MakeTask, encoding: str) -> None:
+    lines = "\n".join(RUSSIAN).replace("«", '"').replace("»", '"').replace(";ООО", ';"ООО')
+    folder = with_csv(make_task, lines.encode(encoding))
+    (problem,) = problems_of(folder)
+    assert "not UTF-8, and no Windows-1251 text; save it as UTF-8" in problem
+
+
+def test_a_file_in_two_encodings_names_a_line_of_each(make_task: MakeTask) -> None:
+    raw = b"\n".join([RUSSIAN[0].encode(), RUSSIAN[1].encode(), RUSSIAN[2].encode("cp1251")])
+    (problem,) = problems_of(with_csv(make_task, raw))
+    assert "samples.csv:3: not UTF-8, while line 2 is: the file mixes encodings" in problem
+
+
+def test_utf_16_is_named(make_task: MakeTask) -> None:
+    (problem,) = problems_of(with_csv(make_task, "\n".join(RUSSIAN).encode("utf-16")))
+    assert "is UTF-16; save it as CSV in UTF-8" in problem
+
+
+def test_a_header_without_a_known_delimiter_is_shown(make_task: MakeTask) -> None:
+    (problem,) = problems_of(with_csv(make_task, b"id|image|question|answer\n1|p0.png|Q?|A\n"))
+    assert "samples.csv:1: the header is one column, 'id|image|question|answer'" in problem
+    assert "separate columns with a comma, a semicolon or a tab" in problem
+
+
+def test_a_line_with_another_delimiter_is_named(make_task: MakeTask) -> None:
+    raw = b"id;image;question;answer\n1;p0.png;Q?;A\n2,p0.png,Q?,A\n"
+    (problem,) = problems_of(with_csv(make_task, raw))
+    assert "samples.csv:3: 1 cells where the header has 4 columns" in problem
+    assert "this line seems to use a comma" in problem
+
+
+def test_a_cell_that_holds_the_delimiter_is_explained(make_task: MakeTask) -> None:
+    raw = b"id,image,question,answer\n1,p0.png,Q?,1,250.00\n"
+    (problem,) = problems_of(with_csv(make_task, raw))
+    assert '5 cells where the header has 4 columns: put cells that hold a comma in "' in problem
+
+
+def test_missing_columns_offer_the_nearest(make_task: MakeTask) -> None:
+    raw = b"id;imag;qestion;answer\n1;p0.png;Q?;A\n"
+    found = problems_of(with_csv(make_task, raw))
+    assert len(found) == 2
+    assert "there is no column 'question'; did you mean qestion?" in found[0]
+    assert "there is no column 'image' (or images, document); did you mean imag?" in found[1]
+
+
+def test_a_column_that_stands_twice_is_refused(make_task: MakeTask) -> None:
+    raw = b"id;image;question;answer;answer\n1;p0.png;Q?;A;B\n"
+    assert "column 'answer' stands twice" in problems_of(with_csv(make_task, raw))[0]
+
+
+def test_a_cell_with_a_python_list_is_refused(make_task: MakeTask) -> None:
+    raw = b"id;image;question;answers\n1;p0.png;Q?;['a', 'b']\n"
+    (problem,) = problems_of(with_csv(make_task, raw))
+    assert 'answers: no JSON list (["' in problem
+
+
+def test_a_cell_with_a_json_list_is_several_answers(make_task: MakeTask) -> None:
+    raw = b'id;image;question;answers\n1;p0.png;Q?;"[""a"", ""b""]"\n'
+    (sample,) = load_task(with_csv(make_task, raw)).samples
+    assert sample.references == ("a", "b")
+
+
+def test_an_answer_in_brackets_is_an_answer(make_task: MakeTask) -> None:
+    (sample,) = load_task(with_csv(make_task, b"image;question;answer\np0.png;Q?;[sic]\n")).samples
+    assert sample.references == ("[sic]",)
+
+
+# Drafts
+
+
+def test_a_draft_is_not_scored_and_the_loader_says_how_many(
+    make_task: MakeTask, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [ROW, {**ROW, "id": "b", "draft": True}, {**ROW, "id": "c", "draft": True}]
+    task = load_task(make_task(rows))
+    assert [sample.id for sample in task.samples] == ["a"]
+    assert "2 drafts are left out until accepted" in caplog.text
+
+
+def test_a_draft_may_lack_question_and_answers(make_task: MakeTask) -> None:
+    rows = [ROW, {"id": "b", "images": ["p0.png"], "draft": True}]
+    assert problems_of(make_task(rows)) == []
+
+
+def test_a_task_of_drafts_only_cannot_be_run(make_task: MakeTask) -> None:
+    with pytest.raises(InvalidInput, match=r"holds only drafts \(1\)"):
+        load_task(make_task([{**ROW, "draft": True}]))
+
+
+def test_a_draft_column_of_a_table_marks_drafts(make_task: MakeTask) -> None:
+    raw = b"id,image,question,answer,draft\n1,p0.png,Q?,A,\n2,p0.png,Q?,A,true\n"
+    assert [s.id for s in load_task(with_csv(make_task, raw)).samples] == ["1"]
+
+
+def scans(tmp_path: Path) -> Path:
+    folder = tmp_path / "scans"
+    (folder / "receipts").mkdir(parents=True)
+    for name, shade in (("a.png", 10), ("b.jpg", 60), ("receipts/c.tiff", 120)):
+        Image.new("L", (40, 60), shade).save(folder / name)
+    (folder / "notes.txt").write_text("no document")
+    return folder
+
+
+def test_init_asks_about_every_document_and_writes_a_task_file(tmp_path: Path) -> None:
+    folder = scans(tmp_path)
+    assert start_task(folder, language="ru") == (3, 3, 9)
+    records = read_records(folder)
+    assert {record["images"][0] for record in records} == {"a.png", "b.jpg", "receipts/c.tiff"}
+    assert records[0]["question"] == "Какой номер у документа?"
+    assert records[-1]["metadata"]["doc_type"] == "receipts"
+    assert all(record["draft"] for record in records)
+    assert "Ответьте" in (folder / "task.toml").read_text()
+
+
+def test_init_again_adds_only_new_documents_and_their_folders_questions(tmp_path: Path) -> None:
+    folder = scans(tmp_path)
+    start_task(folder, questions={"inn": "Какой ИНН?"})
+    before = (folder / "samples.jsonl").read_text()
+    Image.new("L", (40, 60), 200).save(folder / "d.png")
+    assert start_task(folder) == (4, 1, 1)
+    after = (folder / "samples.jsonl").read_text()
+    assert after.startswith(before)
+    assert read_records(folder)[-1]["question"] == "Какой ИНН?"
+
+
+def test_init_passes_over_hidden_files_and_links_that_leave(tmp_path: Path) -> None:
+    folder = scans(tmp_path)
+    Image.new("L", (4, 4)).save(tmp_path / "outside.png")
+    (folder / "link.png").symlink_to(tmp_path / "outside.png")
+    Image.new("L", (4, 4)).save(folder / ".hidden.png")
+    assert start_task(folder).documents == 3
+
+
+def test_init_of_a_folder_without_documents_says_which_types_are_known(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="no page images or PDFs") as caught:
+        start_task(tmp_path)
+    assert ".pdf" in (caught.value.hint or "")
+
+
+def test_two_files_that_differ_in_their_suffix_get_two_ids(tmp_path: Path) -> None:
+    folder = tmp_path / "two"
+    folder.mkdir()
+    for suffix in ("png", "jpg"):
+        Image.new("L", (4, 4)).save(folder / f"a.{suffix}")
+    start_task(folder, questions={"x": "X?"})
+    assert len({record["id"] for record in read_records(folder)}) == 2
+
+
+FAKE = ModelSpec("fake", backend="fake", options={"default": "answer to {question}"})
+
+
+def test_annotate_answers_only_what_has_no_answer(tmp_path: Path) -> None:
+    folder = scans(tmp_path)
+    start_task(folder, questions={"total": "Total?"})
+    records = read_records(folder)
+    records[0]["answers"] = ["mine"]
+    del records[1]["draft"]
+    records[1]["answers"] = ["accepted"]
+    (folder / "samples.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    assert annotate(folder, FAKE).drafted == 1
+    first, second, third = read_records(folder)
+    assert first == records[0]
+    assert second == records[1]
+    assert third["answers"] == ["answer to Total?"]
+    assert third["draft"] is True
+    assert third["metadata"]["drafted_by"] == "fake"
+
+
+def test_annotate_asks_about_documents_that_came_later(tmp_path: Path) -> None:
+    folder = scans(tmp_path)
+    annotate(folder, FAKE)
+    Image.new("L", (40, 60), 200).save(folder / "d.png")
+    assert annotate(folder, FAKE) == (1, 3, ())
+    assert annotate(folder, FAKE) == (0, 0, ())
+
+
+def test_a_document_that_cannot_be_answered_stays_without_an_answer(tmp_path: Path) -> None:
+    folder = scans(tmp_path)
+    start_task(folder, questions={"total": "Total?"})
+    (folder / "a.png").write_bytes(b"broken")
+    result = annotate(folder, FAKE)
+    assert result.drafted == 2
+    assert "a.png" in result.failed[0]
+    assert read_records(folder)[0]["answers"] == []
+
+
+def test_an_interruption_keeps_the_documents_before_it(tmp_path: Path) -> None:
+    folder = scans(tmp_path)
+    start_task(folder, questions={"total": "Total?"})
+
+    def stop(done: int, _: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        annotate(folder, FAKE, stop)
+    assert [bool(r["answers"]) for r in read_records(folder)] == [True, True, False]
+
+
+def test_an_answer_of_a_json_task_is_an_object(tmp_path: Path) -> None:
+    folder = scans(tmp_path)
+    (folder / "task.toml").write_text('answer_type = "json"\n')
+    spec = ModelSpec("fake", backend="fake", options={"default": '```json\n{"total": "5"}\n```'})
+    annotate(folder, spec)
+    assert read_records(folder)[0]["answers"] == [{"total": "5"}]
+
+
+def test_accepted_drafts_are_references(tmp_path: Path) -> None:
+    folder = scans(tmp_path)
+    start_task(folder, questions={"total": "Total?"})
+    annotate(folder, FAKE)
+    records = read_records(folder)
+    records[2]["answers"] = []
+    (folder / "samples.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    assert accept_drafts(folder) == (2, 1)
+    assert len(load_task(folder).samples) == 2
+
+
+def test_accepting_a_draft_that_is_not_there_offers_the_nearest(tmp_path: Path) -> None:
+    folder = scans(tmp_path)
+    start_task(folder, questions={"total": "Total?"})
+    with pytest.raises(InvalidInput) as caught:
+        accept_drafts(folder, ["a/totl"])
+    assert caught.value.hint == "did you mean a/total or b/total?"
+
+
+# Splits
+
+
+def splittable(make_task: MakeTask, documents: int = 10) -> Path:
+    folder = make_task(
+        documents=documents, toml='name = "mine"\nversion = "3"\n[prompt]\nsystem = "S"\n'
+    )
+    for number in range(documents):
+        Image.new("L", (40 + number, 60), number).save(folder / f"p{number}.png")
+    return folder
+
+
+def test_a_split_puts_every_document_in_one_part(make_task: MakeTask) -> None:
+    folder = splittable(make_task)
+    parts = split_task(folder, 0.8, 7)
+    train, test = load_task(parts.train), load_task(parts.test)
+    assert (len(train.documents), len(test.documents)) == (8, 2)
+    assert not set(train.documents) & set(test.documents)
+    assert len(train.samples) + len(test.samples) == len(load_task(folder).samples)
+    assert (train.name, test.name) == ("mine-train", "mine-test")
+    assert train.prompt.system == "S"
+    assert {s.metadata["split"] for s in train.samples} == {"train"}
+
+
+def test_a_split_depends_on_its_seed_alone(make_task: MakeTask, tmp_path: Path) -> None:
+    folder = splittable(make_task)
+    first = load_task(split_task(folder, 0.5, 7, tmp_path / "one").test)
+    lines = (folder / "samples.jsonl").read_text().splitlines()
+    (folder / "samples.jsonl").write_text("\n".join(reversed(lines)) + "\n")
+    second = load_task(split_task(folder, 0.5, 7, tmp_path / "two").test)
+    other = load_task(split_task(folder, 0.5, 8, tmp_path / "three").test)
+    assert set(first.documents) == set(second.documents)
+    assert set(first.documents) != set(other.documents)
+
+
+def test_copies_of_a_page_go_to_the_same_part(make_task: MakeTask) -> None:
+    folder = splittable(make_task, documents=4)
+    for number in (1, 2):
+        (folder / f"p{number}.png").write_bytes((folder / "p0.png").read_bytes())
+    parts = split_task(folder, 0.5, 0)
+    assert (parts.train_documents, parts.test_documents) == (1, 1)
+
+
+def test_a_split_does_not_overwrite(make_task: MakeTask) -> None:
+    folder = splittable(make_task)
+    split_task(folder, 0.8, 7)
+    with pytest.raises(InvalidInput, match="exists already"):
+        split_task(folder, 0.8, 7)
+
+
+def test_one_document_cannot_be_split(make_task: MakeTask) -> None:
+    with pytest.raises(InvalidInput, match="one document only"):
+        split_task(make_task([ROW]), 0.8, 7)
+
+
+# The command line
+
+
+def call(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(cli, list(arguments))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+def test_from_a_folder_of_scans_to_a_task_on_the_command_line(tmp_path: Path) -> None:
+    folder = str(scans(tmp_path))
+    assert (
+        "3 documents, 3 of them new; 3 questions"
+        in call("data", "init", folder, "--ask", "a=A?")[1]
+    )
+    assert "3 answers drafted" in call("data", "annotate", folder, "-m", "fake")[1]
+    assert "3 drafts accepted" in call("data", "accept", folder)[1]
+    assert "nothing is wrong" in call("data", "validate", folder)[1]
+    assert "scans-train: 2 documents" in call("data", "split", folder, "--train", "0.6")[1]
+
+
+def test_synth_writes_a_task(tmp_path: Path) -> None:
+    out = str(tmp_path / "made")
+    status, output = call("data", "synth", out, "--kind", "receipt", "--lang", "ru", "-n", "2")
+    assert status == 0
+    assert "on 2 documents" in output
+
+
+def test_an_archive_is_not_a_task(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "docs.zip", "w") as archive:
+        archive.writestr("a.png", b"\0" * 10_000_000)
+    with pytest.raises(InvalidInput, match=r"docs\.zip is a file, not a folder") as caught:
+        find_task(str(tmp_path / "docs.zip"))
+    assert "unpack" in (caught.value.hint or "")
+
+
+# Everything wrong at once
+
+PLANTED: list[tuple[dict[str, Any] | str | bytes, str]] = [
+    ("{", "not JSON"),
+    ("[1]", "expected a JSON object"),
+    (b"\xff\xfe{}", "not UTF-8"),
+    ({"question": None}, "question is missing"),
+    ({"question": "  "}, "question must be a non-empty string"),
+    ({"question": 7}, "question must be a non-empty string, got 7"),
+    ({"answers": None}, "answers are missing"),
+    ({"answers": []}, "answers must be a non-empty list"),
+    ({"answers": ["12", None]}, "answers hold null"),
+    ({"answers": [750]}, "answers must be strings"),
+    ({"answers": "12"}, "answers must be a non-empty list"),
+    ({"images": None}, "expected either images or document, got neither"),
+    ({"document": "x.pdf"}, "got images and document"),
+    ({"images": []}, "must name at least one file"),
+    ({"images": ["../secret.png"]}, "leaves the folder"),
+    ({"images": ["/etc/passwd"]}, "leaves the folder"),
+    ({"images": ["nowhere.png"]}, "does not exist"),
+    ({"images": ["link.png"]}, "leaves the folder"),
+    ({"images": ["empty.png"]}, "is empty"),
+    ({"images": ["text.png"]}, "is not an image"),
+    ({"images": ["bomb.png"]}, "pixels"),
+    ({"images": ["broken.pdf"]}, "broken or not a PDF"),
+    ({"images": ["locked.pdf"]}, "password"),
+    ({"images": ["cut.jpg"]}, "truncated"),
+    ({"anwsers": ["1"]}, "unknown key 'anwsers'; did you mean answers"),
+    ({"id": ""}, "id must be a non-empty string"),
+    ({"id": "first"}, "already stands in line 1"),
+    ({"metadata": {"a": {}}}, "metadata.a must be a plain value"),
+    ({"metadata": "ru"}, "metadata must be an object"),
+    ({"answer_type": "number"}, "answer_type must be one of"),
+    ({"draft": "yes"}, "draft must be true or false"),
+]
+"""A line's mistake, and what is said about it."""
+
+TOML = """\
+version = 2
+metricz = ["anls"]
+metrics = ["anl", "kie_f1"]
+[prompt]
+template = "no question"
+[generation]
+max_new_tokens = 0
+"""
+
+
+def plant(make_task: MakeTask, tmp_path: Path) -> Path:
+    from reportlab.lib.pdfencrypt import StandardEncryption
+    from reportlab.pdfgen import canvas
+
+    from tests.test_pages import png
+
+    folder = make_task([{**ROW, "id": "first"}], toml=TOML)
+    (folder / "empty.png").touch()
+    (folder / "text.png").write_text("hello")
+    (folder / "bomb.png").write_bytes(png(50_000, 50_000))
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.4 nothing")
+    Image.new("L", (4, 4)).save(tmp_path / "outside.png")
+    (folder / "link.png").symlink_to(tmp_path / "outside.png")
+    locked = StandardEncryption("secret", canPrint=0)
+    canvas.Canvas(str(folder / "locked.pdf"), encrypt=locked).save()
+    Image.effect_noise((200, 200), 50).convert("RGB").save(folder / "cut.jpg")
+    (folder / "cut.jpg").write_bytes((folder / "cut.jpg").read_bytes()[:4000])
+    with (folder / "samples.jsonl").open("ab") as stream:
+        for number, (mistake, _) in enumerate(PLANTED):
+            if isinstance(mistake, dict):
+                line = json.dumps({**ROW, "id": f"row {number}", **mistake}).encode()
+            else:
+                line = mistake if isinstance(mistake, bytes) else mistake.encode()
+            stream.write(line + b"\n")
+    return folder
+
+
+def test_one_pass_names_every_planted_defect_with_its_line(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    folder = plant(make_task, tmp_path)
+    _, problems = check_task(folder, deep=True)
+    by_line = {problem.line: problem.message for problem in problems if "samples" in problem.file}
+    assert len(PLANTED) >= 30
+    for line, (_, says) in enumerate(PLANTED, 2):
+        assert says in by_line.get(line, ""), f"line {line}: {by_line.get(line)}"
+    assert set(by_line) == set(range(2, len(PLANTED) + 2))
+
+
+def test_the_same_pass_names_every_mistake_of_the_task_file(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    folder = plant(make_task, tmp_path)
+    found = [str(p) for p in check_task(folder).problems if p.file.endswith("task.toml")]
+    expected = {
+        "task.toml:1: version: ",
+        "task.toml:2: metricz: unknown key; did you mean metrics?",
+        "task.toml:5: prompt.template: must hold {question} exactly once",
+        "task.toml:7: generation.max_new_tokens: ",
+        "task.toml: unknown metric 'anl'; did you mean anls",
+        "task.toml: metric kie_f1 does not score text answers",
+    }
+    for says in expected:
+        assert any(says in problem for problem in found), says
+    assert len(found) == len(expected)
+
+
+def test_validate_prints_every_problem_and_exits_with_2(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    folder = plant(make_task, tmp_path)
+    with pytest.raises(InvalidInput, match=f"{len(PLANTED) + 6} problems"):
+        call("data", "validate", "--deep", str(folder))
