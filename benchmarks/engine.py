@@ -176,8 +176,11 @@ def load(checkpoint: Path, max_pixels: int, way: Way) -> QwenVL:
     return model
 
 
-def write_checkpoint(folder: Path) -> Path:
-    """A Qwen2-VL of about 40 million random parameters: 6 vision layers of 256, 8 text layers of 512."""
+def write_checkpoint(folder: Path, *, vocabulary: int = 4096, end_share: float = 0.08) -> Path:
+    """A Qwen2-VL of about 40 million random parameters: 6 vision layers of 256, 8 text layers of 512.
+
+    ``end_share`` of the vocabulary ends an answer: with 8 %, answers have about a dozen tokens.
+    """
     import transformers
 
     write_tiny_checkpoint(folder)
@@ -188,7 +191,7 @@ def write_checkpoint(folder: Path) -> Path:
         "num_hidden_layers": 8,
         "num_attention_heads": 8,
         "num_key_value_heads": 2,
-        "vocab_size": 4096,
+        "vocab_size": vocabulary,
         "tie_word_embeddings": False,
         "torch_dtype": "float32",
         "initializer_range": 0.06,
@@ -211,9 +214,8 @@ def write_checkpoint(folder: Path) -> Path:
             # Sharp attention, or an answer would hardly depend on the page and the question.
             if name.endswith(("q_proj.weight", "k_proj.weight")):
                 weight.mul_(2.0)
-    # 8 % of the vocabulary end an answer: answers of about a dozen tokens, as questions about pages have.
-    ends = random.Random(1).sample(range(600, 4096), 328)
-    settings = {"eos_token_id": sorted(ends), "pad_token_id": 0, "do_sample": False}
+    ends = random.Random(1).sample(range(vocabulary), round(end_share * vocabulary))
+    settings = {"eos_token_id": [config["eos_token_id"], *ends], "pad_token_id": 0}
     model.generation_config = transformers.GenerationConfig(**settings)
     show(
         f"{sum(weight.numel() for weight in model.parameters()) / 1e6:.1f} million parameters, fp32"
