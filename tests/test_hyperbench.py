@@ -15,6 +15,7 @@ from bench.cli import cli
 from bench.errors import InvalidInput
 from bench.metrics import METRICS
 from bench.metrics.ordering import MISSING, class_scores, confusion, sequence
+from bench.scoring import evaluate
 from bench.store import find_runs
 from bench.tasks import check_task, find_task, load_task
 from bench.tasks.hyperbench import read_answers
@@ -469,3 +470,35 @@ def test_a_report_in_an_unknown_format_is_refused_with_the_nearest(tmp_path: Pat
     result = CliRunner().invoke(cli, ["report", "last", "--format", "vlmhyperbnch"])
     assert isinstance(result.exception, InvalidInput)
     assert "vlmhyperbench" in (result.exception.hint or "")
+
+
+def test_a_report_shows_which_page_classes_are_taken_for_which(tmp_path: Path) -> None:
+    config = make_installation(
+        tmp_path, f"small;RPOClassification;;Qwen2-VL-2B-Instruct;;;;False;{ALL};;"
+    )
+    toml = '[models.Qwen2-VL-2B-Instruct]\nmodel = "fake"\n'
+    toml += 'options = { answers = { 0 = "4,5,6,6", 1 = "3,3" } }\n'
+    (tmp_path / "bench.toml").write_text(toml, encoding="utf-8")
+    (run,) = run_config(config)
+    text = (run.path / "report.md").read_text(encoding="utf-8")
+    assert "## Page classes" in text
+    # Five pages of seven are right; one of class 5 is taken for 6, one of class 3 is not told.
+    assert "| 5 | 0 | 0 | 1 | 1 | 0 | 1.000 | 0.500 | 0.667 |" in text
+    assert "| 3 | 2 | 0 | 0 | 0 | 1 | 1.000 | 0.667 | 0.800 |" in text
+    folder = run.path / "vlmhyperbench"
+    answers = next(p for p in folder.iterdir() if p.stem[-1].isdigit())
+    assert "_RPOClassification_answers_" in answers.name
+    assert answers.read_text(encoding="utf-8-sig") == "sample_id;model_answer\n0;4566\n1;33\n"
+
+
+def test_an_order_worse_than_chance_is_scored_and_reported(tmp_path: Path) -> None:
+    make_bundles(tmp_path / "rpo")
+    toml = '[models.m]\nmodel = "fake"\noptions = { default = "2,1,3" }\n'
+    Path("bench.toml").write_text(toml, encoding="utf-8")
+    tasks = str(tmp_path / "rpo" / "RPOSorting")
+    bench("run", "-t", tasks, "-m", "m", "--latency-samples", "0", "--no-warmup")
+    bench("score", "last", "--metrics", "kendall_tau,spearman_rho")
+    cell = evaluate(find_runs(Path("results"))[0], ["kendall_tau"]).cells["m", "rpo-RPOSorting"]
+    # 2,1,3 is the right order 3,1,2 backwards, and no order of two pages.
+    assert [answer.scores["kendall_tau"].value for answer in cell.answers] == [0.0, -1.0]
+    assert cell.estimates["kendall_tau"].value == -0.5
