@@ -383,6 +383,18 @@ def test_an_archive_is_not_a_task(tmp_path: Path) -> None:
     assert "unpack" in (caught.value.hint or "")
 
 
+def test_an_image_with_a_bomb_in_its_text_is_refused(make_task: MakeTask) -> None:
+    from PIL.PngImagePlugin import PngInfo
+
+    folder = make_task([ROW])
+    info = PngInfo()
+    info.add_text("Comment", "x" * 50_000_000, zip=True)
+    Image.new("L", (4, 4)).save(folder / "p0.png", pnginfo=info)
+    assert (folder / "p0.png").stat().st_size < 100_000
+    with pytest.raises(InvalidInput, match=r"p0\.png is broken or truncated: .*too large"):
+        load_task(folder)
+
+
 # Everything wrong at once
 
 PLANTED: list[tuple[dict[str, Any] | str | bytes, str]] = [

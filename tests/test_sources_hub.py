@@ -153,6 +153,19 @@ def test_a_data_set_that_moved_is_found_under_its_former_id(place: Place) -> Non
     assert place.transfers() == [f"GET /datasets/former/charts/resolve/{REVISION}/{DATA}"]
 
 
+def test_a_data_set_of_image_files_and_a_metadata_file_is_pulled(place: Place) -> None:
+    folder = place.folder / "images"
+    folder.mkdir()
+    (folder / "image_0.png").write_bytes(png(1))
+    row = {"file_name": "image_0.png", "question": "Какой ИНН?", "answer": "7707083893"}
+    (folder / "metadata.jsonl").write_text(json.dumps(row) + "\n" + json.dumps(row) + "\n")
+    place.hub.repositories["owner/charts"] = folder
+    place.write_task(TOML.replace('split = "test"', 'split = "train"'))
+    pulled = place.pull()
+    assert pulled.returncode == 0, pulled.stderr
+    assert "2 questions, 1 page images" in pulled.stderr
+
+
 def test_a_gated_data_set_without_a_token_says_what_to_do(place: Place) -> None:
     place.hub.gated = {"owner/charts"}
     refused = place.pull()

@@ -117,16 +117,14 @@ def _tasks() -> list[dict[str, Any]]:
         found = dataset_spec(name)
         if found is None or found[1].dataset is None:
             continue
-        spec = found[1]
+        spec, labels = found[1], found[1].dataset.labels
         made = find_made(spec.name or name, spec)
         rows.append(
             {
                 "name": name,
                 "questions": made.facts["samples"] if made is not None else None,
                 "documents": None,
-                "languages": [spec.dataset.labels["language"]]
-                if "language" in spec.dataset.labels
-                else [],
+                "languages": [labels["language"]] if "language" in labels else [],
                 "headline": spec.headline_first_metrics()[0],
                 "title": spec.title,
                 "here": "yes" if made is not None else "bench pull",
