@@ -356,6 +356,18 @@ def test_a_row_that_only_evaluates_reads_the_newest_answers_and_asks_no_model(
     assert run.is_complete()
 
 
+def test_a_row_that_only_evaluates_finds_the_answers_of_an_earlier_run(tmp_path: Path) -> None:
+    row = f"demo_mini;VQA;;Qwen2-VL-2B-Instruct;;;['CER'];{{}};{ALL};;"
+    config = make_installation(tmp_path, row.format("False"))
+    run_config(config)
+    write_lines(config, (CONFIG, row.format("True").replace("CER", "WER")))
+    (tmp_path / "bench.toml").unlink()
+    newest = max(run_config(config), key=lambda run: run.load_task("demo_mini").metrics[0] == "wer")
+    outputs = newest.outputs("Qwen2-VL-2B-Instruct", "demo_mini").values()
+    assert {output.text for output in outputs} == {"Иванов"}
+    assert newest.model_spec("Qwen2-VL-2B-Instruct").backend == "imported"
+
+
 def test_a_row_without_answers_to_evaluate_is_refused_with_its_line(tmp_path: Path) -> None:
     config = make_installation(tmp_path, f"demo_mini;VQA;;Nobody-1B;;;['CER'];True;{ALL};;")
     result = CliRunner().invoke(cli, ["run", "--config", str(config)])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from bench.prompts import PromptRule
     from bench.runner import RunPlan
-    from bench.schema import ModelSpec, Task
+    from bench.schema import ModelSpec, Output, Task
     from bench.scoring import Evaluation
     from bench.store import RunStore
     from bench.tasks.userconfig import ConfigRow, Layout
@@ -157,35 +157,29 @@ def _rules(row: ConfigRow, layout: Layout, spec: ModelSpec, task: Task) -> list[
 
 
 def _answered(batch: Batch, plan: RunPlan, layout: Layout, results: Path) -> RunStore:
-    """A run made of answers files, for rows that ask no model.
+    """A run made of answers that are there, for rows that ask no model: a file, or an earlier run.
 
     Raises:
-        InvalidInput: a row has no answers file, or the file lacks a question.
+        InvalidInput: a row has no answers, or the file lacks a question.
     """
     from bench.runner.record import known_texts, run_record
-    from bench.schema import Output
     from bench.store import RunStore
-    from bench.tasks.hyperbench import read_answers
 
+    names = list(dict.fromkeys(row.model for row in batch.rows))
+    places = list(dict.fromkeys((row.dataset, row.task) for row in batch.rows))
     outputs: dict[tuple[str, str], list[Output]] = {}
     for row in batch.rows:
-        spec = plan.models[list(dict.fromkeys(r.model for r in batch.rows)).index(row.model)]
-        place = list(dict.fromkeys((r.dataset, r.task) for r in batch.rows))
-        task = plan.tasks[place.index((row.dataset, row.task))]
+        spec = plan.models[names.index(row.model)]
+        task = plan.tasks[places.index((row.dataset, row.task))]
         path = layout.answers(row)
-        if path is None:
+        found = _stored(row, task, results) if path is None else _from_file(path, task)
+        if found is None:
             raise InvalidInput(
                 f"line {row.line}: only_evaluate_metrics, but there are no answers of {row.model} to "
-                f"{row.dataset} in {layout.folders['model_answers'][0]}",
+                f"{row.dataset} in {layout.folders['model_answers'][0]}, and no run in {results}",
                 hint="set only_evaluate_metrics to False, or put the answers file there",
             )
-        answers = read_answers(path)
-        missing = next((s.id for s in task.samples if s.id not in answers), None)
-        if missing is not None:
-            raise InvalidInput(f"{path}: has no answer to question {missing!r} of {task.name}")
-        outputs[spec.name, task.name] = [
-            Output(sample.id, answers[sample.id], "stop") for sample in task.samples
-        ]
+        outputs[spec.name, task.name] = found
     run = RunStore.create(results, plan.name, run_record(plan), plan.tasks, known_texts(plan))
     for (model, name), made in outputs.items():
         run.append_outputs(model, name, made)
@@ -193,6 +187,41 @@ def _answered(batch: Batch, plan: RunPlan, layout: Layout, results: Path) -> Run
     for spec in plan.models:
         run.mark_done(spec.name)
     return run
+
+
+def _from_file(path: Path, task: Task) -> list[Output]:
+    """The answers of an answers file to every question of ``task``."""
+    from bench.schema import Output
+    from bench.tasks.hyperbench import read_answers
+
+    answers = read_answers(path)
+    missing = next((s.id for s in task.samples if s.id not in answers), None)
+    if missing is not None:
+        raise InvalidInput(f"{path}: has no answer to question {missing!r} of {task.name}")
+    return [Output(sample.id, answers[sample.id], "stop") for sample in task.samples]
+
+
+def _stored(row: ConfigRow, task: Task, results: Path) -> list[Output] | None:
+    """The newest run's answers of the row's model to the same questions; None where no run has them."""
+    from bench.store import find_runs
+
+    for run in find_runs(results):
+        if task.name not in run.task_names():
+            continue
+        old = {sample.id: sample for sample in run.load_task(task.name).samples}
+        same = all(
+            s.id in old
+            and old[s.id].question == s.question
+            and old[s.id].references == s.references
+            for s in task.samples
+        )
+        for model in run.model_names() if same else ():
+            checkpoint = (run.model_spec(model).checkpoint or "").rpartition("/")[2]
+            outputs = run.outputs(model, task.name)
+            wanted = row.model.lower() in {model.lower(), checkpoint.lower()}
+            if wanted and all(sample.id in outputs for sample in task.samples):
+                return [outputs[sample.id] for sample in task.samples]
+    return None
 
 
 def _dry_run(plans: Sequence[RunPlan], *, as_json: bool) -> None:
