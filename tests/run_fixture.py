@@ -429,7 +429,9 @@ def _output(
 
 def _misformatted(text: str) -> str:
     """The same value, written so that no strict metric takes it for equal."""
-    return " ".join(text) if text.isdigit() else text.replace(",", "").replace(" г.", "")
+    if text.isdigit():
+        return " ".join(text)
+    return re.sub(r"(?<=\d)[, ](?=\d{3})", "", text).replace(", ", " ").replace(" г.", "")
 
 
 def _spoil(text: str, chance: random.Random) -> str:

@@ -7,11 +7,13 @@ import re
 import pytest
 
 from bench.errors import InvalidInput
+from bench.metrics.mistakes import MISTAKES, RULES
 from bench.report import ReportOptions, build, show_sample, terminal_summary, write_report
 from bench.report.compare import Pair, pareto, ranks
 from bench.report.embed import json_text
-from bench.report.formats import gib, interval, seconds, signed, significant
+from bench.report.formats import gib, interval, percent, seconds, signed, significant
 from bench.report.markdown import MAX_CHARACTERS, markdown
+from bench.report.mistakes import LABELS, not_right
 from bench.report.tables import leaderboard_csv, report_json, samples_csv
 from bench.schema import Estimate
 from bench.scoring import evaluate
@@ -21,6 +23,8 @@ from tests.run_fixture import HOSTILE, MODELS, FixtureModel, make_run, make_task
 
 RIGHT = FixtureModel("right", skill=2.0)
 WRONG = FixtureModel("wrong", skill=-1.0)
+MISFORMATTED = FixtureModel("misformatted", skill=2.0, misformat=1.0)
+WRAPPED = FixtureModel("wrapped", skill=2.0, wrap="Answer: {}")
 
 
 @pytest.fixture(autouse=True)
@@ -146,6 +150,27 @@ def test_verdict_says_best_only_beyond_the_noise(tmp_path):
     )
 
 
+def test_verdict_names_the_one_other_model_that_is_within_the_noise(tmp_path):
+    verdict = view_of(make_run(tmp_path, [RIGHT, MISFORMATTED], make_tasks(3, 2, ["en"]))).verdict
+    assert verdict.headline.endswith("but not beyond the noise.")
+    assert re.fullmatch(
+        r"Its paired difference to misformatted, \+0\.\d{3} \[.*\], is compatible with zero\.",
+        verdict.detail,
+    )
+
+
+def test_verdict_says_where_all_models_score_the_same(tmp_path):
+    run = make_run(tmp_path, [RIGHT, dataclasses.replace(RIGHT, name="equal")])
+    assert view_of(run).verdict.headline.startswith("right and equal score the same: 1.000")
+
+
+def test_verdict_on_many_models_within_the_noise_speaks_of_them_all(tmp_path):
+    models = [MISFORMATTED, RIGHT, dataclasses.replace(RIGHT, name="equal")]
+    verdict = view_of(make_run(tmp_path, models, make_tasks(3, 2, ["en"]))).verdict
+    assert "no model is ahead" in verdict.headline
+    assert "all other models" in verdict.detail
+
+
 def test_error_rate_ranks_the_lowest_first(tmp_path):
     tasks = [dataclasses.replace(task, metrics=("cer",)) for task in make_tasks(6, 4, ["en"])]
     view = view_of(make_run(tmp_path, [WRONG, RIGHT], tasks))
@@ -252,6 +277,182 @@ def test_uncommitted_changes_are_said(tmp_path, run):
     environment = {**run.record["environment"], "git": {"commit": "abc", "dirty": True}}
     other = make_run(tmp_path, [RIGHT], record={"environment": environment})
     assert any(caveat.kind == "code" for caveat in view_of(other).caveats)
+
+
+@pytest.mark.parametrize("warnings", [["cannot read Cyrillic"], "cannot read Cyrillic"])
+def test_warning_of_a_model_is_a_caveat_everywhere(tmp_path, warnings):
+    run = make_run(tmp_path, [dataclasses.replace(RIGHT, details={"warnings": warnings})])
+    view = view_of(run)
+    assert "right: cannot read Cyrillic." in [c.text for c in view.caveats if c.kind == "model"]
+    assert "right: cannot read Cyrillic." in terminal_summary(view)
+    assert "right: cannot read Cyrillic." in markdown(view)
+
+
+def test_models_that_warn_of_the_same_share_a_line(tmp_path):
+    models = [dataclasses.replace(m, details={"warnings": ["Slow!"]}) for m in (RIGHT, WRONG)]
+    caveats = view_of(make_run(tmp_path, models)).caveats
+    assert [c.text for c in caveats if c.kind == "model"] == ["right and wrong: Slow!"]
+
+
+def test_warnings_that_are_no_texts_are_passed_over(tmp_path):
+    details = {"warnings": [1, None, {"a": "b"}, ""]}
+    run = make_run(tmp_path, [dataclasses.replace(RIGHT, details=details)])
+    assert not [c for c in view_of(run).caveats if c.kind == "model"]
+
+
+def test_warning_of_the_run_is_a_caveat(tmp_path):
+    run = make_run(tmp_path, [RIGHT], record={"warnings": ["Prompts were tuned on these pages"]})
+    assert "Prompts were tuned on these pages." in [c.text for c in view_of(run).caveats]
+
+
+def test_departure_from_a_protocol_is_said(tmp_path):
+    protocol = {
+        "name": "other-tool",
+        "title": "The other tool",
+        "deviations": ["--max-new-tokens 64 holds for every task."],
+        "differences": ["Its judge is left out."],
+    }
+    view = view_of(make_run(tmp_path, [RIGHT], record={"protocol": protocol}))
+    said = "The run departs from the protocol other-tool: --max-new-tokens 64 holds for every task."
+    assert said in [c.text for c in view.caveats]
+    assert "protocol: other-tool (The other tool)" in markdown(view)
+    assert "Its judge is left out." in markdown(view)
+
+
+def test_own_way_of_asking_is_no_protocol(tmp_path):
+    view = view_of(make_run(tmp_path, [RIGHT], record={"protocol": {"name": "native"}}))
+    assert "protocol" not in markdown(view)
+
+
+# What kind of wrong, what of it is format, and what extraction changed
+
+
+def test_every_answer_that_is_not_right_has_one_kind(run):
+    view = view_of(run)
+    for row in view.rows:
+        short = sum(row.levels[level] for level in ("partly", "wrong", "failed"))
+        assert sum(kind.counts[row.key] for kind in view.mistakes) == not_right(row) == short > 0
+        assert sum(kind.shares[row.key] for kind in view.mistakes) == pytest.approx(1)
+
+
+def test_kinds_stand_in_the_order_of_their_rules(run):
+    names = [kind.name for kind in view_of(run).mistakes]
+    assert names == [name for name in MISTAKES if name in names]
+    assert {"empty", "format_only", "not_on_page", "wrong"} <= set(names)
+
+
+def test_every_class_has_a_name_for_people():
+    assert set(LABELS) == set(MISTAKES)
+
+
+def test_model_that_is_always_right_has_no_kind_of_wrong(tmp_path):
+    view = view_of(make_run(tmp_path, [RIGHT]))
+    assert view.mistakes == ()
+    assert "What kind of wrong" not in markdown(view)
+
+
+def test_question_not_yet_asked_is_no_kind_of_wrong(tmp_path):
+    view = view_of(make_run(tmp_path, [dataclasses.replace(WRONG, asked=0.5)]))
+    assert not_right(view.rows[0]) == view.rows[0].asked == 36
+
+
+def test_markdown_has_every_kind_with_its_count_share_and_rule(run):
+    view, text = view_of(run), markdown(view_of(run))
+    rules = {name: rule for name, _, rule in RULES}
+    for kind in view.mistakes:
+        (line,) = re.findall(rf"^\| {kind.label} \|.*$", text, re.MULTILINE)
+        assert rules[kind.name].replace("_", "\\_") in line
+        count, share = kind.counts["ocr"], kind.shares["ocr"]
+        assert (f"{count} ({percent(share)})" if count else " 0 ") in line
+    assert "documents of invoices-en and invoices-zh is not known" in text
+
+
+def test_json_has_the_kinds_of_wrong_and_the_equivalent_shares(run):
+    record = json.loads(report_json(view_of(run)))
+    assert [kind["name"] for kind in record["mistakes"]] == [k.name for k in view_of(run).mistakes]
+    assert record["mistakes"][0]["counts"]["ocr"] > 0
+    assert record["rows"][0]["tasks"]["invoices-ru"]["equivalent"]["low"] > 0
+
+
+def test_csv_names_the_kind_of_wrong(run):
+    rows = list(csv.DictReader(io.StringIO(samples_csv(view_of(run)))))
+    assert all((row["mistake"] == "") == (row["level"] == "right") for row in rows)
+    assert {row["mistake"] for row in rows} - {""} <= set(MISTAKES)
+
+
+def test_equivalent_counts_what_is_wrong_only_in_format(tmp_path):
+    view = view_of(make_run(tmp_path, [MISFORMATTED]))
+    for score in view.rows[0].tasks.values():
+        assert score.estimate.value < 1
+        assert score.equivalent.value == 1
+    (kind,) = view.mistakes
+    assert kind.label == "only in format"
+
+
+def test_equivalent_stands_below_each_headline_in_markdown(tmp_path):
+    text = markdown(view_of(make_run(tmp_path, [MISFORMATTED])))
+    lines = re.findall(r"^\|  \| equivalent ↑ \|  \| 1\.000 \[.*\] \|$", text, re.MULTILINE)
+    assert len(lines) == 3
+    assert "wrong only in format: the typed value" in text
+
+
+def test_descriptions_have_no_equivalent(tmp_path):
+    (task,) = make_tasks(3, 2, ["en"])
+    samples = tuple(dataclasses.replace(s, answer_type="description") for s in task.samples)
+    task = dataclasses.replace(task, samples=samples, metrics=("fuzzy_ratio",))
+    view = view_of(make_run(tmp_path, [WRONG], [task]))
+    assert view.rows[0].tasks["invoices-en"].equivalent is None
+    assert "equivalent ↑" not in markdown(view)
+    assert len(write_report([make_run(tmp_path, [WRONG], [task])], None, ("html", "csv"))) == 3
+
+
+def test_headline_that_extraction_changed_is_one_line_a_task(tmp_path):
+    view = view_of(make_run(tmp_path, [WRAPPED, RIGHT]))
+    assert [(line.row, line.task) for line in view.extraction] == [
+        ("wrapped", f"invoices-{language}") for language in ("ru", "en", "zh")
+    ]
+    assert all(line.raw.value < line.extracted.value == 1 for line in view.extraction)
+    assert re.search(
+        r"wrapped on invoices-ru: ANLS 1\.000 .* on extracted answers, 0\.\d{3} .* on raw texts",
+        markdown(view),
+    )
+
+
+def test_extraction_that_changed_nothing_is_said(tmp_path):
+    view = view_of(make_run(tmp_path, [RIGHT]))
+    assert view.extraction == ()
+    assert "changed no headline score" in markdown(view)
+
+
+# Questions a page
+
+
+def test_questions_a_page_stand_beside_the_throughput(run):
+    view = view_of(run)
+    assert (view.load.questions, view.load.documents, view.load.pages) == (72, 18, 21)
+    assert re.search(r"q/s +offline, in batches; 3\.43 questions a page", terminal_summary(view))
+    assert "Questions a page: 3.43 (72 questions about 21 pages)" in markdown(view)
+
+
+def test_samples_without_pages_have_no_questions_a_page(tmp_path):
+    (task,) = make_tasks(2, 2, ["en"])
+    documents = {k: dataclasses.replace(d, pages=()) for k, d in task.documents.items()}
+    view = view_of(make_run(tmp_path, [RIGHT], [dataclasses.replace(task, documents=documents)]))
+    assert view.load.questions_per_page is None
+    assert "questions a page" not in terminal_summary(view)
+
+
+@pytest.mark.parametrize(
+    ("details", "said"),
+    [
+        ({"page_reuse": "once a batch"}, "right: once a batch"),
+        ({"page_reuse": None, "reuse": True}, "right: a page is encoded once for its questions"),
+        ({"page_reuse": None, "reuse": False}, "right: none"),
+    ],
+)
+def test_model_that_reuses_pages_says_so(tmp_path, details, said):
+    run = make_run(tmp_path, [dataclasses.replace(RIGHT, details=details)])
+    assert f"  - {said}\n" in markdown(view_of(run))
 
 
 # Several runs
@@ -425,6 +626,13 @@ def test_show_marks_what_is_missing_and_what_is_surplus(tmp_path):
     assert "anls 0." in text
 
 
+def test_show_names_the_kind_of_wrong_with_its_rule(tmp_path):
+    evaluation = evaluate(make_run(tmp_path, [MISFORMATTED]))
+    text = show_sample(evaluation, "invoices-ru/ru-00/q2")
+    assert "kind      only in format (the typed value equals a reference's" in text
+    assert "kind " not in show_sample(evaluation, "invoices-ru/ru-00/q1")
+
+
 def test_show_takes_the_task_with_the_id(run):
     assert "invoices-ru/ru-00/q0" in show_sample(evaluate(run), "invoices-ru/ru-00/q0")
 
@@ -473,6 +681,11 @@ def test_show_steers_no_terminal_and_cuts_a_megabyte(tmp_path):
 )
 def test_significant_digits(value, text):
     assert significant(value) == text
+
+
+def test_share_that_is_neither_nothing_nor_all_is_written_as_neither():
+    shares = (0.0, 0.001, 0.123, 0.999, 1.0, None)
+    assert [percent(v) for v in shares] == ["0 %", "< 1 %", "12 %", "> 99 %", "100 %", "–"]
 
 
 def test_differences_have_a_sign_and_zero_has_none():

@@ -22,6 +22,7 @@ from tests.run_fixture import FixtureModel, make_run, make_tasks
 
 RIGHT = FixtureModel("right", skill=2.0)
 WRONG = FixtureModel("wrong", skill=-1.0)
+MISFORMATTED = FixtureModel("misformatted", skill=2.0, misformat=1.0)
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
@@ -30,6 +31,18 @@ CHROMIUM = next(
 @pytest.fixture(autouse=True)
 def no_waiting_for_the_disk(monkeypatch):
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The page of a run like any other."""
+    return page_of(make_run(tmp_path_factory.mktemp("demo")))
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """The page of a run whose every text wants to be more than text."""
+    return page_of(make_run(tmp_path_factory.mktemp("hostile"), hostile=True))
 
 
 def page_of(run, **options):
@@ -62,14 +75,13 @@ class Outline(HTMLParser):
 # The file
 
 
-def test_page_loads_nothing_from_outside(tmp_path):
-    page = page_of(make_run(tmp_path, hostile=True))
-    for _, attributes in Outline(page).tags:
+def test_page_loads_nothing_from_outside(hostile):
+    for _, attributes in Outline(hostile).tags:
         for name in ("src", "href", "action", "srcset", "poster", "data"):
             value = attributes.get(name) or "#"
             assert value.startswith(("#", "data:", "pages/")), (name, value)
-    assert "@import" not in page
-    assert "url(" not in page
+    assert "@import" not in hostile
+    assert "url(" not in hostile
 
 
 def test_policy_allows_this_script_and_this_style_by_hash_alone(tmp_path):
@@ -83,44 +95,42 @@ def test_policy_allows_this_script_and_this_style_by_hash_alone(tmp_path):
     assert "unsafe" not in policy
 
 
-def test_page_has_no_inline_style_or_handler(tmp_path):
-    for tag, attributes in Outline(page_of(make_run(tmp_path, hostile=True))).tags:
+def test_page_has_no_inline_style_or_handler(hostile):
+    for tag, attributes in Outline(hostile).tags:
         assert not [a for a in attributes if a.startswith("on") or a == "style"], (tag, attributes)
 
 
-def test_hostile_text_opens_no_tag(tmp_path):
-    outline = Outline(page_of(make_run(tmp_path, hostile=True)))
+def test_hostile_text_opens_no_tag(hostile):
+    outline = Outline(hostile)
     assert not outline.all("img")
     assert len(outline.all("style")) == 1
     assert len([s for s in outline.all("script") if "type" not in s]) == 1
 
 
-def test_page_holds_no_control_or_bidirectional_characters(tmp_path):
-    page = page_of(make_run(tmp_path, hostile=True))
+def test_page_holds_no_control_or_bidirectional_characters(hostile):
     assert not re.search(
-        "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", page
+        "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", hostile
     )
 
 
-def test_page_has_one_heading_of_the_first_rank_and_no_rank_is_skipped(tmp_path):
-    outline = Outline(page_of(make_run(tmp_path)))
+def test_page_has_one_heading_of_the_first_rank_and_no_rank_is_skipped(demo):
+    outline = Outline(demo)
     ranks = [int(tag[1]) for tag, _ in outline.tags if tag in {"h1", "h2", "h3", "h4"}]
     assert ranks.count(1) == 1
     assert all(b - a <= 1 for a, b in pairwise(ranks))
 
 
-def test_every_table_of_data_has_a_caption_and_scoped_headers(tmp_path):
-    page = page_of(make_run(tmp_path))
-    tables = re.findall(r"<table(?! class=\"mini\").*?</table>", page, re.DOTALL)
-    assert len(tables) >= 7
+def test_every_table_of_data_has_a_caption_and_scoped_headers(demo):
+    tables = re.findall(r"<table(?! class=\"mini\").*?</table>", demo, re.DOTALL)
+    assert len(tables) >= 9
     for table in tables:
         assert "<caption" in table
         assert "scope=" in table
         assert not re.search(r"<th(?![^>]*scope=)[ >]", table)
 
 
-def test_ids_are_unique_and_references_to_them_exist(tmp_path):
-    outline = Outline(page_of(make_run(tmp_path)))
+def test_ids_are_unique_and_references_to_them_exist(demo):
+    outline = Outline(demo)
     ids = [a["id"] for _, a in outline.tags if "id" in a]
     assert len(ids) == len(set(ids))
     for _, attributes in outline.tags:
@@ -173,6 +183,65 @@ def test_megabyte_of_answer_is_cut_and_its_length_is_told(tmp_path):
     assert len(answer[0]) == MAX_TEXT
     assert answer[7] == 1_000_000
     assert re.search(r"\d+ texts were cut at 20,000 characters", page)
+
+
+def test_every_kind_of_wrong_stands_with_its_rule_and_leads_to_its_questions(tmp_path):
+    run = make_run(tmp_path)
+    page, view = page_of(run), build([evaluate(run)])
+    (table,) = re.findall(r'<table class="heat wrongs">.*?</table>', page, re.DOTALL)
+    table = html_module.unescape(table)
+    assert len(view.mistakes) > 3
+    for kind in view.mistakes:
+        assert f'{kind.label}<span class="sub">{kind.rule}</span>' in table
+        for model, count in kind.counts.items():
+            link = {"kind": kind.name, "model": model}
+            assert not count or f'data-filter="{json.dumps(link)}">{count}</a>' in table
+
+
+def test_index_names_the_kind_of_every_wrong_answer(tmp_path):
+    run = make_run(tmp_path)
+    index, view = island(page_of(run), "index"), build([evaluate(run)])
+    for column, model in zip(index["kinds"], index["models"], strict=True):
+        assert len(column) == 72
+        for kind in view.mistakes:
+            (code,) = (c for c, names in index["kind_names"].items() if names[0] == kind.name)
+            assert column.count(code) == kind.counts[model]
+
+
+def test_equivalent_share_stands_below_each_headline(tmp_path):
+    page = page_of(make_run(tmp_path, [MISFORMATTED]))
+    (table,) = re.findall(r'<table class="by-format">.*?</table>', page, re.DOTALL)
+    assert len(re.findall(r"<td>1\.000 <span class=\"interval\">\[0\.\d+, 1\.000\]", table)) == 3
+    assert "wrong only in format: the typed value" in table
+    assert re.search(r">\d+ only in format</a>", table)
+
+
+def test_run_without_a_wrong_answer_says_so(tmp_path):
+    page = page_of(make_run(tmp_path, [RIGHT]))
+    assert "No answer is wrong." in page
+    assert 'id="f-kind"' not in page
+
+
+def test_page_says_what_extraction_changed(demo, tmp_path):
+    assert re.search(r"<li>qwen2-vl-2b-int4 on invoices-ru: ANLS .* on raw texts</li>", demo)
+    assert "It changed no headline score." in page_of(make_run(tmp_path, [RIGHT]))
+
+
+def test_page_warns_of_what_a_model_cannot_do(demo):
+    assert '<li class="model">ocr: no reader for Cyrillic: Russian pages will be misread.' in demo
+
+
+def test_page_says_how_many_questions_a_page_has_and_who_reuses_it(demo):
+    text = " ".join(html_module.unescape(demo).split())
+    assert "3.43 questions a page (72 questions about 21 pages)" in text
+    assert re.search(r"qwen2-vl-2b-int4: a page is encoded once for its questions\.", text)
+
+
+def test_page_names_its_run_beside_its_title(tmp_path):
+    page = page_of(make_run(tmp_path, [RIGHT], name="nightly"), title="For the board")
+    head = page.split('id="leaderboard"')[0]
+    assert '<h1 id="title">For the board</h1>' in head
+    assert "<dd>nightly<br>" in head
 
 
 # Page images
@@ -244,9 +313,8 @@ def test_ticks_are_round_numbers():
     assert log_ticks(0.3, 4) == pytest.approx([0.5, 1, 2])
 
 
-def test_stage_has_one_colour_whoever_it_belongs_to(tmp_path):
-    page = page_of(make_run(tmp_path))
-    colours = re.findall(r'<i class="dab (s\d)"></i>(\w+) \d+ %', page)
+def test_stage_has_one_colour_whoever_it_belongs_to(demo):
+    colours = re.findall(r'<i class="dab (s\d)"></i>(\w+) \d+ %', demo)
     assert {name for _, name in colours} == {"preprocess", "prefill", "decode", "read", "match"}
     assert len(set(colours)) == 5
 
@@ -405,6 +473,37 @@ def test_count_of_wins_leads_to_its_questions(tmp_path):
     )
     assert status[0].startswith(f"{pair.wins} ")
     assert status[1] == "right better than wrong ✕"
+
+
+@needs_browser
+def test_kind_of_wrong_filters_the_list_and_stands_in_the_question(tmp_path):
+    run = make_run(tmp_path, [RIGHT, WRONG, MISFORMATTED])
+    kinds = {kind.name: kind for kind in build([evaluate(run)]).mistakes}
+    seen = drive(
+        run,
+        tmp_path,
+        """
+        const links = [...document.querySelectorAll("#mistakes .wrongs a")], out = [];
+        links.find((a) => a.dataset.filter.includes("format_only")).click(); await wait();
+        out.push($("f-kind").value, $("f-model").value, $("status").textContent);
+        location.hash = $("list").querySelector("a").getAttribute("href"); await wait();
+        out.push(document.querySelector("#d-text .kind").textContent);
+        $("d-close").click(); await wait();
+        await set("f-model", "right", "change"); out.push($("status").textContent);
+        await set("f-model", "", "change");
+        await set("f-kind", "empty", "change");
+        await set("f-show", "partly", "change"); out.push($("status").textContent);
+        await set("f-show", "different", "change"); out.push($("status").textContent);
+        return out;
+        """,
+    )
+    assert seen[:2] == ["format_only", "misformatted"]
+    assert seen[2] == f"{kinds['format_only'].counts['misformatted']} of 72 questions"
+    assert seen[3] == "only in format"
+    assert seen[4] == "0 of 72 questions"
+    # Nobody's answer is both empty and partly right, though another's on the same question may be.
+    assert seen[5] == "0 of 72 questions"
+    assert seen[6] == f"{kinds['empty'].counts['wrong']} of 72 questions"
 
 
 @needs_browser

@@ -125,6 +125,7 @@ def _run_view(evaluation: Evaluation) -> RunView:
     command = record.get("command")
     arguments = [str(part) for part in command] if isinstance(command, list) else []
     labels = record.get("labels")
+    protocol = text(nested(record, "protocol", "name"))
     return RunView(
         id=run.id,
         name=text(record.get("name")) or run.id,
@@ -138,21 +139,13 @@ def _run_view(evaluation: Evaluation) -> RunView:
         record_version=text(nested(environment, "bench")),
         commit=text(nested(git, "commit")),
         dirty=bool(nested(git, "dirty")),
-        protocol=_protocol(record.get("protocol")),
-        deviations=(
-            *sentences(nested(record, "protocol", "deviations")),
-            *sentences(nested(record, "protocol", "differences")),
-        ),
+        protocol="" if protocol == "native" else protocol,
+        protocol_title=text(nested(record, "protocol", "title")),
+        deviations=sentences(nested(record, "protocol", "deviations")),
+        differences=sentences(nested(record, "protocol", "differences")),
         warnings=sentences(record.get("warnings")),
         record={k: v for k, v in record.items() if k not in {"tasks"}},
     )
-
-
-def _protocol(record: Any) -> str:
-    name, title = text(nested(record, "name")), text(nested(record, "title"))
-    if name in {"", "native"}:
-        return ""
-    return f"{name} ({title})" if title else name
 
 
 def _software(environment: Any) -> str:

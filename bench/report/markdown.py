@@ -305,8 +305,10 @@ def _method(view: ReportView) -> str:
             f"  - command: `{_code(run.command) or formats.DASH}`",
         ]
         if run.protocol:
-            lines.append(f"  - protocol: {escape(run.protocol)}")
-            lines += [f"    - {escape(sentence, 400)}" for sentence in run.deviations[:12]]
+            title = f" ({escape(run.protocol_title)})" if run.protocol_title else ""
+            lines.append(f"  - protocol: {escape(run.protocol)}{title}")
+            notes = (*run.deviations, *run.differences)
+            lines += [f"    - {escape(sentence, 400)}" for sentence in notes[:12]]
     lines += [
         "- Throughput and memory: offline scenario (batched). Latency: single-stream scenario "
         "(one question at a time); the two are never mixed.",

@@ -242,6 +242,11 @@ def _scope(runs: Sequence[RunView], names: Mapping[str, str]) -> list[str]:
             found.append(
                 f"{names[run.id]} was limited to the first {limit:.0f} questions of each task."
             )
+        if run.protocol:
+            found += [
+                f"{names[run.id]} departs from the protocol {run.protocol}: {_ended(sentence)}"
+                for sentence in run.deviations[:MAX_WARNINGS]
+            ]
         if isinstance(chosen, list) and chosen:
             count = formats.plural(len(chosen), "chosen question")
             found.append(f"{names[run.id]} was limited to {count}.")

@@ -88,9 +88,12 @@ class RunView:
     commit: str
     dirty: bool
     protocol: str
-    """Name of the protocol that asked and scored, with its title; empty for the product's own."""
+    """Name of the protocol by which it asked and scored; empty for the product's own way."""
+    protocol_title: str
     deviations: tuple[str, ...]
-    """Where the run departs from that protocol, and the protocol from the tool that it follows."""
+    """Where the run departs from its protocol."""
+    differences: tuple[str, ...]
+    """Where the protocol departs from the tool that it follows."""
     warnings: tuple[str, ...]
     """What the run itself recorded as a doubt about its numbers."""
     record: Mapping[str, Any]
