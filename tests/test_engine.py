@@ -256,6 +256,14 @@ def test_an_unknown_engine_is_refused(qwen2: Path) -> None:
         QwenVL(resolve(str(qwen2), options={"engine": "trees"}))
 
 
+@pytest.mark.parametrize(
+    ("option", "value"), [("reuse", "false"), ("reference", 1), ("cache_bytes", True)]
+)
+def test_an_option_of_another_kind_is_refused(option: str, value: object, qwen2: Path) -> None:
+    with pytest.raises(InvalidInput, match=f"option {option} takes"):
+        QwenVL(resolve(str(qwen2), options={option: value}))
+
+
 def test_five_hundred_questions_about_a_page_are_asked_in_turns(
     qwen2: Path, groups: list[PageGroup]
 ) -> None:

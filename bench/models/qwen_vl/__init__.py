@@ -23,15 +23,28 @@ if TYPE_CHECKING:
     from bench.models.qwen_vl.processing import Processor
 
 
+class _Option(NamedTuple):
+    """A setting that only this backend knows."""
+
+    kind: type
+    meaning: str
+    """And what holds where it is not set."""
+
+
 _OPTIONS = {
-    "offline": "never ask the hub",
-    "merge_adapter": "put an adapter into the weights; true unless they are quantized",
-    "reuse": "encode a page once for all its questions; true",
-    "reference": "answer by plain transformers generate, one question a call; false",
-    "engine": "tree, or padded: one padded row a question; tree",
-    "jpeg_quality": "write pages as JPEG of this quality and read them again; not done",
-    "cache_bytes": "keys and values in flight; read from the device",
+    "offline": _Option(bool, "never ask the hub; false"),
+    "merge_adapter": _Option(bool, "put an adapter into the weights; unless they are quantized"),
+    "reuse": _Option(bool, "encode a page once for all its questions; true"),
+    "reference": _Option(bool, "plain transformers generate, one question a call; false"),
+    "engine": _Option(str, "tree, or padded: one padded row a question; tree"),
+    "jpeg_quality": _Option(
+        int, "write pages as JPEG of this quality and read them again; not done"
+    ),
+    "cache_bytes": _Option(int, "keys and values in flight; read from the device"),
 }
+
+
+_KINDS = {bool: "true or false", int: "a whole number", str: "a word"}
 
 
 class _Parts(NamedTuple):
@@ -53,20 +66,10 @@ class QwenVL:
                 f"model {spec.name!r} names no checkpoint",
                 hint="name a checkpoint folder or a hub id",
             )
-        for name in spec.options:
-            if name not in _OPTIONS:
-                raise InvalidInput(
-                    f"model {spec.name!r}: the Qwen-VL backend has no option {name!r}",
-                    hint=did_you_mean(name, _OPTIONS),
-                )
-        engine = spec.options.get("engine", "tree")
-        if engine not in {"tree", "padded"}:
-            raise InvalidInput(
-                f"model {spec.name!r}: option engine is tree or padded, not {engine!r}"
-            )
+        _check_options(spec)
         self._spec = spec
         self._reference = bool(spec.options.get("reference", False))
-        self._reuse = bool(spec.options.get("reuse", True)) and not self._reference
+        self._reuse = spec.options.get("reuse") is not False and not self._reference
         self._parts: _Parts | None = None
 
     def load(self) -> ModelInfo:
@@ -148,6 +151,24 @@ class QwenVL:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _check_options(spec: ModelSpec) -> None:
+    for name, value in spec.options.items():
+        if name not in _OPTIONS:
+            raise InvalidInput(
+                f"model {spec.name!r}: the Qwen-VL backend has no option {name!r}",
+                hint=did_you_mean(name, _OPTIONS),
+            )
+        kind = _OPTIONS[name].kind
+        # Not isinstance: true is an int, and "false" would be true.
+        if value is not None and type(value) is not kind:
+            raise InvalidInput(
+                f"model {spec.name!r}: option {name} takes {_KINDS[kind]}, not {value!r}"
+            )
+    engine = spec.options.get("engine", "tree")
+    if engine not in {"tree", "padded"}:
+        raise InvalidInput(f"model {spec.name!r}: option engine is tree or padded, not {engine!r}")
 
 
 def _output(parts: _Parts, question: Question, answer: Answer) -> Output:

@@ -44,17 +44,19 @@ def prefill(
     """
     import torch
 
-    ids = torch.cat([prefix.ids for prefix in prefixes]).to(model.device)
+    ids = torch.cat([prefix.ids for prefix in prefixes])
+    visual = ids == model.config.image_token_id
     positions = [rope_positions(model, prefix) for prefix in prefixes]
     pages = [page for document in features for page in document]
-    embedded = model.get_input_embeddings()(ids)
-    visual = ids == model.config.image_token_id
-    embedded[visual] = torch.cat([page.tokens for page in pages]).to(embedded.dtype)
+    embedded = model.get_input_embeddings()(ids.to(model.device))
+    # By number, not by mask: counting a mask's places would make the host wait for the device.
+    places = visual.nonzero().squeeze(1).to(model.device)
+    embedded[places] = torch.cat([page.tokens for page in pages]).to(embedded.dtype)
     extra = {}
     if pages[0].deepstack:
         layers = zip(*(page.deepstack for page in pages), strict=True)
         extra = {
-            "visual_pos_masks": visual.unsqueeze(0),
+            "visual_pos_masks": visual.unsqueeze(0).to(model.device),
             "deepstack_visual_embeds": [torch.cat(layer) for layer in layers],
         }
     documents = range(first, first + len(prefixes))
