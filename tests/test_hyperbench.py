@@ -323,6 +323,17 @@ def test_a_filter_holds_alone_and_makes_a_run_of_its_own(tmp_path: Path) -> None
     assert sizes == [2, 3, 5]
 
 
+def test_a_config_that_was_broken_off_keeps_the_runs_that_are_complete(tmp_path: Path) -> None:
+    row = f"demo_mini;VQA;;Qwen2-VL-2B-Instruct;;;['CER'];False;{ALL};{{}};"
+    config = make_installation(tmp_path, row.format("passport"))
+    (first,) = run_config(config)
+    write_lines(config, (CONFIG, row.format("passport"), row.format("invoice")))
+    runs = run_config(config)
+    assert len(runs) == 2
+    assert first.id in {run.id for run in runs}
+    assert len(run_config(config)) == 4
+
+
 def test_each_row_brings_its_own_prompts(tmp_path: Path) -> None:
     rows = (
         f"demo_mini;VQA;;Qwen2-VL-2B-Instruct;;demo_mini/best.csv;['CER'];False;{ALL};;",

@@ -163,3 +163,12 @@ def test_the_qwen_backend_reencodes_pages_where_it_is_asked_to(tmp_path: Path) -
     detour = PageReader(Qwen2VLImageProcessorPil(), jpeg_quality=85).read(page)
     assert plain.patches.shape == detour.patches.shape
     assert not plain.patches.equal(detour.patches)
+
+
+def test_the_page_about_protocols_names_each_with_its_numbers() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "protocols.md").read_text(encoding="utf-8")
+    for name, protocol in protocols().items():
+        assert f"`{name}`" in page
+        if protocol.max_pixels is not None:
+            assert str(protocol.max_pixels // 28**2) in page
+            assert str(protocol.max_new_tokens) in page

@@ -54,9 +54,17 @@ def run_config(options: dict[str, Any]) -> None:
     if options["dry_run"]:
         _dry_run(plans, as_json=options["as_json"])
         return
+    if options["resume"] is not None:
+        raise InvalidInput(
+            "--resume names one run, a user_config.csv may be several", hint="run the command again"
+        )
     stores: list[RunStore] = []
     failed: list[str] = []
-    for batch, plan in zip(batches, plans, strict=True):
+    done = {} if options["fresh"] else _done(plans, options["results"])
+    for number, (batch, plan) in enumerate(zip(batches, plans, strict=True)):
+        if number in done:
+            stores.append(done[number])
+            continue
         if batch.first.only_evaluate:
             stores.append(_answered(batch, plan, layout, options["results"]))
             continue
@@ -64,6 +72,19 @@ def run_config(options: dict[str, Any]) -> None:
         stores.append(outcome.run)
         failed += outcome.failed_models
     _conclude(stores, batches, options, failed)
+
+
+def _done(plans: Sequence[RunPlan], results: Path) -> dict[int, RunStore]:
+    """Position of a plan → its complete run, where the configuration as a whole was broken off.
+
+    Where every plan has a complete run there is nothing to go on with, and all are run anew.
+    """
+    from bench.store import find_runs
+
+    complete = {run.record.get("spec_id"): run for run in find_runs(results) if run.is_complete()}
+    ids = [plan.spec_id() for plan in plans]
+    found = {i: complete[spec_id] for i, spec_id in enumerate(ids) if spec_id in complete}
+    return found if len(found) < len(plans) else {}
 
 
 def batched_rows(rows: Sequence[ConfigRow]) -> list[Batch]:
