@@ -150,7 +150,8 @@ def apply(
     asked = tuple(_task(protocol, task) for task in tasks)
     known = [protocol.task(task.name) for task in tasks]
     for task, settings in zip(tasks, known, strict=True):
-        if settings is None:
+        # A protocol that names no task asks all alike.
+        if settings is None and protocol.tasks:
             deviations.append(
                 f"Nothing is known of how {name} asks {task.name}: its general settings are used."
             )

@@ -106,6 +106,12 @@ def test_a_task_that_the_protocol_does_not_know_is_told(make_task: MakeTask) -> 
     ]
 
 
+def test_a_protocol_that_asks_all_tasks_alike_knows_every_task(make_task: MakeTask) -> None:
+    record = apply("vlmhyperbench", [FAKE], [load_task(make_task())]).record
+    assert record is not None
+    assert record["deviations"] == []
+
+
 def test_tasks_with_different_bounds_are_to_be_run_apart(docvqa: Task) -> None:
     with pytest.raises(InvalidInput, match="docvqa and ocrbench differently"):
         apply("vlmevalkit", [QWEN], [docvqa, replace(docvqa, name="ocrbench")])
