@@ -458,6 +458,15 @@ def test_model_that_reuses_pages_says_so(tmp_path, details, said):
 # Several runs
 
 
+def test_published_scores_are_named_by_their_rows(tmp_path):
+    (task,) = make_tasks(3, 2, ["en"])
+    task = dataclasses.replace(task, name="docvqa", title="DocVQA, validation")
+    model = dataclasses.replace(RIGHT, name="Qwen2-VL-2B-Instruct")
+    view = view_of(*(make_run(tmp_path, [model], [task], name=name) for name in ("one", "two")))
+    assert {line.model for line in view.published} == {row.key for row in view.rows}
+    assert {line.task for line in view.published} == {"docvqa"}
+
+
 def test_model_of_two_runs_is_two_rows_named_by_their_runs(tmp_path):
     first = make_run(tmp_path, [RIGHT], name="first")
     second = make_run(tmp_path, [RIGHT, WRONG], name="second")

@@ -216,6 +216,34 @@ def test_equivalent_share_stands_below_each_headline(tmp_path):
     assert re.search(r">\d+ only in format</a>", table)
 
 
+def test_published_scores_stand_beside_ours_with_what_differs(tmp_path):
+    (task,) = make_tasks(6, 2, ["en"])
+    task = dataclasses.replace(task, name="docvqa", title="DocVQA, validation")
+    model = dataclasses.replace(RIGHT, name="Qwen2-VL-2B-Instruct")
+    run = make_run(tmp_path, [model], [task])
+    lines = build([evaluate(run)]).published
+    text = html_module.unescape(page_of(run))
+    assert lines
+    for line in lines:
+        assert f">{line.published:.3f} <span" in text
+        assert all(difference in text for difference in line.differences)
+    assert '<a href="#published">' in text
+    assert 'id="published"' not in page_of(make_run(tmp_path / "other", [RIGHT]))
+
+
+def test_classes_of_pages_have_their_confusion_matrix(tmp_path):
+    (task,) = make_tasks(3, 2, ["en"])
+    samples = tuple(dataclasses.replace(s, references=("0,1,1",)) for s in task.samples)
+    metrics = ("page_accuracy", "exact_match")
+    task = dataclasses.replace(task, samples=samples, metrics=metrics)
+    page = page_of(make_run(tmp_path, [RIGHT], [task]))
+    (table,) = re.findall(r'<table class="heat confusion">.*?</table>', page, re.DOTALL)
+    assert re.findall(r'<td class="cell( diagonal)?">(\d+)</td>', table) == [
+        *((" diagonal", "6"), ("", "0")),
+        *(("", "0"), (" diagonal", "12")),
+    ]
+
+
 def test_run_without_a_wrong_answer_says_so(tmp_path):
     page = page_of(make_run(tmp_path, [RIGHT]))
     assert "No answer is wrong." in page

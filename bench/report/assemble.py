@@ -5,14 +5,14 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 import bench
 from bench.metrics import METRICS
-from bench.published import published_comparison
+from bench.published import PublishedRow, published_comparison
 from bench.report.compare import Pair, Scored, compare_all, pareto, ranks
 from bench.report.facts import nested, number, text
 from bench.report.levels import goodness, higher_is_better, level
@@ -74,7 +74,7 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
         extraction=extraction_views(rows, tasks),
         load=_load(samples),
         fronts=_fronts(rows, higher),
-        published=tuple(row for e in evaluations for row in published_comparison(e)),
+        published=_published(sources, rows, names),
         samples=samples,
         previews=tuple(run.path for run in runs),
     )
@@ -294,7 +294,6 @@ def _ranked(
     rows: Sequence[ModelRow], scored: Scored, higher: bool, seed: int
 ) -> tuple[list[ModelRow], list[Pair]]:
     """Rows in the order of the leaderboard, with ranks, and all pairs of ranked rows."""
-    from dataclasses import replace
 
     def sort_key(i: int) -> tuple[bool, bool, float, int]:
         row = rows[i]
@@ -333,6 +332,23 @@ def _slices(sources: Sequence[Source], rows: Sequence[ModelRow]) -> tuple[SliceV
         SliceValue(key, value, estimates, max(e.n + e.unscored for e in estimates.values()))
         for (key, value), estimates in joined.items()
     )
+
+
+def _published(
+    sources: Sequence[Source], rows: Sequence[ModelRow], names: _TaskNames
+) -> tuple[PublishedRow, ...]:
+    """Published scores in the order of the leaderboard, under the report's names of models and tasks."""
+    found: list[PublishedRow] = []
+    by_key = {source.key: source for source in sources}
+    known = {id(source.evaluation): published_comparison(source.evaluation) for source in sources}
+    for row in rows:
+        source = by_key[row.key]
+        found += [
+            replace(line, model=row.key, task=names.key(source.evaluation, line.task))
+            for line in known[id(source.evaluation)]
+            if line.model == source.name
+        ]
+    return tuple(found)
 
 
 def _load(samples: Sequence[SampleView]) -> Load:

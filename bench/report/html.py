@@ -20,12 +20,15 @@ import jinja2
 from markupsafe import Markup
 
 from bench.metrics import METRICS
+from bench.metrics.ordering import MISSING, class_scores
 from bench.report import formats, plots, svg
 from bench.report.embed import MAX_TEXT, Embedded, embed, json_text
 from bench.report.facts import MEMORY_KINDS
 from bench.report.heat import SMALL_N, attr_json, slices
+from bench.report.hyperbench import page_classes
 from bench.report.levels import LEVELS
 from bench.report.mistakes import EQUIVALENT, extraction_line, label, not_right
+from bench.report.published import NOTE, VERDICTS
 from bench.report.rows import page_reuse
 from bench.report.samples import extracted_text, never_right, raw_text, worst
 from bench.report.views import ModelRow, ReportOptions, ReportView, SampleView
@@ -143,6 +146,9 @@ def _context(view: ReportView, path: Path) -> dict[str, Any]:
         "unread": [task.key for task in view.tasks if not task.texts_known],
         "equivalent": EQUIVALENT,
         "reuse": page_reuse(rows),
+        "published_note": NOTE,
+        "published_words": VERDICTS,
+        "page_classes": _page_classes(view),
         "by_task": _by_task(view),
         "languages": sorted({lang for task in view.tasks for lang in task.languages}),
         "failed": sum(row.failed for row in rows),
@@ -157,6 +163,22 @@ def _by_task(view: ReportView) -> list[dict[str, Any]]:
         begun = [score if score is not None and score.asked > 0 else None for score in scores]
         if any(begun):
             found.append({"task": task, "scores": begun})
+    return found
+
+
+def _page_classes(view: ReportView) -> list[dict[str, Any]]:
+    """A confusion matrix for every model and every task about the classes of pages."""
+    found = []
+    for (model, task), counts in page_classes(view).items():
+        scores = class_scores(counts)
+        said = [score.label for score in scores]
+        if any(answered == MISSING for _, answered in counts):
+            said.append(MISSING)
+        lines = [
+            {"score": score, "counts": [counts.get((score.label, name), 0) for name in said]}
+            for score in scores
+        ]
+        found.append({"model": model, "task": task, "said": said, "lines": lines})
     return found
 
 
