@@ -386,6 +386,14 @@ def test_a_row_without_answers_to_evaluate_is_refused_with_its_line(tmp_path: Pa
     assert "line 2: only_evaluate_metrics, but there are no answers" in str(result.exception)
 
 
+@pytest.mark.parametrize("option", ["--models", "--tasks", "--prompts"])
+def test_an_option_that_the_rows_decide_is_refused(tmp_path: Path, option: str) -> None:
+    config = make_installation(tmp_path, f"demo_mini;VQA;;ocr;;;['CER'];False;{ALL};;")
+    result = CliRunner().invoke(cli, ["run", "--config", str(config), option, "ocr"])
+    assert isinstance(result.exception, InvalidInput)
+    assert f"{option} and a user_config.csv exclude each other" in str(result.exception)
+
+
 def test_a_dry_run_of_a_config_writes_nothing(tmp_path: Path) -> None:
     config = make_installation(
         tmp_path, f"demo_mini;VQA;;Qwen2-VL-2B-Instruct;;;['CER'];False;{ALL};;"

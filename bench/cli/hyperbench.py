@@ -44,6 +44,7 @@ def run_config(options: dict[str, Any]) -> None:
     from bench.tasks.userconfig import find_layout, read_user_config
 
     path = options["config"]
+    _refuse_what_rows_say()
     rows = read_user_config(path)
     layout = find_layout(path)
     for row in rows:
@@ -72,6 +73,19 @@ def run_config(options: dict[str, Any]) -> None:
         stores.append(outcome.run)
         failed += outcome.failed_models
     _conclude(stores, batches, options, failed)
+
+
+def _refuse_what_rows_say() -> None:
+    """An option that the rows decide would be passed over in silence."""
+    from click.core import ParameterSource
+
+    context = click.get_current_context()
+    for name in ("models", "tasks", "prompts"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise InvalidInput(
+                f"--{name} and a user_config.csv exclude each other: its rows name them",
+                hint=f"leave out --{name}, or --config",
+            )
 
 
 def _done(plans: Sequence[RunPlan], results: Path) -> dict[int, RunStore]:
