@@ -140,11 +140,13 @@ def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     data = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+b") as stream:
+        # Unbuffered: a buffer that could not be written would be tried again by truncate and by close.
+        with path.open("a+b", buffering=0) as stream:
             size = _cut_torn_line(stream)
             try:
-                stream.write(data)
-                stream.flush()
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[stream.write(rest) :]
                 os.fsync(stream.fileno())
             except OSError:
                 stream.truncate(size)

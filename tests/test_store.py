@@ -77,6 +77,23 @@ def test_a_full_disk_leaves_the_file_as_it_was(
     assert path.read_text() == '{"n":1}\n'
 
 
+def test_a_write_that_ends_half_way_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    """Under a limit on the size of files, which the kernel enforces as it does a full disk."""
+    path = tmp_path / "outputs.jsonl"
+    append_lines(path, [{"n": 1}])
+    program = (
+        "import resource, signal, sys; from pathlib import Path; from bench.store import append_lines\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
+        "append_lines(Path(sys.argv[1]), [{'n': 2, 'text': 'x' * 9000}])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False
+    )
+    assert "cannot be written: File too large" in done.stderr
+    assert path.read_text() == '{"n":1}\n'
+
+
 def test_a_failed_atomic_write_keeps_the_old_content_and_no_litter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
