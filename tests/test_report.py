@@ -13,7 +13,7 @@ from bench.report.compare import Pair, pareto, ranks
 from bench.report.embed import json_text
 from bench.report.formats import gib, interval, percent, seconds, signed, significant
 from bench.report.markdown import MAX_CHARACTERS, markdown
-from bench.report.mistakes import LABELS, not_right
+from bench.report.mistakes import LABELS, judged, not_right
 from bench.report.tables import leaderboard_csv, report_json, samples_csv
 from bench.schema import Estimate
 from bench.scoring import evaluate
@@ -402,6 +402,7 @@ def test_descriptions_have_no_equivalent(tmp_path):
     task = dataclasses.replace(task, samples=samples, metrics=("fuzzy_ratio",))
     view = view_of(make_run(tmp_path, [WRONG], [task]))
     assert view.rows[0].tasks["invoices-en"].equivalent is None
+    assert judged(view.rows[0]) == 0
     assert "equivalent ↑" not in markdown(view)
     assert len(write_report([make_run(tmp_path, [WRONG], [task])], None, ("html", "csv"))) == 3
 

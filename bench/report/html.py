@@ -27,7 +27,7 @@ from bench.report.facts import MEMORY_KINDS
 from bench.report.heat import SMALL_N, attr_json, slices
 from bench.report.hyperbench import page_classes
 from bench.report.levels import LEVELS
-from bench.report.mistakes import EQUIVALENT, extraction_line, label, not_right
+from bench.report.mistakes import EQUIVALENT, extraction_line, judged, label, not_right
 from bench.report.published import NOTE, VERDICTS
 from bench.report.rows import page_reuse
 from bench.report.samples import extracted_text, never_right, raw_text, worst
@@ -143,6 +143,7 @@ def _context(view: ReportView, path: Path) -> dict[str, Any]:
             json.dumps(run.record, ensure_ascii=False, indent=2, default=str) for run in view.runs
         ],
         "not_right": {row.key: not_right(row) for row in rows},
+        "judged": {row.key: judged(row) for row in rows},
         "unread": [task.key for task in view.tasks if not task.texts_known],
         "equivalent": EQUIVALENT,
         "reuse": page_reuse(rows),
@@ -162,7 +163,8 @@ def _by_task(view: ReportView) -> list[dict[str, Any]]:
         scores = [row.tasks.get(task.key) for row in view.rows]
         begun = [score if score is not None and score.asked > 0 else None for score in scores]
         if any(begun):
-            found.append({"task": task, "scores": begun})
+            equivalent = any(score is not None and score.equivalent is not None for score in begun)
+            found.append({"task": task, "scores": begun, "has_equivalent": equivalent})
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from bench.report import formats
 from bench.report.levels import LEVELS
-from bench.report.mistakes import EQUIVALENT, extraction_line, label, not_right
+from bench.report.mistakes import EQUIVALENT, extraction_line, judged, label, not_right
 from bench.report.rows import page_reuse
 from bench.report.samples import extracted_text, never_right, raw_text, worst
 from bench.report.verdict import Caveat
@@ -185,7 +185,7 @@ def _mistakes(view: ReportView) -> str:
         ]
         for kind in view.mistakes
     ]
-    total = [f"{not_right(row):,} of {row.asked:,}" for row in rows]
+    total = [f"{not_right(row):,} of {judged(row):,}" for row in rows]
     lines.insert(0, ["**not right**", *total, ""])
     header = ["Kind", *(escape(row.key) for row in rows), "Rule"]
     body = table(header, lines, [False] + [True] * len(rows) + [False])

@@ -86,6 +86,11 @@ def not_right(row: ModelRow) -> int:
     return sum(sum(score.mistakes.values()) for score in row.tasks.values())
 
 
+def judged(row: ModelRow) -> int:
+    """Answers of ``row`` that can be right or wrong at all: descriptions cannot."""
+    return sum(score.asked for score in row.tasks.values() if score.equivalent is not None)
+
+
 def extraction_line(view: ExtractionView) -> str:
     """One line: model, task, and the score on either text."""
     extracted, raw = (
