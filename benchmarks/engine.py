@@ -70,7 +70,7 @@ def main() -> None:
         checkpoint = write_checkpoint(folder / "model")
         for tokens in options.tokens:
             models = [
-                (way, load(checkpoint, tokens * 784, way))
+                (way, load(checkpoint, tokens * 784, options.dtype, way))
                 for way in WAYS
                 if chosen(way, options.ways)
             ]
@@ -87,6 +87,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, nargs="+", default=[256, 1024])
     parser.add_argument("--questions", type=int, nargs="+", default=[1, 4, 10])
     parser.add_argument("--pages", type=int, help="6 at one question a page, else 2")
+    parser.add_argument("--dtype", choices=["fp32", "bf16", "fp16"], default="fp32")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--ways", nargs="+", help="beginnings of names; plain generate always runs")
     return parser.parse_args()
@@ -169,9 +170,11 @@ def generate_padded(model: QwenVL, documents: Sequence[Prompted]) -> list[tuple[
     return found
 
 
-def load(checkpoint: Path, max_pixels: int, way: Way) -> QwenVL:
+def load(checkpoint: Path, max_pixels: int, dtype: str, way: Way) -> QwenVL:
     """The checkpoint, loaded to answer in the given way."""
-    model = QwenVL(resolve(str(checkpoint), max_pixels=max_pixels, options=way.options))
+    model = QwenVL(
+        resolve(str(checkpoint), max_pixels=max_pixels, dtype=dtype, options=way.options)
+    )
     model.load()
     return model
 
@@ -217,9 +220,7 @@ def write_checkpoint(folder: Path, *, vocabulary: int = 4096, end_share: float =
     ends = random.Random(1).sample(range(vocabulary), round(end_share * vocabulary))
     settings = {"eos_token_id": [config["eos_token_id"], *ends], "pad_token_id": 0}
     model.generation_config = transformers.GenerationConfig(**settings)
-    show(
-        f"{sum(weight.numel() for weight in model.parameters()) / 1e6:.1f} million parameters, fp32"
-    )
+    show(f"{sum(weight.numel() for weight in model.parameters()) / 1e6:.1f} million parameters")
     transformers.utils.logging.disable_progress_bar()
     model.save_pretrained(folder)
     return folder
