@@ -20,7 +20,7 @@ from bench.metrics.extract import extract
 from bench.metrics.mistakes import MISTAKES, Answered, classify
 from bench.schema import Estimate, Output, Sample, Score, Task
 from bench.stats import ScoreBounds, cluster_mean, score_bounds
-from bench.store import RunStore, write_atomically, write_json
+from bench.store import SUMMARY_FILE, RunStore, write_atomically, write_json
 
 SLICES = ("language", "doc_type", "field")
 """Metadata keys by which every report breaks scores down."""
@@ -182,7 +182,7 @@ def write_scores(evaluation: Evaluation) -> None:
                 "calibration": cell.calibration,
             }
         )
-    write_json(folder / "summary.json", summary)
+    write_json(evaluation.run.path / SUMMARY_FILE, summary)
 
 
 def _row(answer: Answer) -> dict[str, Any]:

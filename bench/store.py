@@ -52,6 +52,8 @@ from bench.text import file_name, one_line
 
 RUN_FILE = "run.json"
 LOCK_FILE = "run.lock"
+SUMMARY_FILE = "scores/summary.json"
+"""What ``bench run`` writes last: a complete run that lacks it was broken off before its report."""
 RESERVED_NAMES = frozenset({"scores", "pages", "report", "assets", "log.txt", RUN_FILE, LOCK_FILE})
 """Names in a run directory that no task and no model may take."""
 
@@ -431,6 +433,10 @@ class RunStore:
     def is_complete(self) -> bool:
         """Whether every model has nothing left to do."""
         return all(self.is_model_done(model) for model in self.model_names())
+
+    def is_concluded(self) -> bool:
+        """Whether it is complete, and was scored and reported as well."""
+        return self.is_complete() and (self.path / SUMMARY_FILE).is_file()
 
     def state(self) -> str:
         """``complete``, ``running`` (a process holds it), or ``unfinished`` (stopped or killed)."""

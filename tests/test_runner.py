@@ -131,7 +131,27 @@ def test_the_same_plan_resumes_only_what_is_unfinished(make_task: MakeTask, tmp_
 
 def test_a_finished_run_is_not_resumed_but_begun_anew(make_task: MakeTask, tmp_path: Path) -> None:
     asked = plan(make_task())
-    assert execute(asked, tmp_path / "r").run.path != execute(asked, tmp_path / "r").run.path
+    run = execute(asked, tmp_path / "r").run
+    write_scores(evaluate(run))
+    assert execute(asked, tmp_path / "r").run.path != run.path
+
+
+def test_a_run_that_was_broken_off_before_its_scores_is_not_asked_again(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    asked = plan(make_task())
+    run = execute(asked, tmp_path / "r").run
+    recorder = Recorder()
+    assert execute(asked, tmp_path / "r", progress=recorder).run.path == run.path
+    assert recorder.resumed
+    assert recorder.events == []
+
+
+def test_the_log_of_a_model_that_runs_well_holds_nothing_but_its_name(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    log = (execute(plan(make_task()), tmp_path / "r").run.path / "log.txt").read_text("utf-8")
+    assert [line.split()[-1] for line in log.splitlines()] == ["fake"]
 
 
 def test_resuming_with_another_specification_names_what_differs(

@@ -290,8 +290,9 @@ def _conclude(outcome: Outcome, options: dict[str, Any]) -> float:
     from bench.scoring import evaluate, write_scores
 
     evaluation = evaluate(outcome.run, seed=options["seed"])
-    write_scores(evaluation)
     written = [] if options["no_report"] else reported([evaluation], None, ("html", "md", "json"))
+    # Last: the same command finishes a run that has no scores, instead of beginning another.
+    write_scores(evaluation)
     print_summary([evaluation], written, as_json=options["as_json"])
     answers = [answer for cell in evaluation.cells.values() for answer in cell.answers]
     return sum(answer.failed for answer in answers) / max(1, len(answers))

@@ -17,7 +17,7 @@ from typing import IO, Any, Protocol
 from bench.errors import InvalidInput
 from bench.runner.record import known_texts, run_record
 from bench.runner.spec import RunPlan, differences
-from bench.runner.worker import FAILED, STOPPED
+from bench.runner.statuses import FAILED, STOPPED
 from bench.store import RunLock, RunStore, find_runs, utc_now, write_json
 
 
@@ -70,7 +70,7 @@ def execute(
         plan: what to do.
         results: the folder of run directories.
         resume: this run directory and no other; its spec must be the plan's.
-        fresh: begin a new run even where an unfinished one could go on.
+        fresh: begin a new run even where one that is unfinished, or lacks its report, could go on.
         progress: what to tell while it runs.
 
     Raises:
@@ -111,7 +111,7 @@ def _existing(plan: RunPlan, results: Path, resume: Path | None, fresh: bool) ->
     if fresh:
         return None
     for run in find_runs(results):
-        if run.record.get("spec_id") == plan.spec_id() and not run.is_complete():
+        if run.record.get("spec_id") == plan.spec_id() and not run.is_concluded():
             return run
     return None
 

@@ -26,14 +26,10 @@ from bench.models import make_model
 from bench.models.base import Model
 from bench.prompts import from_record
 from bench.runner.batches import batched, halves, page_groups, single_stream, singles
+from bench.runner.statuses import FAILED, STOPPED
 from bench.schema import Batch, Output, PageGroup
 from bench.store import RunStore, utc_now, write_json
 from bench.text import one_line
-
-STOPPED = 130
-"""Exit status after a request to stop."""
-FAILED = 3
-"""Exit status where the model could not be loaded; ``failure.json`` says why."""
 
 CPU_BATCH = 4
 GPU_BATCH = 16
