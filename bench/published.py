@@ -207,7 +207,8 @@ def _of_scoring(run: RunStore, cell: Cell, scores: PublishedScores, metric: str)
     if metric != scores.metric:
         found.append(f"Metric: {metric} here, {scores.metric} there.")
     if cell.estimates[metric].failed:
-        found.append(f"{cell.estimates[metric].failed:,} questions failed, and count as wrong.")
+        failed = cell.estimates[metric].failed
+        found.append(f"Failed questions, which count as wrong: {failed:,}.")
     return found
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from bench.metrics import METRICS
-from bench.tasks import load_task
+from bench.tasks import bundled_tasks, load_task
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ROOT / "example_docs"
-TASKS = sorted(p.name for p in (ROOT / "tasks").iterdir() if (p / "task.toml").is_file())
+TASKS = sorted(bundled_tasks())
 MIB = 2**20
 
 

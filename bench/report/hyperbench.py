@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from bench.metrics.ordering import MISSING, class_scores, confusion
 from bench.report import formats
-from bench.report.markdown import escape, table
+from bench.report.markup import escape, table
 from bench.report.samples import raw_text
 from bench.report.views import ModelRow, ReportView, TaskView
 from bench.schema import Sample

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from bench.report import formats
+from bench.report.hyperbench import page_classes_markdown
 from bench.report.levels import LEVELS
+from bench.report.markup import escape, table
 from bench.report.mistakes import EQUIVALENT, extraction_line, judged, label, not_right
+from bench.report.published import published_markdown
 from bench.report.rows import page_reuse
 from bench.report.samples import extracted_text, never_right, raw_text, worst
 from bench.report.verdict import Caveat
@@ -17,14 +19,10 @@ from bench.text import clip, one_line
 MAX_CHARACTERS = 65_000
 """A GitHub comment holds 65,536 characters."""
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&@$])")
-
 
 def markdown(view: ReportView) -> str:
     """The whole report; sections at the end are left out, and named, if it would not fit."""
     # These draw with this module's tables.
-    from bench.report.hyperbench import page_classes_markdown
-    from bench.report.published import published_markdown
 
     sections = [
         _head(view),
@@ -47,23 +45,6 @@ def markdown(view: ReportView) -> str:
         kept.append(section)
         size += len(section) + 1
     return "\n".join(kept)
-
-
-def escape(text: str, limit: int = 200) -> str:
-    """Untrusted text as one line of Markdown: no markup, no HTML, no mention, no table cell of its own."""
-    # A blank after @ and a backslash before every mark: GitHub would turn them into people and links.
-    line = _SPECIAL.sub(r"\\\1", one_line(text, limit))
-    return line.replace("://", ":&#47;&#47;").replace("\\@", "&#64;").replace("\\<", "&lt;")
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[bool]) -> str:
-    """A Markdown table; numbers to the right."""
-    lines = [
-        "| " + " | ".join(header) + " |",
-        "|" + "|".join("---:" if right else "---" for right in numeric) + "|",
-    ]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
 
 
 def _head(view: ReportView) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench.published import PublishedRow
 from bench.report import formats
-from bench.report.markdown import escape, table
+from bench.report.markup import escape, table
 
 VERDICTS = {
     "within": "within the noise",
