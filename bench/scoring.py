@@ -255,17 +255,18 @@ def _score_cell(run: RunStore, model: str, task: Task, seed: int) -> Cell:
         estimates={name: of_metric(name) for name in task.metrics},
         raw_headline=estimate([answer.raw_headline for answer in answers], weights),
         asked=sum(answer.output is not None for answer in answers),
-        equivalent=_equivalent(answers, clusters, failed, seed),
+        equivalent=_equivalent(answers, headline, clusters, failed, seed),
     )
 
 
 def _equivalent(
-    answers: Sequence[Answer], clusters: Sequence[str], failed: int, seed: int
+    answers: Sequence[Answer], headline: str, clusters: Sequence[str], failed: int, seed: int
 ) -> Estimate | None:
     if any(answer.sample.answer_type == "description" for answer in answers):
         return None
+    right = {None, "format_only"}
     values = [
-        None if answer.output is None else float(answer.mistake in {None, "format_only"})
+        None if answer.scores[headline].value is None else float(answer.mistake in right)
         for answer in answers
     ]
     return cluster_mean(values, [1.0] * len(values), clusters, failed=failed, seed=seed)

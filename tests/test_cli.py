@@ -347,3 +347,17 @@ def test_the_doctor_names_a_cure_for_everything_that_is_missing(bench: Any) -> N
     }
     assert all(check["cure"] for check in checks if check["state"] == "missing")
     assert result.status == (3 if any(check["state"] == "missing" for check in checks) else 0)
+
+
+@pytest.mark.parametrize(
+    ("flag", "option"), [("--no-reuse", {"reuse": False}), ("--reference", {"reference": True})]
+)
+def test_the_engine_is_chosen_for_qwen_models_and_for_no_other(
+    flag: str, option: dict[str, bool]
+) -> None:
+    from bench.cli.run import resolved, run_command
+
+    context = run_command.make_context("run", ["-m", "qwen2-vl-2b,ocr", flag])
+    qwen, ocr = resolved(context.params["models"], context.params)
+    assert dict(qwen.options) == option
+    assert dict(ocr.options) == {}

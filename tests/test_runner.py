@@ -267,6 +267,8 @@ def test_ctrl_c_finishes_the_batch_and_prints_the_command_that_resumes(
             line = process.stderr.readline()
             assert line, said
             said += line
+        while not list((tmp_path / "r").glob("*/scripted/mine/outputs.jsonl")):
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         said += process.stderr.read()
     assert process.returncode == 130

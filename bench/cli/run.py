@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,7 @@ INTERRUPTED = 130
     type=BatchSize(),
     default="auto",
     show_default=True,
-    help="Questions per call; auto: 16 on a GPU, 4 on a CPU, halved when memory is short.",
+    help="Questions per call; auto: 64 on a GPU, 16 on a CPU, halved when memory is short.",
 )
 @click.option(
     "--max-new-tokens", type=click.IntRange(1, 32_768), help="Bound on the length of an answer."
@@ -104,6 +105,16 @@ INTERRUPTED = 130
     default=20,
     show_default=True,
     help="Questions asked one at a time to measure latency; 0 for none.",
+)
+@click.option(
+    "--no-reuse",
+    is_flag=True,
+    help="Qwen-VL: encode a page anew for each question, to compare with tools that do.",
+)
+@click.option(
+    "--reference",
+    is_flag=True,
+    help="Qwen-VL: plain transformers generate, one question at a time.",
 )
 @click.option("--no-warmup", is_flag=True, help="Do not ask one question before the clock runs.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
@@ -196,7 +207,7 @@ def resolved(names: Sequence[str], options: dict[str, Any]) -> tuple[ModelSpec, 
     config = options["config"]
     if config is not None and config.suffix.lower() == ".csv":
         config = Path("bench.toml") if Path("bench.toml").is_file() else None
-    return resolve_all(
+    specs = resolve_all(
         names,
         bench_toml=config,
         dtype=options["dtype"],
@@ -205,6 +216,13 @@ def resolved(names: Sequence[str], options: dict[str, Any]) -> tuple[ModelSpec, 
         min_pixels=options["min_pixels"],
         max_pixels=options["max_pixels"],
         offline=options["offline"] or None,
+    )
+    engine: dict[str, Any] = {"reuse": False} if options["no_reuse"] else {}
+    engine |= {"reference": True} if options["reference"] else {}
+    # Only this backend has an engine to choose; beside it, an OCR baseline runs as ever.
+    return tuple(
+        replace(spec, options={**spec.options, **engine}) if spec.backend == "qwen_vl" else spec
+        for spec in specs
     )
 
 

@@ -25,7 +25,7 @@ class RunSettings:
     sample_ids: tuple[str, ...] | None = None
     """Only these questions; None: all."""
     batch_size: int | None = None
-    """Questions per call of a model; None: by device (4 on a CPU, 16 on a GPU)."""
+    """Questions per call of a model; None: by device (16 on a CPU, 64 on a GPU)."""
     max_new_tokens: int | None = None
     """Replaces the tasks' own bound on the length of an answer."""
     warmup: bool = True

@@ -31,8 +31,9 @@ from bench.schema import Batch, Output, PageGroup
 from bench.store import RunStore, utc_now, write_json
 from bench.text import one_line
 
-CPU_BATCH = 4
-GPU_BATCH = 16
+CPU_BATCH = 16
+GPU_BATCH = 64
+"""Questions per call: enough for all questions of most documents, which share the work on their pages."""
 
 
 class Worker:
