@@ -64,7 +64,11 @@ def open_page(browser: str, page: Path, folder: Path) -> float:
     """Seconds until the browser has run the page's script to its end."""
     started = time.perf_counter()
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
-    command += [f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=60000", "--dump-dom"]
+    command += [
+        f"--user-data-dir={folder / 'profile'}",
+        "--virtual-time-budget=60000",
+        "--dump-dom",
+    ]
     done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, check=True)
     seconds = time.perf_counter() - started
     shutil.rmtree(folder / "profile", ignore_errors=True)
