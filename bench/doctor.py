@@ -89,9 +89,7 @@ def _torch() -> Iterator[Check]:
     # The local part of the version names the build: +cpu, +cu124; a plain one is the default CUDA build.
     build = version.partition("+")[2] or "default build"
     if gpus() and build == "cpu":
-        cure = (
-            "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu124"
-        )
+        cure = "pip install --force-reinstall torch"
         yield Check("torch", "missing", f"{version} cannot use the GPU that is here", cure)
     else:
         yield Check("torch", "ok", f"{version} ({build})")
