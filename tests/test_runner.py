@@ -147,6 +147,19 @@ def test_a_run_that_was_broken_off_before_its_scores_is_not_asked_again(
     assert recorder.events == []
 
 
+def test_scores_of_an_unfinished_run_do_not_conclude_it(
+    make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = plan(make_task(), fake("fine"), fake("other"))
+    with monkeypatch.context() as patch:
+        patch.setattr("bench.runner.execute._run_model", lambda *_: 1)
+        run = execute(asked, tmp_path / "r").run
+    write_scores(evaluate(run))
+    execute(asked, tmp_path / "r")
+    assert run.is_complete()
+    assert not run.is_concluded()
+
+
 def test_the_log_of_a_model_that_runs_well_holds_nothing_but_its_name(
     make_task: MakeTask, tmp_path: Path
 ) -> None:
