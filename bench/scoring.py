@@ -14,13 +14,14 @@ from typing import Any
 
 import bench
 from bench.errors import InvalidInput
+from bench.files import write_atomically, write_json
 from bench.metrics import METRICS, Metric, get_metric, score_failed
 from bench.metrics.calibration import CORPUS_METRICS
 from bench.metrics.extract import extract
 from bench.metrics.mistakes import MISTAKES, Answered, classify
 from bench.schema import Estimate, Output, Sample, Score, Task
 from bench.stats import ScoreBounds, cluster_mean, score_bounds
-from bench.store import SUMMARY_FILE, RunStore, write_atomically, write_json
+from bench.store import SUMMARY_FILE, RunStore
 
 SLICES = ("language", "doc_type", "field")
 """Metadata keys by which every report breaks scores down."""

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.files import write_bytes_atomically, write_json
 from bench.schema import Document, Generation, ModelSpec, Output, Page, PromptTemplate, Sample, Task
-from bench.store import RunStore, utc_now, write_bytes_atomically, write_json
+from bench.store import RunStore, utc_now
 from bench.tasks.loading import task_digest
 from bench.tasks.previews import preview_path
 

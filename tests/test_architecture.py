@@ -24,6 +24,8 @@ FLOORS: dict[str, int] = {
     "tasks": 1,
     "metrics": 1,
     "stats": 1,
+    "files": 1,
+    "lock": 1,
     "store": 1,
     "measure": 1,
     "synth": 1,

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from bench.errors import InvalidInput
+from bench.lock import RunLock
 from bench.metrics.mistakes import MISTAKES, RULES
 from bench.report import ReportOptions, build, show_sample, terminal_summary, write_report
 from bench.report.compare import Pair, pareto, ranks
@@ -18,7 +19,7 @@ from bench.report.tables import leaderboard_csv, report_json, samples_csv
 from bench.schema import Estimate
 from bench.scoring import evaluate
 from bench.stats import PairedDifference
-from bench.store import RunLock, RunStore
+from bench.store import RunStore
 from tests.run_fixture import HOSTILE, MODELS, FixtureModel, make_run, make_tasks
 
 RIGHT = FixtureModel("right", skill=2.0)

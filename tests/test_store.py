@@ -11,16 +11,9 @@ from pathlib import Path
 import pytest
 
 from bench.errors import EnvironmentProblem, InvalidInput
-from bench.store import (
-    RunLock,
-    RunStore,
-    append_lines,
-    find_runs,
-    is_locked,
-    read_lines,
-    write_atomically,
-    write_json,
-)
+from bench.files import append_lines, read_lines, write_atomically, write_json
+from bench.lock import RunLock, is_locked
+from bench.store import RunStore, find_runs
 
 
 def test_lines_come_back_as_they_were_appended(tmp_path: Path) -> None:
@@ -137,7 +130,7 @@ def test_a_lock_keeps_others_out_until_its_holder_is_gone(tmp_path: Path) -> Non
         [
             sys.executable,
             "-c",
-            "import sys, pathlib\nfrom bench.store import RunLock\n"
+            "import sys, pathlib\nfrom bench.lock import RunLock\n"
             "with RunLock(pathlib.Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()",
             str(tmp_path),
         ],

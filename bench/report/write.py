@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.errors import InvalidInput, did_you_mean
+from bench.files import write_atomically
 from bench.report import tables
 from bench.report.assemble import build
 from bench.report.markdown import markdown
 from bench.report.views import ReportOptions, ReportView
 from bench.scoring import evaluate
-from bench.store import RunStore, write_atomically
+from bench.store import RunStore
 from bench.text import file_name
 
 Renderer = Callable[[ReportView, ReportOptions, Path], str]

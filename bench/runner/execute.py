@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from bench.errors import InvalidInput
+from bench.files import write_json
+from bench.lock import RunLock
 from bench.runner.record import known_texts, run_record
 from bench.runner.spec import RunPlan, differences
 from bench.runner.statuses import FAILED, STOPPED
-from bench.store import RunLock, RunStore, find_runs, utc_now, write_json
+from bench.store import RunStore, find_runs, utc_now
 
 
 class Progress(Protocol):

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from bench.errors import BenchError, OutOfMemory
+from bench.files import write_json
 from bench.measure import MemoryMeter, memory_now, release_memory
 from bench.models import make_model
 from bench.models.base import Model
@@ -28,7 +29,7 @@ from bench.prompts import from_record
 from bench.runner.batches import batched, halves, page_groups, single_stream, singles
 from bench.runner.statuses import FAILED, STOPPED
 from bench.schema import Batch, Output, PageGroup
-from bench.store import RunStore, utc_now, write_json
+from bench.store import RunStore, utc_now
 from bench.text import one_line
 
 CPU_BATCH = 16

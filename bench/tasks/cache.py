@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import InvalidInput
-from bench.store import read_json, storage_errors, utc_now, write_atomically, write_json
+from bench.files import read_json, storage_errors, write_atomically, write_json
+from bench.store import utc_now
 from bench.tasks.datasettable import DatasetTable
 from bench.tasks.mapping import Mapper, is_vlmevalkit, vlmevalkit_table
 from bench.tasks.rows import Source, fingerprint, image_bytes, image_suffix, md5, open_rows

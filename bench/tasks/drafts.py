@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import InvalidInput, did_you_mean
-from bench.store import write_atomically
+from bench.files import write_atomically
 from bench.text import one_line
 
 SAMPLES = "samples.jsonl"

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench.errors import InvalidInput
+from bench.files import write_bytes_atomically
 from bench.schema import Page, Task
-from bench.store import write_bytes_atomically
 from bench.tasks.pages import open_page
 
 PREVIEW_SIDE = 1280

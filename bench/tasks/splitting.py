@@ -16,7 +16,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from bench.errors import InvalidInput
-from bench.store import storage_errors, write_atomically
+from bench.files import storage_errors, write_atomically
 from bench.tasks.loading import check_task, documents_root, read_samples
 from bench.tasks.samples import SampleRow
 from bench.tasks.taskfile import TaskFile, check_task_file

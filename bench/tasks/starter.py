@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import InvalidInput
-from bench.store import write_atomically
+from bench.files import write_atomically
 from bench.tasks.drafts import SAMPLES, read_records, record_files, write_records
 from bench.tasks.pages import PAGE_SUFFIXES
 from bench.text import one_line
