@@ -152,7 +152,8 @@ def test_scores_of_an_unfinished_run_do_not_conclude_it(
 ) -> None:
     asked = plan(make_task(), fake("fine"), fake("other"))
     with monkeypatch.context() as patch:
-        patch.setattr("bench.runner.execute._run_model", lambda *_: 1)
+        # By sys.modules: the package's attribute of that name is the function.
+        patch.setattr(sys.modules["bench.runner.execute"], "_run_model", lambda *_: 1)
         run = execute(asked, tmp_path / "r").run
     write_scores(evaluate(run))
     execute(asked, tmp_path / "r")
