@@ -361,3 +361,15 @@ def test_the_engine_is_chosen_for_qwen_models_and_for_no_other(
     qwen, ocr = resolved(context.params["models"], context.params)
     assert dict(qwen.options) == option
     assert dict(ocr.options) == {}
+
+
+def test_documents_are_drawn_into_a_folder_named_after_them_or_into_the_one_named(
+    bench: Any, tmp_path: Path
+) -> None:
+    arguments = ("data", "synth", "--kind", "receipt", "--lang", "en,zh", "-n", "2", "--seed", "7")
+    result = bench(*arguments)
+    assert result.status == 0
+    assert result.out.startswith("synth-receipt-en-zh-7: ")
+    assert bench(*arguments, "--out", "elsewhere").status == 0
+    drawn = tmp_path / "synth-receipt-en-zh-7" / "samples.jsonl"
+    assert drawn.read_bytes() == (tmp_path / "elsewhere" / "samples.jsonl").read_bytes()

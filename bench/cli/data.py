@@ -177,10 +177,22 @@ def split_command(folder: Path, train: float, seed: int, out: Path | None) -> No
 
 
 @data_command.command("synth")
-@click.argument("out", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("out", type=click.Path(path_type=Path, file_okay=False), required=False)
+@click.option(
+    "--out", "named", type=click.Path(path_type=Path, file_okay=False), help="The same as OUT."
+)
 @click.option("--kind", "kinds", type=NameList(), required=True, help="Kinds, separated by commas.")
-@click.option("--lang", "languages", type=NameList(), default="ru", show_default=True)
-@click.option("-n", "--count", type=click.IntRange(1), default=20, show_default=True)
+@click.option(
+    "--lang", "languages", type=NameList(), default="ru", show_default=True, help="ru, en, zh."
+)
+@click.option(
+    "-n",
+    "--count",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="How many documents.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of everything drawn.")
 @click.option(
     "--scan",
@@ -189,7 +201,8 @@ def split_command(folder: Path, train: float, seed: int, out: Path | None) -> No
     help="clean, light, heavy, photo or mixed: how badly the pages are scanned.",
 )
 def synth_command(
-    out: Path,
+    out: Path | None,
+    named: Path | None,
     kinds: tuple[str, ...],
     languages: tuple[str, ...],
     count: int,
@@ -198,7 +211,8 @@ def synth_command(
 ) -> None:
     """Draw documents with exact references into OUT: a task of as many documents as you like.
 
-    The same seed gives the same bytes, and a larger count begins with the same documents.
+    Without OUT the folder is named after what is drawn. The same seed gives the same bytes, and a
+    larger count begins with the same documents.
 
     \b
     bench data synth invoices/ --kind invoice,schet-faktura --lang ru -n 200
@@ -206,7 +220,8 @@ def synth_command(
     from bench.synth import synthesise
     from bench.tasks import load_task
 
-    task = load_task(synthesise(kinds, languages, count, seed, out, scan=scan))
+    folder = out or named or Path("-".join(["synth", *kinds, *languages, str(seed)]))
+    task = load_task(synthesise(kinds, languages, count, seed, folder, scan=scan))
     click.echo(
-        f"{printable(str(out))}: {len(task.samples)} questions on {len(task.documents)} documents"
+        f"{printable(str(folder))}: {len(task.samples)} questions on {len(task.documents)} documents"
     )
