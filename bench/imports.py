@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from bench.errors import InvalidInput, did_you_mean
 from bench.runner.record import known_texts, run_record
 from bench.runner.spec import RunPlan, RunSettings, plan_run
-from bench.schema import ModelSpec, Output, Task
+from bench.schema import ModelSpec, Output, StopReason, Task
 from bench.store import RunStore
 from bench.text import file_name, one_line
 
@@ -39,15 +38,24 @@ def import_predictions(
     outputs = read_predictions(path, task)
     name = model or file_name(path.stem)
     spec = ModelSpec(name=name, backend="imported", checkpoint=str(path.resolve()))
-    plan: RunPlan = plan_run(
-        [spec], [task], RunSettings(warmup=False, latency_samples=0), name=name
-    )
+    plan = _planned(spec, task)
     run = RunStore.create(results, name, run_record(plan), plan.tasks, known_texts(plan))
     run.append_outputs(name, task.name, [outputs[sample.id] for sample in task.samples])
     failed = sum(output.stop_reason == "error" for output in outputs.values())
     run.mark_done(name, task.name, samples=len(outputs), failed=failed)
     run.mark_done(name)
     return run
+
+
+def _planned(spec: ModelSpec, task: Task) -> RunPlan:
+    settings = RunSettings(warmup=False, latency_samples=0)
+    try:
+        return plan_run([spec], [task], settings, name=spec.name)
+    except InvalidInput as error:
+        # answers/invoices.jsonl for the task invoices: the file's name is the model's.
+        raise InvalidInput(
+            error.message, hint="report it under another name: --model NAME"
+        ) from None
 
 
 def read_predictions(path: Path, task: Task) -> dict[str, Output]:
@@ -72,7 +80,10 @@ def read_predictions(path: Path, task: Task) -> dict[str, Output]:
                 hint="keep one line a question",
             )
         text = _field(path, line, record, TEXT_KEYS)
-        found[sample_id] = (line, _output(sample_id, text, record))
+        try:
+            found[sample_id] = (line, _output(sample_id, text, record))
+        except InvalidInput as error:
+            raise InvalidInput(f"{path}:{line}: {error.message}", hint=error.hint) from None
     missing = [sample.id for sample in task.samples if sample.id not in found]
     if missing:
         raise InvalidInput(
@@ -85,19 +96,46 @@ def read_predictions(path: Path, task: Task) -> dict[str, Output]:
 
 def _output(sample_id: str, text: Any, record: Mapping[str, Any]) -> Output:
     """The record as an output; fields of an ``outputs.jsonl`` are kept where they are there."""
-    kept = {
-        field.name: record[field.name]
-        for field in dataclasses.fields(Output)
-        if field.name in record
-    }
-    kept |= {"sample_id": sample_id, "text": text if isinstance(text, str) else json.dumps(text)}
-    kept.setdefault("stop_reason", "stop")
-    return Output(**kept)
+    kept: dict[str, Any] = {}
+    for name, (fits, expected) in _FIELDS.items():
+        value = record.get(name)
+        if value is None:
+            continue
+        if not fits(value):
+            raise InvalidInput(
+                f"{name} should be {expected}, is {one_line(repr(value), 40)}",
+                hint=f"leave {name} out where it is not known",
+            )
+        kept[name] = value
+    answer = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
+    return Output(sample_id, answer, kept.pop("stop_reason", "stop"), **kept)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+_FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "stop_reason": (
+        lambda v: v in get_args(StopReason),
+        "one of " + ", ".join(get_args(StopReason)),
+    ),
+    "prompt_tokens": (_is_count, "a count"),
+    "visual_tokens": (_is_count, "a count"),
+    "generated_tokens": (_is_count, "a count"),
+    "confidence": (
+        lambda v: type(v) in {int, float} and 0 <= v <= 1,
+        "a probability from 0 to 1",
+    ),
+    "error": (lambda v: isinstance(v, str), "a text"),
+}
+"""What an ``outputs.jsonl`` may say besides the answer: whether a value fits, and what would."""
 
 
 def _records(path: Path) -> list[tuple[int, dict[str, Any]]]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        # Not splitlines: JSON may hold U+2028 and its like inside a string, as they are.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError:
         raise InvalidInput(f"{path} does not exist") from None
     except UnicodeDecodeError as error:
