@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from bench.errors import InvalidInput
+from bench.errors import InvalidInput, did_you_mean
 from bench.metrics import METRICS
 from bench.schema import Sample
 from bench.scoring import Answer, Cell, Evaluation, document_keys
 from bench.stats import PairedDifference, holm, mcnemar_exact, paired_difference
+from bench.text import one_line
 
 RIGHT = 0.5
 """Headline score from which an answer counts as right in flips and McNemar's table."""
@@ -48,7 +49,7 @@ class Flip:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the paired table: a task, or a slice of one, or everything together."""
+    """One line of the paired table: a task, or a slice of one."""
 
     name: str
     metric: str
@@ -121,7 +122,7 @@ def compare(first: Side, second: Side, *, by: Sequence[str] = (), seed: int = 0)
         seed: of the intervals.
 
     Raises:
-        InvalidInput: the two share no question.
+        InvalidInput: the two share no question, or none has a key of ``by``.
     """
     pairings, unpaired = _pairings(first, second)
     if not pairings:
@@ -131,6 +132,7 @@ def compare(first: Side, second: Side, *, by: Sequence[str] = (), seed: int = 0)
         )
     named = [(pairing.task, pairing) for pairing in pairings]
     for key in by:
+        _check_key(key, pairings)
         for pairing in pairings:
             values = sorted(
                 {a.sample.metadata[key] for a in pairing.first if key in a.sample.metadata}
@@ -155,6 +157,15 @@ def compare(first: Side, second: Side, *, by: Sequence[str] = (), seed: int = 0)
     )
 
 
+def _check_key(key: str, pairings: Sequence[Pairing]) -> None:
+    known = {name for pairing in pairings for a in pairing.first for name in a.sample.metadata}
+    if key not in known:
+        raise InvalidInput(
+            f"no shared question has the metadata key {one_line(key, 60)!r}",
+            hint=did_you_mean(key, known),
+        )
+
+
 def _pairings(first: Side, second: Side) -> tuple[list[Pairing], dict[str, int]]:
     pairings: list[Pairing] = []
     unpaired: dict[str, int] = {}
@@ -169,8 +180,8 @@ def _pairings(first: Side, second: Side) -> tuple[list[Pairing], dict[str, int]]
             for key, answer in zip(document_keys(left), left.answers, strict=True)
             if answer.sample.id in others and _same_question(answer, others[answer.sample.id])
         ]
-        missing = len(left.answers) + len(right.answers) - 2 * len(shared)
-        if missing:
+        asked = {answer.sample.id for answer in left.answers} | others.keys()
+        if missing := len(asked) - len(shared):
             unpaired[name] = missing
         if shared:
             keys, lefts, rights = zip(*shared, strict=True)

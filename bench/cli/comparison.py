@@ -15,6 +15,11 @@ from bench.text import one_line, printable
 if TYPE_CHECKING:
     from bench.comparing import Comparison, Flip, Row, Side
     from bench.stats import Design
+    from bench.store import RunStore
+
+
+SHARES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
+"""Shares of discordant questions that a plan without a pilot is made for, the first four that can be."""
 
 
 @click.command("compare")
@@ -74,19 +79,23 @@ def _sides(
     """Every model that ``name`` can mean: all models of a run, or one model of a run."""
     from bench.comparing import Side
     from bench.scoring import evaluate
-    from bench.store import RunStore
+    from bench.store import RunStore, find_runs
 
     run_name, separator, model = name.rpartition(":")
-    if not separator:
-        try:
-            run_name, model = str(find_run(name, results)), ""
-        except InvalidInput as no_run:
-            run_name, model = inside or "last", name
-            if inside is None and not _holds(results, model):
-                raise InvalidInput(
-                    f"{one_line(name, 60)!r} is neither a run nor a model of the last run",
-                    hint=no_run.hint,
-                ) from None
+    if _is_run(name, results):
+        run_name, model = name, ""
+    elif not separator:
+        if inside is None and not find_runs(results):
+            raise InvalidInput(
+                f"{one_line(name, 60)!r} is neither a run nor a model: {results} holds no run yet",
+                hint="bench run --models ocr --tasks all",
+            )
+        # A model before a part of a run's name: runs are often named after their models.
+        here = RunStore.open(find_run(inside or "last", results))
+        if name in here.model_names():
+            run_name, model = str(here.path), name
+        else:
+            run_name, model = _run_by_part(name, here, results), ""
     evaluation = evaluate(RunStore.open(find_run(run_name, results)), metrics)
     if not model:
         return [Side(evaluation, each) for each in evaluation.models]
@@ -98,11 +107,23 @@ def _sides(
     return [Side(evaluation, model)]
 
 
-def _holds(results: Path, model: str) -> bool:
+def _is_run(name: str, results: Path) -> bool:
+    from bench.store import RUN_FILE
+
+    folders = (Path(name), results / name)
+    return name in {"last", "latest"} or any((path / RUN_FILE).is_file() for path in folders)
+
+
+def _run_by_part(name: str, here: RunStore, results: Path) -> str:
     from bench.store import find_runs
 
-    runs = find_runs(results)
-    return bool(runs) and model in runs[0].model_names()
+    ids = [run.id for run in find_runs(results)]
+    if not any(name in run_id for run_id in ids):
+        raise InvalidInput(
+            f"{one_line(name, 60)!r} is neither a model of {here.id} nor a run in {results}",
+            hint=did_you_mean(name, [*here.model_names(), *ids]),
+        )
+    return str(find_run(name, results))
 
 
 def _matched(first: Sequence[Side], second: Sequence[Side]) -> list[tuple[Side, Side]]:
@@ -278,18 +299,16 @@ def _designs(
 
     if pilot is not None:
         return [("pilot " + " / ".join(pilot), _pilot(task, pilot, results))]
-    shares = [discordance] if discordance is not None else [0.02, 0.05, 0.1, 0.2]
+    if discordance is not None:
+        shares = [discordance]
+    else:
+        shares = [share for share in SHARES if share >= difference][:4]
     return [
         (
             f"{share:.0%} of questions discordant, correlation {correlation:g}",
-            Design(
-                discordant_variance(share, min(difference, share)),
-                max(1.0, per_document),
-                correlation,
-            ),
+            Design(discordant_variance(share, difference), max(1.0, per_document), correlation),
         )
         for share in shares
-        if share > difference or discordance is not None
     ]
 
 
