@@ -66,6 +66,15 @@ class Verbs(click.Group):
             raise click.UsageError(f"no verb is called {args[0]!r}; {did_you_mean(args[0], VERBS)}")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Click's, where a reader of a pipe (head, less) that has had enough is no failure."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # Here and not in main: click would make it an exit status of 1 before.
+            _drop_output()
+            raise click.exceptions.Exit(0) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The verbs' one-line helps, without importing any of them."""
         with formatter.section("Verbs"):
@@ -102,10 +111,19 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         status = _complain("interrupted", None, 130)
     except BrokenPipeError:
-        # The reader of a pipe (head, less) has had enough; Python must not complain when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         status = 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # Too long a name, a folder without permission: what the system says of a path is for people.
+        status = _complain(f"{error.filename}: {error.strerror}", None, 3)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _drop_output() -> None:
+    """Python must not complain of a broken pipe when it flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str, hint: str | None, status: int) -> int:

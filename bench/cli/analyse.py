@@ -48,6 +48,8 @@ def score_command(
 
     if Path(source).is_file():
         run = _imported(Path(source), task, model, results, metrics)
+    elif Path(source).suffix == ".jsonl":
+        raise InvalidInput(f"{source} does not exist", hint="name a file of answers, or a run")
     else:
         run = RunStore.open(find_run(source, results))
     evaluation = evaluate(run, metrics, seed=seed)

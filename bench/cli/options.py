@@ -133,8 +133,10 @@ def find_run(name: str, results: Path) -> Path:
     from bench.store import RUN_FILE, find_runs
 
     path = Path(name)
-    if (path / RUN_FILE).is_file():
-        return path
+    # A whole name before a part of one: two runs of one second are called X and X-2.
+    for folder in (path, results / name):
+        if (folder / RUN_FILE).is_file():
+            return folder
     runs = find_runs(results)
     if name in {"last", "latest"} and runs:
         return runs[0].path

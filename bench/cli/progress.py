@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -35,11 +37,20 @@ class Rate(ProgressColumn):
         return Text("" if speed is None else f"{speed:.2f} q/s", style="dim")
 
 
+class Unheard(Console):
+    """A console that falls silent when its reader leaves (2>&1 | head); the run goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Rich's would end the program."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 class RunProgress:
     """Draws a run; a context manager. Everything goes to standard error."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self.console = Unheard(stderr=True, quiet=quiet, highlight=False)
         self.total = self.per_model = 0
         self.finished: dict[tuple[str, str], int] = {}
         self.shown: dict[tuple[str, str], float] = {}

@@ -272,7 +272,12 @@ def _sample_ids(text: str | None) -> tuple[str, ...] | None:
         return None
     path = Path(text)
     try:
-        names = path.read_text(encoding="utf-8").splitlines() if path.is_file() else text.split(",")
+        is_file = path.is_file()
+    except OSError:
+        # Many ids make a longer text than a file's name may be.
+        is_file = False
+    try:
+        names = path.read_text(encoding="utf-8").splitlines() if is_file else text.split(",")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"--sample-ids {text}: cannot be read: {error}") from None
     ids = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
