@@ -67,6 +67,10 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+_RUN_KEYS = ("id", "models", "tasks")
+"""What no ``run.json`` lacks."""
+
+
 class RunStore:
     """One run directory, for reading and appending."""
 
@@ -116,7 +120,7 @@ class RunStore:
         """An existing run directory.
 
         Raises:
-            InvalidInput: no run is there, or a newer version of the harness wrote it.
+            InvalidInput: no run is there, it is damaged, or a newer version of the harness wrote it.
         """
         if not (path / RUN_FILE).is_file():
             raise InvalidInput(
@@ -124,10 +128,16 @@ class RunStore:
             )
         record = read_json(path / RUN_FILE)
         version = record.get("schema_version") if isinstance(record, dict) else None
-        if not isinstance(version, int) or version > SCHEMA_VERSION:
+        if isinstance(version, int) and version > SCHEMA_VERSION:
             raise InvalidInput(
-                f"{path / RUN_FILE}: schema version {version!r}; this program reads up to {SCHEMA_VERSION}",
+                f"{path / RUN_FILE}: schema version {version}; this program reads up to {SCHEMA_VERSION}",
                 hint="pip install --upgrade docvlm-bench",
+            )
+        missing = [key for key in _RUN_KEYS if key not in record] if version else ["schema_version"]
+        if missing:
+            raise InvalidInput(
+                f"{path / RUN_FILE} is damaged: it has no {', '.join(missing)}",
+                hint="copy the run directory again, or run the same command to make a new one",
             )
         return cls(path, record)
 
@@ -178,7 +188,11 @@ class RunStore:
         return self.model_folder(model) / task
 
     def load_task(self, task: str) -> Task:
-        """The task as it was when the run began, from the run directory alone."""
+        """The task as it was when the run began, from the run directory alone.
+
+        Raises:
+            InvalidInput: the run has no such task, or some of its samples are gone.
+        """
         entry = self.task_record(task)
         samples: list[Sample] = []
         documents: dict[str, Document] = {}
@@ -196,6 +210,11 @@ class RunStore:
             if row["document_id"] not in documents:
                 pages = tuple(Page(**{**p, "path": from_portable(p["path"])}) for p in row["pages"])
                 documents[row["document_id"]] = Document(row["document_id"], pages)
+        if len(samples) != entry["samples"]:
+            raise InvalidInput(
+                f"{self.path / task / 'samples.jsonl'} holds {len(samples)} of {entry['samples']} samples",
+                hint="copy the run directory again, all of it",
+            )
         return Task(
             name=task,
             version=entry["version"],

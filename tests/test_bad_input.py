@@ -219,3 +219,47 @@ def test_a_run_goes_on_where_nobody_reads_its_progress(
     )
     (path,) = (tmp_path / "results").iterdir()
     assert RunStore.open(path).is_concluded()
+
+
+@pytest.mark.parametrize("key", ["schema_version", "id", "models", "tasks"])
+def test_a_run_record_that_lacks_something_is_called_damaged(
+    make_task: MakeTask, tmp_path: Path, key: str
+) -> None:
+    run = make_run(make_task(), tmp_path / "results", models=["good"])
+    record = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
+    del record[key]
+    (run.path / "run.json").write_text(json.dumps(record))
+    with pytest.raises(InvalidInput, match=f"run.json is damaged: it has no {key}"):
+        RunStore.open(run.path)
+
+
+def test_a_run_that_lost_samples_is_not_scored(make_task: MakeTask, tmp_path: Path) -> None:
+    run = make_run(make_task(), tmp_path / "results", models=["good"])
+    path = run.path / "mine" / "samples.jsonl"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(InvalidInput, match="holds 11 of 12 samples"):
+        evaluate(run)
+
+
+def test_a_list_in_the_config_gives_an_option_its_values(
+    make_task: MakeTask, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_task(name="bills, 2024")
+    (tmp_path / "bench.toml").write_text(
+        '[models.f]\nmodel = "fake"\n[run]\nlabel = ["a=1", "b=2"]\n'
+        f"tasks = [{json.dumps(str(folder))}]\nsample-ids = ['d0/q0', 'd0/q1']\nno-report = true\n"
+    )
+    status, _, err = run_bench(capfd, "run", "-m", "f")
+    assert status == 0, err
+    (path,) = (tmp_path / "results").iterdir()
+    run = RunStore.open(path)
+    assert run.record["labels"] == {"a": "1", "b": "2"}
+    assert len(run.outputs("f", run.task_names()[0])) == 2
+
+
+def test_a_config_whose_run_is_no_table_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bench.toml").write_text("run = 5\n")
+    status, _, err = run_bench(capfd, "run", "-m", "ocr")
+    assert (status, "run should be a table" in err) == (2, True)

@@ -29,7 +29,7 @@ class NameList(click.ParamType[tuple[str, ...]]):
     ) -> tuple[str, ...]:
         """The names in order, each once."""
         if isinstance(value, (tuple, list)):
-            return tuple(value)
+            return tuple(map(str, value))
         names = tuple(dict.fromkeys(part.strip() for part in str(value).split(",") if part.strip()))
         if not names:
             self.fail("expected at least one name", param, ctx)
@@ -88,7 +88,7 @@ def config_defaults(context: click.Context, _: click.Parameter, value: Path | No
     a ``bench.toml`` in the working directory is used where there is one.
 
     Raises:
-        InvalidInput: the file is missing or not TOML, or has an unknown key.
+        InvalidInput: the file is missing or not TOML, has an unknown key, or a [run] that is no table.
     """
     path = value or Path("bench.toml")
     if value is None and not path.is_file():
@@ -108,20 +108,32 @@ def config_defaults(context: click.Context, _: click.Parameter, value: Path | No
             raise InvalidInput(
                 f"{path}: unknown table [{table}]", hint=did_you_mean(table, ["run", "models"])
             )
+    table = content.get("run", {})
+    if not isinstance(table, dict):
+        raise InvalidInput(f"{path}: run should be a table", hint="[run], and its keys below it")
     known = {
-        option.lstrip("-").replace("-", "_"): parameter.name
+        option.lstrip("-").replace("-", "_"): parameter
         for parameter in context.command.params
         for option in parameter.opts
         if option.startswith("--") and parameter.name != "config"
     }
     defaults: dict[str, Any] = {}
-    for key, setting in content.get("run", {}).items():
-        name = known.get(key.replace("-", "_"))
-        if name is None:
+    for key, setting in table.items():
+        parameter = known.get(key.replace("-", "_"))
+        if parameter is None:
             raise InvalidInput(f"{path}: [run] has no key {key!r}", hint=did_you_mean(key, known))
-        defaults[name] = ",".join(map(str, setting)) if isinstance(setting, list) else setting
+        defaults[str(parameter.name)] = _as_option(setting, parameter)
     context.default_map = {**(context.default_map or {}), **defaults}
     return path
+
+
+def _as_option(setting: Any, parameter: click.Parameter) -> Any:
+    """A TOML value as click takes it for a default: lists for what takes several values."""
+    if getattr(parameter, "multiple", False):
+        return setting if isinstance(setting, list) else [setting]
+    if isinstance(setting, list) and not isinstance(parameter.type, NameList):
+        return ",".join(map(str, setting))
+    return setting
 
 
 def find_run(name: str, results: Path) -> Path:

@@ -102,7 +102,7 @@ def _existing(plan: RunPlan, results: Path, resume: Path | None, fresh: bool) ->
     """The run that ``plan`` continues, if there is one."""
     if resume is not None:
         run = RunStore.open(resume)
-        changed = differences(run.record["spec"], json.loads(json.dumps(plan.identity())))
+        changed = differences(run.record.get("spec", {}), json.loads(json.dumps(plan.identity())))
         if changed:
             shown = "; ".join(changed[:4]) + ("; …" if len(changed) > 4 else "")
             raise InvalidInput(
