@@ -147,7 +147,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
             except ValueError as error:
                 raise InvalidInput(
                     f"{path}:{number}: not a JSON line: {one_line(str(error), 100)}",
-                    hint="the file was edited or the disk is damaged; remove the line to redo its sample",
+                    hint="the file was edited or the disk is damaged; what the line held is lost: remove it",
                 ) from None
             if not isinstance(record, dict):
                 raise InvalidInput(f"{path}:{number}: expected a JSON object")

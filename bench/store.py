@@ -196,23 +196,21 @@ class RunStore:
         entry = self.task_record(task)
         samples: list[Sample] = []
         documents: dict[str, Document] = {}
-        for row in read_lines(self.path / task / "samples.jsonl"):
-            samples.append(
-                Sample(
-                    row["id"],
-                    row["document_id"],
-                    row["question"],
-                    tuple(row["references"]),
-                    row["answer_type"],
-                    row["metadata"],
-                )
-            )
-            if row["document_id"] not in documents:
-                pages = tuple(Page(**{**p, "path": from_portable(p["path"])}) for p in row["pages"])
-                documents[row["document_id"]] = Document(row["document_id"], pages)
+        path = self.path / task / "samples.jsonl"
+        for number, row in enumerate(read_lines(path), 1):
+            try:
+                sample = _sample(row)
+                if sample.document_id not in documents:
+                    documents[sample.document_id] = _document(row)
+            except (KeyError, TypeError, ValueError) as error:
+                raise InvalidInput(
+                    f"{path}:{number} is damaged: {type(error).__name__}: {one_line(str(error), 80)}",
+                    hint="copy the run directory again",
+                ) from None
+            samples.append(sample)
         if len(samples) != entry["samples"]:
             raise InvalidInput(
-                f"{self.path / task / 'samples.jsonl'} holds {len(samples)} of {entry['samples']} samples",
+                f"{path} holds {len(samples)} of {entry['samples']} samples",
                 hint="copy the run directory again, all of it",
             )
         return Task(
@@ -235,7 +233,7 @@ class RunStore:
     def document_texts(self, task: str) -> dict[str, str]:
         """What is written on the documents of a task, by document id, where it is known."""
         path = self.path / task / "texts.json"
-        return dict(read_json(path)) if path.is_file() else {}
+        return _object(path) if path.is_file() else {}
 
     # What was measured
 
@@ -245,7 +243,7 @@ class RunStore:
         path = self.cell_folder(model, task) / "outputs.jsonl"
         known = {f.name for f in dataclasses.fields(Output)}
         for row in read_lines(path):
-            if "sample_id" not in row or not isinstance(row.get("text"), str):
+            if not (isinstance(row.get("sample_id"), str) and isinstance(row.get("text"), str)):
                 raise InvalidInput(
                     f"{path}: a line lacks sample_id or text: {one_line(str(row), 80)}"
                 )
@@ -280,12 +278,12 @@ class RunStore:
     def model_record(self, model: str) -> dict[str, Any] | None:
         """model.json: what was really loaded; None where loading has not succeeded yet."""
         path = self.model_folder(model) / "model.json"
-        return dict(read_json(path)) if path.is_file() else None
+        return _object(path) if path.is_file() else None
 
     def failure(self, model: str) -> dict[str, Any] | None:
         """Why the model could not be loaded or died; None where it did not."""
         path = self.model_folder(model) / "failure.json"
-        return dict(read_json(path)) if path.is_file() else None
+        return _object(path) if path.is_file() else None
 
     def is_done(self, model: str, task: str) -> bool:
         """Whether every sample of the task has been asked of the model."""
@@ -317,6 +315,29 @@ class RunStore:
         if self.is_complete():
             return "complete"
         return "running" if is_locked(self.path) else "unfinished"
+
+
+def _object(path: Path) -> dict[str, Any]:
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{path}: expected a JSON object", hint="copy the run directory again")
+    return value
+
+
+def _sample(row: Mapping[str, Any]) -> Sample:
+    return Sample(
+        row["id"],
+        row["document_id"],
+        row["question"],
+        tuple(row["references"]),
+        row["answer_type"],
+        row["metadata"],
+    )
+
+
+def _document(row: Mapping[str, Any]) -> Document:
+    pages = tuple(Page(**{**p, "path": from_portable(p["path"])}) for p in row["pages"])
+    return Document(row["document_id"], pages)
 
 
 def write_samples(path: Path, task: Task) -> None:

@@ -263,3 +263,20 @@ def test_a_config_whose_run_is_no_table_is_refused(
     (tmp_path / "bench.toml").write_text("run = 5\n")
     status, _, err = run_bench(capfd, "run", "-m", "ocr")
     assert (status, "run should be a table" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("mine/samples.jsonl", {"id": "d0/q0"}),
+        ("good/mine/outputs.jsonl", {"sample_id": ["d0/q0"], "text": "x"}),
+    ],
+)
+def test_a_line_of_a_run_that_is_no_record_names_its_file(
+    make_task: MakeTask, tmp_path: Path, file: str, line: dict[str, Any]
+) -> None:
+    run = make_run(make_task(), tmp_path / "results", models=["good"])
+    with (run.path / file).open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(line) + "\n")
+    with pytest.raises(InvalidInput, match=file):
+        evaluate(run)
