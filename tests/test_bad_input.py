@@ -14,7 +14,7 @@ import pytest
 
 from bench.cli import main
 from bench.comparing import Side, compare
-from bench.errors import InvalidInput
+from bench.errors import EnvironmentProblem, InvalidInput
 from bench.imports import import_predictions, read_predictions
 from bench.runner import RunSettings, execute, plan_run
 from bench.schema import ModelSpec
@@ -280,3 +280,26 @@ def test_a_line_of_a_run_that_is_no_record_names_its_file(
         stream.write(json.dumps(line) + "\n")
     with pytest.raises(InvalidInput, match=file):
         evaluate(run)
+
+
+def test_the_report_of_a_run_that_cannot_be_written_to_goes_elsewhere(
+    make_task: MakeTask,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise EnvironmentProblem("pages/1.jpg cannot be written: Read-only file system")
+
+    run = make_run(make_task(), tmp_path / "results")
+    monkeypatch.setattr("bench.tasks.previews.write_previews", refuse)
+    status, _, err = run_bench(capfd, "report", run.path, "-o", tmp_path / "mine.html")
+    assert status == 0
+    assert "warning: pages have no pictures" in err
+    assert (tmp_path / "mine.html").is_file()
+
+
+def test_a_task_that_is_named_twice_is_refused_in_these_words(make_task: MakeTask) -> None:
+    task = load_task(make_task())
+    with pytest.raises(InvalidInput, match="two tasks are called 'mine'"):
+        plan_run([ModelSpec("f", "fake")], [task, task], RunSettings())

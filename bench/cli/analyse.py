@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.options import NameList, find_run, json_option, results_option
-from bench.errors import InvalidInput
+from bench.errors import EnvironmentProblem, InvalidInput
+from bench.text import printable
 
 if TYPE_CHECKING:
     from bench.report import ReportOptions
@@ -140,7 +141,11 @@ def reported(
     options = options or ReportOptions()
     check_options(options)
     for evaluation in evaluations:
-        write_previews(evaluation.run.path, evaluation.tasks.values(), limit=PREVIEW_LIMIT)
+        try:
+            write_previews(evaluation.run.path, evaluation.tasks.values(), limit=PREVIEW_LIMIT)
+        except EnvironmentProblem as error:
+            # Somebody else's run is often read-only; its report can be written elsewhere.
+            click.echo(f"warning: pages have no pictures: {printable(error.message)}", err=True)
     return write_view(build(evaluations, options), output, formats, options)
 
 

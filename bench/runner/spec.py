@@ -135,6 +135,11 @@ def _check_names(models: Sequence[str], tasks: Sequence[str]) -> None:
     for kind, names in (("task", tasks), ("model", models)):
         for name in names:
             folder = file_name(name).lower()
+            if taken.get(folder) == f"the {kind} {one_line(name, 60)!r}":
+                raise InvalidInput(
+                    f"two {kind}s are called {one_line(name, 60)!r}",
+                    hint="name each once, or give one another name in its task.toml or in bench.toml",
+                )
             if folder in taken:
                 raise InvalidInput(
                     f"{kind} {one_line(name, 60)!r} has the folder name of {taken[folder]}",
