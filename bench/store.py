@@ -3,7 +3,7 @@
 ::
 
     results/<utc time>-<name>-<short id>/
-      run.json                          spec, environment, command line; written first, atomically
+      run.json                          spec, environment, command line; after the samples, atomically
       <task>/samples.jsonl              questions, references, pages; scores never need the data set
       <task>/texts.json                 what is written on documents that have a text layer
       <model>/model.json                what was really loaded, load and first-call time
@@ -238,7 +238,7 @@ class RunStore:
     # What was measured
 
     def outputs(self, model: str, task: str) -> dict[str, Output]:
-        """Outputs by sample id, the last record of a sample winning (an error that was retried)."""
+        """Outputs by sample id; of two records of one sample, the last."""
         found: dict[str, Output] = {}
         path = self.cell_folder(model, task) / "outputs.jsonl"
         known = {f.name for f in dataclasses.fields(Output)}

@@ -303,3 +303,22 @@ def test_a_task_that_is_named_twice_is_refused_in_these_words(make_task: MakeTas
     task = load_task(make_task())
     with pytest.raises(InvalidInput, match="two tasks are called 'mine'"):
         plan_run([ModelSpec("f", "fake")], [task, task], RunSettings())
+
+
+def test_a_damaged_run_is_not_passed_over_in_silence(
+    make_task: MakeTask, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(make_task(), tmp_path / "results", models=["good"])
+    (run.path / "run.json").write_text("{")
+    status, _, err = run_bench(capfd, "list", "runs")
+    assert status == 0
+    assert f"warning: results/{run.id}/run.json: cannot be read" in err
+
+
+def test_resume_and_fresh_exclude_each_other(
+    make_task: MakeTask, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(make_task(), tmp_path / "results", models=["good"])
+    arguments = ["-m", "ocr", "-t", tmp_path / "mine", "--resume", run.path, "--fresh"]
+    status, _, err = run_bench(capfd, "run", *arguments)
+    assert (status, "exclude each other" in err) == (2, True)

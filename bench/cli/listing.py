@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.options import json_option, results_option
+from bench.errors import InvalidInput
 from bench.text import clip, printable
 
 if TYPE_CHECKING:
@@ -156,8 +157,16 @@ def _metrics() -> list[dict[str, Any]]:
 
 
 def _runs(results: Path) -> list[dict[str, Any]]:
-    from bench.store import find_runs
+    from bench.store import RUN_FILE, RunStore, find_runs
 
+    runs = find_runs(results)
+    found = {run.path for run in runs}
+    for record in sorted(results.glob(f"*/{RUN_FILE}")):
+        if record.parent not in found:
+            try:
+                RunStore.open(record.parent)
+            except InvalidInput as error:
+                click.echo(f"warning: {printable(error.message)}", err=True)
     return [
         {
             "run": run.id,
@@ -166,5 +175,5 @@ def _runs(results: Path) -> list[dict[str, Any]]:
             "models": run.model_names(),
             "tasks": run.task_names(),
         }
-        for run in find_runs(results)
+        for run in runs
     ]

@@ -168,6 +168,8 @@ def run_command(**options: Any) -> None:
 
 def carried_out(plan: RunPlan, options: dict[str, Any]) -> Outcome:
     """Execute ``plan`` with its progress on standard error; a request to stop ends the program."""
+    if options["resume"] is not None and options["fresh"]:
+        raise InvalidInput("--resume and --fresh exclude each other", hint="leave out one of them")
     _check_loadable(plan)
     from bench.cli.progress import RunProgress
     from bench.runner import execute
