@@ -4,16 +4,21 @@
 
     BenchError                    exit code 1   (the base; never raised as such)
     ├── InvalidInput              2             usage, configuration, task or data is not valid
-    ├── EnvironmentProblem        3             no GPU, weights missing, an optional package is not installed
-    │   └── OutOfMemory           3             the device's memory does not hold the batch
-    ├── Incomplete                4             too many failures for a conclusion
-    └── Interrupted               130           stopped by the user; can be resumed
+    └── EnvironmentProblem        3             no GPU, weights missing, an optional package is not installed
+        └── OutOfMemory           3             the device's memory does not hold the batch
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+
+INVALID = 2
+ENVIRONMENT = 3
+INCOMPLETE = 4
+"""Exit code where work ran, but too much of it failed for the scores to mean anything."""
+INTERRUPTED = 130
+"""Exit code where the user stopped the work; everything finished so far is on disk."""
 
 
 class BenchError(Exception):
@@ -31,29 +36,17 @@ class BenchError(Exception):
 class InvalidInput(BenchError):
     """Something that a person wrote (an option, a file, a name) cannot be used as it is."""
 
-    exit_code = 2
+    exit_code = INVALID
 
 
 class EnvironmentProblem(BenchError):
     """The machine lacks something: a device, memory, weights, or an optional package."""
 
-    exit_code = 3
+    exit_code = ENVIRONMENT
 
 
 class OutOfMemory(EnvironmentProblem):
     """The device's memory does not hold what was asked for; a smaller batch may fit."""
-
-
-class Incomplete(BenchError):
-    """The work ran, but too much of it failed for the scores to mean anything."""
-
-    exit_code = 4
-
-
-class Interrupted(BenchError):
-    """The user stopped the work; everything finished so far is on disk."""
-
-    exit_code = 130
 
 
 def missing_package(feature: str, package: str, extra: str) -> EnvironmentProblem:

@@ -8,10 +8,8 @@ from pathlib import Path
 import click
 
 from bench.cli.options import Label, NameList, json_option
-from bench.errors import InvalidInput
+from bench.errors import INCOMPLETE, InvalidInput
 from bench.text import one_line, printable
-
-INCOMPLETE = 4
 
 _folder = click.argument("folder", type=click.Path(path_type=Path))
 

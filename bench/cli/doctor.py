@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from bench.cli.options import json_option, results_option
+from bench.errors import ENVIRONMENT
 from bench.text import printable
 
 _MARKS = {"ok": ("✓", "green"), "note": ("!", "yellow"), "missing": ("✗", "red")}
-ENVIRONMENT = 3
 
 
 @click.command("doctor")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.errors import InvalidInput
+from bench.errors import ENVIRONMENT, INCOMPLETE, InvalidInput
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -278,15 +278,17 @@ def _conclude(
 ) -> None:
     """Score and export every run, and report all of them together."""
     from bench.cli.analyse import print_summary, reported
-    from bench.cli.run import ENVIRONMENT, INCOMPLETE
     from bench.scoring import evaluate, write_scores
 
     evaluations: list[Evaluation] = [evaluate(run, seed=options["seed"]) for run in stores]
+    written: list[Path] = []
+    if not options["no_report"]:
+        for evaluation in evaluations:
+            reported([evaluation], None, ("vlmhyperbench",))
+        written = reported(evaluations, None, ("html", "md", "json"))
+    # Last, as in ``bench run``: a run that has its scores is concluded, one without is reported again.
     for evaluation in evaluations:
         write_scores(evaluation)
-        if not options["no_report"]:
-            reported([evaluation], None, ("vlmhyperbench",))
-    written = [] if options["no_report"] else reported(evaluations, None, ("html", "md", "json"))
     print_summary(evaluations, written, as_json=options["as_json"])
     answers = [a for e in evaluations for cell in e.cells.values() for a in cell.answers]
     asked = {row.model for batch in batches for row in batch.rows}

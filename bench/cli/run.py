@@ -19,17 +19,13 @@ from bench.cli.options import (
     json_option,
     results_option,
 )
-from bench.errors import InvalidInput
+from bench.errors import ENVIRONMENT, INCOMPLETE, INTERRUPTED, InvalidInput
 
 if TYPE_CHECKING:
     from bench.prompts import PromptRule
     from bench.runner import RunPlan
     from bench.runner.execute import Outcome
     from bench.schema import ModelSpec, Task
-
-INCOMPLETE = 4
-ENVIRONMENT = 3
-INTERRUPTED = 130
 
 
 @click.command("run")
