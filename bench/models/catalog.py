@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import InvalidInput, did_you_mean
 from bench.models import BACKENDS
+from bench.models.architectures import Published, published, read_folder
 from bench.models.checkpoints import (
     cached_snapshot,
     is_adapter,
@@ -68,6 +69,8 @@ class CatalogEntry(BaseModel):
     checkpoint: str | None = None
     """Hub id; None where the backend needs no weights."""
     quantization: Quantization | None = None
+    architecture: str | None = None
+    """Table of ``architectures.toml``; None where the backend needs no weights."""
     title: str = ""
     max_pixels: Annotated[int, Field(gt=0)] | None = None
     """Bound on a page's pixels that makes this row a variant; None leaves the backend's own."""
@@ -385,6 +388,38 @@ def _entry_of(checkpoint: str, quantization: str | None) -> CatalogEntry | None:
         if same and entry.quantization == quantization:
             return entry
     return None
+
+
+def published_shape(spec: ModelSpec) -> Published | None:
+    """The model's shape and its checkpoint's pixel bounds, from files or the catalog.
+
+    None where it cannot be told: a hub id outside the catalog that is not on this machine, or a backend
+    without weights.
+
+    Raises:
+        InvalidInput: a local configuration cannot be read.
+    """
+    if spec.checkpoint is None:
+        return None
+    if (folder := local_folder(spec)) is not None:
+        return read_folder(folder)
+    rows = (row for row in catalog().values() if row.architecture is not None)
+    wanted = spec.checkpoint.lower()
+    name = next(
+        (row.architecture for row in rows if (row.checkpoint or "").lower() == wanted), None
+    )
+    return published()[name] if name is not None else None
+
+
+def local_folder(spec: ModelSpec) -> Path | None:
+    """The folder that holds the checkpoint's configuration on this machine, if there is one."""
+    if spec.checkpoint is None:
+        return None
+    folder = Path(spec.checkpoint)
+    if folder.is_dir():
+        return folder
+    snapshot = cached_snapshot(spec.checkpoint, spec.revision)
+    return snapshot if snapshot is not None and (snapshot / "config.json").is_file() else None
 
 
 def _weight_bytes(spec: ModelSpec) -> int | None:

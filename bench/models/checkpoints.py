@@ -6,6 +6,7 @@ Only safetensors are accepted: a pickle can run code when it is opened.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,8 @@ ARCHITECTURES: dict[str, str] = {
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _LFS_POINTER = b"version https://git-lfs"
+_MAX_HEADER = 100_000_000
+"""Bytes of a safetensors header that safetensors itself accepts."""
 
 
 class LocalCheckpoint(NamedTuple):
@@ -128,6 +131,57 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     for path in files:
         _refuse_pointer(path)
     return files
+
+
+class StoredWeight(NamedTuple):
+    """One tensor of a weight file."""
+
+    name: str
+    dtype: str
+    """In the words of safetensors: ``F32``, ``BF16``, ``I32``, …"""
+    shape: tuple[int, ...]
+    bytes: int
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in it."""
+        return math.prod(self.shape)
+
+
+def stored_weights(folder: Path) -> tuple[StoredWeight, ...]:
+    """Every tensor of the checkpoint or adapter in ``folder``, from the files' headers alone.
+
+    Raises:
+        InvalidInput: a file is missing, or its header is damaged.
+    """
+    adapter = folder / "adapter_model.safetensors"
+    files = (adapter,) if is_adapter(folder) else weight_files(folder)
+    return tuple(weight for path in files for weight in _header(path))
+
+
+def _header(path: Path) -> list[StoredWeight]:
+    """https://github.com/huggingface/safetensors: eight bytes of length, then a JSON object."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > _MAX_HEADER:
+                raise ValueError(f"a header of {length} bytes")
+            header = json.loads(file.read(length))
+        return [
+            StoredWeight(
+                name,
+                str(entry["dtype"]),
+                tuple(int(size) for size in entry["shape"]),
+                int(entry["data_offsets"][1]) - int(entry["data_offsets"][0]),
+            )
+            for name, entry in header.items()
+            if name != "__metadata__"
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise InvalidInput(
+            f"{path} is no safetensors file: {one_line(str(error), 80)}",
+            hint="download the checkpoint again",
+        ) from None
 
 
 def read_json(path: Path) -> Mapping[str, Any]:

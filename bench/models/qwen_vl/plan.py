@@ -47,19 +47,35 @@ class Need(NamedTuple):
     """Tokens of each question and of its longest possible answer."""
 
 
-def limits(device: torch.device, cache_bytes: int | None) -> Limits:
-    """The limits on ``device``; ``cache_bytes`` overrides what is read from the device.
+CPU_LIMITS = Limits(CPU_BYTES, vision_patches=1024, prefix_tokens=512, question_tokens=512)
+_CUDA_ROWS = {"vision_patches": 8192, "prefix_tokens": 2048, "question_tokens": 1024}
+"""Not measured: meant to fill the device's matrix units once."""
+LEAST_ROW = 128
+"""Question tokens below which smaller rows no longer save memory worth naming."""
 
-    The row sizes for CUDA are not measured: they are meant to fill the device's matrix units once.
-    """
+
+def limits(device: torch.device, cache_bytes: int | None) -> Limits:
+    """The limits on ``device``; ``cache_bytes`` overrides what is read from the device."""
+    found = CPU_LIMITS
     if device.type == "cuda":
         import torch
 
         free, _ = torch.cuda.mem_get_info(device)
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        budget = int(CUDA_SHARE * (free + unused))
-        return Limits(cache_bytes or budget, 8192, 2048, 1024)
-    return Limits(cache_bytes or CPU_BYTES, 1024, 512, 512)
+        found = cuda_limits(free + unused)
+    return found if not cache_bytes else found._replace(cache_bytes=cache_bytes)
+
+
+def cuda_limits(free: int) -> Limits:
+    """The limits on a GPU that has ``free`` bytes after loading."""
+    return Limits(max(1, int(CUDA_SHARE * free)), **_CUDA_ROWS)
+
+
+def smaller(limits: Limits) -> Limits | None:
+    """Half of everything; None where the rows are as short as they are worth cutting."""
+    if limits.question_tokens <= LEAST_ROW:
+        return None
+    return Limits(*(max(1, number // 2) for number in limits))
 
 
 def turns(need: Need, room: int) -> list[slice]:
