@@ -172,6 +172,8 @@ class Output:
     """Tokens the model wrote up to and including the end token, padding excluded."""
     confidence: float | None = None
     """Mean probability of the answer's tokens, 0 to 1; None where the backend knows none."""
+    min_confidence: float | None = None
+    """Smallest probability of a token of the answer; None where the backend knows none."""
     error: str | None = None
     """``ErrorClass: message`` where ``stop_reason`` is ``error``."""
 
@@ -182,7 +184,11 @@ class Batch:
 
     outputs: tuple[Output, ...]
     stages: Mapping[str, float] = field(default_factory=dict)
-    """Seconds by stage, in order: ``preprocess``, ``prefill``, ``decode`` (others where they fit)."""
+    """Seconds by stage, in order: ``preprocess``, ``vision``, ``decode`` and whatever else the backend can
+    tell apart."""
+    first_token_seconds: float | None = None
+    """From the beginning of the call to the first token of an answer; None where the backend has no tokens,
+    or does not know."""
 
 
 @dataclass(frozen=True, slots=True)

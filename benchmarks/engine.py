@@ -26,7 +26,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bench.models.catalog import resolve
 from bench.models.qwen_vl import QwenVL
-from bench.models.qwen_vl.generation import Answer, Clock, Prompted
+from bench.models.qwen_vl.clock import Clock
+from bench.models.qwen_vl.generation import Answer, Prompted
 from bench.models.qwen_vl.prompting import Prompting
 from bench.models.qwen_vl.tiny import write_tiny_checkpoint
 from bench.runner.batches import batched
@@ -166,7 +167,7 @@ def generate_padded(model: QwenVL, documents: Sequence[Prompted]) -> list[tuple[
     found = []
     for (_, question), row in zip(rows, output[:, longest:].tolist(), strict=True):
         end = next((index + 1 for index, token in enumerate(row) if token in ends), len(row))
-        found.append((question, Answer(tuple(row[:end]), ended=end < len(row), confidence=0.0)))
+        found.append((question, Answer.of(row[:end], [0.0], ended=end < len(row))))
     return found
 
 

@@ -22,7 +22,8 @@ pytest.importorskip("transformers")
 from bench.errors import InvalidInput  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
 from bench.models.qwen_vl import QwenVL  # noqa: E402
-from bench.models.qwen_vl.generation import Answer, Clock, Prompted  # noqa: E402
+from bench.models.qwen_vl.clock import Clock  # noqa: E402
+from bench.models.qwen_vl.generation import Answer, Prompted  # noqa: E402
 from bench.models.qwen_vl.loading import CLASSES  # noqa: E402
 from bench.models.qwen_vl.prompting import Prompting  # noqa: E402
 from bench.models.qwen_vl.tiny import write_tiny_checkpoint  # noqa: E402
@@ -127,6 +128,8 @@ def compare(reference: Reference, model: QwenVL, groups: Sequence[PageGroup]) ->
             if want == got:
                 assert expected[name].ended == found[name].ended
                 assert expected[name].confidence == pytest.approx(found[name].confidence, rel=1e-3)
+                least = expected[name].min_confidence
+                assert least == pytest.approx(found[name].min_confidence, rel=1e-3)
                 continue
             pairs = zip(want, got, strict=False)
             same = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)))

@@ -104,8 +104,8 @@ class Plain:
             folder, dtype=torch.float32
         )
 
-    def answer(self, group: PageGroup, request: Request) -> tuple[str, float]:
-        """The answer's text and the mean probability of its tokens."""
+    def answer(self, group: PageGroup, request: Request) -> tuple[str, list[float]]:
+        """The answer's text and the probabilities of its tokens."""
         import torch
 
         content = [{"type": "image"}] * len(group.document.pages)
@@ -146,4 +146,4 @@ class Plain:
         text = self.tokenizer.decode(
             generated, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
-        return text, sum(chances) / len(chances)
+        return text, chances

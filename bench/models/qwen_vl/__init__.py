@@ -18,7 +18,8 @@ from bench.errors import InvalidInput, did_you_mean
 from bench.schema import Batch, Json, ModelInfo, ModelSpec, Output, PageGroup
 
 if TYPE_CHECKING:
-    from bench.models.qwen_vl.generation import Answer, Clock, Engine, Question
+    from bench.models.qwen_vl.clock import Clock
+    from bench.models.qwen_vl.generation import Answer, Engine, Question
     from bench.models.qwen_vl.loading import LoadedModel
     from bench.models.qwen_vl.processing import Processor
 
@@ -111,14 +112,15 @@ class QwenVL:
         A document with a page that cannot be read, and a prompt longer than the model's context, come
         back as errors of their own requests.
         """
-        from bench.models.qwen_vl.generation import Clock
+        from bench.models.qwen_vl.clock import Clock
         from bench.models.qwen_vl.loading import is_out_of_memory, out_of_memory
 
         if self._parts is None:
             raise RuntimeError("load() comes before generate()")
         clock = Clock(self._parts.loaded.device)
         try:
-            return Batch(tuple(self._answer(self._parts, groups, clock)), clock.stages)
+            outputs = tuple(self._answer(self._parts, groups, clock))
+            return Batch(outputs, clock.stages, clock.first_token_seconds)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -140,8 +142,9 @@ class QwenVL:
         outputs = dict(prompting.settled)
         for question, answer in answers:
             outputs[question.place] = _output(parts, question, answer)
-        clock.lap("decode")
-        return [outputs[place] for place in sorted(outputs)]
+        found = [outputs[place] for place in sorted(outputs)]
+        clock.lap("other")
+        return found
 
     def _free_memory(self) -> None:
         import gc
@@ -188,6 +191,7 @@ def _output(parts: _Parts, question: Question, answer: Answer) -> Output:
         visual_tokens=question.visual_tokens,
         generated_tokens=len(answer.ids),
         confidence=answer.confidence,
+        min_confidence=answer.min_confidence,
     )
 
 

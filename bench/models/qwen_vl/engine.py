@@ -15,8 +15,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from bench.models.qwen_vl import plan, vision
+from bench.models.qwen_vl.clock import Clock
 from bench.models.qwen_vl.flight import Encoded, Flight
-from bench.models.qwen_vl.generation import Answer, Clock, Decoding, Prompted, Question
+from bench.models.qwen_vl.generation import Answer, Decoding, Prompted, Question
 from bench.models.qwen_vl.pixels import PageReader
 from bench.models.qwen_vl.tree import TreeCache, tree_shape, use_tree_attention
 
@@ -64,9 +65,8 @@ class TreeEngine:
         features = [
             found
             for pack in vision.packs(pages, self._limits.vision_patches)
-            for found in vision.encode_pages(self._model, self._reader, pack)
+            for found in vision.encode_pages(self._model, self._reader, pack, clock)
         ]
-        clock.lap("prefill")
         start = 0
         for document in documents:
             end = start + len(document.prefix.pages)
@@ -78,6 +78,7 @@ class TreeEngine:
         columns = max(plan.columns(item.need, self._budget) for item in documents)
         cache = TreeCache(self._shape, len(documents), columns)
         flight = Flight(self._model, cache, documents, self._decoding, self._limits)
+        clock.lap("prefix")
         return [
             answer for asked in flight.turns(self._budget) for answer in flight.answer(asked, clock)
         ]

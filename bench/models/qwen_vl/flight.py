@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from bench.models.qwen_vl import plan, prefix, questions
+from bench.models.qwen_vl.clock import Clock
 from bench.models.qwen_vl.decode import decode
-from bench.models.qwen_vl.generation import Answer, Clock, Decoding, Prompted, Question
+from bench.models.qwen_vl.generation import Answer, Decoding, Prompted, Question
 from bench.models.qwen_vl.questions import Branch
 from bench.models.qwen_vl.tree import TreeCache
 from bench.models.qwen_vl.vision import PageFeatures
@@ -99,7 +100,8 @@ class Flight:
             for row, number, question in asked
         ]
         logits = questions.ask(self._model, self._cache, branches, self._limits.question_tokens)
-        clock.lap("prefill")
+        clock.lap("suffix")
+        clock.first_token()
         decode(self._model, self._cache, branches, logits, self._prefixes, self._decoding)
         clock.lap("decode")
         return [branch.answer for branch in branches]

@@ -1,4 +1,4 @@
-"""What every engine shares: how tokens are chosen, what an answer is, where the time went.
+"""What every engine shares: how tokens are chosen, and what an answer is.
 
 The Instruct checkpoints' generation configuration samples, which ``generate`` would follow; here
 decoding is greedy, and what is not followed is on the record.
@@ -6,19 +6,16 @@ decoding is greedy, and what is not followed is on the record.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from bench.errors import InvalidInput
 from bench.models.checkpoints import read_json
+from bench.models.qwen_vl.clock import Clock
 from bench.models.qwen_vl.prefix import Prefix
 from bench.schema import Json, PageGroup, Request
-
-if TYPE_CHECKING:
-    import torch
 
 _APPLIED = frozenset({"eos_token_id", "pad_token_id", "repetition_penalty"})
 _NOT_DECODING = frozenset({"bos_token_id", "transformers_version", "_from_model_config"})
@@ -43,6 +40,7 @@ class Decoding:
             "end_tokens": list(self.end_tokens),
             "generation_config_ignored": dict(self.ignored),
             "confidence": "mean probability of the generated tokens, the end token included",
+            "min_confidence": "smallest probability of a generated token, the end token included",
         }
 
 
@@ -82,25 +80,14 @@ class Answer(NamedTuple):
     """Whether the model ended the answer itself."""
     confidence: float
     """Mean probability of ``ids``; not a number where the logits were not finite."""
+    min_confidence: float
+    """Smallest probability of ``ids``."""
 
-
-class Clock:
-    """Seconds by stage, with the device's queue drained before every reading."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._last = time.perf_counter()
-        self.stages = {"preprocess": 0.0, "prefill": 0.0, "decode": 0.0}
-
-    def lap(self, stage: str) -> None:
-        """Count the time since the last lap for ``stage``."""
-        import torch
-
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        now = time.perf_counter()
-        self.stages[stage] += now - self._last
-        self._last = now
+    @classmethod
+    def of(cls, ids: Sequence[int], probabilities: Sequence[float], *, ended: bool) -> Answer:
+        """The answer of at least one token, whose ``probabilities`` are those of ``ids``."""
+        mean = sum(probabilities) / len(probabilities)
+        return cls(tuple(ids), ended, mean, min(probabilities))
 
 
 class Engine(Protocol):

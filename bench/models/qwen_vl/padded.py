@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.models.qwen_vl.clock import Clock
 from bench.models.qwen_vl.decode import penalized
-from bench.models.qwen_vl.generation import Answer, Clock, Decoding, Prompted, Question
+from bench.models.qwen_vl.generation import Answer, Decoding, Prompted, Question
 from bench.models.qwen_vl.pixels import PageReader
 from bench.models.qwen_vl.prefix import rope_positions
 from bench.models.qwen_vl.vision import encode_pages
@@ -54,7 +55,9 @@ class PaddedEngine:
             rows = [
                 _Row(document, question, features)
                 for document in prepared
-                for features in [encode_pages(self._model, self._reader, document.prefix.pages)]
+                for features in [
+                    encode_pages(self._model, self._reader, document.prefix.pages, clock)
+                ]
                 for question in document.questions
             ]
             prompt = self._pad(rows)
@@ -74,6 +77,7 @@ class PaddedEngine:
                 ).logits
                 token = state.choose(logits[:, -1])
                 clock.lap("prefill" if extra else "decode")
+                clock.first_token()
                 if state.done:
                     break
                 extra = {}
@@ -152,7 +156,7 @@ class _Greedy:
 
     def answers(self) -> list[Answer]:
         return [
-            Answer(tuple(ids), ended, sum(values) / len(values))
+            Answer.of(ids, values, ended=ended)
             for ids, ended, values in zip(self._ids, self._ended, self._probabilities, strict=True)
         ]
 

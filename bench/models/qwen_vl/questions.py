@@ -48,8 +48,7 @@ class Branch:
     @property
     def answer(self) -> Answer:
         """The answer as it stands, of at least one token."""
-        mean = sum(self.probabilities) / len(self.probabilities)
-        return Answer(tuple(self.ids), self.ended, mean)
+        return Answer.of(self.ids, self.probabilities, ended=self.ended)
 
 
 def ask(model: Any, cache: TreeCache, branches: Sequence[Branch], row_tokens: int) -> torch.Tensor:

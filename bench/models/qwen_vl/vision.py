@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.models.qwen_vl.clock import Clock
 from bench.models.qwen_vl.pixels import PagePixels, PageReader
 
 if TYPE_CHECKING:
@@ -26,14 +27,18 @@ class PageFeatures(NamedTuple):
     to the hidden states after the first layers of the language model, one by one (arXiv 2406.04334)."""
 
 
-def encode_pages(model: Any, reader: PageReader, pages: Sequence[PagePixels]) -> list[PageFeatures]:
+def encode_pages(
+    model: Any, reader: PageReader, pages: Sequence[PagePixels], clock: Clock
+) -> list[PageFeatures]:
     """The features of ``pages``, all of them in one call of the vision tower."""
     import torch
 
     device = model.device
     values = torch.cat([reader.values(page, device) for page in pages])
+    clock.lap("transfer")
     grid = torch.tensor([(1, page.height, page.width) for page in pages], device=device)
     found = model.model.get_image_features(values, grid, return_dict=True)
+    clock.lap("vision")
     layers = getattr(found, "deepstack_features", None) or ()
     return [
         PageFeatures(tokens, tuple(layer[index] for layer in layers))
