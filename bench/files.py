@@ -92,11 +92,7 @@ def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     A torn last line left by a dead process is cut off first. If the write fails half-way (a full disk),
     the file is cut back to what it was.
     """
-    lines = [
-        json.dumps(r, ensure_ascii=False, default=plain, separators=(",", ":")) for r in records
-    ]
-    # Lone surrogates in a model's text are no UTF-8; the escaped form keeps them and stays JSON.
-    data = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+    data = _lines(records)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # Unbuffered: a buffer that could not be written would be tried again by truncate and by close.
@@ -110,6 +106,19 @@ def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
             except OSError:
                 stream.truncate(size)
                 raise
+
+
+def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Write ``records`` as JSON lines, atomically, in place of what ``path`` held."""
+    write_bytes_atomically(path, _lines(records))
+
+
+def _lines(records: Iterable[Mapping[str, Any]]) -> bytes:
+    lines = [
+        json.dumps(r, ensure_ascii=False, default=plain, separators=(",", ":")) for r in records
+    ]
+    # Lone surrogates in a model's text are no UTF-8; the escaped form keeps them and stays JSON.
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
 
 
 def _cut_torn_line(stream: Any) -> int:

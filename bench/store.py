@@ -12,7 +12,9 @@
       <model>/<task>/batches.jsonl      what was measured per batch
       <model>/<task>/latency.jsonl      the single-stream scenario, one question at a time
       <model>/<task>/done.json          commit marker of a task, last
+      <model>/<task>/failures.jsonl     failed answers that were asked again (--retry-failed)
       <model>/done.json                 commit marker of a model
+      <model>/….shard-N.json(l)         what the N-th of several processes writes, until it is merged
       pages/…                           small previews of the pages, for the report
       scores/…, report.*                derived; may be deleted at any time
       log.txt
@@ -25,7 +27,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,7 @@ from bench.files import (
     storage_errors,
     write_atomically,
     write_json,
+    write_lines,
 )
 from bench.lock import LOCK_FILE, is_locked
 from bench.paths import from_portable, portable
@@ -74,10 +77,12 @@ _RUN_KEYS = ("id", "models", "tasks")
 class RunStore:
     """One run directory, for reading and appending."""
 
-    def __init__(self, path: Path, record: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, record: Mapping[str, Any], *, shard: int = 0) -> None:
         """Use ``create`` or ``open``."""
         self.path = path
         self.record = record
+        self._suffix = f".shard-{shard}" if shard else ""
+        """Of the files that this process appends to: no two processes write to one file."""
 
     @classmethod
     def create(
@@ -116,8 +121,8 @@ class RunStore:
         return cls(path, full)
 
     @classmethod
-    def open(cls, path: Path) -> RunStore:
-        """An existing run directory.
+    def open(cls, path: Path, *, shard: int = 0) -> RunStore:
+        """An existing run directory; ``shard`` is the number of this process among a model's several.
 
         Raises:
             InvalidInput: no run is there, it is damaged, or a newer version of the harness wrote it.
@@ -139,7 +144,7 @@ class RunStore:
                 f"{path / RUN_FILE} is damaged: it has no {', '.join(missing)}",
                 hint="copy the run directory again, or run the same command to make a new one",
             )
-        return cls(path, record)
+        return cls(path, record, shard=shard)
 
     # What was asked for
 
@@ -242,7 +247,7 @@ class RunStore:
         found: dict[str, Output] = {}
         path = self.cell_folder(model, task) / "outputs.jsonl"
         known = {f.name for f in dataclasses.fields(Output)}
-        for row in read_lines(path):
+        for row in self._rows(model, task, "outputs"):
             if not (isinstance(row.get("sample_id"), str) and isinstance(row.get("text"), str)):
                 raise InvalidInput(
                     f"{path}: a line lacks sample_id or text: {one_line(str(row), 80)}"
@@ -254,26 +259,88 @@ class RunStore:
 
     def append_outputs(self, model: str, task: str, outputs: Sequence[Output]) -> None:
         """Append a batch's outputs and wait for the disk."""
-        append_lines(
-            self.cell_folder(model, task) / "outputs.jsonl",
-            (dataclasses.asdict(o) for o in outputs),
-        )
+        self._append(model, task, "outputs", (dataclasses.asdict(o) for o in outputs))
 
     def batches(self, model: str, task: str) -> list[dict[str, Any]]:
         """What was measured per batch of the offline scenario."""
-        return list(read_lines(self.cell_folder(model, task) / "batches.jsonl"))
+        return self._rows(model, task, "batches")
 
     def append_batch(self, model: str, task: str, record: Mapping[str, Any]) -> None:
         """Append one batch's measurements."""
-        append_lines(self.cell_folder(model, task) / "batches.jsonl", [record])
+        self._append(model, task, "batches", [record])
 
     def latencies(self, model: str, task: str) -> list[dict[str, Any]]:
         """The single-stream scenario: one record a question, in the order asked."""
-        return list(read_lines(self.cell_folder(model, task) / "latency.jsonl"))
+        return self._rows(model, task, "latency")
 
     def append_latency(self, model: str, task: str, record: Mapping[str, Any]) -> None:
         """Append one single-stream question's measurements."""
-        append_lines(self.cell_folder(model, task) / "latency.jsonl", [record])
+        self._append(model, task, "latency", [record])
+
+    def _append(
+        self, model: str, task: str, stem: str, records: Iterable[Mapping[str, Any]]
+    ) -> None:
+        append_lines(self.cell_folder(model, task) / f"{stem}{self._suffix}.jsonl", records)
+
+    def _rows(self, model: str, task: str, stem: str) -> list[dict[str, Any]]:
+        """The records of a file and of its shards that are not merged yet."""
+        folder = self.cell_folder(model, task)
+        rows = list(read_lines(folder / f"{stem}.jsonl"))
+        shards = sorted(folder.glob(f"{stem}.shard-*.jsonl"))
+        # A kill between a merge's two steps leaves rows in both files.
+        known = {json.dumps(row, sort_keys=True) for row in rows} if shards else set()
+        for shard in shards:
+            rows += [r for r in read_lines(shard) if json.dumps(r, sort_keys=True) not in known]
+        return rows
+
+    def merge_shards(self, model: str) -> None:
+        """Put what several processes wrote into one file of each kind; needs the run's lock.
+
+        A kill at any moment loses nothing and doubles nothing: what was copied already is not copied again.
+        """
+        folder = self.model_folder(model)
+        for shard in sorted(folder.glob("*/*.shard-*.jsonl")):
+            whole = shard.with_name(shard.name.partition(".shard-")[0] + ".jsonl")
+            known = {json.dumps(row, sort_keys=True) for row in read_lines(whole)}
+            fresh = (r for r in read_lines(shard) if json.dumps(r, sort_keys=True) not in known)
+            append_lines(whole, fresh)
+            with storage_errors(shard):
+                shard.unlink()
+        parts = sorted(folder.glob("model.shard-*.json"))
+        first = self.model_record(model)
+        if parts and first is not None:
+            others = [device for part in parts for device in _object(part)["devices"]]
+            write_json(folder / "model.json", {**first, "devices": first["devices"] + others})
+        for part in parts:
+            with storage_errors(part):
+                part.unlink()
+
+    def set_failures_aside(self, model: str) -> int:
+        """Make the model's failed answers unasked again; how many there were. Needs the run's lock.
+
+        They move to ``failures.jsonl``, beside the moment at which they were given up.
+        """
+        total = 0
+        for task in self.task_names():
+            failed = [o for o in self.outputs(model, task).values() if o.stop_reason == "error"]
+            if not failed:
+                continue
+            total += len(failed)
+            folder, now = self.cell_folder(model, task), utc_now()
+            # First: a kill in between leaves a run that is unfinished, not one that lacks answers unseen.
+            for marker in (self.path / SUMMARY_FILE, self.model_folder(model) / "done.json"):
+                _remove(marker)
+            _remove(folder / "done.json")
+            records = ({**dataclasses.asdict(output), "set_aside": now} for output in failed)
+            append_lines(folder / "failures.jsonl", records)
+            ids = {output.sample_id for output in failed}
+            kept = [r for r in read_lines(folder / "outputs.jsonl") if r["sample_id"] not in ids]
+            write_lines(folder / "outputs.jsonl", kept)
+        return total
+
+    def write_model(self, model: str, record: Mapping[str, Any]) -> None:
+        """Write what was really loaded."""
+        write_json(self.model_folder(model) / f"model{self._suffix}.json", record)
 
     def model_record(self, model: str) -> dict[str, Any] | None:
         """model.json: what was really loaded; None where loading has not succeeded yet."""
@@ -294,8 +361,7 @@ class RunStore:
         folder = self.model_folder(model) if task is None else self.cell_folder(model, task)
         if task is None:
             # Scores that were made before are of an unfinished run.
-            with storage_errors(self.path):
-                (self.path / SUMMARY_FILE).unlink(missing_ok=True)
+            _remove(self.path / SUMMARY_FILE)
         write_json(folder / "done.json", {**facts, "finished": utc_now()})
 
     def is_model_done(self, model: str) -> bool:
@@ -315,6 +381,11 @@ class RunStore:
         if self.is_complete():
             return "complete"
         return "running" if is_locked(self.path) else "unfinished"
+
+
+def _remove(path: Path) -> None:
+    with storage_errors(path):
+        path.unlink(missing_ok=True)
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -55,10 +55,12 @@ def run_config(options: dict[str, Any]) -> None:
     if options["dry_run"]:
         _dry_run(plans, as_json=options["as_json"])
         return
-    if options["resume"] is not None:
-        raise InvalidInput(
-            "--resume names one run, a user_config.csv may be several", hint="run the command again"
-        )
+    for option in ("resume", "retry_failed"):
+        if options[option]:
+            raise InvalidInput(
+                f"--{option.replace('_', '-')} is for one run, a user_config.csv may be several",
+                hint="run the command again: it resumes",
+            )
     stores: list[RunStore] = []
     failed: list[str] = []
     done = {} if options["fresh"] else _done(plans, options["results"])

@@ -112,6 +112,8 @@ class RunProgress:
             self.say(f"{model}: loading")
         elif kind == "loaded":
             self.say(f"{model}: loaded in {event['seconds']:.1f} s")
+        elif kind == "retry":
+            self.say(f"{model}: {event['answers']} failed answers are asked again")
         elif kind == "smaller":
             self.say(f"{model}: out of memory, going on with batches of {event['batch_size']}")
         elif kind == "failed":

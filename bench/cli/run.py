@@ -20,10 +20,12 @@ from bench.cli.options import (
     results_option,
 )
 from bench.errors import ENVIRONMENT, INCOMPLETE, INTERRUPTED, InvalidInput
+from bench.text import one_line
 
 if TYPE_CHECKING:
     from bench.prompts import PromptRule
     from bench.runner import RunPlan
+    from bench.runner.devices import Device
     from bench.runner.execute import Outcome
     from bench.schema import ModelSpec, Task
 
@@ -94,6 +96,11 @@ if TYPE_CHECKING:
     help="Attention kernel.",
 )
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--devices",
+    help="GPU numbers (0,1): a process for each shares every model's questions. "
+    "cpu,cpu: two processes on the CPU.",
+)
 @click.option("--offline", is_flag=True, help="Never touch the network.")
 @click.option(
     "--latency-samples",
@@ -133,6 +140,11 @@ if TYPE_CHECKING:
     "--resume", type=click.Path(path_type=Path), help="Continue this run directory and no other."
 )
 @click.option("--fresh", is_flag=True, help="Begin anew even where an unfinished run could go on.")
+@click.option(
+    "--retry-failed",
+    is_flag=True,
+    help="Ask again what failed in the newest run of this command, finished or not.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan, and stop.")
 @click.option("--no-report", is_flag=True, help="Score, but write no report.")
 @json_option
@@ -164,24 +176,46 @@ def run_command(**options: Any) -> None:
 
 def carried_out(plan: RunPlan, options: dict[str, Any]) -> Outcome:
     """Execute ``plan`` with its progress on standard error; a request to stop ends the program."""
-    if options["resume"] is not None and options["fresh"]:
-        raise InvalidInput("--resume and --fresh exclude each other", hint="leave out one of them")
+    for other in ("resume", "retry_failed"):
+        if options[other] and options["fresh"]:
+            raise InvalidInput(
+                f"--{other.replace('_', '-')} and --fresh exclude each other",
+                hint="leave out one of them",
+            )
     _check_loadable(plan)
     from bench.cli.progress import RunProgress
     from bench.runner import execute
 
+    devices = _devices(plan, options["devices"])
     with RunProgress() as progress:
         outcome = execute(
             plan,
             options["results"],
             resume=options["resume"],
             fresh=options["fresh"],
+            retry_failed=options["retry_failed"],
+            devices=devices,
             progress=progress,
         )
     if outcome.interrupted:
         click.echo(f"Stopped. Continue with: {shlex.join(['bench', *sys.argv[1:]])}", err=True)
         raise click.exceptions.Exit(INTERRUPTED)
     return outcome
+
+
+def _devices(plan: RunPlan, text: str | None) -> tuple[Device, ...]:
+    """What ``--devices`` names; none where it is not given."""
+    from bench.runner.devices import parse_devices
+
+    if text is None:
+        return ()
+    for spec in plan.models:
+        if spec.device != "auto":
+            raise InvalidInput(
+                f"model {spec.name!r} asks for the device {spec.device}, --devices for {one_line(text, 60)}",
+                hint="leave out --devices, or the device (--device, or the model's row in bench.toml)",
+            )
+    return parse_devices(text)
 
 
 def _plan(options: dict[str, Any]) -> RunPlan:

@@ -53,13 +53,13 @@ class Throughput:
     generated_tokens: int | None
     """None where the backend counts none."""
     seconds: float
-    """Wall time inside the model, over all batches."""
+    """Wall time inside the model, over all batches; see ``wall_seconds`` for several devices."""
     questions_per_second: float | None
     pages_per_second: float | None
     tokens_per_second: float | None
     """Generated tokens over the whole wall time, padding excluded."""
     stages: Mapping[str, float]
-    """Seconds by stage, in the order first seen."""
+    """Seconds by stage, in the order first seen; of all devices together."""
     largest_batch: int | None
 
 
@@ -148,7 +148,7 @@ def error_class(error: str | None) -> str:
 
 def _throughput(batches: Sequence[Mapping[str, Any]]) -> Throughput | None:
     timed = [b for b in batches if number(b.get("seconds")) is not None]
-    total = sum(float(b["seconds"]) for b in timed)
+    total = wall_seconds(timed)
     if not timed or total <= 0:
         return None
     questions = sum(len(b["samples"]) for b in timed if isinstance(b.get("samples"), list))
@@ -172,6 +172,20 @@ def _throughput(batches: Sequence[Mapping[str, Any]]) -> Throughput | None:
         stages=stages,
         largest_batch=int(max(sizes)) if sizes else None,
     )
+
+
+def wall_seconds(batches: Iterable[Mapping[str, Any]]) -> float:
+    """How long the batches took: on one device their sum, on several the slowest one's.
+
+    A run may have gone on later with another number of devices; such sessions follow one another, so
+    their times add up.
+    """
+    sessions: dict[str, dict[str, float]] = {}
+    for batch in batches:
+        processes = sessions.setdefault(text(batch.get("session")), {})
+        shard = text(batch.get("shard"))
+        processes[shard] = processes.get(shard, 0.0) + float(batch["seconds"])
+    return sum(max(processes.values()) for processes in sessions.values())
 
 
 def _sum(values: Iterable[Any]) -> int | None:

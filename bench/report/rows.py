@@ -113,6 +113,9 @@ def _setup(spec: Any, record: Mapping[str, Any] | None, facts: Facts) -> dict[st
         value = getattr(spec, key) if value is None else value
         if value not in (None, "", "auto"):
             found[key] = formats.count(value) if key in _BOUNDS and number(value) else str(value)
+    devices = nested(record, "devices")
+    if isinstance(devices, list):
+        found["devices"] = ", ".join(text(nested(device, "device")) for device in devices)
     if isinstance(details, Mapping):
         for key, value in details.items():
             if key not in found and isinstance(value, str | int | float | bool):

@@ -1,9 +1,9 @@
 """The model's own process: load, warm up, answer everything that is not answered yet, measure.
 
-Started as ``python -m bench.runner.worker RUN MODEL EVENTS``: a run directory, a model's name, and the
-number of a pipe's descriptor for progress events (one JSON object a line). Its standard input belongs to
-the parent: the line ``stop`` asks to end after the batch in flight, and its end means that the parent is
-gone.
+Started as ``python -m bench.runner.worker RUN MODEL EVENTS SHARD``: a run directory, a model's name, the
+number of a pipe's descriptor for progress events (one JSON object a line), and which part of the questions
+is this process's (a ``Shard`` as JSON). Its standard input belongs to the parent: the line ``stop`` asks to
+end after the batch in flight, and its end means that the parent is gone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from bench.models import make_model
 from bench.models.base import Model
 from bench.prompts import from_record
 from bench.runner.batches import batched, halves, page_groups, single_stream, singles
-from bench.runner.statuses import FAILED, STOPPED
+from bench.runner.shards import Shard, divide
+from bench.runner.statuses import FAILED, STOPPED, UNFINISHED
 from bench.schema import Batch, Output, PageGroup
 from bench.store import RunStore, utc_now
 from bench.text import one_line
@@ -38,10 +39,10 @@ GPU_BATCH = 64
 
 
 class Worker:
-    """One model over all tasks of a run."""
+    """One model over all tasks of a run, or over one shard of their questions."""
 
-    def __init__(self, run: RunStore, name: str, events: TextIO) -> None:
-        self.run, self.name, self.events = run, name, events
+    def __init__(self, run: RunStore, name: str, events: TextIO, shard: Shard) -> None:
+        self.run, self.name, self.events, self.shard = run, name, events, shard
         self.settings: Mapping[str, Any] = run.record["spec"]["settings"]
         self.stop = threading.Event()
         self.model: Model = make_model(run.model_spec(name))
@@ -50,7 +51,8 @@ class Worker:
 
     def emit(self, event: str, **facts: Any) -> None:
         """Tell the parent; a parent that is gone is noticed elsewhere."""
-        self.events.write(json.dumps({"event": event, **facts}) + "\n")
+        line = json.dumps({"event": event, "shard": self.shard.number, **facts}) + "\n"
+        self.events.write(line)
         self.events.flush()
 
     def work(self) -> int:
@@ -63,13 +65,49 @@ class Worker:
         }
         with self.meter:
             self._load(tasks)
-            for name, groups in tasks.items():
-                if not self._offline(name, groups):
+            for name, batches in self._share(tasks).items():
+                if not self._offline(name, batches):
                     return STOPPED
+            if self.shard.number > 0:
+                return 0
+            if not self._others_done():
+                return STOPPED if self.stop.is_set() else UNFINISHED
             if not self._single_stream(tasks):
                 return STOPPED
         self.run.mark_done(self.name)
         return 0
+
+    def _share(
+        self, tasks: Mapping[str, Sequence[PageGroup]]
+    ) -> dict[str, list[tuple[PageGroup, ...]]]:
+        """The batches of every task that are this process's.
+
+        Batches are always cut from all questions, answered or not: a resumed run forms the same batches as
+        an unbroken one, and so gets the same answers even where arithmetic depends on the batch.
+        """
+        batches = {name: list(batched(groups, self.batch_size)) for name, groups in tasks.items()}
+        bound = self.run.model_spec(self.name).max_pixels
+        mine = divide(batches, self.shard.total, bound)[self.shard.number]
+        return {name: [batches[name][i] for i in numbers] for name, numbers in mine.items()}
+
+    def _others_done(self) -> bool:
+        """Wait for the other shards; whether together all questions have an answer on record."""
+        if self.shard.others is None:
+            return True
+        # Nobody writes: the pipe ends when the last of the others has left, however it left.
+        with open(self.shard.others, "rb", closefd=True) as others:  # noqa: PTH123  a descriptor
+            others.read()
+        for task in self.run.task_names():
+            outputs, total = self.run.outputs(self.name, task), self._total(task)
+            if len(outputs) < total:
+                return False
+            failed = sum(output.stop_reason == "error" for output in outputs.values())
+            if not self.run.is_done(self.name, task):
+                self.run.mark_done(self.name, task, samples=total, failed=failed)
+        return not self.stop.is_set()
+
+    def _total(self, task: str) -> int:
+        return int(self.run.task_record(task)["samples"])
 
     def _load(self, tasks: Mapping[str, Sequence[PageGroup]]) -> None:
         self.emit("loading")
@@ -91,7 +129,14 @@ class Worker:
             record["first_call_seconds"] = self._warm_up(
                 [g for groups in tasks.values() for g in groups]
             )
-        write_json(self.run.model_folder(self.name) / "model.json", record)
+        if self.shard.device.isdigit():
+            # By its number on this machine; this process sees no other GPU and calls it the first.
+            record["device"] = f"cuda:{self.shard.device}"
+        if self.shard.total > 1:
+            each = ("load_seconds", "first_call_seconds", "memory_after_load")
+            part = {key: record[key] for key in each if key in record}
+            record["devices"] = [{"device": self.shard.device, **part}]
+        self.run.write_model(self.name, record)
         self.meter.restart()
         self.emit("loaded", seconds=load_seconds)
 
@@ -108,17 +153,17 @@ class Worker:
         self.model.reset()
         return seconds
 
-    def _offline(self, task: str, groups: Sequence[PageGroup]) -> bool:
-        """All questions of a task in batches; False where it was asked to stop."""
+    def _offline(self, task: str, batches: Sequence[Sequence[PageGroup]]) -> bool:
+        """This process's batches of a task; False where it was asked to stop."""
         if self.run.is_done(self.name, task):
             return True
-        done = self.run.outputs(self.name, task)
-        total = sum(len(group.requests) for group in groups)
+        mine = {r.sample_id for batch in batches for group in batch for r in group.requests}
+        answered = self.run.outputs(self.name, task)
+        done = {sample_id: answered[sample_id] for sample_id in mine & answered.keys()}
+        total = self._total(task)
         failed = sum(output.stop_reason == "error" for output in done.values())
         self.emit("task", task=task, done=len(done), total=total, failed=failed)
-        # Batches are cut from all questions, answered or not: a resumed run forms the same batches as an
-        # unbroken one, and so gets the same answers even where arithmetic depends on the batch.
-        for batch in batched(groups, self.batch_size):
+        for batch in batches:
             ids = [request.sample_id for group in batch for request in group.requests]
             if all(sample_id in done for sample_id in ids):
                 continue
@@ -128,7 +173,8 @@ class Worker:
             done.update((output.sample_id, output) for output in outputs)
             failed += sum(output.stop_reason == "error" for output in outputs)
             self.emit("task", task=task, done=len(done), total=total, failed=failed)
-        self.run.mark_done(self.name, task, samples=total, failed=failed)
+        if self.shard.total == 1:
+            self.run.mark_done(self.name, task, samples=total, failed=failed)
         return True
 
     def _measured(self, task: str, batch: Sequence[PageGroup], skip: Any) -> list[Output]:
@@ -194,6 +240,7 @@ class Worker:
             "generated_tokens": _total(output.generated_tokens for output in batch.outputs),
             "memory": self.meter.reading()._asdict(),
             "batch_size": len(batch.outputs),
+            **self.shard.facts(),
         }
 
     def _single_stream(self, tasks: Mapping[str, Sequence[PageGroup]]) -> bool:
@@ -268,13 +315,13 @@ def _listen(worker: Worker) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one model of a run; see the module's docstring."""
-    path, name, descriptor = arguments
-    run = RunStore.open(Path(path))
+    path, name, descriptor, part = arguments
+    shard = Shard(**json.loads(part))
+    run = RunStore.open(Path(path), shard=shard.number)
     failure = run.model_folder(name) / "failure.json"
-    failure.unlink(missing_ok=True)
     with os.fdopen(int(descriptor), "w", encoding="utf-8") as events:
         try:
-            worker = Worker(run, name, events)
+            worker = Worker(run, name, events, shard)
             threading.Thread(target=_listen, args=(worker,), daemon=True).start()
             return worker.work()
         except Exception as error:
@@ -290,7 +337,8 @@ def main(arguments: Sequence[str]) -> int:
                 "hint": hint,
                 "when": utc_now(),
             }
-            events.write(json.dumps({"event": "failed", "message": message, "hint": hint}) + "\n")
+            said = {"event": "failed", "shard": shard.number, "message": message, "hint": hint}
+            events.write(json.dumps(said) + "\n")
             # Last: a full disk, which may be what went wrong, refuses this file as well.
             write_json(failure, record)
             return FAILED

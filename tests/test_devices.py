@@ -1,0 +1,446 @@
+"""One model on several devices: the work divided, answered by as many processes, and put together again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.errors import EnvironmentProblem, InvalidInput
+from bench.files import append_lines
+from bench.report.facts import wall_seconds
+from bench.runner import RunPlan, RunSettings, devices, execute, plan_run
+from bench.runner.batches import batched, page_groups
+from bench.runner.devices import parse_devices
+from bench.runner.shards import QUESTION_PIXELS, divide
+from bench.schema import Document, ModelSpec, Output, Page, PageGroup, Request
+from bench.scoring import evaluate, write_scores
+from bench.store import RunStore
+from bench.tasks import load_task
+from tests.conftest import MakeTask
+
+
+def plan(folder: Path, spec: ModelSpec | None = None, **settings: Any) -> RunPlan:
+    spec = spec or ModelSpec("fake", "fake", options={"default": "answer to {sample_id}"})
+    return plan_run([spec], [load_task(folder)], RunSettings(**{"batch_size": 3, **settings}))
+
+
+def rows(run: RunStore, model: str = "fake") -> list[dict[str, Any]]:
+    path = run.cell_folder(model, "mine") / "outputs.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def leftovers(run: RunStore) -> list[Path]:
+    return list(run.path.rglob("*.shard-*"))
+
+
+def group(name: str, side: int, questions: int) -> PageGroup:
+    page = Page(Path(f"/{name}.png"), 0, side, side, name)
+    requests = tuple(Request(f"{name}/{i}", "?", "?") for i in range(questions))
+    return PageGroup(Document(name, (page,)), requests)
+
+
+# Dividing
+
+
+def test_every_batch_goes_to_one_shard_and_stays_in_order() -> None:
+    groups = [group(f"d{i}", 1000 - 10 * i, 1 + i % 5) for i in range(40)]
+    tasks = {"a": list(batched(groups[:25], 4)), "b": list(batched(groups[25:], 4))}
+    shares = divide(tasks, 3)
+    for task, batches in tasks.items():
+        assert sorted(i for share in shares for i in share[task]) == list(range(len(batches)))
+        assert all(share[task] == sorted(share[task]) for share in shares)
+
+
+@pytest.mark.parametrize("shards", [2, 3, 8])
+def test_shards_weigh_about_the_same(shards: int) -> None:
+    groups = [group(f"d{i}", 2000 - 15 * i, 4) for i in range(100)]
+    batches = list(batched(groups, 4))
+    loads = [
+        sum(batches[i][0].document.pages[0].width ** 2 + 4 * QUESTION_PIXELS for i in share["a"])
+        for share in divide({"a": batches}, shards)
+    ]
+    assert max(loads) - min(loads) <= 2000**2 + 4 * QUESTION_PIXELS
+
+
+def test_batches_that_share_a_document_go_to_the_same_shard() -> None:
+    batches = list(
+        batched([group("large", 900, 10), *(group(f"d{i}", 500, 1) for i in range(6))], 3)
+    )
+    holding = {i for i, batch in enumerate(batches) for g in batch if g.document.id == "large"}
+    assert len(holding) == 4
+    assert any(holding <= set(share["a"]) for share in divide({"a": batches}, 3))
+
+
+def test_pages_weigh_no_more_than_what_they_are_shrunk_to() -> None:
+    batches = list(
+        batched([group("huge", 9000, 1), *(group(f"d{i}", 900, 1) for i in range(3))], 1)
+    )
+    assert divide({"a": batches}, 2)[0]["a"] == [0]
+    assert len(divide({"a": batches}, 2, max_pixels=900**2)[0]["a"]) == 2
+
+
+def test_more_devices_than_batches_leave_some_idle(make_task: MakeTask) -> None:
+    batches = list(batched(page_groups(load_task(make_task())), 100))
+    assert [len(share["a"]) for share in divide({"a": batches}, 3)] == [1, 0, 0]
+
+
+# Naming devices
+
+
+def three_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "gpus", lambda: [{"name": f"Card {n}"} for n in "ABC"])
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def test_each_process_sees_its_own_gpu_in_the_drivers_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    three_gpus(monkeypatch)
+    found = parse_devices("2, cuda:0")
+    assert [device.name for device in found] == ["2", "0"]
+    assert [device.environment["CUDA_VISIBLE_DEVICES"] for device in found] == ["2", "0"]
+    assert all(device.environment["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID" for device in found)
+
+
+def test_numbers_count_what_a_batch_system_left_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+    three_gpus(monkeypatch)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-77aa, 5")
+    assert [d.environment for d in parse_devices("1,0")] == [
+        {"CUDA_VISIBLE_DEVICES": "5"},
+        {"CUDA_VISIBLE_DEVICES": "GPU-77aa"},
+    ]
+    with pytest.raises(EnvironmentProblem, match="GPU 2 does not exist"):
+        parse_devices("2")
+
+
+def test_a_gpu_that_does_not_exist_is_answered_with_those_that_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    three_gpus(monkeypatch)
+    with pytest.raises(EnvironmentProblem) as caught:
+        parse_devices("0,7")
+    assert caught.value.message == (
+        "GPU 7 does not exist; those that do: 0 (Card A), 1 (Card B), 2 (Card C)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0,0", "GPU 0 is named twice"),
+        ("0,cpu", "do not share"),
+        ("cpu,0", "do not share"),
+        ("0,first", "'first' is no device"),
+        ("", "'' is no device"),
+        ("-1", "'-1' is no device"),
+    ],
+)
+def test_what_is_no_list_of_devices_is_refused(
+    text: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three_gpus(monkeypatch)
+    with pytest.raises(InvalidInput, match=message):
+        parse_devices(text)
+
+
+def test_processes_on_the_cpu_share_its_cores_and_see_no_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    for device in parse_devices("cpu,cpu,cpu"):
+        assert device.environment == {"CUDA_VISIBLE_DEVICES": "-1", "OMP_NUM_THREADS": "2"}
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert "OMP_NUM_THREADS" not in parse_devices("cpu,cpu")[0].environment
+
+
+# Running
+
+
+def test_two_processes_give_the_answers_of_one_and_leave_one_file_of_each_kind(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    folder = make_task(documents=8)
+    one = execute(plan(folder), tmp_path / "one").run
+    two = execute(plan(folder), tmp_path / "two", devices=parse_devices("cpu,cpu")).run
+    assert two.outputs("fake", "mine") == one.outputs("fake", "mine")
+    assert len(rows(two)) == 32
+    assert leftovers(two) == []
+    assert two.is_complete()
+    assert len(two.latencies("fake", "mine")) == len(one.latencies("fake", "mine"))
+    batches = two.batches("fake", "mine")
+    assert Counter(b["shard"] for b in batches).keys() == {0, 1}
+    # The company in which a question is answered does not depend on the number of devices.
+    assert sorted(b["samples"] for b in batches) == sorted(
+        b["samples"] for b in one.batches("fake", "mine")
+    )
+    record = two.model_record("fake")
+    assert record is not None
+    assert [device["device"] for device in record["devices"]] == ["cpu", "cpu"]
+    assert all(device["memory_after_load"]["rss"] > 0 for device in record["devices"])
+
+
+def test_scores_do_not_depend_on_the_number_of_processes(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    folder = make_task(documents=5)
+    found = set()
+    for number in (1, 2, 3):
+        run = execute(
+            plan(folder, latency_samples=2),
+            tmp_path / str(number),
+            devices=parse_devices(",".join(["cpu"] * number)),
+        ).run
+        write_scores(evaluate(run))
+        found.add((run.path / "scores" / "fake" / "mine.jsonl").read_bytes())
+    assert len(found) == 1
+
+
+class Killer:
+    """Kills the second process of a model as soon as it has stored something."""
+
+    def __init__(self, results: Path) -> None:
+        self.results = results
+        self.killed = False
+        self.said: list[Mapping[str, Any]] = []
+
+    def started(self, run: RunStore, *, resumed: bool) -> None:
+        pass
+
+    def stopping(self) -> None:
+        pass
+
+    def event(self, model: str, event: Mapping[str, Any]) -> None:
+        self.said.append(event)
+        if not self.killed and list(self.results.rglob("outputs.shard-1.jsonl")):
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                words = path.read_bytes().split(b"\0") if path.exists() else []
+                if str(self.results).encode() in b" ".join(words) and b'"number": 1' in b"".join(
+                    words
+                ):
+                    os.kill(int(path.parent.name), signal.SIGKILL)
+                    self.killed = True
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc to find processes")
+@pytest.mark.parametrize("then", ["", "cpu,cpu", "cpu,cpu,cpu"])
+def test_a_process_that_is_killed_is_recorded_and_its_part_resumed_on_any_number_of_devices(
+    then: str, make_task: MakeTask, tmp_path: Path
+) -> None:
+    folder = make_task(documents=12)
+    spec = ModelSpec("fake", "fake", options={"default": "to {sample_id}", "delay": 0.01})
+    asked = plan(folder, spec, latency_samples=2)
+    killer = Killer(tmp_path / "r")
+    broken = execute(asked, tmp_path / "r", devices=parse_devices("cpu,cpu"), progress=killer)
+    assert killer.killed
+    assert broken.failed_models == ("fake",)
+    failure = broken.run.failure("fake")
+    assert failure is not None
+    assert "process on cpu was ended by signal 9 (SIGKILL)" in failure["message"]
+    kept = len(rows(broken.run))
+    # The other process did its own part, and no more.
+    assert 24 <= kept < 48
+    resumed = execute(asked, tmp_path / "r", devices=parse_devices(then) if then else ())
+    assert resumed.run.path == broken.run.path
+    assert resumed.run.is_complete()
+    assert resumed.run.failure("fake") is None
+    found = rows(resumed.run)
+    assert {row["sample_id"]: row["text"] for row in found} == {
+        f"d{d}/q{q}": f"to d{d}/q{q}" for d in range(12) for q in range(4)
+    }
+    assert len(found) == 48
+    assert leftovers(resumed.run) == []
+
+
+def test_a_killed_runner_leaves_answers_of_all_processes_readable_and_is_resumed(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    folder = make_task(documents=16)
+    (tmp_path / "bench.toml").write_text(
+        '[models.slow]\nmodel = "fake"\noptions = { default = "{sample_id}", delay = 0.03 }\n'
+    )
+    command = [
+        *[sys.executable, "-m", "bench", "run", "--models", "slow", "--tasks", str(folder)],
+        *["--out", str(tmp_path / "r"), "--batch-size", "3", "--no-report"],
+        *["--latency-samples", "0", "--devices"],
+    ]
+    with subprocess.Popen(
+        [*command, "cpu,cpu"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    ) as process:
+        while not list((tmp_path / "r").rglob("outputs.shard-1.jsonl")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    (path,) = (tmp_path / "r").iterdir()
+    run = RunStore.open(path)
+    assert 0 < len(run.outputs("slow", "mine")) < 64
+    assert leftovers(run)
+    subprocess.run([*command, "cpu,cpu,cpu"], check=True, capture_output=True)
+    assert list((tmp_path / "r").iterdir()) == [path]
+    assert len(rows(run, "slow")) == 64
+    assert leftovers(run) == []
+
+
+def test_ctrl_c_reaches_every_process(make_task: MakeTask, tmp_path: Path) -> None:
+    folder = make_task(documents=16)
+    (tmp_path / "bench.toml").write_text(
+        '[models.slow]\nmodel = "fake"\noptions = { default = "{sample_id}", delay = 0.05 }\n'
+    )
+    command = [
+        *[sys.executable, "-m", "bench", "run", "--models", "slow", "--tasks", str(folder)],
+        *["--out", str(tmp_path / "r"), "--batch-size", "3", "--devices", "cpu,cpu"],
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not list((tmp_path / "r").rglob("outputs.shard-1.jsonl")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert process.returncode == 130
+    assert "Continue with: bench run" in said
+    (path,) = (tmp_path / "r").iterdir()
+    run = RunStore.open(path)
+    assert 0 < len(rows(run, "slow")) < 64
+    assert leftovers(run) == []
+    assert not run.is_model_done("slow")
+
+
+def test_one_process_that_cannot_load_fails_the_model_and_the_others_answers_stay(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    spec = ModelSpec("fake", "fake", options={"load_error": "this card is full"})
+    outcome = execute(plan(make_task(), spec), tmp_path, devices=parse_devices("cpu,cpu"))
+    assert outcome.failed_models == ("fake",)
+    failure = outcome.run.failure("fake")
+    assert failure is not None
+    assert failure["message"] == "this card is full"
+
+
+def test_progress_counts_all_processes_together(make_task: MakeTask, tmp_path: Path) -> None:
+    recorder = Killer(tmp_path / "nothing")
+    execute(
+        plan(make_task(documents=8)),
+        tmp_path / "r",
+        devices=parse_devices("cpu,cpu"),
+        progress=recorder,
+    )
+    counts = [e["done"] for e in recorder.said if e["event"] == "task"]
+    assert counts == sorted(counts)
+    assert counts[-1] == 32
+    assert {e["total"] for e in recorder.said if e["event"] == "task"} == {32}
+    assert [e["event"] for e in recorder.said].count("loaded") == 1
+
+
+def test_a_merge_that_was_killed_between_its_steps_doubles_nothing(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    run = execute(plan(make_task()), tmp_path).run
+    before = rows(run), run.batches("fake", "mine")
+    for stem in ("outputs", "batches"):
+        whole = run.cell_folder("fake", "mine") / f"{stem}.jsonl"
+        lines = [json.loads(line) for line in whole.read_text(encoding="utf-8").splitlines()]
+        append_lines(whole.with_name(f"{stem}.shard-1.jsonl"), lines[1:3])
+    assert run.batches("fake", "mine") == before[1]
+    run.merge_shards("fake")
+    assert (rows(run), run.batches("fake", "mine")) == before
+
+
+def test_several_devices_take_as_long_as_the_slowest_and_sessions_follow_one_another() -> None:
+    def batch(
+        seconds: float, session: str | None = None, shard: int | None = None
+    ) -> dict[str, Any]:
+        facts = {} if session is None else {"session": session, "shard": shard}
+        return {"seconds": seconds, **facts}
+
+    assert wall_seconds([batch(1), batch(2)]) == 3
+    together = [batch(1, "a", 0), batch(2, "a", 1), batch(4, "a", 0)]
+    assert wall_seconds(together) == 5
+    assert wall_seconds([*together, batch(7, "b", 1), batch(10)]) == 22
+
+
+def test_a_checkpoint_answers_the_same_on_two_devices_as_on_one(
+    make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from bench.models.qwen_vl.tiny import write_tiny_checkpoint
+
+    # One thread in both: sums in another order may change a tie.
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    checkpoint = write_tiny_checkpoint(tmp_path / "tiny")
+    spec = ModelSpec("tiny", "qwen_vl", str(checkpoint))
+    asked = plan(make_task(documents=4), spec, latency_samples=0, max_new_tokens=8)
+    one = execute(asked, tmp_path / "one").run
+    two = execute(asked, tmp_path / "two", devices=parse_devices("cpu,cpu")).run
+    answers = one.outputs("tiny", "mine")
+    assert len(answers) == 16
+    assert two.outputs("tiny", "mine") == answers
+    assert {b["shard"] for b in two.batches("tiny", "mine")} == {0, 1}
+
+
+# Asking again
+
+
+def spoiled(make_task: MakeTask, tmp_path: Path) -> tuple[RunPlan, RunStore]:
+    """A complete, scored run in which one answer failed for a reason that is gone."""
+    asked = plan(make_task(), latency_samples=0)
+    run = execute(asked, tmp_path / "r").run
+    run.append_outputs("fake", "mine", [Output("d1/q2", "", "error", error="OSError: gone")])
+    write_scores(evaluate(run))
+    return asked, run
+
+
+def test_failed_answers_are_asked_again_only_when_that_is_asked_for(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    asked, run = spoiled(make_task, tmp_path)
+    assert run.is_concluded()
+    again = execute(asked, tmp_path / "r", retry_failed=True)
+    assert again.run.path == run.path
+    found = run.outputs("fake", "mine")
+    assert len(found) == len(rows(run)) == 12
+    assert found["d1/q2"].text == "answer to d1/q2"
+    assert not run.is_concluded()
+    path = run.cell_folder("fake", "mine") / "failures.jsonl"
+    (kept,) = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert (kept["sample_id"], kept["error"]) == ("d1/q2", "OSError: gone")
+    assert kept["set_aside"].endswith("Z")
+
+
+def test_asking_again_leaves_a_run_without_failures_as_it_is(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    asked = plan(make_task())
+    run = execute(asked, tmp_path / "r").run
+    before = rows(run)
+    assert execute(asked, tmp_path / "r", retry_failed=True).run.path == run.path
+    assert rows(run) == before
+    assert run.is_complete()
+
+
+def test_what_fails_again_is_on_record_both_times(make_task: MakeTask, tmp_path: Path) -> None:
+    spec = ModelSpec("fake", "fake", options={"fail": ["d0/q1"]})
+    asked = plan(make_task(), spec, latency_samples=0)
+    execute(asked, tmp_path / "r")
+    run = execute(asked, tmp_path / "r", retry_failed=True, devices=parse_devices("cpu,cpu")).run
+    assert [row["sample_id"] for row in rows(run) if row["stop_reason"] == "error"] == ["d0/q1"]
+    assert len(rows(run)) == 12
+    assert run.is_complete()
+
+
+def test_asking_again_without_a_run_is_refused(make_task: MakeTask, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="holds no run of these models"):
+        execute(plan(make_task()), tmp_path / "r", retry_failed=True)
