@@ -154,23 +154,35 @@ def accept_command(folder: Path, ids: tuple[str, ...] | None) -> None:
     show_default=True,
     help="Share of the documents that go to the training part.",
 )
+@click.option(
+    "--validation",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="Share of the documents for a part that bench tune validates with; without one it holds "
+    "out some of the training part.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the choice.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the two parts; without it, beside the task.",
+    help="Folder for the parts; without it, beside the task.",
 )
-def split_command(folder: Path, train: float, seed: int, out: Path | None) -> None:
-    """Cut a task in two by document: NAME-train for tuning, NAME-test for measuring.
+def split_command(
+    folder: Path, train: float, validation: float, seed: int, out: Path | None
+) -> None:
+    """Cut a task by document: NAME-train for tuning, NAME-test for measuring.
 
-    A document is never in both, under whatever name, and every sample says in metadata.split where
-    it is.
+    A document is never in two parts, under whatever name, and every sample says in metadata.split
+    where it is.
     """
     from bench.tasks import find_task
     from bench.tasks.splitting import split_task
 
-    parts = split_task(find_task(str(folder)), train, seed, out)
+    parts = split_task(find_task(str(folder)), train, seed, out, validation=validation)
     click.echo(f"{printable(str(parts.train))}: {parts.train_documents} documents")
+    if parts.validation is not None:
+        click.echo(f"{printable(str(parts.validation))}: {parts.validation_documents} documents")
     click.echo(f"{printable(str(parts.test))}: {parts.test_documents} documents")
 
 

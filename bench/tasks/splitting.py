@@ -1,12 +1,12 @@
-"""A task cut in two by document, for tuning on one part and measuring on the other.
+"""A task cut in parts by document, for tuning on one part and measuring on another.
 
 Documents are cut, not questions: a model tuned on one question of a page has seen the page. Files of equal
-content count as one document, whatever they are called, and so do all documents that share a page.
+content, and files whose pages show the same pixels, count as one document, whatever they are called, and
+so do all documents that share a page.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -17,41 +17,54 @@ from typing import Any, NamedTuple
 
 from bench.errors import InvalidInput
 from bench.files import storage_errors, write_atomically
+from bench.tasks.contents import clusters, page_contents
 from bench.tasks.loading import check_task, documents_root, read_samples
+from bench.tasks.pages import read_pages
 from bench.tasks.samples import SampleRow
 from bench.tasks.taskfile import TaskFile, check_task_file
 from bench.text import one_line
 
-PARTS = ("train", "test")
+PARTS = ("train", "validation", "test")
 
 
 class Split(NamedTuple):
-    """The two parts, as task folders."""
+    """The parts, as task folders."""
 
     train: Path
     test: Path
     train_documents: int
     test_documents: int
+    validation: Path | None = None
+    """None where none was asked for."""
+    validation_documents: int = 0
 
 
-def split_task(folder: Path, share: float, seed: int, parent: Path | None = None) -> Split:
-    """Write ``NAME-train`` and ``NAME-test`` into ``parent`` (by default beside ``folder``).
+def split_task(
+    folder: Path, share: float, seed: int, parent: Path | None = None, *, validation: float = 0.0
+) -> Split:
+    """Write ``NAME-train``, ``NAME-test`` and, if asked, ``NAME-validation`` into ``parent``.
 
-    Both are complete tasks with page files of their own (hard links where the disk allows), and say in
-    the samples' metadata which part they are. The choice depends on the pages' contents, ``share`` and
-    ``seed`` alone, not on names or order.
+    ``parent`` is by default the folder that holds ``folder``. The parts are complete tasks with page files
+    of their own (hard links where the disk allows), and say in the samples' metadata which part they are.
+    The choice depends on the pages' contents, the shares and ``seed`` alone, not on names or order.
 
     Args:
         folder: a task that can be loaded. Its drafts are left out.
         share: of the documents that go to ``train``, above 0 and below 1.
         seed: any integer.
         parent: an existing folder, or one to be made.
+        validation: share of the documents that choose the best moment of a training; 0 for no such part.
 
     Raises:
-        InvalidInput: the task has problems or fewer than two documents, or a part exists already.
+        InvalidInput: the task has problems or fewer documents than parts, or a part exists already.
     """
     if not 0 < share < 1:
         raise InvalidInput(f"expected a share above 0 and below 1, got {share}")
+    if not 0 <= validation < 1 - share:
+        raise InvalidInput(
+            f"{share:g} of the documents for training and {validation:g} for validation leave none to test",
+            hint="--train 0.7 --validation 0.1",
+        )
     _, problems = check_task(folder)
     if problems:
         raise InvalidInput(
@@ -62,50 +75,57 @@ def split_task(folder: Path, share: float, seed: int, parent: Path | None = None
     if (folder / "task.toml").is_file():
         spec = check_task_file(folder / "task.toml").spec
     name = folder.resolve().name
-    outs = [(parent or folder.resolve().parent) / f"{name}-{part}" for part in PARTS]
-    for out in outs:
+    parts = [part for part in PARTS if part != "validation" or validation]
+    outs = {part: (parent or folder.resolve().parent) / f"{name}-{part}" for part in parts}
+    for out in outs.values():
         if out.exists():
             raise InvalidInput(
                 f"{one_line(str(out))} exists already", hint="remove it, or name another --out"
             )
     root = documents_root(folder, spec)
     rows = read_samples(folder, spec)
-    clusters = _clusters(rows, root)
-    if len(clusters) < 2:
+    found = _clusters(rows, root, spec.pdf_dpi)
+    if len(found) < len(parts):
+        count = "one document" if len(found) == 1 else f"{len(found)} different documents"
         raise InvalidInput(
-            f"{one_line(str(folder))} has one document only, which cannot be split",
-            hint="bench data split needs at least two different documents",
+            f"{one_line(str(folder))} has {count} only, which cannot be split",
+            hint=f"{len(parts)} parts need at least {len(parts)} different documents",
         )
-    Random(f"split/{seed}").shuffle(clusters)
-    cut = min(max(1, round(share * len(clusters))), len(clusters) - 1)
-    with storage_errors(outs[0].parent):
-        for part, out, chosen in zip(PARTS, outs, (clusters[:cut], clusters[cut:]), strict=True):
-            numbers = sorted(number for cluster in chosen for number in cluster)
+    Random(f"split/{seed}").shuffle(found)
+    middle = min(max(1, round(validation * len(found))), len(found) - 2) if validation else 0
+    cut = min(max(1, round(share * len(found))), len(found) - 1 - middle)
+    chosen = {
+        "train": found[:cut],
+        "validation": found[cut : cut + middle],
+        "test": found[cut + middle :],
+    }
+    with storage_errors(outs["train"].parent):
+        for part, out in outs.items():
+            numbers = sorted(number for cluster in chosen[part] for number in cluster)
             _write_part(folder, spec, out, part, root, [rows[n] for n in numbers])
-    return Split(outs[0], outs[1], cut, len(clusters) - cut)
+    return Split(
+        outs["train"],
+        outs["test"],
+        cut,
+        len(chosen["test"]),
+        outs.get("validation"),
+        middle,
+    )
 
 
-def _clusters(rows: Sequence[SampleRow], root: Path) -> list[list[int]]:
-    """Row numbers by document, in the order of the pages' contents."""
-    digests: dict[str, str] = {}
-    for name in {name for row in rows for name in row.files}:
-        with (root / name).open("rb") as stream:
-            digests[name] = hashlib.file_digest(stream, "sha256").hexdigest()
-    parent: dict[str, str] = {digest: digest for digest in digests.values()}
-
-    def top(digest: str) -> str:
-        while parent[digest] != digest:
-            digest = parent[digest]
-        return digest
-
-    for row in rows:
-        tops = sorted({top(digests[name]) for name in row.files})
-        for other in tops[1:]:
-            parent[other] = tops[0]
-    found: dict[str, list[int]] = {}
-    for number, row in enumerate(rows):
-        found.setdefault(top(digests[row.files[0]]), []).append(number)
-    return [found[key] for key in sorted(found)]
+def _clusters(rows: Sequence[SampleRow], root: Path, dpi: int) -> list[list[int]]:
+    """Row numbers by document, in the order of the files' contents."""
+    pages = {
+        name: read_pages((root / name).resolve(), dpi)
+        for name in {name for row in rows for name in row.files}
+    }
+    shown = page_contents(page for found in pages.values() for page in found)
+    # What a page shows sorts behind every digest of a file, whose order the choice has always followed.
+    keys = {
+        name: [found[0].sha256, *(f"pixels {shown[page]}" for page in found)]
+        for name, found in pages.items()
+    }
+    return clusters([[key for name in row.files for key in keys[name]] for row in rows])
 
 
 def _write_part(

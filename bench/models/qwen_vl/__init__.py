@@ -18,6 +18,8 @@ from bench.errors import InvalidInput, did_you_mean
 from bench.schema import Batch, Json, ModelInfo, ModelSpec, Output, PageGroup
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bench.models.qwen_vl.clock import Clock
     from bench.models.qwen_vl.generation import Answer, Engine, Question
     from bench.models.qwen_vl.loading import LoadedModel
@@ -75,15 +77,22 @@ class QwenVL:
 
     def load(self) -> ModelInfo:
         """Load weights, tokenizer, template and processor; see ``bench.models.base.Model``."""
-        from bench.models.qwen_vl.generation import read_decoding
         from bench.models.qwen_vl.loading import load_model, locate
         from bench.models.qwen_vl.processing import Processor
-        from bench.models.qwen_vl.selection import select_engine
 
         folder = locate(self._spec)
         # Before the weights: what is wrong with the small files should not take minutes to be said.
         processor = Processor(self._spec, folder)
-        loaded = load_model(self._spec, folder)
+        return self.adopt(load_model(self._spec, folder), processor, folder)
+
+    def adopt(self, loaded: LoadedModel, processor: Processor, folder: Path) -> ModelInfo:
+        """Answer with weights that are loaded already, those of a model in training among them.
+
+        ``folder`` is the checkpoint's. Returns what ``load`` does.
+        """
+        from bench.models.qwen_vl.generation import read_decoding
+        from bench.models.qwen_vl.selection import select_engine
+
         config = loaded.model.config
         decoding = read_decoding(folder, config, processor.tokenizer)
         context = int(config.get_text_config().max_position_embeddings)

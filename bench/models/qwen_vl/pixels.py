@@ -69,6 +69,16 @@ class PageReader:
             return self._processed(image)
         return self._cut(image)
 
+    def tokens(self, page: Page) -> int:
+        """Visual tokens that ``page`` becomes, from its size alone.
+
+        Raises:
+            InvalidInput: as ``read``, for a page that is too narrow.
+        """
+        smart_resize(page.height, page.width, factor=self.factor)
+        height, width = self._size(page.height, page.width)
+        return height * width // self.factor**2
+
     def values(self, page: PagePixels, device: torch.device) -> torch.Tensor:
         """The processor's ``pixel_values`` of ``page``: (patches, channels x temporal x area) float32."""
         import torch
@@ -87,16 +97,9 @@ class PageReader:
     def _cut(self, image: Any) -> PagePixels:
         import numpy as np
         import torch
-        from transformers.models.qwen2_vl import image_processing_pil_qwen2_vl as reference
 
         images = self.images
-        height, width = reference.smart_resize(
-            image.height,
-            image.width,
-            factor=self.factor,
-            min_pixels=images.size["shortest_edge"],
-            max_pixels=images.size["longest_edge"],
-        )
+        height, width = self._size(image.height, image.width)
         resized = np.asarray(image.resize((width, height), resample=images.resample))
         side, merge = images.patch_size, images.merge_size
         rows, columns = height // side, width // side
@@ -104,6 +107,19 @@ class PageReader:
         ordered = np.ascontiguousarray(cut.transpose(0, 3, 1, 4, 6, 2, 5))
         patches = torch.from_numpy(ordered.reshape(rows * columns, 3, side * side))
         return PagePixels(patches, rows, columns, rows * columns // merge**2)
+
+    def _size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of a page after resizing."""
+        from transformers.models.qwen2_vl import image_processing_pil_qwen2_vl as reference
+
+        size: tuple[int, int] = reference.smart_resize(
+            height,
+            width,
+            factor=self.factor,
+            min_pixels=self.images.size["shortest_edge"],
+            max_pixels=self.images.size["longest_edge"],
+        )
+        return size
 
     def _processed(self, image: Any) -> PagePixels:
         encoded = self.images(images=[image], return_tensors="pt")

@@ -77,10 +77,15 @@ class Processor:
             ids += [token] * (next(sizes) if token == self.image_token_id else 1)
         return Prefix(torch.tensor(ids), tuple(pages))
 
+    def prefix_length(self, visual_tokens: Sequence[int], system: str | None) -> int:
+        """Tokens of ``prefix`` for pages of so many visual tokens each."""
+        before, _ = self._template_ids(len(visual_tokens), system)
+        return len(before) + sum(visual_tokens) - len(visual_tokens)
+
     def suffix(self, prompt: str, pages: int, system: str | None) -> list[int]:
         """The tokens of ``prompt`` and of what the template has after it."""
         _, after = self._template_ids(pages, system)
-        return [*self._plain(prompt), *after]
+        return [*self.tokens(prompt), *after]
 
     def text(self, ids: Sequence[int]) -> str:
         """The answer that ``ids`` spell, control tokens left out."""
@@ -89,7 +94,7 @@ class Processor:
         )
         return decoded
 
-    def _plain(self, text: str) -> list[int]:
+    def tokens(self, text: str) -> list[int]:
         """The tokens of ``text``; a control token that it spells is read as its letters."""
         ids: list[int] = self.tokenizer.encode(
             text, add_special_tokens=False, split_special_tokens=True
@@ -123,7 +128,7 @@ class Processor:
                 self.tokenizer.encode(part, add_special_tokens=False) for part in (before, after)
             ]
             whole = self.tokenizer.encode(before + _SAMPLE + after, add_special_tokens=False)
-            if whole != [*ids[0], *self._plain(_SAMPLE), *ids[1]]:
+            if whole != [*ids[0], *self.tokens(_SAMPLE), *ids[1]]:
                 raise InvalidInput(
                     f"the chat template in {self.template_source} puts text beside the question that "
                     "belongs to one token with it",

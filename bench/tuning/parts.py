@@ -1,0 +1,156 @@
+"""The parts of a task: documents to train on, to validate with, and those that training must not see.
+
+Parts are told apart by the samples' ``metadata.split``, which ``bench data split`` writes, and by folder
+names (``NAME-train``, ``NAME-validation``, ``NAME-test``). Documents are compared by what their pages
+show, not by file name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+
+from bench.errors import InvalidInput
+from bench.schema import Page, Sample, Task
+from bench.tasks import find_task, load_task
+from bench.tasks.contents import clusters, page_contents
+from bench.tasks.loading import task_digest
+from bench.text import one_line
+
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+}
+"""What people write into ``metadata.split`` → the part that it means."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A task, cut for training."""
+
+    train: Task
+    validation: Task
+    held_out: bool
+    """Whether the validation documents were taken from the training part here."""
+    tests: tuple[Task, ...]
+    """Tasks whose documents training must not see; empty where none was found."""
+
+
+def find_parts(name: str, others: Sequence[str], share: float, seed: int) -> Parts:
+    """The parts of the task that a person named.
+
+    Args:
+        name: a task or folder, cut by ``bench data split`` or by its samples' ``metadata.split``; the
+            training part itself may be named too.
+        others: further tasks whose documents training must not see.
+        share: of the training documents that validate, where there is no validation part.
+        seed: of that choice.
+
+    Raises:
+        InvalidInput: no training part, or documents that are in two parts.
+    """
+    found = _by_part(name)
+    if "train" not in found:
+        raise InvalidInput(
+            f"task {one_line(name, 80)} has no training part",
+            hint=f"bench data split {one_line(name, 80)}",
+        )
+    train = found["train"]
+    tests = [found["test"]] if "test" in found else []
+    tests += [load_task(find_task(other)) for other in others]
+    check_apart({"training": [train], "test": tests})
+    if "validation" in found:
+        validation = found["validation"]
+        check_apart({"training": [train], "validation": [validation]})
+        check_apart({"validation": [validation], "test": tests})
+        return Parts(train, validation, held_out=False, tests=tuple(tests))
+    train, validation = _hold_out(train, share, seed)
+    return Parts(train, validation, held_out=True, tests=tuple(tests))
+
+
+def check_apart(parts: Mapping[str, Sequence[Task]]) -> None:
+    """Refuse two parts that share a page.
+
+    Raises:
+        InvalidInput: naming the files.
+    """
+    (first, these), (second, those) = parts.items()
+    contents = page_contents(page for task in (*these, *those) for page in _pages(task))
+    known: dict[str, Page] = {}
+    for task in those:
+        known |= {contents[page]: page for page in _pages(task)}
+    shared = {
+        (page.path, known[contents[page]].path)
+        for task in these
+        for page in _pages(task)
+        if contents[page] in known
+    }
+    if shared:
+        named = "; ".join(f"{one} is {other}" for one, other in sorted(shared)[:3])
+        more = f"; and {len(shared) - 3} more" if len(shared) > 3 else ""
+        raise InvalidInput(
+            f"{len(shared)} files of the {first} part show pages of the {second} part: {named}{more}",
+            hint="take them out of one part, or cut the whole task again: bench data split",
+        )
+
+
+def subset(task: Task, documents: Iterable[str], suffix: str) -> Task:
+    """The part of ``task`` that asks about ``documents`` (ids), under a name of its own."""
+    kept = set(documents)
+    part = replace(
+        task,
+        name=f"{task.name}{suffix}",
+        documents={key: value for key, value in task.documents.items() if key in kept},
+        samples=tuple(sample for sample in task.samples if sample.document_id in kept),
+    )
+    return replace(part, digest=task_digest(part))
+
+
+def _by_part(name: str) -> dict[str, Task]:
+    """Part → task, from folders beside each other or from one task's metadata."""
+    stem = name.rstrip("/").removesuffix("-train")
+    if Path(f"{stem}-train").is_dir():
+        return {
+            part: load_task(find_task(f"{stem}-{part}"))
+            for part in ("train", "validation", "test")
+            if Path(f"{stem}-{part}").is_dir()
+        }
+    task = load_task(find_task(name))
+    documents: dict[str, dict[str, None]] = {}
+    for sample in task.samples:
+        part = _part_of(sample)
+        if part is not None:
+            documents.setdefault(part, {})[sample.document_id] = None
+    return {part: subset(task, ids, f"-{part}") for part, ids in documents.items()}
+
+
+def _part_of(sample: Sample) -> str | None:
+    return _SPLITS.get(sample.metadata.get("split", "").strip().lower())
+
+
+def _hold_out(task: Task, share: float, seed: int) -> tuple[Task, Task]:
+    """``task`` without, and only, a share of its documents; equal pages stay together."""
+    contents = page_contents(_pages(task))
+    ids = list(task.documents)
+    found = clusters([[contents[p] for p in task.documents[key].pages] for key in ids])
+    if len(found) < 2:
+        raise InvalidInput(
+            f"the training part {task.name} has one document only, none is left to validate with",
+            hint="add documents, or make a validation part: bench data split --validation 0.1",
+        )
+    Random(f"validation/{seed}").shuffle(found)
+    count = min(max(1, round(share * len(found))), len(found) - 1)
+    held = [ids[number] for cluster in found[:count] for number in cluster]
+    rest = [ids[number] for cluster in found[count:] for number in cluster]
+    return subset(task, rest, ""), subset(task, held, "-held-out")
+
+
+def _pages(task: Task) -> list[Page]:
+    return [page for document in task.documents.values() for page in document.pages]
