@@ -215,6 +215,11 @@ def _devices(plan: RunPlan, text: str | None) -> tuple[Device, ...]:
                 f"model {spec.name!r} asks for the device {spec.device}, --devices for {one_line(text, 60)}",
                 hint="leave out --devices, or the device (--device, or the model's row in bench.toml)",
             )
+        if spec.options.get("device_map") is not None:
+            raise InvalidInput(
+                f"model {spec.name!r} is spread over all GPUs (device_map), --devices gives each a model",
+                hint="leave out one of them",
+            )
     return parse_devices(text)
 
 

@@ -44,6 +44,7 @@ _OPTIONS = {
         int, "write pages as JPEG of this quality and read them again; not done"
     ),
     "cache_bytes": _Option(int, "keys and values in flight; read from the device"),
+    "device_map": _Option(str, "auto: layers spread over all GPUs; one device"),
 }
 
 
@@ -181,6 +182,14 @@ def _check_options(spec: ModelSpec) -> None:
     engine = spec.options.get("engine", "tree")
     if engine not in {"tree", "padded"}:
         raise InvalidInput(f"model {spec.name!r}: option engine is tree or padded, not {engine!r}")
+    placement = spec.options.get("device_map")
+    if placement not in {None, "auto"}:
+        raise InvalidInput(f"model {spec.name!r}: option device_map is auto, not {placement!r}")
+    if placement is not None and spec.device not in {"auto", "cuda"}:
+        raise InvalidInput(
+            f"model {spec.name!r}: option device_map takes all GPUs, device {spec.device} is one",
+            hint="leave out one of them",
+        )
 
 
 def _output(parts: _Parts, question: Question, answer: Answer) -> Output:

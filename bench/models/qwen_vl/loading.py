@@ -86,6 +86,11 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
     device = pick_device(spec.device)
     dtype = _pick_dtype(spec, found, device)
     model = _from_pretrained(spec, found, device, dtype)
+    placement: dict[str, Json] = {}
+    if spec.options.get("device_map") is not None:
+        placement = {"device_map": _placement(spec, model)}
+        # Where pages and tokens enter; each layer fetches its input from there or from the layer before.
+        device = model.device
     adapter: dict[str, Json] = {}
     if spec.adapter is not None:
         model, adapter = _with_adapter(spec, model, quantization)
@@ -99,6 +104,7 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
         "quantization": quantization,
         "attention": model.config._attn_implementation,
         "weight_bytes": model.get_memory_footprint(),
+        **placement,
         **adapter,
     }
     return LoadedModel(model, device, details)
@@ -213,7 +219,7 @@ def _from_pretrained(
         "config": config,
         "dtype": dtype,
         "attn_implementation": _pick_attention(spec, device, dtype),
-        "device_map": {"": device},
+        "device_map": spec.options.get("device_map") or {"": device},
         "use_safetensors": True,
         "local_files_only": True,
         "output_loading_info": True,
@@ -232,6 +238,29 @@ def _from_pretrained(
         raise _load_failure(found.folder, failure, device)
     _check_report(found.folder, report)
     return model
+
+
+def _placement(spec: ModelSpec, model: Any) -> dict[str, int]:
+    """Bytes of the weights on each device, by accelerate's map of ``model``.
+
+    Raises:
+        OutOfMemory: accelerate left some to main memory or the disk, beside GPUs.
+    """
+    import torch
+
+    # One device alone leaves no map.
+    places = {str(place) for place in getattr(model, "hf_device_map", {}).values()}
+    if torch.cuda.is_available() and places & {"cpu", "disk"}:
+        raise OutOfMemory(
+            f"the GPUs together do not hold {spec.checkpoint}: accelerate would keep some of its layers in "
+            "main memory and copy them for every token",
+            hint="use more GPUs or a quantized model (-int4, -nf4)",
+        )
+    held: dict[str, int] = {}
+    for parameter in model.parameters():
+        name = str(parameter.device)
+        held[name] = held.get(name, 0) + parameter.nbytes
+    return held
 
 
 def _rename_exclusions(config: Any) -> None:

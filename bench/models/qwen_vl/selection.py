@@ -42,4 +42,6 @@ def _obstacle(model: Any) -> str | None:
         return "eager attention was asked for"
     if "sliding_attention" in (getattr(config, "layer_types", None) or ()):
         return "the checkpoint uses sliding-window attention"
+    if len(set((getattr(model, "hf_device_map", None) or {}).values())) > 1:
+        return "the layers live on several devices"
     return None
