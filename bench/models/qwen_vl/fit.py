@@ -185,10 +185,10 @@ class Activations(NamedTuple):
     def vision(self, patches: int) -> int:
         """Bytes while the vision tower computes ``patches`` patches in one call.
 
-        The patches' values stay, in float32 and in the model's numbers. In the fullest moment of a layer
-        there are besides, in sizes of the tower: its input and its norm (2), and either the MLP's inner
-        values three times, or queries, keys and values (3) while the rotary embedding turns them in
-        float32 (4 of that, and in 16 bits 4 more for the copies).
+        The patches' values stay, in float32 and in the model's numbers, and so do the two tables of the
+        rotary embedding. In the fullest moment of a layer there are besides, in sizes of the tower: its
+        input and its norm (2), and either the MLP's inner values three times, or queries, keys and values
+        (3) while the rotary embedding turns them in float32 (4 of that, and in 16 bits 2 more for copies).
         """
         vision = self.architecture.vision
         wide = FLOAT if self.number < FLOAT else 0
@@ -196,7 +196,16 @@ class Activations(NamedTuple):
         attention = 5 * self.number * vision.hidden + 4 * FLOAT * vision.hidden
         attention += 2 * wide * vision.hidden
         mlp = (2 * vision.hidden + 3 * vision.intermediate) * self.number
-        return patches * (pixels + max(attention, mlp))
+        tables = 2 * FLOAT * vision.hidden // vision.heads
+        return patches * (pixels + tables + max(attention, mlp))
+
+    def prefix(self, tokens: int) -> int:
+        """Bytes while the language model computes a row of prefixes of ``tokens`` tokens together.
+
+        The inner layers' features of Qwen3-VL are copied into one row first.
+        """
+        vision = self.architecture.vision
+        return self.row(tokens) + tokens * vision.out * vision.deepstack * self.number
 
     def row(self, tokens: int) -> int:
         """Bytes while the language model computes a row of ``tokens`` tokens.
@@ -239,7 +248,7 @@ class Activations(NamedTuple):
         ahead = max(max(work.visual_tokens for work in flight), limits.vision_patches // merged)
         return Peak(
             vision=self.vision(_row(patches, limits.vision_patches)),
-            prefix=self.row(_row(prefixes, limits.prefix_tokens)),
+            prefix=self.prefix(_row(prefixes, limits.prefix_tokens)),
             questions=self.row(row) + self.mask(row, most_columns),
             logits=self.logits(sum(len(work.need.questions) for work in flight)),
             features=self.features(sum(work.visual_tokens for work in flight) + ahead),
