@@ -148,7 +148,7 @@ def recorded() -> Iterator[tuple[dict[str, int], list[fit.Work]]]:
             works.append(fit.Work(pages, item.need))
         return fly(self, documents, *rest)
 
-    setattr(engine.TreeEngine, "_fly", noted)
+    engine.TreeEngine._fly = noted
     for (place, name, original), (_, _, stage) in zip(originals, places, strict=True):
         setattr(place, name, marked(original, stage))
     try:
@@ -157,7 +157,7 @@ def recorded() -> Iterator[tuple[dict[str, int], list[fit.Work]]]:
         ) as profiler:
             yield held, works
     finally:
-        setattr(engine.TreeEngine, "_fly", fly)
+        engine.TreeEngine._fly = fly
         for place, name, original in originals:
             setattr(place, name, original)
     held |= peaks(profiler)

@@ -153,7 +153,7 @@ def test_a_large_difference_can_be_planned_for(
         capfd, "plan", "--task", make_task(), "--difference", difference, "--json"
     )
     assert status == 0
-    assert json.loads(out)["rows"]
+    assert json.loads(out)["comparisons"][0]["rows"]
 
 
 def test_a_difference_above_the_discordant_share_is_refused(

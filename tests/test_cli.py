@@ -294,7 +294,8 @@ def test_a_plan_says_how_many_documents_are_needed(
     )
     assert result.status == 0
     assert "documents needed" in result.out
-    rows = json.loads(bench("plan", "--task", tmp_path / "mine", "--json").out)["rows"]
+    (found,) = json.loads(bench("plan", "--task", tmp_path / "mine", "--json").out)["comparisons"]
+    rows = found["rows"]
     needed = [row["documents needed"] for row in rows]
     assert needed == sorted(needed)
 

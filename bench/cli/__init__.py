@@ -25,7 +25,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "score": ("bench.cli.analyse", "Score stored outputs again; no model is needed."),
     "report": ("bench.cli.analyse", "Write the report of one or more runs."),
     "compare": ("bench.cli.comparison", "Compare two models, or two runs, question by question."),
-    "plan": ("bench.cli.comparison", "How many documents a comparison needs."),
+    "plan": (
+        "bench.cli.plan",
+        "Will it fit into memory, and how many documents does a comparison need?",
+    ),
     "show": ("bench.cli.analyse", "Show one sample of a run with every model's answer."),
     "list": ("bench.cli.listing", "List models, tasks, metrics or runs."),
     "predict": ("bench.cli.predict", "Ask a model one question about page images."),

@@ -1,4 +1,4 @@
-"""``bench compare`` and ``bench plan``: is it a difference, and how many documents would show one."""
+"""``bench compare``: is it a difference."""
 
 from __future__ import annotations
 
@@ -14,12 +14,7 @@ from bench.text import one_line, printable
 
 if TYPE_CHECKING:
     from bench.comparing import Comparison, Flip, Row, Side
-    from bench.stats import Design
     from bench.store import RunStore
-
-
-SHARES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
-"""Shares of discordant questions that a plan without a pilot is made for, the first four that can be."""
 
 
 @click.command("compare")
@@ -62,8 +57,8 @@ def compare_command(
     from bench.comparing import as_json as comparison_json
     from bench.comparing import compare
 
-    sides = [_sides(name, inside, results, metrics) for name in (first, second)]
-    found = [compare(a, b, by=by or (), seed=seed) for a, b in _matched(sides[0], sides[1])]
+    sides = [sides_of(name, inside, results, metrics) for name in (first, second)]
+    found = [compare(a, b, by=by or (), seed=seed) for a, b in matched(sides[0], sides[1])]
     if as_json:
         from bench.cli import echo_json
 
@@ -73,7 +68,7 @@ def compare_command(
         click.echo(("\n" if number else "") + _text(comparison, flips))
 
 
-def _sides(
+def sides_of(
     name: str, inside: str | None, results: Path, metrics: tuple[str, ...] | None
 ) -> list[Side]:
     """Every model that ``name`` can mean: all models of a run, or one model of a run."""
@@ -126,7 +121,7 @@ def _run_by_part(name: str, here: RunStore, results: Path) -> str:
     return str(find_run(name, results))
 
 
-def _matched(first: Sequence[Side], second: Sequence[Side]) -> list[tuple[Side, Side]]:
+def matched(first: Sequence[Side], second: Sequence[Side]) -> list[tuple[Side, Side]]:
     """Pairs of sides: the only ones, or those of one model's name."""
     if len(first) == len(second) == 1:
         return [(first[0], second[0])]
@@ -198,134 +193,4 @@ def _flip(flip: Flip) -> str:
         f"       expected {one_line(str(reference), 60)!r}; "
         f"A {one_line(flip.first.extracted, 60)!r} ({flip.first_score:.2f}); "
         f"B {one_line(flip.second.extracted, 60)!r} ({flip.second_score:.2f})"
-    )
-
-
-@click.command("plan")
-@click.option("--task", "-t", required=True, help="The task that would be run.")
-@click.option(
-    "--difference",
-    type=click.FloatRange(0.0001, 1),
-    default=0.01,
-    show_default=True,
-    help="The difference of two mean scores that should be shown.",
-)
-@click.option(
-    "--power",
-    type=click.FloatRange(0.51, 0.999),
-    default=0.8,
-    show_default=True,
-    help="Probability of showing it where it exists.",
-)
-@click.option(
-    "--pilot", nargs=2, metavar="A B", help="Two models that were run already; see bench compare."
-)
-@click.option(
-    "--discordance",
-    type=click.FloatRange(0.0001, 1),
-    help="Without a pilot: share of questions that only one of two models gets right.",
-)
-@click.option(
-    "--correlation",
-    type=click.FloatRange(0, 1),
-    default=0.1,
-    show_default=True,
-    help="Without a pilot: how alike the questions of one document are.",
-)
-@results_option
-@json_option
-def plan_command(
-    task: str,
-    difference: float,
-    power: float,
-    pilot: tuple[str, str] | None,
-    discordance: float | None,
-    correlation: float,
-    results: Path,
-    as_json: bool,
-) -> None:
-    """How many documents a comparison needs, and what a task as it is can show."""
-    from bench.stats import documents_needed, minimum_detectable_difference
-    from bench.tasks import find_task, load_task
-
-    loaded = load_task(find_task(task))
-    documents = len(loaded.documents)
-    per_document = len(loaded.samples) / documents
-    designs = _designs(
-        loaded.name, pilot, discordance, correlation, per_document, difference, results
-    )
-    rows = []
-    for name, design in designs:
-        needed = documents_needed(difference, design, power=power)
-        shown = (
-            minimum_detectable_difference(documents, design, power=power) if documents > 1 else None
-        )
-        rows.append(
-            {
-                "assumption": name,
-                "documents needed": needed,
-                "questions needed": round(needed * per_document),
-                "shown by this task": None if shown is None else round(shown, 4),
-            }
-        )
-    if as_json:
-        from bench.cli import echo_json
-
-        echo_json(
-            {"task": loaded.name, "documents": documents, "difference": difference, "rows": rows}
-        )
-        return
-    from bench.cli.listing import table
-
-    click.echo(
-        f"{loaded.name}: {len(loaded.samples)} questions on {documents} documents.\n"
-        f"To show a difference of {difference:g} between two models at 5 % with power {power:g}:\n"
-    )
-    click.echo(table(rows))
-    if pilot is None and discordance is None:
-        click.echo("\nNo pilot was given: run two models on some documents, then --pilot A B.")
-
-
-def _designs(
-    task: str,
-    pilot: tuple[str, str] | None,
-    discordance: float | None,
-    correlation: float,
-    per_document: float,
-    difference: float,
-    results: Path,
-) -> list[tuple[str, Design]]:
-    from bench.stats import Design, discordant_variance
-
-    if pilot is not None:
-        return [("pilot " + " / ".join(pilot), _pilot(task, pilot, results))]
-    if discordance is not None:
-        shares = [discordance]
-    else:
-        shares = [share for share in SHARES if share >= difference][:4]
-    return [
-        (
-            f"{share:.0%} of questions discordant, correlation {correlation:g}",
-            Design(discordant_variance(share, difference), max(1.0, per_document), correlation),
-        )
-        for share in shares
-    ]
-
-
-def _pilot(task: str, pilot: tuple[str, str], results: Path) -> Design:
-    from bench.comparing import compare
-    from bench.stats import pilot_design
-
-    sides = [_sides(name, None, results, None) for name in pilot]
-    ((first, second),) = _matched(sides[0], sides[1])[:1]
-    found = compare(first, second)
-    for pairing in found.pairings:
-        if pairing.task == task:
-            a, b = pairing.values(pairing.first), pairing.values(pairing.second)
-            kept = [i for i, pair in enumerate(zip(a, b, strict=True)) if None not in pair]
-            return pilot_design(
-                [a[i] for i in kept], [b[i] for i in kept], [pairing.clusters[i] for i in kept]
-            )
-    raise InvalidInput(
-        f"the pilot did not ask the questions of {task}", hint="name two models that did"
     )

@@ -1,0 +1,240 @@
+"""Whether a model fits into a GPU's memory, with how many documents in flight, and up to which resolution.
+
+The formula is ``bench.models.qwen_vl.fit``; here are the tasks: batches as the runner cuts them, pages as
+large as the model will see them. Neither weights nor a GPU are needed.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.errors import InvalidInput
+from bench.models.architectures import Published
+from bench.models.catalog import local_folder, published_shape
+from bench.models.checkpoints import is_adapter
+from bench.models.pixels import visual_tokens
+from bench.models.qwen_vl.fit import (
+    CUDA_CONTEXT_BYTES,
+    Activations,
+    Peak,
+    Work,
+    adapter_bytes,
+    stored_weight_bytes,
+    weights_of,
+)
+from bench.models.qwen_vl.plan import Need, cuda_limits
+from bench.runner.batches import batched
+from bench.schema import Document, Generation, ModelSpec, Page, PageGroup, Request, Task
+
+TEMPLATE_TOKENS = 32
+"""Of the chat template: the default system message, and the marks around the user's turn."""
+PAGE_MARKS = 2
+"""Tokens around each page."""
+BYTES_PER_TOKEN = 2
+"""Of a question in UTF-8; English has about four, so that this errs on the side of more memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a model is expected to hold on a GPU. Bytes, documents, pages and pixels."""
+
+    model: str
+    fits: bool
+    """With ``batch_size`` questions a call."""
+    memory_bytes: int
+    """What there is."""
+    peak_bytes: int
+    """What would be held at most: context, weights and the fullest stage."""
+    context_bytes: int
+    weight_bytes: int
+    column_bytes: int
+    """Keys and values of one token."""
+    stages: Mapping[str, int]
+    """Fields of ``fit.Peak`` in bytes, of the fullest call."""
+    batch_size: int
+    """Questions a call: as many as were asked for, halved until they fit, as the runner does."""
+    documents: int
+    """In flight together, at most."""
+    pages: int
+    """In flight together, at most."""
+    max_pixels: int
+    """The bound on a page that this is about."""
+    largest_page_tokens: int
+    """Visual tokens of the largest page under it."""
+    largest_max_pixels: int | None
+    """The largest bound with which every question can be answered at least alone; ``max_pixels`` of the
+    checkpoint where that fits; None where none does."""
+
+    def record(self) -> dict[str, Any]:
+        """As JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@functools.lru_cache(maxsize=100_000)
+def _tokens(height: int, width: int, factor: int, low: int, high: int) -> int:
+    """Visual tokens of a page; the pages of a task are of few sizes."""
+    return visual_tokens(height, width, factor=factor, min_pixels=low, max_pixels=high)
+
+
+class _Model(NamedTuple):
+    """A specification with what was read of its checkpoint."""
+
+    spec: ModelSpec
+    found: Published
+    activations: Activations
+    weights: int
+
+    def works(self, groups: Iterable[PageGroup], max_pixels: int) -> list[Work]:
+        """What each group asks of the model; pages that it would refuse are left out."""
+        return [work for group in groups if (work := self._work(group, max_pixels)) is not None]
+
+    def _work(self, group: PageGroup, max_pixels: int) -> Work | None:
+        low = self.found.bounds.min_pixels if self.spec.min_pixels is None else self.spec.min_pixels
+        try:
+            pages = tuple(
+                _tokens(
+                    page.height,
+                    page.width,
+                    self.found.architecture.factor,
+                    min(low, max_pixels),
+                    max_pixels,
+                )
+                for page in group.document.pages
+            )
+        except InvalidInput:
+            return None
+        system = len((group.system or "").encode()) // BYTES_PER_TOKEN
+        prefix = sum(pages) + PAGE_MARKS * len(pages) + TEMPLATE_TOKENS + system
+        questions = tuple(
+            len(request.prompt.encode()) // BYTES_PER_TOKEN + group.generation.max_new_tokens
+            for request in group.requests
+        )
+        return Work(pages, Need(prefix, questions))
+
+    def peak(self, groups: Sequence[PageGroup], size: int, max_pixels: int, free: int) -> Peak:
+        """The fullest moment of answering ``groups`` in batches of ``size`` questions."""
+        limits = cuda_limits(free)
+        cache_bytes = self.spec.options.get("cache_bytes")
+        if isinstance(cache_bytes, int) and cache_bytes > 0:
+            limits = limits._replace(cache_bytes=cache_bytes)
+        peaks = [
+            self.activations.peak(works, limits)
+            for batch in batched(groups, size)
+            if (works := self.works(batch, max_pixels))
+        ]
+        return max(peaks, key=lambda peak: peak.bytes, default=Peak(0, 0, 0, 0, 0, 0, 0, 0))
+
+
+def forecast(
+    spec: ModelSpec, groups: Sequence[PageGroup], *, memory: int, batch_size: int
+) -> Forecast:
+    """What ``spec`` will hold while it answers ``groups`` on a GPU with ``memory`` bytes.
+
+    Raises:
+        InvalidInput: the model has no weights, or its shape is not known here.
+    """
+    model = _read(spec)
+    own = model.found.bounds.max_pixels
+    bound = own if spec.max_pixels is None else spec.max_pixels
+    free = memory - CUDA_CONTEXT_BYTES - model.weights
+    size = batch_size
+    peak = model.peak(groups, size, bound, free)
+    while size > 1 and peak.bytes > free:
+        size //= 2
+        peak = model.peak(groups, size, bound, free)
+    tokens = [page for work in model.works(groups, bound) for page in work.pages]
+    return Forecast(
+        model=spec.name,
+        fits=peak.bytes <= free,
+        memory_bytes=memory,
+        peak_bytes=CUDA_CONTEXT_BYTES + model.weights + peak.bytes,
+        context_bytes=CUDA_CONTEXT_BYTES,
+        weight_bytes=model.weights,
+        column_bytes=model.activations.column,
+        stages={
+            name: getattr(peak, name)
+            for name in ("vision", "prefix", "questions", "logits", "features", "cache")
+        },
+        batch_size=size,
+        documents=peak.documents,
+        pages=peak.pages,
+        max_pixels=bound,
+        largest_page_tokens=max(tokens, default=0),
+        largest_max_pixels=_largest(model, groups, free),
+    )
+
+
+def _largest(model: _Model, groups: Sequence[PageGroup], free: int) -> int | None:
+    """The largest bound on a page, in whole visual tokens, with which each question fits alone."""
+    area = model.found.architecture.factor**2
+
+    def fits(tokens: int) -> bool:
+        return model.peak(groups, 1, tokens * area, free).bytes <= free
+
+    low, high = 4, model.found.bounds.max_pixels // area
+    if not fits(low):
+        return None
+    if fits(high):
+        return high * area
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low * area
+
+
+def _read(spec: ModelSpec) -> _Model:
+    if spec.checkpoint is None:
+        raise InvalidInput(
+            f"model {spec.name!r} has no weights, so there is no GPU memory to plan",
+            hint="name models of the Qwen-VL family; see bench list models",
+        )
+    found = published_shape(spec)
+    if found is None:
+        raise InvalidInput(
+            f"the shape of {spec.checkpoint} is not known: it is neither here nor in the catalog",
+            hint=f"bench pull {spec.checkpoint}, or name a checkpoint folder",
+        )
+    number = 4 if spec.dtype == "fp32" else 2
+    folder = local_folder(spec)
+    if folder is not None and any(folder.glob("*.safetensors")):
+        weights = stored_weight_bytes(folder, found.architecture, spec.quantization, number)
+    else:
+        weights = weights_of(found.architecture).bytes(spec.quantization, number)
+    adapter = Path(spec.adapter) if spec.adapter is not None else None
+    merged = spec.options.get("merge_adapter", spec.quantization is None)
+    if adapter is not None and not merged and is_adapter(adapter):
+        weights += adapter_bytes(adapter)
+    return _Model(spec, found, Activations(found.architecture, number), weights)
+
+
+def stand_in(
+    name: str, width: int, height: int, prompt: str, generation: Generation, documents: int
+) -> list[PageGroup]:
+    """Documents of one page and one question each, for a task whose documents are not on this machine.
+
+    One question a page is the case with the most pages in flight.
+    """
+    return [
+        PageGroup(
+            Document(f"{name}-{number}", (Page(Path(), 0, width, height, ""),)),
+            (Request(f"{name}-{number}", "", prompt),),
+            generation,
+        )
+        for number in range(documents)
+    ]
+
+
+def resized(task: Task, width: int, height: int) -> Task:
+    """``task`` as if all its pages had this size."""
+    documents = {
+        key: replace(
+            document,
+            pages=tuple(replace(page, width=width, height=height) for page in document.pages),
+        )
+        for key, document in task.documents.items()
+    }
+    return replace(task, documents=documents)
