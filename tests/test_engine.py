@@ -151,6 +151,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "two flights": {"cache_bytes": 400_000},
     "no reuse": {"reuse": False},
     "padded": {"engine": "padded"},
+    "cascade": {"engine": "cascade"},
+    "cascade, little memory": {"engine": "cascade", "cache_bytes": 1},
+    "cascade, two flights": {"engine": "cascade", "cache_bytes": 400_000},
 }
 
 
@@ -161,10 +164,11 @@ def test_tokens_are_those_of_plain_generate(
     compare(reference, load(checkpoint, **SETTINGS[setting]), groups)
 
 
+@pytest.mark.parametrize("engine", ["tree", "cascade"])
 def test_neither_order_nor_company_changes_an_answer(
-    reference: Reference, checkpoint: Path, groups: list[PageGroup]
+    engine: str, reference: Reference, checkpoint: Path, groups: list[PageGroup]
 ) -> None:
-    model = load(checkpoint)
+    model = load(checkpoint, engine=engine)
     singles = [
         replace(group, requests=(request,)) for group in groups for request in group.requests
     ]
@@ -174,7 +178,7 @@ def test_neither_order_nor_company_changes_an_answer(
             compare(reference, model, singles[start : start + size])
 
 
-@pytest.mark.parametrize("engine", ["tree", "padded"])
+@pytest.mark.parametrize("engine", ["tree", "cascade", "padded"])
 def test_the_repetition_penalty_is_that_of_generate(
     engine: str, groups: list[PageGroup], tmp_path: Path
 ) -> None:
@@ -193,10 +197,11 @@ def test_the_reference_follows_no_sampling_settings(
     assert wild.generate(groups[:2]).outputs == tame.generate(groups[:2]).outputs
 
 
+@pytest.mark.parametrize("engine", ["tree", "cascade"])
 def test_positions_left_over_from_another_prefill_change_nothing(
-    checkpoint: Path, groups: list[PageGroup]
+    engine: str, checkpoint: Path, groups: list[PageGroup]
 ) -> None:
-    model = load(checkpoint)
+    model = load(checkpoint, engine=engine)
     before = model.generate(groups).outputs
     assert model._parts is not None
     inner = model._parts.loaded.model.model
@@ -241,6 +246,7 @@ def test_what_was_chosen_is_on_the_record(qwen2: Path) -> None:
         ]
 
     assert details() == ["tree", "within a batch a page is opened"]
+    assert details(engine="cascade") == ["cascade", "within a batch a page is opened"]
     assert details(engine="padded") == ["padded", "within a batch a page is opened"]
     assert details(reuse=False) == ["tree", "none"]
     assert details(reference=True) == ["reference", "none"]
@@ -255,7 +261,7 @@ def test_attention_that_cannot_be_a_tree_falls_back_to_padded_rows(
 
 
 def test_an_unknown_engine_is_refused(qwen2: Path) -> None:
-    with pytest.raises(InvalidInput, match="tree or padded"):
+    with pytest.raises(InvalidInput, match="tree, cascade or padded"):
         QwenVL(resolve(str(qwen2), options={"engine": "trees"}))
 
 
@@ -267,10 +273,11 @@ def test_an_option_of_another_kind_is_refused(option: str, value: object, qwen2:
         QwenVL(resolve(str(qwen2), options={option: value}))
 
 
+@pytest.mark.parametrize("engine", ["tree", "cascade"])
 def test_five_hundred_questions_about_a_page_are_asked_in_turns(
-    qwen2: Path, groups: list[PageGroup]
+    engine: str, qwen2: Path, groups: list[PageGroup]
 ) -> None:
-    model = load(qwen2)
+    model = load(qwen2, engine=engine)
     few = ["What is the total?", "date", "Кто продавец?", "发票号码"]
     group = make_group(groups[0].document, few * 125, max_new_tokens=6)
     outputs = model.generate([group]).outputs
@@ -279,12 +286,27 @@ def test_five_hundred_questions_about_a_page_are_asked_in_turns(
     assert [output.text for output in outputs] == [o.text for o in expected.outputs] * 125
 
 
+@pytest.mark.parametrize("engine", ["tree", "cascade"])
 def test_a_question_longer_than_a_row_goes_in_pieces(
-    reference: Reference, checkpoint: Path, groups: list[PageGroup], tmp_path: Path
+    engine: str, reference: Reference, checkpoint: Path, groups: list[PageGroup]
 ) -> None:
     document = replace(groups[1].document, id="long")
     asked = ["What is the total?", "Кто продавец? " * 150, "date"]
-    compare(reference, load(checkpoint), [make_group(document, asked)])
+    compare(reference, load(checkpoint, engine=engine), [make_group(document, asked)])
+
+
+@pytest.mark.parametrize("engine", ["tree", "cascade", "padded"])
+def test_documents_of_three_four_and_five_pages_of_extreme_shapes(
+    engine: str, reference: Reference, checkpoint: Path, tmp_path: Path
+) -> None:
+    # The narrowest pages that the processor takes are 200 to 1.
+    strange = [(1, 200), (200, 1), (10, 2000), (61, 83), (300, 200)]
+    documents = [make_document(tmp_path, f"strange{count}", strange[:count]) for count in (3, 4, 5)]
+    compare(
+        reference,
+        load(checkpoint, engine=engine),
+        [make_group(document, ["What is the total?", "date"]) for document in documents],
+    )
 
 
 def test_a_document_without_questions_is_not_even_opened(
@@ -299,7 +321,11 @@ def test_a_document_without_questions_is_not_even_opened(
     assert mixed == model.generate(groups[:1]).outputs
 
 
-@pytest.mark.parametrize("options", [{}, {"engine": "padded"}, {"reference": True}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"engine": "cascade"}, {"engine": "padded"}, {"reference": True}],
+    ids=str,
+)
 def test_an_answer_limit_of_nothing_gives_an_empty_answer(
     options: dict[str, Any], qwen2: Path, groups: list[PageGroup]
 ) -> None:
@@ -321,10 +347,11 @@ def test_a_question_beyond_the_context_fails_alone(
     assert outputs[2].text == model.generate(groups[:1]).outputs[0].text
 
 
+@pytest.mark.parametrize("engine", ["tree", "cascade"])
 def test_what_is_not_a_number_stays_in_its_own_question(
-    qwen2: Path, groups: list[PageGroup]
+    engine: str, qwen2: Path, groups: list[PageGroup]
 ) -> None:
-    model = load(qwen2)
+    model = load(qwen2, engine=engine)
     document = groups[1].document
     asked = make_group(
         document, ["What is the date?", "发", "What is the total?"], max_new_tokens=2

@@ -39,7 +39,8 @@ _OPTIONS = {
     "merge_adapter": _Option(bool, "put an adapter into the weights; unless they are quantized"),
     "reuse": _Option(bool, "encode a page once for all its questions; true"),
     "reference": _Option(bool, "plain transformers generate, one question a call; false"),
-    "engine": _Option(str, "tree, or padded: one padded row a question; tree"),
+    "engine": _Option(str, "tree, cascade, or padded: one padded row a question; by the device"),
+    "graphs": _Option(bool, "replay decoding steps on a GPU instead of launching them; true"),
     "jpeg_quality": _Option(
         int, "write pages as JPEG of this quality and read them again; not done"
     ),
@@ -179,9 +180,11 @@ def _check_options(spec: ModelSpec) -> None:
             raise InvalidInput(
                 f"model {spec.name!r}: option {name} takes {_KINDS[kind]}, not {value!r}"
             )
-    engine = spec.options.get("engine", "tree")
-    if engine not in {"tree", "padded"}:
-        raise InvalidInput(f"model {spec.name!r}: option engine is tree or padded, not {engine!r}")
+    engine = spec.options.get("engine")
+    if engine not in {None, "tree", "cascade", "padded"}:
+        raise InvalidInput(
+            f"model {spec.name!r}: option engine is tree, cascade or padded, not {engine!r}"
+        )
     placement = spec.options.get("device_map")
     if placement not in {None, "auto"}:
         raise InvalidInput(f"model {spec.name!r}: option device_map is auto, not {placement!r}")

@@ -16,12 +16,12 @@ from bench.models.qwen_vl.questions import Branch, forward
 if TYPE_CHECKING:
     import torch
 
-    from bench.models.qwen_vl.tree import TreeCache
+    from bench.models.qwen_vl.tree import Cache
 
 
 def decode(
     model: Any,
-    cache: TreeCache,
+    cache: Cache,
     branches: Sequence[Branch],
     logits: torch.Tensor,
     prefixes: Sequence[torch.Tensor],
@@ -38,7 +38,7 @@ def decode(
         decoding: end tokens and penalty.
     """
     live = list(branches)
-    seen = _seen(live, prefixes, logits) if decoding.repetition_penalty != 1.0 else None
+    seen = seen_tokens(live, prefixes, logits) if decoding.repetition_penalty != 1.0 else None
     while True:
         logits = logits.float()
         if seen is not None:
@@ -66,27 +66,30 @@ def penalized(logits: torch.Tensor, seen: torch.Tensor, penalty: float) -> torch
     return torch.where(seen, lowered, logits)
 
 
-def _choose(live: Sequence[Branch], logits: torch.Tensor, decoding: Decoding) -> list[int]:
-    """Append the best token of ``logits`` (branches, vocabulary) to every answer; returns the tokens."""
+def best_tokens(logits: torch.Tensor) -> torch.Tensor:
+    """(2, rows): the best token of each row of ``logits`` (rows, vocabulary), and its probability.
+
+    Together, so that they are read at once; a float64 holds any token number exactly.
+    """
     import torch
 
     best, token = logits.max(dim=-1)
     probability = (best - logits.logsumexp(dim=-1)).exp()
-    # Together, so that the host waits once; a float64 holds any token number exactly.
-    chosen, probabilities = torch.stack([token.double(), probability.double()]).tolist()
-    tokens = [int(number) for number in chosen]
-    for branch, number, value in zip(live, tokens, probabilities, strict=True):
-        branch.ids.append(number)
-        branch.probabilities.append(value)
-        # An answer whose logits are not numbers is a failure; it need not be gone on with.
-        branch.ended = number in decoding.end_tokens or value != value
-    return tokens
+    return torch.stack([token.double(), probability.double()])
 
 
-def _seen(
+def record(branch: Branch, token: int, probability: float, decoding: Decoding) -> None:
+    """Append ``token`` to the answer of ``branch``."""
+    branch.ids.append(token)
+    branch.probabilities.append(probability)
+    # An answer whose logits are not numbers is a failure; it need not be gone on with.
+    branch.ended = token in decoding.end_tokens or probability != probability
+
+
+def seen_tokens(
     branches: Sequence[Branch], prefixes: Sequence[torch.Tensor], logits: torch.Tensor
 ) -> torch.Tensor:
-    """(branches, vocabulary): which tokens come before each answer."""
+    """(branches, vocabulary): which tokens come before each answer, on the device of ``logits``."""
     import torch
 
     seen = torch.zeros(logits.shape, dtype=torch.bool)
@@ -94,3 +97,12 @@ def _seen(
         row[prefixes[branch.document]] = True
         row[list(branch.prompt)] = True
     return seen.to(logits.device)
+
+
+def _choose(live: Sequence[Branch], logits: torch.Tensor, decoding: Decoding) -> list[int]:
+    """Append the best token of ``logits`` (branches, vocabulary) to every answer; returns the tokens."""
+    chosen, probabilities = best_tokens(logits).tolist()
+    tokens = [int(number) for number in chosen]
+    for branch, token, probability in zip(live, tokens, probabilities, strict=True):
+        record(branch, token, probability, decoding)
+    return tokens

@@ -5,34 +5,46 @@
               of pages  of them    of them
 
 Each stage takes what the one before it has ready. How many documents share the last three is planned
-from a memory budget (``plan``); together they are a ``flight``, with one row of keys and values each
-(``tree``).
+from a memory budget (``plan``); together they are a ``flight``. Their keys and values lie in a ``tree`` under
+masks, or, where the device has a kernel for it, as runs in a ``cascade``, decoded by ``steps``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from bench.models.qwen_vl import plan, vision
 from bench.models.qwen_vl.clock import Clock
-from bench.models.qwen_vl.flight import Encoded, Flight
+from bench.models.qwen_vl.decode import decode
+from bench.models.qwen_vl.flight import Decode, Encoded, Flight
 from bench.models.qwen_vl.generation import Answer, Decoding, Prompted, Question
 from bench.models.qwen_vl.pixels import PageReader
-from bench.models.qwen_vl.tree import TreeCache, tree_shape, use_tree_attention
+from bench.models.qwen_vl.steps import Steps
+from bench.models.qwen_vl.tree import Cache, TreeCache, tree_shape, use_tree_attention
 
 
 class TreeEngine:
     """See the module's docstring."""
 
     def __init__(
-        self, model: Any, reader: PageReader, decoding: Decoding, limits: plan.Limits
+        self,
+        model: Any,
+        reader: PageReader,
+        decoding: Decoding,
+        limits: plan.Limits,
+        steps: Steps | None = None,
     ) -> None:
-        """Prepare ``model``: its language model attends through the tree from now on."""
+        """Prepare ``model``: its language model attends through the tree from now on.
+
+        With ``steps`` the tree lies in their cache, otherwise under masks (``tree``).
+        """
         self._model, self._reader, self._decoding, self._limits = model, reader, decoding, limits
         use_tree_attention(model)
         vision.flatten_patch_embedding(model)
         self._shape = tree_shape(model)
+        self._steps = steps
         self._budget = max(1, limits.cache_bytes // self._shape.bytes_per_column)
         """Columns in flight."""
 
@@ -41,10 +53,16 @@ class TreeEngine:
         import torch
 
         answers: list[tuple[Question, Answer]] = []
-        with torch.inference_mode():
-            encoded = self._encode(documents, clock)
-            for together in plan.flights(encoded, lambda item: item.need, self._budget):
-                answers += self._fly(together, clock)
+        try:
+            with torch.inference_mode():
+                encoded = self._encode(documents, clock)
+                for together in plan.flights(encoded, lambda item: item.need, self._budget):
+                    answers += self._fly(together, clock)
+        except (RuntimeError, MemoryError):
+            # It may have been for want of memory, which the next call should find free.
+            if self._steps is not None:
+                self._steps.release()
+            raise
         return answers
 
     def _encode(self, documents: Iterable[Prompted], clock: Clock) -> Iterator[Encoded]:
@@ -70,15 +88,29 @@ class TreeEngine:
         start = 0
         for document in documents:
             end = start + len(document.prefix.pages)
-            yield Encoded(document, features[start:end])
+            yield Encoded(without_patches(document), features[start:end])
             start = end
 
     def _fly(self, documents: Sequence[Encoded], clock: Clock) -> list[tuple[Question, Answer]]:
-        """The answers of documents that are in memory together; the memory is free when it returns."""
-        columns = max(plan.columns(item.need, self._budget) for item in documents)
-        cache = TreeCache(self._shape, len(documents), columns)
-        flight = Flight(self._model, cache, documents, self._decoding, self._limits)
+        """The answers of documents that are in memory together."""
+        columns = [plan.columns(item.need, self._budget) for item in documents]
+        cache, way = self._memory(columns)
+        flight = Flight(self._model, cache, documents, way, self._limits)
         clock.lap("prefix")
         return [
             answer for asked in flight.turns(self._budget) for answer in flight.answer(asked, clock)
         ]
+
+    def _memory(self, columns: Sequence[int]) -> tuple[Cache, Decode]:
+        """Room for documents of so many columns each, and the way to decode what is in it."""
+        if self._steps is not None:
+            self._steps.begin(columns)
+            return self._steps.cache, self._steps.decode
+        cache = TreeCache(self._shape, len(columns), max(columns))
+        return cache, partial(decode, self._model, cache, decoding=self._decoding)
+
+
+def without_patches(document: Prompted) -> Prompted:
+    """``document``, whose pages have become features: their patches need not stay in memory."""
+    pages = tuple(page._replace(patches=page.patches[:0]) for page in document.prefix.pages)
+    return document._replace(prefix=document.prefix._replace(pages=pages))

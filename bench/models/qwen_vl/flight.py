@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from bench.models.qwen_vl import plan, prefix, questions
 from bench.models.qwen_vl.clock import Clock
-from bench.models.qwen_vl.decode import decode
-from bench.models.qwen_vl.generation import Answer, Decoding, Prompted, Question
+from bench.models.qwen_vl.generation import Answer, Prompted, Question
 from bench.models.qwen_vl.questions import Branch
-from bench.models.qwen_vl.tree import TreeCache
+from bench.models.qwen_vl.tree import Cache
 from bench.models.qwen_vl.vision import PageFeatures
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Encoded(NamedTuple):
@@ -41,19 +43,29 @@ class Asked(NamedTuple):
     question: Question
 
 
+class Decode(Protocol):
+    """A way to answer questions whose prompts are in the cache."""
+
+    def __call__(
+        self, branches: Sequence[Branch], logits: torch.Tensor, prefixes: Sequence[torch.Tensor]
+    ) -> None:
+        """See ``decode.decode``."""
+        ...
+
+
 class Flight:
     """Documents with one row of the cache each."""
 
     def __init__(
         self,
         model: Any,
-        cache: TreeCache,
+        cache: Cache,
         documents: Sequence[Encoded],
-        decoding: Decoding,
+        decode: Decode,
         limits: plan.Limits,
     ) -> None:
         """Prefill the prefixes of ``documents`` into ``cache``."""
-        self._model, self._cache, self._decoding, self._limits = model, cache, decoding, limits
+        self._model, self._cache, self._decode, self._limits = model, cache, decode, limits
         self._documents = documents
         self._prefixes = [item.document.prefix.ids for item in documents]
         self._positions: list[int] = []
@@ -99,10 +111,13 @@ class Flight:
             Branch(row, number, question.ids, self._positions[row], question.limit)
             for row, number, question in asked
         ]
+        for branch in branches:
+            columns = len(branch.prompt) + branch.limit
+            self._cache.reserve(branch.document, branch.number, columns)
         logits = questions.ask(self._model, self._cache, branches, self._limits.question_tokens)
         clock.lap("suffix")
         clock.first_token()
-        decode(self._model, self._cache, branches, logits, self._prefixes, self._decoding)
+        self._decode(branches, logits, self._prefixes)
         clock.lap("decode")
         return [branch.answer for branch in branches]
 

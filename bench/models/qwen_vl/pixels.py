@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.errors import InvalidInput
 from bench.models.pixels import smart_resize
+from bench.models.qwen_vl.cuda import PageUploads, upload
 from bench.schema import Page
 from bench.tasks.pages import open_page, reencoded
 
@@ -53,6 +54,8 @@ class PageReader:
         """Side of a visual token in pixels."""
         self.table = _table(images) if table and _is_standard(images) else None
         """(channels, 256) float32: what the processor makes of a byte; None where it is not that simple."""
+        self.uploads: PageUploads | None = None
+        """How pages get to the device while it computes others; None where they wait in main memory."""
 
     def read(self, page: Page) -> PagePixels:
         """Open, resize and cut one page.
@@ -65,9 +68,10 @@ class PageReader:
         image = open_page(page)
         if self.jpeg_quality is not None:
             image = reencoded(image, self.jpeg_quality)
-        if self.table is None:
-            return self._processed(image)
-        return self._cut(image)
+        found = self._processed(image) if self.table is None else self._cut(image)
+        if self.uploads is None:
+            return found
+        return found._replace(patches=self.uploads.send(found.patches))
 
     def tokens(self, page: Page) -> int:
         """Visual tokens that ``page`` becomes, from its size alone.
@@ -83,13 +87,13 @@ class PageReader:
         """The processor's ``pixel_values`` of ``page``: (patches, channels x temporal x area) float32."""
         import torch
 
-        patches = page.patches.to(device, non_blocking=True)
+        patches = self.uploads.receive(page.patches) if self.uploads else page.patches
         if self.table is None:
-            return patches
-        table = self.table.to(device)
+            return patches.to(device)
+        table = upload(self.table, device)
         # One row of 256 a channel: channel c looks its bytes up from 256 x c on.
         start = 256 * torch.arange(len(table), device=device).view(1, -1, 1)
-        values = table.flatten()[patches.int() + start]
+        values = table.flatten()[patches.to(device).int() + start]
         # A page is one frame, which the vision tower expects repeated (temporal_patch_size = 2).
         frames = self.images.temporal_patch_size
         return values.unsqueeze(2).expand(-1, -1, frames, -1).reshape(len(values), -1)

@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.models.qwen_vl.cuda import upload
 from bench.models.qwen_vl.pixels import PagePixels
 from bench.models.qwen_vl.vision import PageFeatures
 
 if TYPE_CHECKING:
     import torch
 
-    from bench.models.qwen_vl.tree import TreeCache
+    from bench.models.qwen_vl.tree import Cache
 
 
 class Prefix(NamedTuple):
@@ -32,7 +33,7 @@ class Prefix(NamedTuple):
 
 def prefill(
     model: Any,
-    cache: TreeCache,
+    cache: Cache,
     first: int,
     prefixes: Sequence[Prefix],
     features: Sequence[Sequence[PageFeatures]],
@@ -48,21 +49,21 @@ def prefill(
     visual = ids == model.config.image_token_id
     positions = [rope_positions(model, prefix) for prefix in prefixes]
     pages = [page for document in features for page in document]
-    embedded = model.get_input_embeddings()(ids.to(model.device))
+    embedded = model.get_input_embeddings()(upload(ids, model.device))
     # By number, not by mask: counting a mask's places would make the host wait for the device.
-    places = visual.nonzero().squeeze(1).to(model.device)
+    places = upload(visual.nonzero().squeeze(1), model.device)
     embedded[places] = torch.cat([page.tokens for page in pages]).to(embedded.dtype)
     extra = {}
     if pages[0].deepstack:
         layers = zip(*(page.deepstack for page in pages), strict=True)
         extra = {
-            "visual_pos_masks": visual.unsqueeze(0).to(model.device),
+            "visual_pos_masks": upload(visual.unsqueeze(0), model.device),
             "deepstack_visual_embeds": [torch.cat(layer) for layer in layers],
         }
     documents = range(first, first + len(prefixes))
     model.model.language_model(
         inputs_embeds=embedded.unsqueeze(0),
-        position_ids=torch.cat(positions, dim=1).unsqueeze(1).to(model.device),
+        position_ids=upload(torch.cat(positions, dim=1).unsqueeze(1), model.device),
         use_cache=False,
         row=cache.prefix(documents, [len(prefix.ids) for prefix in prefixes]),
         **extra,

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bench.models.qwen_vl.cuda import upload
 from bench.models.qwen_vl.generation import Answer
 
 if TYPE_CHECKING:
     import torch
 
-    from bench.models.qwen_vl.tree import TreeCache
+    from bench.models.qwen_vl.tree import Cache
 
 
 @dataclass(slots=True)
@@ -51,7 +52,7 @@ class Branch:
         return Answer.of(self.ids, self.probabilities, ended=self.ended)
 
 
-def ask(model: Any, cache: TreeCache, branches: Sequence[Branch], row_tokens: int) -> torch.Tensor:
+def ask(model: Any, cache: Cache, branches: Sequence[Branch], row_tokens: int) -> torch.Tensor:
     """Run the prompts of ``branches``, ordered by document, in rows of at most ``row_tokens`` tokens.
 
     Returns:
@@ -68,12 +69,12 @@ def ask(model: Any, cache: TreeCache, branches: Sequence[Branch], row_tokens: in
             prompts = [prompts[0][row_tokens:]]
         last = torch.tensor([len(prompt) for prompt in prompts]).cumsum(0) - 1
         hidden = forward(model, cache, pack, prompts)
-        logits.append(model.lm_head(hidden[last.to(hidden.device)]))
+        logits.append(model.lm_head(hidden[upload(last, hidden.device)]))
     return torch.cat(logits)
 
 
 def forward(
-    model: Any, cache: TreeCache, branches: Sequence[Branch], tokens: Sequence[Sequence[int]]
+    model: Any, cache: Cache, branches: Sequence[Branch], tokens: Sequence[Sequence[int]]
 ) -> torch.Tensor:
     """Let each branch go on by its ``tokens``, all of them in one packed row.
 
@@ -92,7 +93,7 @@ def forward(
         positions += range(branch.position, branch.position + len(new))
         ids += new
         branch.position += len(new)
-    index = torch.tensor([ids, positions]).to(model.device)
+    index = upload(torch.tensor([ids, positions]), model.device)
     hidden: torch.Tensor = model.model.language_model(
         inputs_embeds=model.get_input_embeddings()(index[0]).unsqueeze(0),
         position_ids=index[1].expand(3, 1, -1),

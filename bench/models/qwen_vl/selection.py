@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
+from bench.models.qwen_vl.cuda import Graphs, PageUploads, flash, trial
 from bench.models.qwen_vl.engine import TreeEngine
 from bench.models.qwen_vl.generation import Decoding, Engine
 from bench.models.qwen_vl.padded import PaddedEngine
 from bench.models.qwen_vl.pixels import PageReader
 from bench.models.qwen_vl.plan import limits
 from bench.models.qwen_vl.reference import ReferenceEngine
+from bench.models.qwen_vl.steps import Steps
+from bench.models.qwen_vl.tree import tree_shape
+from bench.models.qwen_vl.varlen import Kernel, plain
+from bench.models.qwen_vl.vision import use_packed_attention
 from bench.schema import Json, ModelSpec
 
 
@@ -21,18 +26,75 @@ def select_engine(
         return ReferenceEngine(model, reader, decoding), {
             "engine": "reference: plain generate of transformers, one question a call"
         }
+    if model.device.type == "cuda":
+        reader.uploads = PageUploads(model.device)
     obstacle = _obstacle(model)
-    if spec.options.get("engine", "tree") == "padded" or obstacle is not None:
+    wanted = spec.options.get("engine")
+    if wanted == "padded" or obstacle is not None:
         reason = "" if obstacle is None else f" ({obstacle})"
         return PaddedEngine(model, reader, decoding), {
             "engine": f"padded: one row a question, padded on the left{reason}"
         }
     allowed = limits(model.device, spec.options.get("cache_bytes"))
-    return TreeEngine(model, reader, decoding, allowed), {
-        "engine": "tree: a document's prefix once, its questions packed behind it",
-        "cache_bytes": allowed.cache_bytes,
-        "text_attention": "sdpa over a tree of questions",
+    details: dict[str, Json] = {"cache_bytes": allowed.cache_bytes}
+    found = _find_kernel(model, wanted)
+    if found.kernel is None:
+        return TreeEngine(model, reader, decoding, allowed), details | {
+            "engine": "tree: a document's prefix once, its questions packed behind it",
+            "text_attention": f"sdpa over a tree of questions ({found.reason})",
+        }
+    graphs = _graphs(spec, model)
+    steps = Steps(model, found.kernel, decoding, graphs)
+    engine = TreeEngine(model, reader, decoding, allowed, steps)
+    steps.prove()
+    how = "launched kernel by kernel" if graphs is None else "CUDA graphs, one a shape"
+    return engine, details | {
+        "engine": "cascade: a document's prefix once, its questions as runs behind it",
+        "text_attention": f"prefix and branch apart, merged ({found.reason})",
+        "vision_attention": _pack_vision(model, found.kernel),
+        "decoding_steps": how if steps.obstacle is None else f"no CUDA graphs: {steps.obstacle}",
     }
+
+
+class _Found(NamedTuple):
+    kernel: Kernel | None
+    reason: str
+    """Which kernel it is, or why there is none."""
+
+
+def _find_kernel(model: Any, wanted: str | None) -> _Found:
+    """The kernel for a cascade that the device of ``model`` has, if a cascade is ``wanted`` or nothing is."""
+    if wanted == "tree":
+        return _Found(None, "as asked for")
+    heads, groups, size, dtype, device = tree_shape(model)[1:]
+    if device.type == "cuda":
+        obstacle = trial(flash, heads=heads, groups=groups, size=size, dtype=dtype, device=device)
+        if obstacle is None:
+            return _Found(flash, "FlashAttention over sequences of unequal length")
+    else:
+        obstacle = f"no fused kernel for runs of keys on {device.type}"
+    return _Found(plain if wanted == "cascade" else None, obstacle)
+
+
+def _graphs(spec: ModelSpec, model: Any) -> Graphs | None:
+    if model.device.type != "cuda" or spec.options.get("graphs") is False:
+        return None
+    return Graphs(model.device)
+
+
+def _pack_vision(model: Any, kernel: Kernel) -> str:
+    """Let the vision tower use ``kernel`` if it does not have one of its own; says what it uses."""
+    chosen = str(model.model.visual.config._attn_implementation)
+    if chosen != "sdpa":
+        return chosen
+    attention = model.model.visual.blocks[0].attn
+    heads, size = attention.num_heads, attention.head_dim
+    dtype, device = tree_shape(model)[4:]
+    obstacle = trial(kernel, heads=heads, groups=1, size=size, dtype=dtype, device=device)
+    if obstacle is not None:
+        return f"sdpa, page by page ({obstacle})"
+    use_packed_attention(model, kernel)
+    return f"all pages of a call together ({heads} heads of {size})"
 
 
 def _obstacle(model: Any) -> str | None:

@@ -57,6 +57,26 @@ class Row(Protocol):
         ...
 
 
+class Cache(Protocol):
+    """The memory of a flight: a prefix and branches for each document."""
+
+    def prefix(self, documents: Sequence[int], lengths: Sequence[int]) -> Row:
+        """A packed row of whole prefixes: ``lengths[i]`` tokens of document ``documents[i]``."""
+        ...
+
+    def reserve(self, document: int, question: int, columns: int) -> None:
+        """Tell how many tokens a question will have, its answer included, before ``branches``."""
+        ...
+
+    def branches(self, documents: Sequence[int], questions: Sequence[int]) -> Row:
+        """A packed row of further tokens: token i continues ``questions[i]`` of ``documents[i]``."""
+        ...
+
+    def forget_branches(self, *, wipe: bool = False) -> None:
+        """Free what lies behind the prefixes; ``wipe`` it where it holds what is not a number."""
+        ...
+
+
 class Heads(NamedTuple):
     """One layer's projections of a packed row."""
 
@@ -93,6 +113,9 @@ class TreeCache:
             self._used[document] = self._prefix[document] = length
             self.owner[document, :length] = _PREFIX
         return PrefixRow(self, tuple(documents), tuple(lengths))
+
+    def reserve(self, document: int, question: int, columns: int) -> None:
+        """Nothing to do: tokens take the next free column when they come."""
 
     def branches(self, documents: Sequence[int], questions: Sequence[int]) -> BranchRow:
         """A packed row of further tokens: token i continues ``questions[i]`` of ``documents[i]``.

@@ -11,10 +11,16 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.models.qwen_vl.clock import Clock
+from bench.models.qwen_vl.cuda import fused_attention
 from bench.models.qwen_vl.pixels import PagePixels, PageReader
+from bench.models.qwen_vl.varlen import Kernel, Segments
 
 if TYPE_CHECKING:
     import torch
+
+PACKED = "bench_flash"
+"""Name of the packed attention among transformers' attention implementations. To one with ``flash`` in its
+name the tower gives the pages' bounds; for others it reads them on the host, in every layer."""
 
 
 class PageFeatures(NamedTuple):
@@ -37,13 +43,40 @@ def encode_pages(
     values = torch.cat([reader.values(page, device) for page in pages])
     clock.lap("transfer")
     grid = torch.tensor([(1, page.height, page.width) for page in pages], device=device)
-    found = model.model.get_image_features(values, grid, return_dict=True)
+    with fused_attention(device):
+        found = model.model.get_image_features(values, grid, return_dict=True)
     clock.lap("vision")
     layers = getattr(found, "deepstack_features", None) or ()
     return [
         PageFeatures(tokens, tuple(layer[index] for layer in layers))
         for index, tokens in enumerate(found.pooler_output)
     ]
+
+
+def use_packed_attention(model: Any, kernel: Kernel) -> None:
+    """Let the vision tower of ``model`` attend to all pages, or windows, of a call in one ``kernel``."""
+    from transformers import AttentionInterface
+
+    def attend(
+        module: Any,
+        queries: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        *,
+        scaling: float,
+        cu_seq_lens_q: torch.Tensor,
+        max_length_q: int,
+        **_: Any,
+    ) -> tuple[torch.Tensor, None]:
+        lengths = cu_seq_lens_q[1:] - cu_seq_lens_q[:-1]
+        pages = Segments(cu_seq_lens_q, cu_seq_lens_q, lengths, max_length_q, max_length_q)
+        q, k, v = (part[0].transpose(0, 1) for part in (queries, keys, values))
+        return kernel(q, k, v, pages, causal=False, scale=scaling).values.unsqueeze(0), None
+
+    AttentionInterface.register(PACKED, attend)
+    # Not ``set_attn_implementation``: it takes any name with ``flash`` in it for a package to import.
+    model.model.visual.config._attn_implementation = PACKED
 
 
 def packs(pages: Sequence[PagePixels], patches: int) -> Iterator[Sequence[PagePixels]]:

@@ -1,0 +1,228 @@
+"""All that is particular to CUDA: one attention kernel, graphs, copies that nobody waits for.
+
+Everything here has a counterpart without CUDA that the tests run: ``varlen.plain`` for the kernel, calling
+a step for replaying it, an ordinary copy. What a machine cannot do is found out while the model is loaded
+(``trial``, the first capture), answered another way, and on the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench.models.qwen_vl.varlen import Kernel, Seen, Segments, plain
+from bench.text import one_line
+
+if TYPE_CHECKING:
+    import torch
+
+
+def flash(
+    queries: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    segments: Segments,
+    *,
+    causal: bool,
+    scale: float,
+) -> Seen:
+    """FlashAttention as torch has it; a ``Kernel`` for fp16 and bf16. Needs torch 2.12.
+
+    With one query a sequence it folds the query heads of a key/value head into queries, and splits long
+    runs of keys among the device's multiprocessors.
+    """
+    from torch.nn.attention.varlen import AuxRequest, varlen_attn
+
+    found, logsumexp = varlen_attn(
+        queries,
+        keys,
+        values,
+        segments.ends,
+        segments.starts,
+        segments.longest_query,
+        segments.longest_key,
+        return_aux=AuxRequest(lse=True),
+        scale=scale,
+        window_size=(-1, 0) if causal else (-1, -1),
+        enable_gqa=True,
+        seqused_k=segments.used,
+    )
+    # The documentation says (queries, heads); the kernel gives (heads, queries), and ``trial`` watches it.
+    return Seen(found, logsumexp.transpose(0, 1))
+
+
+def trial(
+    kernel: Kernel, *, heads: int, groups: int, size: int, dtype: torch.dtype, device: torch.device
+) -> str | None:
+    """Why ``kernel`` cannot be used with ``heads`` key/value heads of this kind; None where it can.
+
+    It has to agree with ``varlen.plain`` on every form that the engine asks for, and must not read what
+    lies outside the segments: there are NaNs there.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(tokens: int, count: int) -> torch.Tensor:
+        return torch.randn(tokens, count, size, generator=generator).to(device, dtype)
+
+    def numbers(*found: int) -> torch.Tensor:
+        return torch.tensor(found, dtype=torch.int32, device=device)
+
+    query_heads = heads * groups
+    forms = {
+        "whole sequences": (draw(86, query_heads), (0, 5, 85, 86), (0, 5, 85), (5, 80, 1), True),
+        "pages": (draw(86, query_heads), (0, 5, 85, 86), (0, 5, 85), (5, 80, 1), False),
+        "continued sequences": (
+            draw(24, query_heads), (0, 3, 4, 24), (300, 10, 100), (7, 130, 33), True,
+        ),
+        "a shared prefix": (draw(24, query_heads), (0, 4, 24), (200, 3), (150, 190), False),
+        "a step": (draw(3, query_heads), (0, 1, 2, 3), (300, 399, 10), (70, 1, 17), False),
+        "a step with its prefix": (draw(2, 5 * query_heads), (0, 1, 2), (200, 3), (150, 190), False),
+    }  # fmt: skip
+    for name, (queries, ends, starts, used, causal) in forms.items():
+        keys, values = draw(400, heads), draw(400, heads)
+        outside = torch.ones(400, dtype=torch.bool, device=device)
+        for start, count in zip(starts, used, strict=True):
+            outside[start : start + count] = False
+        keys[outside] = values[outside] = float("nan")
+        longest = max(last - first for first, last in pairwise(ends))
+        found = Segments(numbers(*ends), numbers(*starts, 0), numbers(*used), longest, 256)
+        expected = plain(queries, keys, values, found, causal=causal, scale=size**-0.5)
+        try:
+            seen = kernel(queries, keys, values, found, causal=causal, scale=size**-0.5)
+            for got, want in zip(seen, expected, strict=True):
+                torch.testing.assert_close(got.float(), want.float(), rtol=2e-2, atol=2e-2)
+        except (RuntimeError, ImportError, TypeError, ValueError, AssertionError) as error:
+            return f"{name}: {one_line(str(error), 160)}"
+    return None
+
+
+def fused_attention(device: torch.device) -> AbstractContextManager[None]:
+    """Inside, ``scaled_dot_product_attention`` takes a fused kernel on a GPU or fails.
+
+    It must not fall back to a matrix of scores: at 19,276 patches one in bf16 takes 12 GB.
+    """
+    if device.type != "cuda":
+        return nullcontext()
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    fused = [
+        SDPBackend.FLASH_ATTENTION,
+        SDPBackend.EFFICIENT_ATTENTION,
+        SDPBackend.CUDNN_ATTENTION,
+    ]
+    found: AbstractContextManager[None] = sdpa_kernel(fused)
+    return found
+
+
+class Graphs:
+    """Captures steps, so that replaying one launches all its kernels at once."""
+
+    def __init__(self, device: torch.device) -> None:
+        """``device`` becomes the current one: streams and captures belong to that."""
+        import torch
+
+        torch.cuda.set_device(device)
+        # One pool for all graphs: nothing in it outlives a replay, and no two replays run at a time.
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def capture(self, step: Callable[[], None]) -> Callable[[], None]:
+        """What does the same as ``step``, at the same addresses, without Python.
+
+        ``step`` is run three times, and must neither wait for the device nor change shape.
+
+        Raises:
+            RuntimeError: something in ``step`` cannot be captured.
+        """
+        import torch
+
+        # Untyped in torch.
+        new_stream: Any = torch.cuda.Stream
+        # Outside the capture first: libraries take their workspaces at a kernel's first call.
+        warm = new_stream()
+        warm.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(warm):
+            for _ in range(2):
+                step()
+        torch.cuda.current_stream().wait_stream(warm)
+        graph = torch.cuda.CUDAGraph()
+        # Threads that read pages allocate memory meanwhile, which by default breaks a capture.
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            step()
+        return graph.replay
+
+    def settle(self) -> None:
+        """Wait until no graph runs, so that any may go."""
+        import torch
+
+        torch.cuda.synchronize()
+
+
+class Sent(NamedTuple):
+    """Numbers on their way to the host."""
+
+    numbers: torch.Tensor
+    arrived: torch.cuda.Event | None
+
+    def read(self) -> list[list[float]]:
+        """Wait for them, and for nothing that was asked of the device later."""
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        rows: list[list[float]] = self.numbers.tolist()
+        return rows
+
+
+def send(numbers: torch.Tensor) -> Sent:
+    """Copy ``numbers`` (2-D), as they will be when the device gets there, to the host."""
+    import torch
+
+    if numbers.device.type != "cuda":
+        return Sent(numbers.clone(), None)
+    host = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
+    host.copy_(numbers, non_blocking=True)
+    # Untyped in torch.
+    new_event: Any = torch.cuda.Event
+    arrived = new_event()
+    arrived.record()
+    return Sent(host, arrived)
+
+
+def upload(numbers: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """``numbers`` on ``device``; the host goes on at once."""
+    if device.type != "cuda":
+        return numbers.to(device)
+    return numbers.pin_memory().to(device, non_blocking=True)
+
+
+class PageUploads:
+    """Pages go to the device on a stream of their own, while it computes others.
+
+    Called from the threads that read pages, so that nobody waits for the copy into pinned memory either.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        import torch
+
+        # Untyped in torch.
+        new_stream: Any = torch.cuda.Stream
+        self._device, self._stream = device, new_stream(device)
+
+    def send(self, patches: torch.Tensor) -> torch.Tensor:
+        """``patches`` on the device, not to be used before ``receive``."""
+        import torch
+
+        with torch.cuda.stream(self._stream):
+            return patches.pin_memory().to(self._device, non_blocking=True)
+
+    def receive(self, patches: torch.Tensor) -> torch.Tensor:
+        """``patches``, to be used by what is asked of the device from now on."""
+        import torch
+
+        current = torch.cuda.current_stream(self._device)
+        current.wait_stream(self._stream)
+        # Made on the other stream, whose allocator would give the memory away too early.
+        patches.record_stream(current)
+        return patches

@@ -1,0 +1,312 @@
+"""Attention over runs of keys, and decoding that reads its tokens a step late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from bench.errors import OutOfMemory  # noqa: E402
+from bench.models.catalog import resolve  # noqa: E402
+from bench.models.qwen_vl import QwenVL, cuda, selection, steps, vision  # noqa: E402
+from bench.models.qwen_vl.cascade import CascadeCache  # noqa: E402
+from bench.models.qwen_vl.tiny import write_tiny_checkpoint  # noqa: E402
+from bench.models.qwen_vl.tree import Shape  # noqa: E402
+from bench.models.qwen_vl.varlen import Seen, Segments, merge, plain  # noqa: E402
+from bench.schema import Generation, PageGroup  # noqa: E402
+from tests.tiny_qwen import edit_json, make_document, make_group, one_thread  # noqa: E402
+
+CPU = torch.device("cpu")
+
+_one_thread = pytest.fixture(scope="module", autouse=True)(one_thread)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_checkpoint(tmp_path_factory.mktemp("tiny") / "qwen2_vl")
+
+
+@pytest.fixture(scope="module")
+def groups(tmp_path_factory: pytest.TempPathFactory) -> list[PageGroup]:
+    folder = tmp_path_factory.mktemp("pages")
+    return [
+        make_group(make_document(folder, "one", [(200, 300)]), ["What is the total?"]),
+        make_group(make_document(folder, "two", [(120, 90), (90, 200)]), max_new_tokens=9),
+        make_group(make_document(folder, "three", [(250, 250)]), max_new_tokens=30),
+    ]
+
+
+def load(folder: Path, **options: Any) -> QwenVL:
+    model = QwenVL(resolve(str(folder), options={"engine": "cascade"} | options))
+    model.load()
+    return model
+
+
+def texts(model: QwenVL, groups: Sequence[PageGroup]) -> list[tuple[str, int, float]]:
+    outputs = model.generate(groups).outputs
+    assert {output.error for output in outputs} == {None}
+    return [(o.text, o.generated_tokens, pytest.approx(o.confidence, rel=1e-4)) for o in outputs]
+
+
+def steps_of(model: QwenVL) -> steps.Steps:
+    assert model._parts is not None
+    found = model._parts.engine._steps  # type: ignore[attr-defined]
+    assert isinstance(found, steps.Steps)
+    return found
+
+
+def numbers(*found: int) -> Any:
+    return torch.tensor(found, dtype=torch.int32)
+
+
+def packed(queries: int, keys: int) -> tuple[Any, Any, Any]:
+    """Random queries of six heads, keys and values of two."""
+    generator = torch.Generator().manual_seed(queries)
+    return (
+        torch.randn(queries, 6, 8, generator=generator),
+        torch.randn(keys, 2, 8, generator=generator),
+        torch.randn(keys, 2, 8, generator=generator),
+    )
+
+
+def test_a_run_is_seen_as_by_the_attention_of_torch() -> None:
+    queries, keys, values = packed(7, 40)
+    runs = Segments(numbers(0, 3, 7), numbers(30, 5, 0), numbers(9, 21), 4, 21)
+    found = plain(queries, keys, values, runs, causal=False, scale=0.3)
+    for asking, start, used in ((slice(0, 3), 30, 9), (slice(3, 7), 5, 21)):
+        parts = (queries[asking], keys[start : start + used], values[start : start + used])
+        expected = torch.nn.functional.scaled_dot_product_attention(
+            *(part.transpose(0, 1).unsqueeze(0) for part in parts), scale=0.3, enable_gqa=True
+        )
+        torch.testing.assert_close(found.values[asking], expected[0].transpose(0, 1))
+
+
+def test_two_runs_merged_are_the_attention_over_both() -> None:
+    queries, keys, values = packed(5, 40)
+
+    def over(start: int, used: int, *, causal: bool) -> Seen:
+        run = Segments(numbers(0, 5), numbers(start, 0), numbers(used), 5, used)
+        return plain(queries, keys, values, run, causal=causal, scale=0.3)
+
+    prefix, branch = over(0, 30, causal=False), over(30, 10, causal=True)
+    both = over(0, 40, causal=True)
+    torch.testing.assert_close(merge(prefix, branch), both.values)
+    torch.testing.assert_close(merge(branch, prefix), both.values)
+    assert not torch.allclose(both.values, over(0, 40, causal=False).values)
+
+
+def test_a_run_of_overwhelming_weight_is_all_that_is_seen() -> None:
+    values, logsumexp = torch.ones(1, 1, 4), torch.full((1, 1), 900.0)
+    found = merge(Seen(values, logsumexp), Seen(-values, -logsumexp))
+    assert torch.equal(found, values)
+
+
+def wrong_weight(*parts: Any, **settings: Any) -> Seen:
+    seen = plain(*parts, **settings)
+    return seen._replace(logsumexp=seen.logsumexp / 0.6931)
+
+
+def reads_beyond(queries: Any, keys: Any, values: Any, segments: Segments, **settings: Any) -> Seen:
+    more = segments._replace(used=segments.used + 1)
+    return plain(queries, keys, values, more, **settings)
+
+
+def is_not_there(*_: Any, **__: Any) -> Seen:
+    raise ImportError("no module of this name")
+
+
+@pytest.mark.parametrize("kernel", [wrong_weight, reads_beyond, is_not_there])
+def test_a_kernel_that_does_otherwise_is_refused(kernel: Any) -> None:
+    obstacle = cuda.trial(kernel, heads=2, groups=3, size=8, dtype=torch.float32, device=CPU)
+    assert obstacle is not None
+    assert obstacle.startswith("whole sequences: ")
+    assert "\n" not in obstacle
+
+
+def test_a_kernel_that_does_the_same_is_accepted() -> None:
+    for dtype in (torch.float32, torch.bfloat16):
+        assert cuda.trial(plain, heads=2, groups=3, size=8, dtype=dtype, device=CPU) is None
+
+
+def test_the_kernel_of_a_gpu_is_refused_without_one() -> None:
+    obstacle = cuda.trial(cuda.flash, heads=2, groups=3, size=64, dtype=torch.bfloat16, device=CPU)
+    assert obstacle is not None
+
+
+def test_memory_is_taken_once_for_flights_that_fit() -> None:
+    shape = Shape(layers=2, heads=1, groups=1, size=4, dtype=torch.float32, device=CPU)
+    cache = CascadeCache(shape, plain)
+    assert cache.begin([30, 10])
+    before = cache.keys[0].data_ptr()
+    assert not cache.begin([5, 5, 5])
+    assert cache.keys[0].data_ptr() == before
+    assert cache.begin([41])
+    assert cache.scratch == 41
+
+
+def test_steps_run_one_too_many_at_most(
+    checkpoint: Path, groups: list[PageGroup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(checkpoint)
+    taken: list[int] = []
+    advance = steps.Steps._advance
+    monkeypatch.setattr(
+        steps.Steps, "_advance", lambda self, grid: (taken.append(1), advance(self, grid))[1]
+    )
+    for group in groups:
+        taken.clear()
+        outputs = model.generate([group]).outputs
+        longest = max(output.generated_tokens or 0 for output in outputs)
+        late = longest < group.generation.max_new_tokens
+        assert longest - 1 <= len(taken) <= longest - 1 + late
+
+
+def test_what_was_computed_in_vain_stays_out_of_the_neighbours(
+    checkpoint: Path, groups: list[PageGroup]
+) -> None:
+    """Answers of other limits lie side by side; the short ones' places go on until the long ones end."""
+    long = groups[2]
+    short = replace(long, generation=Generation(2), requests=long.requests[:2])
+    short = replace(
+        short, requests=tuple(replace(r, sample_id=f"short-{r.sample_id}") for r in short.requests)
+    )
+    model, tree = load(checkpoint), load(checkpoint, engine="tree")
+    assert texts(model, [short, long]) == texts(tree, [short, long])
+    assert texts(model, [long, short]) == texts(tree, [long, short])
+
+
+class Replays:
+    """What ``cuda.Graphs`` does, without CUDA: run a step for warming up and capturing, then again."""
+
+    def __init__(self) -> None:
+        self.captured = 0
+        self.replayed = 0
+
+    def capture(self, step: Callable[[], None]) -> Callable[[], None]:
+        self.captured += 1
+        for _ in range(3):
+            step()
+
+        def replay() -> None:
+            self.replayed += 1
+            step()
+
+        return replay
+
+    def settle(self) -> None:
+        pass
+
+
+class Refuses(Replays):
+    """A device on which nothing can be captured."""
+
+    def capture(self, step: Callable[[], None]) -> Callable[[], None]:
+        step()
+        raise RuntimeError("operation not permitted\nwhen stream is capturing")
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
+def test_replayed_steps_answer_the_same_and_are_captured_once(
+    penalty: float, groups: list[PageGroup], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_tiny_checkpoint(tmp_path / "tiny")
+    edit_json(folder / "generation_config.json", repetition_penalty=penalty)
+    expected = texts(load(folder), groups)
+    graphs = Replays()
+    monkeypatch.setattr(selection, "_graphs", lambda *_: graphs)
+    model = load(folder)
+    assert texts(model, groups) == expected
+    captured = graphs.captured
+    assert captured > 1
+    assert graphs.replayed > captured
+    assert texts(model, groups) == expected
+    assert graphs.captured == captured, "the shapes were known, and the memory was the same"
+
+
+def test_what_cannot_be_captured_is_launched_and_on_the_record(
+    checkpoint: Path, groups: list[PageGroup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = texts(load(checkpoint), groups)
+    monkeypatch.setattr(selection, "_graphs", lambda *_: Refuses())
+    model = QwenVL(resolve(str(checkpoint), options={"engine": "cascade"}))
+    recorded = model.load().details["decoding_steps"]
+    assert recorded == "no CUDA graphs: operation not permitted when stream is capturing"
+    assert texts(model, groups) == expected
+
+
+def test_shapes_beyond_the_limit_are_made_anew(
+    checkpoint: Path, groups: list[PageGroup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = texts(load(checkpoint), groups)
+    monkeypatch.setattr(steps, "GRIDS", 1)
+    model = load(checkpoint)
+    assert texts(model, groups) == expected
+    assert len(steps_of(model)._grids) == 1
+
+
+def test_shapes_are_few_and_at_most_half_too_large() -> None:
+    rounded = {steps._rounded(count) for count in range(1, 257)}
+    assert len(rounded) == 16
+    assert all(count <= steps._rounded(count) <= 1.5 * count for count in range(1, 257))
+
+
+def test_a_failure_gives_the_memory_back(
+    checkpoint: Path, groups: list[PageGroup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(checkpoint)
+    expected = texts(model, groups)
+    assert len(steps_of(model).cache.keys) > 0
+    with monkeypatch.context() as patch:
+        patch.setattr(steps.Steps, "decode", is_out_of_memory)
+        with pytest.raises(OutOfMemory):
+            model.generate(groups)
+    assert steps_of(model).cache.keys == []
+    assert texts(model, groups) == expected
+
+
+def is_out_of_memory(*_: Any, **__: Any) -> None:
+    raise MemoryError("not enough")
+
+
+class Elsewhere:
+    """Page uploads to a device that is not there: bytes come back negated where nobody received them."""
+
+    def send(self, patches: Any) -> Any:
+        return ~patches
+
+    def receive(self, patches: Any) -> Any:
+        return ~patches
+
+
+@pytest.mark.parametrize("engine", ["tree", "cascade", "padded"])
+def test_pages_are_received_where_they_were_sent(
+    engine: str, checkpoint: Path, groups: list[PageGroup]
+) -> None:
+    expected = texts(load(checkpoint, engine=engine), groups)
+    model = load(checkpoint, engine=engine)
+    assert model._parts is not None
+    model._parts.processor.reader.uploads = Elsewhere()  # type: ignore[assignment]
+    assert texts(model, groups) == expected
+
+
+def test_the_vision_tower_attends_to_all_pages_of_a_call_at_once(
+    checkpoint: Path, groups: list[PageGroup]
+) -> None:
+    model = load(checkpoint)
+    assert model._parts is not None
+    visual = model._parts.loaded.model.model.visual
+    calls: list[int] = []
+
+    def count(*parts: Any, **settings: Any) -> Seen:
+        calls.append(len(parts[3].used))
+        return plain(*parts, **settings)
+
+    vision.use_packed_attention(model._parts.loaded.model, count)
+    texts(model, groups)
+    assert calls == [4] * len(visual.blocks)
