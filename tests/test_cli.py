@@ -374,3 +374,22 @@ def test_documents_are_drawn_into_a_folder_named_after_them_or_into_the_one_name
     assert bench(*arguments, "--out", "elsewhere").status == 0
     drawn = tmp_path / "synth-receipt-en-zh-7" / "samples.jsonl"
     assert drawn.read_bytes() == (tmp_path / "elsewhere" / "samples.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(("columns", "whole"), [(80, False), (400, True)])
+def test_a_wide_terminal_shows_whole_cells(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, columns: int, whole: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    out = bench("list", "metrics").out
+    definitions = [row["definition"] for row in json.loads(bench("list", "metrics", "--json").out)]
+    longest = max(definitions, key=len)
+    assert len(longest) > 60
+    assert (longest in out, "…" not in out) == (whole, whole)
+    assert whole or longest[:59] + "…" in out
+
+
+def test_tables_are_named_by_their_files(bench: Any, finished: Path, tmp_path: Path) -> None:
+    lines = bench("report", finished, "--format", "csv", "-o", "a.csv").out.splitlines()
+    assert lines[-2:] == ["Table    a.csv", "Table    a-samples.csv"]
+    assert (tmp_path / "a.csv").is_file()

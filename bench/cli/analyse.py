@@ -165,8 +165,9 @@ def print_summary(
     for path in written:
         if path.suffix in {".html", ""}:
             click.echo(f"{'Report' if path.suffix else 'Scores'}   {path}")
-    for folder in dict.fromkeys(path.parent for path in written if path.suffix == ".csv"):
-        click.echo(f"Tables   {folder}")
+    for path in written:
+        if path.suffix == ".csv":
+            click.echo(f"Table    {path}")
 
 
 @click.command("show")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 KINDS = ("models", "tasks", "metrics", "runs")
 Row = Mapping[str, Any]
+
+CELL = 60
+"""Columns that a cell of a table gets however narrow the terminal is."""
+_GAP = "  "
 
 
 @click.command("list")
@@ -47,13 +52,25 @@ def list_command(kind: str, results: Path, as_json: bool) -> None:
 def table(rows: Sequence[Row]) -> str:
     """Rows of equal keys as aligned text, the keys as the header."""
     columns = list(rows[0])
-    cells = [[clip(printable(_plain(row[c])), 60) for c in columns] for row in rows]
+    full = [[printable(_plain(row[c])) for c in columns] for row in rows]
+    longest = [max(map(_width, column)) for column in zip(columns, *full, strict=True)]
+    limit = _limit(longest, shutil.get_terminal_size().columns)
+    cells = [[clip(text, limit) for text in line] for line in full]
     widths = [max(_width(text) for text in column) for column in zip(columns, *cells, strict=True)]
     lines = [columns, *cells]
     return "\n".join(
-        "  ".join(_pad(text, width) for text, width in zip(line, widths, strict=True)).rstrip()
+        _GAP.join(_pad(text, width) for text, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
+
+
+def _limit(widths: Sequence[int], room: int) -> int:
+    """Columns that a cell may take: as many as let the table fit into ``room``, at least ``CELL``."""
+    room -= len(_GAP) * (len(widths) - 1)
+    limit = max(CELL, *widths)
+    while limit > CELL and sum(min(width, limit) for width in widths) > room:
+        limit -= 1
+    return limit
 
 
 def _width(text: str) -> int:
