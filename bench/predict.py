@@ -41,6 +41,8 @@ class Prediction:
     load_seconds: float
     seconds: float
     """From page files to the answer's text; the model was loaded before and was not warmed up."""
+    first_token_seconds: float | None
+    """Of ``seconds``, to the first token; None where the model has no tokens."""
     stages: Mapping[str, float]
     """Seconds by stage."""
     memory: Memory
@@ -82,6 +84,7 @@ def predict(
         output=output,
         load_seconds=loaded - start,
         seconds=answered - loaded,
+        first_token_seconds=batch.first_token_seconds,
         stages=batch.stages,
         memory=memory,
     )
@@ -111,6 +114,8 @@ def describe(prediction: Prediction) -> str:
     """The prediction for a person's eyes, without the answer itself: time, tokens, memory."""
     stages = ", ".join(f"{stage} {spent:.2f}" for stage, spent in prediction.stages.items())
     output = prediction.output
+    first = prediction.first_token_seconds
+    token = "" if first is None else f", first token after {first:.2f} s"
     counts = {
         "prompt": output.prompt_tokens,
         "visual": output.visual_tokens,
@@ -118,11 +123,15 @@ def describe(prediction: Prediction) -> str:
     }
     tokens = ", ".join(f"{count} {name}" for name, count in counts.items() if count is not None)
     lines = [
-        f"Time: {prediction.seconds:.2f} s" + (f" ({stages})" if stages else ""),
+        f"Time: {prediction.seconds:.2f} s" + token + (f" ({stages})" if stages else ""),
         f"Load: {prediction.load_seconds:.2f} s",
     ]
     if tokens:
         lines.append(f"Tokens: {tokens}" + ("; cut" if output.stop_reason == "length" else ""))
+    if output.confidence is not None:
+        least = output.min_confidence
+        unsure = "" if least is None else f", least sure token {least:.2f}"
+        lines.append(f"Confidence: {output.confidence:.2f}{unsure}")
     return "\n".join([*lines, _memory(prediction.memory)])
 
 

@@ -8,6 +8,7 @@
       <task>/texts.json                 what is written on documents that have a text layer
       <model>/model.json                what was really loaded, load and first-call time
       <model>/failure.json              why the model could not be loaded or died, where it did
+      <model>/monitor.jsonl             clocks, heat, power, foreign load, a line a second
       <model>/<task>/outputs.jsonl      append-only, a whole line a sample, fsynced every batch
       <model>/<task>/batches.jsonl      what was measured per batch
       <model>/<task>/latency.jsonl      the single-stream scenario, one question at a time
@@ -276,6 +277,16 @@ class RunStore:
     def append_latency(self, model: str, task: str, record: Mapping[str, Any]) -> None:
         """Append one single-stream question's measurements."""
         self._append(model, task, "latency", [record])
+
+    def monitor(self, model: str) -> list[dict[str, Any]]:
+        """What the devices did while the model was measured, of all its processes."""
+        folder = self.model_folder(model)
+        paths = [folder / "monitor.jsonl", *sorted(folder.glob("monitor.shard-*.jsonl"))]
+        return [row for path in paths for row in read_lines(path)]
+
+    def append_monitor(self, model: str, samples: Sequence[Mapping[str, Any]]) -> None:
+        """Append some seconds of what the devices did."""
+        append_lines(self.model_folder(model) / f"monitor{self._suffix}.jsonl", samples)
 
     def _append(
         self, model: str, task: str, stem: str, records: Iterable[Mapping[str, Any]]

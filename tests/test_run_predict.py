@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,15 @@ def test_what_a_prediction_took_can_be_printed(page: Path) -> None:
     text = describe(predict([page], "What is this?", FAKE))
     assert text.startswith("Time: ")
     assert "resident (no GPU was used)" in text
+    assert "first token" not in text
+
+
+def test_how_sure_the_model_was_and_its_first_token_can_be_printed(page: Path) -> None:
+    found = predict([page], "What is this?", FAKE)
+    output = replace(found.output, confidence=0.912, min_confidence=0.4)
+    text = describe(replace(found, output=output, first_token_seconds=0.25))
+    assert "first token after 0.25 s" in text
+    assert "Confidence: 0.91, least sure token 0.40" in text
 
 
 def test_a_question_must_say_something(page: Path) -> None:

@@ -71,6 +71,19 @@ def test_latency_is_measured_one_question_at_a_time_on_different_documents(
     assert len({record["sample_id"].split("/")[0] for record in records}) == 3
 
 
+def test_a_latency_question_is_asked_cold_and_then_warm_unless_it_fails(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    task = make_task(documents=2)
+    run = execute(plan(task, fake(fail=["d0"]), latency_samples=2), tmp_path / "results").run
+    answered, failed = sorted(run.latencies("fake", "mine"), key=lambda record: record["failed"])
+    assert "warm" not in failed
+    for asked in (answered, answered["warm"]):
+        assert asked["seconds"] >= asked["stages"]["decode"]
+        # The fake does not write token by token.
+        assert asked["first_token_seconds"] is None
+
+
 def test_a_batch_that_does_not_fit_is_halved_until_it_does(
     make_task: MakeTask, tmp_path: Path
 ) -> None:

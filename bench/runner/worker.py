@@ -22,7 +22,7 @@ from typing import Any, TextIO
 
 from bench.errors import BenchError, OutOfMemory
 from bench.files import write_json
-from bench.measure import MemoryMeter, memory_now, release_memory
+from bench.measure import EnergyMeter, MemoryMeter, Monitor, memory_now, release_memory, watch
 from bench.models import make_model
 from bench.models.base import Model
 from bench.prompts import from_record
@@ -48,6 +48,8 @@ class Worker:
         self.model: Model = make_model(run.model_spec(name))
         self.batch_size = 1
         self.meter = MemoryMeter()
+        self.monitor: Monitor
+        self.energy: EnergyMeter
 
     def emit(self, event: str, **facts: Any) -> None:
         """Tell the parent; a parent that is gone is noticed elsewhere."""
@@ -65,17 +67,29 @@ class Worker:
         }
         with self.meter:
             self._load(tasks)
-            for name, batches in self._share(tasks).items():
-                if not self._offline(name, batches):
-                    return STOPPED
-            if self.shard.number > 0:
-                return 0
-            if not self._others_done():
-                return STOPPED if self.stop.is_set() else UNFINISHED
-            if not self._single_stream(tasks):
+            with watch(self._note, alone=self.shard.total == 1) as self.monitor:
+                self.energy = EnergyMeter(self.monitor.joules)
+                status = self._scenarios(tasks)
+        if status == 0 and self.shard.number == 0:
+            self.run.mark_done(self.name)
+        return status
+
+    def _scenarios(self, tasks: Mapping[str, Sequence[PageGroup]]) -> int:
+        """Offline, then single-stream; returns the exit status."""
+        self.monitor.scenario = "offline"
+        for name, batches in self._share(tasks).items():
+            if not self._offline(name, batches):
                 return STOPPED
-        self.run.mark_done(self.name)
-        return 0
+        self.monitor.scenario = None
+        if self.shard.number > 0:
+            return 0
+        if not self._others_done():
+            return STOPPED if self.stop.is_set() else UNFINISHED
+        self.monitor.scenario = "single-stream"
+        return 0 if self._single_stream(tasks) else STOPPED
+
+    def _note(self, samples: Sequence[Mapping[str, Any]]) -> None:
+        self.run.append_monitor(self.name, samples)
 
     def _share(
         self, tasks: Mapping[str, Sequence[PageGroup]]
@@ -163,6 +177,7 @@ class Worker:
         total = self._total(task)
         failed = sum(output.stop_reason == "error" for output in done.values())
         self.emit("task", task=task, done=len(done), total=total, failed=failed)
+        self.energy.restart()
         for batch in batches:
             ids = [request.sample_id for group in batch for request in group.requests]
             if all(sample_id in done for sample_id in ids):
@@ -229,6 +244,7 @@ class Worker:
         return Batch(tuple(output for part in parts for output in part.outputs), stages)
 
     def _facts(self, groups: Sequence[PageGroup], batch: Batch, seconds: float) -> dict[str, Any]:
+        window = self.energy.count(len(batch.outputs))
         return {
             "samples": [output.sample_id for output in batch.outputs],
             "documents": len(groups),
@@ -240,11 +256,12 @@ class Worker:
             "generated_tokens": _total(output.generated_tokens for output in batch.outputs),
             "memory": self.meter.reading()._asdict(),
             "batch_size": len(batch.outputs),
+            **({} if window is None else {"energy": window}),
             **self.shard.facts(),
         }
 
     def _single_stream(self, tasks: Mapping[str, Sequence[PageGroup]]) -> bool:
-        """One question at a time, each page met for the first time; False where asked to stop."""
+        """One question at a time, each page cold and then warm; False where asked to stop."""
         plan = single_stream(tasks, self.settings["latency_samples"])
         measured = {
             (task, record["sample_id"])
@@ -258,23 +275,30 @@ class Worker:
             if self.stop.is_set():
                 return False
             self.model.reset()
-            started = time.perf_counter()
-            try:
-                batch = self._answer([group])
-            except OutOfMemory as error:
-                release_memory()
-                batch = _failures([group], error)
-            record = {
-                "sample_id": sample_id,
-                "seconds": time.perf_counter() - started,
-                "stages": dict(batch.stages),
-                "generated_tokens": batch.outputs[0].generated_tokens,
-                "pages": len(group.document.pages),
-                "failed": batch.outputs[0].stop_reason == "error",
-            }
+            record = {"sample_id": sample_id, "pages": len(group.document.pages)}
+            record |= self._asked_alone(group)
+            if not record["failed"]:
+                # The same question again, without a reset: what the backend keeps of a page counts.
+                record["warm"] = self._asked_alone(group)
             self.run.append_latency(self.name, task, record)
             self.emit("latency", done=number, total=len(plan))
         return True
+
+    def _asked_alone(self, group: PageGroup) -> dict[str, Any]:
+        """What one call with one question took."""
+        started = time.perf_counter()
+        try:
+            batch = self._answer([group])
+        except OutOfMemory as error:
+            release_memory()
+            batch = _failures([group], error)
+        return {
+            "seconds": time.perf_counter() - started,
+            "first_token_seconds": batch.first_token_seconds,
+            "stages": dict(batch.stages),
+            "generated_tokens": batch.outputs[0].generated_tokens,
+            "failed": batch.outputs[0].stop_reason == "error",
+        }
 
 
 def _complete(groups: Sequence[PageGroup], batch: Batch) -> Batch:
@@ -286,7 +310,7 @@ def _complete(groups: Sequence[PageGroup], batch: Batch) -> Batch:
         for group in groups
         for request in group.requests
     )
-    return Batch(outputs, batch.stages)
+    return dataclasses.replace(batch, outputs=outputs)
 
 
 def _failures(groups: Sequence[PageGroup], error: Exception) -> Batch:

@@ -1,0 +1,136 @@
+"""Peak memory of this process. Terms are exact.
+
+``allocated`` and ``reserved`` are torch's caching allocator on CUDA; ``process`` is what the driver (NVML)
+accounts to this process, sampled, context and libraries included; ``rss`` is the process's resident set
+in main memory. Bytes throughout.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import sys
+import threading
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.measure.environment import gpus
+from bench.measure.nvml import devices, driver, torch_with_cuda
+
+
+class Memory(NamedTuple):
+    """Bytes; None where the device or the driver has no such number."""
+
+    peak_allocated: int | None
+    peak_reserved: int | None
+    peak_process: int | None
+    peak_rss: int
+
+
+class MemoryMeter:
+    """Peak memory of this process; the driver's number is sampled, the others are exact.
+
+    A context manager. ``reading()`` gives the peaks since the start, or since ``restart()``.
+    """
+
+    def __init__(self, *, interval: float = 0.05) -> None:
+        """``interval`` is the seconds between two samples of the driver's number."""
+        self._interval = interval
+        self._stop = threading.Event()
+        self._peak_process: int | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> MemoryMeter:
+        if gpus():
+            self._thread = threading.Thread(target=self._sample, name="memory-meter", daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def restart(self) -> None:
+        """Forget the peaks so far. The resident set's peak is the kernel's and cannot be forgotten."""
+        self._peak_process = None
+        if (torch := torch_with_cuda()) is not None:
+            for index in range(torch.cuda.device_count()):
+                torch.cuda.reset_peak_memory_stats(index)
+
+    def reading(self) -> Memory:
+        """The peaks so far, bytes."""
+        torch = torch_with_cuda()
+        return Memory(
+            peak_allocated=_on_all_gpus(torch, "max_memory_allocated") if torch else None,
+            peak_reserved=_on_all_gpus(torch, "max_memory_reserved") if torch else None,
+            peak_process=self._peak_process,
+            peak_rss=peak_rss(),
+        )
+
+    def _sample(self) -> None:
+        with driver() as nvml:
+            if nvml is None:
+                return
+            handles = devices(nvml)
+            while not self._stop.wait(self._interval):
+                used = sum(_process_bytes(nvml, handle) for handle in handles)
+                if used:
+                    self._peak_process = max(self._peak_process or 0, used)
+
+
+def memory_now() -> dict[str, int | None]:
+    """Bytes held at this moment: ``allocated``, ``reserved``, ``process``, ``rss``."""
+    import psutil
+
+    torch = torch_with_cuda()
+    process: int | None = None
+    with driver() as nvml:
+        if nvml is not None:
+            process = sum(_process_bytes(nvml, handle) for handle in devices(nvml)) or None
+    return {
+        "allocated": _on_all_gpus(torch, "memory_allocated") if torch else None,
+        "reserved": _on_all_gpus(torch, "memory_reserved") if torch else None,
+        "process": process,
+        "rss": int(psutil.Process().memory_info().rss),
+    }
+
+
+def _on_all_gpus(torch: Any, figure: str) -> int:
+    """A figure of torch's allocator, added up over the GPUs that this process sees.
+
+    A model may live on another one than the first, or on several. Peaks need not have been at one moment.
+    """
+    read = getattr(torch.cuda, figure)
+    return sum(int(read(index)) for index in range(torch.cuda.device_count()))
+
+
+def peak_rss() -> int:
+    """The largest resident set that this process ever had, bytes."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # getrusage would count the parent's pages too: a forked child inherits its peak.
+        for line in status.read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # getrusage counts kibibytes on Linux and bytes on macOS.
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def release_memory() -> None:
+    """Give cached device memory back after an allocation failed, so that a smaller batch may fit."""
+    gc.collect()
+    if (torch := torch_with_cuda()) is not None:
+        torch.cuda.empty_cache()
+
+
+def _process_bytes(nvml: Any, handle: Any) -> int:
+    """What the driver accounts to this process on one GPU; 0 where it does not say."""
+    try:
+        processes = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    except nvml.NVMLError:
+        return 0
+    # Inside a container the driver may report another PID namespace, and no memory at all.
+    return sum(int(p.usedGpuMemory or 0) for p in processes if p.pid == os.getpid())

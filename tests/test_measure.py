@@ -1,0 +1,213 @@
+"""What is measured of the devices: a pretended driver stands in for NVML."""
+
+from __future__ import annotations
+
+import os
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bench.errors import EnvironmentProblem
+from bench.measure import EnergyMeter, MemoryMeter, Monitor, memory_now
+from bench.measure.monitor import Gpu, gpus_in_use
+
+
+class Nvml:
+    """The part of NVML that is asked; what is set to an exception is raised."""
+
+    NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 1, 2, 0
+
+    class NVMLError(Exception):
+        """As NVML raises where a device does not support a question."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = {
+            "nvmlDeviceGetClockInfo": {1: 1410, 2: 1593},
+            "nvmlDeviceGetTemperature": 71,
+            "nvmlDeviceGetPowerUsage": 312_500,
+            "nvmlDeviceGetUtilizationRates": SimpleNamespace(gpu=97, memory=40),
+            "nvmlDeviceGetCurrentClocksEventReasons": 0x1 | 0x4 | 0x40,
+            "nvmlDeviceGetComputeRunningProcesses": [process(os.getpid(), 8)],
+            "nvmlDeviceGetTotalEnergyConsumption": 5_000,
+        } | answers
+
+    def __getattr__(self, name: str) -> Any:
+        def answer(handle: str, *arguments: Any) -> Any:
+            found = self.answers.get(name, self.NVMLError("not supported"))
+            if isinstance(found, Exception):
+                raise found
+            return found[arguments[0]] if isinstance(found, dict) else found
+
+        return answer
+
+
+def process(pid: int, gib: int | None) -> SimpleNamespace:
+    return SimpleNamespace(pid=pid, usedGpuMemory=None if gib is None else gib * 2**30)
+
+
+def test_a_gpu_is_sampled_in_the_units_of_the_record() -> None:
+    assert Gpu(Nvml(), "handle").sample() == {
+        "sm_mhz": 1410,
+        "memory_mhz": 1593,
+        "celsius": 71,
+        "watts": 312.5,
+        "utilization": 0.97,
+        "throttled": ["power cap", "heat, by the hardware"],
+        "others": 0,
+        "other_bytes": 0,
+    }
+
+
+def test_what_a_driver_does_not_say_is_none() -> None:
+    silent = Nvml()
+    silent.answers.clear()
+    gpu = Gpu(silent, "handle")
+    assert set(gpu.sample().values()) == {None}
+    assert gpu.joules() is None
+
+
+def test_older_drivers_know_the_reasons_by_another_name() -> None:
+    older = Nvml(
+        nvmlDeviceGetCurrentClocksEventReasons=Nvml.NVMLError("function not found"),
+        nvmlDeviceGetCurrentClocksThrottleReasons=0x20,
+    )
+    assert Gpu(older, "handle").sample()["throttled"] == ["heat, by the driver"]
+
+
+@pytest.mark.parametrize(
+    ("running", "others", "held"),
+    [
+        ([(os.getpid(), 8), (1, 2), (2, 3)], 2, 5 * 2**30),
+        ([(os.getpid(), 8), (1, None)], 1, None),
+        # Another PID namespace: one of them is this process.
+        ([(1, 2), (2, 3)], 1, None),
+        ([(1, 2)], 0, None),
+        ([], None, None),
+    ],
+)
+def test_other_processes_on_a_gpu_are_counted(
+    running: list[tuple[int, int | None]], others: int | None, held: int | None
+) -> None:
+    nvml = Nvml(nvmlDeviceGetComputeRunningProcesses=[process(*one) for one in running])
+    found = Gpu(nvml, "handle").sample()
+    assert (found["others"], found["other_bytes"]) == (others, held)
+
+
+def test_a_monitor_writes_what_it_sampled_while_a_scenario_was_named() -> None:
+    written: list[Any] = []
+    enough = threading.Event()
+
+    def write(samples: Any) -> None:
+        written.extend(samples)
+        enough.set()
+
+    with Monitor(write, [Gpu(Nvml(), "handle")], interval=0.001) as monitor:
+        monitor.scenario = "offline"
+        assert enough.wait(30)
+    assert len(written) >= 10
+    assert {sample["scenario"] for sample in written} == {"offline"}
+    assert written[0]["gpus"][0]["watts"] == 312.5
+    assert written[0]["cpu"]["cores"] >= 1
+
+
+def test_a_monitor_without_a_scenario_writes_nothing() -> None:
+    written: list[Any] = []
+    with Monitor(written.extend, interval=0.001):
+        threading.Event().wait(0.05)
+    assert written == []
+
+
+def test_a_full_disk_ends_the_monitor_and_not_the_run() -> None:
+    tried = threading.Event()
+
+    def write(samples: Any) -> None:
+        tried.set()
+        raise EnvironmentProblem("the disk is full")
+
+    with Monitor(write, interval=0.001) as monitor:
+        monitor.scenario = "offline"
+        assert tried.wait(30)
+
+
+def test_beside_other_processes_of_the_run_foreign_load_is_not_known() -> None:
+    assert Monitor(print, alone=False).sample()["cpu"]["other_cores"] is None
+
+
+def test_the_gpus_of_a_model_are_those_it_holds_memory_on_by_their_names() -> None:
+    cuda = SimpleNamespace(
+        device_count=lambda: 3,
+        memory_reserved=lambda index: (0, 2**30, 2**30)[index],
+        get_device_properties=lambda index: SimpleNamespace(uuid=f"uuid-{index}"),
+    )
+    torch = SimpleNamespace(cuda=cuda)
+    nvml = Nvml()
+    asked: list[str] = []
+
+    def by_name(name: str) -> str:
+        asked.append(name)
+        # The second is an instance of a divided GPU, which has a name of another kind.
+        if name == "GPU-uuid-2":
+            raise nvml.NVMLError("not found")
+        return name
+
+    nvml.nvmlDeviceGetHandleByUUID = by_name  # type: ignore[attr-defined]
+    assert len(gpus_in_use(nvml, torch)) == 2
+    assert asked == ["GPU-uuid-1", "GPU-uuid-2", "MIG-uuid-2"]
+    assert gpus_in_use(None, torch) == gpus_in_use(nvml, None) == []
+
+
+def test_the_energy_of_several_gpus_is_their_sum_or_unknown() -> None:
+    silent = Nvml(nvmlDeviceGetTotalEnergyConsumption=Nvml.NVMLError("not supported"))
+    two = [Gpu(Nvml(), "first"), Gpu(Nvml(), "second")]
+    assert Monitor(print, two).joules() == 10.0
+    assert Monitor(print, [*two, Gpu(silent, "third")]).joules() is None
+    assert Monitor(print).joules() is None
+
+
+class Counter:
+    """Time and energy that a test moves on: 50 W."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def joules(self) -> float:
+        return 50 * self.seconds
+
+
+def test_energy_is_given_for_windows_of_ten_seconds_at_least() -> None:
+    counter = Counter()
+    meter = EnergyMeter(counter.joules, now=lambda: counter.seconds)
+    given = []
+    for _ in range(7):
+        counter.seconds += 4
+        given.append(meter.count(8))
+    window = {"joules": 600.0, "seconds": 12.0, "questions": 24}
+    # The last four seconds are no window.
+    assert given == [None, None, window, None, None, window, None]
+
+
+def test_energy_before_a_restart_is_not_counted() -> None:
+    counter = Counter()
+    meter = EnergyMeter(counter.joules, now=lambda: counter.seconds)
+    counter.seconds += 500
+    meter.restart()
+    counter.seconds += 10
+    assert meter.count(4) == {"joules": 500.0, "seconds": 10.0, "questions": 4}
+
+
+def test_without_a_counter_there_is_no_energy() -> None:
+    counter = Counter()
+    meter = EnergyMeter(lambda: None, now=lambda: counter.seconds)
+    counter.seconds += 100
+    assert meter.count(4) is None
+
+
+def test_memory_is_read_without_a_gpu() -> None:
+    with MemoryMeter() as meter:
+        reading = meter.reading()
+    assert reading.peak_rss > 2**20
+    now = memory_now()["rss"]
+    assert now is not None
+    assert reading.peak_rss >= now * 0.9
