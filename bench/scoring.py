@@ -234,7 +234,7 @@ def _score_cell(run: RunStore, model: str, task: Task, seed: int) -> Cell:
     mode = _answer_mode(run)
     answers = _with_mistakes(
         task,
-        [_score_answer(task, sample, outputs.get(sample.id), mode) for sample in task.samples],
+        [score_answer(task, sample, outputs.get(sample.id), mode) for sample in task.samples],
         texts,
     )
     clusters = [document_key(task, answer.sample.document_id) for answer in answers]
@@ -273,7 +273,10 @@ def _equivalent(
     return cluster_mean(values, [1.0] * len(values), clusters, failed=failed, seed=seed)
 
 
-def _score_answer(task: Task, sample: Sample, output: Output | None, mode: str) -> Answer:
+def score_answer(
+    task: Task, sample: Sample, output: Output | None, mode: str = "extract"
+) -> Answer:
+    """One output by all metrics of ``task``; ``mode`` is what is scored of its text, see ``_answer_mode``."""
     if output is None:
         nothing = {name: Score(sample.id, name, None) for name in task.metrics}
         return Answer(sample, None, "", nothing, None)

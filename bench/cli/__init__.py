@@ -32,6 +32,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "show": ("bench.cli.analyse", "Show one sample of a run with every model's answer."),
     "list": ("bench.cli.listing", "List models, tasks, metrics or runs."),
     "predict": ("bench.cli.predict", "Ask a model one question about page images."),
+    "tune": ("bench.cli.tune", "Train a LoRA adapter of a Qwen-VL on a task."),
     "data": ("bench.cli.data", "Make and check document sets."),
     "pull": ("bench.cli.pull", "Download data sets and checkpoints for use without a network."),
     "doctor": ("bench.cli.doctor", "Check this machine; name the cure of what is missing."),

@@ -312,9 +312,9 @@ def _from_folder(folder: Path) -> ModelSpec:
 
 
 def _is_model(name: str) -> bool:
-    return (
-        _folder(name) is not None or name.lower() in _by_hub_name() or bool(_HUB_ID.fullmatch(name))
-    )
+    lower = name.lower()
+    known = lower in catalog() or lower in _by_hub_name()
+    return known or _folder(name) is not None or bool(_HUB_ID.fullmatch(name))
 
 
 def _with_overrides(spec: ModelSpec, overrides: Overrides) -> ModelSpec:

@@ -5,9 +5,11 @@ Only safetensors are accepted: a pickle can run code when it is opened.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +23,9 @@ ARCHITECTURES: dict[str, str] = {
     "qwen3_vl": "qwen_vl",
 }
 """``model_type`` of a ``config.json`` → backend that can load it."""
+
+TUNING_FILE = "tune.json"
+"""Beside an adapter: what it was trained on, and how."""
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
@@ -104,6 +109,43 @@ def read_adapter(folder: Path) -> LocalAdapter:
         )
     _refuse_pointer(folder / "adapter_model.safetensors")
     return LocalAdapter(folder, base.strip())
+
+
+def weights_digest(folder: Path) -> str:
+    """What makes two checkpoints the same one, wherever they lie: sha256 over configuration and weights.
+
+    Raises:
+        InvalidInput: files are missing.
+    """
+    files = sorted([folder / "config.json", *weight_files(folder)])
+    lines = "".join(f"{path.name} {_sha256(path)}\n" for path in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def tuning_record(folder: Path) -> Mapping[str, Any] | None:
+    """The ``tune.json`` that ``bench tune`` left beside an adapter or a merged checkpoint, or None."""
+    path = folder / TUNING_FILE
+    return read_json(path) if path.is_file() else None
+
+
+def check_base(adapter: Path, base: Path, name: str) -> None:
+    """Refuse an adapter whose record says that it was trained on other weights than those in ``base``.
+
+    An adapter without a record is taken at its word. ``name`` is what a person calls the base.
+
+    Raises:
+        InvalidInput: naming both bases.
+    """
+    trained = (tuning_record(adapter) or {}).get("base")
+    if not isinstance(trained, dict) or not isinstance(trained.get("digest"), str):
+        return
+    digest = weights_digest(base)
+    if digest != trained["digest"]:
+        raise InvalidInput(
+            f"the adapter {adapter} was trained on {one_line(str(trained.get('checkpoint')), 120)} "
+            f"(weights {trained['digest'][:12]}), not on {one_line(name, 120)} (weights {digest[:12]})",
+            hint="use it with the checkpoint that it was trained on",
+        )
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
@@ -250,6 +292,15 @@ def _no_weights(folder: Path) -> InvalidInput:
         f"{folder} has a config.json but no weights (model.safetensors)",
         hint="download the checkpoint again, or name the folder that holds the weights",
     )
+
+
+def _sha256(path: Path) -> str:
+    # The hub's cache links large files from blobs that are named by their sha256.
+    blob = path.resolve().name
+    if path.is_symlink() and re.fullmatch("[0-9a-f]{64}", blob):
+        return blob
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _pickles(folder: Path) -> list[Path]:

@@ -7,9 +7,10 @@ the load reports as missing or left over is an error: a model with random weight
 from __future__ import annotations
 
 import importlib.util
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import EnvironmentProblem, InvalidInput, OutOfMemory, missing_package
 from bench.models.checkpoints import (
     LocalCheckpoint,
+    check_base,
     read_adapter,
     read_checkpoint,
+    tuning_record,
 )
 from bench.models.qwen_vl.download import fetch, offline
 from bench.schema import Json, ModelSpec
@@ -85,6 +88,11 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
     quantization = _agreed_quantization(spec, found)
     device = pick_device(spec.device)
     dtype = _pick_dtype(spec, found, device)
+    tuned = folder
+    if spec.adapter is not None:
+        tuned = fetch(spec.adapter, None, offline=offline(spec))
+        # Before the weights: loading them may take minutes.
+        check_base(tuned, folder, str(spec.checkpoint))
     model = _from_pretrained(spec, found, device, dtype)
     placement: dict[str, Json] = {}
     if spec.options.get("device_map") is not None:
@@ -93,7 +101,7 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
         device = model.device
     adapter: dict[str, Json] = {}
     if spec.adapter is not None:
-        model, adapter = _with_adapter(spec, model, quantization)
+        model, adapter = _with_adapter(spec, tuned, model, quantization)
     model.eval().requires_grad_(False)
     details: dict[str, Json] = {
         "checkpoint": spec.checkpoint,
@@ -106,6 +114,7 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
         "weight_bytes": model.get_memory_footprint(),
         **placement,
         **adapter,
+        **_trained_on(tuned),
     }
     return LoadedModel(model, device, details)
 
@@ -301,7 +310,10 @@ def _load_failure(folder: Path, error: Exception, device: torch.device) -> Excep
     if is_out_of_memory(error):
         return out_of_memory(error, f"loading {folder.name} onto {device}")
     if isinstance(error, ImportError):
-        return EnvironmentProblem(f"{folder} cannot be loaded: {one_line(str(error))}")
+        return EnvironmentProblem(
+            f"{folder} cannot be loaded: {one_line(str(error))}",
+            hint="bench doctor says which of the installed versions do not fit together",
+        )
     return InvalidInput(
         f"{folder} cannot be loaded: {one_line(str(error))}",
         hint="check that config.json belongs to these weights, or download the checkpoint again",
@@ -353,15 +365,19 @@ def _without_empty_biases(folder: Path, names: Sequence[str]) -> list[str]:
     return [name for name in names if name not in empty]
 
 
+def _trained_on(folder: Path) -> dict[str, Json]:
+    """The task that ``bench tune`` says it trained what lies in ``folder`` on."""
+    record = tuning_record(folder)
+    return {} if record is None else {"trained_on": record.get("task")}
+
+
 def _with_adapter(
-    spec: ModelSpec, model: Any, quantization: str | None
+    spec: ModelSpec, folder: Path, model: Any, quantization: str | None
 ) -> tuple[Any, dict[str, Json]]:
-    """``model`` with the adapter of ``spec`` in it, merged into the weights where they allow it."""
+    """``model`` with the adapter in ``folder``, merged into the weights where they allow it."""
     _require("peft", "an adapter", "hf")
     from peft import PeftModel
 
-    assert spec.adapter is not None
-    folder = fetch(spec.adapter, None, offline=offline(spec))
     read_adapter(folder)
     merge = bool(spec.options.get("merge_adapter", quantization is None))
     try:
@@ -392,7 +408,10 @@ def _with_adapter(
 
 @contextmanager
 def _quiet_transformers() -> Iterator[None]:
-    """No progress bars and no advice from transformers inside: the runner has its own bars."""
+    """No progress bars and no advice from transformers inside: the runner has its own bars.
+
+    What gptqmodel prints goes to standard error: standard output is for answers.
+    """
     import transformers
 
     logging: Any = transformers.utils.logging
@@ -400,7 +419,8 @@ def _quiet_transformers() -> Iterator[None]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with redirect_stdout(sys.stderr):
+            yield
     finally:
         logging.set_verbosity(verbosity)
         if bars:

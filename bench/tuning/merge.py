@@ -1,0 +1,75 @@
+"""An adapter put into its base's weights for good: a checkpoint like any other.
+
+The sum is formed in float32 and written in the precision of the base's files, so a merged checkpoint
+differs from base and adapter by that rounding.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import InvalidInput
+from bench.files import storage_errors
+from bench.models.checkpoints import TUNING_FILE, read_checkpoint, stored_weights
+from bench.schema import ModelSpec
+
+if TYPE_CHECKING:
+    import torch
+
+_COMPANIONS = ("*.json", "*.jinja", "*.txt")
+"""Tokenizer, template and processor of the base, and its configuration."""
+
+
+def merge(spec: ModelSpec, out: Path) -> Path:
+    """Write the adapter of ``spec`` merged into its base to ``out``, a new folder, and return it.
+
+    Raises:
+        InvalidInput: ``spec`` is no adapter, its base is quantized on disk, or ``out`` is not empty.
+        OutOfMemory: memory does not hold the base in float32.
+    """
+    if spec.adapter is None:
+        raise InvalidInput(f"model {spec.name!r} is not an adapter, there is nothing to merge")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InvalidInput(f"{out} exists already", hint="name another --out")
+    from bench.models.qwen_vl.loading import load_model, locate
+
+    folder = locate(spec)
+    found = read_checkpoint(folder)
+    if found.quantization is not None:
+        raise InvalidInput(
+            f"{spec.checkpoint} is quantized as {found.quantization}: nothing can be added to its weights",
+            hint="use the adapter as it is: bench run --models " + str(spec.adapter),
+        )
+    plain = replace(
+        spec,
+        dtype="fp32",
+        quantization=None,
+        device="cpu",
+        options={**spec.options, "merge_adapter": True},
+    )
+    model = load_model(plain, folder).model
+    model.to(_stored_dtype(folder))
+    with storage_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        model.save_pretrained(out)
+        for pattern in _COMPANIONS:
+            for path in folder.glob(pattern):
+                if not path.name.endswith(".index.json"):
+                    shutil.copyfile(path, out / path.name)
+        record = Path(spec.adapter) / TUNING_FILE
+        if record.is_file():
+            shutil.copyfile(record, out / TUNING_FILE)
+    return out
+
+
+def _stored_dtype(folder: Path) -> torch.dtype:
+    """The precision of most weights in the files of ``folder``."""
+    import torch
+
+    names = Counter(weight.dtype for weight in stored_weights(folder))
+    known = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
+    return known.get(names.most_common(1)[0][0], torch.bfloat16)

@@ -1,0 +1,149 @@
+"""How good the model in training is: its loss, and its answers scored by the task's own metric.
+
+Answers come from the engine of ``bench run``, so a score here is what ``bench run`` will show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench.errors import OutOfMemory
+from bench.metrics import METRICS
+from bench.models.qwen_vl import QwenVL
+from bench.runner.batches import batched, halves, page_groups
+from bench.schema import ModelSpec, Output, PageGroup, Task
+from bench.scoring import score_answer
+from bench.tuning.packing import Packed, question_losses
+
+if TYPE_CHECKING:
+    from bench.models.qwen_vl.loading import LoadedModel
+    from bench.models.qwen_vl.processing import Processor
+
+CPU_BATCH = 16
+GPU_BATCH = 64
+"""Questions per call, as in ``bench run``."""
+CACHE_BYTES = 2**30
+"""Keys and values in flight while answering; answers do not depend on it."""
+
+
+class Validated(NamedTuple):
+    """One look at the validation part."""
+
+    loss: float
+    """Mean over questions."""
+    score: float
+    """Mean of the task's headline metric."""
+
+
+class Validator:
+    """Measures a model in training."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        folder: Path,
+        loaded: LoadedModel,
+        processor: Processor,
+        task: Task,
+        packed: Callable[[], Iterator[Packed]],
+    ) -> None:
+        """Prepare ``loaded`` for answering.
+
+        Args:
+            spec: the base model.
+            folder: of its checkpoint.
+            loaded: the model with the adapter inside.
+            processor: of the model.
+            task: the validation part.
+            packed: its rows, anew at each call.
+        """
+        self._model, self._task, self._packed = loaded.model, task, packed
+        # Graphs hold memory that training needs, and so would keys and values of half of what is free.
+        options = {**spec.options, "graphs": False, "cache_bytes": CACHE_BYTES}
+        asked = replace(spec, options=options)
+        self._backend = QwenVL(asked)
+        with _restored(self._parts()):
+            self._backend.adopt(loaded, processor, folder)
+            self._answering = [part.config._attn_implementation for part in self._parts()]
+        size = CPU_BATCH if loaded.device.type == "cpu" else GPU_BATCH
+        self._batches = list(batched(page_groups(task, spec), size))
+
+    def validate(self, wrapped: Any) -> Validated:
+        """Loss and score of the model as it is; ``wrapped`` is called for the loss."""
+        training = wrapped.training
+        wrapped.eval()
+        try:
+            return Validated(self._loss(wrapped), self._score())
+        finally:
+            wrapped.train(training)
+
+    def _loss(self, wrapped: Any) -> float:
+        import torch
+
+        total, questions = 0.0, 0
+        with torch.no_grad():
+            for packed in self._packed():
+                inputs = {
+                    name: tensor.to(self._model.device) for name, tensor in packed.inputs().items()
+                }
+                losses = question_losses(wrapped(**inputs, use_cache=False).logits, packed)
+                total += float(losses.sum())
+                questions += packed.questions
+        return total / questions
+
+    def _score(self) -> float:
+        outputs: dict[str, Output] = {}
+        with _restored(self._parts()):
+            for part, attention in zip(self._parts(), self._answering, strict=True):
+                _attend(part, attention)
+            for batch in self._batches:
+                outputs |= {output.sample_id: output for output in self._answer(batch)}
+        return mean_score(self._task, outputs)
+
+    def _answer(self, groups: Sequence[PageGroup]) -> list[Output]:
+        try:
+            return list(self._backend.generate(groups).outputs)
+        except OutOfMemory:
+            if sum(len(group.requests) for group in groups) == 1:
+                raise
+            return [output for half in halves(groups) for output in self._answer(half)]
+
+    def _parts(self) -> list[Any]:
+        """The two halves of the model that have an attention of their own."""
+        return [self._model.model.language_model, self._model.model.visual]
+
+
+def mean_score(task: Task, outputs: dict[str, Output]) -> float:
+    """The mean headline score of ``outputs`` (by sample), as ``bench run`` prints it."""
+    headline = task.metrics[0]
+    scores = [
+        score_answer(task, sample, outputs[sample.id]).scores[headline] for sample in task.samples
+    ]
+    scored = [(score.value, score.weight) for score in scores if score.value is not None]
+    total = sum(weight for _, weight in scored)
+    return sum(value * weight for value, weight in scored) / total if total else float("nan")
+
+
+def direction(task: Task) -> int:
+    """1 where a higher headline score is better, else -1."""
+    return 1 if METRICS[task.metrics[0]].direction == "higher" else -1
+
+
+@contextmanager
+def _restored(parts: Sequence[Any]) -> Iterator[None]:
+    """Give ``parts`` back the attention that they came with: what answers keeps no gradients."""
+    before = [part.config._attn_implementation for part in parts]
+    try:
+        yield
+    finally:
+        for part, attention in zip(parts, before, strict=True):
+            _attend(part, attention)
+
+
+def _attend(part: Any, attention: str) -> None:
+    if part.config._attn_implementation != attention:
+        part.set_attn_implementation(attention)
