@@ -25,8 +25,8 @@ def answers(run: Path | str) -> pd.DataFrame:
 
     Columns: ``model``, ``task``, ``sample_id``, ``document`` (equal for equal page contents; the cluster of
     every interval), ``question``, ``reference`` (the first), ``text`` (raw), ``answer`` (extracted),
-    ``stop_reason``, ``error``, ``mistake``, token counts, ``confidence``, one column per metric, and the
-    sample's metadata.
+    ``stop_reason``, ``error``, ``mistake``, token counts, ``confidence`` (mean token probability) and
+    ``min_confidence``, one column per metric, and the sample's metadata.
 
     Raises:
         InvalidInput: ``run`` is no run directory, or a damaged one.
@@ -55,6 +55,7 @@ def answers(run: Path | str) -> pd.DataFrame:
                     "visual_tokens": None if output is None else output.visual_tokens,
                     "generated_tokens": None if output is None else output.generated_tokens,
                     "confidence": None if output is None else output.confidence,
+                    "min_confidence": None if output is None else output.min_confidence,
                     **{name: score.value for name, score in answer.scores.items()},
                     **sample.metadata,
                 }

@@ -127,6 +127,10 @@ _FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         lambda v: type(v) in {int, float} and 0 <= v <= 1,
         "a probability from 0 to 1",
     ),
+    "min_confidence": (
+        lambda v: type(v) in {int, float} and 0 <= v <= 1,
+        "a probability from 0 to 1",
+    ),
     "error": (lambda v: isinstance(v, str), "a text"),
 }
 """What an ``outputs.jsonl`` may say besides the answer: whether a value fits, and what would."""

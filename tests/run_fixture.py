@@ -417,6 +417,7 @@ def _output(
     if hostile and index == 5:
         text = "A" * 1_000_000
     tokens = len(text) // 3 + 2 if model.gpu else None
+    confidence = round(chance.uniform(0.6, 1.0), 4) if model.gpu else None
     return Output(
         sample.id,
         text,
@@ -424,7 +425,8 @@ def _output(
         prompt_tokens=1296 if model.gpu else None,
         visual_tokens=1204 if model.gpu else None,
         generated_tokens=tokens,
-        confidence=round(chance.uniform(0.6, 1.0), 4) if model.gpu else None,
+        confidence=confidence,
+        min_confidence=None if confidence is None else round(confidence**4, 4),
     )
 
 

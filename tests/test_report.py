@@ -558,6 +558,9 @@ def test_csv_holds_a_line_for_every_question_and_model(run):
     rows = list(csv.DictReader(io.StringIO(samples_csv(view_of(run)))))
     assert len(rows) == 72 * 4
     assert {row["model"] for row in rows} == {model.name for model in MODELS}
+    sure = [row for row in rows if row["min_confidence"]]
+    assert {row["model"] for row in sure} == {model.name for model in MODELS if model.gpu}
+    assert all(float(row["min_confidence"]) <= float(row["confidence"]) for row in sure)
 
 
 def test_csv_has_no_cell_that_a_spreadsheet_would_run(tmp_path):
@@ -642,6 +645,16 @@ def test_show_names_the_kind_of_wrong_with_its_rule(tmp_path):
     text = show_sample(evaluation, "invoices-ru/ru-00/q2")
     assert "kind      only in format (the typed value equals a reference's" in text
     assert "kind " not in show_sample(evaluation, "invoices-ru/ru-00/q1")
+
+
+def test_show_says_how_sure_the_model_was(run):
+    evaluation = evaluate(run)
+    text = show_sample(evaluation, "invoices-ru/ru-00/q0")
+    output = evaluation.run.outputs("qwen2-vl-7b", "invoices-ru")["ru-00/q0"]
+    assert (
+        f"confidence {output.confidence:.2f} (least sure token {output.min_confidence:.2f})" in text
+    )
+    assert text.count("confidence") == 3, "the OCR baseline gives none"
 
 
 def test_show_takes_the_task_with_the_id(run):

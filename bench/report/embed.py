@@ -144,7 +144,11 @@ def _texts(view: ReportView) -> tuple[list[Any], int]:
 def _answer(
     answer: Answer | None, metrics: Sequence[str], seconds: float | None, clipped: list[int]
 ) -> Any:
-    """``[text, extracted or 0 where equal, scores, tokens, seconds, stop, error, length if cut]``, or 0."""
+    """What was said of a sample, or 0 where nothing was.
+
+    ``[text, extracted or 0 where equal, scores, tokens, seconds, stop, error, length if cut, mean and
+    smallest probability of a token]``
+    """
     if answer is None or answer.output is None:
         return 0
     output = answer.output
@@ -163,6 +167,7 @@ def _answer(
         0 if output.error is None else safe(output.error[:MAX_TEXT], newlines=True),
         length,
         None if output.confidence is None else round(output.confidence, 4),
+        None if output.min_confidence is None else round(output.min_confidence, 4),
     ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from bench.schema import Estimate
+from bench.schema import Estimate, Output
 from bench.text import printable
 
 DASH = "–"
@@ -116,6 +116,15 @@ def parameters(value: float | None) -> str:
         if value >= size:
             return f"{value / size:.1f} {unit}"
     return f"{value:.0f}"
+
+
+def confidence(output: Output) -> str:
+    """How probable the answer's tokens were; empty where the backend does not say."""
+    if output.confidence is None:
+        return ""
+    least = output.min_confidence
+    unsure = "" if least is None else f" (least sure token {least:.2f})"
+    return f"confidence {output.confidence:.2f}{unsure}"
 
 
 def plural(number: int, noun: str, many: str | None = None) -> str:

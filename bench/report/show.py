@@ -109,6 +109,7 @@ def _answer(model: str, answer: Answer, headline: str) -> list[str]:
         if output.generated_tokens is not None
         else "",
         "cut at the token limit" if output.stop_reason == "length" else "",
+        formats.confidence(output),
     ]
     if any(counts):
         lines.append(f"  output    {', '.join(filter(None, counts))}")

@@ -103,6 +103,8 @@ def samples_csv(view: ReportView) -> str:
             "stop_reason",
             "error",
             "generated_tokens",
+            "confidence",
+            "min_confidence",
         ),
         *("latency_s", *metrics),
     ]
@@ -132,6 +134,8 @@ def _sample_rows(view: ReportView, metrics: Sequence[str]) -> Iterable[list[Any]
                 output.stop_reason if output is not None else None,
                 output.error if output is not None else None,
                 output.generated_tokens if output is not None else None,
+                output.confidence if output is not None else None,
+                output.min_confidence if output is not None else None,
                 sample.latency[i],
                 *(s.value if s is not None and output is not None else None for s in scores),
             ]

@@ -370,7 +370,7 @@
     if (answer[5] === "length") meta.push("cut at the limit of new tokens");
     if (answer[3] !== null) meta.push(answer[3] + " tokens");
     if (answer[4] !== null) meta.push(answer[4].toPrecision(3) + " s, single stream");
-    if (answer[8] !== null) meta.push("confidence " + answer[8].toFixed(2));
+    if (answer[8] !== null) meta.push("confidence " + answer[8].toFixed(2) + (answer[9] === null ? "" : ", least sure token " + answer[9].toFixed(2)));
     if (meta.length) box.append(el("div", { class: "meta", text: meta.join(" · ") }));
     return box;
   }
