@@ -156,6 +156,8 @@ class PageGroup:
     requests: tuple[Request, ...]
     generation: Generation = Generation()
     system: str | None = None
+    max_pixels: int | None = None
+    """Bound on each page of this group alone, for want of memory; None leaves the model's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,8 @@ class Output:
     """Smallest probability of a token of the answer; None where the backend knows none."""
     error: str | None = None
     """``ErrorClass: message`` where ``stop_reason`` is ``error``."""
+    degraded: int | None = None
+    """max_pixels that the pages were shrunk to because memory ran out at the model's own; None otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,7 @@ def recorded() -> Iterator[tuple[dict[str, int], list[fit.Work]]]:
         (vision, "encode_pages", "vision"),
         (flight.prefix, "prefill", "prefix"),
         (questions, "ask", "questions"),
-        (flight, "decode", "decode"),
+        (engine, "decode", "decode"),
     ]
     originals = [(place, name, getattr(place, name)) for place, name, _ in places]
     fly = engine.TreeEngine._fly

@@ -94,7 +94,10 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(
     assert not any(output.error for output in run.outputs("fake", "mine").values())
     assert max(batch["batch_size"] for batch in run.batches("fake", "mine")) <= 3
     # Half of 12 is 6; documents of 4 questions are not cut for it, and half of 4 is 2.
-    assert [e["batch_size"] for e in recorder.events if e["event"] == "smaller"] == [6, 2]
+    assert [e["action"] for e in recorder.events if e["event"] == "smaller"] == [
+        "batches of 6",
+        "batches of 2",
+    ]
 
 
 def test_a_question_that_fits_in_no_batch_is_recorded_as_out_of_memory(

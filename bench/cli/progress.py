@@ -115,7 +115,7 @@ class RunProgress:
         elif kind == "retry":
             self.say(f"{model}: {event['answers']} failed answers are asked again")
         elif kind == "smaller":
-            self.say(f"{model}: out of memory, going on with batches of {event['batch_size']}")
+            self.say(f"{model}: out of memory, going on with {event['action']}")
         elif kind == "failed":
             self.say(f"{model}: failed: {one_line(str(event.get('message')), 300)}")
             if event.get("hint"):

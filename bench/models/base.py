@@ -33,7 +33,16 @@ class Model(Protocol):
         with ``stop_reason="error"``.
 
         Raises:
-            OutOfMemory: the batch does not fit; the runner halves it and asks again.
+            OutOfMemory: the batch does not fit; the runner asks for less (``bench.runner.ladder``). A
+                backend that raises it follows ``PageGroup.max_pixels``.
+        """
+        ...
+
+    def economize(self) -> str | None:
+        """Compute in smaller chunks from now on, for want of memory.
+
+        Returns:
+            What was made smaller, in a few words; None where nothing more can be.
         """
         ...
 

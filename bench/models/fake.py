@@ -7,6 +7,8 @@ Options of the spec (all may be left out)::
     fail      sample ids (or fragments of them) whose answer is an exception
     refuse    fragments of sample ids for which even the whole batch raises
     capacity  requests that one call may hold; more raise OutOfMemory
+    memory    pixels that the pages of one call may have, under its bound; more raise OutOfMemory
+    chunks    how often smaller chunks help: each time the memory holds twice as many pixels
     delay     seconds a request takes
     load_error  a message: loading fails with it
 """
@@ -26,6 +28,8 @@ _OPTIONS: dict[str, type | tuple[type, ...]] = {
     "fail": list,
     "refuse": list,
     "capacity": int,
+    "memory": int,
+    "chunks": int,
     "delay": (int, float),
     "load_error": str,
 }
@@ -47,6 +51,7 @@ class Fake:
                 )
         self.spec = spec
         self.options: dict[str, Any] = dict(spec.options)
+        self.chunked = 0
 
     def load(self) -> ModelInfo:
         """Nothing to load; fails where the script says so."""
@@ -57,11 +62,21 @@ class Fake:
     def reset(self) -> None:
         """Nothing is remembered."""
 
+    def economize(self) -> str | None:
+        """As often as the script allows."""
+        if self.chunked >= self.options.get("chunks", 0):
+            return None
+        self.chunked += 1
+        return f"chunks cut {self.chunked} times"
+
     def generate(self, groups: Sequence[PageGroup]) -> Batch:
         """Answer by the script."""
         requests = [request for group in groups for request in group.requests]
         if len(requests) > self.options.get("capacity", len(requests)):
             raise OutOfMemory(f"{len(requests)} requests; {self.options['capacity']} fit")
+        pixels = sum(_pixels(group) for group in groups)
+        if pixels > self.options.get("memory", pixels) * 2**self.chunked:
+            raise OutOfMemory(f"{pixels} pixels; {self.options['memory']} fit")
         for request in requests:
             if any(part in request.sample_id for part in self.options.get("refuse", ())):
                 raise RuntimeError(f"scripted failure of {request.sample_id}")
@@ -80,3 +95,8 @@ class Fake:
             text = text.replace("{question}", request.question)
             text = text.replace("{sample_id}", request.sample_id)
         return Output(request.sample_id, text, "stop", generated_tokens=len(text.split()))
+
+
+def _pixels(group: PageGroup) -> int:
+    areas = [page.width * page.height for page in group.document.pages]
+    return sum(area if group.max_pixels is None else min(area, group.max_pixels) for area in areas)

@@ -7,6 +7,7 @@ most pixels come first: what does not fit into memory shows in the first minute,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from bench.prompts import Chooser, PromptRule
@@ -77,10 +78,7 @@ def singles(groups: Sequence[PageGroup]) -> list[tuple[PageGroup, ...]]:
 
 def _cut(group: PageGroup, size: int) -> tuple[PageGroup, PageGroup]:
     head, tail = group.requests[:size], group.requests[size:]
-    return (
-        PageGroup(group.document, head, group.generation, group.system),
-        PageGroup(group.document, tail, group.generation, group.system),
-    )
+    return replace(group, requests=head), replace(group, requests=tail)
 
 
 class SingleStream(NamedTuple):

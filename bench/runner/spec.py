@@ -39,6 +39,8 @@ class RunSettings:
     """The protocol that models and tasks were set up by, as ``bench.protocols`` records it."""
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Metadata key → values: only the questions that have one of them under every key."""
+    allow_downscale: bool = False
+    """Whether pages that do not fit into memory may be shrunk; such answers are marked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ class RunPlan:
     def _settings(self) -> dict[str, Any]:
         """Settings that came later are left out while unused: what was begun before them goes on."""
         settings = dataclasses.asdict(self.settings)
-        return {k: v for k, v in settings.items() if v or k not in {"prompts", "protocol", "only"}}
+        later = {"prompts", "protocol", "only", "allow_downscale"}
+        return {k: v for k, v in settings.items() if v or k not in later}
 
     def spec_id(self) -> str:
         """sha256 of the identity, hexadecimal."""

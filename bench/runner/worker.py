@@ -27,9 +27,10 @@ from bench.models import make_model
 from bench.models.base import Model
 from bench.prompts import from_record
 from bench.runner.batches import batched, halves, page_groups, single_stream, singles
+from bench.runner.ladder import Bounds, Ladder, marked
 from bench.runner.shards import Shard, divide
 from bench.runner.statuses import FAILED, STOPPED, UNFINISHED
-from bench.schema import Batch, Output, PageGroup
+from bench.schema import Batch, ModelInfo, Output, PageGroup
 from bench.store import RunStore, utc_now
 from bench.text import one_line
 
@@ -47,6 +48,7 @@ class Worker:
         self.stop = threading.Event()
         self.model: Model = make_model(run.model_spec(name))
         self.batch_size = 1
+        self.ladder = Ladder(self.batch_size)
         self.meter = MemoryMeter()
         self.monitor: Monitor
         self.energy: EnergyMeter
@@ -139,6 +141,7 @@ class Worker:
             CPU_BATCH if info.device == "cpu" else GPU_BATCH
         )
         record["batch_size"] = self.batch_size
+        self.ladder = self._ladder(info)
         if self.settings["warmup"]:
             record["first_call_seconds"] = self._warm_up(
                 [g for groups in tasks.values() for g in groups]
@@ -153,6 +156,16 @@ class Worker:
         self.run.write_model(self.name, record)
         self.meter.restart()
         self.emit("loaded", seconds=load_seconds)
+
+    def _ladder(self, info: ModelInfo) -> Ladder:
+        """The rung to begin on: the top, or where this run's batches had come to."""
+        known = (info.details.get(name) for name in Bounds._fields)
+        bounds = Bounds(*(value if isinstance(value, int) else None for value in known))
+        allow = bool(self.settings.get("allow_downscale"))
+        ladder = Ladder(self.batch_size, allow_downscale=allow, bounds=bounds)
+        rows = (row for task in self.run.task_names() for row in self.run.batches(self.name, task))
+        ladder.resume((row["ladder"] for row in rows if "ladder" in row), self.model.economize)
+        return ladder
 
     def _warm_up(self, groups: Sequence[PageGroup]) -> float | None:
         """Seconds of the first call, on the smallest document; its answer is thrown away."""
@@ -198,21 +211,27 @@ class Worker:
         pending = [tuple(batch)]
         while pending:
             groups = pending.pop(0)
-            size = sum(len(group.requests) for group in groups)
-            if size > self.batch_size:
+            ids = [request.sample_id for group in groups for request in group.requests]
+            if all(sample_id in skip for sample_id in ids):
+                continue
+            if len(ids) > self.ladder.batch_size:
                 pending = halves(groups) + pending
                 continue
+            groups = self.ladder.bounded(groups)
             started = time.perf_counter()
             try:
                 answered = self._answer(groups)
             except OutOfMemory as error:
                 release_memory()
-                if size > 1:
-                    self.batch_size = max(1, size // 2)
-                    self.emit("smaller", batch_size=self.batch_size, message=one_line(str(error)))
-                    pending = halves(groups) + pending
+                step = self.ladder.down(groups, self.model.economize)
+                if step is not None:
+                    self.emit("smaller", action=step.action, message=one_line(str(error)))
+                    pending = step.batches + pending
                     continue
                 answered = _failures(groups, error)
+            else:
+                self.ladder.held(groups)
+                answered = marked(groups, answered)
             seconds = time.perf_counter() - started
             fresh = [output for output in answered.outputs if output.sample_id not in skip]
             self.run.append_outputs(self.name, task, fresh)
@@ -256,6 +275,7 @@ class Worker:
             "generated_tokens": _total(output.generated_tokens for output in batch.outputs),
             "memory": self.meter.reading()._asdict(),
             "batch_size": len(batch.outputs),
+            "ladder": self.ladder.record(),
             **({} if window is None else {"energy": window}),
             **self.shard.facts(),
         }
@@ -288,7 +308,7 @@ class Worker:
         """What one call with one question took."""
         started = time.perf_counter()
         try:
-            batch = self._answer([group])
+            batch = self._answer(self.ladder.bounded([group]))
         except OutOfMemory as error:
             release_memory()
             batch = _failures([group], error)

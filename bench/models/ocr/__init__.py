@@ -107,6 +107,10 @@ class Ocr:
         """Forget the pages that were read."""
         self.sheets.clear()
 
+    def economize(self) -> str | None:
+        """There are no chunks: a page is read after the other."""
+        return None
+
     def generate(self, groups: Sequence[PageGroup]) -> Batch:
         """Answer every request; a document that cannot be read fails its own requests only."""
         self.stages = {"preprocess": 0.0, "read": 0.0, "match": 0.0}

@@ -144,6 +144,10 @@ class QwenVL:
     def reset(self) -> None:
         """Nothing to forget: no page outlives the call that brought it."""
 
+    def economize(self) -> str | None:
+        """Compute in smaller chunks; see ``bench.models.base.Model``."""
+        return None if self._parts is None else self._parts.engine.economize()
+
     def _answer(self, parts: _Parts, groups: Sequence[PageGroup], clock: Clock) -> list[Output]:
         """One output per request, in the groups' order."""
         from bench.models.qwen_vl.prompting import Prompting

@@ -45,8 +45,6 @@ class TreeEngine:
         vision.flatten_patch_embedding(model)
         self._shape = tree_shape(model)
         self._steps = steps
-        self._budget = max(1, limits.cache_bytes // self._shape.bytes_per_column)
-        """Columns in flight."""
 
     def answer(self, documents: Iterable[Prompted], clock: Clock) -> list[tuple[Question, Answer]]:
         """See ``Engine``."""
@@ -64,6 +62,22 @@ class TreeEngine:
                 self._steps.release()
             raise
         return answers
+
+    def economize(self) -> str | None:
+        """See ``Engine``: half as much is in flight, and a row is half as long."""
+        lower = plan.smaller(self._limits)
+        if lower is None:
+            return None
+        self._limits = lower
+        return (
+            f"{lower.cache_bytes / 2**20:,.0f} MiB of keys and values, {lower.vision_patches:,} patches, "
+            f"{lower.prefix_tokens:,} and {lower.question_tokens:,} tokens at a time"
+        )
+
+    @property
+    def _budget(self) -> int:
+        """Columns in flight."""
+        return max(1, self._limits.cache_bytes // self._shape.bytes_per_column)
 
     def _encode(self, documents: Iterable[Prompted], clock: Clock) -> Iterator[Encoded]:
         """Every document with its features, as soon as a pack of pages is full."""

@@ -97,6 +97,10 @@ class Engine(Protocol):
         """Answer every question of ``documents``, in any order."""
         ...
 
+    def economize(self) -> str | None:
+        """See ``bench.models.base.Model``."""
+        ...
+
 
 def read_decoding(folder: Path, config: Any, tokenizer: Any) -> Decoding:
     """The part of the checkpoint's ``generation_config.json`` that greedy decoding follows.

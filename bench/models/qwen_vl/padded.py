@@ -86,6 +86,10 @@ class PaddedEngine:
                 position = position[:, :, -1:] + 1
         return list(zip([row.question for row in rows], state.answers(), strict=True))
 
+    def economize(self) -> str | None:
+        """See ``Engine``: a batch is one piece."""
+        return None
+
     def _pad(self, rows: Sequence[_Row]) -> _Prompt:
         import torch
 

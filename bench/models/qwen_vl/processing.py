@@ -7,6 +7,7 @@ before it is the same for all questions about a document.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,6 +52,7 @@ class Processor:
             table=not spec.options.get("reference", False),
             jpeg_quality=spec.options.get("jpeg_quality"),
         )
+        self._bounded: dict[int, PageReader] = {}
         self._around: dict[tuple[int, str | None], tuple[list[int], list[int]]] = {}
         self._template_ids(1, None)
 
@@ -81,6 +83,18 @@ class Processor:
         """Tokens of ``prefix`` for pages of so many visual tokens each."""
         before, _ = self._template_ids(len(visual_tokens), system)
         return len(before) + sum(visual_tokens) - len(visual_tokens)
+
+    def reader_at(self, max_pixels: int | None) -> PageReader:
+        """The reader of pages that shrinks them to ``max_pixels`` each; None leaves the own bound."""
+        if max_pixels is None or max_pixels >= self.bounds.max_pixels:
+            return self.reader
+        if max_pixels not in self._bounded:
+            reader = copy.copy(self.reader)
+            reader.images = copy.copy(self.images)
+            low = min(self.bounds.min_pixels, max_pixels)
+            reader.images.size = {"shortest_edge": low, "longest_edge": max_pixels}
+            self._bounded[max_pixels] = reader
+        return self._bounded[max_pixels]
 
     def suffix(self, prompt: str, pages: int, system: str | None) -> list[int]:
         """The tokens of ``prompt`` and of what the template has after it."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from bench.errors import InvalidInput
 from bench.models.qwen_vl.generation import Prompted, Question
 from bench.models.qwen_vl.pixels import PagePixels, read_ahead
 from bench.models.qwen_vl.processing import Processor
-from bench.schema import Output, Page, PageGroup, Request
+from bench.schema import Output, PageGroup, Request
 from bench.text import one_line
 
 
@@ -35,9 +36,13 @@ class Prompting:
 
         A request that cannot be asked is put into ``settled`` instead.
         """
-        gathered = self._gather(groups)
+        for bound, gathered in groupby(self._gather(groups), lambda one: one[0].group.max_pixels):
+            yield from self._read(list(gathered), bound)
+
+    def _read(self, gathered: Sequence[Sequence[_Asked]], bound: int | None) -> Iterator[Prompted]:
+        """The documents with their pages, none of them larger than ``bound`` pixels."""
         pages = [asked[0].group.document.pages for asked in gathered]
-        found = read_ahead(self._processor.reader, pages)
+        found = read_ahead(self._processor.reader_at(bound), pages)
         for asked, document in zip(gathered, found, strict=True):
             if isinstance(document, InvalidInput):
                 self.settled |= {one.place: failure(one.request, document) for one in asked}
@@ -49,16 +54,16 @@ class Prompting:
                 yield Prompted(prefix, kept)
 
     def _gather(self, groups: Sequence[PageGroup]) -> list[list[_Asked]]:
-        """Requests by what they share: pages and system message, not group.
+        """Requests by what they share: pages, their bound and system message, not group.
 
         A plan may give one document's questions in several groups.
         """
-        gathered: dict[tuple[tuple[Page, ...], str | None, int], list[_Asked]] = {}
+        gathered: dict[tuple[object, ...], list[_Asked]] = {}
         place = 0
         for group in groups:
             for request in group.requests:
                 alone = -1 if self._reuse else place
-                shared = (group.document.pages, group.system, alone)
+                shared = (group.document.pages, group.max_pixels, group.system, alone)
                 gathered.setdefault(shared, []).append(_Asked(place, request, group))
                 place += 1
         return list(gathered.values())

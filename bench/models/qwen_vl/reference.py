@@ -30,6 +30,10 @@ class ReferenceEngine:
             ]
         return answers
 
+    def economize(self) -> str | None:
+        """See ``Engine``: what ``generate`` computes together is its own."""
+        return None
+
     def _generate(self, document: Prompted, question: Question, clock: Clock) -> Answer:
         import torch
         from transformers import GenerationConfig
