@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bench.errors import install_command
 from bench.measure import gpus
 
 GIB = 2**30
@@ -67,23 +69,33 @@ def _gpu() -> Iterator[Check]:
     if not found:
         cure = "install the NVIDIA driver, or start the container with --gpus all"
         yield Check("GPU", "note", "none seen: models with weights run on the CPU, slowly", cure)
-    for gpu in found:
+    for number, gpu in enumerate(found):
         free, total = gpu["free_bytes"] / GIB, gpu["memory_bytes"] / GIB
+        name = "GPU" if len(found) == 1 else f"GPU {number}"
         yield Check(
-            "GPU",
+            name,
             "ok",
             f"{gpu['name']}, {free:.1f} of {total:.1f} GiB free, driver {gpu['driver']}",
         )
         if free < total / 2:
             yield Check(
-                "GPU memory", "note", "more than half is taken by other processes", "nvidia-smi"
+                f"{name} memory", "note", "more than half is taken by other processes", "nvidia-smi"
             )
+    if len(found) > 1:
+        numbers = ",".join(map(str, range(len(found))))
+        different = len({(gpu["name"], gpu["memory_bytes"]) for gpu in found}) > 1
+        yield Check(
+            "GPUs",
+            "note" if different else "ok",
+            f"{len(found)}: bench run --devices {numbers} divides the questions among them"
+            + ("; they differ, and the slowest decides how long that takes" if different else ""),
+        )
 
 
 def _torch() -> Iterator[Check]:
     version = _version("torch")
     if version is None:
-        cure = "pip install 'docvlm-bench[hf]'"
+        cure = install_command("hf")
         yield Check("torch", "note", "not installed: only ocr and fake can run", cure)
         return
     # The local part of the version names the build: +cpu, +cu124; a plain one is the default CUDA build.
@@ -95,7 +107,7 @@ def _torch() -> Iterator[Check]:
         yield Check("torch", "ok", f"{version} ({build})")
     transformers = _version("transformers")
     if transformers is None:
-        cure = "pip install 'docvlm-bench[hf]'"
+        cure = install_command("hf")
         yield Check("transformers", "missing", "not installed", cure)
     elif int(transformers.split(".")[0]) < 5:
         cure = "pip install --upgrade 'transformers>=5'"
@@ -107,22 +119,61 @@ def _torch() -> Iterator[Check]:
 
 
 def _quantization() -> Iterator[Check]:
-    if _version("torch") is None:
+    torch = _version("torch")
+    if torch is None:
         return
+    # Beside an older torch the packages of the extra cannot be had.
+    gptq = install_command("gptq") if _release(torch) >= (2, 8) else _GPTQ_IMAGE
     for package, what, cure in (
-        ("bitsandbytes", "NF4 and INT8 at load time", "pip install 'docvlm-bench[nf4]'"),
-        (
-            "gptqmodel",
-            "GPTQ and AWQ checkpoints",
-            "docker build --target gptq -f docker/Dockerfile-cu124 .",
-        ),
-        ("peft", "LoRA adapters", "pip install 'docvlm-bench[hf]'"),
+        ("bitsandbytes", "NF4 and INT8 at load time", install_command("nf4")),
+        ("gptqmodel", "GPTQ and AWQ checkpoints", gptq),
+        ("peft", "LoRA adapters", install_command("hf")),
     ):
         version = _version(package)
         if version is None:
             yield Check(package, "note", f"not installed: no {what}", cure)
+        elif package == "gptqmodel" and (conflict := _gptq_conflict()) is not None:
+            yield conflict
         else:
             yield Check(package, "ok", f"{version} ({what})")
+
+
+_GPTQ_IMAGE = "docker build --target gptq -f docker/Dockerfile-cu124 ."
+
+
+def _gptq_conflict() -> Check | None:
+    """Why gptqmodel, which is installed, does not work beside what else is; None where it should.
+
+    What each version asks for was read from its metadata; docs/container.md, "Why these versions".
+    """
+    versions = {name: _version(name) for name in ("gptqmodel", "optimum", "torch", "transformers")}
+    release = {name: _release(version) for name, version in versions.items()}
+    found = f"gptqmodel {versions['gptqmodel']}"
+    cure = install_command("gptq")
+    if release["gptqmodel"] < (7, 0) and release["transformers"] >= (5, 0):
+        with_ = f"transformers {versions['transformers']}"
+        return Check("gptqmodel", "missing", f"{found} cannot be imported beside {with_}", cure)
+    if release["gptqmodel"] >= (7, 7) and release["torch"] < (2, 14, 1):
+        asks = f"{found} asks for torch 2.14.1 or newer, here is {versions['torch']}"
+        return Check("gptqmodel", "missing", asks, "pip install 'gptqmodel<7.7'")
+    if release["gptqmodel"] >= (7, 0) and release["torch"] < (2, 8):
+        asks = f"{found} asks for torch 2.8 or newer, here is {versions['torch']}"
+        return Check("gptqmodel", "missing", asks, _GPTQ_IMAGE)
+    if versions["optimum"] is None:
+        here = f"{found}: AWQ checkpoints load, GPTQ ones need optimum too"
+        return Check("gptqmodel", "note", here, cure)
+    if release["optimum"] < (2, 3):
+        here = (
+            f"{found}: GPTQ checkpoints were tested with optimum 2.3, here is {versions['optimum']}"
+        )
+        return Check("gptqmodel", "note", here, cure)
+    return None
+
+
+def _release(version: str | None) -> tuple[int, ...]:
+    """The numbers of a version: (2, 13, 0) of 2.13.0+cpu; () where there is none."""
+    found = re.match(r"\d+(?:\.\d+)*", version or "")
+    return tuple(map(int, found[0].split("."))) if found is not None else ()
 
 
 def _disk(results: Path) -> Iterator[Check]:
@@ -160,7 +211,7 @@ def _readers() -> Iterator[Check]:
     if importlib.util.find_spec("rapidocr") and importlib.util.find_spec("onnxruntime"):
         yield Check("RapidOCR", "ok", f"{_version('rapidocr')} (Chinese and English)")
     else:
-        cure = "pip install 'docvlm-bench[ocr]'"
+        cure = install_command("ocr")
         yield Check("RapidOCR", "missing", "not installed: the ocr model cannot run", cure)
     binary = shutil.which("tesseract")
     if binary is None:
@@ -189,7 +240,7 @@ def _synth() -> Iterator[Check]:
     packages = [name for name in ("faker", "reportlab") if importlib.util.find_spec(name) is None]
     fonts = list((Path(__file__).parent / "synth" / "fonts").glob("*.?tf"))
     if packages:
-        cure = "pip install 'docvlm-bench[synth]'"
+        cure = install_command("synth")
         yield Check("synthetic documents", "note", f"{' and '.join(packages)} not installed", cure)
     elif not fonts:
         yield Check(

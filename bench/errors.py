@@ -11,7 +11,9 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable
+from pathlib import Path
 
 INVALID = 2
 ENVIRONMENT = 3
@@ -53,8 +55,17 @@ def missing_package(feature: str, package: str, extra: str) -> EnvironmentProble
     """The error for an optional package: names the feature and the command that installs it."""
     return EnvironmentProblem(
         f"{feature} needs the package {package}, which is not installed",
-        hint=f"pip install 'docvlm-bench[{extra}]'",
+        hint=install_command(extra),
     )
+
+
+def install_command(extra: str) -> str:
+    """What to type for the packages of ``extra``: by the package's name, or from the checkout that runs."""
+    checkout = Path(__file__).resolve().parent.parent
+    if not (checkout / "pyproject.toml").is_file():
+        return f"pip install {shlex.quote(f'docvlm-bench[{extra}]')}"
+    folder = "." if checkout == Path.cwd() else str(checkout)
+    return f"pip install -e {shlex.quote(f'{folder}[{extra}]')}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -229,7 +229,7 @@ def test_missing_engine_names_the_extra_that_installs_it(
     )
     with pytest.raises(EnvironmentProblem, match=package) as caught:
         Ocr(ModelSpec("ocr", "ocr")).load()
-    assert caught.value.hint == "pip install 'docvlm-bench[ocr]'"
+    assert (caught.value.hint or "").endswith("[ocr]'")
 
 
 def test_without_tesseract_the_record_warns_of_cyrillic(monkeypatch: pytest.MonkeyPatch) -> None:

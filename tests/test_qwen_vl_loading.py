@@ -10,7 +10,13 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from bench.errors import BenchError, EnvironmentProblem, InvalidInput, OutOfMemory  # noqa: E402
+from bench.errors import (  # noqa: E402
+    BenchError,
+    EnvironmentProblem,
+    InvalidInput,
+    OutOfMemory,
+    install_command,
+)
 from bench.models.catalog import resolve  # noqa: E402
 from bench.models.qwen_vl import QwenVL, download, loading  # noqa: E402
 from bench.models.qwen_vl.tiny import write_tiny_checkpoint  # noqa: E402
@@ -186,7 +192,7 @@ def test_a_missing_package_for_quantized_weights_names_the_extra(
     edit_json(checkpoint / "config.json", quantization_config=settings)
     with pytest.raises(EnvironmentProblem, match=package) as caught:
         QwenVL(resolve(str(checkpoint))).load()
-    assert caught.value.hint == f"pip install 'docvlm-bench[{extra}]'"
+    assert caught.value.hint == install_command(extra)
 
 
 def test_quantized_weights_cannot_be_loaded_as_something_else(checkpoint: Path) -> None:
