@@ -297,7 +297,8 @@ def _model_rank(model: str, spec: ModelSpec) -> int:
 
 def _parts(name: str) -> list[str]:
     """``Qwen2_5-VL-3B`` → ``qwen2.5``, ``vl``, ``3b``: a family is a beginning, never half a number."""
-    return [part for part in re.split(r"[-\s]+", name.lower().replace("_", ".")) if part]
+    # A variant of a sweep, NAME@512, is one of NAME's family.
+    return [part for part in re.split(r"[-\s@]+", name.lower().replace("_", ".")) if part]
 
 
 def _entry(spec: ModelSpec, task: Task, rule: PromptRule | None, count: int) -> dict[str, Any]:

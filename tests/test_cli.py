@@ -356,7 +356,8 @@ def test_the_doctor_names_a_cure_for_everything_that_is_missing(bench: Any) -> N
 def test_the_engine_is_chosen_for_qwen_models_and_for_no_other(
     flag: str, option: dict[str, bool]
 ) -> None:
-    from bench.cli.run import resolved, run_command
+    from bench.cli.planning import resolved
+    from bench.cli.run import run_command
 
     context = run_command.make_context("run", ["-m", "qwen2-vl-2b,ocr", flag])
     qwen, ocr = resolved(context.params["models"], context.params)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.measure import gpus
 from bench.models.catalog import download_size, expected_memory
+from bench.prompts import prompts_record
+from bench.protocols import NATIVE
 from bench.runner import RunPlan
 from bench.runner.batches import page_groups, pixels
+from bench.text import one_line
 
 GIB = 2**30
 
@@ -39,6 +44,8 @@ def describe_json(plan: RunPlan) -> dict[str, Any]:
             for task in plan.tasks
         ],
         "questions": sum(len(task.samples) for task in plan.tasks) * len(plan.models),
+        "protocol": plan.settings.protocol or {"name": NATIVE},
+        "prompts": prompts_record(plan.settings.prompts, plan.models, plan.tasks),
         "gpus": gpus(),
         "disk_free_bytes": shutil.disk_usage(Path.cwd()).free,
     }
@@ -51,6 +58,9 @@ def describe(plan: RunPlan) -> str:
         f"{facts['questions']:,} questions in all; nothing is loaded or written by a dry run.",
         "",
     ]
+    native = facts["protocol"]["name"] == NATIVE
+    lines.append(f"protocol  {_protocol(facts['protocol'])}")
+    lines += [f"prompts   {_prompts(facts['prompts'], native=native)}", ""]
     width = max(len(row["name"]) for row in [*facts["models"], *facts["tasks"]])
     lines.append(f"{'task':<{width}}  questions  documents  pages  largest document")
     lines += [
@@ -79,6 +89,23 @@ def describe(plan: RunPlan) -> str:
     else:
         lines.append("No GPU is seen: models with weights would run on the CPU.")
     return "\n".join(lines)
+
+
+def _protocol(record: Mapping[str, Any]) -> str:
+    title = record.get("title")
+    return one_line(f"{record['name']} ({title})" if title else str(record["name"]))
+
+
+def _prompts(record: Sequence[Mapping[str, Any]], *, native: bool) -> str:
+    """Where the prompts come from, and how many questions are asked with them."""
+    counts: Counter[str] = Counter()
+    for entry in record:
+        counts[str(entry["source"])] += entry["questions"]
+    named = {"task": "the tasks' own" if native else "the protocol, or the tasks' own"}
+    return "; ".join(
+        f"{one_line(named.get(source, source), 80)} ({count:,} questions)"
+        for source, count in counts.most_common()
+    )
 
 
 def _gib(count: int | None, none: str = "-") -> str:

@@ -82,6 +82,10 @@ def _refuse_what_rows_say() -> None:
     from click.core import ParameterSource
 
     context = click.get_current_context()
+    if context.params["sweep"] is not None:
+        raise InvalidInput(
+            "--sweep and a user_config.csv exclude each other", hint="--models NAME --sweep …"
+        )
     for name in ("models", "tasks", "prompts"):
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise InvalidInput(
@@ -136,7 +140,7 @@ def _rectangles(rows: tuple[ConfigRow, ...]) -> list[tuple[ConfigRow, ...]]:
 
 
 def _plan(batch: Batch, layout: Layout, options: dict[str, Any]) -> RunPlan:
-    from bench.cli.run import planned, resolved
+    from bench.cli.planning import planned, resolved
     from bench.tasks import load_task
 
     names = list(dict.fromkeys(row.model for row in batch.rows))

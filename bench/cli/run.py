@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +21,9 @@ from bench.errors import ENVIRONMENT, INCOMPLETE, INTERRUPTED, InvalidInput
 from bench.text import one_line
 
 if TYPE_CHECKING:
-    from bench.prompts import PromptRule
     from bench.runner import RunPlan
     from bench.runner.devices import Device
     from bench.runner.execute import Outcome
-    from bench.schema import ModelSpec, Task
 
 
 @click.command("run")
@@ -76,7 +72,7 @@ if TYPE_CHECKING:
     type=BatchSize(),
     default="auto",
     show_default=True,
-    help="Questions per call; auto: 64 on a GPU, 16 on a CPU, halved when memory is short.",
+    help="Questions per call; auto: 64 on a GPU, 16 on a CPU, smaller when memory is short.",
 )
 @click.option(
     "--max-new-tokens", type=click.IntRange(1, 32_768), help="Bound on the length of an answer."
@@ -86,6 +82,12 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--max-pixels", type=click.IntRange(1), help="Shrink pages to at most this many pixels."
+)
+@click.option(
+    "--sweep",
+    metavar="max_pixels=N,N,…",
+    help="Each model once for every bound on a page, N in visual tokens (28x28 pixels; Qwen3-VL 32x32): "
+    "rows NAME@N, and a curve in the report.",
 )
 @click.option(
     "--dtype", type=click.Choice(["auto", "bf16", "fp16", "fp32"]), help="Precision of the weights."
@@ -127,6 +129,11 @@ if TYPE_CHECKING:
     help="Record questions on broken pages as failures instead of refusing the task.",
 )
 @click.option(
+    "--allow-downscale",
+    is_flag=True,
+    help="Where memory does not hold one question, shrink its pages, and mark the answer.",
+)
+@click.option(
     "--max-errors",
     type=click.FloatRange(0, 1),
     default=0.1,
@@ -162,7 +169,9 @@ def run_command(**options: Any) -> None:
 
         run_config(options)
         return
-    plan = _plan(options)
+    from bench.cli.planning import make_plan
+
+    plan = make_plan(options)
     if options["dry_run"]:
         _dry_run(plan, as_json=options["as_json"])
         return
@@ -221,108 +230,6 @@ def _devices(plan: RunPlan, text: str | None) -> tuple[Device, ...]:
                 hint="leave out one of them",
             )
     return parse_devices(text)
-
-
-def _plan(options: dict[str, Any]) -> RunPlan:
-    from bench.prompts import read_prompts
-    from bench.tasks import expand_tasks, load_task
-
-    models = resolved(options["models"], options)
-    tasks = tuple(
-        load_task(folder, allow_unreadable=options["allow_unreadable"])
-        for folder in expand_tasks(options["tasks"])
-    )
-    path = options["prompts"]
-    rules = read_prompts(path) if path is not None else ()
-    return planned(models, tasks, rules, options)
-
-
-def resolved(names: Sequence[str], options: dict[str, Any]) -> tuple[ModelSpec, ...]:
-    """The models that ``names`` mean, with what the command line says about them."""
-    from bench.models.catalog import resolve_all
-
-    config = options["config"]
-    if config is not None and config.suffix.lower() == ".csv":
-        config = Path("bench.toml") if Path("bench.toml").is_file() else None
-    specs = resolve_all(
-        names,
-        bench_toml=config,
-        dtype=options["dtype"],
-        attention=options["attention"],
-        device=options["device"],
-        min_pixels=options["min_pixels"],
-        max_pixels=options["max_pixels"],
-        offline=options["offline"] or None,
-    )
-    engine: dict[str, Any] = {"reuse": False} if options["no_reuse"] else {}
-    engine |= {"reference": True} if options["reference"] else {}
-    # Only this backend has an engine to choose; beside it, an OCR baseline runs as ever.
-    return tuple(
-        replace(spec, options={**spec.options, **engine}) if spec.backend == "qwen_vl" else spec
-        for spec in specs
-    )
-
-
-def planned(
-    models: Sequence[ModelSpec],
-    tasks: Sequence[Task],
-    rules: tuple[PromptRule, ...],
-    options: dict[str, Any],
-    only: Mapping[str, tuple[str, ...]] | None = None,
-) -> RunPlan:
-    """The plan, by the protocol and the other options; what a person should know is said."""
-    from bench.prompts import check_used, tuning_warnings
-    from bench.protocols import apply
-    from bench.runner import RunSettings, plan_run
-
-    sources = dict.fromkeys(rule.source for rule in rules)
-    models, tasks, protocol = apply(
-        options["protocol"],
-        models,
-        tasks,
-        max_new_tokens=options["max_new_tokens"],
-        collection=", ".join(sources) or None,
-    )
-    settings = RunSettings(
-        limit=options["limit"],
-        sample_ids=_sample_ids(options["sample_ids"]),
-        batch_size=options["batch_size"] or None,
-        max_new_tokens=options["max_new_tokens"],
-        warmup=not options["no_warmup"],
-        latency_samples=options["latency_samples"],
-        seed=options["seed"],
-        prompts=rules,
-        protocol=protocol,
-        only=only or {},
-    )
-    plan = plan_run(models, tasks, settings, name=options["name"], labels=dict(options["labels"]))
-    for warning in [
-        *check_used(rules, plan.models, plan.tasks),
-        *tuning_warnings(rules, plan.models, plan.tasks),
-    ]:
-        click.echo(f"warning: {warning}", err=True)
-    return plan
-
-
-def _sample_ids(text: str | None) -> tuple[str, ...] | None:
-    if text is None:
-        return None
-    path = Path(text)
-    try:
-        is_file = path.is_file()
-    except OSError:
-        # Many ids make a longer text than a file's name may be.
-        is_file = False
-    try:
-        names = path.read_text(encoding="utf-8").splitlines() if is_file else text.split(",")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"--sample-ids {text}: cannot be read: {error}") from None
-    ids = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
-    if not ids:
-        raise InvalidInput(
-            f"--sample-ids {text}: holds no id", hint="one id a line, or ids with commas"
-        )
-    return ids
 
 
 def _check_loadable(plan: RunPlan) -> None:
