@@ -310,7 +310,7 @@ class RunStore:
         A kill at any moment loses nothing and doubles nothing: what was copied already is not copied again.
         """
         folder = self.model_folder(model)
-        for shard in sorted(folder.glob("*/*.shard-*.jsonl")):
+        for shard in sorted(folder.rglob("*.shard-*.jsonl")):
             whole = shard.with_name(shard.name.partition(".shard-")[0] + ".jsonl")
             known = {json.dumps(row, sort_keys=True) for row in read_lines(whole)}
             fresh = (r for r in read_lines(shard) if json.dumps(r, sort_keys=True) not in known)

@@ -353,9 +353,15 @@ def test_weights_beyond_memory_have_their_own_error() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "fp16"])
-def test_a_dtype_that_is_asked_for_takes_effect(dtype: str, checkpoint: Path) -> None:
-    details = load(resolve(str(checkpoint), dtype=dtype)).details
-    assert details["dtype"] == {"bf16": "bfloat16", "fp16": "float16"}[dtype]
+def test_a_dtype_that_is_asked_for_takes_effect_and_answers_on_a_cpu(
+    dtype: str, checkpoint: Path, tmp_path: Path
+) -> None:
+    spec = resolve(str(checkpoint), dtype=dtype)
+    loaded = load(spec)
+    wanted = {"bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
+    assert loaded.details["dtype"] == str(wanted).removeprefix("torch.")
+    assert {parameter.dtype for parameter in loaded.model.parameters()} == {wanted}
+    assert [output.error for output in answers(spec, tmp_path)] == [None] * 4
 
 
 def test_a_checkpoint_cannot_bring_its_own_code(checkpoint: Path) -> None:
