@@ -155,6 +155,9 @@ def measure(options: argparse.Namespace, subject: str, sections: Sequence[str]) 
 
     scale = found.TINY if options.tiny else found.REAL
     device = torch.device(options.device)
+    if device.type == "cuda":
+        device = torch.device("cuda", device.index or 0)
+        torch.cuda.set_device(device)
 
     def write(**line: Any) -> None:
         with options.results.open("a", encoding="utf-8") as file:

@@ -559,7 +559,7 @@ def _step(subject: Subject, tokens: int, documents: int, width: int, *, replayed
     subject.as_loaded()
     use_tree_attention(subject.model)
     cuda = device.type == "cuda"
-    graphs = Graphs(device) if replayed and cuda else None
+    graphs = Graphs() if replayed and cuda else None
     decoding = Decoding(end_tokens=(0,), pad_token=0)
     taken = Steps(subject.model, flash if cuda else plain, decoding, graphs)
     taken.begin([tokens + width * room] * documents)

@@ -12,10 +12,15 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+
 from bench.errors import OutOfMemory  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
 from bench.models.qwen_vl import QwenVL, cuda, selection, steps, vision  # noqa: E402
 from bench.models.qwen_vl.cascade import CascadeCache  # noqa: E402
+from bench.models.qwen_vl.generation import Decoding  # noqa: E402
+from bench.models.qwen_vl.loading import CLASSES  # noqa: E402
+from bench.models.qwen_vl.questions import Branch  # noqa: E402
 from bench.models.qwen_vl.tiny import write_tiny_checkpoint  # noqa: E402
 from bench.models.qwen_vl.tree import Shape  # noqa: E402
 from bench.models.qwen_vl.varlen import Seen, Segments, merge, plain  # noqa: E402
@@ -23,6 +28,7 @@ from bench.schema import Generation, PageGroup  # noqa: E402
 from tests.tiny_qwen import edit_json, make_document, make_group, one_thread  # noqa: E402
 
 CPU = torch.device("cpu")
+FAMILY = tuple(CLASSES)
 
 _one_thread = pytest.fixture(scope="module", autouse=True)(one_thread)
 
@@ -179,6 +185,62 @@ def test_what_was_computed_in_vain_stays_out_of_the_neighbours(
     model, tree = load(checkpoint), load(checkpoint, engine="tree")
     assert texts(model, [short, long]) == texts(tree, [short, long])
     assert texts(model, [long, short]) == texts(tree, [long, short])
+
+
+class Recorder(TorchDispatchMode):  # type: ignore[misc]
+    """Notes every operation with the shapes of what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[Any, ...]] = []
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, given: Any = (), named: Any = None
+    ) -> Any:
+        self.calls.append((str(function), str([sizes(one) for one in given])))
+        return function(*given, **(named or {}))
+
+
+def sizes(given: Any) -> Any:
+    if isinstance(given, (list, tuple)):
+        return [sizes(one) for one in given]
+    return tuple(given.shape) if isinstance(given, torch.Tensor) else given
+
+
+def unread(queries: Any, *_: Any, **__: Any) -> Seen:
+    """A kernel that, unlike the textbook's, asks the host for no number."""
+    return Seen(queries.clone(), queries.float().sum(-1))
+
+
+@pytest.mark.parametrize("family", FAMILY)
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
+def test_a_step_is_the_same_work_each_time_and_waits_for_nothing(
+    family: str, penalty: float, tmp_path: Path
+) -> None:
+    folder = write_tiny_checkpoint(tmp_path / family, family)
+    inner = load(folder)._parts.loaded.model  # type: ignore[union-attr]
+    decoding = Decoding(end_tokens=(1,), pad_token=0, repetition_penalty=penalty)
+    taken = steps.Steps(inner, unread, decoding, None)
+    taken.begin([300, 20])
+    taken.cache.prefix([0, 1], [200, 9])
+    branches = [Branch(row, number, [5], 9, 3) for row in (0, 1) for number in range(2)]
+    for branch in branches:
+        taken.cache.reserve(branch.document, branch.number, 3)
+    with torch.inference_mode():
+        placed, grid = taken._place(list(enumerate(branches)), 0)
+        addresses = [part.data_ptr() for part in (grid.tokens, grid.branches, grid.chosen)]
+        recorded = []
+        for _ in range(5):
+            with Recorder() as recorder:
+                grid.step()
+            recorded.append(recorder.calls)
+        assert len(placed) == 4
+        assert addresses == [p.data_ptr() for p in (grid.tokens, grid.branches, grid.chosen)]
+    assert len(recorded[0]) > 50
+    # Beyond its room a branch writes elsewhere, by the same operations.
+    assert all(calls == recorded[0] for calls in recorded)
+    waits = ("item", "_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "unique")
+    assert not [call for call, _ in recorded[0] if any(wait in call for wait in waits)]
 
 
 class Replays:

@@ -121,11 +121,10 @@ def fused_attention(device: torch.device) -> AbstractContextManager[None]:
 class Graphs:
     """Captures steps, so that replaying one launches all its kernels at once."""
 
-    def __init__(self, device: torch.device) -> None:
-        """``device`` becomes the current one: streams and captures belong to that."""
+    def __init__(self) -> None:
+        """For the current device."""
         import torch
 
-        torch.cuda.set_device(device)
         # One pool for all graphs: nothing in it outlives a replay, and no two replays run at a time.
         self._pool = torch.cuda.graph_pool_handle()
 
@@ -148,10 +147,14 @@ class Graphs:
             for _ in range(2):
                 step()
         torch.cuda.current_stream().wait_stream(warm)
-        graph = torch.cuda.CUDAGraph()
-        # Threads that read pages allocate memory meanwhile, which by default breaks a capture.
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-            step()
+        graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        try:
+            # Threads that read pages allocate memory meanwhile, which by default breaks a capture.
+            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+                step()
+        finally:
+            # A capture that fails may leave its own stream the current one.
+            torch.cuda.set_stream(current)
         return graph.replay
 
     def settle(self) -> None:

@@ -27,6 +27,10 @@ def select_engine(
             "engine": "reference: plain generate of transformers, one question a call"
         }
     if model.device.type == "cuda":
+        import torch
+
+        # Streams, events and captures are those of the current device.
+        torch.cuda.set_device(model.device)
         reader.uploads = PageUploads(model.device)
     obstacle = _obstacle(model)
     wanted = spec.options.get("engine")
@@ -79,7 +83,7 @@ def _find_kernel(model: Any, wanted: str | None) -> _Found:
 def _graphs(spec: ModelSpec, model: Any) -> Graphs | None:
     if model.device.type != "cuda" or spec.options.get("graphs") is False:
         return None
-    return Graphs(model.device)
+    return Graphs()
 
 
 def _pack_vision(model: Any, kernel: Kernel) -> str:
