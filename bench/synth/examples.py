@@ -66,6 +66,18 @@ EXAMPLES = (
     Example("form-en-1", "form", "en", 192),
     Example("form-zh-1", "form", "zh", 203),
     Example("contract-ru", "contract", "ru", 211, layout="serif"),
+    Example("slip-en-1", "slip", "en", 301, layout="lines"),
+    Example("slip-en-2", "slip", "en", 302, layout="columns"),
+    Example("slip-en-3", "slip", "en", 303, layout="ends"),
+    Example("slip-en-4", "slip", "en", 304, layout="grid"),
+    Example("slip-en-5", "slip", "en", 305, "light", "stacked"),
+    Example("slip-en-6", "slip", "en", 306, layout="card"),
+    Example("slip-ru-1", "slip", "ru", 311, layout="lines"),
+    Example("slip-ru-2", "slip", "ru", 312, layout="columns"),
+    Example("slip-ru-3", "slip", "ru", 313, layout="ends"),
+    Example("slip-ru-4", "slip", "ru", 314, layout="grid"),
+    Example("slip-ru-5", "slip", "ru", 315, "light", "stacked"),
+    Example("slip-ru-6", "slip", "ru", 316, layout="card"),
 )
 
 
@@ -106,6 +118,7 @@ TASKS: Mapping[str, Bundled] = {
     "contract-ru": Bundled(
         "A three-page contract with a text layer, Russian", _of("contract", "ru"), INSTRUCTIONS["ru"], most=16
     ),
+    "slips": Bundled("Small slips in Russian and English, for small models", _of("slip", None), ""),
     "extraction": Bundled(
         "Structured extraction to JSON, three languages", lambda e: e.stem in _STRUCTURED, "", "json",
         ("anls_star", "kie_f1"), 1024,

@@ -18,10 +18,12 @@ from bench.synth.layouts import (
     schet,
     schet_faktura,
 )
-from bench.synth.questions import ask
+from bench.synth.layouts import slip as slips
+from bench.synth.questions import QUESTIONS, ask
 from bench.synth.record import Record, printed
 from bench.synth.sheet import Sheet
 from bench.synth.values import agreement, applicant, till, trade
+from bench.synth.values import slip as slip_values
 
 _HEADER = ("number", "date", "seller_name", "buyer_name", "total_net", "total_tax", "total")
 _KEYS: dict[tuple[str, str], tuple[str, ...]] = {
@@ -38,6 +40,8 @@ _KEYS: dict[tuple[str, str], tuple[str, ...]] = {
     ("form", "zh"): ("name", "sex", "birth_date", "id_number", "phone", "position"),
     ("contract", "ru"): ("number", "date", "seller_name", "buyer_name", "total"),
     ("contract", "en"): ("number", "date", "seller_name", "buyer_name", "total"),
+    ("slip", "ru"): tuple(QUESTIONS["slip", "ru"]),
+    ("slip", "en"): tuple(QUESTIONS["slip", "en"]),
 }  # fmt: skip
 
 
@@ -89,7 +93,7 @@ def describe(
 
 _DESCRIPTION_FIELDS = ("number", "date", "seller_name", "buyer_name", "total", "total_tax", "shop", "surname",
                        "given_name", "patronymic", "position", "employer", "name", "city", "until", "phone",
-                       "birth_date")  # fmt: skip
+                       "birth_date", "company")  # fmt: skip
 _DESCRIPTIONS: dict[tuple[str, str], tuple[str, str]] = {
     ("schet-faktura", "ru"): (
         "Это счёт-фактура № {number} от {date}. Продавец — {seller_name}, покупатель — {buyer_name}. Позиций в "
@@ -151,6 +155,8 @@ _DESCRIPTIONS: dict[tuple[str, str], tuple[str, str]] = {
         "of goods.",
         "A supply agreement between {seller_name} and {buyer_name} for {total}.",
     ),
+    ("slip", "ru"): ("Это небольшой документ, который выдала организация {company}.", "Документ организации {company}."),
+    ("slip", "en"): ("This is a small business document issued by {company}.", "A slip from {company}."),
 }  # fmt: skip
 """(kind, language) → templates over the drawn fields."""
 
@@ -202,6 +208,12 @@ def _contract(rng: Random, language: str, layout: str | None) -> Record:
     return _record("contract", language, face, sheets, 150)
 
 
+def _slip(rng: Random, language: str, layout: str | None) -> Record:
+    family = layout or rng.choice(sorted(slips.FAMILIES))
+    sheet = slips.FAMILIES[family](slip_values.slip(rng, language), rng, slips.style(rng))
+    return _record("slip", language, family, (sheet,), slips.DPI)
+
+
 class Kind:
     """A kind of document: its languages and how to make one."""
 
@@ -218,6 +230,7 @@ KINDS = {
     "receipt": Kind(("ru", "en", "zh"), _receipt),
     "form": Kind(("ru", "en", "zh"), _form),
     "contract": Kind(("ru", "en"), _contract),
+    "slip": Kind(("ru", "en"), _slip),
 }
 """Kind → languages and maker."""
 

@@ -25,7 +25,7 @@ SPECIAL_TOKENS = (
     "<|video_pad|>",
 )
 
-_TEMPLATE = """\
+TEMPLATE = """\
 {%- if messages[0].role != 'system' -%}
 <|im_start|>system
 You are a helpful assistant.<|im_end|>
@@ -140,7 +140,7 @@ def write_tiny_checkpoint(
     _write_json(folder / "config.json", config)
     _write_json(folder / "preprocessor_config.json", _preprocessor(model_type))
     _write_json(folder / "generation_config.json", _generation_config(ids, seed, end_share))
-    _write_json(folder / "chat_template.json", {"chat_template": _TEMPLATE})
+    _write_json(folder / "chat_template.json", {"chat_template": TEMPLATE})
     _write_weights(folder, model_type, seed)
     return folder
 
@@ -260,14 +260,14 @@ def _write_weights(folder: Path, model_type: str, seed: int) -> None:
                 if name.endswith(("q_proj.weight", "k_proj.weight", "qkv.weight")):
                     tensor.mul_(2.0)
     weights = {
-        _hub_key(name, model_type): tensor.to(torch.bfloat16).contiguous()
+        hub_key(name, model_type): tensor.to(torch.bfloat16).contiguous()
         for name, tensor in model.state_dict().items()
         if name != "lm_head.weight"
     }
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def _hub_key(name: str, model_type: str) -> str:
+def hub_key(name: str, model_type: str) -> str:
     """A parameter's name in the hub's files, which are older than transformers' present layout."""
     if model_type == "qwen3_vl":
         return name

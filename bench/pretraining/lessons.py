@@ -1,0 +1,221 @@
+"""Lessons: small pictures of text with questions and answers, from single words to whole slips.
+
+Everything follows from a random generator. What is drawn comes from ``bench.synth``; lessons differ from
+its documents in their questions: beside those that the documents are tested with, the words of a label
+are asked for in several ways, and lines are read aloud.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from random import Random
+from typing import TYPE_CHECKING, NamedTuple
+
+from bench.synth.fonts import advances
+from bench.synth.generate import INSTRUCTIONS
+from bench.synth.layouts import slip as layouts
+from bench.synth.questions import QUESTIONS
+from bench.synth.raster import rasterise
+from bench.synth.sheet import Font, Sheet
+from bench.synth.values import catalogue, parties
+from bench.synth.values.slip import LABELS, Slip, company, slip
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+CELL = 28
+"""Pixels of a side of what one visual token covers."""
+HELD_OUT = ("card",)
+"""Layout families that no lesson shows."""
+FAMILIES = tuple(name for name in layouts.FAMILIES if name not in HELD_OUT)
+
+READ = {"en": "What is written here?", "ru": "Что здесь написано?"}
+READ_LINE = {"en": "Read line {n}.", "ru": "Прочитайте строку {n}."}
+_ASK_LABEL = {
+    "en": ("{label}?", "What is the {label}?", "What is written after {label}?", "Find: {label}"),
+    "ru": ("{label}?", "Что указано в поле {label}?", "Что написано после {label}?", "Найдите: {label}"),
+}  # fmt: skip
+_ASK_PRICE = {"en": "How much is {label}?", "ru": "Сколько стоит {label}?"}
+
+
+class Glyph(NamedTuple):
+    """A character and where its middle lies, in pixels."""
+
+    character: str
+    x: float
+    y: float
+
+
+class Lesson(NamedTuple):
+    """One picture with what is asked about it."""
+
+    image: Image.Image
+    """RGB; both sides are multiples of ``CELL``."""
+    turns: tuple[tuple[str, str], ...]
+    """Question and answer."""
+    glyphs: tuple[Glyph, ...]
+
+
+def text(rng: Random, cells: tuple[int, int]) -> Lesson:
+    """A page of ``cells`` (columns, rows) full of unconnected lines: nothing to ask, much to recognise."""
+    width, height = cells[0] * CELL, cells[1] * CELL
+    st = layouts.style(rng, (width, height))
+    sheet = Sheet(width, height, paper=st.paper)
+    y = rng.uniform(0, 8)
+    while True:
+        if rng.random() < 0.3:
+            other = layouts.style(rng, (width, height))
+            st = st._replace(face=other.face, size=other.size, pitch=other.pitch)
+        font = Font(st.face, st.size, st.ink)
+        y += max(font.size * 1.15, st.pitch * 0.9)
+        if y > height - font.size * 0.28:
+            break
+        line = _words(rng, rng.choice(("en", "ru")), rng.randint(4, 1 + int(width / font.size * 2)))
+        length = sum(advances(font.face, line, font.size))
+        if length > width - 6:
+            font = font.at(font.size * (width - 6) / length)
+            length = width - 6
+        sheet.text(rng.uniform(2, max(2.0, width - length - 3)), y, line, font)
+    return Lesson(_picture(sheet, rng), (), _glyphs(sheet))
+
+
+def page(rng: Random, cells: tuple[int, int], entries: int | None, turns: int) -> Lesson:
+    """A slip on a page of ``cells`` (columns, rows), and ``turns`` questions about it.
+
+    With up to three entries it has no heading, so that it fits a small page.
+    """
+    language = rng.choice(("en", "ru"))
+    values = slip(rng, language, entries=entries)
+    if entries is not None and entries <= 3:
+        values = Slip(values.doc_type, "", "", values.entries)
+    st = layouts.style(rng, (cells[0] * CELL, cells[1] * CELL))
+    if entries is not None and entries <= 3:
+        st = st._replace(margin=rng.uniform(3, 10), pitch=st.size * rng.uniform(1.25, 1.6))
+    sheet = layouts.FAMILIES[rng.choice(FAMILIES)](values, rng, st)
+    asked = _ask(rng, language, values, sheet)
+    rng.shuffle(asked)
+    if entries is not None and entries <= 3:
+        whole = "\n".join(" ".join(row) for row in _rows(sheet))
+        asked = [(READ[language], whole), *asked]
+    return Lesson(_picture(sheet, rng), tuple(asked[:turns]), _glyphs(sheet))
+
+
+def _ask(rng: Random, language: str, values: Slip, sheet: Sheet) -> list[tuple[str, str]]:
+    """Everything that can be asked about what was drawn."""
+    canonical = QUESTIONS["slip", language]
+    asked: list[tuple[str, str]] = []
+    for field, value in sheet.fields.items():
+        question = canonical[field]
+        if field != "company" and rng.random() < 0.4:
+            label = next(entry.label for entry in values.entries if entry.field == field)
+            question = rng.choice(_ASK_LABEL[language]).format(label=label)
+        asked.append((question, value))
+    drawn = sheet.texts()
+    seen = {one.text for one in drawn}
+    for name, amount in values.goods:
+        if amount in seen and rng.random() < 0.5:
+            asked.append((_ASK_PRICE[language].format(label=name), amount))
+    rows = _rows(sheet)
+    if rows and rng.random() < 0.5:
+        number = rng.randrange(len(rows))
+        asked.append((READ_LINE[language].format(n=number + 1), " ".join(rows[number])))
+    return [(_instructed(rng, language, question), answer) for question, answer in asked]
+
+
+def _rows(sheet: Sheet) -> list[list[str]]:
+    """The texts of each line, from top to bottom."""
+    rows: dict[int, list[str]] = {}
+    for drawn in sheet.texts():
+        rows.setdefault(round(drawn.y), []).append(drawn.text.strip())
+    return list(rows.values())
+
+
+def _instructed(rng: Random, language: str, question: str) -> str:
+    return f"{question}\n{INSTRUCTIONS[language]}" if rng.random() < 0.15 else question
+
+
+def _glyphs(sheet: Sheet) -> tuple[Glyph, ...]:
+    found = []
+    for text in sheet.texts():
+        x = text.x
+        steps = advances(text.font.face, text.text, text.font.size * text.squeeze)
+        for character, step in zip(text.text, steps, strict=True):
+            if not character.isspace():
+                found.append(Glyph(character, x + step / 2, text.y - text.font.size * 0.33))
+            x += step
+    return tuple(found)
+
+
+def _picture(sheet: Sheet, rng: Random) -> Image.Image:
+    """``sheet`` as pixels, sometimes blurred a little, as a page is that was resized."""
+    from PIL import Image, ImageFilter
+
+    image = rasterise(sheet, layouts.DPI)
+    chance = rng.random()
+    if chance < 0.15:
+        return image.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 0.7)))
+    if chance < 0.3:
+        small = rng.uniform(0.8, 0.97)
+        size = (round(image.width * small), round(image.height * small))
+        cubic = Image.Resampling.BICUBIC
+        return image.resize(size, cubic).resize(image.size, cubic)
+    return image
+
+
+@lru_cache(maxsize=1)
+def _lexicon() -> dict[str, tuple[str, ...]]:
+    """Words of each language that documents hold."""
+    rng = Random("lexicon")
+    words: dict[str, set[str]] = {"en": set(), "ru": set()}
+    for language, found in words.items():
+        for _ in range(1500):
+            person = parties.person(rng, language)
+            found |= {person.surname, person.given, person.short}
+        for labels in LABELS[language].values():
+            found |= set(labels)
+        goods = catalogue.TILL_RU if language == "ru" else catalogue.TILL_EN + catalogue.CAFE_EN
+        for name, *_ in goods:
+            found |= set(name.split())
+        for question in QUESTIONS["slip", language].values():
+            found |= set(question.split())
+    return {language: tuple(sorted(found)) for language, found in words.items()}
+
+
+_LETTERS = {
+    "en": "abcdefghijklmnopqrstuvwxyz",
+    "ru": "абвгдеёжзийклмнопрстуфхцчшщъыьэюя",
+}
+_MARKS = "0123456789.,-/:№#()%+*$£&"
+
+
+def _invented(rng: Random, language: str) -> str:
+    """A word that is none, so that reading is not guessing."""
+    letters = "".join(rng.choice(_LETTERS[language]) for _ in range(rng.randint(2, 9)))
+    return rng.choice((str.lower, str.upper, str.capitalize))(letters)
+
+
+def _digits(rng: Random) -> str:
+    count = rng.randint(2, 10)
+    return "".join(
+        rng.choice(_MARKS[:16] if rng.random() < 0.3 else _MARKS[:10]) for _ in range(count)
+    )
+
+
+def _words(rng: Random, language: str, max_length: int) -> str:
+    """Words, numbers and values, up to ``max_length`` characters."""
+    makers: Sequence[Callable[[], str]] = (
+        lambda: rng.choice(_lexicon()[language]),
+        lambda: _invented(rng, language),
+        lambda: _digits(rng),
+        lambda: rng.choice(slip(rng, language).entries).value,
+        lambda: company(rng, language),
+        lambda: "".join(rng.choice(_MARKS) for _ in range(rng.randint(1, 4))),
+    )
+    weights = (4, 3, 4, 4, 1, 1)
+    text = rng.choices(makers, weights)[0]()
+    while len(text) < max_length * 0.6 and rng.random() < 0.6:
+        text += " " + rng.choices(makers, weights)[0]()
+    if len(text) > max_length:
+        text = text[:max_length]
+    return text.strip() or "0"
