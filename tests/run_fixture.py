@@ -56,6 +56,8 @@ class FixtureModel:
     """Added to what model.json says was loaded."""
     wrap: str = ""
     """Put around right answers: ``Answer: {}`` is taken off when the answer is extracted."""
+    watched: bool = False
+    """Whether it was measured as finely as today's runs are: stages, first token, warm, energy, monitor."""
     misformat: float = 0.0
     """Share of the right answers that are written in another format."""
 
@@ -333,19 +335,71 @@ def _write_model(
         if model.asked == 1.0:
             for sample in task.samples[number :: max(1, len(task.samples) // 8)]:
                 run.append_latency(model.name, task.name, _latency(model, sample, chance))
+    if model.watched:
+        run.append_monitor(model.name, monitor_samples())
     if model.asked == 1.0:
         run.mark_done(model.name)
 
 
 def _latency(model: FixtureModel, sample: Sample, chance: random.Random) -> dict[str, Any]:
     seconds = model.seconds * chance.lognormvariate(0, 0.35)
-    return {
+    cold = {
         "sample_id": sample.id,
         "seconds": seconds,
-        "stages": {"preprocess": 0.2 * seconds, "prefill": 0.5 * seconds, "decode": 0.3 * seconds},
+        "stages": _stages(model, seconds),
         "generated_tokens": 9 if model.gpu else None,
         "pages": 1,
     }
+    if not model.watched:
+        return cold
+    warm = 0.8 * seconds
+    return cold | {
+        "first_token_seconds": 0.7 * seconds,
+        "failed": False,
+        "warm": {
+            "seconds": warm,
+            "first_token_seconds": 0.7 * warm,
+            "stages": _stages(model, warm),
+            "generated_tokens": 9,
+            "failed": False,
+        },
+    }
+
+
+def _stages(model: FixtureModel, seconds: float) -> dict[str, float]:
+    """Seconds by stage; of models that are not watched, by the names of older runs."""
+    shares = {"read": 0.9, "match": 0.1}
+    if model.gpu:
+        shares = {"preprocess": 0.2, "prefill": 0.5, "decode": 0.3}
+    if model.watched:
+        shares = {"preprocess": 0.1, "transfer": 0.02, "vision": 0.35, "prefix": 0.15}
+        shares |= {"suffix": 0.08, "decode": 0.28, "other": 0.02}
+    return {name: share * seconds for name, share in shares.items()}
+
+
+def monitor_samples(
+    seconds: int = 30, throttled: int = 0, others: int = 0, other_cores: float = 0.2
+) -> list[dict[str, Any]]:
+    """What a monitor writes in so many seconds of one GPU."""
+    return [
+        {
+            "scenario": "offline",
+            "cpu": {"mhz": 3000.0 + second, "cores": 16, "other_cores": other_cores},
+            "gpus": [
+                {
+                    "sm_mhz": 1980 - second,
+                    "memory_mhz": 2619,
+                    "celsius": 50 + second % 7,
+                    "watts": 400.0 + second,
+                    "utilization": 0.9,
+                    "throttled": ["power cap"] if second < throttled else [],
+                    "others": others,
+                    "other_bytes": others * 2**30,
+                }
+            ],
+        }
+        for second in range(seconds)
+    ]
 
 
 def _write_cell(
@@ -361,7 +415,6 @@ def _write_cell(
         batch = outputs[start : start + 8]
         run.append_outputs(model.name, task.name, batch)
         seconds = sum(model.seconds * chance.uniform(0.4, 0.7) for _ in batch)
-        share = (0.2, 0.5, 0.3) if model.gpu else (0.9, 0.1, 0.0)
         memory = {"peak_rss": 2**31 + model.memory // 8}
         if model.gpu:
             memory |= {
@@ -377,22 +430,19 @@ def _write_cell(
                 "documents": 2,
                 "pages": 2,
                 "seconds": seconds,
-                "stages": dict(
-                    zip(
-                        ("preprocess", "prefill", "decode"),
-                        (seconds * s for s in share),
-                        strict=True,
-                    )
-                )
-                if model.gpu
-                else {"read": seconds * 0.9, "match": seconds * 0.1},
+                "stages": _stages(model, seconds),
                 "prompt_tokens": 1300 * len(batch) if model.gpu else None,
                 "visual_tokens": 1200 * len(batch) if model.gpu else None,
                 "generated_tokens": 9 * len(batch) if model.gpu else None,
                 "memory": memory,
                 "batch_size": len(batch),
+                **({"energy": _energy(batch)} if model.watched else {}),
             },
         )
+
+
+def _energy(batch: Sequence[Output]) -> dict[str, float]:
+    return {"joules": 25.0 * len(batch), "seconds": 12.0, "questions": len(batch)}
 
 
 def _output(

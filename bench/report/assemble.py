@@ -14,9 +14,9 @@ import bench
 from bench.metrics import METRICS
 from bench.published import PublishedRow, published_comparison
 from bench.report.compare import Pair, Scored, compare_all, pareto, ranks
-from bench.report.facts import nested, number, text
 from bench.report.levels import goodness, higher_is_better, level
 from bench.report.mistakes import extraction_views, mistake_views
+from bench.report.records import nested, number, text
 from bench.report.rows import Source, hardware, model_row, sentences
 from bench.report.verdict import judge, warn
 from bench.report.views import (

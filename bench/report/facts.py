@@ -6,14 +6,14 @@ at a time); the two are never mixed. Records are read leniently: what an older r
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from bench.report.conditions import Conditions, conditions
+from bench.report.records import nested, number, text
+from bench.report.single_stream import Latency, SingleStream, latency, single_stream
 from bench.scoring import Answer
 
 MEMORY_KINDS: Mapping[str, str] = {
@@ -26,30 +26,14 @@ MEMORY_KINDS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Latency:
-    """Single-stream latency: one question at a time, each of a document not seen before."""
-
-    n: int
-    """Questions measured."""
-    p50: float
-    """Seconds."""
-    p90: float
-    """Seconds."""
-    p95: float
-    """Seconds."""
-    p99: float
-    """Seconds."""
-    seconds: tuple[float, ...]
-    """Every measurement, ascending."""
-
-
-@dataclass(frozen=True, slots=True)
 class Throughput:
     """The offline scenario: all the work, batched."""
 
     questions: int
     pages: int | None
-    """None where a batch did not say."""
+    """Each counted as often as it was given to the model; None where a batch did not say."""
+    questions_per_page: float | None
+    """What the rates hang on where a model encodes a page once for all its questions."""
     generated_tokens: int | None
     """None where the backend counts none."""
     seconds: float
@@ -58,9 +42,25 @@ class Throughput:
     pages_per_second: float | None
     tokens_per_second: float | None
     """Generated tokens over the whole wall time, padding excluded."""
+    device_seconds: float
+    """As ``seconds``, but of all devices together."""
     stages: Mapping[str, float]
     """Seconds by stage, in the order first seen; of all devices together."""
     largest_batch: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """What the GPUs took over windows of the offline scenario of at least 10 s, by their own counter."""
+
+    joules: float
+    seconds: float
+    questions: int
+
+    @property
+    def joules_per_question(self) -> float:
+        """Idle power and the harness's pauses included."""
+        return self.joules / self.questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,13 @@ class Facts:
 
     throughput: Throughput | None
     latency: Latency | None
+    """Of whole answers, every page met for the first time."""
+    single_stream: SingleStream | None
     memory: Memory | None
+    energy: Energy | None
+    """None where no window was long enough, or no GPU counts."""
+    conditions: Conditions | None
+    """None where nothing was sampled."""
     load_seconds: float | None
     first_call_seconds: float | None
     memory_after_load: Mapping[str, int]
@@ -96,42 +102,33 @@ class Facts:
     """``stop``, ``length``, ``error`` → outputs."""
 
 
-def nested(record: Any, *keys: str) -> Any:
-    """The value under a path of keys; None where any of them is missing."""
-    for key in keys:
-        if not isinstance(record, Mapping):
-            return None
-        record = record.get(key)
-    return record
-
-
-def number(value: Any) -> float | None:
-    """``value`` if it is a finite number, else None."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
-
-
-def text(value: Any) -> str:
-    """``value`` as text; the empty string where there is none."""
-    return "" if value is None else str(value)
-
-
 def measure(
     model_record: Mapping[str, Any] | None,
     batches: Sequence[Mapping[str, Any]],
     latencies: Sequence[Mapping[str, Any]],
     answers: Iterable[Answer],
+    samples: Sequence[Mapping[str, Any]] = (),
 ) -> Facts:
-    """The facts of one model from its records in one run, all tasks together."""
+    """The facts of one model from its records in one run, all tasks together.
+
+    Args:
+        model_record: what ``model.json`` holds.
+        batches: of the offline scenario.
+        latencies: of the single-stream scenario.
+        answers: the model's.
+        samples: the monitor's.
+    """
     after = nested(model_record, "memory_after_load")
     found = list(answers)
     outputs = [answer.output for answer in found if answer.output is not None]
     errors = Counter(error_class(o.error) for o in outputs if o.stop_reason == "error")
     return Facts(
         throughput=_throughput(batches),
-        latency=_latency(latencies),
+        latency=latency(record.get("seconds") for record in latencies),
+        single_stream=single_stream(latencies),
         memory=_memory(batches),
+        energy=_energy(batches),
+        conditions=conditions(samples),
         load_seconds=number(nested(model_record, "load_seconds")),
         first_call_seconds=number(nested(model_record, "first_call_seconds")),
         memory_after_load=_bytes(after),
@@ -164,6 +161,8 @@ def _throughput(batches: Sequence[Mapping[str, Any]]) -> Throughput | None:
     return Throughput(
         questions=questions,
         pages=pages,
+        questions_per_page=questions / pages if pages else None,
+        device_seconds=sum(float(b["seconds"]) for b in timed),
         generated_tokens=tokens,
         seconds=total,
         questions_per_second=questions / total if questions > 0 else None,
@@ -188,20 +187,24 @@ def wall_seconds(batches: Iterable[Mapping[str, Any]]) -> float:
     return sum(max(processes.values()) for processes in sessions.values())
 
 
+def _energy(batches: Sequence[Mapping[str, Any]]) -> Energy | None:
+    joules = seconds = questions = 0.0
+    for batch in batches:
+        window = [number(nested(batch, "energy", k)) for k in ("joules", "seconds", "questions")]
+        if None not in window:
+            joules, seconds, questions = (
+                total + (part or 0.0)
+                for total, part in zip((joules, seconds, questions), window, strict=True)
+            )
+    return Energy(joules, seconds, int(questions)) if questions > 0 else None
+
+
 def _sum(values: Iterable[Any]) -> int | None:
     """The sum, or None if any part is unknown: a partial sum would be a wrong rate."""
     numbers = [number(value) for value in values]
     if not numbers or any(value is None for value in numbers):
         return None
     return int(sum(value for value in numbers if value is not None))
-
-
-def _latency(records: Sequence[Mapping[str, Any]]) -> Latency | None:
-    values = sorted(v for r in records if (v := number(r.get("seconds"))) is not None)
-    if not values:
-        return None
-    p50, p90, p95, p99 = (float(q) for q in np.percentile(values, [50, 90, 95, 99]))
-    return Latency(len(values), p50, p90, p95, p99, tuple(values))
 
 
 def _memory(batches: Sequence[Mapping[str, Any]]) -> Memory | None:

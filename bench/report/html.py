@@ -22,6 +22,7 @@ from markupsafe import Markup
 from bench.metrics import METRICS
 from bench.metrics.ordering import MISSING, class_scores
 from bench.report import formats, plots, svg
+from bench.report.conditions import described
 from bench.report.embed import MAX_TEXT, Embedded, embed, json_text
 from bench.report.facts import MEMORY_KINDS
 from bench.report.heat import SMALL_N, attr_json, slices
@@ -29,12 +30,25 @@ from bench.report.hyperbench import page_classes
 from bench.report.levels import LEVELS
 from bench.report.mistakes import EQUIVALENT, extraction_line, judged, label, not_right
 from bench.report.published import NOTE, VERDICTS
-from bench.report.rows import page_reuse
 from bench.report.samples import extracted_text, never_right, raw_text, worst
+from bench.report.speed import (
+    OTHER,
+    energy,
+    first_token_words,
+    offline_shares,
+    page_reuse,
+    questions_per_page,
+)
 from bench.report.views import ModelRow, ReportOptions, ReportView, SampleView
 from bench.text import clip
 
 TEMPLATES = Path(__file__).parent / "templates"
+
+STAGE_COLOURS = {
+    **{"preprocess": 0, "transfer": 1, "vision": 2, "prefix": 3, "suffix": 4, "decode": 5},
+    **{"prefill": 3, "read": 6, "match": 7},
+}
+"""Stages of the backends that there are; no backend tells both a prefix and a prefill."""
 
 MAX_TASK_COLUMNS = 12
 """Tasks with a column of their own in the leaderboard; all are in the slices."""
@@ -129,6 +143,14 @@ def _context(view: ReportView, path: Path) -> dict[str, Any]:
         "slices": slices(view),
         "strips": {width: _strips(view, width) for width in (760, 380)},
         "stages": _stages(rows),
+        "latencies": _latencies(rows),
+        "energy": {row.key: energy(row) for row in rows},
+        "questions_a_page": {row.key: questions_per_page(row) for row in rows},
+        "machine": {
+            row.key: described(row.facts.conditions)
+            for row in rows
+            if row.facts.conditions is not None
+        },
         "reach": _reach(view),
         "mixed_memory": len({r.facts.memory.kind for r in rows if r.facts.memory is not None}) > 1,
         "suspects": [_excerpt(view, sample) for sample in never_right(view)[:20]],
@@ -278,21 +300,41 @@ def _strips(view: ReportView, width: int) -> Markup:
 
 def _stages(rows: Sequence[ModelRow]) -> list[dict[str, Any]]:
     """Where the offline time went, as shares; a stage has one colour whoever's it is."""
-    colours: dict[str, int] = {}
+    colours = dict(STAGE_COLOURS)
     found = []
     for i, row in enumerate(rows):
-        rate = row.facts.throughput
-        if rate is None or not rate.stages:
-            continue
         shares = []
-        for name, value in rate.stages.items():
-            colour = colours.setdefault(name, len(colours)) % svg.OTHER_STAGE
-            shares.append(svg.Share(formats.safe(name), min(1.0, value / rate.seconds), colour))
-        # What no stage claims.
-        rest = 1 - sum(share.value for share in shares)
-        if rest > 0.005:
-            shares.append(svg.Share("other", rest, svg.OTHER_STAGE))
-        found.append({"index": i, "row": row, "shares": shares})
+        for name, value in offline_shares(row):
+            colour = svg.OTHER_STAGE
+            if name != OTHER:
+                colour = colours.setdefault(name, len(colours) % svg.OTHER_STAGE)
+            shares.append(svg.Share(formats.safe(name), value, colour))
+        if shares:
+            first = formats.safe(first_token_words(row))
+            found.append({"index": i, "row": row, "shares": shares, "first_token": first})
+    return found
+
+
+def _latencies(rows: Sequence[ModelRow]) -> list[dict[str, Any]]:
+    """A line each for the answer and its first token, cold and warm, of every model that was timed."""
+    found = []
+    for i, row in enumerate(rows):
+        alone, cold = row.facts.single_stream, row.facts.latency
+        if cold is None:
+            continue
+        lines = [("answer, cold", cold)]
+        if alone is not None:
+            lines += [
+                (name, timed)
+                for name, timed in (
+                    ("answer, warm", alone.warm),
+                    ("first token, cold", alone.first_token),
+                    ("first token, warm", alone.warm_first_token),
+                )
+                if timed is not None
+            ]
+        rate = None if alone is None else alone.tokens_per_second
+        found.append({"index": i, "row": row, "lines": lines, "rate": rate})
     return found
 
 

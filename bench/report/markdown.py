@@ -10,8 +10,8 @@ from bench.report.levels import LEVELS
 from bench.report.markup import escape, table
 from bench.report.mistakes import EQUIVALENT, extraction_line, judged, label, not_right
 from bench.report.published import published_markdown
-from bench.report.rows import page_reuse
 from bench.report.samples import extracted_text, never_right, raw_text, worst
+from bench.report.speed_tables import speed_markdown
 from bench.report.verdict import Caveat
 from bench.report.views import ModelRow, ReportView, SampleView, TaskView
 from bench.text import clip, one_line
@@ -28,6 +28,7 @@ def markdown(view: ReportView) -> str:
         _head(view),
         _leaderboard(view),
         _by_task(view),
+        speed_markdown(view),
         published_markdown(view.published),
         _slices(view),
         page_classes_markdown(view),
@@ -293,7 +294,6 @@ def _method(view: ReportView) -> str:
     lines += [
         "- Throughput and memory: offline scenario (batched). Latency: single-stream scenario "
         "(one question at a time); the two are never mixed.",
-        *_page_load(view),
         "- Intervals: 95 %, clustered by document. Failures count as the worst score.",
         *_extraction(view),
         "",
@@ -314,19 +314,6 @@ def _method(view: ReportView) -> str:
     lines.append(table(header, rows, [False, False, False, True, True, True, False]))
     lines.append(f"_docvlm-bench {escape(view.bench_version)}, {view.generated}_\n")
     return "\n".join(lines)
-
-
-def _page_load(view: ReportView) -> list[str]:
-    load = view.load
-    if load.questions_per_page is None:
-        return []
-    reuse = page_reuse(view.rows).items()
-    return [
-        f"- Questions a page: {formats.significant(load.questions_per_page)} "
-        f"({formats.plural(load.questions, 'question')} about {formats.plural(load.pages, 'page')}); "
-        "the more there are, the more a model gains in questions/s that encodes a page once for all of them.",
-        *(f"  - {escape(formats.listed(keys, 6))}: {escape(said, 300)}" for said, keys in reuse),
-    ]
 
 
 def _extraction(view: ReportView, limit: int = 20) -> list[str]:

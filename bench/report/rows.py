@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.report import formats
-from bench.report.facts import Facts, measure, nested, number, text
+from bench.report.facts import Facts, measure
 from bench.report.levels import level
+from bench.report.records import nested, number, text
 from bench.report.views import Failure, ModelRow, RunView, TaskScore
 from bench.schema import Estimate
 from bench.scoring import Cell, Evaluation, document_key
@@ -43,10 +44,11 @@ def model_row(source: Source, keys: Mapping[str, str], *, comparable: bool) -> M
     cells = {t: evaluation.cells[model, t] for t in evaluation.tasks}
     record = _leniently(run.model_record, model)
     failure = _failure(_leniently(run.failure, model))
-    batches = [b for t in cells for b in run.batches(model, t)]
+    by_task = {t: run.batches(model, t) for t in cells}
+    batches = [b for found in by_task.values() for b in found]
     latencies = [r for t in cells for r in run.latencies(model, t)]
     answers = [a for cell in cells.values() for a in cell.answers]
-    facts = measure(record, batches, latencies, answers)
+    facts = measure(record, batches, latencies, answers, run.monitor(model))
     asked, total = sum(cell.asked for cell in cells.values()), len(answers)
     tasks = {keys[t]: _task_score(keys[t], c) for t, c in cells.items()}
     state = _row_state(source.run.state, failure, asked, total)
@@ -70,6 +72,7 @@ def model_row(source: Source, keys: Mapping[str, str], *, comparable: bool) -> M
         asked=asked,
         samples=total,
         failed=sum(a.failed and a.output is not None for a in answers),
+        untimed=sum(_untimed(by_task[t], c) for t, c in cells.items()),
         device=device,
         hardware=hardware(nested(run.record, "environment"), device) if device else "",
         parameters=_whole(nested(record, "parameters")),
@@ -77,6 +80,18 @@ def model_row(source: Source, keys: Mapping[str, str], *, comparable: bool) -> M
         warnings=sentences(nested(record, "details", "warnings")),
         page_reuse=_page_reuse(nested(record, "details")),
     )
+
+
+def _untimed(batches: Sequence[Mapping[str, Any]], cell: Cell) -> int:
+    """Answers of a task whose batch has no measurement; none where nothing was measured at all."""
+    timed = {
+        sample
+        for batch in batches
+        if number(batch.get("seconds")) is not None and isinstance(batch.get("samples"), list)
+        for sample in batch["samples"]
+    }
+    answered = {answer.sample.id for answer in cell.answers if answer.output is not None}
+    return len(answered - timed) if timed else 0
 
 
 def _leniently(read: Any, model: str) -> Mapping[str, Any] | None:
@@ -137,15 +152,6 @@ def _page_reuse(details: Any) -> str:
     if isinstance(said, bool):
         return "a page is encoded once for its questions" if said else "none"
     return said if isinstance(said, str) else ""
-
-
-def page_reuse(rows: Sequence[ModelRow]) -> dict[str, list[str]]:
-    """What models say that they do once a page → keys of the rows that say it."""
-    said: dict[str, list[str]] = {}
-    for row in rows:
-        if row.page_reuse:
-            said.setdefault(row.page_reuse, []).append(row.key)
-    return said
 
 
 def _task_score(key: str, cell: Cell) -> TaskScore:

@@ -106,7 +106,7 @@ def difference(
     ).format(line, kind, at(value))
 
 
-OTHER_STAGE = 5
+OTHER_STAGE = 8
 """Colour of the time that no stage claims; stages have the colours before it."""
 
 

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.report.facts import MEMORY_KINDS
 from bench.report.samples import raw_text
+from bench.report.single_stream import SingleStream
 from bench.report.views import ModelRow, ReportView
 from bench.text import clip, csv_cell, printable
 
@@ -35,10 +37,14 @@ def leaderboard_csv(view: ReportView) -> str:
             "samples",
         ),
         *("failed", "questions_per_second", "pages_per_second", "generated_tokens_per_second"),
+        *("questions_per_page", "page_reuse", "energy_joules_per_question"),
         *("latency_n", "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s"),
+        *("warm_latency_p50_s", "first_token_p50_s", "first_token_p95_s", "warm_first_token_p50_s"),
+        "decode_tokens_per_second",
         *(
             "memory_kind",
             "memory_peak_bytes",
+            *(f"memory_{kind}_bytes" for kind in MEMORY_KINDS),
             "load_s",
             "first_call_s",
             "parameters",
@@ -64,12 +70,17 @@ def _leaderboard_row(view: ReportView, row: ModelRow) -> list[Any]:
             if rate is not None
             else [None] * 3
         ),
+        rate.questions_per_page if rate is not None else None,
+        row.page_reuse or None,
+        facts.energy.joules_per_question if facts.energy is not None else None,
         *(
             (latency.n, latency.p50, latency.p90, latency.p95, latency.p99)
             if latency is not None
             else [None] * 5
         ),
+        *_alone(facts.single_stream),
         *((memory.kind, memory.bytes) if memory is not None else [None] * 2),
+        *(memory.peaks.get(kind) if memory is not None else None for kind in MEMORY_KINDS),
         *(facts.load_seconds, facts.first_call_seconds, row.parameters, row.hardware),
         row.failure.message if row.failure is not None else None,
         *(t.estimate.value if t is not None and t.asked > 0 else None for t in tasks),
@@ -77,6 +88,19 @@ def _leaderboard_row(view: ReportView, row: ModelRow) -> list[Any]:
             t.equivalent.value if t is not None and t.asked > 0 and t.equivalent else None
             for t in tasks
         ),
+    ]
+
+
+def _alone(alone: SingleStream | None) -> list[float | None]:
+    if alone is None:
+        return [None] * 5
+    first = alone.first_token
+    return [
+        alone.warm.p50 if alone.warm is not None else None,
+        first.p50 if first is not None else None,
+        first.p95 if first is not None else None,
+        alone.warm_first_token.p50 if alone.warm_first_token is not None else None,
+        alone.tokens_per_second,
     ]
 
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.report import formats
+from bench.report.speed import offline_words, page_reuse
 from bench.report.views import ModelRow, ReportView
 from bench.text import clip, one_line
 
@@ -41,6 +42,9 @@ def terminal_summary(view: ReportView, width: int | None = None, *, color: bool 
     if len(view.tasks) > 1:
         console.print()
         console.print(_by_task(view, width))
+    if any(offline_words(row) for row in view.rows):
+        console.print()
+        console.print(_time(view, width))
     console.print()
     closing = Table.grid(padding=(0, 2, 0, 0))
     for label, text, style in _closing(view):
@@ -146,6 +150,29 @@ def _by_task(view: ReportView, width: int) -> Table:
     return table
 
 
+def _time(view: ReportView, width: int) -> Table:
+    """Latency to the first token where there is one, and where the time goes."""
+    tokens = [row for row in view.rows if _first_token(row)[0] is not None]
+    wide = bool(tokens) and width >= 72
+    numeric = (("first token s", False), ("warm s", False), ("then tok/s", False)) if wide else ()
+    table = _table(("model", True), *numeric, ("offline time", True))
+    for row in view.rows:
+        if words := offline_words(row):
+            values = _first_token(row) if wide else ()
+            numbers = [Text(formats.significant(value)) for value in values]
+            table.add_row(Text(one_line(row.key, 60)), *numbers, Text(words.replace(" %", "%")))
+    return table
+
+
+def _first_token(row: ModelRow) -> tuple[float | None, float | None, float | None]:
+    """Median seconds to the first token, cold and warm, and tokens a second after it."""
+    alone = row.facts.single_stream
+    if alone is None or alone.first_token is None:
+        return None, None, None
+    warm = alone.warm_first_token
+    return alone.first_token.p50, None if warm is None else warm.p50, alone.tokens_per_second
+
+
 def _closing(view: ReportView) -> Sequence[tuple[str, str, str]]:
     """Summary, warnings, and what the memory column is the peak of."""
     summary = " ".join(filter(None, [view.verdict.headline, view.verdict.detail]))
@@ -162,6 +189,10 @@ def _closing(view: ReportView) -> Sequence[tuple[str, str, str]]:
     if view.load.questions_per_page is not None and any(r.facts.throughput for r in view.rows):
         ratio = formats.significant(view.load.questions_per_page)
         lines.append(("q/s", f"offline, in batches; {ratio} questions a page", ""))
+        lines += [
+            ("", f"{formats.listed(one_line(key, 60) for key in keys)}: {one_line(said, 200)}", "")
+            for said, keys in page_reuse(view.rows).items()
+        ]
     kinds = {r.facts.memory.label for r in view.rows if r.facts.memory is not None}
     if kinds:
         star = ", * = peak RSS (CPU)" if _mixes_memory(view) else ""

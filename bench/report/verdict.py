@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from bench.report import formats
 from bench.report.compare import Pair
+from bench.report.conditions import doubts
+from bench.report.records import nested, number
 from bench.stats.means import FEW_CLUSTERS
 from bench.text import clip
 
@@ -48,7 +50,7 @@ class Caveat:
     """Something a reader must know before trusting the numbers."""
 
     kind: str
-    """``state``, ``failures``, ``model``, ``scope``, ``hardware``, ``code``, ``statistics``."""
+    """``state``, ``failures``, ``model``, ``scope``, ``hardware``, ``speed``, ``code``, ``statistics``."""
     text: str
 
 
@@ -188,6 +190,7 @@ def warn(rows: Sequence[ModelRow], runs: Sequence[RunView], *, same_tasks: bool)
                 "paired differences use shared questions only.",
             )
         )
+    found += _speed(rows)
     found += _machines(rows, runs)
     found += _statistics(rows)
     return found
@@ -231,8 +234,6 @@ def _state(run: RunView, rows: Sequence[ModelRow]) -> str:
 
 
 def _scope(runs: Sequence[RunView], names: Mapping[str, str]) -> list[str]:
-    from bench.report.facts import nested, number
-
     found = []
     for run in runs:
         spec = run.record.get("spec")
@@ -250,6 +251,24 @@ def _scope(runs: Sequence[RunView], names: Mapping[str, str]) -> list[str]:
         if isinstance(chosen, list) and chosen:
             count = formats.plural(len(chosen), "chosen question")
             found.append(f"{names[run.id]} was limited to {count}.")
+    return found
+
+
+def _speed(rows: Sequence[ModelRow]) -> list[Caveat]:
+    """Why speeds may be worse than the device's best, or stand for fewer questions than were asked."""
+    found = []
+    for row in rows:
+        said = doubts(row.facts.conditions) if row.facts.conditions is not None else []
+        if said:
+            text = f"{row.key} may be faster than measured: {formats.listed(said)}."
+            found.append(Caveat("speed", text))
+        if row.untimed > 0:
+            rest = formats.plural(row.asked - row.untimed, "question")
+            text = (
+                f"{row.key}: {formats.plural(row.untimed, 'answer')} of {row.asked:,} carry no measurement "
+                f"(the run was broken off while it wrote); throughput is of the other {rest}."
+            )
+            found.append(Caveat("speed", text))
     return found
 
 

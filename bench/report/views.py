@@ -158,6 +158,8 @@ class ModelRow:
     samples: int
     failed: int
     """Questions asked that ended in an error."""
+    untimed: int
+    """Answers that are in no throughput: a run that is killed may lose the last batch's measurement."""
     device: str
     hardware: str
     parameters: int | None
