@@ -148,12 +148,13 @@ def test_the_kernel_of_a_gpu_is_refused_without_one() -> None:
 def test_memory_is_taken_once_for_flights_that_fit() -> None:
     shape = Shape(layers=2, heads=1, groups=1, size=4, dtype=torch.float32, device=CPU)
     cache = CascadeCache(shape, plain)
-    assert cache.begin([30, 10])
+    assert cache.begin([1030, 10])
     before = cache.keys[0].data_ptr()
     assert not cache.begin([5, 5, 5])
+    assert not cache.begin([1000, 1047]), "as much as there is, beside the place for nobody"
     assert cache.keys[0].data_ptr() == before
-    assert cache.begin([41])
-    assert cache.scratch == 41
+    assert cache.begin([1000, 1048])
+    assert cache.scratch == 4095
 
 
 def test_steps_run_one_too_many_at_most(

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     import torch
 
 
+PIECE = 2048
+"""Tokens; memory is a multiple of it, so that a flight a little larger than the last finds room in it, and
+what was captured at its addresses stays of use."""
+
+
 class Run(NamedTuple):
     """Tokens of a prefix or a branch in the row."""
 
@@ -66,7 +71,8 @@ class CascadeCache:
         if self.keys and starts[-1] < len(self.keys[0]):
             return False
         self.release()
-        size = (starts[-1] + 1, self.shape.heads, self.shape.size)
+        tokens = starts[-1] + 1
+        size = (tokens + -tokens % PIECE, self.shape.heads, self.shape.size)
         for stored in (self.keys, self.values):
             stored += [
                 torch.zeros(size, dtype=self.shape.dtype, device=self.shape.device)
