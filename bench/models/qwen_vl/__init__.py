@@ -4,7 +4,7 @@ Data go one way: ``loading`` puts the weights on a device, ``processing`` reads 
 ``prompting`` turns groups into pages and tokens, an engine turns those into answers. The engine's files
 are to be read in the order of the data: ``pixels``, ``vision``, ``prefix``, ``questions``, ``decode``,
 with ``tree`` for the memory between them and ``engine`` for the whole. A GPU has ``cascade`` (on
-``varlen``) in the place of ``tree`` and ``steps`` in that of ``decode``; what only CUDA can do is in ``cuda``.
+``varlen``) in the place of ``tree``, ``steps`` in that of ``decode``; what only CUDA can do is in ``cuda``.
 
 Papers: arXiv 2409.12191 (Qwen2-VL), 2502.13923 (Qwen2.5-VL).
 """
