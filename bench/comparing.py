@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from bench.errors import InvalidInput, did_you_mean
 from bench.metrics import METRICS
@@ -20,6 +20,11 @@ from bench.text import one_line
 
 RIGHT = 0.5
 """Headline score from which an answer counts as right in flips and McNemar's table."""
+
+
+Trained = Literal["train", "validation", "test", "none"]
+"""Of a tuned model and a task: it was trained on documents of it; it was chosen by it; the task is the
+test part of what it was trained on; it was not trained on, so that a loss there is forgetting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,36 @@ class Side:
     def label(self) -> str:
         """Run and model, as a person names them."""
         return f"{self.evaluation.run.id}:{self.model}"
+
+    @property
+    def tuned(self) -> bool:
+        """Whether the model says that ``bench tune`` trained it."""
+        return bool(self._trained_on())
+
+    def trained(self, task: str) -> Trained | None:
+        """What the model was trained on of ``task``, by name and digest; None where it is not tuned."""
+        parts = self._trained_on()
+        if not parts:
+            return None
+        digest = self.evaluation.run.task_record(task).get("digest")
+
+        def same(part: Any) -> bool:
+            return isinstance(part, dict) and (
+                part.get("name") == task or part.get("digest") == digest
+            )
+
+        tests = parts.get("tests")
+        if any(same(part) for part in (tests if isinstance(tests, list) else [])):
+            return "test"
+        # The task before it was cut holds the training part.
+        if same(parts.get("train")) or parts.get("name") == task:
+            return "train"
+        return "validation" if same(parts.get("validation")) else "none"
+
+    def _trained_on(self) -> Mapping[str, Any]:
+        record = self.evaluation.run.model_record(self.model) or {}
+        parts = (record.get("details") or {}).get("trained_on")
+        return parts if isinstance(parts, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +100,8 @@ class Row:
     """Questions that only the first answers rightly."""
     p_mcnemar: float | None
     """Exact, on gained against lost; None for error rates, which have no right and wrong."""
+    trained: Trained | None = None
+    """What the second side was trained on of this task; None where it is not from ``bench tune``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +155,7 @@ def compare(first: Side, second: Side, *, by: Sequence[str] = (), seed: int = 0)
     Args:
         first: the baseline.
         second: what is held against it.
-        by: metadata keys that each task is also broken down by.
+        by: metadata keys that each task is also broken down by; see ``usual_keys``.
         seed: of the intervals.
 
     Raises:
@@ -140,7 +177,10 @@ def compare(first: Side, second: Side, *, by: Sequence[str] = (), seed: int = 0)
             named += [
                 (f"{pairing.task} · {key}={value}", pairing.only(key, value)) for value in values
             ]
-    rows = [_row(name, pairing, seed) for name, pairing in named]
+    rows = [
+        replace(_row(name, pairing, seed), trained=second.trained(pairing.task))
+        for name, pairing in named
+    ]
     tested = [i for i, row in enumerate(rows) if row.difference.p is not None]
     adjusted = dict(zip(tested, holm([rows[i].difference.p or 0.0 for i in tested]), strict=True))
     flips = sorted(
@@ -155,6 +195,17 @@ def compare(first: Side, second: Side, *, by: Sequence[str] = (), seed: int = 0)
         unpaired,
         tuple(pairings),
     )
+
+
+def usual_keys(first: Side, second: Side) -> tuple[str, ...]:
+    """What a comparison is broken down by unless a person says: fields, where a tuned model has some."""
+    asked = (
+        answer.sample.metadata
+        for (model, task), cell in second.evaluation.cells.items()
+        if model == second.model and task in first.evaluation.tasks
+        for answer in cell.answers
+    )
+    return ("field",) if second.tuned and any("field" in keys for keys in asked) else ()
 
 
 def _check_key(key: str, pairings: Sequence[Pairing]) -> None:

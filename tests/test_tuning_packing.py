@@ -55,7 +55,7 @@ class Trained:
 
         packed = self.feeder.packed(row)
         with torch.no_grad():
-            logits = self.model(**packed.inputs(), use_cache=False).logits
+            logits = self.model(**packed.inputs(torch.float32), use_cache=False).logits
         return question_losses(logits, packed).tolist()
 
     def plain_loss(self, example: Example, branch: Branch) -> float:
@@ -141,7 +141,7 @@ def _gradient(trained: Trained, wrapped: Any, packs: list[tuple[Example, ...]]) 
     wrapped.zero_grad()
     for row in packs:
         packed = trained.feeder.packed(row)
-        logits = wrapped(**packed.inputs(), use_cache=False).logits
+        logits = wrapped(**packed.inputs(torch.float32), use_cache=False).logits
         (question_losses(logits, packed).sum() / len(trained.task.samples)).backward()
     return torch.cat([p.grad.flatten() for p in wrapped.parameters() if p.grad is not None])
 

@@ -27,14 +27,17 @@ if TYPE_CHECKING:
     "--metrics", type=NameList(), help="Instead of the tasks' own; the first is compared."
 )
 @click.option(
-    "--by", type=NameList(), default=None, help="Break down by metadata: language, doc_type, field."
+    "--by",
+    type=NameList(),
+    default=None,
+    help="Break down by metadata: language, doc_type, field.  [default: field, where B is tuned]",
 )
 @click.option(
     "--flips",
     type=click.IntRange(0),
     default=10,
     show_default=True,
-    help="How many answers that changed sides to print.",
+    help="How many answers to print that were gained, and how many that were lost.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the intervals.")
 @results_option
@@ -52,13 +55,17 @@ def compare_command(
 ) -> None:
     """Compare B with A on the same questions: paired differences and the answers that flipped.
 
-    A and B are two runs, or two models of one run, or RUN:MODEL each.
+    A and B are two runs, or two models of one run, or RUN:MODEL each. Where B comes from bench tune,
+    every task is marked: trained on, its test part, or not trained on (what was forgotten).
     """
     from bench.comparing import as_json as comparison_json
-    from bench.comparing import compare
+    from bench.comparing import compare, usual_keys
 
     sides = [sides_of(name, inside, results, metrics) for name in (first, second)]
-    found = [compare(a, b, by=by or (), seed=seed) for a, b in matched(sides[0], sides[1])]
+    found = [
+        compare(a, b, by=usual_keys(a, b) if by is None else by, seed=seed)
+        for a, b in matched(sides[0], sides[1])
+    ]
     if as_json:
         from bench.cli import echo_json
 
@@ -140,6 +147,7 @@ def _text(comparison: Comparison, flips: int) -> str:
 
     lines = [f"A  {comparison.first.label}", f"B  {comparison.second.label}", ""]
     lines.append(table([_cells(row) for row in comparison.rows]))
+    lines += _trained(comparison)
     warnings = {row.difference.warning for row in comparison.rows if row.difference.warning}
     lines += ["", *(f"note: {warning}" for warning in sorted(warnings))]
     lines += [
@@ -150,14 +158,41 @@ def _text(comparison: Comparison, flips: int) -> str:
         "B − A, paired by question, 95 % interval clustered by document; p adjusted by Holm. "
         "Gained and lost: answers whose score crosses 0.5; McNemar's exact test on them."
     )
-    if flips and comparison.flips:
-        lines += ["", f"{len(comparison.flips)} answers changed sides:"]
-        lines += [_flip(flip) for flip in comparison.flips[:flips]]
-        if len(comparison.flips) > flips:
-            lines.append(
-                f"… and {len(comparison.flips) - flips} more: --flips {len(comparison.flips)}"
-            )
+    lines += _flipped(comparison.flips, flips)
     return "\n".join(lines)
+
+
+_TRAINED = {
+    "train": "holds documents that B was trained on: a gain here proves nothing",
+    "validation": "chose the checkpoint that B is: a gain here is flattering",
+    "test": "test part of the task it was trained on, unseen in training",
+    "none": "not trained on: a loss here is forgetting",
+}
+
+
+def _trained(comparison: Comparison) -> list[str]:
+    """What B has to do with each task, where it was tuned."""
+    by_task = {row.name: row.trained for row in comparison.rows if " · " not in row.name}
+    marks = [
+        f"{printable(task)}: {_TRAINED[trained]}" for task, trained in by_task.items() if trained
+    ]
+    return ["", *marks] if marks else []
+
+
+def _flipped(flips: Sequence[Flip], count: int) -> list[str]:
+    """The answers that changed sides, the gained and the lost apart, ``count`` of each."""
+    lines: list[str] = []
+    for word, found in (
+        ("gained", [flip for flip in flips if flip.second_score > flip.first_score]),
+        ("lost", [flip for flip in flips if flip.second_score < flip.first_score]),
+    ):
+        if not count or not found:
+            continue
+        lines += ["", f"{len(found)} {'answer' if len(found) == 1 else 'answers'} {word}:"]
+        lines += [_flip(flip) for flip in found[:count]]
+        if len(found) > count:
+            lines.append(f"… and {len(found) - count} more: --flips {len(found)}")
+    return lines
 
 
 def _cells(row: Row) -> dict[str, str]:

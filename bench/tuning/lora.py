@@ -76,6 +76,10 @@ def add_lora(model: Any, lora: Lora, base: str, revision: str | None, seed: int)
     import torch
     from peft import LoraConfig, get_peft_model
 
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            # bitsandbytes repacks a layer at its first answer, and no gradient gets through what it packed.
+            module.support_avx512bf16_for_cpu = False
     # On the model: how its weights were found here is no part of the adapter.
     model.name_or_path = base
     config = LoraConfig(

@@ -6,7 +6,7 @@
 What a layer keeps is counted per token, in numbers of the model's precision; ``h`` hidden size, ``q`` all
 query heads, ``I`` inner size of the MLP, ``r`` rank:
 
-    5h + 5q + 4I + 7r           norms' inputs and outputs, attention's operands, the gated MLP
+    4h + 4q + 4I + 7r           norms' inputs and outputs, attention's operands, the gated MLP
     + 14 bytes x h              in 16 bits: the norms' float32 copies
     + 2 (5h + q + I)            with dropout: each adapter's own input and its mask
 
@@ -103,7 +103,7 @@ def estimate(setup: Setup) -> Estimate:
         kept = shape.layers * row.tokens * shape.hidden * number + layer
     else:
         kept = shape.layers * layer
-    # The gradients of a layer on their way down; the mask as it is, and as numbers inside the attention.
+    # The gradients of a layer on their way down; the mask as yes and no, and as scores.
     work = row.tokens * (2 * shape.hidden + 3 * shape.intermediate) * number
     mask = row.tokens**2 * (1 + number)
     tower = Activations(shape, number).vision(row.patches)
@@ -125,13 +125,15 @@ def layer_bytes(setup: Setup) -> int:
     """Bytes that a layer of the language model keeps for each token; see the module's docstring."""
     shape, lora, number = setup.architecture, setup.lora, setup.number
     hidden, inner, queries = shape.hidden, shape.intermediate, shape.heads * shape.head_size
-    numbers = 5 * hidden + 5 * queries + 4 * inner + 7 * lora.rank
+    numbers = 4 * hidden + 4 * queries + 4 * inner + 7 * lora.rank
+    narrow = 0
     if shape.model_type == "qwen3_vl":
         # Norms of queries and keys.
         numbers += queries + shape.kv_heads * shape.head_size
+        narrow = 3 * (queries + shape.kv_heads * shape.head_size)
     if lora.dropout:
         numbers += 2 * (5 * hidden + queries + inner)
-    return numbers * number + (14 * hidden if number < FLOAT else 0)
+    return numbers * number + (14 * hidden + narrow if number < FLOAT else 0)
 
 
 def adapter_parameters(shape: Architecture, lora: Lora) -> int:

@@ -49,13 +49,18 @@ class Packed(NamedTuple):
     """(targets,): the question in the row that each belongs to."""
     questions: int
 
-    def inputs(self) -> dict[str, Any]:
-        """Arguments of the model's forward call."""
+    def inputs(self, dtype: torch.dtype) -> dict[str, Any]:
+        """Arguments of the forward call of a model that computes in ``dtype``."""
+        import torch
+
+        # Four dimensions: transformers passes such a mask on as it is. Scores to add, not yes and no, which
+        # every layer would turn into scores of its own and keep for the backward pass.
+        scores = torch.zeros(self.mask.shape, dtype=dtype, device=self.mask.device)
+        scores.masked_fill_(~self.mask, float("-inf"))
         return {
             "input_ids": self.ids,
             "position_ids": self.positions,
-            # Four dimensions: transformers passes such a mask on as it is.
-            "attention_mask": self.mask,
+            "attention_mask": scores,
             "pixel_values": self.pixels,
             "image_grid_thw": self.grid,
             "logits_to_keep": self.places,

@@ -35,6 +35,8 @@ _SPLITS = {
 class Parts:
     """A task, cut for training."""
 
+    name: str
+    """Of the task before it was cut."""
     train: Task
     validation: Task
     held_out: bool
@@ -63,6 +65,7 @@ def find_parts(name: str, others: Sequence[str], share: float, seed: int) -> Par
             hint=f"bench data split {one_line(name, 80)}",
         )
     train = found["train"]
+    whole = train.name.removesuffix("-train")
     tests = [found["test"]] if "test" in found else []
     tests += [load_task(find_task(other)) for other in others]
     check_apart({"training": [train], "test": tests})
@@ -70,9 +73,9 @@ def find_parts(name: str, others: Sequence[str], share: float, seed: int) -> Par
         validation = found["validation"]
         check_apart({"training": [train], "validation": [validation]})
         check_apart({"validation": [validation], "test": tests})
-        return Parts(train, validation, held_out=False, tests=tuple(tests))
+        return Parts(whole, train, validation, held_out=False, tests=tuple(tests))
     train, validation = _hold_out(train, share, seed)
-    return Parts(train, validation, held_out=True, tests=tuple(tests))
+    return Parts(whole, train, validation, held_out=True, tests=tuple(tests))
 
 
 def check_apart(parts: Mapping[str, Sequence[Task]]) -> None:

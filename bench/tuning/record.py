@@ -21,6 +21,7 @@ SCHEMA = 1
 def task_record(parts: Parts) -> dict[str, Any]:
     """The parts by role, as reports look for them."""
     return {
+        "name": parts.name,
         "train": _part(parts.train),
         "validation": {**_part(parts.validation), "held_out": parts.held_out},
         "tests": [_part(task) for task in parts.tests],

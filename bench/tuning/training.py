@@ -142,7 +142,8 @@ class PackedTrainer(transformers.Trainer):
     ) -> Any:
         """The row's share of the step's mean loss over questions."""
         packed = Packed(**inputs)
-        losses = question_losses(model(**packed.inputs(), use_cache=False).logits, packed)
+        dtype = _dtype(self.model)
+        losses = question_losses(model(**packed.inputs(dtype), use_cache=False).logits, packed)
         loss = losses.sum() / (num_items_in_batch or packed.questions)
         if not torch.isfinite(loss):
             raise Diverged("the loss is not a finite number")
@@ -210,8 +211,9 @@ class _Watch(transformers.TrainerCallback):
         if best:
             self._best = merit
         found = Validated(metrics["eval_loss"], metrics["eval_score"])
-        self.listener.validated(state.global_step, found, best=best)
+        # Before the listener is told, who may draw it.
         write_history(self.out, state.log_history)
+        self.listener.validated(state.global_step, found, best=best)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Make the best checkpoint the adapter."""
@@ -281,7 +283,7 @@ def _arguments(
         weight_decay=schedule.weight_decay,
         activation_checkpointing=schedule.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False},
-        bf16=model.get_input_embeddings().weight.dtype == torch.bfloat16,
+        bf16=_dtype(model) == torch.bfloat16,
         use_cpu=on_cpu,
         seed=schedule.seed,
         eval_strategy="steps",
@@ -322,6 +324,12 @@ def write_history(out: Path, history: Sequence[dict[str, Any]]) -> None:
         if "train_runtime" not in entry
     ]
     write_atomically(out / HISTORY, "".join(lines))
+
+
+def _dtype(model: Any) -> torch.dtype:
+    """What the model computes in, its adapter apart."""
+    found: torch.dtype = model.get_input_embeddings().weight.dtype
+    return found
 
 
 def _finite(value: Any) -> Any:

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 from bench.errors import InvalidInput, OutOfMemory, missing_package
 from bench.models.architectures import read_folder
 from bench.models.catalog import catalog
-from bench.models.checkpoints import TUNING_FILE, read_checkpoint, weights_digest
-from bench.paths import data_root
+from bench.models.checkpoints import BUNDLED, TUNING_FILE, read_checkpoint, weights_digest
 from bench.schema import ModelSpec
 from bench.tuning.examples import Example, end_token, read_examples
 from bench.tuning.lora import Lora
@@ -269,11 +268,9 @@ def _check_weights(folder: Path, spec: ModelSpec) -> None:
 def base_name(spec: ModelSpec) -> str:
     """What an adapter calls its base: a hub id, a folder, or the catalog's name of a bundled model."""
     checkpoint = str(spec.checkpoint)
-    path = Path(checkpoint)
-    if path.is_dir() and path.resolve().is_relative_to(data_root()):
+    if checkpoint.startswith(BUNDLED):
         for name, entry in catalog().items():
-            row = entry.spec()
-            if row.checkpoint == checkpoint and row.quantization is None:
+            if entry.checkpoint == checkpoint and entry.quantization is None:
                 return name
     return checkpoint
 

@@ -85,10 +85,12 @@ class Validator:
         import torch
 
         total, questions = 0.0, 0
+        dtype = self._model.get_input_embeddings().weight.dtype
         with torch.no_grad():
             for packed in self._packed():
                 inputs = {
-                    name: tensor.to(self._model.device) for name, tensor in packed.inputs().items()
+                    name: tensor.to(self._model.device)
+                    for name, tensor in packed.inputs(dtype).items()
                 }
                 losses = question_losses(wrapped(**inputs, use_cache=False).logits, packed)
                 total += float(losses.sum())
