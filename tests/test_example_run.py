@@ -40,6 +40,7 @@ def test_the_example_run_keeps_its_scores(run: RunStore) -> None:
 def test_the_example_run_has_a_leaderboard(run: RunStore) -> None:
     text = terminal_summary(build([evaluate(run)]))
     assert "ocr-fast" in text
+    assert "preprocess < 1%, read 97%, match 2%" in text
 
 
 def test_the_example_run_names_no_folder_of_the_machine_it_was_made_on() -> None:
