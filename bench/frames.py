@@ -69,7 +69,7 @@ def batches(run: Path | str) -> pd.DataFrame:
 
 
 def latencies(run: Path | str) -> pd.DataFrame:
-    """One row per question of the single-stream scenario: seconds, stages, pages."""
+    """One row per question of the single-stream scenario: seconds, first token, stages; warm beside cold."""
     return _records(run, RunStore.latencies)
 
 
