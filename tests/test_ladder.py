@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ from bench.tasks import load_task
 from tests.conftest import MakeTask
 
 AREA = 1000 * 1000
+FORMATS = ("html", "md", "csv", "json")
 
 
 def group(document: str, questions: int, side: int = 1000) -> PageGroup:
@@ -185,6 +187,36 @@ def test_with_permission_it_is_answered_smaller_and_marked(
     # The second large document did not begin at the top again.
     ladders = [row["ladder"]["ceiling"] for row in run.batches("f", "mine")]
     assert ladders == [80_000] * 6
+
+
+def test_answers_about_shrunk_pages_are_counted_and_warned_of_everywhere(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    from bench.report import build, show_sample, terminal_summary, write_report
+    from bench.scoring import evaluate
+
+    run = carry_out(make_task(), tmp_path / "r")
+    path = run.cell_folder("f", "mine") / "outputs.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line, bound in zip(lines, (802_816, 401_408, 401_408), strict=False):
+        line["degraded"] = bound
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    evaluation = evaluate(run)
+    view = build([evaluation])
+    assert view.rows[0].degraded == {401_408: 2, 802_816: 1}
+    said = "memory ran out, and 3 answers of 12 are about pages that were shrunk, down to 401,408 pixels"
+    files = {p.name: p.read_text() for p in write_report([run], tmp_path / "o", FORMATS)}
+    assert said in " ".join(terminal_summary(view).split())
+    for name in ("report.html", "report.md", "report.json"):
+        assert said in files[name], name
+    header, *rows = csv.reader(files["samples.csv"].splitlines())
+    marks = [row[header.index("degraded")] for row in rows]
+    assert sorted(filter(None, marks)) == ["401408", "401408", "802816"]
+    header, row = csv.reader(files["leaderboard.csv"].splitlines())
+    assert row[header.index("degraded")] == "3"
+    shown = show_sample(evaluation, lines[0]["sample_id"])
+    assert "memory ran out: page shrunk to 802,816 pixels" in shown
+    assert "memory ran out" not in show_sample(evaluation, lines[-1]["sample_id"])
 
 
 @pytest.mark.parametrize("kept", [0, 1, 3, 5])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,13 @@ import pytest
 from bench.cli import main
 from bench.errors import InvalidInput
 from bench.models.catalog import resolve, resolve_all
+from bench.report import build, write_report
+from bench.report.sweep import cost
 from bench.runner.sweep import parse_sweep, swept
+from bench.schema import ModelSpec
+from bench.scoring import evaluate
 from bench.store import RunStore, find_runs
+from tests.run_fixture import FixtureModel, make_run
 
 
 def bench(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -138,3 +144,83 @@ def test_a_sweep_of_a_real_checkpoint(
 
 def visual_tokens(run: RunStore, model: str) -> list[int]:
     return [output.visual_tokens or 0 for output in run.outputs(model, "receipts").values()]
+
+
+# The curve
+
+
+TOKENS = (256, 512, 1024)
+
+
+def swept_run(results: Path, tokens: tuple[int, ...] = TOKENS, **spec: Any) -> RunStore:
+    """A pretended run of one model under several bounds, and of one model without."""
+    models = [
+        *(
+            FixtureModel(f"qwen2-vl-2b@{count}", 0.4 + count / 4096, count / 1000)
+            for count in tokens
+        ),
+        FixtureModel("qwen2-vl-7b", 0.8),
+    ]
+    made = [
+        ModelSpec("qwen2-vl-7b", "qwen_vl", "Qwen/Qwen2-VL-7B-Instruct")
+        if model.name == "qwen2-vl-7b"
+        else ModelSpec(
+            model.name,
+            "qwen_vl",
+            "Qwen/Qwen2-VL-2B-Instruct",
+            max_pixels=int(model.name.split("@")[1]) * 784,
+            **spec,
+        )
+        for model in models
+    ]
+    record = [{"folder": one.name, "spec": asdict(one)} for one in made]
+    return make_run(results, models, record={"models": record}, previews=False)
+
+
+def test_rows_that_differ_in_their_bound_alone_are_one_curve(tmp_path: Path) -> None:
+    view = build([evaluate(swept_run(tmp_path))])
+    (sweep,) = view.sweeps
+    assert sweep.name == "qwen2-vl-2b"
+    assert [point.max_pixels for point in sweep.points] == [count * 784 for count in TOKENS]
+    for point in sweep.points:
+        row = view.row(point.row)
+        assert row.score is not None
+        assert (point.score, point.latency) == (
+            row.score,
+            row.facts.latency and row.facts.latency.p50,
+        )
+        assert point.visual_tokens is not None
+    title, values = cost(view.sweeps) or ("", {})
+    assert title == "latency, p50 seconds"
+    assert set(values) == {point.row for point in sweep.points}
+
+
+def test_the_curve_is_drawn_with_its_table(tmp_path: Path) -> None:
+    run = swept_run(tmp_path)
+    written = {path.suffix: path.read_text() for path in write_report([run], tmp_path / "out")}
+    page = written[".html"]
+    section = page[page.index('<section id="sweep"') :]
+    section = section[: section.index("</section>")]
+    assert '<a href="#sweep">Resolution</a>' in page
+    # A drawing for wide and one for narrow screens, each with a line above and one below.
+    assert section.count('class="curve"') == 4
+    assert section.count("</tr>") == 1 + len(TOKENS)
+    assert "802,816" in section
+    part = written[".md"].partition("## What resolution is worth")[2].partition("\n## ")[0]
+    rows = [line for line in part.splitlines() if line.startswith("| qwen2-vl-2b&#64;")]
+    assert [row.split("|")[2].strip() for row in rows] == ["200,704", "401,408", "802,816"]
+    # Every interval is in the table too.
+    assert all("[0." in row for row in rows)
+
+
+def test_one_bound_is_no_curve(tmp_path: Path) -> None:
+    view = build([evaluate(swept_run(tmp_path / "a", (256,)))])
+    assert view.sweeps == ()
+    out = write_report([swept_run(tmp_path / "b", (256,))], tmp_path / "out", ("html", "md"))
+    assert all("What resolution is worth" not in path.read_text() for path in out)
+
+
+def test_variants_of_other_settings_are_other_curves(tmp_path: Path) -> None:
+    runs = [swept_run(tmp_path / "a"), swept_run(tmp_path / "b", quantization="nf4")]
+    view = build([evaluate(run) for run in runs])
+    assert sorted(len(sweep.points) for sweep in view.sweeps) == [3, 3]

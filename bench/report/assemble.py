@@ -18,6 +18,7 @@ from bench.report.levels import goodness, higher_is_better, level
 from bench.report.mistakes import extraction_views, mistake_views
 from bench.report.records import nested, number, text
 from bench.report.rows import Source, hardware, model_row, sentences
+from bench.report.sweep import sweep_views
 from bench.report.verdict import judge, warn
 from bench.report.views import (
     Front,
@@ -74,6 +75,7 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
         extraction=extraction_views(rows, tasks),
         load=_load(samples),
         fronts=_fronts(rows, higher),
+        sweeps=sweep_views(sources, rows),
         published=_published(sources, rows, names),
         samples=samples,
         previews=tuple(run.path for run in runs),

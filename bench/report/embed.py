@@ -147,7 +147,7 @@ def _answer(
     """What was said of a sample, or 0 where nothing was.
 
     ``[text, extracted or 0 where equal, scores, tokens, seconds, stop, error, length if cut, mean and
-    smallest probability of a token]``
+    smallest probability of a token, max_pixels that memory forced]``
     """
     if answer is None or answer.output is None:
         return 0
@@ -168,6 +168,7 @@ def _answer(
         length,
         None if output.confidence is None else round(output.confidence, 4),
         None if output.min_confidence is None else round(output.min_confidence, 4),
+        output.degraded,
     ]
 
 

@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from bench.metrics import METRICS
 from bench.metrics.ordering import MISSING, class_scores
-from bench.report import formats, plots, svg
+from bench.report import formats, plots, svg, sweep
 from bench.report.conditions import described
 from bench.report.embed import MAX_TEXT, Embedded, embed, json_text
 from bench.report.facts import MEMORY_KINDS
@@ -140,6 +140,8 @@ def _context(view: ReportView, path: Path) -> dict[str, Any]:
         "task_columns": view.tasks if 1 < len(view.tasks) <= MAX_TASK_COLUMNS else (),
         "scale": _scale(rows),
         "plots": _plots(view),
+        "sweep_plots": _sweep_plots(view),
+        "sweep_note": sweep.NOTE,
         "slices": slices(view),
         "strips": {width: _strips(view, width) for width in (760, 380)},
         "stages": _stages(rows),
@@ -259,6 +261,28 @@ def _plots(view: ReportView) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _sweep_plots(view: ReportView) -> dict[str, Markup]:
+    """The curves over resolution, for wide and for narrow screens."""
+    index = {row.key: i for i, row in enumerate(view.rows)}
+    found = sweep.cost(view.sweeps)
+    title, costs = found if found is not None else ("", {})
+    curves = [
+        plots.Curve(
+            formats.safe(one.name),
+            tuple(
+                plots.Point(index[p.row], formats.safe(p.row), p.max_pixels, p.score, False)
+                for p in one.points
+            ),
+            tuple(costs[p.row] for p in one.points if p.row in costs),
+        )
+        for one in view.sweeps
+    ]
+    return {
+        name: plots.curves(curves, width=width, y_title=view.score_name, cost_title=title)
+        for name, width in (("wide", 760), ("narrow", 380))
+    }
 
 
 def _points(view: ReportView, cost: str) -> list[plots.Point]:

@@ -12,6 +12,7 @@ from bench.report.mistakes import EQUIVALENT, extraction_line, judged, label, no
 from bench.report.published import published_markdown
 from bench.report.samples import extracted_text, never_right, raw_text, worst
 from bench.report.speed_tables import speed_markdown
+from bench.report.sweep import sweeps_markdown
 from bench.report.verdict import Caveat
 from bench.report.views import ModelRow, ReportView, SampleView, TaskView
 from bench.text import clip, one_line
@@ -28,6 +29,7 @@ def markdown(view: ReportView) -> str:
         _head(view),
         _leaderboard(view),
         _by_task(view),
+        sweeps_markdown(view.sweeps),
         speed_markdown(view),
         published_markdown(view.published),
         _slices(view),

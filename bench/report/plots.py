@@ -1,10 +1,10 @@
-"""The two plots with axes: accuracy against a cost, and the latency of every question measured."""
+"""The plots with axes: accuracy against a cost, or over resolution, and the latency of every question."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -105,13 +105,7 @@ def scatter(
 def _frame(points: Sequence[Point], width: int, height: int) -> Frame:
     xs = [p.x for p in points]
     low, high = min(xs) / 1.6, max(xs) * 1.9
-    bounds = [
-        b
-        for p in points
-        for b in (p.estimate.low, p.estimate.high, p.estimate.value)
-        if b is not None
-    ]
-    bottom, top = _padded(min(bounds), max(bounds))
+    bottom, top = _padded(*_extent(points))
     left, right, up, down = 48, 20, 16, 44
 
     def at_x(value: float) -> float:
@@ -144,15 +138,8 @@ def _grid(
 ) -> Markup:
     base, ceiling = frame.height - frame.bottom, frame.top
     xs = [p.x for p in points]
-    bounds = [
-        b
-        for p in points
-        for b in (p.estimate.low, p.estimate.high, p.estimate.value)
-        if b is not None
-    ]
-    low, high = _padded(min(bounds), max(bounds))
     parts = []
-    for tick in linear_ticks(low, min(high, 1.0) if max(bounds) <= 1 else high):
+    for tick, written in _score_ticks(points):
         y = frame.y(tick)
         parts.append(
             Markup('<line class="grid" x1="{}" x2="{}" y1="{y:.1f}" y2="{y:.1f}"/>').format(
@@ -161,7 +148,7 @@ def _grid(
         )
         parts.append(
             Markup('<text class="tick-text" x="{}" y="{:.1f}" text-anchor="end">{}</text>').format(
-                frame.left - 8, y + 4, f"{tick:.2f}".rstrip("0").rstrip(".") if tick else "0"
+                frame.left - 8, y + 4, written
             )
         )
     for tick in log_ticks(min(xs) / 1.6, max(xs) * 1.9):
@@ -275,6 +262,157 @@ def _clash(
         for b in taken
     )
     return overlap + outside * 20
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One model under several bounds, in the order of the bounds."""
+
+    name: str
+    points: tuple[Point, ...]
+    costs: tuple[float, ...]
+    """Of each point; none at all where there is nothing to draw below."""
+
+
+def curves(found: Sequence[Curve], *, width: int, y_title: str, cost_title: str) -> Markup:
+    """Scores with their intervals over the bound on a page, and below what they cost, on the same axis.
+
+    Args:
+        found: the curves; ``Point.x`` is the bound in pixels.
+        width: pixels; wide and narrow screens get a drawing each, so that letters keep their size.
+        y_title: what the score is.
+        cost_title: what ``Curve.costs`` are.
+    """
+    points = [point for curve in found for point in curve.points]
+    if not points:
+        return Markup("")
+    upper, lower = (260, 150) if width > 500 else (230, 140)
+    has_costs = all(curve.costs for curve in found)
+    xs = sorted({point.x for point in points})
+    left, bottom = 48, 18 if has_costs else 44
+    # A wide drawing has room for the names behind the curves' ends.
+    right = min(200, 30 + 7 * max(len(curve.name) for curve in found)) if width > 500 else 20
+    low, high = xs[0] / 1.15, xs[-1] * 1.15
+    least, most = _padded(*_extent(points))
+
+    def at_x(value: float) -> float:
+        share = (math.log(value) - math.log(low)) / (math.log(high) - math.log(low))
+        return left + share * (width - left - right)
+
+    def score_y(value: float) -> float:
+        return upper - bottom - (value - least) / (most - least) * (upper - bottom - 16)
+
+    score = Frame(width, upper, at_x, score_y, right=right, bottom=bottom)
+    parts = [_rules(score, _score_ticks(points), y_title), *_bounds(score, xs, last=not has_costs)]
+    ends = []
+    for number, curve in enumerate(found):
+        # Two models under one bound would hide each other's interval.
+        aside = 5 * (number - (len(found) - 1) / 2) / (width - left - right)
+        drawn = [replace(p, x=p.x * (high / low) ** aside) for p in curve.points]
+        parts.append(_line(score, [(p.x, p.estimate.value or 0) for p in drawn]))
+        parts += [_interval(point, score) for point in drawn]
+        parts += [_marked(point, score, point.estimate.value or 0) for point in drawn[:-1]]
+        ends.append(replace(drawn[-1], label=curve.name))
+    # The name of the whole stands at its end.
+    parts += _labelled(ends, score)
+    height = upper
+    if has_costs:
+        height += lower
+        top = max(cost for curve in found for cost in curve.costs) * 1.12
+        base, ceiling = height - 44, upper + 22
+
+        def at_y(value: float) -> float:
+            return base - value / top * (base - ceiling)
+
+        cost = Frame(width, height, at_x, at_y, right=right, top=ceiling)
+        ticks = [(tick, f"{tick:,.10g}") for tick in linear_ticks(0, top, 3)]
+        parts += [_rules(cost, ticks, cost_title), *_bounds(cost, xs, last=True)]
+        for curve in found:
+            pairs = list(zip(curve.points, curve.costs, strict=True))
+            parts.append(_line(cost, [(point.x, value) for point, value in pairs]))
+            parts += [_marked(point, cost, value) for point, value in pairs]
+    description = "; ".join(
+        f"{p.label}: {formats.score(p.estimate.value)} at {p.x:,.0f} pixels" for p in points
+    )
+    return Markup(
+        '<svg class="plot" viewBox="0 0 {0} {1}" width="{0}" height="{1}" role="img">'
+        "<title>{2} over max_pixels</title><desc>{3}</desc>{4}</svg>"
+    ).format(width, height, y_title, description, Markup("").join(parts))
+
+
+def _extent(points: Sequence[Point]) -> tuple[float, float]:
+    """The least and the most of all scores and intervals."""
+    bounds = [
+        b
+        for p in points
+        for b in (p.estimate.low, p.estimate.high, p.estimate.value)
+        if b is not None
+    ]
+    return min(bounds), max(bounds)
+
+
+def _marked(point: Point, frame: Frame, y: float) -> Markup:
+    """A row's mark without its name, which a pointer over it tells."""
+    return Markup('<g data-model="{}" class="point"><title>{}</title>{}</g>').format(
+        point.index,
+        f"{point.label}: {formats.score(point.estimate.value)} {formats.interval(point.estimate)}",
+        svg.glyph(point.index, frame.x(point.x), frame.y(y)),
+    )
+
+
+def _score_ticks(points: Sequence[Point]) -> list[tuple[float, str]]:
+    least, most = _extent(points)
+    low, high = _padded(least, most)
+    ticks = linear_ticks(low, min(high, 1.0) if most <= 1 else high)
+    return [(tick, f"{tick:.2f}".rstrip("0").rstrip(".") if tick else "0") for tick in ticks]
+
+
+def _rules(frame: Frame, ticks: Sequence[tuple[float, str]], title: str) -> Markup:
+    """Level lines with their numbers, and what they are of."""
+    parts = [
+        Markup(
+            '<line class="grid" x1="{}" x2="{}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            '<text class="tick-text" x="{}" y="{:.1f}" text-anchor="end">{}</text>'
+        ).format(frame.left, frame.width - frame.right, frame.left - 8, y + 4, text, y=y)
+        for tick, text in ticks
+        for y in [frame.y(tick)]
+    ]
+    parts.append(
+        Markup('<text class="axis-title" x="4" y="{}">↑ {}</text>').format(frame.top - 5, title)
+    )
+    return Markup("").join(parts)
+
+
+def _bounds(frame: Frame, xs: Sequence[float], *, last: bool) -> list[Markup]:
+    """A line for every bound; under the last panel with megapixels, where they do not touch."""
+    base = frame.height - frame.bottom
+    parts, free = [], 0.0
+    for value in xs:
+        x = frame.x(value)
+        parts.append(
+            Markup('<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{}" y2="{}"/>').format(
+                frame.top, base, x=x
+            )
+        )
+        if last and x >= free:
+            free = x + 34
+            parts.append(
+                Markup(
+                    '<text class="tick-text" x="{:.1f}" y="{}" text-anchor="middle">{}</text>'
+                ).format(x, base + 18, formats.significant(value / 1e6, 2))
+            )
+    if last:
+        parts.append(
+            Markup('<text class="axis-title" x="{}" y="{}" text-anchor="end">{} →</text>').format(
+                frame.width - frame.right, frame.height - 6, "max_pixels, megapixels"
+            )
+        )
+    return parts
+
+
+def _line(frame: Frame, places: Sequence[tuple[float, float]]) -> Markup:
+    path = "L".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in places)
+    return Markup('<path class="curve" d="M{}"/>').format(path)
 
 
 def strips(

@@ -14,7 +14,7 @@ from bench.report.levels import level
 from bench.report.records import nested, number, text
 from bench.report.views import Failure, ModelRow, RunView, TaskScore
 from bench.schema import Estimate
-from bench.scoring import Cell, Evaluation, document_key
+from bench.scoring import Answer, Cell, Evaluation, document_key
 from bench.stats import cluster_mean
 
 _SETUP = ("checkpoint", "revision", "quantization", "adapter", "dtype", "attention")
@@ -72,6 +72,7 @@ def model_row(source: Source, keys: Mapping[str, str], *, comparable: bool) -> M
         asked=asked,
         samples=total,
         failed=sum(a.failed and a.output is not None for a in answers),
+        degraded=_degraded(answers),
         untimed=sum(_untimed(by_task[t], c) for t, c in cells.items()),
         device=device,
         hardware=hardware(nested(run.record, "environment"), device) if device else "",
@@ -92,6 +93,11 @@ def _untimed(batches: Sequence[Mapping[str, Any]], cell: Cell) -> int:
     }
     answered = {answer.sample.id for answer in cell.answers if answer.output is not None}
     return len(answered - timed) if timed else 0
+
+
+def _degraded(answers: Sequence[Answer]) -> dict[int, int]:
+    forced = [a.output.degraded for a in answers if a.output is not None]
+    return dict(sorted(Counter(bound for bound in forced if bound is not None).items()))
 
 
 def _leniently(read: Any, model: str) -> Mapping[str, Any] | None:

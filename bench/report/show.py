@@ -110,6 +110,9 @@ def _answer(model: str, answer: Answer, headline: str) -> list[str]:
         else "",
         "cut at the token limit" if output.stop_reason == "length" else "",
         formats.confidence(output),
+        f"memory ran out: page shrunk to {formats.count(output.degraded)} pixels"
+        if output.degraded is not None
+        else "",
     ]
     if any(counts):
         lines.append(f"  output    {', '.join(filter(None, counts))}")

@@ -36,7 +36,8 @@ def leaderboard_csv(view: ReportView) -> str:
             "asked",
             "samples",
         ),
-        *("failed", "questions_per_second", "pages_per_second", "generated_tokens_per_second"),
+        *("failed", "degraded"),
+        *("questions_per_second", "pages_per_second", "generated_tokens_per_second"),
         *("questions_per_page", "page_reuse", "energy_joules_per_question"),
         *("latency_n", "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s"),
         *("warm_latency_p50_s", "first_token_p50_s", "first_token_p95_s", "warm_first_token_p50_s"),
@@ -64,7 +65,7 @@ def _leaderboard_row(view: ReportView, row: ModelRow) -> list[Any]:
     return [
         *(row.rank, row.key, row.run, row.state),
         *((score.value, score.low, score.high, score.n, score.clusters) if score else [None] * 5),
-        *(row.asked, row.samples, row.failed),
+        *(row.asked, row.samples, row.failed, sum(row.degraded.values())),
         *(
             (rate.questions_per_second, rate.pages_per_second, rate.tokens_per_second)
             if rate is not None
@@ -129,6 +130,7 @@ def samples_csv(view: ReportView) -> str:
             "generated_tokens",
             "confidence",
             "min_confidence",
+            "degraded",
         ),
         *("latency_s", *metrics),
     ]
@@ -160,6 +162,7 @@ def _sample_rows(view: ReportView, metrics: Sequence[str]) -> Iterable[list[Any]
                 output.generated_tokens if output is not None else None,
                 output.confidence if output is not None else None,
                 output.min_confidence if output is not None else None,
+                output.degraded if output is not None else None,
                 sample.latency[i],
                 *(s.value if s is not None and output is not None else None for s in scores),
             ]

@@ -179,6 +179,7 @@ def warn(rows: Sequence[ModelRow], runs: Sequence[RunView], *, same_tasks: bool)
                 f"Questions failed, and count as the worst score: {formats.listed(failing, 6)}.",
             )
         )
+    found += [Caveat("failures", _shrunk(row)) for row in rows if row.degraded]
     found += _said_by_models(rows)
     found += [Caveat("scope", text) for text in _scope(runs, names)]
     found += [Caveat("scope", _ended(text)) for run in runs for text in run.warnings[:MAX_WARNINGS]]
@@ -194,6 +195,16 @@ def warn(rows: Sequence[ModelRow], runs: Sequence[RunView], *, same_tasks: bool)
     found += _machines(rows, runs)
     found += _statistics(rows)
     return found
+
+
+def _shrunk(row: ModelRow) -> str:
+    """Answers about smaller pages than were asked for."""
+    count = sum(row.degraded.values())
+    return (
+        f"{row.key}: memory ran out, and {formats.plural(count, 'answer')} of {row.asked:,} "
+        f"{'is' if count == 1 else 'are'} about pages that were shrunk, down to "
+        f"{formats.count(min(row.degraded))} pixels; the score is not that of the resolution asked for."
+    )
 
 
 def _said_by_models(rows: Sequence[ModelRow]) -> list[Caveat]:

@@ -15,6 +15,7 @@ from bench.report.compare import Pair
 from bench.report.facts import Facts
 from bench.report.levels import Level
 from bench.report.mistakes import ExtractionView, MistakeView
+from bench.report.sweep import SweepView
 from bench.report.verdict import Caveat, Verdict
 from bench.schema import Estimate, Page, Sample
 from bench.scoring import Answer
@@ -158,6 +159,8 @@ class ModelRow:
     samples: int
     failed: int
     """Questions asked that ended in an error."""
+    degraded: Mapping[int, int]
+    """max_pixels that memory forced on answers → how many, the smallest first."""
     untimed: int
     """Answers that are in no throughput: a run that is killed may lose the last batch's measurement."""
     device: str
@@ -255,6 +258,8 @@ class ReportView:
     """Models and tasks whose headline would be another one on raw texts."""
     load: Load
     fronts: Mapping[str, Front]
+    sweeps: tuple[SweepView, ...]
+    """Models that were run with several bounds on a page."""
     published: tuple[PublishedRow, ...]
     """Published scores of the rows' models on the report's tasks, beside ours."""
     samples: tuple[SampleView, ...] = field(repr=False)

@@ -368,6 +368,7 @@
     var meta = scores.slice(1);
     if (answer[7]) meta.push("cut here: " + answer[7].toLocaleString("en") + " characters in the run directory");
     if (answer[5] === "length") meta.push("cut at the limit of new tokens");
+    if (answer[10] !== null) meta.push("memory ran out: page shrunk to " + answer[10].toLocaleString("en") + " pixels");
     if (answer[3] !== null) meta.push(answer[3] + " tokens");
     if (answer[4] !== null) meta.push(answer[4].toPrecision(3) + " s, single stream");
     if (answer[8] !== null) meta.push("confidence " + answer[8].toFixed(2) + (answer[9] === null ? "" : ", least sure token " + answer[9].toFixed(2)));
