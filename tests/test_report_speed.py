@@ -8,6 +8,7 @@ import pytest
 
 from bench.report import ReportOptions, build, terminal_summary
 from bench.report.facts import MEMORY_KINDS
+from bench.report.html import html
 from bench.report.markdown import markdown
 from bench.report.speed import energy
 from bench.report.tables import leaderboard_csv
@@ -63,6 +64,20 @@ def test_every_report_says_where_the_time_goes_and_what_a_page_is_used_for(tmp_p
     (line, *_) = csv.DictReader(io.StringIO(leaderboard_csv(view)))
     assert line["page_reuse"] == "a page is encoded once for its questions"
     assert float(line["questions_per_page"]) == 4
+
+
+def test_the_page_has_first_tokens_and_the_machine_only_where_they_were_measured(tmp_path):
+    watched = make_run(tmp_path / "new", [WATCHED], previews=False)
+    older = make_run(tmp_path / "old", [MODELS[1]], previews=False)
+    new, old = (
+        html(view_of(run), ReportOptions(), run.path / "x.html") for run in (watched, older)
+    )
+    for said in ("first token, warm", "To the first token, one question at a time: preprocess"):
+        assert said in new
+        assert said not in old
+    assert "<dt>GPU power</dt><dd>414 (400 to 429) W</dd>" in new
+    assert "What the machine was like meanwhile" not in old
+    assert "answer, cold" in old
 
 
 def test_reports_hold_all_memory_numbers_and_the_warm_up(tmp_path):
