@@ -16,6 +16,7 @@ from bench.errors import InvalidInput
 from bench.synth import KINDS, make, synthesise
 from bench.synth.degrade import degrade, draw_scan
 from bench.synth.fonts import FACES
+from bench.synth.kinds import LAYOUTS
 from bench.synth.layouts.parts import Table, draw_rows
 from bench.synth.raster import rasterise
 from bench.synth.record import Record
@@ -362,3 +363,16 @@ def test_the_samples_of_a_generated_set_are_readable_json(tmp_path: Path):
     lines = [json.loads(line) for line in (out / "samples.jsonl").read_text("utf-8").splitlines()]
     assert len({line["id"] for line in lines}) == len(lines)
     assert all((out / name).is_file() for line in lines for name in line["images"])
+
+
+def test_a_layout_can_be_asked_for_and_an_unknown_one_is_refused(tmp_path: Path):
+    home = synthesise(["slip"], ["en"], 4, 1, tmp_path / "cards", scan="clean", layouts=["card"])
+    lines = (home / "samples.jsonl").read_text(encoding="utf-8").splitlines()
+    assert {json.loads(line)["metadata"]["layout"] for line in lines} == {"card"}
+    assert "--layout card" in (home / "task.toml").read_text(encoding="utf-8")
+    with pytest.raises(InvalidInput, match="no layout 'cart'") as caught:
+        synthesise(["slip"], ["en"], 4, 1, tmp_path / "none", layouts=["cart"])
+    assert "card" in (caught.value.hint or "")
+    for kind, language in LAYOUTS:
+        for layout in LAYOUTS[kind, language]:
+            assert make(kind, language, Random(1), layout=layout).layout == layout

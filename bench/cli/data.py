@@ -210,6 +210,12 @@ def split_command(
     show_default=True,
     help="clean, light, heavy, photo or mixed: how badly the pages are scanned.",
 )
+@click.option(
+    "--layout",
+    "layouts",
+    type=NameList(),
+    help="Only these layouts of the kind; without it all of them are drawn.",
+)
 def synth_command(
     out: Path | None,
     named: Path | None,
@@ -218,6 +224,7 @@ def synth_command(
     count: int,
     seed: int,
     scan: str,
+    layouts: tuple[str, ...],
 ) -> None:
     """Draw documents with exact references into OUT: a task of as many documents as you like.
 
@@ -231,7 +238,7 @@ def synth_command(
     from bench.tasks import load_task
 
     folder = out or named or Path("-".join(["synth", *kinds, *languages, str(seed)]))
-    task = load_task(synthesise(kinds, languages, count, seed, folder, scan=scan))
+    task = load_task(synthesise(kinds, languages, count, seed, folder, scan=scan, layouts=layouts))
     click.echo(
         f"{printable(str(folder))}: {len(task.samples)} questions on {len(task.documents)} documents"
     )

@@ -9,7 +9,7 @@ from random import Random
 from bench.errors import InvalidInput, did_you_mean
 from bench.synth.degrade import STRENGTHS, Strength
 from bench.synth.files import sample_line, write_pages, write_samples
-from bench.synth.kinds import KINDS, LANGUAGES, make
+from bench.synth.kinds import KINDS, LANGUAGES, LAYOUTS, make
 
 SCANS: dict[str, tuple[Strength, ...]] = {
     "mixed": ("clean", "clean", "light", "light", "heavy"),
@@ -33,6 +33,7 @@ def synthesise(
     out: Path,
     *,
     scan: str = "mixed",
+    layouts: Sequence[str] = (),
 ) -> Path:
     """Write ``count`` documents, their questions and a ``task.toml`` into ``out``; return ``out``.
 
@@ -46,12 +47,14 @@ def synthesise(
         seed: any integer.
         out: a folder that does not exist yet or is empty.
         scan: ``clean``, ``light``, ``heavy``, ``photo`` or ``mixed``.
+        layouts: layout families to draw from; empty draws from all of a kind's.
 
     Raises:
         InvalidInput: an unknown name, no such combination, or ``out`` already holds files.
         EnvironmentProblem: Faker or reportlab is not installed.
     """
     pairs = combinations(kinds, languages)
+    _check_layouts(pairs, layouts)
     if count < 1:
         raise InvalidInput(f"expected a count of at least 1, got {count}")
     if scan not in SCANS:
@@ -63,7 +66,7 @@ def synthesise(
     for n in range(count):
         kind, language = pairs[n % len(pairs)]
         rng = Random(f"{seed}/{kind}/{language}/{n}")
-        record = make(kind, language, rng)
+        record = make(kind, language, rng, layout=rng.choice(layouts) if layouts else None)
         stem = f"{kind}-{language}-{n + 1:0{max(4, len(str(count)))}d}"
         files = write_pages(record, out, stem, rng.choice(SCANS[scan]), rng)
         lines += [
@@ -75,7 +78,7 @@ def synthesise(
         ]  # fmt: skip
     write_samples(out / "samples.jsonl", lines)
     (out / "task.toml").write_text(
-        _task_file(out.name, pairs, count, seed, scan), encoding="utf-8", newline="\n"
+        _task_file(out.name, pairs, count, seed, scan, layouts), encoding="utf-8", newline="\n"
     )
     return out
 
@@ -114,14 +117,32 @@ def combinations(kinds: Sequence[str], languages: Sequence[str]) -> list[tuple[s
     return pairs
 
 
+def _check_layouts(pairs: Sequence[tuple[str, str]], layouts: Sequence[str]) -> None:
+    for kind, language in pairs:
+        known = LAYOUTS.get((kind, language), ())
+        for layout in layouts:
+            if layout not in known:
+                raise InvalidInput(
+                    f"{kind} in {language!r} has no layout {layout!r}",
+                    hint=f"it has {', '.join(known)}" if known else "it has one layout only",
+                )
+
+
 def _task_file(
-    name: str, pairs: Sequence[tuple[str, str]], count: int, seed: int, scan: str
+    name: str,
+    pairs: Sequence[tuple[str, str]],
+    count: int,
+    seed: int,
+    scan: str,
+    layouts: Sequence[str],
 ) -> str:
     languages = list(dict.fromkeys(language for _, language in pairs))
     kinds = list(dict.fromkeys(kind for kind, _ in pairs))
     instruction = INSTRUCTIONS[languages[0] if len(languages) == 1 else "en"]
     chosen = f"--kind {','.join(kinds)} --lang {','.join(languages)}"
     command = f"bench data synth {chosen} -n {count} --seed {seed} --scan {scan}"
+    if layouts:
+        command += f" --layout {','.join(layouts)}"
     safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in name) or "synth"
     return (
         f'name = "{safe}"\nversion = "1"\n'

@@ -234,6 +234,18 @@ KINDS = {
 }
 """Kind → languages and maker."""
 
+LAYOUTS: dict[tuple[str, str], tuple[str, ...]] = {
+    ("schet-faktura", "ru"): ("sans", "serif"),
+    ("invoice", "ru"): ("classic", "qr", "plain"),
+    ("invoice", "en"): tuple(invoice_en.FAMILIES),
+    ("invoice", "zh"): tuple(fapiao.FAMILIES),
+    ("contract", "ru"): ("serif", "office"),
+    ("contract", "en"): ("serif", "office"),
+    ("slip", "ru"): tuple(slips.FAMILIES),
+    ("slip", "en"): tuple(slips.FAMILIES),
+}
+"""(kind, language) → layouts that can be asked for; the others have one."""
+
 LANGUAGES = ("ru", "en", "zh")
 
 
