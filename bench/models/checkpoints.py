@@ -251,8 +251,17 @@ def hub_cache() -> Path:
     return Path(home).expanduser() / "hub"
 
 
+BUNDLED = "bundled:"
+"""Before the name of a checkpoint that comes with the package: the same on every machine."""
+
+
 def cached_snapshot(hub_id: str, revision: str | None = None) -> Path | None:
-    """The downloaded files of ``hub_id`` in the hub cache, or None; weights may still be missing."""
+    """The files of ``hub_id`` on this machine, or None; weights may still be missing.
+
+    They lie in the hub's cache, or in the package where the checkpoint comes with it.
+    """
+    if hub_id.startswith(BUNDLED):
+        return Path(__file__).parent / "bundled" / hub_id.removeprefix(BUNDLED)
     repository = hub_cache() / ("models--" + hub_id.replace("/", "--"))
     reference = repository / "refs" / (revision or "main")
     commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision

@@ -6,7 +6,12 @@ import importlib.util
 from pathlib import Path
 
 from bench.errors import missing_package
-from bench.models.checkpoints import cached_snapshot, offline_by_environment, weights_missing
+from bench.models.checkpoints import (
+    BUNDLED,
+    cached_snapshot,
+    offline_by_environment,
+    weights_missing,
+)
 from bench.schema import ModelSpec
 from bench.text import one_line
 
@@ -29,6 +34,8 @@ def fetch(name: str, revision: str | None, *, offline: bool) -> Path:
     """
     if Path(name).is_dir():
         return Path(name)
+    if name.startswith(BUNDLED) and (folder := cached_snapshot(name)) is not None:
+        return folder
     if importlib.util.find_spec("huggingface_hub") is None:
         raise missing_package("a hub id as model", "huggingface_hub", "hf")
     from huggingface_hub import HfApi, snapshot_download

@@ -1,0 +1,156 @@
+"""The training of the bundled model: its forward pass, its packing, its lessons, its slices."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench.models.qwen_vl.tiny import SPECIAL_TOKENS
+from bench.pretraining import checkpoint, lessons
+from bench.pretraining.batches import CHARACTERS, IGNORED, Batch, Batcher
+from bench.pretraining.network import Learner, inputs
+from bench.pretraining.train import Course, Trainer
+from bench.pretraining.vocabulary import train_tokenizer
+from tests.tiny_qwen import one_thread
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    yield from one_thread()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("nano")
+    checkpoint.write_settings(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def learner(folder: Path) -> Learner:
+    return Learner(checkpoint.new_model(folder, seed=0))
+
+
+def batch(seed: int, *, count: int = 2, turns: int = 3) -> Batch:
+    rng = Random(seed)
+    pages = [lessons.page(rng, (9, 3), 2, turns) for _ in range(count)]
+    return Batcher(train_tokenizer()).batch(pages, rng)
+
+
+def pixel_values(patches: torch.Tensor) -> torch.Tensor:
+    """The patches as the processor lays them out: every page twice, as a film of two pictures."""
+    flat = patches.reshape(-1, 3, 1, 14, 14)
+    return flat.expand(-1, 3, 2, 14, 14).reshape(-1, 1176)
+
+
+def test_the_vision_pass_is_that_of_transformers(learner: Learner):
+    made = inputs(learner.model, batch(1), CPU)
+    with torch.no_grad():
+        ours = learner.see(made["patches"], made["angles"])
+        tower: Any = learner.model.model.visual
+        grid = torch.tensor([[1, 6, 18]] * 2)
+        theirs = tower(pixel_values(made["patches"]), grid_thw=grid).pooler_output
+    assert torch.allclose(ours.flatten(0, 1), theirs, atol=1e-5)
+
+
+def test_a_packed_answer_has_the_logits_of_the_question_asked_alone(learner: Learner):
+    drawn = batch(2, count=1)
+    made = inputs(learner.model, drawn, CPU)
+    page = learner.model.config.image_token_id
+    with torch.no_grad():
+        visual = learner.see(made["patches"], made["angles"])
+        parts = (made[name] for name in ("ids", "positions", "mask", "targets"))
+        logits, _ = learner.read(visual, *parts, made["start"])
+        done = 0
+        for number in range(1, int(drawn.segments.max()) + 1):
+            kept = (drawn.segments[0] == 0) | (drawn.segments[0] == number)
+            ids = made["ids"][:, torch.from_numpy(kept)]
+            alone: Any = learner.model(
+                input_ids=ids,
+                pixel_values=pixel_values(made["patches"]),
+                image_grid_thw=torch.tensor([[1, 6, 18]]),
+                mm_token_type_ids=(ids == page).long(),
+            )
+            learned = drawn.targets[0, kept] != IGNORED
+            expected = alone.logits[0, torch.from_numpy(learned)]
+            assert torch.allclose(logits[done : done + len(expected)], expected, atol=1e-4)
+            done += len(expected)
+    assert done == len(logits) > 0
+
+
+def test_the_tokenizer_writes_digits_and_cyrillic_letters_one_by_one():
+    tokenizer = train_tokenizer()
+    for (
+        character
+    ) in "0123456789абвгдеёжзийклмнопрстуфхцчшщъыьэюяАБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ№":
+        assert len(tokenizer.encode(character).ids) == 1, character
+    assert len(tokenizer.encode("2024").ids) == 4
+    for text in ("Итого: 1 250,00 ₽", "ABC-12/7 «Вектор» 票", "  two\n\nlines "):
+        assert tokenizer.decode(tokenizer.encode(text).ids) == text
+    assert [tokenizer.token_to_id(token) for token in SPECIAL_TOKENS] == sorted(
+        tokenizer.token_to_id(token) for token in SPECIAL_TOKENS
+    )
+
+
+def test_lessons_follow_from_the_seed_and_ask_what_is_drawn():
+    first, second = (lessons.page(Random(7), (12, 10), None, 7) for _ in range(2))
+    assert first.turns == second.turns
+    assert np.array_equal(np.asarray(first.image), np.asarray(second.image))
+    drawn = "".join(glyph.character for glyph in first.glyphs)
+    for _, answer in first.turns:
+        assert set("".join(answer.split())) <= set(drawn)
+    assert not set(lessons.HELD_OUT) & set(lessons.FAMILIES)
+
+
+def test_every_character_of_a_lesson_lies_on_ink():
+    lesson = lessons.text(Random(3), (10, 3))
+    grey = np.asarray(lesson.image.convert("L"), np.float32)
+    paper = np.median(grey)
+    letters = [glyph for glyph in lesson.glyphs if glyph.character.isalnum()]
+    inked = 0
+    for glyph in letters:
+        x, y = int(glyph.x), int(glyph.y)
+        around = grey[max(0, y - 5) : y + 6, max(0, x - 4) : x + 5]
+        inked += bool((abs(around - paper) > 60).any())
+    assert letters
+    assert inked == len(letters)
+    assert set("abcxyzабвэюя0129") <= set(CHARACTERS)
+
+
+def settings(**changed: Any) -> argparse.Namespace:
+    defaults = {
+        "steps": 4, "fall": 1, "minutes": 10.0, "cells": 24, "rate": 1e-3, "decay": 0.0, "reading": 0.5,
+        "seed": 3, "workers": 0, "log": 1,
+    }  # fmt: skip
+    return argparse.Namespace(**defaults | changed)
+
+
+def test_training_in_slices_is_training_in_one_go(tmp_path: Path):
+    whole = Trainer(tmp_path / "whole", settings())
+    whole.run()
+    # A slice of no minutes is one step long.
+    for _ in range(4):
+        sliced = Trainer(tmp_path / "sliced", settings(minutes=0.0))
+        sliced.run()
+    assert whole.step == sliced.step == 4
+    for name, value in whole.learner.state_dict().items():
+        assert torch.allclose(value, sliced.learner.state_dict()[name], atol=1e-5), name
+    log = (tmp_path / "sliced" / "training.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["step"] for line in log] == [1, 2, 3, 4]
+
+
+def test_a_few_steps_lower_the_loss(tmp_path: Path):
+    trainer = Trainer(tmp_path, settings(steps=40))
+    drawn = Course(3, 24, 1)[0]
+    losses = [trainer.learn(drawn)["characters"] for _ in range(12)]
+    assert losses[-1] < 0.8 * losses[0]
