@@ -1,0 +1,111 @@
+"""``bench tune`` on the command line: what it refuses at once, and what a person sees meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bench.cli import cli
+from bench.cli.tune import TuneProgress
+from bench.errors import InvalidInput
+from bench.models.checkpoints import check_base, weights_digest
+from bench.tuning.record import begin, conclude
+from bench.tuning.validation import Validated
+
+
+def tune(*arguments: object) -> None:
+    CliRunner().invoke(cli, ["tune", *map(str, arguments)], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--task", "t"), "--model is missing"),
+        (("--model", "qwen2-vl-2b"), "--task is missing"),
+        (("-m", "qwen2-vl-2b", "-t", "t", "--resume", "--fresh"), "exclude each other"),
+        (("-m", "qwen2-vl-2b", "-t", "t", "--resume"), "holds no training to go on with"),
+        (("-m", "qwen2-vl-2b", "-t", "nowhere"), "no task and no folder is called 'nowhere'"),
+        (("-m", "qwen2-vl-2b-int4", "-t", "t", "--quantization", "nf4"), "is already quantized"),
+        (("-m", "ocr", "-t", "t"), "only the Qwen-VL family can"),
+        (("-m", "qwen2-vl-2b", "-t", "t", "--device", "cuda:1"), "the first GPU that it sees"),
+        (("--merge", "qwen2-vl-2b"), "is not an adapter, there is nothing to merge"),
+    ],
+)
+def test_what_is_wrong_is_said_at_once(
+    tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        tune(*arguments, "--out", tmp_path / "out")
+    assert message in caught.value.message
+    assert "\n" not in caught.value.message
+    assert not (tmp_path / "out").exists()
+
+
+def test_progress_elsewhere_than_on_a_terminal_is_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    entry = {"step": 0, "eval_loss": 2.0, "eval_score": 0.25, "eval_merit": 0.25}
+    (tmp_path / "history.jsonl").write_text(json.dumps(entry) + "\n")
+    with TuneProgress(tmp_path) as progress:
+        progress.step(100, 400, None)
+        progress.validated(100, Validated(2.0, 0.25), best=True)
+        for done in range(101, 401):
+            now += 4.0
+            progress.step(done, 400, 1.5)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "step 100: validation loss 2.000, score 0.250, the best so far"
+    assert lines[1] == "step 101/400, loss 1.500, about 19:56 left"
+    assert lines[-1] == "step 400/400, loss 1.500, about 0:00 left"
+    assert len(lines) == pytest.approx(100, abs=3)
+    assert (tmp_path / "curves.svg").is_file()
+
+
+IDENTITY = {"base": {"digest": "a"}, "lora": {"rank": 8, "modules": ("q_proj",)}, "share": 0.1}
+
+
+def test_a_record_goes_on_only_with_what_it_began_with(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    record = begin(out, IDENTITY, {"metric": "anls"})
+    conclude(out, record, "interrupted", 2.5)
+    again = begin(out, IDENTITY, {"metric": "anls"})
+    assert (again["resumptions"], again["seconds"], again["status"]) == (1, 2.5, "running")
+    other = IDENTITY | {"lora": {"rank": 9, "modules": ()}, "share": 0.2}
+    with pytest.raises(InvalidInput, match=r"differs in lora\.rank, lora\.modules, share"):
+        begin(out, other, {})
+    conclude(out, again, "finished", 1.0)
+    with pytest.raises(InvalidInput, match=r"training has ended \(finished\)"):
+        begin(out, IDENTITY, {})
+    assert json.loads((out / "tune.json").read_text())["seconds"] == 3.5
+
+
+def test_a_base_is_known_by_its_weights(tmp_path: Path) -> None:
+    def checkpoint(name: str, weights: bytes) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(weights)
+        return folder
+
+    base, copy = checkpoint("base", b"weights"), checkpoint("copy", b"weights")
+    other = checkpoint("other", b"wEights")
+    # As the hub's cache has it: a link from a file that is named by its content.
+    (tmp_path / "blobs").mkdir()
+    weights = (copy / "model.safetensors").read_bytes()
+    blob = tmp_path / "blobs" / hashlib.sha256(weights).hexdigest()
+    (copy / "model.safetensors").rename(blob)
+    (copy / "model.safetensors").symlink_to(blob)
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    check_base(adapter, other, "other")
+    record = {"base": {"checkpoint": "org/base", "digest": weights_digest(base)}}
+    (adapter / "tune.json").write_text(json.dumps(record))
+    check_base(adapter, base, "base")
+    check_base(adapter, copy, "copy")
+    with pytest.raises(InvalidInput, match=r"trained on org/base .*, not on org/other "):
+        check_base(adapter, other, "org/other")
