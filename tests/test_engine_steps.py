@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers")
 
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
@@ -20,10 +20,13 @@ from bench.models.qwen_vl import QwenVL, cuda, selection, steps, vision  # noqa:
 from bench.models.qwen_vl.cascade import CascadeCache  # noqa: E402
 from bench.models.qwen_vl.generation import Decoding  # noqa: E402
 from bench.models.qwen_vl.loading import CLASSES  # noqa: E402
-from bench.models.qwen_vl.questions import Branch  # noqa: E402
+from bench.models.qwen_vl.pixels import PagePixels  # noqa: E402
+from bench.models.qwen_vl.prefix import Prefix, prefill  # noqa: E402
+from bench.models.qwen_vl.questions import Branch, ask  # noqa: E402
 from bench.models.qwen_vl.tiny import write_tiny_checkpoint  # noqa: E402
-from bench.models.qwen_vl.tree import Shape  # noqa: E402
+from bench.models.qwen_vl.tree import Shape, use_tree_attention  # noqa: E402
 from bench.models.qwen_vl.varlen import Seen, Segments, merge, plain  # noqa: E402
+from bench.models.qwen_vl.vision import PageFeatures  # noqa: E402
 from bench.schema import Generation, PageGroup  # noqa: E402
 from tests.tiny_qwen import edit_json, make_document, make_group, one_thread  # noqa: E402
 
@@ -242,6 +245,44 @@ def test_a_step_is_the_same_work_each_time_and_waits_for_nothing(
     assert all(calls == recorded[0] for calls in recorded)
     waits = ("item", "_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "unique")
     assert not [call for call, _ in recorded[0] if any(wait in call for wait in waits)]
+
+
+@pytest.mark.parametrize("family", FAMILY)
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
+def test_nothing_behind_the_vision_tower_is_read_by_the_host(
+    family: str, penalty: float, tmp_path: Path
+) -> None:
+    """On tensors without content, with a GPU's kernel: whoever asked for a number would fail."""
+    folder = write_tiny_checkpoint(tmp_path / family, family)
+    config = transformers.AutoConfig.from_pretrained(folder)
+    with torch.device("meta"):
+        inner = transformers.AutoModelForImageTextToText.from_config(config, dtype=torch.bfloat16)
+    use_tree_attention(inner)
+    decoding = Decoding(end_tokens=(1,), pad_token=0, repetition_penalty=penalty)
+    taken = steps.Steps(inner, cuda.flash, decoding, None)
+    image = config.image_token_id
+    prefixes = [Prefix(torch.tensor([5, *[image] * 4, 6]), (page(4, 4),))] * 2
+    # Without the inner features of Qwen3-VL: transformers adds them by a mask, whose places are counted.
+    tokens = torch.empty(4, config.get_text_config().hidden_size, device="meta")
+    features = [[PageFeatures(tokens, ())]] * 2
+    with torch.inference_mode():
+        taken.begin([40, 40])
+        starts = prefill(inner, taken.cache, 0, prefixes, features)
+        branches = [Branch(row, 0, [7, 8], start, 5) for row, start in enumerate(starts)]
+        for branch in branches:
+            taken.cache.reserve(branch.document, branch.number, 7)
+        logits = ask(inner, taken.cache, branches, 64)
+        assert logits.shape == (2, config.get_text_config().vocab_size)
+        _, grid = taken._place(list(enumerate(branches)), 0)
+        grid.step()
+    assert grid.chosen.is_meta
+    with pytest.raises(NotImplementedError, match="meta"):
+        grid.chosen.tolist()
+
+
+def page(height: int, width: int) -> PagePixels:
+    patches = torch.empty(0, 3, 196, dtype=torch.uint8)
+    return PagePixels(patches, height, width, height * width // 4)
 
 
 class Replays:
