@@ -224,7 +224,7 @@ def synth_command(
     count: int,
     seed: int,
     scan: str,
-    layouts: tuple[str, ...],
+    layouts: tuple[str, ...] | None,
 ) -> None:
     """Draw documents with exact references into OUT: a task of as many documents as you like.
 
@@ -238,7 +238,9 @@ def synth_command(
     from bench.tasks import load_task
 
     folder = out or named or Path("-".join(["synth", *kinds, *languages, str(seed)]))
-    task = load_task(synthesise(kinds, languages, count, seed, folder, scan=scan, layouts=layouts))
+    task = load_task(
+        synthesise(kinds, languages, count, seed, folder, scan=scan, layouts=layouts or ())
+    )
     click.echo(
         f"{printable(str(folder))}: {len(task.samples)} questions on {len(task.documents)} documents"
     )

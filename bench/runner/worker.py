@@ -186,9 +186,11 @@ class Worker:
             return True
         mine = {r.sample_id for batch in batches for group in batch for r in group.requests}
         answered = self.run.outputs(self.name, task)
-        done = {sample_id: answered[sample_id] for sample_id in mine & answered.keys()}
+        # Ids alone, here and below: the answers of a long run are on the disk and need not be in memory.
+        done = mine & answered.keys()
         total = self._total(task)
-        failed = sum(output.stop_reason == "error" for output in done.values())
+        failed = sum(answered[sample_id].stop_reason == "error" for sample_id in done)
+        del answered
         self.emit("task", task=task, done=len(done), total=total, failed=failed)
         self.energy.restart()
         for batch in batches:
@@ -197,8 +199,8 @@ class Worker:
                 continue
             if self.stop.is_set():
                 return False
-            outputs = self._measured(task, batch, skip=done.keys())
-            done.update((output.sample_id, output) for output in outputs)
+            outputs = self._measured(task, batch, skip=done)
+            done.update(output.sample_id for output in outputs)
             failed += sum(output.stop_reason == "error" for output in outputs)
             self.emit("task", task=task, done=len(done), total=total, failed=failed)
         if self.shard.total == 1:
