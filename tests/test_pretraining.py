@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -147,6 +150,32 @@ def test_training_in_slices_is_training_in_one_go(tmp_path: Path):
         assert torch.allclose(value, sliced.learner.state_dict()[name], atol=1e-5), name
     log = (tmp_path / "sliced" / "training.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["step"] for line in log] == [1, 2, 3, 4]
+
+
+def test_a_signal_ends_a_slice_behind_the_step_in_hand(tmp_path: Path):
+    trainer = Trainer(tmp_path, settings())
+    learn, handler = trainer.learn, signal.getsignal(signal.SIGTERM)
+
+    def interrupted(drawn: Batch) -> dict[str, float]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return learn(drawn)
+
+    trainer.learn = interrupted  # type: ignore[method-assign]
+    trainer.run()
+    assert (trainer.step, Trainer(tmp_path, settings()).step) == (1, 1)
+    assert signal.getsignal(signal.SIGTERM) is handler
+    assert "characters" in (tmp_path / "training.svg").read_text(encoding="utf-8")
+
+
+def test_a_gradient_that_is_no_number_touches_no_weight(tmp_path: Path):
+    trainer = Trainer(tmp_path, settings())
+    drawn = Course(3, 24, 1)[0]
+    before = {name: value.clone() for name, value in trainer.learner.state_dict().items()}
+    with pytest.raises(FloatingPointError, match="step 0"):
+        trainer.learn(drawn._replace(patches=drawn.patches * math.nan))
+    assert trainer.step == 0
+    for name, value in trainer.learner.state_dict().items():
+        assert torch.equal(value, before[name]), name
 
 
 def test_a_few_steps_lower_the_loss(tmp_path: Path):

@@ -1,15 +1,18 @@
-"""The loop: ``python -m bench.pretraining.train FOLDER`` goes on where the last slice of training stopped.
+"""Train a checkpoint in slices: every call goes on where the last one stopped.
+
+    python -m bench.pretraining.train FOLDER --minutes 10
 
 A step's batch depends on the seed and the step's number alone, so training in slices is training in one
 go. The learning rate stays level after a short rise and falls to zero over the last part (Hu et al., 2024,
 "warmup-stable-decay"), so that the length need not be known from the beginning. Matrices of the blocks are
-updated by Muon (Jordan et al., 2024), everything else by AdamW.
+updated by Muon (Jordan et al., 2024), everything else by AdamW. ``docs/nano.md`` tells how it went.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import signal
 import sys
 import time
@@ -23,12 +26,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from bench.pretraining import checkpoint, lessons
 from bench.pretraining.batches import Batch, Batcher
+from bench.pretraining.curves import LOG, write_curves
 from bench.pretraining.network import Learner, inputs
 from bench.pretraining.vocabulary import train_tokenizer
 
 RISE = 60
 """Steps until the learning rate is at its height."""
 GRADIENT_NORM = 1.0
+KEEP_SECONDS = 240
+"""Between two times that everything is written: what a crash loses at most."""
 
 
 class Stage(NamedTuple):
@@ -106,6 +112,7 @@ class Trainer:
         ]
         self.step = 0
         self.seconds = 0.0
+        self.stopped = False
         self._restore()
 
     @property
@@ -129,6 +136,7 @@ class Trainer:
         }, draft)  # fmt: skip
         draft.replace(self._state)
         checkpoint.write_weights(self.folder, self.learner.model)
+        write_curves(self.folder)
 
     def rate(self) -> float:
         """The learning rate of this step, as a share of its height."""
@@ -136,7 +144,7 @@ class Trainer:
         return float(max(0.0, min(1.0, (self.step + 1) / RISE, left)))
 
     def learn(self, batch: Batch) -> dict[str, float]:
-        """One step."""
+        """One step; ``FloatingPointError`` where the gradient is no number, before any weight is touched."""
         share = self.rate()
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
@@ -147,14 +155,16 @@ class Trainer:
         if losses.answers is not None:
             loss = loss + losses.answers
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.learner.parameters(), GRADIENT_NORM)
+        norm = torch.nn.utils.clip_grad_norm_(self.learner.parameters(), GRADIENT_NORM).item()
+        if not math.isfinite(norm):
+            raise FloatingPointError(f"step {self.step}: the gradient's norm is {norm}")
         for optimiser in self.optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         self.step += 1
         return {
             name: value.item() for name, value in losses._asdict().items() if value is not None
-        } | {"norm": norm.item()}
+        } | {"norm": norm}
 
     def batches(self) -> Iterator[Batch]:
         """From this step to the last one."""
@@ -166,21 +176,28 @@ class Trainer:
             num_workers=self.settings.workers,
             prefetch_factor=4 if self.settings.workers else None,
             collate_fn=_as_it_is,
+            worker_init_fn=_deaf,
         )
         yield from loader
 
     def run(self) -> None:
-        """Until the last step, or the end of the slice."""
-        started = time.monotonic()
-        before, seconds = self.step, self.seconds
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        """Until the last step, the end of the slice, or a signal; the step in hand is finished."""
+        handlers = {
+            number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
-            self._slice(started, before, seconds)
+            self._slice()
         finally:
             self.save()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
-    def _slice(self, started: float, before: int, seconds: float) -> None:
-        last = started
+    def _stop(self, *_: Any) -> None:
+        self.stopped = True
+
+    def _slice(self) -> None:
+        started = kept = time.monotonic()
+        before, seconds = self.step, self.seconds
         sums: dict[str, list[float]] = {}
         for batch in self.batches():
             asks = bool((batch.segments > 0).any())
@@ -192,10 +209,10 @@ class Trainer:
             if self.step % self.settings.log == 0:
                 self._log(sums, (now - started) / (self.step - before))
                 sums = {}
-            if now - last > 240:
+            if now - kept > KEEP_SECONDS:
                 self.save()
-                last = now
-            if now - started > self.settings.minutes * 60:
+                kept = now
+            if self.stopped or now - started > self.settings.minutes * 60:
                 break
 
     def _log(self, sums: dict[str, list[float]], pace: float) -> None:
@@ -203,7 +220,7 @@ class Trainer:
             name: round(sum(values) / len(values), 4) for name, values in sorted(sums.items())
         }
         record = {"step": self.step, "seconds": round(self.seconds), "rate": round(self.rate(), 3)}
-        with (self.folder / "training.jsonl").open("a", encoding="utf-8") as log:
+        with (self.folder / LOG).open("a", encoding="utf-8") as log:
             log.write(json.dumps(record | means) + "\n")
         sys.stderr.write(json.dumps(record | {"pace": round(pace, 3)} | means) + "\n")
 
@@ -212,21 +229,32 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
+def _deaf(_worker: int) -> None:
+    # Ctrl-C reaches every process of the terminal; the trainer decides when its workers end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def main() -> None:
     """Parse and run."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--steps", type=int, default=8000)
-    parser.add_argument("--fall", type=int, default=1600, help="steps of the fall at the end")
-    parser.add_argument("--minutes", type=float, default=10, help="length of this slice")
-    parser.add_argument("--cells", type=int, default=900, help="visual tokens a step")
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--decay", type=float, default=0.02)
-    parser.add_argument("--reading", type=float, default=0.5, help="weight of the characters")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--log", type=int, default=50)
-    Trainer((settings := parser.parse_args()).folder, settings).run()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("folder", type=Path, help="of the checkpoint and of the training's state")
+    add("--minutes", type=float, default=10, help="length of this slice (default: %(default)s)")
+    add("--steps", type=int, default=4700, help="of all slices (default: %(default)s)")
+    add("--fall", type=int, default=3050, help="last steps, in which the rate falls (%(default)s)")
+    add("--cells", type=int, default=1200, help="visual tokens a step (%(default)s)")
+    add("--rate", type=float, default=2e-3, help="learning rate at its height (%(default)s)")
+    add("--decay", type=float, default=0.02, help="weight decay of the blocks (%(default)s)")
+    add("--reading", type=float, default=0.5, help="weight of the characters' loss (%(default)s)")
+    add("--seed", type=int, default=1, help="of weights and lessons (%(default)s)")
+    add("--workers", type=int, default=1, help="processes that draw lessons (%(default)s)")
+    add("--log", type=int, default=25, help="steps between two lines of the log (%(default)s)")
+    settings = parser.parse_args()
+    trainer = Trainer(settings.folder, settings)
+    trainer.run()
+    sys.stderr.write(f"{trainer.step} of {settings.steps} steps; the same command goes on\n")
 
 
 if __name__ == "__main__":
