@@ -10,7 +10,8 @@ and measures, in at most ``--minutes``:
   visual tokens and 1, 4 and 10 questions a page, seconds by stage, peak memory beside the predicted one;
 - ``agreement``: tokens equal to those of plain ``generate`` in bf16;
 - ``steps``: one step of decoding, replayed as a CUDA graph and launched;
-- ``ways``: runs of keys, tree under masks, no reuse, a padded row a question.
+- ``ways``: runs of keys, tree under masks, no reuse, a padded row a question; and the same questions in four
+  calls, as a run asks them, with the pages of each read ahead of it or not.
 
 It writes ``gpu.json`` and ``gpu.md``, whose tables can go into docs/performance.md as they are. What fails is
 recorded with its error, and the rest goes on, in a new process where the device needs one.

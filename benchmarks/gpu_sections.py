@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise, takewhile
+from itertools import pairwise, takewhile, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,15 +17,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bench.models.architectures import Architecture, read_architecture
 from bench.models.catalog import resolve
-from bench.models.qwen_vl import QwenVL, _Parts, fit, plan
+from bench.models.qwen_vl import QwenVL, fit, plan
 from bench.models.qwen_vl.clock import Clock
 from bench.models.qwen_vl.cuda import Graphs, flash, trial
-from bench.models.qwen_vl.generation import Answer, Decoding, Prompted, Question, read_decoding
+from bench.models.qwen_vl.generation import Answer, Decoding, Prompted, Question
 from bench.models.qwen_vl.loading import LoadedModel
 from bench.models.qwen_vl.processing import Processor
 from bench.models.qwen_vl.prompting import Prompting
 from bench.models.qwen_vl.questions import Branch
-from bench.models.qwen_vl.selection import select_engine
 from bench.models.qwen_vl.steps import Steps
 from bench.models.qwen_vl.tiny import write_tiny_checkpoint
 from bench.models.qwen_vl.tree import use_tree_attention
@@ -399,13 +398,10 @@ class Subject:
             device=str(self.measuring.device),
             options=options,
         )
-        processor = Processor(spec, self.folder)
-        decoding = read_decoding(self.folder, self.model.config, processor.tokenizer)
-        engine, self.details = select_engine(spec, self.model, processor.reader, decoding)
         backend = QwenVL(spec)
         loaded = LoadedModel(self.model, self.measuring.device, {"dtype": name})
-        context = self.model.config.get_text_config().max_position_embeddings
-        backend._parts = _Parts(loaded, processor, engine, context)
+        info = backend.adopt(loaded, Processor(spec, self.folder), self.folder)
+        self.details = dict(info.details)
         return backend
 
     def as_loaded(self) -> None:
@@ -540,6 +536,31 @@ def ways(subject: Subject) -> None:
                 groups = subject.groups(tokens, questions)
                 answer(subject, subject.asked(tokens, **options), groups, row)
                 row["details"] = subject.details
+        for ahead in (True, False):
+            name = "four calls, pages read ahead" if ahead else "four calls, pages read in each"
+            with subject.measuring.row(tokens=tokens, questions=questions, way=name) as row:
+                groups = subject.groups(tokens, questions)
+                _in_calls(subject, subject.asked(tokens, **subject.cascade), groups, row, ahead)
+
+
+def _in_calls(
+    subject: Subject, backend: QwenVL, groups: Sequence[PageGroup], row: Row, ahead: bool
+) -> None:
+    """Answer ``groups`` in four calls, as a run does, after one of them in vain."""
+    size = -(-len(groups) // 4)
+    calls = [groups[start : start + size] for start in range(0, len(groups), size)]
+    backend.generate(calls[0])
+    subject.measuring.synchronize()
+    stages: dict[str, float] = {}
+    start = time.perf_counter()
+    for call, following in zip_longest(calls, calls[1:], fillvalue=()):
+        if ahead:
+            backend.expect(following)
+        for stage, seconds in backend.generate(call).stages.items():
+            stages[stage] = stages.get(stage, 0.0) + seconds
+    row["seconds"] = time.perf_counter() - start
+    row["questions/s"] = sum(len(group.requests) for group in groups) / row["seconds"]
+    row["stages"] = stages
 
 
 def steps(subject: Subject) -> None:

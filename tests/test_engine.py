@@ -197,7 +197,7 @@ def test_the_reference_follows_no_sampling_settings(
     assert wild.generate(groups[:2]).outputs == tame.generate(groups[:2]).outputs
 
 
-@pytest.mark.parametrize("engine", ["tree", "cascade"])
+@pytest.mark.parametrize("engine", ["tree", "cascade", "padded"])
 def test_positions_left_over_from_another_prefill_change_nothing(
     engine: str, checkpoint: Path, groups: list[PageGroup]
 ) -> None:
@@ -236,6 +236,42 @@ def encoded_pages(model: QwenVL, groups: list[PageGroup], monkeypatch: pytest.Mo
     monkeypatch.setattr(inner, "get_image_features", count)
     assert {output.error for output in model.generate(groups).outputs} == {None}
     return sum(pages)
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+def test_pages_of_the_call_after_the_next_are_read_while_that_one_computes(
+    reuse: bool, qwen2: Path, tmp_path: Path
+) -> None:
+    model = load(qwen2, reuse=reuse)
+    first, second = (
+        make_group(make_document(tmp_path, name, [(200, 300)]), ["A", "date"], max_new_tokens=4)
+        for name in ("first", "second")
+    )
+    expected = model.generate([second]).outputs
+    model.expect([second])
+    model.generate([first])
+    assert model._parts is not None
+    for begun in model._parts.processor.queue._begun:
+        for page in begun.pages:
+            page.result(timeout=60)
+    (path,) = {page.path for page in second.document.pages}
+    path.unlink()
+    assert model.generate([second]).outputs == expected
+    # Taken once; and nothing is kept for a question that should meet its page for the first time.
+    assert {output.stop_reason for output in model.generate([second]).outputs} == {"error"}
+
+
+def test_a_reset_forgets_pages_that_were_read_ahead(qwen2: Path, tmp_path: Path) -> None:
+    model = load(qwen2)
+    first, second = (
+        make_group(make_document(tmp_path, name, [(200, 300)]), ["A"], max_new_tokens=1)
+        for name in ("first", "second")
+    )
+    model.expect([second])
+    model.generate([first])
+    model.reset()
+    second.document.pages[0].path.unlink()
+    assert model.generate([second]).outputs[0].stop_reason == "error"
 
 
 def test_what_was_chosen_is_on_the_record(qwen2: Path) -> None:
@@ -347,7 +383,7 @@ def test_a_question_beyond_the_context_fails_alone(
     assert outputs[2].text == model.generate(groups[:1]).outputs[0].text
 
 
-@pytest.mark.parametrize("engine", ["tree", "cascade"])
+@pytest.mark.parametrize("engine", ["tree", "cascade", "padded"])
 def test_what_is_not_a_number_stays_in_its_own_question(
     engine: str, qwen2: Path, groups: list[PageGroup]
 ) -> None:

@@ -15,11 +15,19 @@ from bench.errors import InvalidInput  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
 from bench.models.qwen_vl import plan, prefix, questions, vision  # noqa: E402
 from bench.models.qwen_vl.loading import CLASSES, load_model  # noqa: E402
-from bench.models.qwen_vl.pixels import PagePixels, PageReader, read_ahead  # noqa: E402
+from bench.models.qwen_vl.pixels import (  # noqa: E402
+    WORKERS,
+    PagePixels,
+    PageQueue,
+    PageReader,
+    Wanted,
+    read_ahead,
+)
 from bench.models.qwen_vl.processing import Processor  # noqa: E402
 from bench.models.qwen_vl.questions import Branch  # noqa: E402
 from bench.models.qwen_vl.tiny import write_tiny_checkpoint  # noqa: E402
 from bench.models.qwen_vl.tree import Heads, Shape, TreeCache  # noqa: E402
+from bench.schema import Page  # noqa: E402
 from bench.tasks.pages import open_page  # noqa: E402
 from tests.tiny_qwen import edit_json, make_document, one_thread  # noqa: E402
 
@@ -45,14 +53,6 @@ def tiny(
 ) -> Iterator[Checkpoint]:
     folder = tmp_path_factory.mktemp("tiny") / request.param
     yield Checkpoint(write_tiny_checkpoint(folder, request.param))
-
-
-def pixels(height: int, width: int, seed: int = 0) -> PagePixels:
-    """A page of random bytes, ``height`` x ``width`` patches."""
-    generator = torch.Generator().manual_seed(seed)
-    shape = (height * width, 3, 14 * 14)
-    patches = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-    return PagePixels(patches, height, width, height * width // 4)
 
 
 SIZES = [(200, 300), (90, 400), (61, 83), (1, 200), (200, 1), (13, 500), (640, 480), (28, 28)]
@@ -97,6 +97,61 @@ def test_pages_read_ahead_come_in_order_and_bad_ones_as_errors(
             assert all(
                 torch.equal(a.patches, b.patches) for a, b in zip(pages, expected, strict=True)
             )
+
+
+class Watched:
+    """A reader that says which pages it was asked for."""
+
+    def __init__(self, reader: PageReader) -> None:
+        self.reader = reader
+        self.pages: list[Page] = []
+
+    def read(self, page: Page) -> PagePixels:
+        self.pages.append(page)
+        return self.reader.read(page)
+
+
+def watched(tiny: Checkpoint, folder: Path, count: int) -> tuple[Watched, list[Wanted]]:
+    """A reader, and ``count`` documents of one page that are wanted of it."""
+    reader = Watched(tiny.processor.reader)
+    made = [make_document(folder, f"page{number}", [(60, 90)]) for number in range(count)]
+    return reader, [Wanted(reader, document.pages) for document in made]  # type: ignore[arg-type]
+
+
+def test_what_is_expected_is_read_behind_the_last_pages_and_once(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    reader, wanted = watched(tiny, tmp_path, 4 * WORKERS + 3)
+    first, second, third = wanted[:2], wanted[2:-1], wanted[-1:]
+    queue = PageQueue()
+    queue.expect(second)
+    assert len(list(queue.read(first))) == 2
+    # Two pages for each thread are on their way, no more.
+    assert [begun.wanted for begun in queue._begun] == second[: 2 * WORKERS]
+    queue.expect(third)
+    assert len(list(queue.read(second))) == len(second)
+    assert [begun.wanted for begun in queue._begun] == third
+    assert len(list(queue.read(third))) == 1
+    assert sorted(reader.pages, key=str) == sorted((one.pages[0] for one in wanted), key=str)
+
+
+def test_what_was_expected_in_vain_is_dropped(tiny: Checkpoint, tmp_path: Path) -> None:
+    _, wanted = watched(tiny, tmp_path, 4)
+    queue = PageQueue()
+    queue.expect(wanted[1:])
+    list(queue.read(wanted[:1]))
+    # As when memory ran out, and half of a call comes in its place.
+    queue.expect(())
+    (found,) = queue.read([wanted[3]])
+    expected = tiny.processor.reader.read(wanted[3].pages[0])
+    assert not isinstance(found, InvalidInput)
+    assert torch.equal(found[0].patches, expected.patches)
+    assert not queue._begun
+    queue.expect(wanted)
+    list(queue.read(wanted[:1]))
+    queue.forget()
+    assert not queue._begun
+    assert list(queue.read([])) == []
 
 
 def test_ids_and_positions_are_those_of_the_whole_prompt(tiny: Checkpoint, tmp_path: Path) -> None:
@@ -151,15 +206,11 @@ def test_a_flat_patch_embedding_embeds_the_same(tiny: Checkpoint) -> None:
     assert set(tiny.model.state_dict()) == names
 
 
-def test_small_pages_share_a_call_and_large_ones_do_not() -> None:
-    pages = [pixels(2, 2), pixels(4, 4), pixels(20, 20), pixels(2, 4), pixels(2, 2)]
-    sizes = [[len(page.patches) for page in pack] for pack in vision.packs(pages, 20)]
-    assert sizes == [[4, 16], [400], [8, 4]]
-    assert list(vision.packs([], 20)) == []
-
-
-def test_short_prefixes_share_a_row() -> None:
-    assert list(prefix.packs([5, 5, 9, 2, 2, 2], 10)) == [slice(0, 2), slice(2, 3), slice(3, 6)]
+def test_what_is_small_goes_together_and_what_is_large_alone() -> None:
+    assert plan.packs([4, 16, 400, 8, 4], 20) == [slice(0, 2), slice(2, 3), slice(3, 5)]
+    assert plan.packs([5, 5, 9, 2, 2, 2], 10) == [slice(0, 2), slice(2, 3), slice(3, 6)]
+    assert plan.packs([5, 5], -7) == [slice(0, 1), slice(1, 2)]
+    assert plan.packs([], 20) == []
 
 
 def test_questions_share_a_row_while_its_attention_stays_small() -> None:
@@ -233,8 +284,10 @@ def test_forgotten_branches_leave_the_prefix() -> None:
 
 def test_questions_are_cut_into_turns_of_at_least_one() -> None:
     need = plan.Need(10, (5, 5, 30, 4, 4))
-    assert plan.turns(need, 12) == [slice(0, 2), slice(2, 3), slice(3, 5)]
-    assert plan.turns(need, -7) == [slice(n, n + 1) for n in range(5)]
+    assert plan.turns(need, 22) == [slice(0, 2), slice(2, 3), slice(3, 5)]
+    assert plan.turns(need, 3) == [slice(n, n + 1) for n in range(5)]
+    many = plan.Need(10, (plan.TURN_COLUMNS // 2,) * 3)
+    assert plan.turns(many, 10**9) == [slice(0, 2), slice(2, 3)]
     assert plan.columns(need, 22) == 10 + 30
 
 

@@ -57,6 +57,7 @@ def test_every_section_runs_without_a_gpu(
         assert row["equal answers"] == row["answers"] == 6
     tables = (tmp_path / "gpu.md").read_text(encoding="utf-8")
     assert "| tiny | 12 | 2 | runs, steps replayed |" in tables
+    assert "| tiny | 30 | 2 | four calls, pages read ahead |" in tables
     assert "No viable backend" in tables
 
 

@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from bench.errors import InvalidInput, OutOfMemory  # noqa: E402
+from bench.models.architectures import read_bounds, read_folder  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
 from bench.models.qwen_vl import QwenVL  # noqa: E402
 from bench.models.qwen_vl.clock import Clock  # noqa: E402
@@ -174,6 +175,7 @@ def test_token_counts_leave_padding_out_and_visual_tokens_in(
 
 STAGES_OF = {
     "tree": ["preprocess", "transfer", "vision", "prefix", "suffix", "decode", "other"],
+    "cascade": ["preprocess", "transfer", "vision", "prefix", "suffix", "decode", "other"],
     "padded": ["preprocess", "transfer", "vision", "prefill", "decode", "other"],
     "reference": ["preprocess", "transfer", "prefill", "decode", "other"],
 }
@@ -269,10 +271,11 @@ def test_an_unreadable_page_fails_only_its_own_questions(
     assert texts(outputs[:4]) == texts(model.generate(groups[:1]).outputs)
 
 
+@pytest.mark.parametrize("size", [(1, 2000), (2000, 1), (3, 601)])
 def test_a_page_too_narrow_to_resize_fails_only_its_own_questions(
-    model: QwenVL, groups: list[PageGroup], tmp_path: Path
+    size: tuple[int, int], model: QwenVL, groups: list[PageGroup], tmp_path: Path
 ) -> None:
-    strip = make_group(make_document(tmp_path, "strip", [(1, 300)]))
+    strip = make_group(make_document(tmp_path, "strip", [size]))
     outputs = model.generate([strip, groups[0]]).outputs
     assert [o.stop_reason == "error" for o in outputs] == [True] * 4 + [False] * 4
     assert "200 times" in (outputs[0].error or "")
@@ -392,6 +395,14 @@ def test_pixel_bounds_are_read_in_every_spelling(
     )
     info = QwenVL(resolve(str(folder))).load()
     assert (info.details["min_pixels"], info.details["max_pixels"]) == expected
+    # Memory is planned with the same ones.
+    assert read_folder(folder).bounds == expected
+
+
+def test_bounds_that_are_null_are_not_there() -> None:
+    nothing = {"min_pixels": None, "max_pixels": None, "size": None}
+    assert read_bounds(nothing) == read_bounds({})
+    assert read_bounds(nothing | {"size": {"longest_edge": 9000}}).max_pixels == 9000
 
 
 def test_a_lower_bound_above_the_checkpoints_upper_bound_is_refused(

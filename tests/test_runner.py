@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -9,16 +10,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.errors import InvalidInput
-from bench.runner import RunPlan, RunSettings, execute, plan_run
+from bench.models.fake import Fake
+from bench.runner import RunPlan, RunSettings, execute, plan_run, worker
 from bench.runner.batches import batched, page_groups, single_stream
-from bench.schema import ModelSpec
+from bench.runner.record import known_texts, run_record
+from bench.runner.shards import Shard
+from bench.schema import Batch, ModelSpec, PageGroup
 from bench.scoring import evaluate, write_scores
 from bench.store import RunStore
 from bench.tasks import load_task
@@ -201,6 +206,42 @@ def test_an_unknown_sample_id_is_refused_before_anything_runs(make_task: MakeTas
 def test_a_model_and_a_task_of_one_name_are_refused(make_task: MakeTask) -> None:
     with pytest.raises(InvalidInput, match="folder name"):
         plan(make_task(), fake("mine"))
+
+
+@pytest.mark.parametrize("capacity", [99, 2])
+def test_a_model_is_told_what_comes_after_the_next_call(
+    capacity: int, make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ids(groups: Sequence[PageGroup]) -> list[str]:
+        return [request.sample_id for group in groups for request in group.requests]
+
+    expected: list[list[str]] = [[]]
+    calls: list[tuple[list[str], list[str]]] = []
+
+    class Told(Fake):
+        def expect(self, groups: Sequence[PageGroup]) -> None:
+            expected.append(ids(groups))
+
+        def generate(self, groups: Sequence[PageGroup]) -> Batch:
+            found = super().generate(groups)
+            calls.append((ids(groups), expected[-1]))
+            return found
+
+    monkeypatch.setattr(worker, "make_model", Told)
+    asked = plan(
+        make_task(documents=4),
+        fake(capacity=capacity),
+        batch_size=4,
+        latency_samples=0,
+        warmup=False,
+    )
+    run = RunStore.create(tmp_path / "r", "run", run_record(asked), asked.tasks, known_texts(asked))
+    assert worker.Worker(run, "fake", io.StringIO(), Shard()).work() == 0
+    assert [len(call) for call, _ in calls] == ([4] * 4 if capacity == 99 else [2] * 8)
+    for (_, told), (following, _) in pairwise(calls):
+        # What does not fit comes in halves, the first of them first.
+        assert told[: len(following)] == following
+    assert calls[-1][1] == []
 
 
 def test_questions_of_a_document_stay_together_where_they_fit(make_task: MakeTask) -> None:

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 from bench.errors import InvalidInput
 from bench.models.checkpoints import read_json
-from bench.models.pixels import MAX_PIXELS, MIN_PIXELS
 
 
 class Vision(NamedTuple):
@@ -140,6 +139,10 @@ class Bounds(NamedTuple):
     max_pixels: int
 
 
+TRANSFORMERS_BOUNDS = Bounds(56 * 56, 1280 * 28 * 28)
+"""What transformers takes where a checkpoint's processor configuration says nothing."""
+
+
 class Published(NamedTuple):
     """What a checkpoint's small files say."""
 
@@ -152,7 +155,7 @@ def published() -> Mapping[str, Published]:
     """Every table of ``architectures.toml``, by name."""
     text = resources.files("bench.models").joinpath("architectures.toml").read_text("utf-8")
     return {
-        name: Published(read_architecture(table, name), _bounds(table["preprocessor"]))
+        name: Published(read_architecture(table, name), read_bounds(table["preprocessor"]))
         for name, table in tomllib.loads(text).items()
     }
 
@@ -165,7 +168,7 @@ def read_folder(folder: Path) -> Published:
     """
     architecture = read_architecture(read_json(folder / "config.json"), str(folder))
     path = folder / "preprocessor_config.json"
-    return Published(architecture, _bounds(read_json(path) if path.is_file() else {}))
+    return Published(architecture, read_bounds(read_json(path) if path.is_file() else {}))
 
 
 def read_architecture(config: Mapping[str, Any], where: str) -> Architecture:
@@ -219,10 +222,26 @@ def _vision(config: Mapping[str, Any]) -> Vision:
     )
 
 
-def _bounds(settings: Mapping[str, Any]) -> Bounds:
-    """The bounds of a processor configuration, in either of its spellings."""
-    size = settings.get("size")
-    size = size if isinstance(size, Mapping) else {}
-    low = settings.get("min_pixels", size.get("shortest_edge", MIN_PIXELS))
-    high = settings.get("max_pixels", size.get("longest_edge", MAX_PIXELS))
-    return Bounds(int(low), int(high))
+def read_bounds(settings: Mapping[str, Any]) -> Bounds:
+    """The bounds in a ``preprocessor_config.json``, in whichever of its spellings."""
+    nested = settings.get("size")
+    size = nested if isinstance(nested, Mapping) else {}
+
+    def first(*values: Any) -> int:
+        return int(next(value for value in values if value is not None))
+
+    default = TRANSFORMERS_BOUNDS
+    return Bounds(
+        first(
+            settings.get("min_pixels"),
+            size.get("shortest_edge"),
+            size.get("min_pixels"),
+            default.min_pixels,
+        ),
+        first(
+            settings.get("max_pixels"),
+            size.get("longest_edge"),
+            size.get("max_pixels"),
+            default.max_pixels,
+        ),
+    )

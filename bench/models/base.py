@@ -38,6 +38,13 @@ class Model(Protocol):
         """
         ...
 
+    def expect(self, groups: Sequence[PageGroup]) -> None:
+        """Learn what will be asked after the next call, in place of what was expected before.
+
+        Its pages may be read while that call computes. It need not come true.
+        """
+        ...
+
     def economize(self) -> str | None:
         """Compute in smaller chunks from now on, for want of memory.
 

@@ -62,6 +62,9 @@ class Fake:
     def reset(self) -> None:
         """Nothing is remembered."""
 
+    def expect(self, groups: Sequence[PageGroup]) -> None:
+        """Nothing is read ahead."""
+
     def economize(self) -> str | None:
         """As often as the script allows."""
         if self.chunked >= self.options.get("chunks", 0):

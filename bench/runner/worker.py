@@ -16,7 +16,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -184,7 +186,7 @@ class Worker:
         """This process's batches of a task; False where it was asked to stop."""
         if self.run.is_done(self.name, task):
             return True
-        mine = {r.sample_id for batch in batches for group in batch for r in group.requests}
+        mine = {sample_id for batch in batches for sample_id in _ids(batch)}
         answered = self.run.outputs(self.name, task)
         # Ids alone, here and below: the answers of a long run are on the disk and need not be in memory.
         done = mine & answered.keys()
@@ -193,13 +195,11 @@ class Worker:
         del answered
         self.emit("task", task=task, done=len(done), total=total, failed=failed)
         self.energy.restart()
-        for batch in batches:
-            ids = [request.sample_id for group in batch for request in group.requests]
-            if all(sample_id in done for sample_id in ids):
-                continue
+        unanswered = [batch for batch in batches if not done.issuperset(_ids(batch))]
+        for batch, following in zip_longest(unanswered, unanswered[1:], fillvalue=()):
             if self.stop.is_set():
                 return False
-            outputs = self._measured(task, batch, skip=done)
+            outputs = self._measured(task, batch, following, skip=done)
             done.update(output.sample_id for output in outputs)
             failed += sum(output.stop_reason == "error" for output in outputs)
             self.emit("task", task=task, done=len(done), total=total, failed=failed)
@@ -207,18 +207,28 @@ class Worker:
             self.run.mark_done(self.name, task, samples=total, failed=failed)
         return True
 
-    def _measured(self, task: str, batch: Sequence[PageGroup], skip: Any) -> list[Output]:
-        """Answer a batch in as many calls as memory asks for, and store what came of it."""
+    def _measured(
+        self,
+        task: str,
+        batch: Sequence[PageGroup],
+        following: Sequence[PageGroup],
+        skip: AbstractSet[str],
+    ) -> list[Output]:
+        """Answer a batch in as many calls as memory asks for, and store what came of it.
+
+        ``following`` is what comes after it; the questions of ``skip`` are answered already.
+        """
         stored: list[Output] = []
         pending = [tuple(batch)]
         while pending:
             groups = pending.pop(0)
-            ids = [request.sample_id for group in groups for request in group.requests]
-            if all(sample_id in skip for sample_id in ids):
+            ids = _ids(groups)
+            if skip >= set(ids):
                 continue
             if len(ids) > self.ladder.batch_size:
                 pending = halves(groups) + pending
                 continue
+            self.model.expect(self.ladder.bounded(pending[0] if pending else following))
             groups = self.ladder.bounded(groups)
             started = time.perf_counter()
             try:
@@ -272,9 +282,9 @@ class Worker:
             "pages": sum(len(group.document.pages) for group in groups),
             "seconds": seconds,
             "stages": dict(batch.stages),
-            "prompt_tokens": _total(output.prompt_tokens for output in batch.outputs),
-            "visual_tokens": _total(output.visual_tokens for output in batch.outputs),
-            "generated_tokens": _total(output.generated_tokens for output in batch.outputs),
+            "prompt_tokens": _sum(output.prompt_tokens for output in batch.outputs),
+            "visual_tokens": _sum(output.visual_tokens for output in batch.outputs),
+            "generated_tokens": _sum(output.generated_tokens for output in batch.outputs),
             "memory": self.meter.reading()._asdict(),
             "batch_size": len(batch.outputs),
             "ladder": self.ladder.record(),
@@ -323,6 +333,11 @@ class Worker:
         }
 
 
+def _ids(groups: Sequence[PageGroup]) -> list[str]:
+    """Of the questions."""
+    return [request.sample_id for group in groups for request in group.requests]
+
+
 def _complete(groups: Sequence[PageGroup], batch: Batch) -> Batch:
     """The batch with exactly one output a request, in order; what a backend forgot is a failure."""
     by_id = {output.sample_id: output for output in batch.outputs}
@@ -346,7 +361,8 @@ def _failures(groups: Sequence[PageGroup], error: Exception) -> Batch:
     )
 
 
-def _total(counts: Any) -> int | None:
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """Of the counts that are known; None where none is."""
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
 

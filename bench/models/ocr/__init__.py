@@ -107,6 +107,9 @@ class Ocr:
         """Forget the pages that were read."""
         self.sheets.clear()
 
+    def expect(self, groups: Sequence[PageGroup]) -> None:
+        """Nothing is read ahead: the engines use every core already."""
+
     def economize(self) -> str | None:
         """There are no chunks: a page is read after the other."""
         return None

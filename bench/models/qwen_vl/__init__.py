@@ -142,8 +142,18 @@ class QwenVL:
         questions = sum(len(group.requests) for group in groups)
         raise out_of_memory(failure, f"answering {questions} question(s) at once") from None
 
+    def expect(self, groups: Sequence[PageGroup]) -> None:
+        """Let worker threads read the pages of ``groups`` ahead; see ``bench.models.base.Model``."""
+        from bench.models.qwen_vl.prompting import Prompting
+
+        if self._parts is not None:
+            parts = self._parts
+            Prompting(parts.processor, parts.context, reuse=self._reuse).expect(groups)
+
     def reset(self) -> None:
-        """Nothing to forget: no page outlives the call that brought it."""
+        """Forget pages that were read ahead; no other outlives the call that brought it."""
+        if self._parts is not None:
+            self._parts.processor.queue.forget()
 
     def economize(self) -> str | None:
         """Compute in smaller chunks; see ``bench.models.base.Model``."""
@@ -167,6 +177,8 @@ class QwenVL:
 
         import torch
 
+        # Those that were read ahead may lie on the device.
+        self.reset()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

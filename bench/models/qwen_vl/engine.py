@@ -94,10 +94,11 @@ class TreeEngine:
 
     def _features(self, documents: Sequence[Prompted], clock: Clock) -> Iterator[Encoded]:
         pages = [page for document in documents for page in document.prefix.pages]
+        patches = [len(page.patches) for page in pages]
         features = [
             found
-            for pack in vision.packs(pages, self._limits.vision_patches)
-            for found in vision.encode_pages(self._model, self._reader, pack, clock)
+            for pack in plan.packs(patches, self._limits.vision_patches)
+            for found in vision.encode_pages(self._model, self._reader, pages[pack], clock)
         ]
         start = 0
         for document in documents:

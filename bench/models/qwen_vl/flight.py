@@ -71,7 +71,7 @@ class Flight:
         self._positions: list[int] = []
         """Where the questions of each document begin."""
         lengths = [len(ids) for ids in self._prefixes]
-        for pack in prefix.packs(lengths, limits.prefix_tokens):
+        for pack in plan.packs(lengths, limits.prefix_tokens):
             self._positions += prefix.prefill(
                 model,
                 cache,
@@ -83,7 +83,7 @@ class Flight:
     def turns(self, budget: int) -> Iterator[list[Asked]]:
         """What is asked together: of each document as many questions as its row has room for."""
         needs = [item.need for item in self._documents]
-        turns = [plan.turns(need, plan.room_for_questions(need, budget)) for need in needs]
+        turns = [plan.turns(need, budget) for need in needs]
         for turn in range(max(map(len, turns))):
             yield [
                 Asked(row, number, question)

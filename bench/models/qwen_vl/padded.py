@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.models.qwen_vl.clock import Clock
-from bench.models.qwen_vl.decode import penalized
+from bench.models.qwen_vl.decode import best_tokens, penalized
 from bench.models.qwen_vl.generation import Answer, Decoding, Prompted, Question
 from bench.models.qwen_vl.pixels import PageReader
 from bench.models.qwen_vl.prefix import rope_positions
@@ -145,10 +145,8 @@ class _Greedy:
         """
         import torch
 
-        logits = self._penalized(logits.float())
-        best, token = logits.max(dim=-1)
-        probability = (best - logits.logsumexp(dim=-1)).exp()
-        chosen, probabilities = token.tolist(), probability.tolist()
+        best, probabilities = best_tokens(self._penalized(logits.float())).tolist()
+        chosen = [int(number) for number in best]
         for index, (number, value) in enumerate(zip(chosen, probabilities, strict=True)):
             if not self._open(index):
                 chosen[index] = self._decoding.pad_token

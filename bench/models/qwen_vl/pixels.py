@@ -14,6 +14,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.errors import InvalidInput
@@ -132,34 +133,80 @@ class PageReader:
         return PagePixels(encoded["pixel_values"], rows, columns, tokens)
 
 
-def read_ahead(
-    reader: PageReader, documents: Sequence[Sequence[Page]]
-) -> Iterator[tuple[PagePixels, ...] | InvalidInput]:
-    """The pages of each document, in order; the error of its first bad page where it has one.
+class Wanted(NamedTuple):
+    """The pages of a document, and who reads them."""
 
-    Worker threads are a few documents ahead of whoever takes the results.
+    reader: PageReader
+    pages: tuple[Page, ...]
+
+
+class _Begun(NamedTuple):
+    wanted: Wanted
+    pages: list[Future[PagePixels]]
+
+
+class PageQueue:
+    """Pages on their way from files to patches: worker threads are ahead of whoever takes them.
+
+    Also from call to call: while the last documents of a call are computed, the threads read on with what
+    is expected after them.
     """
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="pages") as pool:
-        pending: deque[list[Future[PagePixels]]] = deque()
-        waiting = iter(documents)
-        try:
-            while True:
-                while sum(map(len, pending)) < 2 * WORKERS:
-                    pages = next(waiting, None)
-                    if pages is None:
-                        break
-                    pending.append([pool.submit(reader.read, page) for page in pages])
-                if not pending:
-                    return
-                futures = pending.popleft()
-                try:
-                    found = tuple(future.result() for future in futures)
-                except InvalidInput as error:
-                    yield error
-                else:
-                    yield found
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="pages")
+        self._begun: deque[_Begun] = deque()
+        """Being read, or read and not taken yet, in order."""
+        self._expected: Sequence[Wanted] = ()
+
+    def read(self, documents: Sequence[Wanted]) -> Iterator[tuple[PagePixels, ...] | InvalidInput]:
+        """The pages of each document, in order; the error of its first bad page where it has one."""
+        wanted = [*documents, *self._expected]
+        self._expected = ()
+        self._keep(wanted)
+        waiting = iter(wanted[len(self._begun) :])
+        for _ in documents:
+            self._begin(waiting)
+            pages = self._begun.popleft().pages
+            try:
+                found = tuple(page.result() for page in pages)
+            except InvalidInput as error:
+                yield error
+            else:
+                yield found
+        self._begin(waiting)
+
+    def expect(self, documents: Sequence[Wanted]) -> None:
+        """Read on with ``documents`` when all of the next ``read`` have been begun."""
+        self._expected = documents
+
+    def forget(self) -> None:
+        """Let go of everything that nobody has taken."""
+        self._expected = ()
+        self._keep(())
+
+    def _begin(self, waiting: Iterator[Wanted]) -> None:
+        """Have two pages for each thread on their way, as far as so many are ``waiting``."""
+        while sum(len(begun.pages) for begun in self._begun) < 2 * WORKERS:
+            wanted = next(waiting, None)
+            if wanted is None:
+                return
+            reading = [self._pool.submit(wanted.reader.read, page) for page in wanted.pages]
+            self._begun.append(_Begun(wanted, reading))
+
+    def _keep(self, wanted: Sequence[Wanted]) -> None:
+        """Drop what was begun, from the first document on that is not the next one of ``wanted``."""
+        pairs = zip(self._begun, wanted, strict=False)
+        known = sum(1 for _ in takewhile(lambda pair: pair[0].wanted == pair[1], pairs))
+        while len(self._begun) > known:
+            for page in self._begun.pop().pages:
+                page.cancel()
+
+
+def read_ahead(
+    reader: PageReader, documents: Sequence[tuple[Page, ...]]
+) -> Iterator[tuple[PagePixels, ...] | InvalidInput]:
+    """See ``PageQueue.read``, for documents that nobody expected."""
+    return PageQueue().read([Wanted(reader, pages) for pages in documents])
 
 
 def _is_standard(images: Any) -> bool:

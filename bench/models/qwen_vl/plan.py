@@ -10,7 +10,7 @@ Questions that exceed a document's columns are asked in turns over the same pref
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
@@ -78,29 +78,28 @@ def smaller(limits: Limits) -> Limits | None:
     return Limits(*(max(1, number // 2) for number in limits))
 
 
-def turns(need: Need, room: int) -> list[slice]:
-    """The questions of a document, cut into turns that fit ``room`` columns each, at least one question."""
+def packs(sizes: Sequence[int], most: int) -> list[slice]:
+    """Consecutive things, as many together as come to at most ``most``, at least one."""
     cut = []
     start = total = 0
-    for index, columns in enumerate(need.questions):
-        if index > start and total + columns > room:
+    for index, size in enumerate(sizes):
+        if index > start and total + size > most:
             cut.append(slice(start, index))
             start, total = index, 0
-        total += columns
-    if start < len(need.questions):
-        cut.append(slice(start, len(need.questions)))
+        total += size
+    if start < len(sizes):
+        cut.append(slice(start, len(sizes)))
     return cut
 
 
-def room_for_questions(need: Need, budget: int) -> int:
-    """Columns for questions of a document that has ``budget`` columns; too few still hold one question."""
-    return min(TURN_COLUMNS, budget - need.prefix)
+def turns(need: Need, budget: int) -> list[slice]:
+    """The questions of a document that has ``budget`` columns, cut into turns."""
+    return packs(need.questions, min(TURN_COLUMNS, budget - need.prefix))
 
 
 def columns(need: Need, budget: int) -> int:
     """Columns that a document takes, its questions cut into turns by ``budget`` columns."""
-    cut = turns(need, room_for_questions(need, budget))
-    return need.prefix + max(sum(need.questions[turn]) for turn in cut)
+    return need.prefix + max(sum(need.questions[turn]) for turn in turns(need, budget))
 
 
 def flights(

@@ -10,7 +10,7 @@ silently breaks any other order of calls.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.models.qwen_vl.cuda import upload
@@ -86,15 +86,3 @@ def rope_positions(model: Any, prefix: Prefix) -> torch.Tensor:
     )
     found: torch.Tensor = positions[:, 0]
     return found
-
-
-def packs(lengths: Sequence[int], tokens: int) -> Iterator[slice]:
-    """Consecutive prefixes, as many to a row as have at most ``tokens`` tokens, at least one."""
-    start = total = 0
-    for index, length in enumerate(lengths):
-        if index > start and total + length > tokens:
-            yield slice(start, index)
-            start, total = index, 0
-        total += length
-    if start < len(lengths):
-        yield slice(start, len(lengths))

@@ -8,13 +8,14 @@ before it is the same for all questions about a document.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from bench.errors import InvalidInput
+from bench.models.architectures import Bounds, read_bounds
 from bench.models.checkpoints import read_json
-from bench.models.qwen_vl.pixels import PagePixels, PageReader
+from bench.models.qwen_vl.pixels import PagePixels, PageQueue, PageReader
 from bench.models.qwen_vl.prefix import Prefix
 from bench.schema import Json, ModelSpec
 from bench.text import one_line
@@ -24,13 +25,6 @@ _QUESTION = "\ue000question\ue000"
 # A question as people ask it: with it, tokens must not depend on where the prompt is cut.
 _SAMPLE = "What is the total amount?"
 _TOKENIZER_HINT = "copy tokenizer.json and tokenizer_config.json from the base checkpoint"
-
-
-class Bounds(NamedTuple):
-    """Pixels of a page after resizing, at least and at most."""
-
-    min_pixels: int
-    max_pixels: int
 
 
 class Processor:
@@ -53,6 +47,8 @@ class Processor:
             jpeg_quality=spec.options.get("jpeg_quality"),
         )
         self._bounded: dict[int, PageReader] = {}
+        self.queue = PageQueue()
+        """Through which pages are read, by whichever reader."""
         self._around: dict[tuple[int, str | None], tuple[list[int], list[int]]] = {}
         self._template_ids(1, None)
 
@@ -208,7 +204,7 @@ def _image_processor(spec: ModelSpec, folder: Path) -> tuple[Any, Bounds]:
             f"{folder} has no preprocessor_config.json",
             hint="copy it from the base checkpoint",
         ) from error
-    own = _checkpoint_bounds(settings)
+    own = read_bounds(settings)
     bounds = Bounds(
         own.min_pixels if spec.min_pixels is None else spec.min_pixels,
         own.max_pixels if spec.max_pixels is None else spec.max_pixels,
@@ -228,30 +224,3 @@ def _image_processor(spec: ModelSpec, folder: Path) -> tuple[Any, Bounds]:
         max_pixels=bounds.max_pixels,
     )
     return images, bounds
-
-
-def _checkpoint_bounds(settings: Mapping[str, Any]) -> Bounds:
-    """The bounds in a processor configuration, in whichever of its spellings."""
-    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
-
-    nested = settings.get("size")
-    size = dict(nested) if isinstance(nested, Mapping) else {}
-    default = Qwen2VLImageProcessorPil.size
-
-    def first(*values: Any) -> int:
-        return int(next(value for value in values if value is not None))
-
-    return Bounds(
-        first(
-            settings.get("min_pixels"),
-            size.get("shortest_edge"),
-            size.get("min_pixels"),
-            default["shortest_edge"],
-        ),
-        first(
-            settings.get("max_pixels"),
-            size.get("longest_edge"),
-            size.get("max_pixels"),
-            default["longest_edge"],
-        ),
-    )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from typing import NamedTuple
 
 from bench.errors import InvalidInput
 from bench.models.qwen_vl.generation import Prompted, Question
-from bench.models.qwen_vl.pixels import PagePixels, read_ahead
+from bench.models.qwen_vl.pixels import PagePixels, Wanted
 from bench.models.qwen_vl.processing import Processor
 from bench.schema import Output, PageGroup, Request
 from bench.text import one_line
@@ -36,13 +35,8 @@ class Prompting:
 
         A request that cannot be asked is put into ``settled`` instead.
         """
-        for bound, gathered in groupby(self._gather(groups), lambda one: one[0].group.max_pixels):
-            yield from self._read(list(gathered), bound)
-
-    def _read(self, gathered: Sequence[Sequence[_Asked]], bound: int | None) -> Iterator[Prompted]:
-        """The documents with their pages, none of them larger than ``bound`` pixels."""
-        pages = [asked[0].group.document.pages for asked in gathered]
-        found = read_ahead(self._processor.reader_at(bound), pages)
+        gathered = self._gather(groups)
+        found = self._processor.queue.read([self._wanted(asked) for asked in gathered])
         for asked, document in zip(gathered, found, strict=True):
             if isinstance(document, InvalidInput):
                 self.settled |= {one.place: failure(one.request, document) for one in asked}
@@ -52,6 +46,14 @@ class Prompting:
             kept = tuple(question for question in questions if question is not None)
             if kept:
                 yield Prompted(prefix, kept)
+
+    def expect(self, groups: Sequence[PageGroup]) -> None:
+        """Let the worker threads go on with ``groups`` behind the next ``documents``."""
+        self._processor.queue.expect([self._wanted(asked) for asked in self._gather(groups)])
+
+    def _wanted(self, asked: Sequence[_Asked]) -> Wanted:
+        group = asked[0].group
+        return Wanted(self._processor.reader_at(group.max_pixels), group.document.pages)
 
     def _gather(self, groups: Sequence[PageGroup]) -> list[list[_Asked]]:
         """Requests by what they share: pages, their bound and system message, not group.

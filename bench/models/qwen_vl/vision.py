@@ -7,7 +7,7 @@ see each other; each of them is a sequence of its own in the tower's attention.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.models.qwen_vl.clock import Clock
@@ -77,18 +77,6 @@ def use_packed_attention(model: Any, kernel: Kernel) -> None:
     AttentionInterface.register(PACKED, attend)
     # Not ``set_attn_implementation``: it takes any name with ``flash`` in it for a package to import.
     model.model.visual.config._attn_implementation = PACKED
-
-
-def packs(pages: Sequence[PagePixels], patches: int) -> Iterator[Sequence[PagePixels]]:
-    """``pages`` in order, as many to a call as have at most ``patches`` patches together, at least one."""
-    start = total = 0
-    for index, page in enumerate(pages):
-        if index > start and total + len(page.patches) > patches:
-            yield pages[start:index]
-            start, total = index, 0
-        total += len(page.patches)
-    if start < len(pages):
-        yield pages[start:]
 
 
 def flatten_patch_embedding(model: Any) -> bool:
