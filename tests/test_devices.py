@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from bench.cli import main
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.files import append_lines
 from bench.report.facts import wall_seconds
@@ -162,6 +163,76 @@ def test_processes_on_the_cpu_share_its_cores_and_see_no_gpu(
         assert device.environment == {"CUDA_VISIBLE_DEVICES": "-1", "OMP_NUM_THREADS": "2"}
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     assert "OMP_NUM_THREADS" not in parse_devices("cpu,cpu")[0].environment
+
+
+# What a dry run says of them
+
+
+def dry_run(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as end:
+        main(["run", *map(str, arguments), "--dry-run"])
+    out, err = capfd.readouterr()
+    return int(end.value.code or 0), out, err
+
+
+def test_a_dry_run_divides_the_questions_as_the_run_would(
+    make_task: MakeTask, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_task(documents=8)
+    common = ("-m", "fake", "-t", folder, "--batch-size", 3, "--devices", "cpu,cpu")
+    status, out, _ = dry_run(capfd, *common, "--json")
+    assert status == 0
+    found = json.loads(out)
+    run = execute(plan(folder), tmp_path / "r", devices=parse_devices("cpu,cpu")).run
+    asked = Counter[int]()
+    for batch in run.batches("fake", "mine"):
+        asked[batch["shard"]] += len(batch["samples"])
+    assert found["devices"] == ["cpu", "cpu"]
+    assert found["models"][0]["questions_by_device"] == [asked[0], asked[1]]
+    _, out, _ = dry_run(capfd, *common)
+    assert f"fake: {asked[0]} + {asked[1]} questions, by device" in out
+    _, out, _ = dry_run(capfd, *common[:-2], "--json")
+    assert json.loads(out)["models"][0]["questions_by_device"] is None
+
+
+def test_a_dry_run_looks_at_the_memory_of_the_gpus_that_would_be_used(
+    make_task: MakeTask, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three_gpus(monkeypatch)
+    seen = [
+        {"name": f"Card {n}", "free_bytes": free * 2**30, "memory_bytes": free * 2**30}
+        for n, free in zip("ABC", (80, 8, 80), strict=True)
+    ]
+    monkeypatch.setattr("bench.cli.dry_run.gpus", lambda: seen)
+    common = ("-m", "qwen2-vl-7b", "-t", make_task(), "--devices")
+    assert "not expected to fit" in dry_run(capfd, *common, "0,1")[1]
+    assert "not expected to fit" not in dry_run(capfd, *common, "0,2")[1]
+    Path("bench.toml").write_text(
+        '[models.large]\nmodel = "qwen2-vl-72b"\noptions = { device_map = "auto" }\n'
+        '[models.one]\nmodel = "qwen2-vl-72b"\n'
+    )
+    _, out, _ = dry_run(capfd, "-m", "large,one", *common[2:4])
+    assert "large: layers spread over all GPUs" in out
+    assert "large is not expected to fit" not in out
+    assert "one is not expected to fit" in out
+
+
+def test_a_dry_run_refuses_what_the_run_would(
+    make_task: MakeTask, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("bench.toml").write_text(
+        '[models.large]\nmodel = "qwen2-vl-72b"\noptions = { device_map = "auto" }\n'
+        '[models.odd]\nmodel = "qwen2-vl-2b"\noptions = { reuse = "no" }\n'
+    )
+    folder = make_task()
+    for arguments, message in (
+        (("-m", "large", "-t", folder, "--devices", "cpu,cpu"), "spread over all GPUs"),
+        (("-m", "fake", "-t", folder, "--devices", "0,0"), "named twice"),
+        (("-m", "odd", "-t", folder), "option reuse takes true or false"),
+    ):
+        status, out, err = dry_run(capfd, *arguments)
+        assert (status, out) == (2, "")
+        assert message in err
 
 
 # Running

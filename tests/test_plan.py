@@ -172,6 +172,24 @@ def test_a_model_without_a_checkpoint_cannot_be_planned() -> None:
         forecast(resolve("fake"), pages(10, 10), memory=GIB, batch_size=1)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"options": {"device_map": "auto"}}, "spread over several GPUs"),
+        ({"options": {"reference": True}}, "plain generate"),
+        ({"options": {"reuse": False}}, "encodes a page for every question"),
+        ({"options": {"engine": "padded"}}, "padded rows"),
+        ({"attention": "eager"}, "padded rows"),
+    ],
+)
+def test_what_the_formula_does_not_describe_is_refused_with_the_weights(
+    settings: dict[str, Any], message: str
+) -> None:
+    spec = resolve("qwen2-vl-72b", **settings)
+    with pytest.raises(InvalidInput, match=rf"{message}.*weights alone take 136\.\d GiB"):
+        forecast(spec, pages(10, 10), memory=GIB, batch_size=1)
+
+
 def test_planning_loads_no_torch() -> None:
     script = (
         "import sys; from bench.cli import cli;"

@@ -13,14 +13,21 @@ from bench.models.catalog import download_size, expected_memory
 from bench.prompts import prompts_record
 from bench.protocols import NATIVE
 from bench.runner import RunPlan
-from bench.runner.batches import page_groups, pixels
+from bench.runner.batches import batched, page_groups, pixels
+from bench.runner.devices import Device
+from bench.runner.shards import divide
+from bench.runner.worker import CPU_BATCH, GPU_BATCH
+from bench.schema import ModelSpec
 from bench.text import one_line
 
 GIB = 2**30
 
 
-def describe_json(plan: RunPlan) -> dict[str, Any]:
-    """The plan as data: bytes and counts; null where something cannot be told."""
+def describe_json(plan: RunPlan, devices: Sequence[Device] = ()) -> dict[str, Any]:
+    """The plan as data: bytes and counts; null where something cannot be told.
+
+    ``devices`` are those of ``--devices``, which share every model's questions.
+    """
     return {
         "spec_id": plan.spec_id(),
         "models": [
@@ -30,6 +37,8 @@ def describe_json(plan: RunPlan) -> dict[str, Any]:
                 "checkpoint": spec.checkpoint,
                 "expected_memory_bytes": expected_memory(spec),
                 "download_bytes": download_size(spec),
+                "device_map": spec.options.get("device_map"),
+                "questions_by_device": _shares(plan, spec, devices) if devices else None,
             }
             for spec in plan.models
         ],
@@ -46,21 +55,25 @@ def describe_json(plan: RunPlan) -> dict[str, Any]:
         "questions": sum(len(task.samples) for task in plan.tasks) * len(plan.models),
         "protocol": plan.settings.protocol or {"name": NATIVE},
         "prompts": prompts_record(plan.settings.prompts, plan.models, plan.tasks),
+        "devices": [device.name for device in devices],
         "gpus": gpus(),
         "disk_free_bytes": shutil.disk_usage(Path.cwd()).free,
     }
 
 
-def describe(plan: RunPlan) -> str:
+def describe(plan: RunPlan, devices: Sequence[Device] = ()) -> str:
     """The plan for a person's eyes."""
-    facts = describe_json(plan)
+    facts = describe_json(plan, devices)
     lines = [
         f"{facts['questions']:,} questions in all; nothing is loaded or written by a dry run.",
         "",
     ]
     native = facts["protocol"]["name"] == NATIVE
     lines.append(f"protocol  {_protocol(facts['protocol'])}")
-    lines += [f"prompts   {_prompts(facts['prompts'], native=native)}", ""]
+    lines.append(f"prompts   {_prompts(facts['prompts'], native=native)}")
+    if devices:
+        lines.append(f"devices   {', '.join(facts['devices'])}: a process each, with a whole model")
+    lines.append("")
     width = max(len(row["name"]) for row in [*facts["models"], *facts["tasks"]])
     lines.append(f"{'task':<{width}}  questions  documents  pages  largest document")
     lines += [
@@ -74,21 +87,58 @@ def describe(plan: RunPlan) -> str:
         f"{_gib(row['download_bytes'], none='unknown'):>11}  {row['checkpoint'] or '-'}"
         for row in facts["models"]
     ]
-    lines.append("")
-    if facts["gpus"]:
-        lines += [
-            f"{gpu['name']}: {_gib(gpu['free_bytes'])} of {_gib(gpu['memory_bytes'])} free"
-            for gpu in facts["gpus"]
-        ]
-        free = max(gpu["free_bytes"] for gpu in facts["gpus"])
-        lines += [
-            f"{row['name']} is not expected to fit: --max-pixels or an Int4 variant takes less"
-            for row in facts["models"]
-            if (row["expected_memory_bytes"] or 0) > free
-        ]
-    else:
-        lines.append("No GPU is seen: models with weights would run on the CPU.")
+    lines += [*_spread(facts["models"]), "", *_room(facts, devices)]
     return "\n".join(lines)
+
+
+def _shares(plan: RunPlan, spec: ModelSpec, devices: Sequence[Device]) -> list[int]:
+    """Questions of each device, divided as the runner does."""
+    size = plan.settings.batch_size or (CPU_BATCH if devices[0].name == "cpu" else GPU_BATCH)
+    batches = {task.name: list(batched(page_groups(task), size)) for task in plan.tasks}
+    return [
+        sum(
+            len(group.requests)
+            for task, numbers in share.items()
+            for number in numbers
+            for group in batches[task][number]
+        )
+        for share in divide(batches, len(devices), spec.max_pixels)
+    ]
+
+
+def _spread(models: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Which models do not run as one process on one device."""
+    lines = []
+    for row in models:
+        if row["questions_by_device"] is not None:
+            counts = " + ".join(f"{count:,}" for count in row["questions_by_device"])
+            lines.append(f"{row['name']}: {counts} questions, by device")
+        if row["device_map"] is not None:
+            lines.append(f"{row['name']}: layers spread over all GPUs, answered by padded rows")
+    return ["", *lines] if lines else []
+
+
+def _room(facts: Mapping[str, Any], devices: Sequence[Device]) -> list[str]:
+    """What the GPUs have free, and which models are not expected to fit."""
+    seen = facts["gpus"]
+    if not seen:
+        return ["No GPU is seen: models with weights would run on the CPU."]
+    lines = [
+        f"{gpu['name']}: {_gib(gpu['free_bytes'])} of {_gib(gpu['memory_bytes'])} free"
+        for gpu in seen
+    ]
+    if any(device.name == "cpu" for device in devices):
+        return lines
+    free = [gpu["free_bytes"] for gpu in seen]
+    # A batch system may name GPUs by other words than numbers; then any of them may be meant.
+    entries = [device.environment["CUDA_VISIBLE_DEVICES"] for device in devices]
+    used = [free[int(e)] for e in entries if e.isdigit() and int(e) < len(free)] or free
+    one = min(used) if devices else max(free)
+    return lines + [
+        f"{row['name']} is not expected to fit: --max-pixels or an Int4 variant takes less"
+        for row in facts["models"]
+        if (row["expected_memory_bytes"] or 0) > (one if row["device_map"] is None else sum(free))
+    ]
 
 
 def _protocol(record: Mapping[str, Any]) -> str:

@@ -53,7 +53,7 @@ def run_config(options: dict[str, Any]) -> None:
     batches = batched_rows(rows)
     plans = [_plan(batch, layout, options) for batch in batches]
     if options["dry_run"]:
-        _dry_run(plans, as_json=options["as_json"])
+        _dry_run(plans, options)
         return
     for option in ("resume", "retry_failed"):
         if options[option]:
@@ -265,15 +265,17 @@ def _stored(row: ConfigRow, task: Task, results: Path) -> list[Output] | None:
     return None
 
 
-def _dry_run(plans: Sequence[RunPlan], *, as_json: bool) -> None:
+def _dry_run(plans: Sequence[RunPlan], options: Mapping[str, Any]) -> None:
     from bench.cli import echo_json
     from bench.cli.dry_run import describe, describe_json
+    from bench.cli.run import devices_of
 
-    if as_json:
-        echo_json([describe_json(plan) for plan in plans])
+    devices = [devices_of(plan, options["devices"]) for plan in plans]
+    if options["as_json"]:
+        echo_json([describe_json(*one) for one in zip(plans, devices, strict=True)])
         return
-    for number, plan in enumerate(plans, 1):
-        click.echo(f"Run {number} of {len(plans)}\n{describe(plan)}\n")
+    for number, one in enumerate(zip(plans, devices, strict=True), 1):
+        click.echo(f"Run {number} of {len(plans)}\n{describe(*one)}\n")
 
 
 def _conclude(

@@ -173,7 +173,7 @@ def run_command(**options: Any) -> None:
 
     plan = make_plan(options)
     if options["dry_run"]:
-        _dry_run(plan, as_json=options["as_json"])
+        _dry_run(plan, options)
         return
     outcome = carried_out(plan, options)
     failed_share = _conclude(outcome, options)
@@ -195,7 +195,7 @@ def carried_out(plan: RunPlan, options: dict[str, Any]) -> Outcome:
     from bench.cli.progress import RunProgress
     from bench.runner import execute
 
-    devices = _devices(plan, options["devices"])
+    devices = devices_of(plan, options["devices"])
     with RunProgress() as progress:
         outcome = execute(
             plan,
@@ -212,8 +212,12 @@ def carried_out(plan: RunPlan, options: dict[str, Any]) -> Outcome:
     return outcome
 
 
-def _devices(plan: RunPlan, text: str | None) -> tuple[Device, ...]:
-    """What ``--devices`` names; none where it is not given."""
+def devices_of(plan: RunPlan, text: str | None) -> tuple[Device, ...]:
+    """What ``--devices`` names, for the models of ``plan``; none where it is not given.
+
+    Raises:
+        InvalidInput: a model says itself where it runs, or ``text`` names no devices.
+    """
     from bench.runner.devices import parse_devices
 
     if text is None:
@@ -240,15 +244,16 @@ def _check_loadable(plan: RunPlan) -> None:
         make_model(spec)
 
 
-def _dry_run(plan: RunPlan, *, as_json: bool) -> None:
+def _dry_run(plan: RunPlan, options: dict[str, Any]) -> None:
+    from bench.cli import echo_json
     from bench.cli.dry_run import describe, describe_json
 
-    if as_json:
-        from bench.cli import echo_json
-
-        echo_json(describe_json(plan))
+    _check_loadable(plan)
+    devices = devices_of(plan, options["devices"])
+    if options["as_json"]:
+        echo_json(describe_json(plan, devices))
     else:
-        click.echo(describe(plan))
+        click.echo(describe(plan, devices))
 
 
 def _conclude(outcome: Outcome, options: dict[str, Any]) -> float:

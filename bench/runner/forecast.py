@@ -135,7 +135,8 @@ def forecast(
     """What ``spec`` will hold while it answers ``groups`` on a GPU with ``memory`` bytes.
 
     Raises:
-        InvalidInput: the model has no weights, or its shape is not known here.
+        InvalidInput: the model has no weights, its shape is not known here, or its settings are such that
+            the formula does not hold.
     """
     model = _read(spec)
     own = model.found.bounds.max_pixels
@@ -208,7 +209,26 @@ def _read(spec: ModelSpec) -> _Model:
     merged = spec.options.get("merge_adapter", spec.quantization is None)
     if adapter is not None and not merged and is_adapter(adapter):
         weights += adapter_bytes(adapter)
+    if (otherwise := _answered_otherwise(spec)) is not None:
+        raise InvalidInput(
+            f"model {spec.name!r} {otherwise}, for which there is no formula; "
+            f"its weights alone take {weights / 2**30:.1f} GiB",
+            hint="leave that setting out to plan the model as it runs by default",
+        )
     return _Model(spec, found, Activations(found.architecture, number), weights)
+
+
+def _answered_otherwise(spec: ModelSpec) -> str | None:
+    """How ``spec`` asks to be answered, where that is not by the engine that the formula describes."""
+    if spec.options.get("device_map") is not None:
+        return "is spread over several GPUs (device_map)"
+    if spec.options.get("reference"):
+        return "is answered by plain generate (reference)"
+    if spec.options.get("reuse") is False:
+        return "encodes a page for every question (reuse = false)"
+    if spec.options.get("engine") == "padded" or spec.attention == "eager":
+        return "is answered by padded rows"
+    return None
 
 
 def stand_in(
