@@ -344,6 +344,33 @@ def test_what_cannot_be_captured_is_launched_and_on_the_record(
     assert texts(model, groups) == expected
 
 
+class Full(Replays):
+    """A device whose memory does not always hold another capture."""
+
+    full = False
+
+    def capture(self, step: Callable[[], None]) -> Callable[[], None]:
+        if self.full:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().capture(step)
+
+
+def test_a_capture_that_memory_does_not_hold_is_no_obstacle_to_others(
+    checkpoint: Path, groups: list[PageGroup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = texts(load(checkpoint), groups)
+    graphs = Full()
+    monkeypatch.setattr(selection, "_graphs", lambda *_: graphs)
+    model = load(checkpoint)
+    graphs.full = True
+    with pytest.raises(OutOfMemory):
+        model.generate(groups)
+    graphs.full = False
+    assert texts(model, groups) == expected
+    assert steps_of(model).obstacle is None
+    assert graphs.replayed > 0
+
+
 def test_shapes_beyond_the_limit_are_made_anew(
     checkpoint: Path, groups: list[PageGroup], monkeypatch: pytest.MonkeyPatch
 ) -> None:

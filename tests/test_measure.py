@@ -131,6 +131,19 @@ def test_a_full_disk_ends_the_monitor_and_not_the_run() -> None:
         assert tried.wait(30)
 
 
+@pytest.mark.parametrize("error", [NotImplementedError("no current frequency"), OSError("denied")])
+def test_a_processor_that_does_not_say_its_clock_is_watched_all_the_same(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise error
+
+    monkeypatch.setattr("psutil.cpu_freq", refuse)
+    found = Monitor(print).sample()["cpu"]
+    assert found["mhz"] is None
+    assert found["cores"] >= 1
+
+
 def test_beside_other_processes_of_the_run_foreign_load_is_not_known() -> None:
     assert Monitor(print, alone=False).sample()["cpu"]["other_cores"] is None
 

@@ -39,15 +39,16 @@ def rewrite_weights(folder: Path, change: Any) -> None:
     save_file(change(load_file(path)), path, metadata={"format": "pt"})
 
 
-def write_adapter(folder: Path, base: Path) -> Path:
+def write_adapter(folder: Path, base: Path, family: str = "qwen2_vl") -> Path:
     """A LoRA adapter with random weights, as PEFT saves it."""
+    import transformers
     from peft import LoraConfig, get_peft_model
-    from transformers import Qwen2VLForConditionalGeneration
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(1)
-        model = Qwen2VLForConditionalGeneration.from_pretrained(base, dtype=torch.float32)
+        architecture = getattr(transformers, loading.CLASSES[family])
+        model = architecture.from_pretrained(base, dtype=torch.float32)
         config = LoraConfig(
             r=4, lora_alpha=64, target_modules=["q_proj", "v_proj"], init_lora_weights=False
         )
@@ -224,12 +225,15 @@ def test_an_adapter_folder_loads_onto_its_base_and_changes_answers(
     assert [o.text for o in adapted] != [o.text for o in plain]
 
 
-def test_a_merged_adapter_answers_as_an_unmerged_one(checkpoint: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", loading.CLASSES)
+def test_a_merged_adapter_answers_as_an_unmerged_one(family: str, tmp_path: Path) -> None:
     pytest.importorskip("peft")
-    adapter = str(write_adapter(tmp_path / "adapter", checkpoint))
+    base = write_tiny_checkpoint(tmp_path / family, family)
+    adapter = str(write_adapter(tmp_path / "adapter", base, family))
     merged = answers(resolve(adapter), tmp_path)
     unmerged = answers(resolve(adapter, options={"merge_adapter": False}), tmp_path)
     assert [o.text for o in merged] == [o.text for o in unmerged]
+    assert [o.text for o in merged] != [o.text for o in answers(resolve(str(base)), tmp_path)]
 
 
 def test_an_adapter_with_the_older_module_names_loads_the_same(

@@ -103,16 +103,23 @@ class Cpu:
         """``mhz``, ``cores``, and ``other_cores``: busy with other processes since the last sample."""
         (total, busy, own), last = self._read(), self._last
         self._last = (total, busy, own)
-        frequency = self._system.cpu_freq()
         cores = self._system.cpu_count() or 1
         # The system's processor seconds of all cores, so that no clock has to be read at the same moment.
         passed = (total - last[0]) / cores
         others = (busy - last[1]) - (own - last[2])
         return {
-            "mhz": frequency.current or None if frequency is not None else None,
+            "mhz": self._mhz(),
             "cores": cores,
             "other_cores": max(0.0, others / passed) if passed > 0 else None,
         }
+
+    def _mhz(self) -> float | None:
+        try:
+            frequency = self._system.cpu_freq()
+        except (NotImplementedError, OSError):
+            # As psutil does on virtual machines that have the folder and not the file.
+            return None
+        return None if frequency is None else frequency.current or None
 
     def _read(self) -> tuple[float, float, float]:
         """Processor seconds since the system began: all, not idle, and this process's."""

@@ -276,6 +276,9 @@ class Steps:
         if self._graphs is not None and self.obstacle is None:
             try:
                 grid.step = self._graphs.capture(grid.step)
+            except torch.OutOfMemoryError:
+                # No obstacle to graphs: with less in flight there will be room for this one.
+                raise
             except RuntimeError as error:
                 self.obstacle = one_line(str(error), 200)
         self._grids[shape] = grid
