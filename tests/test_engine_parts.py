@@ -100,14 +100,17 @@ def test_pages_read_ahead_come_in_order_and_bad_ones_as_errors(
 
 
 class Watched:
-    """A reader that says which pages it was asked for."""
+    """A reader that says which pages it was asked for, and has no memory for some."""
 
     def __init__(self, reader: PageReader) -> None:
         self.reader = reader
         self.pages: list[Page] = []
+        self.too_large: set[Page] = set()
 
     def read(self, page: Page) -> PagePixels:
         self.pages.append(page)
+        if page in self.too_large:
+            raise torch.OutOfMemoryError("CUDA out of memory")
         return self.reader.read(page)
 
 
@@ -152,6 +155,23 @@ def test_what_was_expected_in_vain_is_dropped(tiny: Checkpoint, tmp_path: Path) 
     queue.forget()
     assert not queue._begun
     assert list(queue.read([])) == []
+
+
+def test_a_page_that_there_was_no_memory_for_is_read_again_in_its_turn(
+    tiny: Checkpoint, tmp_path: Path
+) -> None:
+    reader, (first, second) = watched(tiny, tmp_path, 2)
+    queue = PageQueue()
+    queue.expect([second])
+    reader.too_large = {*second.pages}
+    list(queue.read([first]))
+    assert queue._begun[0].pages[0].exception(timeout=60) is not None
+    reader.too_large = set()
+    ((page,),) = queue.read([second])
+    assert torch.equal(page.patches, tiny.processor.reader.read(second.pages[0]).patches)
+    reader.too_large = {*second.pages}
+    with pytest.raises(torch.OutOfMemoryError):
+        list(queue.read([second]))
 
 
 def test_ids_and_positions_are_those_of_the_whole_prompt(tiny: Checkpoint, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ pytest.importorskip("transformers")
 from bench.errors import InvalidInput, OutOfMemory  # noqa: E402
 from bench.models.architectures import read_bounds, read_folder  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
-from bench.models.qwen_vl import QwenVL  # noqa: E402
+from bench.models.qwen_vl import _OPTIONS, QwenVL  # noqa: E402
 from bench.models.qwen_vl.clock import Clock  # noqa: E402
 from bench.models.qwen_vl.loading import CLASSES  # noqa: E402
 from bench.models.qwen_vl.tiny import write_tiny_checkpoint  # noqa: E402
@@ -426,6 +427,12 @@ def test_what_was_loaded_is_recorded(checkpoints: dict[str, Path]) -> None:
         "attention": "sdpa",
         "image_backend": "pil",
     }
+
+
+def test_every_option_is_explained() -> None:
+    page = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+    explained = re.findall(r"^\| `(\w+)` \|", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(explained) == set(_OPTIONS)
 
 
 def test_an_unknown_option_is_refused(checkpoints: dict[str, Path]) -> None:

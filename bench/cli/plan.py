@@ -61,7 +61,7 @@ class PageSize(click.ParamType[tuple[int, int]]):
 @click.option(
     "--memory",
     type=click.FloatRange(0, 10_000, min_open=True),
-    help="GPU memory in GiB.  [default: the GPU's here]",
+    help="Memory of one GPU in GiB.  [default: the largest GPU's here]",
 )
 @click.option(
     "--page-size",

@@ -27,28 +27,18 @@ if TYPE_CHECKING:
     from bench.models.qwen_vl.processing import Processor
 
 
-class _Option(NamedTuple):
-    """A setting that only this backend knows."""
-
-    kind: type
-    meaning: str
-    """And what holds where it is not set."""
-
-
-_OPTIONS = {
-    "offline": _Option(bool, "never ask the hub; false"),
-    "merge_adapter": _Option(bool, "put an adapter into the weights; unless they are quantized"),
-    "reuse": _Option(bool, "encode a page once for all its questions; true"),
-    "reference": _Option(bool, "plain transformers generate, one question a call; false"),
-    "engine": _Option(str, "tree, cascade, or padded: one padded row a question; by the device"),
-    "graphs": _Option(bool, "replay decoding steps on a GPU instead of launching them; true"),
-    "jpeg_quality": _Option(
-        int, "write pages as JPEG of this quality and read them again; not done"
-    ),
-    "cache_bytes": _Option(int, "keys and values in flight; read from the device"),
-    "device_map": _Option(str, "auto: layers spread over all GPUs; one device"),
+_OPTIONS: dict[str, type] = {
+    "offline": bool,
+    "merge_adapter": bool,
+    "reuse": bool,
+    "reference": bool,
+    "engine": str,
+    "graphs": bool,
+    "jpeg_quality": int,
+    "cache_bytes": int,
+    "device_map": str,
 }
-
+"""Settings that only this backend knows; docs/performance.md ("Options of a model") says what they do."""
 
 _KINDS = {bool: "true or false", int: "a whole number", str: "a word"}
 
@@ -191,7 +181,7 @@ def _check_options(spec: ModelSpec) -> None:
                 f"model {spec.name!r}: the Qwen-VL backend has no option {name!r}",
                 hint=did_you_mean(name, _OPTIONS),
             )
-        kind = _OPTIONS[name].kind
+        kind = _OPTIONS[name]
         # Not isinstance: true is an int, and "false" would be true.
         if value is not None and type(value) is not kind:
             raise InvalidInput(

@@ -166,9 +166,8 @@ class PageQueue:
         waiting = iter(wanted[len(self._begun) :])
         for _ in documents:
             self._begin(waiting)
-            pages = self._begun.popleft().pages
             try:
-                found = tuple(page.result() for page in pages)
+                found = self._taken(self._begun.popleft())
             except InvalidInput as error:
                 yield error
             else:
@@ -192,6 +191,14 @@ class PageQueue:
                 return
             reading = [self._pool.submit(wanted.reader.read, page) for page in wanted.pages]
             self._begun.append(_Begun(wanted, reading))
+
+    def _taken(self, begun: _Begun) -> tuple[PagePixels, ...]:
+        """The pages of a document whose turn it is."""
+        try:
+            return tuple(page.result() for page in begun.pages)
+        except (RuntimeError, MemoryError):
+            # The call before this one may have left no memory for them; if there is none now, it is said.
+            return tuple(begun.wanted.reader.read(page) for page in begun.wanted.pages)
 
     def _keep(self, wanted: Sequence[Wanted]) -> None:
         """Drop what was begun, from the first document on that is not the next one of ``wanted``."""
