@@ -19,15 +19,16 @@ from bench.models.architectures import Architecture, read_architecture
 from bench.models.catalog import resolve
 from bench.models.qwen_vl import QwenVL, fit, plan
 from bench.models.qwen_vl.clock import Clock
-from bench.models.qwen_vl.cuda import Graphs, flash, trial
+from bench.models.qwen_vl.cuda import KERNELS, Graphs, flash, trial
 from bench.models.qwen_vl.generation import Answer, Decoding, Prompted, Question
 from bench.models.qwen_vl.loading import LoadedModel
 from bench.models.qwen_vl.processing import Processor
 from bench.models.qwen_vl.prompting import Prompting
 from bench.models.qwen_vl.questions import Branch
+from bench.models.qwen_vl.selection import first_that_agrees
 from bench.models.qwen_vl.steps import Steps
 from bench.models.qwen_vl.tiny import write_tiny_checkpoint
-from bench.models.qwen_vl.tree import use_tree_attention
+from bench.models.qwen_vl.tree import tree_shape, use_tree_attention
 from bench.models.qwen_vl.varlen import Segments, plain
 from bench.schema import Document, Generation, PageGroup, Request
 from bench.tasks.pages import read_pages
@@ -249,11 +250,12 @@ def kernels(measuring: Measuring) -> None:
     """Attention as the engine asks for it, by every kernel that torch has."""
     device, dtype = measuring.device, measuring.dtype
     for name, heads, groups, size in (("vision", 16, 1, 80), ("2B", 2, 6, 128), ("7B", 4, 7, 128)):
-        with measuring.row(what=f"trial, {name}", kernel="varlen") as row:
-            shape = {"heads": heads, "groups": groups, "size": size}
-            obstacle = trial(flash, **shape, dtype=dtype, device=device)
-            row["agrees with the textbook"] = obstacle is None
-            row["obstacle"] = obstacle
+        for kernel in KERNELS.values():
+            with measuring.row(what=f"{kernel.__name__}, {name}", kernel="varlen") as row:
+                shape = {"heads": heads, "groups": groups, "size": size}
+                obstacle = trial(kernel, **shape, dtype=dtype, device=device)
+                row["agrees with the textbook"] = obstacle is None
+                row["obstacle"] = obstacle
     for tokens in measuring.scale.bounds:
         _pages(measuring, 4 * tokens)
     for tokens in measuring.scale.bounds:
@@ -582,7 +584,8 @@ def _step(subject: Subject, tokens: int, documents: int, width: int, *, replayed
     cuda = device.type == "cuda"
     graphs = Graphs() if replayed and cuda else None
     decoding = Decoding(end_tokens=(0,), pad_token=0)
-    taken = Steps(subject.model, flash if cuda else plain, decoding, graphs)
+    found = first_that_agrees(tree_shape(subject.model)) if cuda else None
+    taken = Steps(subject.model, (found and found.kernel) or plain, decoding, graphs)
     taken.begin([tokens + width * room] * documents)
     taken.cache.prefix(range(documents), [tokens] * documents)
     branches = []

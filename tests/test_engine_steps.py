@@ -144,8 +144,20 @@ def test_a_kernel_that_does_the_same_is_accepted() -> None:
 
 
 def test_the_kernel_of_a_gpu_is_refused_without_one() -> None:
-    obstacle = cuda.trial(cuda.flash, heads=2, groups=3, size=64, dtype=torch.bfloat16, device=CPU)
-    assert obstacle is not None
+    for kernel in cuda.KERNELS.values():
+        shape = {"heads": 2, "groups": 3, "size": 64}
+        assert cuda.trial(kernel, **shape, dtype=torch.bfloat16, device=CPU) is not None
+
+
+def test_the_first_kernel_that_agrees_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = Shape(layers=1, heads=2, groups=3, size=8, dtype=torch.float32, device=CPU)
+    kernels = {"public": is_not_there, "other": wrong_weight, "older": plain, "last": plain}
+    monkeypatch.setattr(selection, "KERNELS", kernels)
+    assert selection.first_that_agrees(shape) == (plain, "older")
+    monkeypatch.setattr(selection, "KERNELS", {"public": is_not_there, "other": wrong_weight})
+    kernel, reason = selection.first_that_agrees(shape)
+    assert kernel is None
+    assert "no module of this name; whole sequences: " in reason
 
 
 def test_memory_is_taken_once_for_flights_that_fit() -> None:
@@ -247,10 +259,11 @@ def test_a_step_is_the_same_work_each_time_and_waits_for_nothing(
     assert not [call for call, _ in recorded[0] if any(wait in call for wait in waits)]
 
 
+@pytest.mark.parametrize("kernel", cuda.KERNELS.values(), ids=lambda kernel: kernel.__name__)
 @pytest.mark.parametrize("family", FAMILY)
 @pytest.mark.parametrize("penalty", [1.0, 1.3])
 def test_nothing_behind_the_vision_tower_is_read_by_the_host(
-    family: str, penalty: float, tmp_path: Path
+    penalty: float, family: str, kernel: Any, tmp_path: Path
 ) -> None:
     """On tensors without content, with a GPU's kernel: whoever asked for a number would fail."""
     folder = write_tiny_checkpoint(tmp_path / family, family)
@@ -259,7 +272,7 @@ def test_nothing_behind_the_vision_tower_is_read_by_the_host(
         inner = transformers.AutoModelForImageTextToText.from_config(config, dtype=torch.bfloat16)
     use_tree_attention(inner)
     decoding = Decoding(end_tokens=(1,), pad_token=0, repetition_penalty=penalty)
-    taken = steps.Steps(inner, cuda.flash, decoding, None)
+    taken = steps.Steps(inner, kernel, decoding, None)
     image = config.image_token_id
     prefixes = [Prefix(torch.tensor([5, *[image] * 4, 6]), (page(4, 4),))] * 2
     # Without the inner features of Qwen3-VL: transformers adds them by a mask, whose places are counted.

@@ -53,6 +53,46 @@ def flash(
     return Seen(found, logsumexp.transpose(0, 1))
 
 
+def flash_operator(
+    queries: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    segments: Segments,
+    *,
+    causal: bool,
+    scale: float,
+) -> Seen:
+    """The operator under ``varlen_attn``; a ``Kernel`` for torch before 2.12.
+
+    It is older than the function (torch 2.5 has it with these arguments), but not public: whether it does
+    the same in a given version is for ``trial`` to say.
+    """
+    import torch
+
+    found, logsumexp, *_ = torch.ops.aten._flash_attention_forward(
+        queries,
+        keys,
+        values,
+        segments.ends,
+        segments.starts,
+        segments.longest_query,
+        segments.longest_key,
+        0.0,
+        causal,
+        False,
+        scale=scale,
+        seqused_k=segments.used,
+    )
+    return Seen(found, logsumexp.transpose(0, 1))
+
+
+KERNELS: dict[str, Kernel] = {
+    "FlashAttention over sequences of unequal length": flash,
+    "FlashAttention over sequences of unequal length, by the operator": flash_operator,
+}
+"""As the record of a run calls them → kernels, in the order in which they are tried."""
+
+
 def trial(
     kernel: Kernel, *, heads: int, groups: int, size: int, dtype: torch.dtype, device: torch.device
 ) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from bench.models.qwen_vl.cuda import Graphs, PageUploads, flash, trial
+from bench.models.qwen_vl.cuda import KERNELS, Graphs, PageUploads, trial
 from bench.models.qwen_vl.engine import TreeEngine
 from bench.models.qwen_vl.generation import Decoding, Engine
 from bench.models.qwen_vl.padded import PaddedEngine
@@ -12,7 +12,7 @@ from bench.models.qwen_vl.pixels import PageReader
 from bench.models.qwen_vl.plan import limits
 from bench.models.qwen_vl.reference import ReferenceEngine
 from bench.models.qwen_vl.steps import Steps
-from bench.models.qwen_vl.tree import tree_shape
+from bench.models.qwen_vl.tree import Shape, tree_shape
 from bench.models.qwen_vl.varlen import Kernel, plain
 from bench.models.qwen_vl.vision import use_packed_attention
 from bench.schema import Json, ModelSpec
@@ -60,24 +60,39 @@ def select_engine(
     }
 
 
-class _Found(NamedTuple):
+class Found(NamedTuple):
+    """A kernel for runs of keys, or none."""
+
     kernel: Kernel | None
     reason: str
     """Which kernel it is, or why there is none."""
 
 
-def _find_kernel(model: Any, wanted: str | None) -> _Found:
+def _find_kernel(model: Any, wanted: str | None) -> Found:
     """The kernel for a cascade that the device of ``model`` has, if a cascade is ``wanted`` or nothing is."""
     if wanted == "tree":
-        return _Found(None, "as asked for")
-    heads, groups, size, dtype, device = tree_shape(model)[1:]
-    if device.type == "cuda":
-        obstacle = trial(flash, heads=heads, groups=groups, size=size, dtype=dtype, device=device)
-        if obstacle is None:
-            return _Found(flash, "FlashAttention over sequences of unequal length")
+        return Found(None, "as asked for")
+    shape = tree_shape(model)
+    if shape.device.type == "cuda":
+        found = first_that_agrees(shape)
+        if found.kernel is not None:
+            return found
+        reason = found.reason
     else:
-        obstacle = f"no fused kernel for runs of keys on {device.type}"
-    return _Found(plain if wanted == "cascade" else None, obstacle)
+        reason = f"no fused kernel for runs of keys on {shape.device.type}"
+    return Found(plain if wanted == "cascade" else None, reason)
+
+
+def first_that_agrees(shape: Shape) -> Found:
+    """The first of ``KERNELS`` that passes its trial with heads of this ``shape``; else why none does."""
+    _, heads, groups, size, dtype, device = shape
+    obstacles = []
+    for name, kernel in KERNELS.items():
+        obstacle = trial(kernel, heads=heads, groups=groups, size=size, dtype=dtype, device=device)
+        if obstacle is None:
+            return Found(kernel, name)
+        obstacles.append(obstacle)
+    return Found(None, "; ".join(obstacles))
 
 
 def _graphs(spec: ModelSpec, model: Any) -> Graphs | None:
