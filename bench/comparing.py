@@ -14,7 +14,7 @@ from typing import Any, Literal
 from bench.errors import InvalidInput, did_you_mean
 from bench.metrics import METRICS
 from bench.schema import Sample
-from bench.scoring import Answer, Cell, Evaluation, document_keys
+from bench.scoring import Answer, Cell, Evaluation, document_keys, page_key
 from bench.stats import PairedDifference, holm, mcnemar_exact, paired_difference
 from bench.text import one_line
 
@@ -45,24 +45,36 @@ class Side:
         return bool(self._trained_on())
 
     def trained(self, task: str) -> Trained | None:
-        """What the model was trained on of ``task``, by name and digest; None where it is not tuned."""
+        """What the model was trained on of ``task``; None where it is not tuned.
+
+        Told by the pages' files, so that documents under another name are found, and by the task's name and
+        digest, so that files that were saved again are.
+        """
         parts = self._trained_on()
         if not parts:
             return None
         digest = self.evaluation.run.task_record(task).get("digest")
+        documents = self.evaluation.tasks[task].documents.values()
+        pages = {page_key(page) for document in documents for page in document.pages}
 
         def same(part: Any) -> bool:
             return isinstance(part, dict) and (
                 part.get("name") == task or part.get("digest") == digest
             )
 
-        tests = parts.get("tests")
+        def shares(part: Any) -> bool:
+            seen = part.get("pages") if isinstance(part, dict) else None
+            return isinstance(seen, list) and not pages.isdisjoint(map(str, seen))
+
+        train, validation, tests = (parts.get(key) for key in ("train", "validation", "tests"))
+        if shares(train):
+            return "train"
         if any(same(part) for part in (tests if isinstance(tests, list) else [])):
             return "test"
         # The task before it was cut holds the training part.
-        if same(parts.get("train")) or parts.get("name") == task:
+        if same(train) or parts.get("name") == task:
             return "train"
-        return "validation" if same(parts.get("validation")) else "none"
+        return "validation" if same(validation) or shares(validation) else "none"
 
     def _trained_on(self) -> Mapping[str, Any]:
         record = self.evaluation.run.model_record(self.model) or {}

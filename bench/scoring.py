@@ -19,7 +19,7 @@ from bench.metrics import METRICS, Metric, get_metric, score_failed
 from bench.metrics.calibration import CORPUS_METRICS
 from bench.metrics.extract import extract
 from bench.metrics.mistakes import MISTAKES, Answered, classify
-from bench.schema import Estimate, Output, Sample, Score, Task
+from bench.schema import Estimate, Output, Page, Sample, Score, Task
 from bench.stats import ScoreBounds, cluster_mean, score_bounds
 from bench.store import SUMMARY_FILE, RunStore
 
@@ -154,7 +154,12 @@ def evaluate(run: RunStore, metrics: Sequence[str] | None = None, *, seed: int =
 def document_key(task: Task, document_id: str) -> str:
     """What makes two documents the same one, across tasks: the contents of their pages."""
     pages = task.documents[document_id].pages
-    return "+".join(f"{page.sha256[:16]}.{page.index}" for page in pages) or document_id
+    return "+".join(page_key(page) for page in pages) or document_id
+
+
+def page_key(page: Page) -> str:
+    """What makes two pages the same one: their file's contents, and which page of it they are."""
+    return f"{page.sha256[:16]}.{page.index}"
 
 
 def write_scores(evaluation: Evaluation) -> None:

@@ -21,6 +21,7 @@ FLOORS: dict[str, int] = {
     "errors": 0,
     "text": 0,
     "paths": 0,
+    "ticks": 0,
     "tasks": 1,
     "metrics": 1,
     "stats": 1,

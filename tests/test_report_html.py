@@ -16,8 +16,8 @@ import pytest
 
 from bench.report import ReportOptions, build, write_report
 from bench.report.embed import MAX_TEXT
-from bench.report.plots import linear_ticks, log_ticks
 from bench.scoring import evaluate
+from bench.ticks import linear_ticks, log_ticks
 from tests.run_fixture import FixtureModel, make_run, make_tasks
 
 RIGHT = FixtureModel("right", skill=2.0)

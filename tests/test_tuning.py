@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import signal
 import subprocess
@@ -139,10 +140,11 @@ def test_a_model_learns_its_documents_and_the_comparison_says_so(
     assert sum(a == b for a, b in zip(learnt, [*ASKED.values()] * 4, strict=True)) >= 10
     assert heard.scores[tuned.ended.best_step or 0].score > 0.8
     assert not (out / "checkpoints").exists()
+    plan = r"\d+ documents in \d+ rows, 80 steps; about \d+ MiB of memory \(.*\)"
+    assert any(re.fullmatch(plan, line) for line in heard.said)
     found = record(out)
     assert found["status"] == "finished"
     assert found["best"]["step"] == tuned.ended.best_step
-    assert found["task"]["tests"][0]["name"] == "mine-test"
     assert len((out / "history.jsonl").read_text().splitlines()) == 80 + 5
 
     other = tmp_path / "other"
@@ -176,6 +178,41 @@ def test_a_model_learns_its_documents_and_the_comparison_says_so(
     )
 
 
+def test_a_record_says_what_it_takes_to_train_it_again(
+    base: Path, cut: Path, tmp_path: Path
+) -> None:
+    from bench.models.checkpoints import weights_digest
+    from bench.tasks import load_task
+
+    out = tmp_path / "out"
+    schedule = SCHEDULE._replace(max_steps=1, seed=5)
+    tune(order(base, cut, out, schedule=schedule, lora=Lora(rank=3)), Heard())
+    found = record(out)
+    assert found["base"]["digest"] == weights_digest(base)
+    assert found["base"]["checkpoint"] == str(base)
+    assert {"dtype", "quantization", "min_pixels", "max_pixels"} <= found["base"].keys()
+    train, test = load_task(tmp_path / "mine-train"), load_task(tmp_path / "mine-test")
+    validation = found["task"]["validation"]
+    assert validation["held_out"]
+    assert found["task"]["train"]["documents"] + validation["documents"] == len(train.documents)
+    assert len(found["task"]["train"]["pages"]) == found["task"]["train"]["documents"]
+    assert found["task"]["tests"][0] == {
+        "name": "mine-test",
+        "digest": test.digest,
+        "documents": len(test.documents),
+        "questions": len(test.samples),
+    }
+    assert found["lora"] == json.loads(json.dumps(Lora(rank=3)._asdict()))
+    assert found["schedule"] == schedule._asdict()
+    assert found["command"][0] == "bench"
+    assert found["environment"]["packages"]["transformers"]
+    assert found["trained_parameters"] == sum(t.numel() for t in adapter_weights(out).values())
+    again = tmp_path / "again"
+    tune(order(base, cut, again, schedule=schedule, lora=Lora(rank=3)), Heard())
+    for name, tensor in adapter_weights(out).items():
+        assert tensor.equal(adapter_weights(again)[name])
+
+
 def _answers(model: str, task: Path) -> list[str]:
     from bench.models import make_model
     from bench.runner.batches import page_groups
@@ -192,11 +229,12 @@ def test_the_command_line_tunes_and_draws(base: Path, cut: Path, tmp_path: Path)
     arguments = ["tune", "-m", base, "-t", cut, "--out", out, "--max-steps", 2, "--rank", 4]
     status, text = run_bench(*arguments, "--gradient-checkpointing", "--accumulate", 2)
     assert status == 0
-    assert "bench run --models" in text
-    assert "mine-test" in text
+    assert f"bench run --models {base},{out} --tasks {cut}-test" in text
+    assert "bench compare tiny out" in text
     picture = (out / "curves.svg").read_text()
     assert picture.startswith("<svg xmlns")
-    assert picture.count("<circle") == 6
+    # Two losses of steps, and three validations in each panel.
+    assert picture.count("<circle") == 2 + 3 + 3
     assert json.loads((out / "adapter_config.json").read_text())["r"] == 4
     with pytest.raises(InvalidInput, match="training has ended"):
         run_bench(*arguments, "--gradient-checkpointing", "--accumulate", 2)
@@ -208,14 +246,35 @@ def test_a_vision_tower_and_a_merger_learn_on_request(
     out = tmp_path / "out"
     lora = Lora(rank=2, vision=True, merger=True, dropout=0.1)
     tune(order(base, cut, out, lora=lora, schedule=SCHEDULE._replace(max_steps=2)), Heard())
-    moved = {
-        name.split(".")[3]
-        for name, tensor in adapter_weights(out).items()
-        if "lora_B" in name and tensor.any()
-    }
-    assert moved == {"visual", "language_model"}
-    merger = [n for n, t in adapter_weights(out).items() if "merger" in n and "lora_B" in n]
-    assert merger
+    moved = {name for name, t in adapter_weights(out).items() if "lora_B" in name and t.any()}
+    for part in (".visual.blocks.", ".visual.merger.", ".language_model."):
+        assert any(part in name for name in moved), part
+
+
+def test_checkpointing_computes_layers_twice_to_the_same_adapter(
+    base: Path, cut: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VLAttention
+
+    plain = Qwen2VLAttention.forward
+    calls = 0
+
+    def counted(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        nonlocal calls
+        calls += self.training
+        return plain(self, *arguments, **keywords)
+
+    monkeypatch.setattr(Qwen2VLAttention, "forward", counted)
+    counts, weights = [], []
+    for checkpointing in (False, True):
+        calls, out = 0, tmp_path / str(checkpointing)
+        schedule = SCHEDULE._replace(max_steps=2, patience=0, gradient_checkpointing=checkpointing)
+        tune(order(base, cut, out, schedule=schedule), Heard())
+        counts.append(calls)
+        weights.append(adapter_weights(out))
+    assert counts[1] == 2 * counts[0] > 0
+    for name, tensor in weights[0].items():
+        assert (weights[1][name] - tensor).abs().max() < 1e-6, name
 
 
 def test_a_base_in_four_bits_is_trained(base: Path, cut: Path, tmp_path: Path) -> None:
@@ -401,8 +460,10 @@ def test_too_little_memory_is_said_before_anything_is_loaded(
     monkeypatch.setattr("bench.tuning.memory.free_bytes", lambda on_gpu: 3 * 2**20)
     with pytest.raises(OutOfMemory, match=r"would hold about \d+ MiB, and 3 MiB are free"):
         tune(order(base, cut, tmp_path / "out"), Heard())
+    # Nothing has begun: the settings that were named are welcome in the same folder.
+    assert not (tmp_path / "out").exists()
     unchecked = order(
-        base, cut, tmp_path / "o", check_memory=False, schedule=SCHEDULE._replace(max_steps=1)
+        base, cut, tmp_path / "out", check_memory=False, schedule=SCHEDULE._replace(max_steps=1)
     )
     assert isinstance(tune(unchecked, Heard()), Tuned)
 

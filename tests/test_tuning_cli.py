@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from click.testing import CliRunner
 
 from bench.cli import cli
 from bench.cli.tune import TuneProgress
-from bench.errors import InvalidInput
+from bench.errors import EnvironmentProblem, InvalidInput
 from bench.models.checkpoints import check_base, weights_digest
 from bench.tuning.record import begin, conclude
+from bench.tuning.training import Ended
+from bench.tuning.tune import Tuned
 from bench.tuning.validation import Validated
 
 
@@ -43,6 +46,34 @@ def test_what_is_wrong_is_said_at_once(
     assert message in caught.value.message
     assert "\n" not in caught.value.message
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("package", ["torch", "transformers", "accelerate", "peft"])
+def test_a_missing_package_is_said_with_its_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == package else find(name)
+    )
+    with pytest.raises(EnvironmentProblem, match=f"needs the package {package}") as caught:
+        tune("-m", "qwen2-vl-2b", "-t", "t", "--out", tmp_path / "out")
+    assert "[hf]" in str(caught.value.hint)
+
+
+def test_what_is_typed_after_a_stop_does_not_begin_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = Ended(3, 10, None, interrupted=True, stopped_early=False, history=[])
+    monkeypatch.setattr(
+        "bench.tuning.tune.tune", lambda order, listener: Tuned(order.out, stopped, "anls", ())
+    )
+    arguments = ["tune", "-m", "qwen2-vl-2b", "-t", "my task", "--fresh", "--out", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", ["bench", *arguments])
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 130
+    again = f"bench tune -m qwen2-vl-2b -t 'my task' --out {tmp_path}"
+    assert result.stderr.splitlines()[-1] == f"Stopped. Continue with: {again}"
 
 
 def test_progress_elsewhere_than_on_a_terminal_is_lines(

@@ -1,9 +1,8 @@
-"""Before and after: what a tuned model was trained on stands beside its gains; and the curves' picture."""
+"""Before and after: what a tuned model was trained on stands beside its gains."""
 
 from __future__ import annotations
 
 import json
-import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from click.testing import CliRunner
 from bench.cli import cli
 from bench.errors import InvalidInput
 from bench.models.catalog import resolve
-from bench.report.curves import curves, write_curves
 from bench.schema import Task
+from bench.scoring import page_key
 from tests.run_fixture import FixtureModel, make_run, make_tasks
 
 
@@ -61,6 +60,26 @@ def test_every_task_is_marked_by_what_the_model_saw_of_it(run: Any, tmp_path: Pa
     assert f"{names[2]}: not trained on: a loss here is forgetting" in text
 
 
+def test_documents_of_the_training_are_known_under_another_name(tmp_path: Path) -> None:
+    """Training and validation documents in folders that were renamed, among others that are new."""
+    tasks = make_tasks()
+    pages = [
+        [page_key(page) for document in task.documents.values() for page in document.pages]
+        for task in tasks
+    ]
+    trained = {
+        "name": "whole",
+        "train": {"name": "a", "digest": "0", "pages": pages[0][:1]},
+        "validation": {"name": "b", "digest": "1", "pages": [*pages[1][-1:], *pages[0][1:2]]},
+        "tests": [{"name": "c", "digest": "2"}],
+    }
+    tuned = FixtureModel("adapter", 0.8, details={"trained_on": trained})
+    make_run(tmp_path / "results", (FixtureModel("base", 0.4), tuned), tasks, previews=False)
+    (found,) = json.loads(compare("base", "adapter", "--out", tmp_path / "results", "--json"))
+    marks = {row["name"]: row["trained"] for row in found["rows"] if " · " not in row["name"]}
+    assert list(marks.values()) == ["train", "validation", "none"]
+
+
 def test_a_model_that_was_not_tuned_has_no_marks(run: Any, tmp_path: Path) -> None:
     text = compare("adapter", "base", "--out", tmp_path / "results")
     assert "trained on" not in text
@@ -76,36 +95,6 @@ def test_fields_are_shown_for_a_tuned_model_and_flips_both_ways(run: Any, tmp_pa
     assert " · field=" not in compare(
         "base", "adapter", "--out", tmp_path / "results", "--by", "language"
     )
-
-
-HISTORY = [
-    {"step": 0, "eval_loss": 4.0, "eval_score": 0.1, "eval_merit": 0.1},
-    {"step": 1, "loss": 3.5},
-    {"step": 2, "loss": 2.0},
-    {"step": 2, "eval_loss": 2.1, "eval_score": 0.6, "eval_merit": 0.6},
-    {"step": 3, "loss": None},
-    {"step": 3, "eval_loss": 2.4, "eval_score": 0.5, "eval_merit": 0.5},
-]
-
-
-def test_curves_are_a_picture_of_their_own(tmp_path: Path) -> None:
-    (tmp_path / "history.jsonl").write_text("".join(json.dumps(e) + "\n" for e in HISTORY))
-    path = write_curves(tmp_path)
-    assert path is not None
-    picture = ElementTree.fromstring(path.read_text())
-    circles = picture.findall(".//{*}circle")
-    assert len(circles) == 6
-    # The kept step is ringed in both panels, at one place.
-    kept = [circle for circle in circles if circle.get("class") == "best"]
-    assert len({circle.get("cx") for circle in kept}) == 1
-    assert len(kept) == 2
-    lines = {line.get("class"): line for line in picture.findall(".//{*}polyline")}
-    assert len(str(lines["train"].get("points")).split()) == 2
-
-
-def test_no_validation_no_picture(tmp_path: Path) -> None:
-    assert curves(HISTORY[1:3]) == ""
-    assert write_curves(tmp_path) is None
 
 
 def test_an_adapter_may_name_its_base_as_the_catalog_does(tmp_path: Path) -> None:

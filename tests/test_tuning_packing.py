@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
 
 from bench.models.qwen_vl.loading import load_model
 from bench.models.qwen_vl.processing import Processor
@@ -225,6 +227,23 @@ def test_a_pattern_names_its_layers_and_no_others(trained: Trained) -> None:
     assert all(".language_model." in name for name in language)
     with_vision = target_modules(trained.model, Lora(vision=True, merger=True))
     assert {name.split(".")[1] for name in with_vision} == {"language_model", "visual"}
+
+
+def test_saving_an_adapter_asks_nobody_for_its_base(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*_: Any, **__: Any) -> None:
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", asked)
+    wrapped = add_lora(trained.model, Lora(rank=2), "owner/base", None, 0)
+    try:
+        wrapped.save_pretrained(tmp_path, safe_serialization=True)
+    finally:
+        wrapped.unload()
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "owner/base"
+    assert all("lora_" in name for name in load_file(tmp_path / "adapter_model.safetensors"))
 
 
 def test_pack_takes_documents_in_order(trained: Trained) -> None:

@@ -84,6 +84,7 @@ def test_the_parts_beside_a_task_are_found_by_either_name(ten: Path) -> None:
         assert found.validation.name == "ten-validation"
         assert not found.held_out
         assert [task.name for task in found.tests] == ["ten-test"]
+        assert found.test_names == (f"{ten}-test",)
 
 
 def test_parts_may_stand_in_the_metadata(tmp_path: Path) -> None:
@@ -93,6 +94,8 @@ def test_parts_may_stand_in_the_metadata(tmp_path: Path) -> None:
     assert files(found.validation) == {"p3.png"}
     assert files(found.tests[0]) == {"p4.png"}
     assert (found.name, found.train.name) == ("one", "one-train")
+    # The folder would run with its training part.
+    assert found.test_names == ()
 
 
 def test_some_training_documents_are_held_out(ten: Path) -> None:
@@ -145,7 +148,9 @@ def test_further_tasks_are_kept_out(ten: Path, tmp_path: Path) -> None:
     split_task(ten, 0.8, 0)
     seen = sorted(files(load_task(tmp_path / "ten-train")))[0]
     apart = write_task(tmp_path / "apart", {"p99.png": None})
-    assert len(find_parts(str(ten), (str(apart),), 0.2, 0).tests) == 2
+    found = find_parts(str(ten), (str(apart),), 0.2, 0)
+    assert [task.name for task in found.tests] == ["ten-test", "apart"]
+    assert found.test_names == (f"{ten}-test", str(apart))
     other = write_task(tmp_path / "other", {seen: None})
     with pytest.raises(InvalidInput, match="show pages of the test part"):
         find_parts(str(ten), (str(other),), 0.2, 0)

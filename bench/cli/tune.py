@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
 import time
@@ -171,16 +172,21 @@ def tune_command(**options: Any) -> None:
     for name in ("model", "task"):
         if options[name] is None:
             raise InvalidInput(f"--{name} is missing", hint=f"bench tune --{name} … --out …")
+    from bench.tuning import check_packages
+
+    check_packages()
+    # PEFT imports bitsandbytes, which warns of a kernel on the hub that it can do without.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     order = _order(options)
     from bench.tuning.tune import tune
 
     with TuneProgress(order.out) as progress:
         tuned = tune(order, progress)
     if tuned.ended.interrupted:
-        command = shlex.join(["bench", *sys.argv[1:]])
-        click.echo(f"Stopped. Continue with: {command}", err=True)
+        again = [argument for argument in sys.argv[1:] if argument != "--fresh"]
+        click.echo(f"Stopped. Continue with: {shlex.join(['bench', *again])}", err=True)
         raise click.exceptions.Exit(INTERRUPTED)
-    _conclude(tuned, options)
+    _conclude(tuned, order, options)
 
 
 def _order(options: dict[str, Any]) -> Order:
@@ -256,7 +262,9 @@ def _merge(options: dict[str, Any]) -> None:
     click.echo(f"{printable(str(out))} is a checkpoint: bench run --models {shlex.quote(str(out))}")
 
 
-def _conclude(tuned: Tuned, options: dict[str, Any]) -> None:
+def _conclude(tuned: Tuned, order: Order, options: dict[str, Any]) -> None:
+    from bench.tuning.record import CURVES
+
     ended = tuned.ended
     scores = [entry for entry in ended.history if "eval_score" in entry]
     best = next((entry for entry in scores if entry["step"] == ended.best_step), None)
@@ -276,9 +284,8 @@ def _conclude(tuned: Tuned, options: dict[str, Any]) -> None:
         return
     early = f", stopped early at {ended.steps} of {ended.total}" if ended.stopped_early else ""
     out, base = shlex.quote(str(tuned.out)), shlex.quote(options["model"])
-    click.echo(
-        f"{ended.steps} steps{early}; loss and score by step: {printable(str(tuned.out))}/curves.svg"
-    )
+    picture = printable(str(tuned.out / CURVES))
+    click.echo(f"{ended.steps} steps{early}; loss and score by step: {picture}")
     if best is None:
         click.echo("No validation was better than none: the adapter was not written.")
         return
@@ -288,11 +295,11 @@ def _conclude(tuned: Tuned, options: dict[str, Any]) -> None:
     )
     if best["eval_merit"] <= scores[0]["eval_merit"]:
         click.echo("warning: the adapter is no better than the model without it", err=True)
-    tests = ",".join(tuned.tests) or "TASK"
+    tests = shlex.quote(",".join(tuned.tests) or "TASK")
     click.echo(
         f"Now compare on documents that neither training nor validation saw:\n"
         f"  bench run --models {base},{out} --tasks {tests}\n"
-        f"  bench compare {base} {printable(tuned.out.name)}"
+        f"  bench compare {shlex.quote(order.model.name)} {shlex.quote(printable(tuned.out.name))}"
     )
 
 
@@ -358,7 +365,7 @@ class TuneProgress:
 
     def validated(self, step: int, found: Validated, *, best: bool) -> None:
         """A line, and the picture anew."""
-        from bench.report.curves import write_curves
+        from bench.tuning.curves import write_curves
 
         mark = ", the best so far" if best else ""
         self.say(f"step {step}: validation loss {found.loss:.3f}, score {found.score:.3f}{mark}")

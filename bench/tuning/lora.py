@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from bench.errors import InvalidInput, did_you_mean
@@ -97,7 +98,10 @@ def add_lora(model: Any, lora: Lora, base: str, revision: str | None, seed: int)
         warnings.filterwarnings(
             "ignore", message=".*is_gradient_checkpointing", category=FutureWarning
         )
-        return get_peft_model(model, config)
+        wrapped: Any = get_peft_model(model, config)
+    # No embedding is adapted; to find that out, PEFT would ask the hub for the base at every checkpoint.
+    wrapped.save_pretrained = partial(wrapped.save_pretrained, save_embedding_layers=False)
+    return wrapped
 
 
 def pattern(names: Sequence[str]) -> str:

@@ -43,6 +43,8 @@ class Parts:
     """Whether the validation documents were taken from the training part here."""
     tests: tuple[Task, ...]
     """Tasks whose documents training must not see; empty where none was found."""
+    test_names: tuple[str, ...]
+    """What a person types to run them; a part of a folder that was not cut has no name of its own."""
 
 
 def find_parts(name: str, others: Sequence[str], share: float, seed: int) -> Parts:
@@ -68,14 +70,16 @@ def find_parts(name: str, others: Sequence[str], share: float, seed: int) -> Par
     whole = train.name.removesuffix("-train")
     tests = [found["test"]] if "test" in found else []
     tests += [load_task(find_task(other)) for other in others]
+    own = f"{_stem(name)}-test"
+    names = (*([own] if "test" in found and Path(own).is_dir() else []), *others)
     check_apart({"training": [train], "test": tests})
     if "validation" in found:
         validation = found["validation"]
         check_apart({"training": [train], "validation": [validation]})
         check_apart({"validation": [validation], "test": tests})
-        return Parts(whole, train, validation, held_out=False, tests=tuple(tests))
+        return Parts(whole, train, validation, False, tuple(tests), names)
     train, validation = _hold_out(train, share, seed)
-    return Parts(whole, train, validation, held_out=True, tests=tuple(tests))
+    return Parts(whole, train, validation, True, tuple(tests), names)
 
 
 def check_apart(parts: Mapping[str, Sequence[Task]]) -> None:
@@ -118,7 +122,7 @@ def subset(task: Task, documents: Iterable[str], suffix: str) -> Task:
 
 def _by_part(name: str) -> dict[str, Task]:
     """Part → task, from folders beside each other or from one task's metadata."""
-    stem = name.rstrip("/").removesuffix("-train")
+    stem = _stem(name)
     if Path(f"{stem}-train").is_dir():
         return {
             part: load_task(find_task(f"{stem}-{part}"))
@@ -132,6 +136,11 @@ def _by_part(name: str) -> dict[str, Task]:
         if part is not None:
             documents.setdefault(part, {})[sample.document_id] = None
     return {part: subset(task, ids, f"-{part}") for part, ids in documents.items()}
+
+
+def _stem(name: str) -> str:
+    """The task's name before it was cut."""
+    return name.rstrip("/").removesuffix("-train")
 
 
 def _part_of(sample: Sample) -> str | None:

@@ -21,16 +21,13 @@ import torch
 import transformers
 
 from bench.errors import INCOMPLETE, BenchError
-from bench.files import write_atomically, write_bytes_atomically
+from bench.files import write_bytes_atomically
 from bench.tuning.examples import Example
 from bench.tuning.feeding import Feeder
 from bench.tuning.packing import Packed, question_losses
+from bench.tuning.record import ADAPTER_FILES, CHECKPOINTS, write_history
 from bench.tuning.validation import Validated
 
-CHECKPOINTS = "checkpoints"
-HISTORY = "history.jsonl"
-"""Losses and scores by step, rewritten at every validation."""
-ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 _TIE = 1e-6
 """Weight of the loss beside the score: it decides between checkpoints of equal score."""
 
@@ -89,6 +86,21 @@ class Diverged(BenchError):
     exit_code = INCOMPLETE
 
 
+class Subject(NamedTuple):
+    """What is trained, on what, and how it is measured."""
+
+    model: Any
+    """A base with an adapter, as PEFT wraps it."""
+    rows: Sequence[tuple[Example, ...]]
+    """Of an epoch."""
+    feeder: Feeder
+    """Makes tensors of rows."""
+    validate: Callable[[Any], Validated]
+    """Measures the model."""
+    direction: int
+    """1 where a higher score is better, else -1."""
+
+
 class Ended(NamedTuple):
     """How a training ended."""
 
@@ -104,27 +116,19 @@ class Ended(NamedTuple):
 class PackedTrainer(transformers.Trainer):
     """The Trainer with our batches, loss and validation."""
 
-    def __init__(
-        self,
-        model: Any,
-        arguments: transformers.TrainingArguments,
-        rows: Sequence[tuple[Example, ...]],
-        feeder: Feeder,
-        validate: Callable[[Any], Validated],
-        direction: int,
-    ) -> None:
-        """``validate`` measures a model; ``direction`` is 1 where a higher score is better, else -1."""
+    def __init__(self, subject: Subject, arguments: transformers.TrainingArguments) -> None:
+        """``arguments`` as ``_arguments`` makes them."""
         # Both are asked for; validation reads its own rows.
         super().__init__(
-            model=model,
+            model=subject.model,
             args=arguments,
-            train_dataset=rows,
-            eval_dataset=rows[:1],
-            data_collator=feeder.collate,
+            train_dataset=subject.rows,
+            eval_dataset=subject.rows[:1],
+            data_collator=subject.feeder.collate,
         )
         # The loss is divided by the questions of the whole step already.
         self.loss_is_scaled_for_ga = True
-        self._validate, self._direction = validate, direction
+        self._subject = subject
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
@@ -156,8 +160,10 @@ class PackedTrainer(transformers.Trainer):
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
         """Loss and score of the validation part."""
-        found = self._validate(self.model)
-        merit = self._direction * found.score - _TIE * found.loss
+        found = self._subject.validate(self.model)
+        # Where no answer could be scored the loss alone decides.
+        score = found.score if math.isfinite(found.score) else 0.0
+        merit = self._subject.direction * score - _TIE * found.loss
         metrics = {"eval_loss": found.loss, "eval_score": found.score, "eval_merit": merit}
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(
@@ -222,17 +228,8 @@ class _Watch(transformers.TrainerCallback):
             publish(folder, self.out)
 
 
-def train(
-    model: Any,
-    rows: Sequence[tuple[Example, ...]],
-    feeder: Feeder,
-    validate: Callable[[Any], Validated],
-    direction: int,
-    schedule: Schedule,
-    out: Path,
-    listener: Listener,
-) -> Ended:
-    """Train the adapter in ``model``; goes on from the last checkpoint in ``out`` where there is one.
+def train(subject: Subject, schedule: Schedule, out: Path, listener: Listener) -> Ended:
+    """Train the adapter of ``subject``; goes on from the last checkpoint in ``out`` where there is one.
 
     The first Ctrl-C ends it after the step in hand, with a checkpoint; the second at once.
 
@@ -240,8 +237,8 @@ def train(
         Diverged: the loss or a gradient is not finite.
     """
     last = last_checkpoint(out)
-    arguments = _arguments(model, schedule, len(rows), out, first=last is None)
-    trainer = PackedTrainer(model, arguments, rows, feeder, validate, direction)
+    arguments = _arguments(subject.model, schedule, len(subject.rows), out, first=last is None)
+    trainer = PackedTrainer(subject, arguments)
     trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
     if schedule.patience:
         trainer.add_callback(transformers.EarlyStoppingCallback(schedule.patience))
@@ -315,25 +312,10 @@ def publish(checkpoint: Path, out: Path) -> None:
         write_bytes_atomically(out / name, (checkpoint / name).read_bytes())
 
 
-def write_history(out: Path, history: Sequence[dict[str, Any]]) -> None:
-    """Write what the Trainer logged, one object a line; what is no number becomes null."""
-    lines = [
-        json.dumps({key: _finite(value) for key, value in entry.items()}) + "\n"
-        for entry in history
-        # The Trainer's closing summary counts rows where it says samples.
-        if "train_runtime" not in entry
-    ]
-    write_atomically(out / HISTORY, "".join(lines))
-
-
 def _dtype(model: Any) -> torch.dtype:
     """What the model computes in, its adapter apart."""
     found: torch.dtype = model.get_input_embeddings().weight.dtype
     return found
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def last_checkpoint(out: Path) -> Path | None:

@@ -1,0 +1,72 @@
+"""The base of a training: which models can be trained, and what an adapter calls its base."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from bench.errors import InvalidInput
+from bench.models.catalog import catalog
+from bench.models.checkpoints import BUNDLED, read_checkpoint, read_json
+from bench.schema import ModelSpec
+
+
+def trainable(spec: ModelSpec) -> ModelSpec:
+    """``spec`` as it is loaded for training.
+
+    Raises:
+        InvalidInput: it is no Qwen-VL, is an adapter, or asks for a precision or device that cannot train.
+    """
+    if spec.backend != "qwen_vl":
+        raise InvalidInput(
+            f"model {spec.name!r} cannot be trained: only the Qwen-VL family can",
+            hint="--model qwen2-vl-2b",
+        )
+    if spec.adapter is not None:
+        raise InvalidInput(
+            f"model {spec.name!r} is an adapter already",
+            hint=f"merge it first: bench tune --merge {spec.adapter} --out merged",
+        )
+    if spec.dtype == "fp16":
+        raise InvalidInput(
+            "training in fp16 overflows", hint="--dtype bf16, or fp32 where a GPU has no bf16"
+        )
+    if spec.device.startswith("cuda:") and spec.device != "cuda:0":
+        number = spec.device.partition(":")[2]
+        raise InvalidInput(
+            f"training uses the first GPU that it sees, not {spec.device}",
+            hint=f"CUDA_VISIBLE_DEVICES={number} bench tune … --device cuda",
+        )
+    # Masks that keep questions apart are no business of flash_attention_2.
+    return replace(spec, attention="sdpa")
+
+
+def check_weights(folder: Path, spec: ModelSpec) -> None:
+    """Refuse the checkpoint in ``folder`` where it cannot be trained.
+
+    Raises:
+        InvalidInput: it is quantized in a way that lets no gradient through, or attends in windows.
+    """
+    quantization = read_checkpoint(folder).quantization
+    if quantization not in {None, "nf4", "int8"}:
+        raise InvalidInput(
+            f"{spec.checkpoint} is quantized as {quantization}, which cannot be trained",
+            hint="name the unquantized checkpoint, with --quantization nf4",
+        )
+    config = read_json(folder / "config.json")
+    text = config.get("text_config")
+    settings = {**config, **text} if isinstance(text, dict) else config
+    if settings.get("use_sliding_window"):
+        raise InvalidInput(
+            f"{spec.checkpoint} uses sliding-window attention, which packed rows do not have"
+        )
+
+
+def base_name(spec: ModelSpec) -> str:
+    """What an adapter calls its base: a hub id, a folder, or the catalog's name of a bundled model."""
+    checkpoint = str(spec.checkpoint)
+    if checkpoint.startswith(BUNDLED):
+        for name, entry in catalog().items():
+            if entry.checkpoint == checkpoint and entry.quantization is None:
+                return name
+    return checkpoint
