@@ -105,6 +105,9 @@ def _torch() -> Iterator[Check]:
         yield Check("torch", "missing", f"{version} cannot use the GPU that is here", cure)
     else:
         yield Check("torch", "ok", f"{version} ({build})")
+    if gpus() and _release(version) < (2, 12):
+        found = f"torch {version} has a kernel for it that may not do; each model's record says"
+        yield Check("attention over runs", "note", found, "install torch 2.12 or newer")
     transformers = _version("transformers")
     if transformers is None:
         cure = install_command("hf")

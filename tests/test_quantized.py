@@ -176,6 +176,18 @@ def test_without_gptqmodel_the_cure_depends_on_torch(monkeypatch: pytest.MonkeyP
     assert "docker build" in str(check(monkeypatch, torch="2.6.0+cu124").cure)
 
 
+@pytest.mark.parametrize(("version", "notes"), [("2.6.0+cu124", 1), ("2.12.0", 0), ("2.13.0", 0)])
+def test_a_torch_older_than_the_engines_attention_is_noted_beside_a_gpu(
+    version: str, notes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "_version", {"torch": version, "transformers": "5.23.0"}.get)
+    monkeypatch.setattr(doctor, "gpus", lambda: [gpu("A", 79)])
+    found = [check for check in doctor._torch() if check.name == "attention over runs"]
+    assert [check.state for check in found] == ["note"] * notes
+    monkeypatch.setattr(doctor, "gpus", list)
+    assert "attention over runs" not in [check.name for check in doctor._torch()]
+
+
 def gpu(name: str, free: int) -> dict[str, Any]:
     return {"name": name, "memory_bytes": 80 * 2**30, "free_bytes": free * 2**30, "driver": "1"}
 
