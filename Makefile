@@ -20,7 +20,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@touch $@
 
 demo: $(VENV)/.ready
-	$(BIN)/bench run --models ocr,ocr-fast --tasks all --latency-samples 8 --name demo
+	$(BIN)/bench run --models qwen2-vl-nano,qwen2-vl-nano-nf4,ocr --tasks all --latency-samples 8 --name demo
 
 test: lint types unit
 

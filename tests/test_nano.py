@@ -1,0 +1,52 @@
+"""The model in the box: complete, small, of the architecture that it says, and able to read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+from bench.models.catalog import catalog, download_size, is_local, resolve
+from bench.models.checkpoints import cached_snapshot, read_checkpoint
+from bench.pretraining import checkpoint
+from bench.runner import RunSettings, execute, plan_run
+from bench.scoring import evaluate
+from bench.tasks import find_task, load_task
+
+FOLDER = cached_snapshot("bundled:qwen2-vl-nano") or Path()
+
+
+def test_its_settings_are_those_that_training_writes(tmp_path: Path) -> None:
+    checkpoint.write_settings(tmp_path)
+    for written in tmp_path.iterdir():
+        assert (FOLDER / written.name).read_text("utf-8") == written.read_text("utf-8")
+
+
+def test_it_is_a_small_qwen2_vl_in_half_precision() -> None:
+    assert read_checkpoint(FOLDER).backend == "qwen_vl"
+    with safe_open(FOLDER / "model.safetensors", "pt") as weights:
+        tensors = [weights.get_tensor(name) for name in weights.keys()]  # noqa: SIM118
+    assert {str(tensor.dtype) for tensor in tensors} == {"torch.float16"}
+    parameters = sum(tensor.numel() for tensor in tensors)
+    assert parameters == catalog()["qwen2-vl-nano"].parameters
+    assert 5_000_000 < parameters < 12_000_000
+    assert (FOLDER / "model.safetensors").stat().st_size < 20 * 2**20
+
+
+@pytest.mark.parametrize("name", ["qwen2-vl-nano", "qwen2-vl-nano-nf4"])
+def test_it_needs_no_download(name: str) -> None:
+    assert is_local(resolve(name))
+    assert download_size(resolve(name)) == 0
+
+
+def test_a_run_over_the_bundled_slips_gives_the_score_of_its_card(tmp_path: Path) -> None:
+    card = (FOLDER / "README.md").read_text(encoding="utf-8")
+    (stated,) = re.findall(r"^\| `slips`[^|]*\|[^|]*\|[^|]*\| (0\.\d{3}) \|", card, re.MULTILINE)
+    task = load_task(find_task("slips"))
+    plan = plan_run([resolve("qwen2-vl-nano")], [task], RunSettings(latency_samples=0), name="nano")
+    cell = evaluate(execute(plan, tmp_path).run).cells["qwen2-vl-nano", "slips"]
+    assert not any(answer.failed for answer in cell.answers)
+    # Another processor's arithmetic may turn an answer or two of the 79.
+    assert cell.estimates["anls"].value == pytest.approx(float(stated), abs=0.02)
