@@ -148,8 +148,7 @@ def _text(comparison: Comparison, flips: int) -> str:
     lines = [f"A  {comparison.first.label}", f"B  {comparison.second.label}", ""]
     lines.append(table([_cells(row) for row in comparison.rows]))
     lines += _trained(comparison)
-    warnings = {row.difference.warning for row in comparison.rows if row.difference.warning}
-    lines += ["", *(f"note: {warning}" for warning in sorted(warnings))]
+    lines += ["", *_doubts(comparison)]
     lines += [
         f"note: {count} questions of {task} are not shared and were left out"
         for task, count in comparison.unpaired.items()
@@ -160,6 +159,19 @@ def _text(comparison: Comparison, flips: int) -> str:
     )
     lines += _flipped(comparison.flips, flips)
     return "\n".join(lines)
+
+
+def _doubts(comparison: Comparison) -> list[str]:
+    """What each task's interval leaves open; of the parts of tasks, only how many leave something."""
+    doubted = [row for row in comparison.rows if row.difference.warning]
+    lines = [f"note: {r.name}: {r.difference.warning}" for r in doubted if " · " not in r.name]
+    if parts := [row for row in doubted if " · " in row.name]:
+        count = sum(" · " in row.name for row in comparison.rows)
+        lines.append(
+            f"note: {len(parts)} of {count} parts of tasks rest on few documents, or on few where the models "
+            "differ: their intervals and p are rough"
+        )
+    return lines
 
 
 _TRAINED = {

@@ -166,6 +166,8 @@ def tune_command(**options: Any) -> None:
     bench run --models qwen2-vl-2b,adapters/my-task --tasks my/task-test
     bench tune --merge adapters/my-task --out merged/my-task
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
+    # PEFT imports bitsandbytes, which warns of a kernel on the hub that it can do without.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if options["merge"] is not None:
         _merge(options)
         return
@@ -175,8 +177,6 @@ def tune_command(**options: Any) -> None:
     from bench.tuning import check_packages
 
     check_packages()
-    # PEFT imports bitsandbytes, which warns of a kernel on the hub that it can do without.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     order = _order(options)
     from bench.tuning.tune import tune
 

@@ -242,8 +242,8 @@ def main() -> None:
     add = parser.add_argument
     add("folder", type=Path, help="of the checkpoint and of the training's state")
     add("--minutes", type=float, default=10, help="length of this slice (default: %(default)s)")
-    add("--steps", type=int, default=4700, help="of all slices (default: %(default)s)")
-    add("--fall", type=int, default=3050, help="last steps, in which the rate falls (%(default)s)")
+    add("--steps", type=int, default=4400, help="of all slices (default: %(default)s)")
+    add("--fall", type=int, default=2750, help="last steps, in which the rate falls (%(default)s)")
     add("--cells", type=int, default=1200, help="visual tokens a step (%(default)s)")
     add("--rate", type=float, default=2e-3, help="learning rate at its height (%(default)s)")
     add("--decay", type=float, default=0.02, help="weight decay of the blocks (%(default)s)")

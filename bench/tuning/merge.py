@@ -35,7 +35,7 @@ def merge(spec: ModelSpec, out: Path) -> Path:
         raise InvalidInput(f"model {spec.name!r} is not an adapter, there is nothing to merge")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InvalidInput(f"{out} exists already", hint="name another --out")
-    from bench.models.qwen_vl.loading import load_model, locate
+    from bench.models.qwen_vl.loading import load_model, locate, quiet_transformers
 
     folder = locate(spec)
     found = read_checkpoint(folder)
@@ -53,7 +53,7 @@ def merge(spec: ModelSpec, out: Path) -> Path:
     )
     model = load_model(plain, folder).model
     model.to(_stored_dtype(folder))
-    with storage_errors(out):
+    with storage_errors(out), quiet_transformers():
         out.mkdir(parents=True, exist_ok=True)
         model.save_pretrained(out)
         for pattern in _COMPANIONS:

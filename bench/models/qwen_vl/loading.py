@@ -237,7 +237,7 @@ def _from_pretrained(
         arguments["quantization_config"] = _bitsandbytes_config(spec.quantization, dtype)
     failure: Exception | None = None
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             loader = getattr(transformers, CLASSES[found.model_type])
             model, report = loader.from_pretrained(found.folder, **arguments)
     except (SafetensorError, OSError, RuntimeError, ValueError, ImportError) as error:
@@ -381,7 +381,7 @@ def _with_adapter(
     read_adapter(folder)
     merge = bool(spec.options.get("merge_adapter", quantization is None))
     try:
-        with _quiet_transformers(), warnings.catch_warnings(record=True) as caught:
+        with quiet_transformers(), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             wrapped = PeftModel.from_pretrained(
                 model, str(folder), is_trainable=False, key_mapping=_ADAPTER_RENAMES
@@ -407,7 +407,7 @@ def _with_adapter(
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """No progress bars and no advice from transformers inside: the runner has its own bars.
 
     What gptqmodel prints goes to standard error: standard output is for answers.
