@@ -76,8 +76,9 @@ def main() -> None:
         folder = Path(name)
         text_pages = make_groups(folder, options.pages, 4)
         real = write_task(folder / "text", text_pages, 4)
-        blanks = write_task(folder / "blanks", make_blanks(folder, 500), 20)
-        few = write_task(folder / "few", make_blanks(folder, options.tiny // 20), 20)
+        blanks = write_task(folder / "blanks", make_blanks(folder / "500", 500), 20)
+        few_pages = make_blanks(folder / "few-pages", options.tiny // 20)
+        few = write_task(folder / "few", few_pages, 20)
         tiny = resolve(str(write_tiny_checkpoint(folder / "tiny")), max_pixels=64 * 784)
         large = resolve(str(write_checkpoint(folder / "large")), max_pixels=1024 * 784)
         fake = ModelSpec("fake", "fake", options={"default": "the answer to {sample_id}"})
@@ -121,12 +122,11 @@ def write_task(folder: Path, groups: Sequence[PageGroup], questions: int) -> Pat
 
 def make_blanks(folder: Path, count: int) -> list[PageGroup]:
     """Small pages, no two of them equal, with the questions of pages of text."""
-    blanks = folder / f"{count}-blank-pages"
-    blanks.mkdir()
+    folder.mkdir()
     for number in range(count):
         colour = (number % 256, number // 256, 200)
-        Image.new("RGB", (224, 224), colour).save(blanks / f"page-{number}.png")
-    return make_groups(blanks, count, 4)
+        Image.new("RGB", (224, 224), colour).save(folder / f"page-{number}.png")
+    return make_groups(folder, count, 4)
 
 
 def measure(title: str, spec: ModelSpec, task: Path, results: Path) -> None:
