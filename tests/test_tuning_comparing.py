@@ -13,8 +13,9 @@ from click.testing import CliRunner
 from bench.cli import cli
 from bench.errors import InvalidInput
 from bench.models.catalog import resolve
+from bench.report.assemble import build
 from bench.schema import Task
-from bench.scoring import page_key
+from bench.scoring import evaluate, page_key
 from tests.run_fixture import FixtureModel, make_run, make_tasks
 
 
@@ -58,6 +59,19 @@ def test_every_task_is_marked_by_what_the_model_saw_of_it(run: Any, tmp_path: Pa
     assert f"{names[0]}: test part of the task it was trained on" in text
     assert f"{names[1]}: holds documents that B was trained on" in text
     assert f"{names[2]}: not trained on: a loss here is forgetting" in text
+
+
+def test_every_report_says_what_a_score_of_a_tuned_model_is_worth(run: Any) -> None:
+    names = run.task_names()
+    said = [caveat.text for caveat in build([evaluate(run)]).caveats]
+    assert (
+        f"adapter was trained on documents of {names[1]}: its score there proves nothing." in said
+    )
+    assert (
+        f"adapter is fine-tuned, but not on {names[2]}: what it loses there is forgetting." in said
+    )
+    assert not any(text.startswith("base") and "trained" in text for text in said)
+    assert not any(names[0] in text for text in said if "tuned" in text or "trained" in text)
 
 
 def test_documents_of_the_training_are_known_under_another_name(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.comparing import Side
 from bench.report import formats
 from bench.report.facts import Facts, measure
 from bench.report.levels import level
@@ -40,7 +41,7 @@ def model_row(source: Source, keys: Mapping[str, str], *, comparable: bool) -> M
         comparable: whether the tasks' headline metrics have a common score.
     """
     evaluation, model = source.evaluation, source.name
-    run = evaluation.run
+    run, side = evaluation.run, Side(evaluation, model)
     cells = {t: evaluation.cells[model, t] for t in evaluation.tasks}
     record = _leniently(run.model_record, model)
     failure = _failure(_leniently(run.failure, model))
@@ -80,6 +81,7 @@ def model_row(source: Source, keys: Mapping[str, str], *, comparable: bool) -> M
         setup=_setup(run.model_spec(model), record, facts),
         warnings=sentences(nested(record, "details", "warnings")),
         page_reuse=_page_reuse(nested(record, "details")),
+        trained={keys[t]: said for t in cells if (said := side.trained(t)) is not None},
     )
 
 

@@ -181,6 +181,7 @@ def warn(rows: Sequence[ModelRow], runs: Sequence[RunView], *, same_tasks: bool)
         )
     found += [Caveat("failures", _shrunk(row)) for row in rows if row.degraded]
     found += _said_by_models(rows)
+    found += [Caveat("model", text) for row in rows for text in _tuned(row)]
     found += [Caveat("scope", text) for text in _scope(runs, names)]
     found += [Caveat("scope", _ended(text)) for run in runs for text in run.warnings[:MAX_WARNINGS]]
     if not same_tasks:
@@ -217,6 +218,25 @@ def _said_by_models(rows: Sequence[ModelRow]) -> list[Caveat]:
         Caveat("model", f"{formats.listed(keys)}: {_ended(clip(warning, MAX_WARNING))}")
         for warning, keys in said.items()
     ]
+
+
+def _tuned(row: ModelRow) -> list[str]:
+    """What a model's training has to do with the tasks that it is tested on."""
+    by_part: dict[str, list[str]] = {}
+    for task, part in row.trained.items():
+        by_part.setdefault(part, []).append(task)
+    return [
+        text.format(model=row.key, tasks=formats.listed(by_part[part], 6))
+        for part, text in _TUNED.items()
+        if part in by_part
+    ]
+
+
+_TUNED = {
+    "train": "{model} was trained on documents of {tasks}: its score there proves nothing.",
+    "validation": "{model} was chosen by its score on {tasks}: that score is flattering.",
+    "none": "{model} is fine-tuned, but not on {tasks}: what it loses there is forgetting.",
+}
 
 
 def _ended(text: str) -> str:

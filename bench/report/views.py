@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.comparing import Trained
 from bench.published import PublishedRow
 from bench.report.compare import Pair
 from bench.report.facts import Facts
@@ -172,6 +173,8 @@ class ModelRow:
     """What the model itself said about its limits when it was loaded."""
     page_reuse: str
     """What the model does once for all questions of a page; empty where it does not say."""
+    trained: Mapping[str, Trained]
+    """What a tuned model saw in training of each task, by task key; empty for any other model."""
 
     @property
     def ranked(self) -> bool:
