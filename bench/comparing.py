@@ -114,6 +114,8 @@ class Row:
     """Exact, on gained against lost; None for error rates, which have no right and wrong."""
     trained: Trained | None = None
     """What the second side was trained on of this task; None where it is not from ``bench tune``."""
+    is_slice: bool = False
+    """Whether this is a part of a task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,11 @@ def compare(first: Side, second: Side, *, by: Sequence[str] = (), seed: int = 0)
                 (f"{pairing.task} · {key}={value}", pairing.only(key, value)) for value in values
             ]
     rows = [
-        replace(_row(name, pairing, seed), trained=second.trained(pairing.task))
+        replace(
+            _row(name, pairing, seed),
+            trained=second.trained(pairing.task),
+            is_slice=name != pairing.task,
+        )
         for name, pairing in named
     ]
     tested = [i for i, row in enumerate(rows) if row.difference.p is not None]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -29,10 +30,11 @@ from gptqmodel.models.definitions.base_qwen2_vl import BaseQwen2VLGPTQ
 
 from bench.models.catalog import local_folder, resolve
 from bench.models.qwen_vl.processing import Processor
-from bench.models.qwen_vl.prompting import Prompting
-from bench.runner.batches import page_groups
 from bench.schema import ModelSpec, Task
 from bench.tasks import load_task
+from bench.tuning.examples import read_examples
+
+CPU = torch.device("cpu")
 
 SETTINGS = (
     "chat_template.json",
@@ -50,7 +52,9 @@ def main() -> None:
     folder = local_folder(spec)
     if folder is None:
         sys.exit(f"{options.model}: expected a checkpoint on this machine")
-    examples = list(calibration(spec, folder, load_task(Path(options.task)), options.questions))
+    examples = list(
+        calibration(spec, folder, load_task(Path(options.task)), options.questions, options.seed)
+    )
     # Its own way to inputs wants torchvision and a conversation with images; these inputs are ready.
     BaseQwen2VLGPTQ.require_load_processor = False
     BaseQwen2VLGPTQ.prepare_dataset = prepared  # type: ignore[method-assign]
@@ -71,39 +75,32 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--task", required=True, help="folder of the task to calibrate on")
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--questions", type=int, default=256)
+    parser.add_argument("--seed", type=int, default=0, help="of which questions are taken")
     parser.add_argument("--bits", type=int, default=4, choices=(4, 8))
     parser.add_argument("--group", type=int, default=128, help="weights that share a scale")
     return parser.parse_args()
 
 
 def calibration(
-    spec: ModelSpec, folder: Path, task: Task, questions: int
+    spec: ModelSpec, folder: Path, task: Task, questions: int, seed: int
 ) -> Iterator[dict[str, torch.Tensor]]:
-    """The model's inputs for the first ``questions`` of ``task``, answers included."""
+    """The model's inputs for ``questions`` of ``task``, answers included, in an order drawn by ``seed``."""
     processor = Processor(spec, folder)
-    image, end = processor.image_token_id, [processor.tokenizer.eos_token_id]
-    answers = {sample.id: sample.references[0] for sample in task.samples}
-    groups = page_groups(task, spec)
-    asked = [request.sample_id for group in groups for request in group.requests]
-    documents = Prompting(processor, 1 << 20, reuse=True).documents(groups)
-    said = iter(asked)
-    for document in documents:
-        pages = document.prefix.pages
-        for question in document.questions:
-            if questions == 0:
-                return
-            questions -= 1
-            answer = processor.tokens(str(answers[next(said)])) + end
-            ids = torch.cat([document.prefix.ids, torch.tensor([*question.ids, *answer])])[None]
-            yield {
-                "input_ids": ids,
-                "attention_mask": torch.ones_like(ids),
-                "mm_token_type_ids": (ids == image).int(),
-                "pixel_values": torch.cat(
-                    [processor.reader.values(page, torch.device("cpu")) for page in pages]
-                ),
-                "image_grid_thw": torch.tensor([(1, page.height, page.width) for page in pages]),
-            }
+    end = int(processor.tokenizer.eos_token_id)
+    examples = read_examples(task, spec, processor, end, context=1 << 20)
+    asked = [(example, branch) for example in examples for branch in example.branches]
+    random.Random(seed).shuffle(asked)
+    for example, branch in asked[:questions]:
+        pages = [processor.reader.read(page) for page in example.document.pages]
+        prefix = processor.prefix(pages, example.system).ids
+        ids = torch.cat([prefix, torch.tensor([*branch.question, *branch.answer])])[None]
+        yield {
+            "input_ids": ids,
+            "attention_mask": torch.ones_like(ids),
+            "mm_token_type_ids": (ids == processor.image_token_id).int(),
+            "pixel_values": torch.cat([processor.reader.values(page, CPU) for page in pages]),
+            "image_grid_thw": torch.tensor([(1, page.height, page.width) for page in pages]),
+        }
 
 
 def prepared(_model: Any, calibration_dataset: Sequence[Any], **_: Any) -> Sequence[Any]:

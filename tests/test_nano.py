@@ -49,4 +49,4 @@ def test_a_run_over_the_bundled_slips_gives_the_score_of_its_card(tmp_path: Path
     cell = evaluate(execute(plan, tmp_path).run).cells["qwen2-vl-nano", "slips"]
     assert not any(answer.failed for answer in cell.answers)
     # Another processor's arithmetic may turn an answer or two of the 79.
-    assert cell.estimates["anls"].value == pytest.approx(float(stated), abs=0.02)
+    assert cell.estimates["anls"].value == pytest.approx(float(stated), abs=0.026)

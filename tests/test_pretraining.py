@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +15,13 @@ import numpy as np
 import pytest
 import torch
 
+from bench.errors import InvalidInput
+from bench.files import read_lines
 from bench.models.qwen_vl.tiny import SPECIAL_TOKENS
 from bench.pretraining import checkpoint, lessons
 from bench.pretraining.batches import CHARACTERS, IGNORED, Batch, Batcher
 from bench.pretraining.network import Learner, inputs
-from bench.pretraining.train import Course, Trainer
+from bench.pretraining.train import LessonDataset, Settings, Trainer
 from bench.pretraining.vocabulary import train_tokenizer
 from tests.tiny_qwen import one_thread
 
@@ -47,7 +48,7 @@ def learner(folder: Path) -> Learner:
 def batch(seed: int, *, count: int = 2, turns: int = 3) -> Batch:
     rng = Random(seed)
     pages = [lessons.page(rng, (9, 3), 2, turns) for _ in range(count)]
-    return Batcher(train_tokenizer()).batch(pages, rng)
+    return Batcher(train_tokenizer()).batch("parts", pages, rng)
 
 
 def pixel_values(patches: torch.Tensor) -> torch.Tensor:
@@ -56,24 +57,24 @@ def pixel_values(patches: torch.Tensor) -> torch.Tensor:
     return flat.expand(-1, 3, 2, 14, 14).reshape(-1, 1176)
 
 
-def test_the_vision_pass_is_that_of_transformers(learner: Learner):
+def test_the_vision_pass_is_that_of_transformers(learner: Learner) -> None:
     made = inputs(learner.model, batch(1), CPU)
     with torch.no_grad():
-        ours = learner.see(made["patches"], made["angles"])
+        ours = learner.encode_pages(made["patches"], made["angles"])
         tower: Any = learner.model.model.visual
         grid = torch.tensor([[1, 6, 18]] * 2)
         theirs = tower(pixel_values(made["patches"]), grid_thw=grid).pooler_output
     assert torch.allclose(ours.flatten(0, 1), theirs, atol=1e-5)
 
 
-def test_a_packed_answer_has_the_logits_of_the_question_asked_alone(learner: Learner):
+def test_a_packed_answer_has_the_logits_of_the_question_asked_alone(learner: Learner) -> None:
     drawn = batch(2, count=1)
     made = inputs(learner.model, drawn, CPU)
     page = learner.model.config.image_token_id
     with torch.no_grad():
-        visual = learner.see(made["patches"], made["angles"])
+        visual = learner.encode_pages(made["patches"], made["angles"])
         parts = (made[name] for name in ("ids", "positions", "mask", "targets"))
-        logits, _ = learner.read(visual, *parts, made["start"])
+        logits, _ = learner.answer_logits(visual, *parts, made["start"])
         done = 0
         for number in range(1, int(drawn.segments.max()) + 1):
             kept = (drawn.segments[0] == 0) | (drawn.segments[0] == number)
@@ -91,11 +92,10 @@ def test_a_packed_answer_has_the_logits_of_the_question_asked_alone(learner: Lea
     assert done == len(logits) > 0
 
 
-def test_the_tokenizer_writes_digits_and_cyrillic_letters_one_by_one():
+def test_the_tokenizer_writes_digits_and_cyrillic_letters_one_by_one() -> None:
     tokenizer = train_tokenizer()
-    for (
-        character
-    ) in "0123456789абвгдеёжзийклмнопрстуфхцчшщъыьэюяАБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ№":
+    cyrillic = lessons.LETTERS["ru"]
+    for character in lessons.DIGITS + cyrillic + cyrillic.upper() + "№":
         assert len(tokenizer.encode(character).ids) == 1, character
     assert len(tokenizer.encode("2024").ids) == 4
     for text in ("Итого: 1 250,00 ₽", "ABC-12/7 «Вектор» 票", "  two\n\nlines "):
@@ -105,7 +105,7 @@ def test_the_tokenizer_writes_digits_and_cyrillic_letters_one_by_one():
     )
 
 
-def test_lessons_follow_from_the_seed_and_ask_what_is_drawn():
+def test_lessons_follow_from_the_seed_and_ask_what_is_drawn() -> None:
     first, second = (lessons.page(Random(7), (12, 10), None, 7) for _ in range(2))
     assert first.turns == second.turns
     assert np.array_equal(np.asarray(first.image), np.asarray(second.image))
@@ -115,7 +115,19 @@ def test_lessons_follow_from_the_seed_and_ask_what_is_drawn():
     assert not set(lessons.HELD_OUT) & set(lessons.FAMILIES)
 
 
-def test_every_character_of_a_lesson_lies_on_ink():
+def test_lessons_ask_for_goods_that_are_on_the_page_only() -> None:
+    asked = 0
+    for seed in range(300):
+        lesson = lessons.page(Random(seed), (14, 13), None, 99)
+        drawn = "".join(glyph.character for glyph in lesson.glyphs)
+        for question, _ in lesson.turns:
+            if found := re.match(r"(?:How much is|Сколько стоит) (.+)\?", question):
+                asked += 1
+                assert "".join(found[1].split()) in drawn, question
+    assert asked > 5
+
+
+def test_every_character_of_a_lesson_lies_on_ink() -> None:
     lesson = lessons.text(Random(3), (10, 3))
     grey = np.asarray(lesson.image.convert("L"), np.float32)
     paper = np.median(grey)
@@ -130,30 +142,37 @@ def test_every_character_of_a_lesson_lies_on_ink():
     assert set("abcxyzабвэюя0129") <= set(CHARACTERS)
 
 
-def settings(**changed: Any) -> argparse.Namespace:
-    defaults = {
-        "steps": 4, "fall": 1, "minutes": 10.0, "cells": 24, "rate": 1e-3, "decay": 0.0, "reading": 0.5,
-        "seed": 3, "workers": 0, "log": 1,
-    }  # fmt: skip
-    return argparse.Namespace(**defaults | changed)
+SETTINGS = Settings(
+    steps=4, cooldown=1, cells=24, rate=1e-3, weight_decay=0.0, auxiliary_weight=0.5, seed=3
+)
 
 
-def test_training_in_slices_is_training_in_one_go(tmp_path: Path):
-    whole = Trainer(tmp_path / "whole", settings())
-    whole.run()
+def test_training_in_slices_is_training_in_one_go(tmp_path: Path) -> None:
+    whole = Trainer(tmp_path / "whole", SETTINGS)
+    whole.run(minutes=10, workers=0, log_every=2)
     # A slice of no minutes is one step long.
     for _ in range(4):
-        sliced = Trainer(tmp_path / "sliced", settings(minutes=0.0))
-        sliced.run()
+        sliced = Trainer(tmp_path / "sliced", SETTINGS)
+        sliced.run(minutes=0, workers=0, log_every=2)
     assert whole.step == sliced.step == 4
     for name, value in whole.learner.state_dict().items():
         assert torch.allclose(value, sliced.learner.state_dict()[name], atol=1e-5), name
-    log = (tmp_path / "sliced" / "training.jsonl").read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line)["step"] for line in log] == [1, 2, 3, 4]
+    logs = [list(read_lines(tmp_path / name / "training.jsonl")) for name in ("whole", "sliced")]
+    for one, other in zip(*logs, strict=True):
+        assert one.pop("seconds") <= other.pop("seconds") + 1
+        assert one == pytest.approx(other, abs=2e-4)
+    assert [line["step"] for line in logs[0]] == [2, 4]
 
 
-def test_a_signal_ends_a_slice_behind_the_step_in_hand(tmp_path: Path):
-    trainer = Trainer(tmp_path, settings())
+def test_a_training_goes_on_with_its_own_settings_only(tmp_path: Path) -> None:
+    Trainer(tmp_path, SETTINGS).save()
+    assert Trainer(tmp_path, SETTINGS._replace(steps=9, cooldown=3)).step == 0
+    with pytest.raises(InvalidInput, match=r"begun with --weight-decay 0\.0, not 0\.1"):
+        Trainer(tmp_path, SETTINGS._replace(weight_decay=0.1))
+
+
+def test_a_signal_ends_a_slice_behind_the_step_in_hand(tmp_path: Path) -> None:
+    trainer = Trainer(tmp_path, SETTINGS)
     learn, handler = trainer.learn, signal.getsignal(signal.SIGTERM)
 
     def interrupted(drawn: Batch) -> dict[str, float]:
@@ -161,15 +180,14 @@ def test_a_signal_ends_a_slice_behind_the_step_in_hand(tmp_path: Path):
         return learn(drawn)
 
     trainer.learn = interrupted  # type: ignore[method-assign]
-    trainer.run()
-    assert (trainer.step, Trainer(tmp_path, settings()).step) == (1, 1)
+    trainer.run(minutes=10, workers=0)
+    assert (trainer.step, Trainer(tmp_path, SETTINGS).step) == (1, 1)
     assert signal.getsignal(signal.SIGTERM) is handler
-    assert "characters" in (tmp_path / "training.svg").read_text(encoding="utf-8")
 
 
-def test_a_gradient_that_is_no_number_touches_no_weight(tmp_path: Path):
-    trainer = Trainer(tmp_path, settings())
-    drawn = Course(3, 24, 1)[0]
+def test_a_gradient_that_is_no_number_touches_no_weight(tmp_path: Path) -> None:
+    trainer = Trainer(tmp_path, SETTINGS)
+    drawn = LessonDataset(SETTINGS)[0]
     before = {name: value.clone() for name, value in trainer.learner.state_dict().items()}
     with pytest.raises(FloatingPointError, match="step 0"):
         trainer.learn(drawn._replace(patches=drawn.patches * math.nan))
@@ -178,8 +196,8 @@ def test_a_gradient_that_is_no_number_touches_no_weight(tmp_path: Path):
         assert torch.equal(value, before[name]), name
 
 
-def test_a_few_steps_lower_the_loss(tmp_path: Path):
-    trainer = Trainer(tmp_path, settings(steps=40))
-    drawn = Course(3, 24, 1)[0]
+def test_a_few_steps_lower_the_loss(tmp_path: Path) -> None:
+    trainer = Trainer(tmp_path, SETTINGS._replace(steps=40))
+    drawn = LessonDataset(SETTINGS)[0]
     losses = [trainer.learn(drawn)["characters"] for _ in range(30)]
     assert losses[-1] < 0.8 * losses[0]

@@ -164,9 +164,9 @@ def _text(comparison: Comparison, flips: int) -> str:
 def _doubts(comparison: Comparison) -> list[str]:
     """What each task's interval leaves open; of the parts of tasks, only how many leave something."""
     doubted = [row for row in comparison.rows if row.difference.warning]
-    lines = [f"note: {r.name}: {r.difference.warning}" for r in doubted if " · " not in r.name]
-    if parts := [row for row in doubted if " · " in row.name]:
-        count = sum(" · " in row.name for row in comparison.rows)
+    lines = [f"note: {row.name}: {row.difference.warning}" for row in doubted if not row.is_slice]
+    if parts := [row for row in doubted if row.is_slice]:
+        count = sum(row.is_slice for row in comparison.rows)
         lines.append(
             f"note: {len(parts)} of {count} parts of tasks rest on few documents, or on few where the models "
             "differ: their intervals and p are rough"
@@ -184,7 +184,7 @@ _TRAINED = {
 
 def _trained(comparison: Comparison) -> list[str]:
     """What B has to do with each task, where it was tuned."""
-    by_task = {row.name: row.trained for row in comparison.rows if " · " not in row.name}
+    by_task = {row.name: row.trained for row in comparison.rows if not row.is_slice}
     marks = [
         f"{printable(task)}: {_TRAINED[trained]}" for task, trained in by_task.items() if trained
     ]

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.pretraining.lessons import CELL, Lesson
+from bench.pretraining.lessons import CELL, DIGITS, LETTERS, Lesson
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -23,16 +23,24 @@ if TYPE_CHECKING:
 IGNORED = -100
 SLOTS = (4, 2)
 """Parts of a cell, across and down: at most one character has its middle in one of them."""
-_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
-_STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
-CHARACTERS = (
-    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    "абвгдеёжзийклмнопрстуфхцчшщъыьэюяАБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ"
-    ".,-/:№#()%+*$£&«»\"'?!=;@_"
+IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
+IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
+"""By channel, as every Qwen2-VL processor has them (Radford et al., 2021, CLIP)."""
+CHARACTERS = "".join(
+    (
+        DIGITS,
+        *(case for letters in LETTERS.values() for case in (letters, letters.upper())),
+        ".,-/:№#()%+*$£&«»\"'?!=;@_",
+    )
 )
 _CLASS = {character: number for number, character in enumerate(CHARACTERS, start=1)}
 CLASSES = len(CHARACTERS) + 2
 """Nothing, each of the characters, any other one."""
+
+
+Kind = Literal["text", "parts", "pages"]
+"""Of lessons: unconnected text, excerpts of slips, whole slips."""
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class Batch(NamedTuple):
@@ -41,6 +49,7 @@ class Batch(NamedTuple):
     B pages of N patches and V = N / 4 visual tokens each, T tokens a sequence.
     """
 
+    kind: Kind
     patches: NDArray[np.float32]
     """(B, N, 588): pixels of each patch by channel, row and column; the four of a cell are neighbours."""
     cells: tuple[int, int]
@@ -77,7 +86,7 @@ class Batcher:
         (end,) = self._ids("<|im_end|>")
         return self._ids(opening), self._ids("<|vision_end|>"), page, end
 
-    def batch(self, lessons: Sequence[Lesson], rng: Random) -> Batch:
+    def batch(self, kind: Kind, lessons: Sequence[Lesson], rng: Random) -> Batch:
         """``lessons`` with pictures of one size."""
         columns, rows = (side // CELL for side in lessons[0].image.size)
         patches = np.stack([_patches(lesson, rng) for lesson in lessons])
@@ -93,7 +102,7 @@ class Batcher:
             size = len(tokens)
             ids[row, :size], positions[:, row, :size] = tokens, places
             segments[row, :size], targets[row, :size] = parts, wanted
-        return Batch(patches, (columns, rows), ids, positions, segments, targets, slots)
+        return Batch(kind, patches, (columns, rows), ids, positions, segments, targets, slots)
 
     def _sequence(
         self, lesson: Lesson, columns: int, rows: int
@@ -131,7 +140,8 @@ def _patches(lesson: Lesson, rng: Random) -> NDArray[np.float32]:
         noise = np.random.default_rng(rng.getrandbits(32))
         grain = noise.standard_normal(pixels.shape[:2], np.float32)[..., None]
         pixels = np.clip(pixels * rng.uniform(0.8, 1.05) + grain * rng.uniform(0, 0.05), 0, 1)
-    pixels = (pixels - _MEAN) / _STD
+    mean, std = (np.array(values, np.float32) for values in (IMAGE_MEAN, IMAGE_STD))
+    pixels = (pixels - mean) / std
     height, width, _ = pixels.shape
     blocks = pixels.reshape(height // 28, 2, 14, width // 28, 2, 14, 3)
     # cell row, cell column, patch row, patch column, channel, pixel row, pixel column

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from bench.files import write_atomically, write_bytes_atomically
 from bench.models.qwen_vl.tiny import SPECIAL_TOKENS, TEMPLATE, hub_key
+from bench.pretraining.batches import IMAGE_MEAN, IMAGE_STD
 from bench.pretraining.vocabulary import train_tokenizer
 
 if TYPE_CHECKING:
@@ -66,8 +68,8 @@ def write_settings(folder: Path) -> None:
     })  # fmt: skip
     _write(folder / "preprocessor_config.json", {
         "min_pixels": MIN_PIXELS, "max_pixels": MAX_PIXELS, "patch_size": 14, "temporal_patch_size": 2,
-        "merge_size": 2, "image_mean": [0.48145466, 0.4578275, 0.40821073],
-        "image_std": [0.26862954, 0.26130258, 0.27577711], "image_processor_type": "Qwen2VLImageProcessor",
+        "merge_size": 2, "image_mean": IMAGE_MEAN, "image_std": IMAGE_STD,
+        "image_processor_type": "Qwen2VLImageProcessor",
     })  # fmt: skip
     _write(
         folder / "generation_config.json",
@@ -91,15 +93,15 @@ def new_model(folder: Path, seed: int) -> Qwen2VLForConditionalGeneration:
 def write_weights(folder: Path, model: Qwen2VLForConditionalGeneration) -> None:
     """Write the weights of ``model`` into ``folder`` in half precision."""
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     weights = {
         hub_key(name, "qwen2_vl"): tensor.to(torch.float16).contiguous()
         for name, tensor in model.state_dict().items()
         if name != "lm_head.weight"
     }
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    write_bytes_atomically(folder / "model.safetensors", save(weights, metadata={"format": "pt"}))
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

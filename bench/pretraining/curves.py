@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.files import read_lines, write_atomically
+from bench.pretraining.batches import KINDS
 from bench.tuning.curves import draw_curves
 
 LOG = "training.jsonl"
@@ -15,19 +18,18 @@ PANELS = {
     "share of answers' tokens that are right": "right",
     "loss of answers, nats a token": "answers",
 }
-KINDS = ("text", "parts", "pages")
 
 
 def write_curves(folder: Path) -> None:
     """Draw the log in ``folder`` beside it, if there is one yet."""
     log = list(read_lines(folder / LOG))
     panels = {
-        title: {
-            kind: [(int(line["step"]), float(line[key])) for line in log if key in line]
-            for kind in KINDS
-            for key in (f"{kind}.{measure}",)
-        }
+        title: {str(kind): _series(log, f"{kind}.{measure}") for kind in KINDS}
         for title, measure in PANELS.items()
     }
     if drawn := draw_curves(panels, title="Pretraining, on lessons never seen before"):
         write_atomically(folder / CURVES, drawn)
+
+
+def _series(log: Sequence[Mapping[str, Any]], key: str) -> list[tuple[int, float]]:
+    return [(int(line["step"]), float(line[key])) for line in log if key in line]

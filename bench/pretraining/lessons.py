@@ -30,6 +30,12 @@ HELD_OUT = ("card",)
 """Layout families that no lesson shows."""
 FAMILIES = tuple(name for name in layouts.FAMILIES if name not in HELD_OUT)
 
+DIGITS = "0123456789"
+LETTERS = {
+    "en": "abcdefghijklmnopqrstuvwxyz",
+    "ru": "абвгдеёжзийклмнопрстуфхцчшщъыьэюя",
+}
+
 READ = {"en": "What is written here?", "ru": "Что здесь написано?"}
 READ_LINE = {"en": "Read line {n}.", "ru": "Прочитайте строку {n}."}
 _ASK_LABEL = {
@@ -83,25 +89,26 @@ def text(rng: Random, cells: tuple[int, int]) -> Lesson:
 def page(rng: Random, cells: tuple[int, int], entries: int | None, turns: int) -> Lesson:
     """A slip on a page of ``cells`` (columns, rows), and ``turns`` questions about it.
 
-    With up to three entries it has no heading, so that it fits a small page.
+    With a number of ``entries`` it is an excerpt: these lines alone, without a heading, to be read aloud too.
     """
     language = rng.choice(("en", "ru"))
     values = slip(rng, language, entries=entries)
-    if entries is not None and entries <= 3:
-        values = Slip(values.doc_type, "", "", values.entries)
     st = layouts.style(rng, (cells[0] * CELL, cells[1] * CELL))
-    if entries is not None and entries <= 3:
+    if entries is not None:
+        values = Slip(values.doc_type, "", "", values.entries)
         st = st._replace(margin=rng.uniform(3, 10), pitch=st.size * rng.uniform(1.25, 1.6))
     sheet = layouts.FAMILIES[rng.choice(FAMILIES)](values, rng, st)
-    asked = _ask(rng, language, values, sheet)
+    asked = _ask(rng, language, values, sheet, st.colon)
     rng.shuffle(asked)
-    if entries is not None and entries <= 3:
+    if entries is not None:
         whole = "\n".join(" ".join(row) for row in _rows(sheet))
         asked = [(READ[language], whole), *asked]
     return Lesson(_picture(sheet, rng), tuple(asked[:turns]), _glyphs(sheet))
 
 
-def _ask(rng: Random, language: str, values: Slip, sheet: Sheet) -> list[tuple[str, str]]:
+def _ask(
+    rng: Random, language: str, values: Slip, sheet: Sheet, colon: str
+) -> list[tuple[str, str]]:
     """Everything that can be asked about what was drawn."""
     canonical = QUESTIONS["slip", language]
     asked: list[tuple[str, str]] = []
@@ -111,10 +118,10 @@ def _ask(rng: Random, language: str, values: Slip, sheet: Sheet) -> list[tuple[s
             label = next(entry.label for entry in values.entries if entry.field == field)
             question = rng.choice(_ASK_LABEL[language]).format(label=label)
         asked.append((question, value))
-    drawn = sheet.texts()
-    seen = {one.text for one in drawn}
+    drawn = {text.text for text in sheet.texts()}
     for name, amount in values.goods:
-        if amount in seen and rng.random() < 0.5:
+        # Most layouts leave goods out, and the sum of a single one would still be on the page.
+        if {name + colon, amount} <= drawn and rng.random() < 0.5:
             asked.append((_ASK_PRICE[language].format(label=name), amount))
     rows = _rows(sheet)
     if rows and rng.random() < 0.5:
@@ -182,23 +189,21 @@ def _lexicon() -> dict[str, tuple[str, ...]]:
     return {language: tuple(sorted(found)) for language, found in words.items()}
 
 
-_LETTERS = {
-    "en": "abcdefghijklmnopqrstuvwxyz",
-    "ru": "абвгдеёжзийклмнопрстуфхцчшщъыьэюя",
-}
-_MARKS = "0123456789.,-/:№#()%+*$£&"
+_PUNCTUATION = ".,-/:№"
+"""Inside numbers."""
+_MARKS = DIGITS + _PUNCTUATION + "#()%+*$£&"
 
 
 def _invented(rng: Random, language: str) -> str:
     """A word that is none, so that reading is not guessing."""
-    letters = "".join(rng.choice(_LETTERS[language]) for _ in range(rng.randint(2, 9)))
+    letters = "".join(rng.choice(LETTERS[language]) for _ in range(rng.randint(2, 9)))
     return rng.choice((str.lower, str.upper, str.capitalize))(letters)
 
 
 def _digits(rng: Random) -> str:
     count = rng.randint(2, 10)
     return "".join(
-        rng.choice(_MARKS[:16] if rng.random() < 0.3 else _MARKS[:10]) for _ in range(count)
+        rng.choice(DIGITS + _PUNCTUATION if rng.random() < 0.3 else DIGITS) for _ in range(count)
     )
 
 

@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from transformers import Qwen2VLForConditionalGeneration
 
 
+EMPTY_WEIGHT = 0.1
+"""Of a part of a cell without a character: there are many more of them, and little is to be learnt there."""
+
+
 class Losses(NamedTuple):
     """Means over what is learned from a batch."""
 
     characters: Tensor
-    """Cross entropy of the characters in the cells, nats."""
+    """Cross entropy of the characters in the parts of the cells, empty parts at ``EMPTY_WEIGHT``; nats."""
     seen: Tensor
     """Share of the characters that are recognised."""
     answers: Tensor | None = None
@@ -32,7 +36,7 @@ class Losses(NamedTuple):
 
 
 class Learner(nn.Module):
-    """The model with a second, temporary head: which characters does a visual token cover?
+    """The model with an auxiliary head: which characters does a visual token cover?
 
     The head gives every visual token something to learn from the first step on, long before answers
     do. It is thrown away at the end.
@@ -42,7 +46,7 @@ class Learner(nn.Module):
         super().__init__()
         self.model = model
         hidden = model.config.get_text_config().hidden_size
-        self.reader = nn.Linear(hidden, SLOTS[0] * SLOTS[1] * CLASSES)
+        self.auxiliary = nn.Linear(hidden, SLOTS[0] * SLOTS[1] * CLASSES)
 
     def forward(
         self,
@@ -56,21 +60,21 @@ class Learner(nn.Module):
         start: int,
     ) -> Losses:
         """See ``Batch``; ``angles`` (N, head / 2), ``mask`` (B, 1, T, T), ``start`` of the visual tokens."""
-        visual = self.see(patches, angles)
-        read = self.reader(visual).float().view(-1, CLASSES)
+        visual = self.encode_pages(patches, angles)
+        guesses = self.auxiliary(visual).float().view(-1, CLASSES)
         wanted = slots.reshape(-1)
-        each = F.cross_entropy(read, wanted, ignore_index=IGNORED, reduction="none")
-        weight = torch.where(wanted > 0, 1.0, torch.where(wanted == 0, 0.1, 0.0))
-        characters = (each * weight).sum() / weight.sum()
         inked = wanted > 0
-        seen = ((read.argmax(-1) == wanted) & inked).sum() / inked.sum()
+        each = F.cross_entropy(guesses, wanted, ignore_index=IGNORED, reduction="none")
+        weight = torch.where(inked, 1.0, torch.where(wanted == 0, EMPTY_WEIGHT, 0.0))
+        characters = (each * weight).sum() / weight.sum()
+        seen = ((guesses.argmax(-1) == wanted) & inked).sum() / inked.sum().clamp(min=1)
         if not (targets != IGNORED).any():
             return Losses(characters, seen)
-        logits, kept = self.read(visual, ids, positions, mask, targets, start)
+        logits, kept = self.answer_logits(visual, ids, positions, mask, targets, start)
         right = (logits.argmax(-1) == kept).float().mean()
         return Losses(characters, seen, F.cross_entropy(logits, kept), right)
 
-    def see(self, patches: Tensor, angles: Tensor) -> Tensor:
+    def encode_pages(self, patches: Tensor, angles: Tensor) -> Tensor:
         """(B, N, 588) → (B, N / 4, hidden): the vision tower."""
         tower: Any = self.model.model.visual
         kernel = tower.patch_embed.proj.weight
@@ -82,13 +86,13 @@ class Learner(nn.Module):
             heads = block.attn.num_heads
             qkv = block.attn.qkv(block.norm1(x)).view(batch, count, 3, heads, -1)
             q, k, v = qkv.permute(2, 0, 3, 1, 4)
-            out = _attend(_turn(q, cos, sin), _turn(k, cos, sin), v)
+            out = _attend(_rotate(q, cos, sin), _rotate(k, cos, sin), v)
             x = x + block.attn.proj(out.transpose(1, 2).reshape(batch, count, width))
             x = x + block.mlp(block.norm2(x))
         merged = tower.merger.ln_q(x).view(batch, count // 4, 4 * width)
         return tower.merger.mlp(merged)  # type: ignore[no-any-return]
 
-    def read(
+    def answer_logits(
         self,
         visual: Tensor,
         ids: Tensor,
@@ -111,10 +115,10 @@ class Learner(nn.Module):
                 project(y).view(batch, length, -1, attention.head_dim).transpose(1, 2)
                 for project in (attention.q_proj, attention.k_proj, attention.v_proj)
             )
-            k, v = _turn(k, cos, sin), v
+            q, k = _rotate(q, cos, sin), _rotate(k, cos, sin)
             groups = q.shape[1] // k.shape[1]
             k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
-            out = _attend(_turn(q, cos, sin), k, v, mask)
+            out = _attend(q, k, v, mask)
             x = x + attention.o_proj(out.transpose(1, 2).reshape(batch, length, width))
             x = x + layer.mlp(layer.post_attention_layernorm(x))
         learned = targets != IGNORED
@@ -132,7 +136,7 @@ class Learner(nn.Module):
         return both.cos(), both.sin()
 
 
-def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary position embedding; ``x`` (…, T, head)."""
     first, second = x.chunk(2, dim=-1)
     return x * cos.to(x.dtype) + torch.cat([-second, first], dim=-1) * sin.to(x.dtype)
@@ -141,8 +145,8 @@ def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """Attention of (B, heads, T, head) with the scores written out.
 
-    Pages are small: the scores fit, and on a processor a whole step takes 0.88 s so, 1.13 s with the fused
-    kernel, whose backward pass alone is a third of it.
+    Pages are small, so the scores fit, and on a CPU this is faster than the fused kernel, whose backward
+    pass is slow there (docs/nano.md).
     """
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     if mask is not None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bench.models.qwen_vl.tiny import SPECIAL_TOKENS
-from bench.pretraining.lessons import READ, READ_LINE
+from bench.pretraining.lessons import LETTERS, READ, READ_LINE
 from bench.synth.generate import INSTRUCTIONS
 from bench.synth.questions import QUESTIONS
 
@@ -23,7 +23,9 @@ MERGED_TOKENS = 600
 
 _SPLIT = r"\p{N}|[^\r\n\p{L}\p{N}]?\p{L}+| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 """Qwen2's pre-tokenizer, without the English contractions."""
-_CYRILLIC = "абвгдеёжзийклмнопрстуфхцчшщъыьэюяАБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ№«»—"
+_CAPITALS = LETTERS["ru"].upper()
+_WHOLE = LETTERS["ru"] + _CAPITALS + "№«»—"
+"""Characters of several bytes that are one token each."""
 
 
 def train_tokenizer() -> Tokenizer:
@@ -50,10 +52,11 @@ def train_tokenizer() -> Tokenizer:
 
 def _corpus() -> Iterator[str]:
     # The two bytes of a letter must be merged before anything longer is: by sheer number.
-    for letter in _CYRILLIC:
+    for letter in _WHOLE:
         for _ in range(400):
             yield letter
-    for letter in _CYRILLIC[33:66]:
+    # Capitals once more: so the shipped tokenizer was made.
+    for letter in _CAPITALS:
         for _ in range(400):
             yield letter
     for letter in string.punctuation:
