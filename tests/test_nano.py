@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
+from bench.files import read_lines
 from bench.models.catalog import catalog, download_size, is_local, resolve
 from bench.models.checkpoints import cached_snapshot, read_checkpoint
 from bench.pretraining import checkpoint
+from bench.pretraining.train import Settings
 from bench.runner import RunSettings, execute, plan_run
 from bench.scoring import evaluate
 from bench.tasks import find_task, load_task
@@ -50,3 +52,27 @@ def test_a_run_over_the_bundled_slips_gives_the_score_of_its_card(tmp_path: Path
     assert not any(answer.failed for answer in cell.answers)
     # Another processor's arithmetic may turn an answer or two of the 79.
     assert cell.estimates["anls"].value == pytest.approx(float(stated), abs=0.026)
+
+
+def test_its_documents_tell_the_same_numbers_and_those_of_the_log() -> None:
+    root = Path(__file__).parent.parent
+    told = (root / "docs" / "nano.md").read_text(encoding="utf-8")
+    card = (FOLDER / "README.md").read_text(encoding="utf-8")
+    stated = re.findall(r"\| (0\.\d{3}) \| (\[0\.\d{3}, 0\.\d{3}\]) \|", card)
+    assert len(stated) == 4
+    for value, interval in stated:
+        assert f"| {value} {interval} |" in told
+
+    log = {line["step"]: line for line in read_lines(root / "docs" / "nano-training.jsonl")}
+    assert max(log) == Settings().steps
+    for step in (500, 1500, 3000, 4400):
+        (row,) = re.findall(rf"^\| {step:,} \|.*$", told, re.MULTILINE)
+        *_, read, answered, _ = (cell.strip() for cell in row.split("|"))
+        lines = [line for number, line in log.items() if step - 100 < number <= step]
+        for cell, keys in (
+            (read, ("text.seen", "parts.seen", "pages.seen")),
+            (answered, ("parts.right", "pages.right")),
+        ):
+            for shown, key in zip(cell.split(", "), keys, strict=True):
+                found = [line[key] for line in lines if key in line]
+                assert shown == (f"{sum(found) / len(found):.2f}" if found else "–"), (step, key)
