@@ -25,13 +25,13 @@ def draw(out: Path, layouts: str, count: int, seed: int) -> None:
 
 
 def test_a_layout_never_seen_is_learnt_and_the_paired_test_says_so(tmp_path: Path) -> None:
-    draw(tmp_path / "cards", "card", 216, seed=21)
+    draw(tmp_path / "cards", "card", 440, seed=21)
     draw(tmp_path / "known", "lines,columns,ends,grid,stacked", 10, seed=22)
-    bench("data", "split", tmp_path / "cards", "--train", 0.84, "--validation", 0.04)
+    bench("data", "split", tmp_path / "cards", "--train", 0.84, "--validation", 0.03)
     adapter = tmp_path / "adapters" / "tuned"
     settings = ("--rank", 32, "--learning-rate", 3e-3, "--batch-tokens", 1024)
     # About once over the documents: a model this small learns few of them by heart instead.
-    plan = ("--max-steps", 80, "--validate-every", 40)
+    plan = ("--max-steps", 165, "--validate-every", 80)
     bench("tune", "-m", NANO, "-t", tmp_path / "cards", "--out", adapter, *settings, *plan)
     # The package may lie elsewhere on another machine, so an adapter names its base as the catalog does.
     config = json.loads((adapter / "adapter_config.json").read_text())
