@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_BUNDLED = "bundled:"
+BUNDLED = "bundled:"
+"""Before the name of what comes with the package: the same on every machine."""
 
 
 def data_root() -> Path:
@@ -19,12 +20,12 @@ def portable(path: Path) -> str:
     root = data_root()
     for folder in ("example_docs", "tasks"):
         if path.is_relative_to(root / folder):
-            return _BUNDLED + path.relative_to(root).as_posix()
+            return BUNDLED + path.relative_to(root).as_posix()
     return str(path)
 
 
 def from_portable(text: str) -> Path:
     """The path that ``portable`` wrote."""
-    if text.startswith(_BUNDLED):
-        return data_root() / text.removeprefix(_BUNDLED)
+    if text.startswith(BUNDLED):
+        return data_root() / text.removeprefix(BUNDLED)
     return Path(text)

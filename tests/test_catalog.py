@@ -295,7 +295,7 @@ def test_an_adapters_base_may_lie_beside_it(tmp_path: Path) -> None:
 
 
 def test_an_adapter_whose_base_is_gone_is_refused(tmp_path: Path) -> None:
-    adapter = write_adapter(tmp_path / "lora", "/root/of/another/machine")
+    adapter = write_adapter(tmp_path / "lora", "/models/of/another/machine")
     assert "neither a folder nor a hub id" in refusal(str(adapter)).message
 
 

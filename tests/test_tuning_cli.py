@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench.cli import cli
-from bench.cli.tune import TuneProgress
+from bench.cli.progress import TuneProgress
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.models.checkpoints import check_base, weights_digest
 from bench.tuning.record import begin, conclude

@@ -1,4 +1,4 @@
-"""What a person sees of a run while it goes on: bars on a terminal, plain lines elsewhere."""
+"""What a person sees of a run or a training while it goes on: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -22,10 +23,13 @@ from rich.progress import Task as Bar
 from rich.text import Text
 
 from bench.store import RunStore
-from bench.text import one_line
+from bench.text import one_line, printable
+
+if TYPE_CHECKING:
+    from bench.tuning.validation import Validated
 
 PLAIN_SECONDS = 10
-"""Seconds between two plain lines about the same task."""
+"""Seconds between two plain lines about the same task or training."""
 
 
 class Rate(ProgressColumn):
@@ -46,29 +50,24 @@ class Unheard(Console):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
-class RunProgress:
-    """Draws a run; a context manager. Everything goes to standard error."""
+class Bars:
+    """Bars where standard error is a terminal, and lines above them; a context manager."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *columns: ProgressColumn, quiet: bool = False) -> None:
+        """``columns`` stand between the count of what is done and the note."""
         self.console = Unheard(stderr=True, quiet=quiet, highlight=False)
-        self.total = self.per_model = 0
-        self.finished: dict[tuple[str, str], int] = {}
-        self.shown: dict[tuple[str, str], float] = {}
-        self.bars: dict[str, TaskID] = {}
-        self.overall: TaskID | None = None
         self.progress: Progress | None = None
         if self.console.is_terminal and not quiet:
             self.progress = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=28),
                 MofNCompleteColumn(),
-                Rate(),
-                TimeRemainingColumn(compact=True),
+                *columns,
                 TextColumn("{task.fields[note]}"),
                 console=self.console,
             )
 
-    def __enter__(self) -> RunProgress:
+    def __enter__(self) -> Self:
         if self.progress is not None:
             self.progress.start()
         return self
@@ -79,7 +78,19 @@ class RunProgress:
 
     def say(self, text: str) -> None:
         """One line above the bars."""
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(printable(text), markup=False, soft_wrap=True)
+
+
+class RunProgress(Bars):
+    """Draws a run."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        super().__init__(Rate(), TimeRemainingColumn(compact=True), quiet=quiet)
+        self.total = self.per_model = 0
+        self.finished: dict[tuple[str, str], int] = {}
+        self.shown: dict[tuple[str, str], float] = {}
+        self.bars: dict[str, TaskID] = {}
+        self.overall: TaskID | None = None
 
     def started(self, run: RunStore, *, resumed: bool) -> None:
         """Name the run directory, and what is left of a resumed run."""
@@ -140,3 +151,45 @@ class RunProgress:
             self.shown[key] = now
             suffix = f", {note}" if note else ""
             self.say(f"{model}: {event['task']} {event['done']}/{event['total']}{suffix}")
+
+
+class TuneProgress(Bars):
+    """Draws a training."""
+
+    def __init__(self, out: Path) -> None:
+        super().__init__(TimeRemainingColumn())
+        self.out = out
+        self.bar: TaskID | None = None
+        self.shown = float("-inf")
+        self.began: tuple[float, int] | None = None
+
+    def step(self, done: int, total: int, loss: float | None) -> None:
+        """Move the bar; elsewhere a line now and then, with the time that is left."""
+        note = "" if loss is None else f"loss {loss:.3f}"
+        if self.progress is not None:
+            if self.bar is None:
+                self.bar = self.progress.add_task("steps", total=total, completed=done, note=note)
+            self.progress.update(self.bar, completed=done, note=note)
+            return
+        now = time.monotonic()
+        self.began = self.began or (now, done)
+        if loss is None or (done < total and now - self.shown < PLAIN_SECONDS):
+            return
+        self.shown = now
+        start, first = self.began
+        left = (now - start) / max(1, done - first) * (total - done)
+        self.say(f"step {done}/{total}, {note}, about {_duration(left)} left")
+
+    def validated(self, step: int, found: Validated, *, best: bool) -> None:
+        """A line, and the picture anew."""
+        from bench.tuning.curves import write_curves
+
+        mark = ", the best so far" if best else ""
+        self.say(f"step {step}: validation loss {found.loss:.3f}, score {found.score:.3f}{mark}")
+        write_curves(self.out)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +15,8 @@ from bench.errors import INTERRUPTED, InvalidInput
 from bench.text import printable
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
-
     from bench.schema import ModelSpec
     from bench.tuning.tune import Order, Tuned
-    from bench.tuning.validation import Validated
-
-PLAIN_SECONDS = 10
-"""Seconds between two plain lines about steps."""
 
 
 @click.command("tune")
@@ -178,6 +171,7 @@ def tune_command(**options: Any) -> None:
 
     check_packages()
     order = _order(options)
+    from bench.cli.progress import TuneProgress
     from bench.tuning.tune import tune
 
     with TuneProgress(order.out) as progress:
@@ -301,78 +295,3 @@ def _conclude(tuned: Tuned, order: Order, options: dict[str, Any]) -> None:
         f"  bench run --models {base},{out} --tasks {tests}\n"
         f"  bench compare {shlex.quote(order.model.name)} {shlex.quote(printable(tuned.out.name))}"
     )
-
-
-class TuneProgress:
-    """Draws a training; a context manager. Everything goes to standard error."""
-
-    def __init__(self, out: Path) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
-
-        from bench.cli.progress import Unheard
-
-        self.out = out
-        self.console = Unheard(stderr=True, highlight=False)
-        self.bar: TaskID | None = None
-        self.shown = float("-inf")
-        self.began: tuple[float, int] | None = None
-        self.progress: Progress | None = None
-        if self.console.is_terminal:
-            self.progress = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=28),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
-                console=self.console,
-            )
-
-    def __enter__(self) -> TuneProgress:
-        if self.progress is not None:
-            self.progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.progress is not None:
-            self.progress.stop()
-
-    def say(self, text: str) -> None:
-        """One line above the bar."""
-        self.console.print(printable(text), markup=False, soft_wrap=True)
-
-    def step(self, done: int, total: int, loss: float | None) -> None:
-        """Move the bar; elsewhere a line now and then, with the time that is left."""
-        note = "" if loss is None else f"loss {loss:.3f}"
-        if self.progress is not None:
-            if self.bar is None:
-                self.bar = self.progress.add_task("steps", total=total, completed=done, note=note)
-            self.progress.update(self.bar, completed=done, note=note)
-            return
-        now = time.monotonic()
-        self.began = self.began or (now, done)
-        if loss is None or (done < total and now - self.shown < PLAIN_SECONDS):
-            return
-        self.shown = now
-        start, first = self.began
-        left = (now - start) / max(1, done - first) * (total - done)
-        self.say(f"step {done}/{total}, {note}, about {_duration(left)} left")
-
-    def validated(self, step: int, found: Validated, *, best: bool) -> None:
-        """A line, and the picture anew."""
-        from bench.tuning.curves import write_curves
-
-        mark = ", the best so far" if best else ""
-        self.say(f"step {step}: validation loss {found.loss:.3f}, score {found.score:.3f}{mark}")
-        write_curves(self.out)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import EnvironmentProblem, InvalidInput
+from bench.paths import BUNDLED
 from bench.text import one_line
 
 ARCHITECTURES: dict[str, str] = {
@@ -249,10 +250,6 @@ def hub_cache() -> Path:
         os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface"
     )
     return Path(home).expanduser() / "hub"
-
-
-BUNDLED = "bundled:"
-"""Before the name of a checkpoint that comes with the package: the same on every machine."""
 
 
 def cached_snapshot(hub_id: str, revision: str | None = None) -> Path | None:

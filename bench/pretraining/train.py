@@ -285,7 +285,8 @@ def main() -> None:
         )
     except BenchError as error:
         sys.exit(f"{error.message}; {error.hint}")
-    sys.stderr.write(f"{trainer.step} of {settings.steps} steps; the same command goes on\n")
+    more = "; the same command goes on" if trainer.step < settings.steps else ""
+    sys.stderr.write(f"{trainer.step} of {settings.steps} steps{more}\n")
 
 
 if __name__ == "__main__":

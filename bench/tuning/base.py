@@ -7,7 +7,8 @@ from pathlib import Path
 
 from bench.errors import InvalidInput
 from bench.models.catalog import catalog
-from bench.models.checkpoints import BUNDLED, read_checkpoint, read_json
+from bench.models.checkpoints import read_checkpoint, read_json
+from bench.paths import BUNDLED
 from bench.schema import ModelSpec
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from bench.errors import missing_package
 from bench.models.checkpoints import (
-    BUNDLED,
     cached_snapshot,
     offline_by_environment,
     weights_missing,
 )
+from bench.paths import BUNDLED
 from bench.schema import ModelSpec
 from bench.text import one_line
 
