@@ -36,7 +36,7 @@ unit: $(VENV)/.ready
 
 CASES ?= tests/conformance
 conformance: $(VENV)/.ready
-	@$(BIN)/python -m bench.metrics.conformance $(CASES)
+	@$(BIN)/python -m workshop.conformance.metrics $(CASES)
 
 docs: $(VENV)/.ready
 	$(BIN)/python -m bench.cli.reference > docs/cli.md

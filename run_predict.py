@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.errors import BenchError
 from bench.models.catalog import resolve
-from bench.predict import default_model, describe, example_page, predict
+from bench.runner.predict import default_model, describe, example_page, predict
 from bench.text import printable
 
 QUESTION = "Опиши документ."

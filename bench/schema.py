@@ -41,6 +41,11 @@ class Page:
     dpi: int | None = None
     """Resolution a PDF page is rendered at; None for images."""
 
+    @property
+    def key(self) -> str:
+        """What makes two pages the same one: the contents of the file, and which page of it they are."""
+        return f"{self.sha256[:16]}.{self.index}"
+
 
 @dataclass(frozen=True, slots=True)
 class Document:

@@ -29,10 +29,10 @@ from bench.models.qwen_vl import QwenVL
 from bench.models.qwen_vl.clock import Clock
 from bench.models.qwen_vl.generation import Answer, Prompted
 from bench.models.qwen_vl.prompting import Prompting
-from bench.models.qwen_vl.tiny import write_tiny_checkpoint
 from bench.runner.batches import batched
 from bench.schema import Document, Generation, PageGroup, Request
 from bench.tasks.pages import read_pages
+from workshop.tiny_checkpoint import write_tiny_checkpoint
 
 WORDS = (
     "what is the total amount date number of name address company invoice page title table value",

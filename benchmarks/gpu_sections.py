@@ -27,11 +27,11 @@ from bench.models.qwen_vl.prompting import Prompting
 from bench.models.qwen_vl.questions import Branch
 from bench.models.qwen_vl.selection import first_that_agrees
 from bench.models.qwen_vl.steps import Steps
-from bench.models.qwen_vl.tiny import write_tiny_checkpoint
 from bench.models.qwen_vl.tree import tree_shape, use_tree_attention
 from bench.models.qwen_vl.varlen import Segments, plain
 from bench.schema import Document, Generation, PageGroup, Request
 from bench.tasks.pages import read_pages
+from workshop.tiny_checkpoint import write_tiny_checkpoint
 
 VISION = {
     "depth": 32,

@@ -26,8 +26,8 @@ from engine import make_groups, show, write_checkpoint
 from bench.models.architectures import read_folder
 from bench.models.catalog import resolve
 from bench.models.qwen_vl import QwenVL, engine, fit, flight, plan, questions, vision
-from bench.models.qwen_vl.tiny import write_tiny_checkpoint
 from bench.schema import PageGroup
+from workshop.tiny_checkpoint import write_tiny_checkpoint
 
 STAGES = ("vision", "prefix", "questions", "decode")
 FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")

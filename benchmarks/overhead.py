@@ -27,11 +27,11 @@ from engine import make_groups, show, write_checkpoint
 from PIL import Image
 
 from bench.models.catalog import resolve
-from bench.models.qwen_vl.tiny import write_tiny_checkpoint
+from bench.rundir.store import RunStore
 from bench.runner import RunSettings, execute, plan_run
 from bench.schema import ModelSpec, PageGroup
-from bench.store import RunStore
 from bench.tasks import load_task
+from workshop.tiny_checkpoint import write_tiny_checkpoint
 
 MEMORY_AT = (500, 1_000, 2_500, 5_000, 7_500, 10_000)
 """Questions after which the resident set is printed."""

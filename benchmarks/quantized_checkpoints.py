@@ -35,10 +35,10 @@ from bench.models.checkpoints import weight_files
 from bench.models.qwen_vl import QwenVL
 from bench.models.qwen_vl.loading import load_model
 from bench.models.qwen_vl.processing import Processor
-from bench.models.qwen_vl.tiny import write_tiny_checkpoint
 from bench.paths import data_root
 from bench.schema import Document, Generation, PageGroup, Request
 from bench.tasks.pages import read_pages
+from workshop.tiny_checkpoint import write_tiny_checkpoint
 
 LINEAR = re.compile(r"layers\.\d+\.(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)\.weight$")
 """The language model's linear layers, under the names of any release; the vision tower's are left out."""

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 def main(questions: int) -> None:
     """Print sizes and times for a run of ``questions`` questions."""
     from bench.report import ReportOptions, build, write_view
-    from bench.scoring import evaluate
+    from bench.scoring.evaluation import evaluate
     from tests.run_fixture import MODELS, make_run, make_tasks
 
     # A run that nobody keeps need not wait for the disk.

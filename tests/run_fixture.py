@@ -1,4 +1,4 @@
-"""Run directories for tests, made without any model but through ``bench.store``'s own functions.
+"""Run directories for tests, made without any model but through ``bench.rundir.store``'s own functions.
 
 ``make_run`` writes a plausible run: models of different skill and speed, three tasks in three languages,
 page previews, batches and single-stream latencies. Everything follows from the seed.
@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.files import write_bytes_atomically, write_json
+from bench.rundir.store import RunStore
 from bench.schema import Document, Generation, ModelSpec, Output, Page, PromptTemplate, Sample, Task
-from bench.store import RunStore, utc_now
 from bench.tasks.loading import task_digest
 from bench.tasks.previews import preview_path
+from bench.text import utc_now
 
 HOSTILE = (
     "</script><img src=x onerror=\"document.documentElement.dataset.pwned='1'\">",

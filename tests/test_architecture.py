@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -21,38 +22,30 @@ FLOORS: dict[str, int] = {
     "errors": 0,
     "text": 0,
     "paths": 0,
-    "ticks": 0,
+    "files": 0,
+    "formatting": 0,
     "tasks": 1,
     "metrics": 1,
     "stats": 1,
-    "files": 1,
-    "lock": 1,
-    "store": 1,
+    "rundir": 1,
     "measure": 1,
+    "drawing": 1,
     "synth": 1,
-    "prompts": 1,
-    "protocols": 1,
+    "asking": 1,
     "models": 2,
-    "annotate": 3,
-    "predict": 3,
+    "authoring": 3,
     "runner": 3,
-    "pretraining": 3,
     "tuning": 3,
     "scoring": 3,
-    "comparing": 3,
-    "published": 3,
-    "imports": 3,
-    "frames": 3,
-    "doctor": 3,
     "report": 4,
     "cli": 5,
 }
 """Room of ``bench`` → floor. A room may import rooms of its own floor and of those below."""
 
 FORBIDDEN = {
-    "metrics": {"models", "store", "tasks", "runner"},
-    "models": {"metrics", "store", "runner", "scoring"},
-    "stats": {"metrics", "models", "store", "tasks"},
+    "metrics": {"models", "rundir", "tasks", "runner"},
+    "models": {"metrics", "rundir", "runner", "scoring"},
+    "stats": {"metrics", "models", "rundir", "tasks"},
     "report": {"models", "runner"},
     "scoring": {"models", "runner"},
 }
@@ -89,7 +82,47 @@ def test_imports_only_go_down(path: Path) -> None:
         assert other not in FORBIDDEN.get(own, set()), f"{own} must not know {other}"
 
 
-TORCH_ROOMS = ("bench/models/qwen_vl/", "bench/pretraining/", "bench/tuning/", "bench/measure/")
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Module → modules of ``bench`` that it names in any import, wherever in the file that stands."""
+    known = {module_name(path) for path in modules()}
+    graph: dict[str, set[str]] = {}
+    for path in modules():
+        imported: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                # ``from bench.report import html`` names a module, ``from bench.report import build`` none.
+                members = {f"{node.module}.{alias.name}" for alias in node.names}
+                imported |= (members & known) or {node.module}
+        graph[module_name(path)] = (imported & known) - {module_name(path)}
+    return graph
+
+
+@pytest.mark.xfail(reason="three circles are being untied", strict=False)
+def test_no_import_runs_in_a_circle() -> None:
+    try:
+        graphlib.TopologicalSorter(import_graph()).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" → ".join(error.args[1]))
+
+
+def test_no_room_depends_on_itself_through_another() -> None:
+    rooms: dict[str, set[str]] = {}
+    for path in modules():
+        if room(path) not in {"__init__", "__main__"}:
+            rooms.setdefault(room(path), set()).update(imported_rooms(path) - {room(path)})
+    try:
+        graphlib.TopologicalSorter(rooms).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" → ".join(error.args[1]))
+
+
+TORCH_ROOMS = ("bench/models/qwen_vl/", "bench/tuning/", "bench/measure/")
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
@@ -116,7 +149,9 @@ def test_the_command_line_answers_without_anything_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", ["bench.metrics", "bench.report", "bench.scoring", "bench.stats"])
+@pytest.mark.parametrize(
+    "name", ["bench.metrics", "bench.report", "bench.scoring.evaluation", "bench.stats"]
+)
 def test_scores_and_reports_need_no_torch(name: str) -> None:
     script = f"import sys, {name}; print('torch' in sys.modules or 'transformers' in sys.modules)"
     done = subprocess.run(

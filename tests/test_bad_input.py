@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from bench.cli import main
-from bench.comparing import Side, compare
 from bench.errors import EnvironmentProblem, InvalidInput
-from bench.imports import import_predictions, read_predictions
+from bench.rundir.store import RunStore
 from bench.runner import RunSettings, execute, plan_run
+from bench.runner.imported import import_predictions, read_predictions
 from bench.schema import ModelSpec
-from bench.scoring import evaluate, write_scores
-from bench.store import RunStore
+from bench.scoring.comparison import Side, compare
+from bench.scoring.evaluation import evaluate, write_scores
 from bench.tasks import load_task
 from tests.conftest import MakeTask
 

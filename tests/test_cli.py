@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from bench.cli import VERBS, main
-from bench.store import RunStore
+from bench.rundir.store import RunStore
 from tests.conftest import MakeTask
 
 

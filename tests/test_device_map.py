@@ -17,9 +17,9 @@ pytest.importorskip("transformers")
 from bench.errors import InvalidInput, OutOfMemory  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
 from bench.models.qwen_vl import QwenVL, loading  # noqa: E402
-from bench.models.qwen_vl.tiny import write_tiny_checkpoint  # noqa: E402
 from bench.schema import Json, ModelInfo, Output  # noqa: E402
 from tests.tiny_qwen import make_document, make_group, one_thread  # noqa: E402
+from workshop.tiny_checkpoint import write_tiny_checkpoint  # noqa: E402
 
 _one_thread = pytest.fixture(scope="module", autouse=True)(one_thread)
 

@@ -19,13 +19,13 @@ from bench.cli import main
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.files import append_lines
 from bench.report.facts import wall_seconds
+from bench.rundir.store import RunStore
 from bench.runner import RunPlan, RunSettings, devices, execute, plan_run
 from bench.runner.batches import batched, page_groups
 from bench.runner.devices import parse_devices
 from bench.runner.shards import QUESTION_PIXELS, divide
 from bench.schema import Document, ModelSpec, Output, Page, PageGroup, Request
-from bench.scoring import evaluate, write_scores
-from bench.store import RunStore
+from bench.scoring.evaluation import evaluate, write_scores
 from bench.tasks import load_task
 from tests.conftest import MakeTask
 
@@ -447,7 +447,7 @@ def test_a_checkpoint_answers_the_same_on_two_devices_as_on_one(
 ) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
-    from bench.models.qwen_vl.tiny import write_tiny_checkpoint
+    from workshop.tiny_checkpoint import write_tiny_checkpoint
 
     # One thread in both: sums in another order may change a tie.
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

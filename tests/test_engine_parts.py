@@ -25,11 +25,11 @@ from bench.models.qwen_vl.pixels import (  # noqa: E402
 )
 from bench.models.qwen_vl.processing import Processor  # noqa: E402
 from bench.models.qwen_vl.questions import Branch  # noqa: E402
-from bench.models.qwen_vl.tiny import write_tiny_checkpoint  # noqa: E402
 from bench.models.qwen_vl.tree import Heads, Shape, TreeCache  # noqa: E402
 from bench.schema import Page  # noqa: E402
 from bench.tasks.pages import open_page  # noqa: E402
 from tests.tiny_qwen import edit_json, make_document, one_thread  # noqa: E402
+from workshop.tiny_checkpoint import write_tiny_checkpoint  # noqa: E402
 
 FAMILY = tuple(CLASSES)
 CPU = torch.device("cpu")

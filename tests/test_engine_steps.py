@@ -23,12 +23,12 @@ from bench.models.qwen_vl.loading import CLASSES  # noqa: E402
 from bench.models.qwen_vl.pixels import PagePixels  # noqa: E402
 from bench.models.qwen_vl.prefix import Prefix, prefill  # noqa: E402
 from bench.models.qwen_vl.questions import Branch, ask  # noqa: E402
-from bench.models.qwen_vl.tiny import write_tiny_checkpoint  # noqa: E402
 from bench.models.qwen_vl.tree import Shape, use_tree_attention  # noqa: E402
 from bench.models.qwen_vl.varlen import Seen, Segments, merge, plain  # noqa: E402
 from bench.models.qwen_vl.vision import PageFeatures  # noqa: E402
 from bench.schema import Generation, PageGroup  # noqa: E402
 from tests.tiny_qwen import edit_json, make_document, make_group, one_thread  # noqa: E402
+from workshop.tiny_checkpoint import write_tiny_checkpoint  # noqa: E402
 
 CPU = torch.device("cpu")
 FAMILY = tuple(CLASSES)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench.report import build, terminal_summary, write_report
-from bench.scoring import evaluate
-from bench.store import RunStore
+from bench.rundir.store import RunStore
+from bench.scoring.evaluation import evaluate
 
 EXAMPLE = Path(__file__).parent.parent / "results" / "example"
 

@@ -16,8 +16,8 @@ from bench.models.architectures import published, read_architecture, read_folder
 from bench.models.catalog import catalog, resolve
 from bench.models.checkpoints import stored_weights
 from bench.models.qwen_vl import fit, plan
-from bench.models.qwen_vl.tiny import write_tiny_checkpoint
 from tests.tiny_qwen import one_thread
+from workshop.tiny_checkpoint import write_tiny_checkpoint
 
 FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 GIB = 2**30

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.frames import answers, batches, latencies
 from bench.runner import RunSettings, execute, plan_run
 from bench.schema import ModelSpec
+from bench.scoring.frames import answers, batches, latencies
 from bench.tasks import load_task
 from tests.conftest import MakeTask
 

@@ -122,7 +122,7 @@ def test_the_largest_models_can_be_made(sections: Any, tmp_path: Path) -> None:
     """Without their memory: the configuration is one that transformers takes."""
     import transformers
 
-    from bench.models.qwen_vl.tiny import write_tiny_checkpoint
+    from workshop.tiny_checkpoint import write_tiny_checkpoint
 
     folder = write_tiny_checkpoint(tmp_path / "tiny")
     written = json.loads((folder / "config.json").read_text(encoding="utf-8"))

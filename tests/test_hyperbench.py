@@ -15,11 +15,11 @@ from bench.cli import cli
 from bench.errors import InvalidInput
 from bench.metrics import METRICS
 from bench.metrics.ordering import MISSING, class_scores, confusion, sequence
-from bench.scoring import evaluate
-from bench.store import find_runs
+from bench.rundir.store import find_runs
+from bench.scoring.evaluation import evaluate
 from bench.tasks import check_task, find_task, load_task
-from bench.tasks.hyperbench import read_answers
-from bench.tasks.userconfig import find_layout, read_user_config
+from bench.tasks.hyperbench_layout import read_answers
+from bench.tasks.user_config import find_layout, read_user_config
 from tests.hyperbench_fixture import (
     COLLECTION,
     HEADER,

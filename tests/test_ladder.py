@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bench.rundir.store import RunStore
 from bench.runner import RunSettings, execute, plan_run
 from bench.runner.ladder import Bounds, Ladder, marked
 from bench.schema import (
@@ -22,7 +23,6 @@ from bench.schema import (
     PageGroup,
     Request,
 )
-from bench.store import RunStore
 from bench.tasks import load_task
 from tests.conftest import MakeTask
 
@@ -193,7 +193,7 @@ def test_answers_about_shrunk_pages_are_counted_and_warned_of_everywhere(
     make_task: MakeTask, tmp_path: Path
 ) -> None:
     from bench.report import build, show_sample, terminal_summary, write_report
-    from bench.scoring import evaluate
+    from bench.scoring.evaluation import evaluate
 
     run = carry_out(make_task(), tmp_path / "r")
     path = run.cell_folder("f", "mine") / "outputs.jsonl"
@@ -252,7 +252,7 @@ def test_a_resumed_run_starts_from_the_rung_that_held(
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("torch")
-    from bench.models.qwen_vl.tiny import write_tiny_checkpoint
+    from workshop.tiny_checkpoint import write_tiny_checkpoint
 
     return write_tiny_checkpoint(tmp_path_factory.mktemp("ladder") / "tiny")
 

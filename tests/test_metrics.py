@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from bench.errors import InvalidInput
 from bench.metrics import METRICS, MetricValue, get_metric, score_failed
 from bench.metrics import anls as anls_module
-from bench.metrics.base import MAX_CHARACTERS, MAX_DEPTH, as_json, as_text
 from bench.metrics.calibration import CORPUS_METRICS, brier, ece, reliability_bins
-from bench.metrics.conformance import check_directory
 from bench.metrics.edit import edit_rates
 from bench.metrics.exact import exact_match
+from bench.metrics.metric import MAX_CHARACTERS, MAX_DEPTH, as_json, as_text
 from bench.metrics.ocrbench import ocrbench, ocrbench_v2_vqa
 from bench.metrics.vqa import vqa_accuracy, vqa_normalize
+from workshop.conformance.metrics import check_directory
 
 any_character = st.characters(exclude_categories=[])
 any_text = st.text(any_character, max_size=40)

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import InvalidInput
-from bench.metrics import conformance
 from bench.metrics.structured import anls_star
 from bench.metrics.tables import teds
 from bench.metrics.trees import Costs, Node, tree_distance
+from workshop.conformance import metrics as conformance
 
 FOLDER = Path(__file__).parent / "conformance"
 CASES = [

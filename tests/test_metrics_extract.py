@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.metrics import extract
-from bench.metrics.base import MAX_CHARACTERS
+from bench.metrics.metric import MAX_CHARACTERS
 
 any_text = st.text(st.characters(exclude_categories=[]), max_size=60)
 

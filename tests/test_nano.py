@@ -11,11 +11,11 @@ from safetensors import safe_open
 from bench.files import read_lines
 from bench.models.catalog import catalog, download_size, is_local, resolve
 from bench.models.checkpoints import cached_snapshot, read_checkpoint
-from bench.pretraining import checkpoint
-from bench.pretraining.train import Settings
 from bench.runner import RunSettings, execute, plan_run
-from bench.scoring import evaluate
+from bench.scoring.evaluation import evaluate
 from bench.tasks import find_task, load_task
+from workshop.nano import checkpoint
+from workshop.nano.train import Settings
 
 FOLDER = cached_snapshot("bundled:qwen2-vl-nano") or Path()
 

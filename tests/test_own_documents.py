@@ -11,15 +11,15 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from bench.annotate import annotate
+from bench.authoring.annotate import annotate
+from bench.authoring.drafts import accept_drafts, read_records
+from bench.authoring.splitting import split_task
+from bench.authoring.starter import start_task
 from bench.cli import cli
 from bench.errors import InvalidInput
 from bench.schema import ModelSpec
 from bench.tasks import check_task, find_task, load_task
-from bench.tasks.drafts import accept_drafts, read_records
 from bench.tasks.problems import Problem
-from bench.tasks.splitting import split_task
-from bench.tasks.starter import start_task
 from tests.conftest import MakeTask
 
 ROW = {"id": "a", "images": ["p0.png"], "question": "How much?", "answers": ["12"]}

@@ -16,9 +16,9 @@ from bench.errors import InvalidInput
 from bench.models.architectures import read_folder
 from bench.models.catalog import resolve
 from bench.models.qwen_vl.fit import CUDA_CONTEXT_BYTES, stored_weight_bytes
-from bench.models.qwen_vl.tiny import write_tiny_checkpoint
 from bench.runner.forecast import forecast, stand_in
 from bench.schema import Generation, PageGroup
+from workshop.tiny_checkpoint import write_tiny_checkpoint
 
 GIB = 2**30
 

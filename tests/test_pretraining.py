@@ -17,13 +17,13 @@ import torch
 
 from bench.errors import InvalidInput
 from bench.files import read_lines
-from bench.models.qwen_vl.tiny import SPECIAL_TOKENS
-from bench.pretraining import checkpoint, lessons
-from bench.pretraining.batches import CHARACTERS, IGNORED, Batch, Batcher
-from bench.pretraining.network import Learner, inputs
-from bench.pretraining.train import LessonDataset, Settings, Trainer
-from bench.pretraining.vocabulary import train_tokenizer
 from tests.tiny_qwen import one_thread
+from workshop.nano import checkpoint, lessons
+from workshop.nano.batches import CHARACTERS, IGNORED, Batch, Batcher
+from workshop.nano.network import Learner, inputs
+from workshop.nano.train import LessonDataset, Settings, Trainer
+from workshop.nano.vocabulary import train_tokenizer
+from workshop.tiny_checkpoint import SPECIAL_TOKENS
 
 CPU = torch.device("cpu")
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import InvalidInput
-from bench.prompts import (
+from bench.asking.prompts import (
     Chooser,
     PromptRule,
     check_used,
@@ -18,6 +17,7 @@ from bench.prompts import (
     read_prompts,
     tuning_warnings,
 )
+from bench.errors import InvalidInput
 from bench.runner import RunSettings, execute, plan_run
 from bench.runner.batches import page_groups
 from bench.schema import Document, ModelSpec, Page, PromptTemplate, Sample, Task

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from bench.asking.protocols import NATIVE, apply, get_protocol, protocols
 from bench.errors import InvalidInput
 from bench.metrics import METRICS
-from bench.protocols import NATIVE, apply, get_protocol, protocols
 from bench.runner import RunSettings, execute, plan_run
 from bench.runner.batches import page_groups
 from bench.schema import ModelSpec, Task
-from bench.scoring import evaluate
+from bench.scoring.evaluation import evaluate
 from bench.tasks import load_task
 from bench.tasks.pages import reencoded
 from tests.conftest import MakeTask

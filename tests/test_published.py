@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from bench.asking.protocols import apply
 from bench.metrics import METRICS
-from bench.protocols import apply
-from bench.published import PublishedRow, published_comparison, published_scores
 from bench.report.published import published_markdown
 from bench.runner import RunSettings, execute, plan_run
 from bench.schema import ModelSpec
-from bench.scoring import evaluate
+from bench.scoring.evaluation import evaluate
+from bench.scoring.published import PublishedRow, published_comparison, published_scores
 from bench.tasks import load_task
 from tests.conftest import MakeTask
 

@@ -19,12 +19,13 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from bench import doctor, errors  # noqa: E402
+from bench import errors  # noqa: E402
 from bench.errors import EnvironmentProblem, install_command  # noqa: E402
+from bench.measure import doctor  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
 from bench.models.checkpoints import read_checkpoint  # noqa: E402
 from bench.models.qwen_vl import QwenVL  # noqa: E402
-from bench.models.qwen_vl.tiny import write_tiny_checkpoint  # noqa: E402
+from workshop.tiny_checkpoint import write_tiny_checkpoint  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "benchmarks" / "quantized_checkpoints.py"

@@ -16,9 +16,9 @@ from bench.models.catalog import resolve  # noqa: E402
 from bench.models.qwen_vl import _OPTIONS, QwenVL  # noqa: E402
 from bench.models.qwen_vl.clock import Clock  # noqa: E402
 from bench.models.qwen_vl.loading import CLASSES  # noqa: E402
-from bench.models.qwen_vl.tiny import write_tiny_checkpoint  # noqa: E402
 from bench.schema import Output, PageGroup  # noqa: E402
 from tests.tiny_qwen import Plain, edit_json, make_document, make_group, one_thread  # noqa: E402
+from workshop.tiny_checkpoint import write_tiny_checkpoint  # noqa: E402
 
 FAMILY = tuple(CLASSES)
 

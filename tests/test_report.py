@@ -7,19 +7,19 @@ import re
 import pytest
 
 from bench.errors import InvalidInput
-from bench.lock import RunLock
+from bench.formatting import gib, interval, percent, seconds, signed, significant
 from bench.metrics.mistakes import MISTAKES, RULES
 from bench.report import ReportOptions, build, show_sample, terminal_summary, write_report
-from bench.report.compare import Pair, pareto, ranks
 from bench.report.embed import json_text
-from bench.report.formats import gib, interval, percent, seconds, signed, significant
 from bench.report.markdown import MAX_CHARACTERS, markdown
 from bench.report.mistakes import LABELS, judged, not_right
+from bench.report.ranking import Pair, pareto, ranks
 from bench.report.tables import leaderboard_csv, report_json, samples_csv
+from bench.rundir.lock import RunLock
+from bench.rundir.store import RunStore
 from bench.schema import Estimate
-from bench.scoring import evaluate
+from bench.scoring.evaluation import evaluate
 from bench.stats import PairedDifference
-from bench.store import RunStore
 from tests.run_fixture import HOSTILE, MODELS, FixtureModel, make_run, make_tasks
 
 RIGHT = FixtureModel("right", skill=2.0)

@@ -14,10 +14,10 @@ from itertools import pairwise
 
 import pytest
 
+from bench.drawing.ticks import linear_ticks, log_ticks
 from bench.report import ReportOptions, build, write_report
 from bench.report.embed import MAX_TEXT
-from bench.scoring import evaluate
-from bench.ticks import linear_ticks, log_ticks
+from bench.scoring.evaluation import evaluate
 from tests.run_fixture import FixtureModel, make_run, make_tasks
 
 RIGHT = FixtureModel("right", skill=2.0)

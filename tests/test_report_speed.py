@@ -12,8 +12,8 @@ from bench.report.html import html
 from bench.report.markdown import markdown
 from bench.report.speed import energy
 from bench.report.tables import leaderboard_csv
-from bench.scoring import evaluate
-from bench.store import RunStore
+from bench.rundir.store import RunStore
+from bench.scoring.evaluation import evaluate
 from tests.run_fixture import MODELS, make_run, monitor_samples
 
 

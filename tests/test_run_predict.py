@@ -11,7 +11,7 @@ from PIL import Image
 
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.models.catalog import resolve
-from bench.predict import default_model, describe, predict
+from bench.runner.predict import default_model, describe, predict
 from bench.schema import ModelSpec
 
 SCRIPT = Path(__file__).resolve().parent.parent / "run_predict.py"
@@ -87,14 +87,14 @@ def test_the_larger_model_is_asked_only_where_a_gpu_holds_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for free, name in ((80 * 2**30, "qwen2-vl-7b"), (8 * 2**30, "qwen2-vl-2b")):
-        monkeypatch.setattr("bench.predict.gpus", lambda free=free: [{"free_bytes": free}])
+        monkeypatch.setattr("bench.runner.predict.gpus", lambda free=free: [{"free_bytes": free}])
         assert default_model() == name
     assert default_model("cpu") == "qwen2-vl-2b"
 
 
 def test_the_script_answers_from_a_checkpoint_folder(page: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    from bench.models.qwen_vl.tiny import write_tiny_checkpoint
+    from workshop.tiny_checkpoint import write_tiny_checkpoint
 
     folder = write_tiny_checkpoint(tmp_path / "tiny")
     done = run(

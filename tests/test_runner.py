@@ -19,13 +19,13 @@ import pytest
 
 from bench.errors import InvalidInput
 from bench.models.fake import Fake
+from bench.rundir.store import RunStore
 from bench.runner import RunPlan, RunSettings, execute, plan_run, worker
 from bench.runner.batches import batched, page_groups, single_stream
-from bench.runner.record import known_texts, run_record
+from bench.runner.run_record import known_texts, run_record
 from bench.runner.shards import Shard
 from bench.schema import Batch, ModelSpec, PageGroup
-from bench.scoring import evaluate, write_scores
-from bench.store import RunStore
+from bench.scoring.evaluation import evaluate, write_scores
 from bench.tasks import load_task
 from tests.conftest import MakeTask
 

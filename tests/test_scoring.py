@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from bench.rundir.store import RunStore
 from bench.runner import RunSettings, execute, plan_run
 from bench.schema import ModelSpec, Output
-from bench.scoring import Cell, document_key, evaluate, write_scores
-from bench.store import RunStore
+from bench.scoring.evaluation import Cell, document_key, evaluate, write_scores
 from bench.tasks import load_task
 from tests.conftest import MakeTask
 

@@ -19,7 +19,6 @@ from statsmodels.stats.proportion import proportion_confint
 
 from bench.errors import InvalidInput
 from bench.stats import (
-    CONFORMANCE,
     FEW_CLUSTERS,
     clopper_pearson,
     cluster_bootstrap_interval,
@@ -38,6 +37,7 @@ from bench.stats.distributions import (
     student_t_quantile,
     student_t_tail,
 )
+from workshop.conformance.statistics import CONFORMANCE
 
 CASES = Path(__file__).parent / "conformance"
 

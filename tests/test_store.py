@@ -12,8 +12,8 @@ import pytest
 
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.files import append_lines, read_lines, write_atomically, write_json
-from bench.lock import RunLock, is_locked
-from bench.store import RunStore, find_runs
+from bench.rundir.lock import RunLock, is_locked
+from bench.rundir.store import RunStore, find_runs
 
 
 def test_lines_come_back_as_they_were_appended(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_write_that_ends_half_way_leaves_the_file_as_it_was(tmp_path: Path) ->
     path = tmp_path / "outputs.jsonl"
     append_lines(path, [{"n": 1}])
     program = (
-        "import resource, signal, sys; from pathlib import Path; from bench.store import append_lines\n"
+        "import resource, signal, sys; from pathlib import Path; from bench.files import append_lines\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
         "append_lines(Path(sys.argv[1]), [{'n': 2, 'text': 'x' * 9000}])"
@@ -130,7 +130,7 @@ def test_a_lock_keeps_others_out_until_its_holder_is_gone(tmp_path: Path) -> Non
         [
             sys.executable,
             "-c",
-            "import sys, pathlib\nfrom bench.lock import RunLock\n"
+            "import sys, pathlib\nfrom bench.rundir.lock import RunLock\n"
             "with RunLock(pathlib.Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()",
             str(tmp_path),
         ],

@@ -14,10 +14,10 @@ from bench.errors import InvalidInput
 from bench.models.catalog import resolve, resolve_all
 from bench.report import build, write_report
 from bench.report.sweep import cost
+from bench.rundir.store import RunStore, find_runs
 from bench.runner.sweep import parse_sweep, swept
 from bench.schema import ModelSpec
-from bench.scoring import evaluate
-from bench.store import RunStore, find_runs
+from bench.scoring.evaluation import evaluate
 from tests.run_fixture import FixtureModel, make_run
 
 
@@ -79,7 +79,7 @@ def test_what_cannot_be_swept_is_refused(model: str, tokens: int, message: str) 
 
 
 def test_a_prompt_for_a_model_holds_for_its_variants() -> None:
-    from bench.prompts import _model_rank
+    from bench.asking.prompts import _model_rank
 
     (spec,) = swept([resolve("qwen2-vl-2b-int4")], (256,))
     assert _model_rank("qwen2-vl-2b-int4", spec) > _model_rank("qwen2-vl", spec) > 0
@@ -118,7 +118,7 @@ def test_a_sweep_and_a_table_of_runs_exclude_each_other(
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("torch")
-    from bench.models.qwen_vl.tiny import write_tiny_checkpoint
+    from workshop.tiny_checkpoint import write_tiny_checkpoint
 
     return write_tiny_checkpoint(tmp_path_factory.mktemp("sweep") / "tiny")
 

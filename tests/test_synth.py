@@ -16,10 +16,10 @@ from bench.errors import InvalidInput
 from bench.synth import KINDS, make, synthesise
 from bench.synth.degrade import degrade, draw_scan
 from bench.synth.fonts import FACES
+from bench.synth.generated import Record
 from bench.synth.kinds import LAYOUTS
 from bench.synth.layouts.parts import Table, draw_rows
 from bench.synth.raster import rasterise
-from bench.synth.record import Record
 from bench.synth.sheet import SOFT_HYPHEN, Box, Font, Sheet, Text, wrap
 from bench.synth.values import identifiers as ids
 from bench.synth.values import parties, till, trade

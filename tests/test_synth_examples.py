@@ -47,7 +47,7 @@ def test_every_sample_says_its_type_field_and_language(task):
 @pytest.mark.parametrize("task", TASKS)
 def test_the_tasks_are_what_the_generator_writes(task):
     pytest.importorskip("faker")
-    from bench.synth import examples
+    from workshop import example_docs as examples
 
     drawn = examples.documents()
     home = ROOT / "tasks" / task
@@ -59,7 +59,7 @@ def test_the_committed_pages_are_what_the_generator_draws(tmp_path):
     pytest.importorskip("faker")
     from PIL import Image, ImageChops
 
-    from bench.synth import examples
+    from workshop import example_docs as examples
 
     for name in ("receipt-zh-1", "invoice-en-1"):
         example = next(e for e in examples.EXAMPLES if e.stem == name)

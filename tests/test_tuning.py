@@ -16,16 +16,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from bench.authoring.splitting import split_task
 from bench.cli import cli
 from bench.errors import InvalidInput, OutOfMemory
 from bench.models.catalog import resolve
-from bench.models.qwen_vl.tiny import write_tiny_checkpoint
-from bench.tasks.splitting import split_task
 from bench.tuning.lora import Lora
 from bench.tuning.training import Diverged, PackedTrainer, Schedule
 from bench.tuning.tune import Order, Tuned, tune
 from bench.tuning.validation import Validated
 from tests.tiny_qwen import draw_page, one_thread
+from workshop.tiny_checkpoint import write_tiny_checkpoint
 
 ASKED = {
     "What is the total?": "17",

@@ -14,7 +14,7 @@ from bench.cli import cli
 from bench.cli.progress import TuneProgress
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.models.checkpoints import check_base, weights_digest
-from bench.tuning.record import begin, conclude
+from bench.tuning.adapter_folder import begin, conclude
 from bench.tuning.training import Ended
 from bench.tuning.tune import Tuned
 from bench.tuning.validation import Validated

@@ -15,7 +15,7 @@ from bench.errors import InvalidInput
 from bench.models.catalog import resolve
 from bench.report.assemble import build
 from bench.schema import Task
-from bench.scoring import evaluate, page_key
+from bench.scoring.evaluation import evaluate
 from tests.run_fixture import FixtureModel, make_run, make_tasks
 
 
@@ -78,7 +78,7 @@ def test_documents_of_the_training_are_known_under_another_name(tmp_path: Path) 
     """Training and validation documents in folders that were renamed, among others that are new."""
     tasks = make_tasks()
     pages = [
-        [page_key(page) for document in task.documents.values() for page in document.pages]
+        [page.key for document in task.documents.values() for page in document.pages]
         for task in tasks
     ]
     trained = {

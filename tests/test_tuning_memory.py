@@ -12,7 +12,6 @@ import pytest
 
 from bench.errors import OutOfMemory
 from bench.models.architectures import read_folder
-from bench.models.qwen_vl.tiny import write_tiny_checkpoint
 from bench.tuning.lora import Lora, add_lora
 from bench.tuning.memory import (
     Row,
@@ -26,6 +25,7 @@ from bench.tuning.memory import (
 )
 from tests.test_tuning_packing import example
 from tests.tiny_qwen import one_thread
+from workshop.tiny_checkpoint import write_tiny_checkpoint
 
 GIB = 2**30
 TOKENS = 256

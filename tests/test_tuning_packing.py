@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 from bench.models.qwen_vl.loading import load_model
 from bench.models.qwen_vl.processing import Processor
 from bench.models.qwen_vl.prompting import Prompting
-from bench.models.qwen_vl.tiny import write_tiny_checkpoint
 from bench.runner.batches import page_groups
 from bench.schema import Document, ModelSpec, Sample, Task
 from bench.tuning.examples import Branch, Example, read_examples
@@ -21,6 +20,7 @@ from bench.tuning.feeding import Feeder
 from bench.tuning.lora import Lora, add_lora, pattern, target_modules
 from bench.tuning.packing import pack, question_losses, rows
 from tests.tiny_qwen import make_document, one_thread
+from workshop.tiny_checkpoint import write_tiny_checkpoint
 
 FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 ANSWERS = ("12", "ООО «Ромашка»", "", "a rather long answer of many tokens")

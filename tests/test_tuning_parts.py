@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from bench.authoring.splitting import split_task
 from bench.errors import InvalidInput
 from bench.schema import Task
 from bench.tasks import load_task
 from bench.tasks.contents import clusters, page_contents
-from bench.tasks.splitting import split_task
 from bench.tuning.parts import find_parts
 from tests.tiny_qwen import draw_page
 

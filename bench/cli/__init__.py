@@ -24,7 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "run": ("bench.cli.run", "Run models over tasks, and report."),
     "score": ("bench.cli.analyse", "Score stored outputs again; no model is needed."),
     "report": ("bench.cli.analyse", "Write the report of one or more runs."),
-    "compare": ("bench.cli.comparison", "Compare two models, or two runs, question by question."),
+    "compare": ("bench.cli.compare", "Compare two models, or two runs, question by question."),
     "plan": (
         "bench.cli.plan",
         "Will it fit into memory, and how many documents does a comparison need?",

@@ -16,8 +16,8 @@ from bench.text import printable
 
 if TYPE_CHECKING:
     from bench.report import ReportOptions
-    from bench.scoring import Evaluation
-    from bench.store import RunStore
+    from bench.rundir.store import RunStore
+    from bench.scoring.evaluation import Evaluation
 
 PREVIEW_LIMIT = 2_000
 """Pages whose previews are made for a report; more would take minutes and not fit in a page."""
@@ -44,8 +44,8 @@ def score_command(
 
     SOURCE is a run, or a file of answers that were made elsewhere: JSON Lines with sample_id and text.
     """
-    from bench.scoring import evaluate, write_scores
-    from bench.store import RunStore
+    from bench.rundir.store import RunStore
+    from bench.scoring.evaluation import evaluate, write_scores
 
     if Path(source).is_file():
         run = _imported(Path(source), task, model, results, metrics)
@@ -61,8 +61,8 @@ def score_command(
 def _imported(
     path: Path, task: str | None, model: str | None, results: Path, metrics: tuple[str, ...] | None
 ) -> RunStore:
-    from bench.imports import import_predictions
-    from bench.scoring import check_metrics
+    from bench.runner.imported import import_predictions
+    from bench.scoring.evaluation import check_metrics
     from bench.tasks import find_task, load_task
 
     if task is None:
@@ -115,8 +115,8 @@ def report_command(
 ) -> None:
     """Write the report of one or more runs: RUN is a path, a run's name, a part of it, or "last"."""
     from bench.report import ReportOptions
-    from bench.scoring import evaluate
-    from bench.store import RunStore
+    from bench.rundir.store import RunStore
+    from bench.scoring.evaluation import evaluate
 
     choice = int(images) if images.isdigit() else images
     options = ReportOptions(images=choice, max_mb=max_mb, title=title)
@@ -177,8 +177,8 @@ def print_summary(
 def show_command(run: str, sample: str | None, results: Path) -> None:
     """Show one sample of a run with every model's answer; without SAMPLE, list the samples."""
     from bench.report import show_sample
-    from bench.scoring import evaluate
-    from bench.store import RunStore
+    from bench.rundir.store import RunStore
+    from bench.scoring.evaluation import evaluate
     from bench.text import one_line
 
     store = RunStore.open(find_run(run, results))

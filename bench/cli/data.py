@@ -87,7 +87,7 @@ def init_command(folder: Path, lang: str, questions: tuple[tuple[str, str], ...]
     \b
     bench data init scans/ --lang ru --ask "inn=Какой ИНН у продавца?" --ask "total=Сумма к оплате?"
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
-    from bench.tasks.starter import start_task
+    from bench.authoring.starter import start_task
 
     started = start_task(folder, language=lang, questions=dict(questions) or None)
     click.echo(
@@ -113,7 +113,7 @@ def annotate_command(folder: Path, model: str, device: str | None, offline: bool
     Drafts are not scored. Correct them in samples.jsonl, then accept them. Do not judge a model by
     references that it drafted itself: metadata.drafted_by says which did.
     """
-    from bench.annotate import annotate
+    from bench.authoring.annotate import annotate
     from bench.models.catalog import resolve
 
     toml = Path("bench.toml") if Path("bench.toml").is_file() else None
@@ -137,7 +137,7 @@ def annotate_command(folder: Path, model: str, device: str | None, offline: bool
 @click.option("--ids", type=NameList(), help="Only these drafts, separated by commas.")
 def accept_command(folder: Path, ids: tuple[str, ...] | None) -> None:
     """Turn drafts that have answers into references."""
-    from bench.tasks.drafts import accept_drafts
+    from bench.authoring.drafts import accept_drafts
 
     accepted, without = accept_drafts(folder, ids)
     click.echo(f"{accepted} drafts accepted")
@@ -176,8 +176,8 @@ def split_command(
     A document is never in two parts, under whatever name, and every sample says in metadata.split
     where it is.
     """
+    from bench.authoring.splitting import split_task
     from bench.tasks import find_task
-    from bench.tasks.splitting import split_task
 
     parts = split_task(find_task(str(folder)), train, seed, out, validation=validation)
     click.echo(f"{printable(str(parts.train))}: {parts.train_documents} documents")

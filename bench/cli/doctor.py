@@ -22,7 +22,7 @@ def doctor_command(results: Path, as_json: bool) -> None:
 
     Exit status 3 where something is marked ✗.
     """
-    from bench.doctor import examine
+    from bench.measure.doctor import examine
 
     checks = examine(results)
     if as_json:

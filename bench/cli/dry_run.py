@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.asking.prompts import prompts_record
+from bench.asking.protocols import NATIVE
 from bench.measure import gpus
 from bench.models.catalog import download_size, expected_memory
-from bench.prompts import prompts_record
-from bench.protocols import NATIVE
 from bench.runner import RunPlan
 from bench.runner.batches import batched, page_groups, pixels
 from bench.runner.devices import Device

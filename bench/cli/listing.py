@@ -174,7 +174,7 @@ def _metrics() -> list[dict[str, Any]]:
 
 
 def _runs(results: Path) -> list[dict[str, Any]]:
-    from bench.store import RUN_FILE, RunStore, find_runs
+    from bench.rundir.store import RUN_FILE, RunStore, find_runs
 
     runs = find_runs(results)
     found = {run.path for run in runs}

@@ -142,7 +142,7 @@ def find_run(name: str, results: Path) -> Path:
     Raises:
         InvalidInput: no run, or several, fit.
     """
-    from bench.store import RUN_FILE, find_runs
+    from bench.rundir.store import RUN_FILE, find_runs
 
     path = Path(name)
     # A whole name before a part of one: two runs of one second are called X and X-2.

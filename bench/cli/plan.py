@@ -325,8 +325,8 @@ def _designs(
 
 
 def _pilot(task: str, pilot: tuple[str, str], results: Path) -> Design:
-    from bench.cli.comparison import matched, sides_of
-    from bench.comparing import compare
+    from bench.cli.compare import matched, sides_of
+    from bench.scoring.comparison import compare
     from bench.stats import pilot_design
 
     sides = [sides_of(name, None, results, None) for name in pilot]

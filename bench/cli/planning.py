@@ -12,7 +12,7 @@ import click
 from bench.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from bench.prompts import PromptRule
+    from bench.asking.prompts import PromptRule
     from bench.runner import RunPlan
     from bench.schema import ModelSpec, Task
 
@@ -23,7 +23,7 @@ def make_plan(options: dict[str, Any]) -> RunPlan:
     Raises:
         InvalidInput: they name what does not exist, or contradict each other.
     """
-    from bench.prompts import read_prompts
+    from bench.asking.prompts import read_prompts
     from bench.runner.sweep import parse_sweep, swept
     from bench.tasks import expand_tasks, load_task
 
@@ -73,8 +73,8 @@ def planned(
     only: Mapping[str, tuple[str, ...]] | None = None,
 ) -> RunPlan:
     """The plan, by the protocol and the other options; what a person should know is said."""
-    from bench.prompts import check_used, tuning_warnings
-    from bench.protocols import apply
+    from bench.asking.prompts import check_used, tuning_warnings
+    from bench.asking.protocols import apply
     from bench.runner import RunSettings, plan_run
 
     sources = dict.fromkeys(rule.source for rule in rules)

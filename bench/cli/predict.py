@@ -46,7 +46,7 @@ def predict_command(
     bench predict contract.pdf -q "Кто арендатор?" -m ocr
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
     from bench.models.catalog import resolve
-    from bench.predict import default_model, describe, example_page, predict
+    from bench.runner.predict import default_model, describe, example_page, predict
 
     config = Path("bench.toml")
     spec = resolve(

@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.progress import Task as Bar
 from rich.text import Text
 
-from bench.store import RunStore
+from bench.rundir.store import RunStore
 from bench.text import one_line, printable
 
 if TYPE_CHECKING:

@@ -165,7 +165,7 @@ def run_command(**options: Any) -> None:
     bench run --models qwen2-vl-2b,adapters/mine --tasks my/documents --max-pixels 1003520
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
     if options["config"] is not None and options["config"].suffix.lower() == ".csv":
-        from bench.cli.hyperbench import run_config
+        from bench.cli.user_config import run_config
 
         run_config(options)
         return
@@ -259,7 +259,7 @@ def _dry_run(plan: RunPlan, options: dict[str, Any]) -> None:
 def _conclude(outcome: Outcome, options: dict[str, Any]) -> float:
     """Score, report, print; the share of answers that failed."""
     from bench.cli.analyse import print_summary, reported
-    from bench.scoring import evaluate, write_scores
+    from bench.scoring.evaluation import evaluate, write_scores
 
     evaluation = evaluate(outcome.run, seed=options["seed"])
     written = [] if options["no_report"] else reported([evaluation], None, ("html", "md", "json"))

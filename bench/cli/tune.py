@@ -257,7 +257,7 @@ def _merge(options: dict[str, Any]) -> None:
 
 
 def _conclude(tuned: Tuned, order: Order, options: dict[str, Any]) -> None:
-    from bench.tuning.record import CURVES
+    from bench.tuning.adapter_folder import CURVES
 
     ended = tuned.ended
     scores = [entry for entry in ended.history if "eval_score" in entry]

@@ -4,8 +4,8 @@
 cheap: libraries are loaded when a metric is first used.
 """
 
-from bench.metrics.base import Metric, MetricValue
 from bench.metrics.extract import Extraction, extract
+from bench.metrics.metric import Metric, MetricValue
 from bench.metrics.table import METRICS, get_metric, score_failed
 
 __all__ = [

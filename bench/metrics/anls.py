@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.metrics.base import MetricValue, as_json, as_text, as_texts
 from bench.metrics.edit import levenshtein
+from bench.metrics.metric import MetricValue, as_json, as_text, as_texts
 from bench.schema import Json
 
 THRESHOLD = 0.5

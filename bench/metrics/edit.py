@@ -11,7 +11,7 @@ import re
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.metrics.base import MetricValue, as_text, as_texts, best
+from bench.metrics.metric import MetricValue, as_text, as_texts, best
 from bench.schema import Json
 
 if TYPE_CHECKING:

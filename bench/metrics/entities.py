@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bench.metrics.base import MetricValue, as_json, best
 from bench.metrics.kie import Agreement, weighted_f1
+from bench.metrics.metric import MetricValue, as_json, best
 from bench.schema import Json
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from bench.metrics.base import MAX_CHARACTERS, AnswerKind
+from bench.metrics.metric import MAX_CHARACTERS, AnswerKind
 
 MAX_OBJECT_STARTS = 200
 """How many opening brackets are tried before a text counts as holding no JSON."""

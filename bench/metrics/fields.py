@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from bench.metrics import amounts, dates, identifiers
-from bench.metrics.base import MetricValue, as_text, best
 from bench.metrics.folding import has_special_digits, plain, same_text
 from bench.metrics.kie import (
     Agreement,
@@ -22,6 +21,7 @@ from bench.metrics.kie import (
     parsed_fields,
     weighted_f1,
 )
+from bench.metrics.metric import MetricValue, as_text, best
 from bench.schema import Json
 
 MAX_TYPED: Final = 200

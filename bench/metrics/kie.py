@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bench.metrics.base import MetricValue, as_json, as_text, best
+from bench.metrics.metric import MetricValue, as_json, as_text, best
 from bench.schema import Json
 
 

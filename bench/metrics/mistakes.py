@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from bench.metrics.base import as_json, as_text
 from bench.metrics.edit import levenshtein
 from bench.metrics.fields import field_equivalent, field_match
 from bench.metrics.folding import plain
+from bench.metrics.metric import as_json, as_text
 from bench.schema import AnswerType, Json, StopReason
 
 PARTIAL_SIMILARITY: Final = 0.5

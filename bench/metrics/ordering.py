@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from bench.metrics.base import MetricValue, as_text, as_texts, best
+from bench.metrics.metric import MetricValue, as_text, as_texts, best
 from bench.schema import Json
 
 MAX_PAGES = 1000

@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from bench.metrics.base import MetricValue, as_json, as_text
 from bench.metrics.edit import levenshtein
+from bench.metrics.metric import MetricValue, as_json, as_text
 from bench.schema import Json
 
 THRESHOLD = 0.5

@@ -26,7 +26,7 @@ from bench.metrics import (
     tables,
     vqa,
 )
-from bench.metrics.base import AnswerKind, Metric, MetricValue, text_metric
+from bench.metrics.metric import AnswerKind, Metric, MetricValue, text_metric
 from bench.schema import Json
 
 _TEXT: Final[frozenset[AnswerKind]] = frozenset({"text", "description"})

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from bench.errors import missing_package
-from bench.metrics.base import MetricValue, best
 from bench.metrics.kie import normalize_fields, parsed_fields
+from bench.metrics.metric import MetricValue, best
 from bench.metrics.trees import Costs, Node, tree_distance
 from bench.schema import Json
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bench.errors import InvalidInput, did_you_mean
 
 if TYPE_CHECKING:
-    from bench.models.base import Model
+    from bench.models.model import Model
     from bench.schema import ModelSpec
 
 # Modules are named, not imported: torch is loaded only in the process that runs a torch model.

@@ -12,10 +12,9 @@ import numpy as np
 
 import bench
 from bench.metrics import METRICS
-from bench.published import PublishedRow, published_comparison
-from bench.report.compare import Pair, Scored, compare_all, pareto, ranks
 from bench.report.levels import goodness, higher_is_better, level
 from bench.report.mistakes import extraction_views, mistake_views
+from bench.report.ranking import Pair, Scored, compare_all, pareto, ranks
 from bench.report.records import nested, number, text
 from bench.report.rows import Source, hardware, model_row, sentences
 from bench.report.sweep import sweep_views
@@ -32,8 +31,9 @@ from bench.report.views import (
     TaskView,
 )
 from bench.schema import Estimate, Page, Sample
-from bench.scoring import Answer, Evaluation, document_key
-from bench.store import utc_now
+from bench.scoring.evaluation import Answer, Evaluation, document_key
+from bench.scoring.published import PublishedRow, published_comparison
+from bench.text import utc_now
 
 
 def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = None) -> ReportView:

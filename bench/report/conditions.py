@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from bench.report import formats
+from bench import formatting
 from bench.report.records import nested, number
 
 GPU_FIELDS: Mapping[str, tuple[str, str]] = {
@@ -93,18 +93,18 @@ def doubts(found: Conditions) -> list[str]:
     """Why the speed may not be what the device can do, as parts of a sentence."""
     said = []
     if found.throttled_seconds > 0:
-        why = formats.listed(f"{reason} {n} s" for reason, n in found.throttles.items())
+        why = formatting.listed(f"{reason} {n} s" for reason, n in found.throttles.items())
         said.append(
             f"its GPU was held below its clocks for {found.throttled_seconds} of {found.seconds} s ({why})"
         )
     if found.others:
-        held = f" ({formats.gib(found.other_bytes)} GiB)" if found.other_bytes else ""
-        count = formats.plural(found.others, "other process", "other processes")
+        held = f" ({formatting.gib(found.other_bytes)} GiB)" if found.other_bytes else ""
+        count = formatting.plural(found.others, "other process", "other processes")
         said.append(f"{count}{held} computed on its GPU")
     if found.busy and found.other_cores is not None:
         said.append(
-            f"other processes kept {formats.significant(found.other_cores.median, 2)} of the machine's "
-            f"{formats.plural(found.cores or 0, 'core')} busy (median)"
+            f"other processes kept {formatting.significant(found.other_cores.median, 2)} of the machine's "
+            f"{formatting.plural(found.cores or 0, 'core')} busy (median)"
         )
     return said
 
@@ -117,11 +117,11 @@ def described(found: Conditions) -> list[tuple[str, str]]:
         scale = 100 if unit == "%" else 1
         lines.append((f"GPU {name}", _span(span, unit, scale)))
     if found.gpu:
-        reasons = formats.listed((f"{r} {n} s" for r, n in found.throttles.items()), 5)
+        reasons = formatting.listed((f"{r} {n} s" for r, n in found.throttles.items()), 5)
         slow = f"{found.throttled_seconds} of {found.seconds} s"
         lines.append(("GPU throttled", f"{slow} ({reasons})" if found.throttles else slow))
         if found.others is not None:
-            held = "" if not found.other_bytes else f", {formats.gib(found.other_bytes)} GiB"
+            held = "" if not found.other_bytes else f", {formatting.gib(found.other_bytes)} GiB"
             lines.append(("other processes on the GPU", f"{found.others}{held}"))
     if found.cpu_mhz is not None:
         lines.append(("CPU clock", _span(found.cpu_mhz, "MHz")))
@@ -133,7 +133,7 @@ def described(found: Conditions) -> list[tuple[str, str]]:
 
 def _span(span: Range, unit: str, scale: float = 1.0) -> str:
     low, middle, high = (
-        formats.significant(value * scale) for value in (span.low, span.median, span.high)
+        formatting.significant(value * scale) for value in (span.low, span.median, span.high)
     )
     text = middle if low == high else f"{middle} ({low} to {high})"
     return f"{text} {unit}".strip()

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.report.formats import safe
+from bench.formatting import safe
 from bench.report.levels import LEVELS
 from bench.report.mistakes import RULE_TEXTS, label
 from bench.report.samples import raw_text
 from bench.report.views import ReportOptions, ReportView, SampleView
 from bench.schema import Page
-from bench.scoring import Answer
+from bench.scoring.evaluation import Answer
 from bench.tasks.previews import preview_path
 
 CHUNK = 2_000

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from bench.report import formats
+from bench import formatting
 from bench.report.views import ModelRow, ReportView
 from bench.schema import Estimate
 
@@ -85,22 +85,22 @@ def _mark_best(cells: Sequence[dict[str, Any]], rows: Sequence[ModelRow]) -> Non
 def _heat(estimate: Estimate | None, higher: bool) -> dict[str, Any]:
     if estimate is None or estimate.value is None:
         return {
-            "text": formats.DASH,
+            "text": formatting.DASH,
             "step": None,
             "small": False,
             "title": "no score",
             "best": False,
         }
     goodness = estimate.value if higher else max(0.0, 1 - estimate.value)
-    spread = formats.interval(estimate)
+    spread = formatting.interval(estimate)
     return {
-        "text": formats.score(estimate.value),
+        "text": formatting.score(estimate.value),
         "step": min(10, max(0, round(goodness * 10))),
         "goodness": goodness,
         "small": estimate.n < SMALL_N,
         "best": False,
-        "title": f"{formats.score(estimate.value)} {spread}, {formats.plural(estimate.n, 'question')}"
-        f" of {formats.plural(estimate.clusters, 'document')}",
+        "title": f"{formatting.score(estimate.value)} {spread}, {formatting.plural(estimate.n, 'question')}"
+        f" of {formatting.plural(estimate.clusters, 'document')}",
     }
 
 
@@ -114,4 +114,4 @@ def _safe_all(value: Any) -> Any:
         return {key: _safe_all(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_safe_all(item) for item in value]
-    return formats.safe(value) if isinstance(value, str) else value
+    return formatting.safe(value) if isinstance(value, str) else value

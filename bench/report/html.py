@@ -19,14 +19,16 @@ from urllib.parse import quote
 import jinja2
 from markupsafe import Markup
 
+from bench import formatting
+from bench.drawing import svg
 from bench.metrics import METRICS
 from bench.metrics.ordering import MISSING, class_scores
-from bench.report import formats, plots, svg, sweep
+from bench.report import plots, sweep
 from bench.report.conditions import described
 from bench.report.embed import MAX_TEXT, Embedded, embed, json_text
 from bench.report.facts import MEMORY_KINDS
 from bench.report.heat import SMALL_N, attr_json, slices
-from bench.report.hyperbench import page_classes
+from bench.report.hyperbench_files import page_classes
 from bench.report.levels import LEVELS
 from bench.report.mistakes import EQUIVALENT, extraction_line, judged, label, not_right
 from bench.report.published import NOTE, VERDICTS
@@ -86,7 +88,7 @@ def _environment() -> jinja2.Environment:
         *("score", "interval", "signed", "p_value", "significant", "seconds", "gib", "count"),
         *("parameters", "megabytes", "percent", "plural", "listed", "language_tag"),
     ):
-        environment.filters[name] = getattr(formats, name)
+        environment.filters[name] = getattr(formatting, name)
     environment.filters["extraction_line"] = extraction_line
     environment.filters["attr_json"] = attr_json
     environment.filters["names"] = _names
@@ -96,13 +98,15 @@ def _environment() -> jinja2.Environment:
 def _names(text: str, keys: Sequence[str]) -> Markup:
     """A sentence with the models' names set apart; short ones are not broken over two lines."""
     if not keys:
-        return Markup.escape(formats.safe(text))
+        return Markup.escape(formatting.safe(text))
     pattern = "|".join(re.escape(key) for key in sorted(keys, key=len, reverse=True))
     parts = re.split(f"({pattern})", text)
     return Markup("").join(
-        Markup('<b class="{}">{}</b>').format("name" if len(part) <= 26 else "", formats.safe(part))
+        Markup('<b class="{}">{}</b>').format(
+            "name" if len(part) <= 26 else "", formatting.safe(part)
+        )
         if i % 2
-        else Markup.escape(formats.safe(part))
+        else Markup.escape(formatting.safe(part))
         for i, part in enumerate(parts)
     )
 
@@ -110,7 +114,7 @@ def _names(text: str, keys: Sequence[str]) -> Markup:
 def _finalize(value: Any) -> Any:
     if isinstance(value, Markup) or not isinstance(value, str):
         return "" if value is None else value
-    return formats.safe(value, newlines=True)
+    return formatting.safe(value, newlines=True)
 
 
 def _policy(style: str, script: str) -> str:
@@ -131,7 +135,7 @@ def _context(view: ReportView, path: Path) -> dict[str, Any]:
     return {
         "view": view,
         "rows": rows,
-        "dash": formats.DASH,
+        "dash": formatting.DASH,
         "index": {row.key: i for i, row in enumerate(rows)},
         "svg": svg,
         "levels": LEVELS,
@@ -252,7 +256,7 @@ def _plots(view: ReportView) -> list[dict[str, Any]]:
                         "index": p.index,
                         "key": view.rows[p.index].key,
                         "score": p.estimate.value,
-                        "cost": formats.significant(p.x),
+                        "cost": formatting.significant(p.x),
                         "on_front": p.on_front,
                     }
                     for p in sorted(points, key=lambda p: p.x)
@@ -270,9 +274,9 @@ def _sweep_plots(view: ReportView) -> dict[str, Markup]:
     title, costs = found if found is not None else ("", {})
     curves = [
         plots.Curve(
-            formats.safe(one.name),
+            formatting.safe(one.name),
             tuple(
-                plots.Point(index[p.row], formats.safe(p.row), p.max_pixels, p.score, False)
+                plots.Point(index[p.row], formatting.safe(p.row), p.max_pixels, p.score, False)
                 for p in one.points
             ),
             tuple(costs[p.row] for p in one.points if p.row in costs),
@@ -303,7 +307,7 @@ def _points(view: ReportView, cost: str) -> list[plots.Point]:
             continue
         if x > 0:
             on_front = row.key in view.fronts[cost].keys
-            points.append(plots.Point(i, formats.safe(row.key), x, row.score, on_front, hollow))
+            points.append(plots.Point(i, formatting.safe(row.key), x, row.score, on_front, hollow))
     return points
 
 
@@ -311,7 +315,7 @@ def _strips(view: ReportView, width: int) -> Markup:
     return plots.strips(
         {
             i: (
-                formats.safe(clip(row.key, 26 if width < 500 else 40)),
+                formatting.safe(clip(row.key, 26 if width < 500 else 40)),
                 latency.seconds,
                 {"p50": latency.p50, "p90": latency.p90, "p95": latency.p95, "p99": latency.p99},
             )
@@ -332,9 +336,9 @@ def _stages(rows: Sequence[ModelRow]) -> list[dict[str, Any]]:
             colour = svg.OTHER_STAGE
             if name != OTHER:
                 colour = colours.setdefault(name, len(colours) % svg.OTHER_STAGE)
-            shares.append(svg.Share(formats.safe(name), value, colour))
+            shares.append(svg.Share(formatting.safe(name), value, colour))
         if shares:
-            first = formats.safe(first_token_words(row))
+            first = formatting.safe(first_token_words(row))
             found.append({"index": i, "row": row, "shares": shares, "first_token": first})
     return found
 
@@ -387,7 +391,7 @@ def _reach(view: ReportView) -> float:
 
 def _quoted(text: str) -> str:
     """A part of a deep link, as the script's ``encodeURIComponent`` writes it."""
-    return quote(formats.safe(text), safe="")
+    return quote(formatting.safe(text), safe="")
 
 
 def _excerpt(view: ReportView, sample: SampleView) -> dict[str, Any]:
@@ -410,10 +414,10 @@ def _excerpt(view: ReportView, sample: SampleView) -> dict[str, Any]:
         )
     return {
         "task": task.key,
-        "id": formats.safe(sample.sample.id),
+        "id": formatting.safe(sample.sample.id),
         "href": f"#s={_quoted(task.key)}/{_quoted(sample.sample.id)}",
         "question": clip(sample.sample.question, 240),
         "references": [clip(raw_text(r), 160) for r in sample.sample.references[:3]],
-        "language": formats.language_tag(sample.sample.metadata.get("language")),
+        "language": formatting.language_tag(sample.sample.metadata.get("language")),
         "answers": answers,
     }

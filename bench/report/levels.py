@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from bench.metrics import METRICS
-from bench.scoring import Answer
+from bench.scoring.evaluation import Answer
 
 Level = Literal["right", "partly", "wrong", "failed", "unscored", "open"]
 """``failed``: an error instead of an answer. ``unscored``: the metric does not apply. ``open``: not asked."""

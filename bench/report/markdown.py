@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.report import formats
-from bench.report.hyperbench import page_classes_markdown
+from bench import formatting
+from bench.report.hyperbench_files import page_classes_markdown
 from bench.report.levels import LEVELS
 from bench.report.markup import escape, table
 from bench.report.mistakes import EQUIVALENT, extraction_line, judged, label, not_right
@@ -97,22 +97,22 @@ def _row(row: ModelRow) -> list[str]:
     if row.state != "complete":
         reason = f": {escape(row.failure.message)}" if row.failure is not None else ""
         name += f" _{row.state}, {row.asked}/{row.samples}{reason}_"
-    memory = formats.DASH
+    memory = formatting.DASH
     if facts.memory is not None:
         suffix = " (RSS)" if facts.memory.kind == "peak_rss" else ""
-        memory = formats.gib(facts.memory.bytes) + suffix
+        memory = formatting.gib(facts.memory.bytes) + suffix
     rate = facts.throughput.questions_per_second if facts.throughput is not None else None
     return [
-        formats.DASH if row.rank is None else f"{row.rank}{'=' if row.tied else ''}",
+        formatting.DASH if row.rank is None else f"{row.rank}{'=' if row.tied else ''}",
         name,
-        formats.score(row.score.value if row.score is not None else None),
-        formats.interval(row.score),
-        formats.count(row.score.n if row.score is not None else None),
-        formats.significant(facts.latency.p50 if facts.latency is not None else None),
-        formats.significant(facts.latency.p95 if facts.latency is not None else None),
-        formats.significant(rate),
+        formatting.score(row.score.value if row.score is not None else None),
+        formatting.interval(row.score),
+        formatting.count(row.score.n if row.score is not None else None),
+        formatting.significant(facts.latency.p50 if facts.latency is not None else None),
+        formatting.significant(facts.latency.p95 if facts.latency is not None else None),
+        formatting.significant(rate),
         memory,
-        formats.count(row.failed),
+        formatting.count(row.failed),
     ]
 
 
@@ -126,15 +126,15 @@ def _by_task(view: ReportView) -> str:
         for row in rows:
             score = row.tasks.get(task.key)
             if score is None or score.asked == 0:
-                cells.append(formats.DASH)
+                cells.append(formatting.DASH)
             else:
                 cells.append(
-                    f"{formats.score(score.estimate.value)} {formats.interval(score.estimate)}"
+                    f"{formatting.score(score.estimate.value)} {formatting.interval(score.estimate)}"
                 )
         name = f"{task.headline} {'↑' if task.higher_is_better else '↓'}"
         lines.append([escape(task.key), escape(name), str(task.samples), *cells])
         equivalent = _equivalent(task, rows)
-        if set(equivalent) != {formats.DASH}:
+        if set(equivalent) != {formatting.DASH}:
             lines.append(["", "equivalent ↑", "", *equivalent])
     header = ["Task", "Metric", "n", *(escape(row.key) for row in rows)]
     body = table(header, lines, [False, False, True] + [True] * len(rows))
@@ -147,7 +147,7 @@ def _equivalent(task: TaskView, rows: Sequence[ModelRow]) -> list[str]:
         for row in rows
     ]
     return [
-        formats.DASH if e is None else f"{formats.score(e.value)} {formats.interval(e)}"
+        formatting.DASH if e is None else f"{formatting.score(e.value)} {formatting.interval(e)}"
         for e in estimates
     ]
 
@@ -160,7 +160,7 @@ def _mistakes(view: ReportView) -> str:
         [
             escape(kind.label),
             *(
-                f"{kind.counts[row.key]:,} ({formats.percent(kind.shares[row.key])})"
+                f"{kind.counts[row.key]:,} ({formatting.percent(kind.shares[row.key])})"
                 if kind.counts[row.key]
                 else "0"
                 for row in rows
@@ -177,7 +177,7 @@ def _mistakes(view: ReportView) -> str:
     unread = [task.key for task in view.tasks if not task.texts_known]
     if unread:
         note += (
-            f" What is written on the documents of {escape(formats.listed(unread))} is not known: there, "
+            f" What is written on the documents of {escape(formatting.listed(unread))} is not known: there, "
             "no answer can be told to be not on the page."
         )
     return f"## What kind of wrong\n\n{body}\n{note}\n"
@@ -190,7 +190,7 @@ def _slices(view: ReportView, limit: int = 60) -> str:
     lines = []
     for item in view.slices[:limit]:
         scores = [item.estimates.get(row.key) for row in rows]
-        cells = [formats.score(e.value if e is not None else None) for e in scores]
+        cells = [formatting.score(e.value if e is not None else None) for e in scores]
         lines.append([escape(item.key), escape(item.value), str(item.n), *cells])
     more = len(view.slices) - limit
     note = f"\n_{more} more slices are in the HTML report._\n" if more > 0 else ""
@@ -206,9 +206,9 @@ def _pairs(view: ReportView, limit: int = 40) -> str:
         [
             escape(pair.first),
             escape(pair.second),
-            formats.signed(pair.difference.difference),
-            f"[{formats.signed(pair.difference.low)}, {formats.signed(pair.difference.high)}]",
-            formats.p_value(pair.p_holm),
+            formatting.signed(pair.difference.difference),
+            f"[{formatting.signed(pair.difference.low)}, {formatting.signed(pair.difference.high)}]",
+            formatting.p_value(pair.p_holm),
             str(pair.wins),
             str(pair.losses),
             "yes" if pair.separated else "no",
@@ -248,7 +248,7 @@ def _errors(view: ReportView) -> str:
     suspects = never_right(view)
     if suspects:
         parts.append(
-            f"No model is right on {formats.plural(len(suspects), 'question')}; the reference may be wrong:\n"
+            f"No model is right on {formatting.plural(len(suspects), 'question')}; the reference may be wrong:\n"  # noqa: E501
         )
         parts += [_sample(view, sample) for sample in suspects[:8]]
     else:
@@ -261,7 +261,7 @@ def _sample(view: ReportView, sample: SampleView) -> str:
     references = " · ".join(escape(raw_text(r), 80) for r in sample.sample.references[:3])
     lines = [
         f"- {escape(task.key)}/{escape(sample.sample.id, 80)}: {escape(sample.sample.question, 160)}",
-        f"  - expected: {references or formats.DASH}",
+        f"  - expected: {references or formatting.DASH}",
     ]
     for row, answer, level in zip(view.rows, sample.answers, sample.levels, strict=True):
         if answer is not None and answer.output is not None:
@@ -281,12 +281,12 @@ def _method(view: ReportView) -> str:
             if run.commit
             else ""
         )
-        started = escape(run.started or formats.DASH)
+        started = escape(run.started or formatting.DASH)
         lines += [
             f"- Run `{_code(run.id)}` ({escape(run.state)}), started {started}{commit}",
             f"  - hardware: {escape(run.hardware)}",
-            f"  - software: {escape(run.software or formats.DASH, 800)}",
-            f"  - command: `{_code(run.command) or formats.DASH}`",
+            f"  - software: {escape(run.software or formatting.DASH, 800)}",
+            f"  - command: `{_code(run.command) or formatting.DASH}`",
         ]
         if run.protocol:
             title = f" ({escape(run.protocol_title)})" if run.protocol_title else ""
@@ -309,7 +309,7 @@ def _method(view: ReportView) -> str:
             str(task.samples),
             str(task.documents),
             str(task.pages),
-            escape(task.license or formats.DASH),
+            escape(task.license or formatting.DASH),
         ]
         for task in view.tasks
     ]

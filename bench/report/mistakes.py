@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench import formatting
 from bench.metrics.mistakes import RULES
-from bench.report import formats
 
 if TYPE_CHECKING:
     from bench.report.views import ModelRow, TaskView
@@ -94,7 +94,7 @@ def judged(row: ModelRow) -> int:
 def extraction_line(view: ExtractionView) -> str:
     """One line: model, task, and the score on either text."""
     extracted, raw = (
-        f"{formats.score(estimate.value)} {formats.interval(estimate)}"
+        f"{formatting.score(estimate.value)} {formatting.interval(estimate)}"
         for estimate in (view.extracted, view.raw)
     )
     return f"{view.row} on {view.task}: {view.metric} {extracted} on extracted answers, {raw} on raw texts"

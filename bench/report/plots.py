@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from bench.report import formats, svg
+from bench import formatting
+from bench.drawing import svg
+from bench.drawing.ticks import linear_ticks, log_ticks
 from bench.schema import Estimate
-from bench.ticks import linear_ticks, log_ticks
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def scatter(
     parts += _labelled(points, frame)
     better = "upper left" if higher else "lower left"
     description = "; ".join(
-        f"{p.label}: {formats.score(p.estimate.value)} at {x_text(p.x)}" for p in points
+        f"{p.label}: {formatting.score(p.estimate.value)} at {x_text(p.x)}" for p in points
     )
     return Markup(
         '<svg class="plot" viewBox="0 0 {0} {1}" width="{0}" height="{1}" role="img">'
@@ -212,7 +213,7 @@ def _labelled(points: Sequence[Point], frame: Frame) -> list[Markup]:
                 '<text class="label" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text></g>'
             ).format(
                 point.index,
-                f"{point.label}: {formats.score(point.estimate.value)} {formats.interval(point.estimate)}",
+                f"{point.label}: {formatting.score(point.estimate.value)} {formatting.interval(point.estimate)}",  # noqa: E501
                 svg.glyph(point.index, x, y, hollow=point.hollow),
                 tx,
                 ty,
@@ -309,7 +310,7 @@ def curves(found: Sequence[Curve], *, width: int, y_title: str, cost_title: str)
             parts.append(_line(cost, [(point.x, value) for point, value in pairs]))
             parts += [_marked(point, cost, value) for point, value in pairs]
     description = "; ".join(
-        f"{p.label}: {formats.score(p.estimate.value)} at {p.x:,.0f} pixels" for p in points
+        f"{p.label}: {formatting.score(p.estimate.value)} at {p.x:,.0f} pixels" for p in points
     )
     return Markup(
         '<svg class="plot" viewBox="0 0 {0} {1}" width="{0}" height="{1}" role="img">'
@@ -332,7 +333,7 @@ def _marked(point: Point, frame: Frame, y: float) -> Markup:
     """A row's mark without its name, which a pointer over it tells."""
     return Markup('<g data-model="{}" class="point"><title>{}</title>{}</g>').format(
         point.index,
-        f"{point.label}: {formats.score(point.estimate.value)} {formats.interval(point.estimate)}",
+        f"{point.label}: {formatting.score(point.estimate.value)} {formatting.interval(point.estimate)}",
         svg.glyph(point.index, frame.x(point.x), frame.y(y)),
     )
 
@@ -376,7 +377,7 @@ def _bounds(frame: Frame, xs: Sequence[float], *, last: bool) -> list[Markup]:
             parts.append(
                 Markup(
                     '<text class="tick-text" x="{:.1f}" y="{}" text-anchor="middle">{}</text>'
-                ).format(x, base + 18, formats.significant(value / 1e6, 2))
+                ).format(x, base + 18, formatting.significant(value / 1e6, 2))
             )
     if last:
         parts.append(
@@ -423,9 +424,7 @@ def strips(
     ]
     for line, (index, (name, values, marks)) in enumerate(latencies.items()):
         y = line * pitch + 38
-        facts = (
-            f"p50 {formats.significant(marks['p50'])} s · p95 {formats.significant(marks['p95'])} s"
-        )
+        facts = f"p50 {formatting.significant(marks['p50'])} s · p95 {formatting.significant(marks['p95'])} s"
         parts.append(
             Markup(
                 '{}<text class="label" x="{}" y="{}">{}'

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.published import PublishedRow
-from bench.report import formats
+from bench import formatting
 from bench.report.markup import escape, table
+from bench.scoring.published import PublishedRow
 
 VERDICTS = {
     "within": "within the noise",
@@ -31,9 +31,9 @@ def published_markdown(rows: Sequence[PublishedRow]) -> str:
             escape(row.model),
             escape(row.task),
             escape(row.metric),
-            f"{formats.score(row.published)} ({escape(row.split or 'split not stated')})",
-            f"{formats.score(row.ours.value)} {formats.interval(row.ours)}",
-            formats.signed(row.difference),
+            f"{formatting.score(row.published)} ({escape(row.split or 'split not stated')})",
+            f"{formatting.score(row.ours.value)} {formatting.interval(row.ours)}",
+            formatting.signed(row.difference),
             VERDICTS[row.verdict],
         ]
         for row in rows

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.comparing import Side
-from bench.report import formats
+from bench import formatting
 from bench.report.facts import Facts, measure
 from bench.report.levels import level
 from bench.report.records import nested, number, text
 from bench.report.views import Failure, ModelRow, RunView, TaskScore
 from bench.schema import Estimate
-from bench.scoring import Answer, Cell, Evaluation, document_key
+from bench.scoring.comparison import Side
+from bench.scoring.evaluation import Answer, Cell, Evaluation, document_key
 from bench.stats import cluster_mean
 
 _SETUP = ("checkpoint", "revision", "quantization", "adapter", "dtype", "attention")
@@ -135,7 +135,7 @@ def _setup(spec: Any, record: Mapping[str, Any] | None, facts: Facts) -> dict[st
         value = nested(details, key)
         value = getattr(spec, key) if value is None else value
         if value not in (None, "", "auto"):
-            found[key] = formats.count(value) if key in _BOUNDS and number(value) else str(value)
+            found[key] = formatting.count(value) if key in _BOUNDS and number(value) else str(value)
     devices = nested(record, "devices")
     if isinstance(devices, list):
         found["devices"] = ", ".join(text(nested(device, "device")) for device in devices)
@@ -214,8 +214,8 @@ def hardware(environment: Any, device: str) -> str:
         index = re.fullmatch(r"cuda:(\d+)", device)
         gpu = gpus[min(int(index[1]), len(gpus) - 1)] if index else gpus[0]
         memory = number(nested(gpu, "memory_bytes"))
-        size = f" {formats.gib(memory)} GiB" if memory is not None else ""
+        size = f" {formatting.gib(memory)} GiB" if memory is not None else ""
         return f"{text(nested(gpu, 'name')) or 'GPU'}{size}"
     cores = number(nested(environment, "cores"))
     name = text(nested(environment, "cpu")) or "CPU"
-    return f"{name} ({formats.plural(int(cores), 'core')})" if cores is not None else name
+    return f"{name} ({formatting.plural(int(cores), 'core')})" if cores is not None else name

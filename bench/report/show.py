@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from rapidfuzz.distance import Levenshtein
 
+from bench import formatting
 from bench.errors import InvalidInput, did_you_mean
 from bench.metrics import METRICS
-from bench.report import formats
 from bench.report.levels import LEVELS, level
 from bench.report.mistakes import RULE_TEXTS, label
 from bench.report.samples import extracted_text, raw_text
 from bench.schema import Sample, Task
-from bench.scoring import Answer, Evaluation
+from bench.scoring.evaluation import Answer, Evaluation
 from bench.text import clip, one_line, printable
 
 MAX_TEXT = 4_000
@@ -100,17 +100,17 @@ def _answer(model: str, answer: Answer, headline: str) -> list[str]:
     if references and compared not in references:
         lines += _diff(compared, references)
     scores = [
-        f"{name} {formats.score(score.value)}{_arrow(name)}"
+        f"{name} {formatting.score(score.value)}{_arrow(name)}"
         for name, score in answer.scores.items()
     ]
     lines.append(f"  scores    {'  '.join(scores)}")
     counts = [
-        formats.plural(output.generated_tokens, "token")
+        formatting.plural(output.generated_tokens, "token")
         if output.generated_tokens is not None
         else "",
         "cut at the token limit" if output.stop_reason == "length" else "",
-        formats.confidence(output),
-        f"memory ran out: page shrunk to {formats.count(output.degraded)} pixels"
+        formatting.confidence(output),
+        f"memory ran out: page shrunk to {formatting.count(output.degraded)} pixels"
         if output.degraded is not None
         else "",
     ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench import formatting
 from bench.measure.energy import WINDOW_SECONDS
-from bench.report import formats
 from bench.report.views import ModelRow, ReportView
 
 OTHER = "other"
@@ -28,7 +28,7 @@ def offline_shares(row: ModelRow) -> list[tuple[str, float]]:
 
 def offline_words(row: ModelRow) -> str:
     """``vision 45 %, prefix 20 %``; empty where no stages were recorded."""
-    return ", ".join(f"{name} {formats.percent(share)}" for name, share in offline_shares(row))
+    return ", ".join(f"{name} {formatting.percent(share)}" for name, share in offline_shares(row))
 
 
 def first_token_words(row: ModelRow) -> str:
@@ -37,7 +37,7 @@ def first_token_words(row: ModelRow) -> str:
     if alone is None:
         return ""
     return ", ".join(
-        f"{name} {formats.seconds(seconds)}" for name, seconds in alone.first_token_parts.items()
+        f"{name} {formatting.seconds(seconds)}" for name, seconds in alone.first_token_parts.items()
     )
 
 
@@ -45,16 +45,16 @@ def energy(row: ModelRow) -> str:
     """Joules a question, or why there is no number."""
     found, rate = row.facts.energy, row.facts.throughput
     if found is not None:
-        return f"{formats.significant(found.joules_per_question)} J"
+        return f"{formatting.significant(found.joules_per_question)} J"
     if rate is not None and row.device.startswith("cuda") and rate.seconds < WINDOW_SECONDS:
         return f"not given: under {WINDOW_SECONDS:.0f} s"
-    return formats.DASH
+    return formatting.DASH
 
 
 def questions_per_page(row: ModelRow) -> str:
     """Of the calls behind the throughput."""
     rate = row.facts.throughput
-    return formats.significant(rate.questions_per_page if rate is not None else None)
+    return formatting.significant(rate.questions_per_page if rate is not None else None)
 
 
 def page_reuse(rows: Sequence[ModelRow]) -> dict[str, list[str]]:

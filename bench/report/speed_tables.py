@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.report import formats
+from bench import formatting
 from bench.report.conditions import described
 from bench.report.facts import MEMORY_KINDS
 from bench.report.markup import escape, table
@@ -44,19 +44,19 @@ def _throughput(rows: list[ModelRow]) -> str:
         lines.append(
             [
                 escape(row.key),
-                formats.significant(rate.questions_per_second if rate else None),
+                formatting.significant(rate.questions_per_second if rate else None),
                 questions_per_page(row),
-                formats.significant(rate.pages_per_second if rate else None),
-                formats.significant(rate.tokens_per_second if rate else None),
+                formatting.significant(rate.pages_per_second if rate else None),
+                formatting.significant(rate.tokens_per_second if rate else None),
                 energy(row),
-                formats.seconds(facts.load_seconds),
-                formats.seconds(facts.first_call_seconds),
-                *(formats.gib(_peak(row, kind)) for kind in kinds),
+                formatting.seconds(facts.load_seconds),
+                formatting.seconds(facts.first_call_seconds),
+                *(formatting.gib(_peak(row, kind)) for kind in kinds),
             ]
         )
     note = (
         "Offline scenario (batched). Load and first call (the warm-up) are in no other figure. "
-        f"Peak memory: {formats.listed(MEMORY_KINDS[kind] for kind in kinds)}.\n"
+        f"Peak memory: {formatting.listed(MEMORY_KINDS[kind] for kind in kinds)}.\n"
     )
     return f"{table(header, lines, [False] + [True] * (len(header) - 1))}\n{note if kinds else ''}"
 
@@ -71,10 +71,10 @@ def _page_load(view: ReportView) -> list[str]:
         return []
     reuse = page_reuse(view.rows).items()
     return [
-        f"- Questions a page: {formats.significant(load.questions_per_page)} "
-        f"({formats.plural(load.questions, 'question')} about {formats.plural(load.pages, 'page')}); "
+        f"- Questions a page: {formatting.significant(load.questions_per_page)} "
+        f"({formatting.plural(load.questions, 'question')} about {formatting.plural(load.pages, 'page')}); "
         "the more there are, the more a model gains in questions/s that encodes a page once for all of them.",
-        *(f"  - {escape(formats.listed(keys, 6))}: {escape(said, 300)}" for said, keys in reuse),
+        *(f"  - {escape(formatting.listed(keys, 6))}: {escape(said, 300)}" for said, keys in reuse),
     ]
 
 
@@ -87,7 +87,7 @@ def _latency(rows: list[ModelRow]) -> str:
         lines.append([escape(row.key), "answer, cold", *_percentiles(facts.latency), ""])
         if alone is None:
             continue
-        rate = formats.significant(alone.tokens_per_second)
+        rate = formatting.significant(alone.tokens_per_second)
         lines += [
             ["", name, *_percentiles(found), rate if name == "first token, cold" else ""]
             for name, found in (
@@ -109,7 +109,7 @@ def _latency(rows: list[ModelRow]) -> str:
 
 def _percentiles(found: Latency) -> list[str]:
     values = (found.p50, found.p90, found.p95, found.p99)
-    return [*(formats.significant(value) for value in values), str(found.n)]
+    return [*(formatting.significant(value) for value in values), str(found.n)]
 
 
 def _time(rows: list[ModelRow]) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from bench.report import formats
+from bench import formatting
 from bench.report.markup import escape, table
 from bench.schema import Estimate
 
@@ -117,13 +117,13 @@ def sweeps_markdown(sweeps: Sequence[SweepView]) -> str:
     lines = [
         [
             escape(point.row),
-            formats.count(point.max_pixels),
-            formats.count(point.visual_tokens),
-            formats.score(point.score.value),
-            formats.interval(point.score),
-            formats.significant(point.latency),
-            formats.significant(point.questions_per_second),
-            formats.gib(point.memory),
+            formatting.count(point.max_pixels),
+            formatting.count(point.visual_tokens),
+            formatting.score(point.score.value),
+            formatting.interval(point.score),
+            formatting.significant(point.latency),
+            formatting.significant(point.questions_per_second),
+            formatting.gib(point.memory),
         ]
         for sweep in sweeps
         for point in sweep.points

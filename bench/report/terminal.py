@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.report import formats
+from bench import formatting
 from bench.report.speed import offline_words, page_reuse
 from bench.report.views import ModelRow, ReportView
 from bench.text import clip, one_line
@@ -97,19 +97,19 @@ def _cells(row: ModelRow, view: ReportView) -> list[str]:
     name = one_line(row.key, 60)
     if row.state != "complete":
         name += f" ({row.state}, {row.asked:,}/{row.samples:,})"
-    rank = formats.DASH if row.rank is None else f"{row.rank}{'=' if row.tied else ''}"
+    rank = formatting.DASH if row.rank is None else f"{row.rank}{'=' if row.tied else ''}"
     mark = "*" if memory is not None and memory.kind == "peak_rss" and _mixes_memory(view) else ""
     return [
         rank,
         name,
-        formats.count(row.score.n if row.score is not None else None),
-        formats.score(row.score.value if row.score is not None else None),
-        formats.interval(row.score),
-        formats.significant(latency.p50 if latency is not None else None),
-        formats.significant(latency.p95 if latency is not None else None),
-        formats.significant(rate.questions_per_second if rate is not None else None),
-        formats.gib(memory.bytes if memory is not None else None) + mark,
-        formats.count(row.failed),
+        formatting.count(row.score.n if row.score is not None else None),
+        formatting.score(row.score.value if row.score is not None else None),
+        formatting.interval(row.score),
+        formatting.significant(latency.p50 if latency is not None else None),
+        formatting.significant(latency.p95 if latency is not None else None),
+        formatting.significant(rate.questions_per_second if rate is not None else None),
+        formatting.gib(memory.bytes if memory is not None else None) + mark,
+        formatting.count(row.failed),
     ]
 
 
@@ -140,12 +140,12 @@ def _by_task(view: ReportView, width: int) -> Table:
             Text(clip(one_line(task.key), 28)),
             Text(f"{task.headline}{arrow}"),
             *(
-                Text(formats.score(s.estimate.value if s is not None and s.asked else None))
+                Text(formatting.score(s.estimate.value if s is not None and s.asked else None))
                 for s in scores
             ),
         )
     if len(shown) < len(rows):
-        table.caption = f"{formats.plural(len(rows) - len(shown), 'more model')} in the report"
+        table.caption = f"{formatting.plural(len(rows) - len(shown), 'more model')} in the report"
         table.caption_justify = "left"
     return table
 
@@ -159,7 +159,7 @@ def _time(view: ReportView, width: int) -> Table:
     for row in view.rows:
         if words := offline_words(row):
             values = _first_token(row) if wide else ()
-            numbers = [Text(formats.significant(value)) for value in values]
+            numbers = [Text(formatting.significant(value)) for value in values]
             table.add_row(Text(one_line(row.key, 60)), *numbers, Text(words.replace(" %", "%")))
     return table
 
@@ -187,10 +187,14 @@ def _closing(view: ReportView) -> Sequence[tuple[str, str, str]]:
         for i, caveat in enumerate(view.caveats)
     ]
     if view.load.questions_per_page is not None and any(r.facts.throughput for r in view.rows):
-        ratio = formats.significant(view.load.questions_per_page)
+        ratio = formatting.significant(view.load.questions_per_page)
         lines.append(("q/s", f"offline, in batches; {ratio} questions a page", ""))
         lines += [
-            ("", f"{formats.listed(one_line(key, 60) for key in keys)}: {one_line(said, 200)}", "")
+            (
+                "",
+                f"{formatting.listed(one_line(key, 60) for key in keys)}: {one_line(said, 200)}",
+                "",
+            )
             for said, keys in page_reuse(view.rows).items()
         ]
     kinds = {r.facts.memory.label for r in view.rows if r.facts.memory is not None}

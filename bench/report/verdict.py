@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.report import formats
-from bench.report.compare import Pair
+from bench import formatting
 from bench.report.conditions import doubts
+from bench.report.ranking import Pair
 from bench.report.records import nested, number
 from bench.stats.means import FEW_CLUSTERS
 from bench.text import clip
@@ -66,9 +66,9 @@ def judge(rows: Sequence[ModelRow], pairs: Sequence[Pair], score_name: str) -> V
         if best.key in (pair.first, pair.second) and not pair.separated
     ]
     value = best.score.value if best.score is not None else None
-    spread = formats.interval(best.score)
-    said = f"{formats.score(value)} {score_name}"
-    if spread != formats.DASH:
+    spread = formatting.interval(best.score)
+    said = f"{formatting.score(value)} {score_name}"
+    if spread != formatting.DASH:
         said += f", 95 % interval {spread}"
     if len(ranked) == 1:
         headline = f"{best.key} scores {said}."
@@ -88,7 +88,7 @@ def judge(rows: Sequence[ModelRow], pairs: Sequence[Pair], score_name: str) -> V
 def _all_tied(ranked: Sequence[ModelRow], said: str, pairs: Sequence[Pair]) -> tuple[str, str]:
     best, other = ranked[0].key, ranked[1].key
     if len({row.score.value for row in ranked if row.score is not None}) == 1:
-        names = formats.listed(row.key for row in ranked)
+        names = formatting.listed(row.key for row in ranked)
         return f"{names} score the same: {said}.", ""
     if len(ranked) > 2:
         return (
@@ -98,8 +98,8 @@ def _all_tied(ranked: Sequence[ModelRow], said: str, pairs: Sequence[Pair]) -> t
     gap = pairs[0].difference
     return (
         f"{best} scores highest ({said}), but not beyond the noise.",
-        f"Its paired difference to {other}, {formats.signed(gap.difference)} "
-        f"[{formats.signed(gap.low)}, {formats.signed(gap.high)}], is compatible with zero.",
+        f"Its paired difference to {other}, {formatting.signed(gap.difference)} "
+        f"[{formatting.signed(gap.low)}, {formatting.signed(gap.high)}], is compatible with zero.",
     )
 
 
@@ -116,13 +116,13 @@ def _nothing(rows: Sequence[ModelRow]) -> str:
 def _within_noise(best: str, tied: Sequence[str], pairs: Sequence[Pair]) -> str:
     if tied:
         verb = "is" if len(tied) == 1 else "are"
-        return f"{formats.listed(tied)} {verb} within the noise of it."
+        return f"{formatting.listed(tied)} {verb} within the noise of it."
     pair = next(p for p in pairs if best in (p.first, p.second))
     other = pair.second if pair.first == best else pair.first
     gap = pair.difference
     return (
-        f"It leads {other} by {formats.signed(gap.difference)} "
-        f"[{formats.signed(gap.low)}, {formats.signed(gap.high)}], paired over {gap.clusters} documents."
+        f"It leads {other} by {formatting.signed(gap.difference)} "
+        f"[{formatting.signed(gap.low)}, {formatting.signed(gap.high)}], paired over {gap.clusters} documents."  # noqa: E501
     )
 
 
@@ -132,7 +132,7 @@ def _points(ranked: Sequence[ModelRow]) -> list[Point]:
     if timed:
         value, row = min(timed, key=lambda item: item[0])
         points.append(
-            Point("Fastest answer", row.key, f"{formats.seconds(value)} a question (p50)")
+            Point("Fastest answer", row.key, f"{formatting.seconds(value)} a question (p50)")
         )
     rates = [
         (row.facts.throughput.questions_per_second, row)
@@ -144,14 +144,16 @@ def _points(ranked: Sequence[ModelRow]) -> list[Point]:
         rate, row = max(rates, key=lambda item: item[0] or 0.0)
         points.append(
             Point(
-                "Highest throughput", row.key, f"{formats.significant(rate)} questions/s, batched"
+                "Highest throughput",
+                row.key,
+                f"{formatting.significant(rate)} questions/s, batched",
             )
         )
     held = [(row.facts.memory, row) for row in ranked if row.facts.memory is not None]
     if held:
         memory, row = min(held, key=lambda item: item[0].bytes)
         points.append(
-            Point("Least memory", row.key, f"{formats.gib(memory.bytes)} GiB, {memory.label}")
+            Point("Least memory", row.key, f"{formatting.gib(memory.bytes)} GiB, {memory.label}")
         )
     return points
 
@@ -176,7 +178,7 @@ def warn(rows: Sequence[ModelRow], runs: Sequence[RunView], *, same_tasks: bool)
         found.append(
             Caveat(
                 "failures",
-                f"Questions failed, and count as the worst score: {formats.listed(failing, 6)}.",
+                f"Questions failed, and count as the worst score: {formatting.listed(failing, 6)}.",
             )
         )
     found += [Caveat("failures", _shrunk(row)) for row in rows if row.degraded]
@@ -202,9 +204,9 @@ def _shrunk(row: ModelRow) -> str:
     """Answers about smaller pages than were asked for."""
     count = sum(row.degraded.values())
     return (
-        f"{row.key}: memory ran out, and {formats.plural(count, 'answer')} of {row.asked:,} "
+        f"{row.key}: memory ran out, and {formatting.plural(count, 'answer')} of {row.asked:,} "
         f"{'is' if count == 1 else 'are'} about pages that were shrunk, down to "
-        f"{formats.count(min(row.degraded))} pixels; the score is not that of the resolution asked for."
+        f"{formatting.count(min(row.degraded))} pixels; the score is not that of the resolution asked for."
     )
 
 
@@ -215,7 +217,7 @@ def _said_by_models(rows: Sequence[ModelRow]) -> list[Caveat]:
         for warning in row.warnings[:MAX_WARNINGS]:
             said.setdefault(warning, []).append(row.key)
     return [
-        Caveat("model", f"{formats.listed(keys)}: {_ended(clip(warning, MAX_WARNING))}")
+        Caveat("model", f"{formatting.listed(keys)}: {_ended(clip(warning, MAX_WARNING))}")
         for warning, keys in said.items()
     ]
 
@@ -226,7 +228,7 @@ def _tuned(row: ModelRow) -> list[str]:
     for task, part in row.trained.items():
         by_part.setdefault(part, []).append(task)
     return [
-        text.format(model=row.key, tasks=formats.listed(by_part[part], 6))
+        text.format(model=row.key, tasks=formatting.listed(by_part[part], 6))
         for part, text in _TUNED.items()
         if part in by_part
     ]
@@ -280,7 +282,7 @@ def _scope(runs: Sequence[RunView], names: Mapping[str, str]) -> list[str]:
                 for sentence in run.deviations[:MAX_WARNINGS]
             ]
         if isinstance(chosen, list) and chosen:
-            count = formats.plural(len(chosen), "chosen question")
+            count = formatting.plural(len(chosen), "chosen question")
             found.append(f"{names[run.id]} was limited to {count}.")
     return found
 
@@ -291,12 +293,12 @@ def _speed(rows: Sequence[ModelRow]) -> list[Caveat]:
     for row in rows:
         said = doubts(row.facts.conditions) if row.facts.conditions is not None else []
         if said:
-            text = f"{row.key} may be faster than measured: {formats.listed(said)}."
+            text = f"{row.key} may be faster than measured: {formatting.listed(said)}."
             found.append(Caveat("speed", text))
         if row.untimed > 0:
-            rest = formats.plural(row.asked - row.untimed, "question")
+            rest = formatting.plural(row.asked - row.untimed, "question")
             text = (
-                f"{row.key}: {formats.plural(row.untimed, 'answer')} of {row.asked:,} carry no measurement "
+                f"{row.key}: {formatting.plural(row.untimed, 'answer')} of {row.asked:,} carry no measurement "  # noqa: E501
                 f"(the run was broken off while it wrote); throughput is of the other {rest}."
             )
             found.append(Caveat("speed", text))
@@ -317,13 +319,13 @@ def _machines(rows: Sequence[ModelRow], runs: Sequence[RunView]) -> list[Caveat]
         )
     dirty = [run.name for run in runs if run.dirty]
     if dirty:
-        where = f" ({formats.listed(dict.fromkeys(dirty))})" if len(runs) > 1 else ""
+        where = f" ({formatting.listed(dict.fromkeys(dirty))})" if len(runs) > 1 else ""
         found.append(Caveat("code", f"The working tree had uncommitted changes{where}."))
     versions = dict.fromkeys(filter(None, (run.record_version for run in runs)))
     if len(versions) > 1:
         found.append(
             Caveat(
-                "code", f"The runs were made by different versions ({formats.listed(versions)})."
+                "code", f"The runs were made by different versions ({formatting.listed(versions)})."
             )
         )
     return found
@@ -333,7 +335,7 @@ def _statistics(rows: Sequence[ModelRow]) -> list[Caveat]:
     counted = [row for row in rows if row.ranked] or rows
     clusters = [row.score.clusters for row in counted if row.score is not None and row.score.n > 0]
     if clusters and min(clusters) < FEW_CLUSTERS:
-        count = formats.plural(min(clusters), "document")
+        count = formatting.plural(min(clusters), "document")
         return [
             Caveat("statistics", f"Only {count}: intervals are wide and may still be too narrow.")
         ]

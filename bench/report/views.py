@@ -10,16 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.comparing import Trained
-from bench.published import PublishedRow
-from bench.report.compare import Pair
 from bench.report.facts import Facts
 from bench.report.levels import Level
 from bench.report.mistakes import ExtractionView, MistakeView
+from bench.report.ranking import Pair
 from bench.report.sweep import SweepView
 from bench.report.verdict import Caveat, Verdict
 from bench.schema import Estimate, Page, Sample
-from bench.scoring import Answer
+from bench.scoring.comparison import Trained
+from bench.scoring.evaluation import Answer
+from bench.scoring.published import PublishedRow
 
 MAX_MEGABYTES = 25.0
 """Default size that an HTML report stays under, MB: what most mail systems let through."""

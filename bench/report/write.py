@@ -11,8 +11,8 @@ from bench.report import tables
 from bench.report.assemble import build
 from bench.report.markdown import markdown
 from bench.report.views import ReportOptions, ReportView
-from bench.scoring import evaluate
-from bench.store import RunStore
+from bench.rundir.store import RunStore
+from bench.scoring.evaluation import evaluate
 from bench.text import file_name
 
 Renderer = Callable[[ReportView, ReportOptions, Path], str]
@@ -38,7 +38,7 @@ FORMATS: dict[str, dict[str, Renderer]] = {
 
 
 def _hyperbench(view: ReportView) -> dict[str, str]:
-    from bench.report.hyperbench import hyperbench_files
+    from bench.report.hyperbench_files import hyperbench_files
 
     return hyperbench_files(view)
 

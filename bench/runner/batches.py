@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from bench.prompts import Chooser, PromptRule
+from bench.asking.prompts import Chooser, PromptRule
 from bench.schema import Document, ModelSpec, PageGroup, Request, Task
 
 

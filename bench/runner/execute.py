@@ -19,13 +19,14 @@ from typing import IO, Any, Protocol
 
 from bench.errors import InvalidInput
 from bench.files import write_json
-from bench.lock import RunLock
+from bench.rundir.lock import RunLock
+from bench.rundir.store import RunStore, find_runs
 from bench.runner.devices import Device
-from bench.runner.record import known_texts, run_record
+from bench.runner.run_record import known_texts, run_record
 from bench.runner.shards import Shard
 from bench.runner.spec import RunPlan, differences
 from bench.runner.statuses import FAILED, STOPPED, UNFINISHED
-from bench.store import RunStore, find_runs, utc_now
+from bench.text import utc_now
 
 
 class Progress(Protocol):

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.asking.prompts import PromptRule
 from bench.errors import InvalidInput, did_you_mean
-from bench.prompts import PromptRule
+from bench.rundir.store import RESERVED_NAMES
 from bench.schema import ModelSpec, Task
-from bench.store import RESERVED_NAMES
 from bench.text import file_name, one_line
 
 
@@ -36,7 +36,7 @@ class RunSettings:
     prompts: tuple[PromptRule, ...] = ()
     """Rows of a prompt collection; where none fits, the task's own prompt is used."""
     protocol: Mapping[str, Any] | None = None
-    """The protocol that models and tasks were set up by, as ``bench.protocols`` records it."""
+    """The protocol that models and tasks were set up by, as ``bench.asking.protocols`` records it."""
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Metadata key → values: only the questions that have one of them under every key."""
     allow_downscale: bool = False

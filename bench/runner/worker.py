@@ -22,19 +22,19 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TextIO
 
+from bench.asking.prompts import from_record
 from bench.errors import BenchError, OutOfMemory
 from bench.files import write_json
 from bench.measure import EnergyMeter, MemoryMeter, Monitor, memory_now, release_memory, watch
 from bench.models import make_model
-from bench.models.base import Model
-from bench.prompts import from_record
+from bench.models.model import Model
+from bench.rundir.store import RunStore
 from bench.runner.batches import batched, halves, page_groups, single_stream, singles
 from bench.runner.ladder import Bounds, Ladder, marked
 from bench.runner.shards import Shard, divide
 from bench.runner.statuses import FAILED, STOPPED, UNFINISHED
 from bench.schema import Batch, ModelInfo, Output, PageGroup
-from bench.store import RunStore, utc_now
-from bench.text import one_line
+from bench.text import one_line, utc_now
 
 CPU_BATCH = 16
 GPU_BATCH = 64

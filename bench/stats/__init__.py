@@ -9,7 +9,14 @@ from bench.stats.bootstrap import (
     BootstrapInterval,
     cluster_bootstrap_interval,
 )
-from bench.stats.comparisons import (
+from bench.stats.means import (
+    FEW_CLUSTERS,
+    cluster_mean,
+    cluster_robust_se,
+    clustered_se_miller,
+    naive_se,
+)
+from bench.stats.paired import (
     ChiSquare,
     PairedDifference,
     PairedTTest,
@@ -18,14 +25,6 @@ from bench.stats.comparisons import (
     mcnemar_exact,
     paired_difference,
     paired_ttest,
-)
-from bench.stats.conformance import CONFORMANCE
-from bench.stats.means import (
-    FEW_CLUSTERS,
-    cluster_mean,
-    cluster_robust_se,
-    clustered_se_miller,
-    naive_se,
 )
 from bench.stats.planning import (
     Design,
@@ -41,7 +40,6 @@ from bench.stats.proportions import CONFIDENCE, Interval, clopper_pearson, wald,
 
 __all__ = [
     "CONFIDENCE",
-    "CONFORMANCE",
     "FEW_CLUSTERS",
     "RANDOM_GENERATOR",
     "BootstrapInterval",

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench.schema import Json
 from bench.synth.degrade import Strength, degrade, draw_scan
+from bench.synth.generated import Record
 from bench.synth.pdf import write_pdf
 from bench.synth.raster import rasterise
-from bench.synth.record import Record
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -8,6 +8,7 @@ from random import Random
 
 from bench.errors import InvalidInput, did_you_mean
 from bench.schema import Json
+from bench.synth.generated import Record, printed
 from bench.synth.layouts import (
     contract_en,
     contract_ru,
@@ -20,7 +21,6 @@ from bench.synth.layouts import (
 )
 from bench.synth.layouts import slip as slips
 from bench.synth.questions import QUESTIONS, ask
-from bench.synth.record import Record, printed
 from bench.synth.sheet import Sheet
 from bench.synth.values import agreement, applicant, till, trade
 from bench.synth.values import slip as slip_values

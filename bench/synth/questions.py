@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 
-from bench.synth.record import Question
+from bench.synth.generated import Question
 from bench.synth.values.amounts import grouped
 from bench.synth.values.trade import (
     EN_MONTHS,

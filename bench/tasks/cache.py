@@ -26,12 +26,11 @@ from typing import Any, NamedTuple
 
 from bench.errors import InvalidInput
 from bench.files import read_json, storage_errors, write_atomically, write_json
-from bench.store import utc_now
 from bench.tasks.datasettable import DatasetTable
 from bench.tasks.mapping import Mapper, is_vlmevalkit, vlmevalkit_table
 from bench.tasks.rows import Source, fingerprint, image_bytes, image_suffix, md5, open_rows
 from bench.tasks.taskfile import TaskFile
-from bench.text import file_name, one_line
+from bench.text import file_name, one_line, utc_now
 
 MARKER = "done.json"
 SAMPLES = "samples.jsonl"

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from bench.errors import EnvironmentProblem, InvalidInput, did_you_mean
 from bench.paths import data_root
 from bench.schema import Document, Page, Sample, Task
-from bench.tasks import hyperbench
+from bench.tasks import hyperbench_layout as hyperbench
 from bench.tasks.cache import MARKER, find_made, make_from_path, provenance, refresh
 from bench.tasks.pages import PAGE_SUFFIXES, open_page, read_pages
 from bench.tasks.problems import Problem

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from bench.drawing.ticks import linear_ticks
 from bench.files import read_lines, write_atomically
-from bench.ticks import linear_ticks
-from bench.tuning.record import CURVES, HISTORY
+from bench.tuning.adapter_folder import CURVES, HISTORY
 
 WIDTH, PANEL = 720, 200
 LEFT, RIGHT, TOP, GAP, BOTTOM, EDGE = 60, 20, 60, 48, 44, 12

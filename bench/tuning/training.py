@@ -22,10 +22,10 @@ import transformers
 
 from bench.errors import INCOMPLETE, BenchError
 from bench.files import write_bytes_atomically
+from bench.tuning.adapter_folder import ADAPTER_FILES, CHECKPOINTS, write_history
 from bench.tuning.examples import Example
 from bench.tuning.feeding import Feeder
 from bench.tuning.packing import Packed, question_losses
-from bench.tuning.record import ADAPTER_FILES, CHECKPOINTS, write_history
 from bench.tuning.validation import Validated
 
 _TIE = 1e-6

@@ -24,8 +24,9 @@ from bench.models.qwen_vl.loading import (
 from bench.models.qwen_vl.processing import Processor
 from bench.models.qwen_vl.vision import flatten_patch_embedding
 from bench.schema import ModelSpec
-from bench.tuning import memory, record
-from bench.tuning.base import base_name, check_weights, trainable
+from bench.tuning import adapter_folder as record
+from bench.tuning import memory
+from bench.tuning.base_model import base_name, check_weights, trainable
 from bench.tuning.examples import Example, end_token, read_examples
 from bench.tuning.feeding import Feeder
 from bench.tuning.lora import Lora, add_lora

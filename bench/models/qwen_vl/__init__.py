@@ -54,7 +54,7 @@ class _Parts(NamedTuple):
 
 
 class QwenVL:
-    """A checkpoint of the Qwen-VL family; see ``bench.models.base.Model``."""
+    """A checkpoint of the Qwen-VL family; see ``bench.models.model.Model``."""
 
     def __init__(self, spec: ModelSpec) -> None:
         if spec.checkpoint is None:
@@ -69,7 +69,7 @@ class QwenVL:
         self._parts: _Parts | None = None
 
     def load(self) -> ModelInfo:
-        """Load weights, tokenizer, template and processor; see ``bench.models.base.Model``."""
+        """Load weights, tokenizer, template and processor; see ``bench.models.model.Model``."""
         from bench.models.qwen_vl.loading import load_model, locate
         from bench.models.qwen_vl.processing import Processor
 
@@ -109,7 +109,7 @@ class QwenVL:
         )
 
     def generate(self, groups: Sequence[PageGroup]) -> Batch:
-        """Answer every request as one batch; see ``bench.models.base.Model``.
+        """Answer every request as one batch; see ``bench.models.model.Model``.
 
         A document with a page that cannot be read, and a prompt longer than the model's context, come
         back as errors of their own requests.
@@ -133,7 +133,7 @@ class QwenVL:
         raise out_of_memory(failure, f"answering {questions} question(s) at once") from None
 
     def expect(self, groups: Sequence[PageGroup]) -> None:
-        """Let worker threads read the pages of ``groups`` ahead; see ``bench.models.base.Model``."""
+        """Let worker threads read the pages of ``groups`` ahead; see ``bench.models.model.Model``."""
         from bench.models.qwen_vl.prompting import Prompting
 
         if self._parts is not None:
@@ -146,7 +146,7 @@ class QwenVL:
             self._parts.processor.queue.forget()
 
     def economize(self) -> str | None:
-        """Compute in smaller chunks; see ``bench.models.base.Model``."""
+        """Compute in smaller chunks; see ``bench.models.model.Model``."""
         return None if self._parts is None else self._parts.engine.economize()
 
     def _answer(self, parts: _Parts, groups: Sequence[PageGroup], clock: Clock) -> list[Output]:

@@ -98,7 +98,7 @@ class Engine(Protocol):
         ...
 
     def economize(self) -> str | None:
-        """See ``bench.models.base.Model``."""
+        """See ``bench.models.model.Model``."""
         ...
 
 

@@ -1,0 +1,1 @@
+"""How a question is put to a model: prompt collections, and protocols that reproduce published numbers."""

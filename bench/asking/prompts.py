@@ -1,0 +1,311 @@
+"""Which prompt a question is asked with: by task, model, document type and field.
+
+A collection is a CSV file as VLMHyperBench's, ``prompt;doc_class_question_type[;cer]``, with the key
+``<doc_class> <question_type>`` (our ``doc_type`` and ``field``), or a ``.txt`` file that holds one prompt
+for everything. Columns ``model`` and ``task`` narrow a row down; ``split`` says which documents a prompt was
+chosen on. ``{question}`` and ``{pages}`` in a prompt are filled in; one without them is sent as it stands.
+
+Of the rows that fit a question the most specific one is taken:
+
+1. key: document type and field, before document type, before any;
+2. then model: its name, before the longest family (``qwen2-vl`` of ``qwen2-vl-2b``), before any;
+3. then task: its name, before any;
+
+and where no row fits, the prompt of the protocol, before that of ``task.toml``, before the built-in one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.errors import InvalidInput
+from bench.schema import ModelSpec, Sample, Task
+from bench.tasks.csvfile import read_table
+from bench.tasks.hyperbench_layout import PAGES_PREFIX
+from bench.tasks.problems import Problem
+from bench.text import one_line
+
+_COLUMNS = (("prompt",), ("doc_class_question_type",))
+_MAX_BYTES = 4 * 2**20
+_SCORES = ("cer", "wer", "score", "anls")
+"""Columns that say how a prompt scored on the documents that it was chosen on."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRule:
+    """One row of a collection."""
+
+    text: str
+    """What the model is given after the page images."""
+    sha256: str
+    """Of the text in UTF-8, hexadecimal."""
+    source: str
+    """The file that it comes from: its folder's name and its own."""
+    key: str = ""
+    """``<doc_type> <field>``, or ``<doc_type>``; empty: any question."""
+    model: str = ""
+    """A model's name, its checkpoint's, or the beginning of either; empty: any model."""
+    task: str = ""
+    """Empty: any task."""
+    split: str = ""
+    """The split of the documents that the prompt was chosen on, where the file says so."""
+    tuned: str = ""
+    """``column=value`` of the score that the prompt was chosen by, where the file says so."""
+
+    def render(self, question: str, pages: int) -> str:
+        """The user text for a question about a document of so many pages."""
+        return self.text.replace("{pages}", str(pages)).replace("{question}", question)
+
+
+def read_prompts(path: Path) -> tuple[PromptRule, ...]:
+    """The rows of a prompt collection.
+
+    Raises:
+        InvalidInput: the file cannot be read, a prompt is empty, or two rows are for the same questions.
+    """
+    if not path.is_file():
+        raise InvalidInput(f"prompt collection {one_line(str(path))} does not exist")
+    if path.stat().st_size > _MAX_BYTES:
+        raise InvalidInput(f"prompt collection {one_line(str(path))} is larger than 4 MiB")
+    source = f"{path.resolve().parent.name}/{path.name}"
+    if path.suffix.lower() == ".txt":
+        return (_one_for_all(path, source),)
+    problems: list[Problem] = []
+    rules: list[PromptRule] = []
+    lines: dict[tuple[str, str, str], int] = {}
+    for line, cells in read_table(path, problems, [], _COLUMNS):
+        if not str(cells.get("prompt", "")).strip():
+            problems.append(Problem(path.name, line, "prompt is empty"))
+            continue
+        rule = _rule(cells, source)
+        place = (rule.key, rule.model, rule.task)
+        if place in lines:
+            message = f"{one_line(rule.key, 60)!r} already has a prompt in line {lines[place]}"
+            problems.append(Problem(path.name, line, message))
+        lines[place] = line
+        rules.append(rule)
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise InvalidInput(f"{problems[0]._replace(file=str(path))}{more}")
+    if not rules:
+        raise InvalidInput(f"{one_line(str(path))} holds no prompts")
+    return tuple(rules)
+
+
+def from_record(rows: Iterable[Mapping[str, Any]]) -> tuple[PromptRule, ...]:
+    """Rules as ``run.json`` holds them."""
+    return tuple(PromptRule(**row) for row in rows)
+
+
+class Chooser:
+    """The rules that concern one model and one task, most specific first for every question."""
+
+    def __init__(self, rules: Sequence[PromptRule], spec: ModelSpec | None, task: Task) -> None:
+        self.task = task
+        self._rules = [
+            (rank, bool(rule.task), rule)
+            for rule in rules
+            if spec is not None
+            and rule.task in {"", task.name}
+            and (rank := _model_rank(rule.model, spec)) >= 0
+        ]
+        self._found: dict[tuple[str, str], PromptRule | None] = {}
+
+    def rule(self, sample: Sample) -> PromptRule | None:
+        """The most specific rule for a question; None where none fits."""
+        place = (sample.metadata.get("doc_type", ""), sample.metadata.get("field", ""))
+        if place not in self._found:
+            ranked = [
+                ((key, model, task), rule)
+                for model, task, rule in self._rules
+                if (key := _key_rank(rule.key, *place)) >= 0
+            ]
+            self._found[place] = max(ranked, key=lambda item: item[0])[1] if ranked else None
+        return self._found[place]
+
+    def prompt(self, sample: Sample) -> str:
+        """The user text that a question is asked with."""
+        rule = self.rule(sample)
+        if rule is None:
+            return self.task.prompt.render(sample.question)
+        pages = len(self.task.documents[sample.document_id].pages)
+        text = rule.render(sample.question, pages)
+        # VLMHyperBench puts the number of pages before every prompt about a bundle.
+        head = PAGES_PREFIX.format(pages=pages) + "\n"
+        is_bare = text == rule.text and not text.startswith(head)
+        return head + text if is_bare and sample.question.startswith(head) else text
+
+
+def prompts_record(
+    rules: Sequence[PromptRule], models: Sequence[ModelSpec], tasks: Sequence[Task]
+) -> list[dict[str, Any]]:
+    """Every prompt of a run: by model and task its text, sha256, where it is from, and how many questions."""
+    record: list[dict[str, Any]] = []
+    for spec in models:
+        for task in tasks:
+            chooser = Chooser(rules, spec, task)
+            chosen = Counter(chooser.rule(sample) for sample in task.samples)
+            record += [_entry(spec, task, rule, count) for rule, count in chosen.items()]
+    return record
+
+
+def check_used(
+    rules: Sequence[PromptRule], models: Sequence[ModelSpec], tasks: Sequence[Task]
+) -> list[str]:
+    """What a person should know: questions without a prompt of the collection.
+
+    Raises:
+        InvalidInput: not a single question has one, so that the collection must be another one's.
+    """
+    total = missing = 0
+    for spec in models:
+        for task in tasks:
+            total += len(task.samples)
+            chooser = Chooser(rules, spec, task)
+            missing += sum(chooser.rule(sample) is None for sample in task.samples)
+    if not rules or not missing:
+        return []
+    if missing == total:
+        keys = ", ".join(repr(one_line(rule.key, 40)) for rule in rules[:3])
+        raise InvalidInput(
+            f"the prompt collection fits no question; its keys are as {keys}",
+            hint="a key is the question's doc_type and field with a blank between them",
+        )
+    return [
+        f"{missing} of {total} questions have no prompt in the collection; the task's own is used"
+    ]
+
+
+def tuning_warnings(
+    rules: Sequence[PromptRule], models: Sequence[ModelSpec], tasks: Sequence[Task]
+) -> list[str]:
+    """Where prompts were, or may have been, chosen by their score on what is scored here."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for spec in models:
+        for task in tasks:
+            chooser = Chooser(rules, spec, task)
+            for sample in task.samples:
+                rule = chooser.rule(sample)
+                doubt = _doubt(rule, task, sample) if rule is not None else None
+                if rule is not None and doubt is not None:
+                    found[task.name, rule.source, doubt] += 1
+    return [
+        f"Task {one_line(task, 60)}: {count} {'questions are' if count > 1 else 'question is'} asked with "
+        f"prompts of {one_line(source, 80)} {doubt}"
+        for (task, source, doubt), count in found.items()
+    ]
+
+
+def _doubt(rule: PromptRule, task: Task, sample: Sample) -> str | None:
+    split = sample.metadata.get("split", "")
+    if rule.split:
+        if split and split != rule.split:
+            return None
+        on = f"that were chosen on split {one_line(rule.split, 40)}"
+        if split:
+            return (
+                f"{on}, which is the split scored here: the scores are too good to hold elsewhere."
+            )
+        return f"{on}; the task does not say which split its documents are of."
+    if not rule.tuned:
+        return None
+    column = rule.tuned.partition("=")[0]
+    if _plain(task.name) in _plain(rule.source):
+        return (
+            f"that were chosen by their {column} (a column of the file), and the file is named after this "
+            "task: the prompts were most likely tuned on the very documents they are scored on."
+        )
+    return (
+        f"that were chosen by their {column} (a column of the file) on documents that it does not name: "
+        "if it was these, the scores are too good. A column split would tell."
+    )
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text.casefold())
+
+
+def _rule(cells: Mapping[str, Any], source: str) -> PromptRule:
+    def cell(name: str) -> str:
+        return " ".join(str(cells.get(name, "")).split())
+
+    score = next((name for name in _SCORES if name in cells), None)
+    return PromptRule(
+        text=str(cells["prompt"]),
+        sha256=_digest(str(cells["prompt"])),
+        source=source,
+        key=cell("doc_class_question_type"),
+        model=cell("model"),
+        task=cell("task"),
+        split=cell("split"),
+        tuned="" if score is None else f"{score}={cell(score)}",
+    )
+
+
+def _one_for_all(path: Path, source: str) -> PromptRule:
+    try:
+        text = path.read_text(encoding="utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            f"{one_line(str(path))}: not UTF-8 at byte {error.start}", hint="save it as UTF-8"
+        ) from None
+    if not text:
+        raise InvalidInput(f"{one_line(str(path))} holds no prompt")
+    return PromptRule(text, _digest(text), source)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _key_rank(key: str, doc_type: str, field: str) -> int:
+    """Type and field before type before any; -1 where the key is another one."""
+    if not key:
+        return 0
+    kind = " ".join(doc_type.split())
+    if key == " ".join(f"{doc_type} {field}".split()):
+        return 2
+    return 1 if key == kind else -1
+
+
+def begins_name(beginning: str, spec: ModelSpec) -> bool:
+    """Whether a model's name, or its checkpoint's, begins so: ``qwen2-vl`` and ``qwen2-vl-2b``."""
+    return _model_rank(beginning, spec) > 0
+
+
+_EXACT = 1000
+
+
+def _model_rank(model: str, spec: ModelSpec) -> int:
+    """The exact name before the longest beginning of it; -1 where it is another model."""
+    if not model:
+        return 0
+    wanted = _parts(model)
+    names = [
+        _parts(name) for name in (spec.name, (spec.checkpoint or "").rpartition("/")[2]) if name
+    ]
+    if wanted in names:
+        return _EXACT
+    return len(wanted) if any(name[: len(wanted)] == wanted for name in names) else -1
+
+
+def _parts(name: str) -> list[str]:
+    """``Qwen2_5-VL-3B`` → ``qwen2.5``, ``vl``, ``3b``: a family is a beginning, never half a number."""
+    # A variant of a sweep, NAME@512, is one of NAME's family.
+    return [part for part in re.split(r"[-\s@]+", name.lower().replace("_", ".")) if part]
+
+
+def _entry(spec: ModelSpec, task: Task, rule: PromptRule | None, count: int) -> dict[str, Any]:
+    where: dict[str, Any] = {"model": spec.name, "task": task.name, "questions": count}
+    if task.prompt.system is not None:
+        where["system"] = task.prompt.system
+    if rule is None:
+        text = task.prompt.template
+        return {**where, "text": text, "sha256": _digest(text), "source": "task"}
+    return {**where, **{k: v for k, v in asdict(rule).items() if v and k not in {"model", "task"}}}

@@ -1,0 +1,253 @@
+"""Protocols: how another tool asks and scores, so that a published number can be aimed at by name.
+
+``protocols.toml`` holds the data with their sources; ``docs/protocols.md`` says what each does to a number.
+Applying one is a pure function of models and tasks. What a person asks for otherwise wins over a protocol,
+and is recorded as a deviation from it.
+"""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib import resources
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from bench.asking.prompts import begins_name
+from bench.errors import InvalidInput, did_you_mean
+from bench.metrics import METRICS
+from bench.schema import Generation, ModelSpec, PromptTemplate, Task
+from bench.tasks.loading import task_digest
+from bench.text import one_line
+
+AnswerMode = Literal["extract", "strip", "raw"]
+"""What of an answer is scored: what ``bench.metrics.extract`` keeps, the stripped text, or all of it."""
+
+PIXEL_BACKENDS = frozenset({"qwen_vl"})
+"""Backends that know pixel bounds and the JPEG detour."""
+
+NATIVE = "native"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Bounds(_Table):
+    """Pixels of a page after resizing."""
+
+    min_pixels: Annotated[int, Field(gt=0)] | None = None
+    max_pixels: Annotated[int, Field(gt=0)] | None = None
+
+
+class TaskSettings(Bounds):
+    """What a protocol asks of a task; None leaves what is more general."""
+
+    prompt: str | None = None
+    system: str | None = None
+    max_new_tokens: Annotated[int, Field(gt=0, le=32_768)] | None = None
+    stop: tuple[str, ...] | None = None
+    metrics: Mapping[str, str] = {}
+    """Metric → the variant that stands in for it, in front of it."""
+    differences: tuple[str, ...] = ()
+
+    @field_validator("prompt")
+    @classmethod
+    def _holds_the_question(cls, prompt: str | None) -> str | None:
+        if prompt is not None and prompt.count("{question}") != 1:
+            raise ValueError("must hold {question} exactly once")
+        return prompt
+
+    @field_validator("metrics")
+    @classmethod
+    def _are_known(cls, metrics: Mapping[str, str]) -> Mapping[str, str]:
+        for name in (*metrics, *metrics.values()):
+            if name not in METRICS:
+                raise ValueError(f"unknown metric {name}; {did_you_mean(name, METRICS)}")
+        return metrics
+
+
+class Protocol(TaskSettings):
+    """One table of ``protocols.toml``."""
+
+    title: str
+    source: str
+    answer: AnswerMode
+    jpeg_quality: Annotated[int, Field(ge=1, le=95)] | None = None
+    headline: tuple[str, ...] = ()
+    tasks: Mapping[str, TaskSettings] = {}
+    models: Mapping[str, Bounds] = {}
+
+    def task(self, name: str) -> TaskSettings | None:
+        """What is said of a task of this name; ``docvqa`` also covers ``docvqa-lite``."""
+        keys = [key for key in self.tasks if name == key or name.startswith((f"{key}-", f"{key}_"))]
+        return self.tasks[max(keys, key=len)] if keys else None
+
+
+class Applied(NamedTuple):
+    """Models and tasks set up as a protocol asks."""
+
+    models: tuple[ModelSpec, ...]
+    tasks: tuple[Task, ...]
+    record: dict[str, Any] | None
+    """For ``run.json``: the protocol, what it set, and where the run deviates from it. None for native."""
+
+
+@functools.cache
+def protocols() -> Mapping[str, Protocol]:
+    """Every protocol by name."""
+    text = resources.files("bench.asking").joinpath("protocols.toml").read_text(encoding="utf-8")
+    return {name: Protocol.model_validate(table) for name, table in tomllib.loads(text).items()}
+
+
+def get_protocol(name: str) -> Protocol:
+    """The protocol called ``name``.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    known = protocols()
+    if name not in known:
+        raise InvalidInput(
+            f"no protocol is called {one_line(name, 60)!r}", hint=did_you_mean(name, known)
+        )
+    return known[name]
+
+
+def apply(
+    name: str,
+    models: Sequence[ModelSpec],
+    tasks: Sequence[Task],
+    *,
+    max_new_tokens: int | None = None,
+    collection: str | None = None,
+) -> Applied:
+    """Set up models and tasks as the protocol ``name`` asks.
+
+    Args:
+        name: of the protocol.
+        models: pixel bounds that they already have were asked for by a person, and stay.
+        tasks: as they were loaded.
+        max_new_tokens: what a person asked for, which wins.
+        collection: the prompt collection that a person asked for, which wins where it has a prompt.
+
+    Raises:
+        InvalidInput: no such protocol, or two tasks need different pixel bounds.
+    """
+    protocol = get_protocol(name)
+    if name == NATIVE:
+        return Applied(tuple(models), tuple(tasks), None)
+    deviations: list[str] = []
+    if max_new_tokens is not None:
+        deviations.append(f"--max-new-tokens {max_new_tokens} holds for every task.")
+    if collection is not None:
+        deviations.append(f"Prompts come from {one_line(collection, 80)} where it has one.")
+    bounds = _shared_bounds(name, protocol, tasks)
+    made = tuple(_model(protocol, bounds, spec, deviations) for spec in models)
+    asked = tuple(_task(protocol, task) for task in tasks)
+    known = [protocol.task(task.name) for task in tasks]
+    for task, settings in zip(tasks, known, strict=True):
+        # A protocol that names no task asks all alike.
+        if settings is None and protocol.tasks:
+            deviations.append(
+                f"Nothing is known of how {name} asks {task.name}: its general settings are used."
+            )
+    differences = [
+        *protocol.differences,
+        *(d for s in known if s is not None for d in s.differences),
+    ]
+    record = {
+        "name": name,
+        "title": protocol.title,
+        "source": protocol.source,
+        "answer": protocol.answer,
+        "tasks": {task.name: _asked(task) for task in asked},
+        "models": {spec.name: _bounds_of(spec) for spec in made},
+        "deviations": deviations,
+        "differences": list(dict.fromkeys(differences)),
+    }
+    return Applied(made, asked, record)
+
+
+def _shared_bounds(name: str, protocol: Protocol, tasks: Sequence[Task]) -> Bounds:
+    """A model is loaded once, with one pair of bounds for all tasks."""
+    found: dict[tuple[int | None, int | None], str] = {}
+    for task in tasks:
+        own = protocol.task(task.name) or TaskSettings()
+        pair = (own.min_pixels, own.max_pixels)
+        found.setdefault(pair, task.name)
+    if len(found) > 1:
+        first, second = list(found.values())[:2]
+        raise InvalidInput(
+            f"protocol {name} resizes the pages of {first} and {second} differently",
+            hint=f"run them apart: --tasks {first}, then --tasks {second}",
+        )
+    low, high = next(iter(found), (None, None))
+    return Bounds(min_pixels=low, max_pixels=high)
+
+
+def _model(protocol: Protocol, bounds: Bounds, spec: ModelSpec, deviations: list[str]) -> ModelSpec:
+    if spec.backend not in PIXEL_BACKENDS:
+        return spec
+    family = next((b for key, b in protocol.models.items() if begins_name(key, spec)), Bounds())
+    wanted: dict[str, int | None] = {}
+    for key in ("min_pixels", "max_pixels"):
+        levels = (getattr(level, key) for level in (bounds, family, protocol))
+        asked, own = next((v for v in levels if v is not None), None), getattr(spec, key)
+        if own is not None and asked not in {None, own}:
+            deviations.append(f"{spec.name}: {key} is {own}, where the protocol has {asked}.")
+        wanted[key] = asked if own is None else own
+    options = dict(spec.options)
+    if protocol.jpeg_quality is not None:
+        options.setdefault("jpeg_quality", protocol.jpeg_quality)
+    low, high = wanted["min_pixels"], wanted["max_pixels"]
+    if low is not None and high is not None and low > high:
+        raise InvalidInput(
+            f"{spec.name}: min_pixels ({low}) is above max_pixels ({high}) under this protocol",
+            hint="give both --min-pixels and --max-pixels",
+        )
+    return replace(spec, min_pixels=low, max_pixels=high, options=options)
+
+
+def _task(protocol: Protocol, task: Task) -> Task:
+    own = protocol.task(task.name) or TaskSettings()
+    prompt = task.prompt
+    if all(sample.answer_type == "text" for sample in task.samples):
+        template = own.prompt or protocol.prompt or prompt.template
+        prompt = PromptTemplate(template, _first(own.system, protocol.system, prompt.system))
+    generation = Generation(
+        _first(own.max_new_tokens, protocol.max_new_tokens, task.generation.max_new_tokens),
+        _first(own.stop, protocol.stop, task.generation.stop),
+    )
+    types = {sample.answer_type for sample in task.samples}
+    variants = {**protocol.metrics, **own.metrics}
+    named = [*protocol.headline, *(variants.get(m, m) for m in task.metrics), *task.metrics]
+    metrics = tuple(m for m in dict.fromkeys(named) if types <= METRICS[m].answer_types)
+    changed = replace(task, prompt=prompt, generation=generation, metrics=metrics)
+    # Another prompt is another task: runs under different protocols must not stand in one column.
+    return replace(changed, digest=task_digest(changed))
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+def _asked(task: Task) -> dict[str, Any]:
+    return {
+        "prompt": task.prompt.template,
+        "system": task.prompt.system,
+        "max_new_tokens": task.generation.max_new_tokens,
+        "stop": list(task.generation.stop),
+        "metrics": list(task.metrics),
+    }
+
+
+def _bounds_of(spec: ModelSpec) -> dict[str, Any]:
+    return {
+        "min_pixels": spec.min_pixels,
+        "max_pixels": spec.max_pixels,
+        "jpeg_quality": spec.options.get("jpeg_quality"),
+    }

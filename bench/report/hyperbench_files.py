@@ -1,0 +1,223 @@
+"""Answers and metrics in VLMHyperBench's CSV layout: ``;``, UTF-8 with BOM, a file an aggregator.
+
+``{dataset}_{framework}_{model}_{task}_answers_{YYYYMMDD_HHMMSS}.csv`` holds ``id;model_answer``, and the same
+name with ``_by_id``, ``_by_doc_question``, ``_by_doc_type`` or ``_general`` the metrics. Cells that a
+spreadsheet would take for a formula begin with an apostrophe, which ``read_answers`` takes off again.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from bench import formatting
+from bench.metrics.ordering import MISSING, class_scores, confusion
+from bench.report.markup import escape, table
+from bench.report.samples import raw_text
+from bench.report.views import ModelRow, ReportView, TaskView
+from bench.schema import Sample
+from bench.scoring.evaluation import Answer
+from bench.text import csv_cell, file_name, printable
+
+AGGREGATORS = ("by_id", "by_doc_question", "by_doc_type", "general")
+_FRAMEWORKS = {"qwen_vl": "Hugging Face"}
+_METRIC_COLUMNS = {"cer": "cer_error", "wer": "wer_error"}
+"""Metrics that VLMHyperBench has, too, under its names for them."""
+
+
+class _Answered(NamedTuple):
+    sample: Sample
+    answer: Answer
+
+
+def hyperbench_files(view: ReportView) -> dict[str, str]:
+    """File name → content, for every model and task of ``view``."""
+    files: dict[str, str] = {}
+    for index, row in enumerate(view.rows):
+        for number, task in enumerate(view.tasks):
+            answered = [
+                _Answered(sample.sample, answer)
+                for sample in view.samples
+                if sample.task == number
+                and (answer := sample.answers[index]) is not None
+                and answer.output is not None
+            ]
+            if answered:
+                files |= _of_cell(view, row, task, answered)
+    return files
+
+
+def _of_cell(
+    view: ReportView, row: ModelRow, task: TaskView, answered: Sequence[_Answered]
+) -> dict[str, str]:
+    name = _unique_name(view, row, task)
+    kind = _kind(task)
+    key = "id" if kind == "VQA" else "sample_id"
+    files = {
+        f"{name}.csv": _csv(
+            [key, "model_answer"],
+            ([a.sample.id, _said(a.answer, task)] for a in answered),
+        )
+    }
+    metrics = {_METRIC_COLUMNS.get(name, name): name for name in task.metrics}
+    for aggregator in _aggregators(view, row):
+        files[f"{name}_{aggregator}.csv"] = _AGGREGATED[aggregator](answered, metrics)
+    return files
+
+
+def _unique_name(view: ReportView, row: ModelRow, task: TaskView) -> str:
+    """The file's name, with the checkpoint's name as VLMHyperBench writes it."""
+    run = next(run for run in view.runs if run.id == row.run)
+    models = run.record.get("models", ())
+    spec: Mapping[str, Any] = next((m["spec"] for m in models if m["spec"]["name"] == row.name), {})
+    model = str(spec.get("checkpoint") or row.name).rstrip("/").rpartition("/")[2]
+    same = [
+        r
+        for r in view.rows
+        if r.run == row.run and r.setup.get("checkpoint") == spec.get("checkpoint")
+    ]
+    backend = str(spec.get("backend", ""))
+    parts = [
+        task.name.removesuffix("-RPOSorting"),
+        _FRAMEWORKS.get(backend, backend or "unknown"),
+        # Two variants of one checkpoint in a run would overwrite each other.
+        model if len(same) <= 1 else row.name,
+        _kind(task),
+        "answers",
+        _stamp(run.started),
+    ]
+    return "_".join(file_name(part) for part in parts)
+
+
+def _stamp(started: str) -> str:
+    digits = re.sub(r"\D", "", started)[:14].ljust(14, "0")
+    return f"{digits[:8]}_{digits[8:]}"
+
+
+def _kind(task: TaskView) -> str:
+    if "kendall_tau" in task.metrics and "page_accuracy" in task.metrics:
+        return "RPOSorting"
+    return "RPOClassification" if "page_accuracy" in task.metrics else "VQA"
+
+
+def _said(answer: Answer, task: TaskView) -> str:
+    text = answer.output.text if answer.output is not None else ""
+    # Of bundles, VLMHyperBench keeps the digits without the commas.
+    return text if _kind(task) == "VQA" else text.replace(",", "")
+
+
+def _aggregators(view: ReportView, row: ModelRow) -> tuple[str, ...]:
+    """The aggregators that the run's ``user_config.csv`` asked for, or all."""
+    run = next(run for run in view.runs if run.id == row.run)
+    asked = run.labels.get("metrics_aggregators", "").split(",")
+    return tuple(name for name in AGGREGATORS if name in asked) or AGGREGATORS
+
+
+def _value(answered: Sequence[_Answered], metric: str) -> float | None:
+    """Σ value·weight / Σ weight: for error rates the rate of the whole corpus, as jiwer's on lists."""
+    scores = [a.answer.scores[metric] for a in answered if metric in a.answer.scores]
+    kept = [(s.value, s.weight) for s in scores if s.value is not None and s.weight > 0]
+    total = sum(weight for _, weight in kept)
+    return sum(value * weight for value, weight in kept) / total if total else None
+
+
+def _by_id(answered: Sequence[_Answered], metrics: Mapping[str, str]) -> str:
+    header = ["id", "model_answer", "data_index", "split", "image_path", "question", "answer"]
+    header += ["doc_class", "question_type", "answer_bbox", *metrics]
+
+    def cells(item: _Answered) -> list[Any]:
+        own, known = item.sample, item.sample.metadata
+        return [
+            *(own.id, item.answer.output.text if item.answer.output is not None else ""),
+            *(known.get("data_index"), known.get("split"), own.document_id, own.question),
+            " | ".join(raw_text(reference) for reference in own.references),
+            *(known.get("doc_type"), known.get("field"), known.get("bbox")),
+            *(_value([item], name) for name in metrics.values()),
+        ]
+
+    return _csv(header, map(cells, answered))
+
+
+def _grouped(
+    answered: Sequence[_Answered], metrics: Mapping[str, str], keys: Mapping[str, str]
+) -> str:
+    groups: dict[tuple[str, ...], list[_Answered]] = {}
+    for item in answered:
+        place = tuple(item.sample.metadata.get(key, "") for key in keys.values())
+        groups.setdefault(place, []).append(item)
+    rows = (
+        [*place, *(_value(group, name) for name in metrics.values()), len(group)]
+        for place, group in sorted(groups.items())
+    )
+    return _csv([*keys, *metrics, "n"], rows)
+
+
+_AGGREGATED: Mapping[str, Callable[[Sequence[_Answered], Mapping[str, str]], str]] = {
+    "by_id": _by_id,
+    "by_doc_question": lambda answered, metrics: _grouped(
+        answered, metrics, {"doc_class": "doc_type", "question_type": "field"}
+    ),
+    "by_doc_type": lambda answered, metrics: _grouped(answered, metrics, {"doc_class": "doc_type"}),
+    "general": lambda answered, metrics: _grouped(answered, metrics, {}),
+}
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, delimiter=";", lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow([_cell(value) for value in row])
+    return "\ufeff" + stream.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return csv_cell(printable(value, newlines=True)) if isinstance(value, str) else value
+
+
+# Confusion of page classes
+
+
+def page_classes(view: ReportView) -> dict[tuple[str, str], Counter[tuple[str, str]]]:
+    """(Row key, task key) → counts of (right class, answered class), for tasks about page classes."""
+    found: dict[tuple[str, str], Counter[tuple[str, str]]] = {}
+    for number, task in enumerate(view.tasks):
+        if _kind(task) != "RPOClassification":
+            continue
+        for index, row in enumerate(view.rows):
+            answers = [s.answers[index] for s in view.samples if s.task == number]
+            pairs = [
+                (raw_text(a.sample.references[0]), a.extracted)
+                for a in answers
+                if a is not None and a.output is not None
+            ]
+            if pairs:
+                found[row.key, task.key] = confusion(pairs)
+    return found
+
+
+def page_classes_markdown(view: ReportView) -> str:
+    """A section with the confusion matrix and the scores by class; empty without such a task."""
+    parts: list[str] = []
+    for (model, task), counts in page_classes(view).items():
+        scores = class_scores(counts)
+        labels = [score.label for score in scores]
+        said = [*labels, MISSING] if any(pair[1] == MISSING for pair in counts) else labels
+        lines = [
+            [
+                escape(score.label),
+                *(str(counts.get((score.label, label), 0)) for label in said),
+                formatting.score(score.precision),
+                formatting.score(score.recall),
+                formatting.score(score.f1),
+            ]
+            for score in scores
+        ]
+        header = ["right ╲ said", *map(escape, said), "Precision", "Recall", "F1"]
+        body = table(header, lines, [False] + [True] * (len(header) - 1))
+        parts.append(f"{escape(model)} on {escape(task)}, pages:\n\n{body}")
+    return "## Page classes\n\n" + "\n".join(parts) if parts else ""

@@ -1,0 +1,174 @@
+"""Answers that were made elsewhere, as a run: scored, compared and reported like any other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from bench.errors import InvalidInput, did_you_mean
+from bench.rundir.store import RunStore
+from bench.runner.run_record import known_texts, run_record
+from bench.runner.spec import RunPlan, RunSettings, plan_run
+from bench.schema import ModelSpec, Output, StopReason, Task
+from bench.text import file_name, one_line
+
+ID_KEYS = ("sample_id", "id", "question_id", "questionId")
+TEXT_KEYS = ("text", "prediction", "answer", "model_answer")
+
+
+def import_predictions(
+    path: Path, task: Task, results: Path, *, model: str | None = None
+) -> RunStore:
+    """A complete run under ``results`` whose outputs are the lines of ``path``.
+
+    A line holds an id (``sample_id`` or ``id``) and an answer (``text`` or ``prediction``). Nothing is
+    written unless every question of the task has exactly one answer.
+
+    Args:
+        path: JSON Lines.
+        task: what was asked.
+        results: the folder of run directories.
+        model: the name to report the answers under; None: the file's name.
+
+    Raises:
+        InvalidInput: a line cannot be read, or an id is missing, doubled or unknown.
+    """
+    outputs = read_predictions(path, task)
+    name = model or file_name(path.stem)
+    spec = ModelSpec(name=name, backend="imported", checkpoint=str(path.resolve()))
+    plan = _planned(spec, task)
+    run = RunStore.create(results, name, run_record(plan), plan.tasks, known_texts(plan))
+    run.append_outputs(name, task.name, [outputs[sample.id] for sample in task.samples])
+    failed = sum(output.stop_reason == "error" for output in outputs.values())
+    run.mark_done(name, task.name, samples=len(outputs), failed=failed)
+    run.mark_done(name)
+    return run
+
+
+def _planned(spec: ModelSpec, task: Task) -> RunPlan:
+    settings = RunSettings(warmup=False, latency_samples=0)
+    try:
+        return plan_run([spec], [task], settings, name=spec.name)
+    except InvalidInput as error:
+        # answers/invoices.jsonl for the task invoices: the file's name is the model's.
+        raise InvalidInput(
+            error.message, hint="report it under another name: --model NAME"
+        ) from None
+
+
+def read_predictions(path: Path, task: Task) -> dict[str, Output]:
+    """The answers in ``path`` by sample id, one for every question of ``task``."""
+    known = {sample.id for sample in task.samples}
+    found: dict[str, tuple[int, Output]] = {}
+    for line, record in _records(path):
+        sample_id = _field(path, line, record, ID_KEYS)
+        sample_id = str(sample_id) if isinstance(sample_id, int) else sample_id
+        if not isinstance(sample_id, str):
+            raise InvalidInput(
+                f"{path}:{line}: an id must be a string, got {one_line(repr(sample_id), 40)}"
+            )
+        if sample_id not in known:
+            raise InvalidInput(
+                f"{path}:{line}: task {task.name} has no question {one_line(sample_id, 60)!r}",
+                hint=did_you_mean(sample_id, known),
+            )
+        if sample_id in found:
+            raise InvalidInput(
+                f"{path}:{line}: {one_line(sample_id, 60)!r} was answered in line {found[sample_id][0]}",
+                hint="keep one line a question",
+            )
+        text = _field(path, line, record, TEXT_KEYS)
+        try:
+            found[sample_id] = (line, _output(sample_id, text, record))
+        except InvalidInput as error:
+            raise InvalidInput(f"{path}:{line}: {error.message}", hint=error.hint) from None
+    missing = [sample.id for sample in task.samples if sample.id not in found]
+    if missing:
+        raise InvalidInput(
+            f"{path}: {len(missing)} of {len(known)} questions of {task.name} have no answer, "
+            f"the first is {one_line(missing[0], 60)!r}",
+            hint='a question that was left open is a line with "text": ""',
+        )
+    return {sample_id: output for sample_id, (_, output) in found.items()}
+
+
+def _output(sample_id: str, text: Any, record: Mapping[str, Any]) -> Output:
+    """The record as an output; fields of an ``outputs.jsonl`` are kept where they are there."""
+    kept: dict[str, Any] = {}
+    for name, (fits, expected) in _FIELDS.items():
+        value = record.get(name)
+        if value is None:
+            continue
+        if not fits(value):
+            raise InvalidInput(
+                f"{name} should be {expected}, is {one_line(repr(value), 40)}",
+                hint=f"leave {name} out where it is not known",
+            )
+        kept[name] = value
+    answer = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
+    return Output(sample_id, answer, kept.pop("stop_reason", "stop"), **kept)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+_FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "stop_reason": (
+        lambda v: v in get_args(StopReason),
+        "one of " + ", ".join(get_args(StopReason)),
+    ),
+    "prompt_tokens": (_is_count, "a count"),
+    "visual_tokens": (_is_count, "a count"),
+    "generated_tokens": (_is_count, "a count"),
+    "confidence": (
+        lambda v: type(v) in {int, float} and 0 <= v <= 1,
+        "a probability from 0 to 1",
+    ),
+    "min_confidence": (
+        lambda v: type(v) in {int, float} and 0 <= v <= 1,
+        "a probability from 0 to 1",
+    ),
+    "error": (lambda v: isinstance(v, str), "a text"),
+}
+"""What an ``outputs.jsonl`` may say besides the answer: whether a value fits, and what would."""
+
+
+def _records(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    try:
+        # Not splitlines: JSON may hold U+2028 and its like inside a string, as they are.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except FileNotFoundError:
+        raise InvalidInput(f"{path} does not exist") from None
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            f"{path}: not UTF-8 at byte {error.start}", hint="save it as UTF-8"
+        ) from None
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be read: {error.strerror}") from None
+    records = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InvalidInput(f"{path}:{number}: not JSON: {one_line(str(error), 80)}") from None
+        if not isinstance(record, dict):
+            raise InvalidInput(
+                f"{path}:{number}: expected a JSON object with {ID_KEYS[0]} and {TEXT_KEYS[0]}"
+            )
+        records.append((number, record))
+    return records
+
+
+def _field(path: Path, line: int, record: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
+    for key in keys:
+        if record.get(key) is not None:
+            return record[key]
+    raise InvalidInput(
+        f"{path}:{line}: has no {keys[0]} (found: {one_line(', '.join(map(str, record)) or 'nothing', 80)})",
+        hint=f"one of {', '.join(keys)} is expected",
+    )

@@ -1,0 +1,1 @@
+"""From recorded outputs to scores: evaluation, paired comparison, published scores, data frames."""

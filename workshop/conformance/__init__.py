@@ -1,0 +1,1 @@
+"""Conformance runners: our metrics and statistics against values that reference implementations gave."""

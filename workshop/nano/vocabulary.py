@@ -1,0 +1,72 @@
+"""The tokenizer: byte-level BPE as Qwen2's, with its special tokens, small because the model is.
+
+Digits stand alone, every Cyrillic letter is one token, and merges come mostly from questions: a small
+model reads a value letter by letter more easily than in pieces.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from bench.synth.generate import INSTRUCTIONS
+from bench.synth.questions import QUESTIONS
+from workshop.nano.lessons import LETTERS, READ, READ_LINE
+from workshop.tiny_checkpoint import SPECIAL_TOKENS
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+MERGED_TOKENS = 600
+"""Vocabulary beside the special tokens."""
+
+_SPLIT = r"\p{N}|[^\r\n\p{L}\p{N}]?\p{L}+| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+"""Qwen2's pre-tokenizer, without the English contractions."""
+_CAPITALS = LETTERS["ru"].upper()
+_WHOLE = LETTERS["ru"] + _CAPITALS + "№«»—"
+"""Characters of several bytes that are one token each."""
+
+
+def train_tokenizer() -> Tokenizer:
+    """The tokenizer, always the same one."""
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=MERGED_TOKENS,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_corpus(), trainer)
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL_TOKENS])
+    return tokenizer
+
+
+def _corpus() -> Iterator[str]:
+    # The two bytes of a letter must be merged before anything longer is: by sheer number.
+    for letter in _WHOLE:
+        for _ in range(400):
+            yield letter
+    # Capitals once more: so the shipped tokenizer was made.
+    for letter in _CAPITALS:
+        for _ in range(400):
+            yield letter
+    for letter in string.punctuation:
+        yield letter
+    boilerplate = ("You are a helpful assistant.", "system\n", "user\n", "assistant\n")
+    for sentence in (INSTRUCTIONS["ru"], INSTRUCTIONS["en"], *boilerplate):
+        for _ in range(60):
+            yield sentence
+    for language in ("en", "ru"):
+        questions = QUESTIONS["slip", language].values()
+        for question in (*questions, READ[language], READ_LINE[language]):
+            for _ in range(20):
+                yield question
