@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 import re
+import shutil
 import subprocess
+import sys
 import tomllib
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -217,6 +221,49 @@ def test_what_is_copied_exists_and_enters_the_build() -> None:
 )
 def test_weights_results_and_secrets_never_enter_the_build(path: str) -> None:
     assert ignored(path)
+
+
+def test_the_bundled_model_enters_the_build_whole() -> None:
+    folder = ROOT / "bench" / "models" / "bundled"
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".safetensors" for path in files)
+    for path in files:
+        assert not ignored(path.relative_to(ROOT).as_posix()), path
+
+
+def test_the_nano_answers_from_the_wheel_that_an_image_installs(tmp_path: Path) -> None:
+    """The wheel is built from what .dockerignore lets through, and loaded from where it is unpacked."""
+    source = tmp_path / "source"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", *{name.split("/")[0] for name in copied_from_the_repository()}],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        if not ignored(name) and (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, source / name)
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=source, capture_output=True, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    script = (
+        "import bench, pathlib, safetensors\n"
+        "folder = pathlib.Path(bench.__file__).parent / 'models/bundled/qwen2-vl-nano'\n"
+        "with safetensors.safe_open(folder / 'model.safetensors', 'np') as weights:\n"
+        "    print(folder.is_dir(), len(list(weights.keys())) > 50)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["True", "True"]
 
 
 def test_no_weights_are_fetched_and_no_foreign_code_is_trusted() -> None:
