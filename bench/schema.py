@@ -185,6 +185,9 @@ class Output:
     """``ErrorClass: message`` where ``stop_reason`` is ``error``."""
     degraded: int | None = None
     """max_pixels that the pages were shrunk to because memory ran out at the model's own; None otherwise."""
+    served: Mapping[str, Json] | None = None
+    """What a server said beside the answer: finish reason, cached tokens, attempts, seconds, and ``doubt``
+    where the model did not see what was sent. None for a model on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +201,9 @@ class Batch:
     first_token_seconds: float | None = None
     """From the beginning of the call to the first token of an answer; None where the backend has no tokens,
     or does not know."""
+    retry_seconds: float = 0.0
+    """Seconds of the call that went into attempts that failed and into the pauses behind them. A latency
+    leaves them out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 BACKENDS: dict[str, str] = {
     "qwen_vl": "bench.models.qwen_vl:QwenVL",
     "ocr": "bench.models.ocr:Ocr",
+    "openai": "bench.models.openai:Endpoint",
     "fake": "bench.models.fake:Fake",
 }
 """Backend name → ``module:Class``."""

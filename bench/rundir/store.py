@@ -66,6 +66,14 @@ RESERVED_NAMES = frozenset({"scores", "pages", "report", "assets", "log.txt", RU
 """Names in a run directory that no task and no model may take."""
 
 
+def _output_record(output: Output) -> dict[str, Any]:
+    """One line of ``outputs.jsonl``; only an answer of a server has something to say in ``served``."""
+    record = dataclasses.asdict(output)
+    if output.served is None:
+        del record["served"]
+    return record
+
+
 _RUN_KEYS = ("id", "models", "tasks")
 """What no ``run.json`` lacks."""
 
@@ -255,7 +263,7 @@ class RunStore:
 
     def append_outputs(self, model: str, task: str, outputs: Sequence[Output]) -> None:
         """Append a batch's outputs and wait for the disk."""
-        self._append(model, task, "outputs", (dataclasses.asdict(o) for o in outputs))
+        self._append(model, task, "outputs", map(_output_record, outputs))
 
     def batches(self, model: str, task: str) -> list[dict[str, Any]]:
         """What was measured per batch of the offline scenario."""

@@ -325,7 +325,7 @@ class Worker:
             release_memory()
             batch = _failures([group], error)
         return {
-            "seconds": time.perf_counter() - started,
+            "seconds": time.perf_counter() - started - batch.retry_seconds,
             "first_token_seconds": batch.first_token_seconds,
             "stages": dict(batch.stages),
             "generated_tokens": batch.outputs[0].generated_tokens,

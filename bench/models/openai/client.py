@@ -1,0 +1,358 @@
+"""One chat completion over HTTP: bounded in time, size and attempts; what fails is said in one line."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import random
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench.errors import BenchError, EnvironmentProblem, InvalidInput, did_you_mean, missing_package
+from bench.models.openai.concurrency import AdaptiveLimit
+from bench.models.openai.settings import EndpointSettings, api_key
+from bench.text import one_line
+
+if TYPE_CHECKING:
+    import httpx2
+
+MAX_RESPONSE_BYTES = 16 * 2**20
+"""A longest answer of 32,768 tokens with the probabilities of all of them is a fifth of this."""
+
+RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504})
+"""Statuses that may pass: time-outs, conflicts, too many requests, and faults of the server."""
+
+BUSY = frozenset({429, 503})
+"""Statuses by which a server says that it is asked too much at once."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
+"""Seconds between attempts: doubled every time, between half and all of it by chance, so that requests
+that were refused together do not come back together."""
+
+
+class EndpointError(BenchError):
+    """A request that the endpoint did not answer; the message is complete and holds no key."""
+
+
+class Reply(NamedTuple):
+    """An answer, and what it took."""
+
+    body: dict[str, Any]
+    """The chat completion; of a stream, put together again."""
+    seconds: float
+    """Of the attempt that succeeded."""
+    first_token_seconds: float | None
+    """From sending the request to the first token; None where the answer was not streamed."""
+    attempts: int
+    lost_seconds: float
+    """Of failed attempts and of the pauses behind them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What an endpoint says about itself."""
+
+    models: tuple[str, ...]
+    context: int | None
+    """Tokens of prompt and answer together (``max_model_len``); None where it is not told."""
+    version: str | None
+    """Of vLLM, SGLang and others that have ``/version``; None where it is not told."""
+
+
+class Client:
+    """Asks one endpoint. Safe to use from many threads."""
+
+    def __init__(
+        self, settings: EndpointSettings, *, transport: httpx2.BaseTransport | None = None
+    ) -> None:
+        """Open nothing yet; ``transport`` stands in for the network in tests.
+
+        Raises:
+            EnvironmentProblem: httpx2 is not installed, or the key is missing.
+        """
+        try:
+            import httpx2
+        except ImportError:
+            raise missing_package("asking an endpoint", "httpx2", "endpoint") from None
+        self._settings = settings
+        self._key = api_key(settings)
+        self.limit = AdaptiveLimit(settings.concurrency)
+        headers = {"user-agent": "docvlm-bench", "accept-encoding": "identity"}
+        if self._key is not None:
+            headers["authorization"] = f"Bearer {self._key}"
+        self._http = httpx2.Client(
+            headers=headers,
+            timeout=httpx2.Timeout(settings.timeout, connect=min(30.0, settings.timeout)),
+            limits=httpx2.Limits(max_connections=settings.concurrency + 2),
+            # A redirect would carry the pages, and the key, to an address that nobody named.
+            follow_redirects=False,
+            # Proxies and .netrc of the environment are not for a key that was given for this endpoint.
+            trust_env=False,
+            transport=transport,
+        )
+        self._base = settings.base_url.rstrip("/")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def server(self, served: str) -> Server:
+        """What the endpoint says about itself and about the model ``served``.
+
+        Raises:
+            EnvironmentProblem: nothing answers there, or the key is refused.
+            InvalidInput: the endpoint lists its models, and ``served`` is not among them.
+        """
+        listing = self._get(f"{self._base}/models")
+        rows = [row for row in _list(listing.get("data")) if isinstance(row, Mapping)]
+        names = tuple(str(row["id"]) for row in rows if isinstance(row.get("id"), str))
+        if names and served not in names:
+            raise InvalidInput(
+                f"the endpoint {self._base} serves no model {one_line(served, 80)!r}",
+                hint=did_you_mean(served, [one_line(name, 80) for name in names]),
+            )
+        own = next((row for row in rows if row.get("id") == served), {})
+        context = own.get("max_model_len")
+        version = self._get(f"{self._base.removesuffix('/v1')}/version", needed=False).get(
+            "version"
+        )
+        return Server(
+            models=names,
+            context=context if isinstance(context, int) and context > 0 else None,
+            version=one_line(version, 60) if isinstance(version, str) else None,
+        )
+
+    def complete(self, request: Mapping[str, Any]) -> Reply:
+        """The answer to one chat completion request.
+
+        Raises:
+            EndpointError: the endpoint refused it, or every attempt failed.
+        """
+        began = time.perf_counter()
+        content = json.dumps(request, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        for attempt in range(1, self._settings.attempts + 1):
+            try:
+                with self.limit.place():
+                    sent = time.perf_counter()
+                    body, first_token = self._attempt(content)
+                    seconds = time.perf_counter() - sent
+            except _Passing as problem:
+                pause = max(problem.retry_after, _pause(attempt))
+                if problem.busy:
+                    self.limit.refused(pause)
+                if attempt == self._settings.attempts:
+                    raise EndpointError(
+                        f"{problem.message}; {attempt} attempts were made"
+                    ) from None
+                if not problem.busy:
+                    time.sleep(pause)
+                continue
+            self.limit.succeeded(seconds)
+            lost = time.perf_counter() - began - seconds
+            return Reply(body, seconds, first_token, attempt, lost if attempt > 1 else 0.0)
+        raise AssertionError("unreachable")
+
+    def _attempt(self, content: bytes) -> tuple[dict[str, Any], float | None]:
+        import httpx2
+
+        started = time.perf_counter()
+        url = f"{self._base}/chat/completions"
+        headers = {"content-type": "application/json"}
+        try:
+            with self._http.stream("POST", url, content=content, headers=headers) as response:
+                chunks = self._bounded(response, started)
+                if response.status_code != 200:
+                    self._refuse(response, b"".join(chunks), len(content))
+                if response.headers.get("content-type", "").startswith("text/event-stream"):
+                    return _streamed(chunks, started)
+                return _parsed(b"".join(chunks)), None
+        except httpx2.TimeoutException:
+            raise _Passing(
+                f"the endpoint did not answer within {self._settings.timeout:g} s"
+            ) from None
+        except httpx2.TransportError as error:
+            raise _Passing(
+                f"the connection to the endpoint broke: {self._shown(str(error) or type(error).__name__)}"
+            ) from None
+
+    def _bounded(self, response: httpx2.Response, started: float) -> Iterator[bytes]:
+        """The body's parts; a body that never ends, in bytes or in time, is a failure."""
+        size = 0
+        for part in response.iter_raw():
+            size += len(part)
+            if size > MAX_RESPONSE_BYTES:
+                raise EndpointError(
+                    f"the endpoint's answer is larger than {MAX_RESPONSE_BYTES // 2**20} MiB"
+                )
+            if time.perf_counter() - started > self._settings.timeout:
+                raise _Passing(
+                    f"the endpoint's answer did not end within {self._settings.timeout:g} s"
+                )
+            yield part
+
+    def _refuse(self, response: httpx2.Response, body: bytes, sent_bytes: int) -> None:
+        status = response.status_code
+        said = self._shown(_message(body))
+        reason = f"the endpoint answered HTTP {status}" + (f": {said}" if said else "")
+        if status in RETRIED:
+            raise _Passing(
+                reason,
+                retry_after=_retry_after(response.headers.get("retry-after")),
+                busy=status in BUSY,
+            )
+        if 300 <= status < 400:
+            reason = (
+                f"the endpoint redirects (HTTP {status}) and redirects are not followed; "
+                "give the address that it redirects to"
+            )
+        if status in {401, 403}:
+            variable = self._settings.api_key_env
+            reason += (
+                f"; the key in {variable} was refused"
+                if variable is not None
+                else "; it wants a key, and api_key_env names none"
+            )
+        if status == 413:
+            reason += (
+                f"; the request has {sent_bytes / 1e6:.1f} MB: lower --max-pixels, or use JPEG"
+            )
+        raise EndpointError(reason)
+
+    def _get(self, url: str, *, needed: bool = True) -> dict[str, Any]:
+        """A small JSON object; empty where the endpoint has no such page."""
+        import httpx2
+
+        started = time.perf_counter()
+        try:
+            with self._http.stream("GET", url) as response:
+                body = b"".join(self._bounded(response, started))
+                status = response.status_code
+        except (httpx2.TransportError, _Passing, EndpointError) as error:
+            if not needed:
+                return {}
+            raise EnvironmentProblem(
+                f"the endpoint {self._base} cannot be reached: {self._shown(str(error))}",
+                hint="is the server running, and does the address end in /v1?",
+            ) from None
+        if status in {401, 403} and needed:
+            raise EnvironmentProblem(
+                f"the endpoint {self._base} refused the key (HTTP {status})",
+                hint="api_key_env names the environment variable that holds the key",
+            )
+        try:
+            value = json.loads(body) if status == 200 else {}
+        except (ValueError, RecursionError):
+            value = {}
+        return value if isinstance(value, dict) else {}
+
+    def _shown(self, text: str) -> str:
+        """``text`` from the server, safe to print and without the key."""
+        if self._key is not None:
+            text = text.replace(self._key, "***")
+        return one_line(text, 300)
+
+
+class _Passing(Exception):
+    """A failure that may not happen again."""
+
+    def __init__(self, message: str, *, retry_after: float = 0.0, busy: bool = False) -> None:
+        super().__init__(message)
+        self.message, self.retry_after, self.busy = message, retry_after, busy
+
+
+def _pause(attempt: int) -> float:
+    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (attempt - 1))
+    # Not a secret: it only spreads requests out.
+    return random.uniform(longest / 2, longest)
+
+
+def _retry_after(value: str | None) -> float:
+    """Seconds that a ``Retry-After`` header asks for: a number of them, or a date."""
+    if value is None:
+        return 0.0
+    if value.strip().isascii() and value.strip().isdigit():
+        return min(float(value[:9]), LONGEST_PAUSE)
+    try:
+        moment = email.utils.parsedate_to_datetime(value).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+    return min(max(0.0, moment - time.time()), LONGEST_PAUSE)
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        raise _Passing("the endpoint's answer is not valid JSON") from None
+    if not isinstance(value, dict):
+        raise EndpointError("the endpoint's answer is JSON, but not an object")
+    return value
+
+
+def _message(body: bytes) -> str:
+    """What an error body says, in the shapes that servers use."""
+    text = body[:4000].decode("utf-8", "replace")
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return text
+    for key in ("error", "message", "detail"):
+        while isinstance(value, dict) and key in value:
+            value = value[key]
+    return value if isinstance(value, str) else text
+
+
+def _streamed(chunks: Iterator[bytes], started: float) -> tuple[dict[str, Any], float | None]:
+    """A stream of server-sent events put together into one completion, and when its first token came."""
+    text: list[str] = []
+    logprobs: list[Any] = []
+    whole: dict[str, Any] = {}
+    finish: Any = None
+    first_token: float | None = None
+    ended = False
+    for event in _events(chunks):
+        if event == b"[DONE]":
+            ended = True
+            break
+        part = _parsed(event)
+        if "error" in part:
+            raise EndpointError(f"the endpoint broke off: {one_line(_message(event), 300)}")
+        whole |= {key: part[key] for key in ("id", "model", "system_fingerprint") if key in part}
+        if isinstance(part.get("usage"), Mapping):
+            whole["usage"] = part["usage"]
+        for choice in _list(part.get("choices")):
+            if not isinstance(choice, Mapping):
+                continue
+            delta = choice.get("delta")
+            said = delta.get("content") if isinstance(delta, Mapping) else None
+            if isinstance(said, str) and said:
+                if first_token is None:
+                    first_token = time.perf_counter() - started
+                text.append(said)
+            probabilities = choice.get("logprobs")
+            if isinstance(probabilities, Mapping):
+                logprobs += _list(probabilities.get("content"))
+            finish = choice.get("finish_reason") or finish
+    if not ended and finish is None:
+        raise _Passing("the endpoint's stream ended in the middle of an answer")
+    message = {"role": "assistant", "content": "".join(text)}
+    whole["choices"] = [
+        {"message": message, "finish_reason": finish, "logprobs": {"content": logprobs}}
+    ]
+    return whole, first_token
+
+
+def _events(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The data of every server-sent event."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line[5:].strip() for line in lines if line.startswith(b"data:"))
+    if rest.startswith(b"data:"):
+        yield rest[5:].strip()
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,118 @@
+"""From a chat completion to an output: text, counts, confidence, and what the server says beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.models.openai.client import EndpointError, Reply
+from bench.schema import Output, PageGroup, Request
+
+STOP_REASONS = {"stop": "stop", "eos": "stop", "length": "length", "max_tokens": "length"}
+"""The servers' words for why an answer ended → ours."""
+
+
+def output_of(
+    reply: Reply, group: PageGroup, request: Request, expected_visual_tokens: int | None
+) -> Output:
+    """The output that ``reply`` holds.
+
+    Raises:
+        EndpointError: it holds no answer: no choice, no text, or an end that is not an answer's.
+    """
+    choice = _first_choice(reply.body)
+    finish = choice.get("finish_reason")
+    if finish not in STOP_REASONS:
+        raise EndpointError(
+            f"the endpoint ended the answer with finish_reason {str(finish)[:40]!r}"
+        )
+    text = _text(choice.get("message"))
+    stop_reason = STOP_REASONS[finish]
+    for end in group.generation.stop:
+        if end in text:
+            text, stop_reason = text.partition(end)[0], "stop"
+    usage = _mapping(reply.body.get("usage"))
+    prompt_details = _mapping(usage.get("prompt_tokens_details"))
+    prompt_tokens = _count(usage.get("prompt_tokens"))
+    visual_tokens = _count(_mapping(prompt_details.get("multimodal_tokens")).get("image"))
+    probabilities = _probabilities(choice.get("logprobs"))
+    mean = sum(probabilities) / len(probabilities) if probabilities else None
+    facts: dict[str, Any] = {
+        "finish_reason": finish,
+        "cached_tokens": _count(prompt_details.get("cached_tokens")),
+        "system_fingerprint": _name(reply.body.get("system_fingerprint")),
+        "attempts": reply.attempts,
+        "seconds": reply.seconds,
+        "lost_seconds": reply.lost_seconds,
+        "doubt": _doubt(expected_visual_tokens, visual_tokens, prompt_tokens),
+    }
+    return Output(
+        sample_id=request.sample_id,
+        text=text,
+        stop_reason="length" if stop_reason == "length" else "stop",
+        prompt_tokens=prompt_tokens,
+        visual_tokens=visual_tokens,
+        generated_tokens=_count(usage.get("completion_tokens")),
+        confidence=mean,
+        min_confidence=min(probabilities, default=None),
+        served={name: fact for name, fact in facts.items() if fact is not None},
+    )
+
+
+def _doubt(expected: int | None, told: int | None, prompt_tokens: int | None) -> str | None:
+    """Why the model did not see the pages as they were sent; None where nothing speaks for it."""
+    if expected is None or expected == 0:
+        return None
+    if told is not None and told != expected:
+        return f"the model saw {told} visual tokens where {expected} were sent"
+    if told is None and prompt_tokens is not None and prompt_tokens < expected:
+        return f"the model read {prompt_tokens} tokens in all where the pages alone are {expected}"
+    return None
+
+
+def _first_choice(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    choices = body.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
+        raise EndpointError("the endpoint's answer holds no choice")
+    return choices[0]
+
+
+def _text(message: Any) -> str:
+    content = _mapping(message).get("content")
+    if isinstance(content, list):
+        parts = (_mapping(part).get("text") for part in content)
+        content = "".join(part for part in parts if isinstance(part, str))
+    if content is None:
+        return ""
+    if not isinstance(content, str):
+        raise EndpointError("the endpoint's answer holds no text")
+    return content
+
+
+def _probabilities(logprobs: Any) -> Sequence[float]:
+    """The probability of every token of the answer; empty where one of them is not known."""
+    tokens = _mapping(logprobs).get("content")
+    if not isinstance(tokens, list) or not tokens:
+        return ()
+    probabilities: list[float] = []
+    for token in tokens:
+        logprob = _mapping(token).get("logprob")
+        if not isinstance(logprob, int | float) or math.isnan(logprob):
+            return ()
+        # A rounding error of the server may put it a little above 0.
+        probabilities.append(math.exp(min(0.0, logprob)))
+    return probabilities
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _count(value: Any) -> int | None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and 0 <= value < 2**53 else None
+
+
+def _name(value: Any) -> str | None:
+    return value[:200] if isinstance(value, str) else None

@@ -1,0 +1,125 @@
+"""What is known about an endpoint before it is asked: its address, the served model, its limits."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.errors import EnvironmentProblem, InvalidInput, did_you_mean
+from bench.schema import Json, ModelSpec
+from bench.text import one_line
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class EndpointSettings(BaseModel):
+    """The options of a model behind an OpenAI-compatible endpoint, as ``bench.toml`` gives them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: str
+    """Address up to and including ``/v1``; requests go to ``BASE_URL/chat/completions``."""
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the key. The key itself is never stored."""
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = 32
+    """Most requests in flight at once. The number rises to this while the server keeps up."""
+    timeout: Annotated[float, Field(gt=0, le=3600)] = 300.0
+    """Seconds that one attempt may take, from sending the request to the last byte of the answer."""
+    attempts: Annotated[int, Field(ge=1, le=20)] = 6
+    """How often one request is sent before it counts as failed."""
+    image_format: Literal["png", "jpeg"] = "png"
+    """How pages travel. PNG loses nothing; JPEG is smaller."""
+    jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 95
+    visual_token_side: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Pixels along the side of one visual token (28 for Qwen2-VL, 32 for Qwen3-VL). Where it is known,
+    pages are sent in sizes that the server need not change, and its token counts are checked."""
+    logprobs: bool = True
+    """Ask for token probabilities, which the confidence of an answer is made of."""
+    extra_body: dict[str, Json] = Field(default_factory=dict)
+    """Further fields of every request, for servers that know more than the standard ones."""
+
+
+def endpoint_settings(spec: ModelSpec) -> EndpointSettings:
+    """The settings in ``spec.options``.
+
+    Raises:
+        InvalidInput: an option is unknown or has the wrong type, the address is no http(s) address or
+            holds a password, or no served model is named.
+    """
+    options = {name: value for name, value in spec.options.items() if name != "offline"}
+    try:
+        settings = EndpointSettings.model_validate(options)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        hint = None
+        if problem["type"] == "extra_forbidden":
+            hint = did_you_mean(place, EndpointSettings.model_fields)
+        raise InvalidInput(
+            f"model {spec.name}: option {one_line(place, 60)}: {one_line(problem['msg'], 200)}",
+            hint=hint,
+        ) from None
+    _check_address(spec.name, settings.base_url)
+    if spec.checkpoint is None:
+        raise InvalidInput(
+            f"model {spec.name}: the endpoint serves several models, and none is named",
+            hint='--models MODEL@http://host:port/v1, or checkpoint = "MODEL" in bench.toml',
+        )
+    if settings.api_key_env is not None and not _VARIABLE.fullmatch(settings.api_key_env):
+        raise InvalidInput(
+            f"model {spec.name}: api_key_env must be the name of an environment variable, not a key",
+            hint='api_key_env = "MY_SERVER_KEY", then: export MY_SERVER_KEY=...',
+        )
+    return settings
+
+
+def api_key(settings: EndpointSettings) -> str | None:
+    """The key, read from the environment; None where the endpoint needs none.
+
+    Raises:
+        EnvironmentProblem: the variable is not set, or its value cannot stand in a header.
+    """
+    if settings.api_key_env is None:
+        return None
+    key = os.environ.get(settings.api_key_env, "").strip()
+    if not key:
+        raise EnvironmentProblem(
+            f"the environment variable {settings.api_key_env} should hold the endpoint's key, and is not set",
+            hint=f"export {settings.api_key_env}=...",
+        )
+    if not key.isascii() or not key.isprintable():
+        raise EnvironmentProblem(
+            f"the key in {settings.api_key_env} holds characters that no HTTP header can carry"
+        )
+    return key
+
+
+def _check_address(name: str, base_url: str) -> None:
+    example = "an address looks like http://localhost:8000/v1"
+    try:
+        address = urlsplit(base_url)
+        host, _ = address.hostname, address.port
+    except ValueError:
+        raise InvalidInput(
+            f"model {name}: {one_line(base_url, 80)!r} is not a valid address", hint=example
+        ) from None
+    if address.username or address.password:
+        # The address is recorded in the run, and a password would be recorded with it.
+        raise InvalidInput(
+            f"model {name}: the address of the endpoint must not hold a user name or a password",
+            hint='api_key_env = "MY_SERVER_KEY" names the environment variable that holds the key',
+        )
+    if address.scheme not in {"http", "https"} or not host:
+        raise InvalidInput(
+            f"model {name}: {one_line(base_url, 80)!r} is not an http or https address",
+            hint=example,
+        )
+    if address.query or address.fragment:
+        raise InvalidInput(
+            f"model {name}: the address {one_line(base_url, 80)!r} must end before '?' and '#'",
+            hint=example,
+        )
