@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.errors import EnvironmentProblem, InvalidInput, did_you_mean
+from bench.models.backends import check_options
 from bench.models.ocr.answer import answer
 from bench.models.ocr.layout import lay_out
 from bench.models.ocr.matching import Sheet
@@ -52,13 +53,8 @@ class Ocr:
         Raises:
             InvalidInput: an option is unknown or its value is.
         """
-        unknown = set(spec.options) - {"reader"}
-        if unknown:
-            name = min(unknown)
-            raise InvalidInput(
-                f"the model {spec.name!r} has no option {name!r}",
-                hint=did_you_mean(name, ["reader"]),
-            )
+        check_options(spec)
+        self.backend = spec.backend
         self.forced = str(spec.options.get("reader", "auto"))
         if self.forced not in READERS:
             raise InvalidInput(
@@ -90,7 +86,7 @@ class Ocr:
         if not self._reads_cyrillic() and self.forced != "text-layer":
             warnings.append(_NO_CYRILLIC)
         return ModelInfo(
-            backend="ocr",
+            backend=self.backend,
             details={
                 "reader": self.forced,
                 "max_pixels": self.max_pixels,
