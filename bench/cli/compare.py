@@ -63,7 +63,7 @@ def compare_command(
 
     sides = [sides_of(name, inside, results, metrics) for name in (first, second)]
     found = [
-        compare(a, b, by=usual_keys(a, b) if by is None else by, seed=seed)
+        compare(a, b, by=usual_keys(a, b) if by is None else by)
         for a, b in matched(sides[0], sides[1])
     ]
     if as_json:

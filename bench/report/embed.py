@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.formatting import safe
-from bench.report.levels import LEVELS
+from bench.scoring.levels import LEVELS
 from bench.report.mistakes import RULE_TEXTS, label
 from bench.report.samples import raw_text
 from bench.report.views import ReportOptions, ReportView, SampleView

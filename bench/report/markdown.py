@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench import formatting
 from bench.report.hyperbench_files import page_classes_markdown
-from bench.report.levels import LEVELS
+from bench.scoring.levels import LEVELS
 from bench.report.markup import escape, table
 from bench.report.mistakes import EQUIVALENT, extraction_line, judged, label, not_right
 from bench.report.published import published_markdown

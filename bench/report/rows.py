@@ -10,7 +10,7 @@ from typing import Any
 
 from bench import formatting
 from bench.report.facts import Facts, measure
-from bench.report.levels import level
+from bench.scoring.levels import level
 from bench.report.records import nested, number, text
 from bench.report.views import Failure, ModelRow, RunView, TaskScore
 from bench.schema import Estimate

@@ -7,7 +7,7 @@ from rapidfuzz.distance import Levenshtein
 from bench import formatting
 from bench.errors import InvalidInput, did_you_mean
 from bench.metrics import METRICS
-from bench.report.levels import LEVELS, level
+from bench.scoring.levels import LEVELS, level
 from bench.report.mistakes import RULE_TEXTS, label
 from bench.report.samples import extracted_text, raw_text
 from bench.schema import Sample, Task

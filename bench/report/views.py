@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.report.facts import Facts
-from bench.report.levels import Level
+from bench.scoring.levels import Level
 from bench.report.mistakes import ExtractionView, MistakeView
 from bench.report.ranking import Pair
 from bench.report.sweep import SweepView
@@ -35,8 +35,6 @@ class ReportOptions:
     """The HTML file stays under this size, in MB; what is left out is stated on the page."""
     title: str | None = None
     """Heading; None: the run's name."""
-    seed: int = 0
-    """Of the statistics, where an interval needs one."""
 
 
 @dataclass(frozen=True, slots=True)
