@@ -14,7 +14,7 @@ from bench.text import one_line, printable
 
 if TYPE_CHECKING:
     from bench.rundir.store import RunStore
-    from bench.scoring.comparison import Comparison, Flip, Row, Side
+    from bench.scoring.comparison import Comparison, ComparisonRow, Flip, Side
 
 
 @click.command("compare")
@@ -207,7 +207,7 @@ def _flipped(flips: Sequence[Flip], count: int) -> list[str]:
     return lines
 
 
-def _cells(row: Row) -> dict[str, str]:
+def _cells(row: ComparisonRow) -> dict[str, str]:
     gap = row.difference
     interval = "-" if gap.low is None or gap.high is None else f"[{gap.low:+.3f}, {gap.high:+.3f}]"
     return {

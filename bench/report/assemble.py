@@ -12,7 +12,6 @@ import numpy as np
 
 import bench
 from bench.metrics import METRICS
-from bench.scoring.levels import goodness, higher_is_better, level
 from bench.report.mistakes import extraction_views, mistake_views
 from bench.report.ranking import Pair, Scored, compare_all, pareto, ranks
 from bench.report.records import nested, number, text
@@ -31,7 +30,9 @@ from bench.report.views import (
     TaskView,
 )
 from bench.schema import Estimate, Page, Sample
-from bench.scoring.evaluation import Answer, Evaluation, document_key
+from bench.scoring.answers import Answer
+from bench.scoring.evaluation import Evaluation, document_key
+from bench.scoring.levels import goodness, higher_is_better, level
 from bench.scoring.published import PublishedRow, published_comparison
 from bench.text import utc_now
 

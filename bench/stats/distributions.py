@@ -1,8 +1,8 @@
 """Student's t, the beta and the binomial distribution, in plain Python.
 
-All three are forms of the regularised incomplete beta function I_x(a, b), so that function is computed once, by
-its continued fraction (DLMF 8.17.22, evaluated by the modified Lentz method). The import of scipy would take
-longer than all statistics of a report; the tests compare these functions with scipy's.
+All three are forms of the regularised incomplete beta function I_x(a, b), so that function is computed
+once, by its continued fraction (DLMF 8.17.22, evaluated by the modified Lentz method). The import of
+scipy would take longer than all statistics of a report; the tests compare these functions with scipy's.
 """
 
 from __future__ import annotations

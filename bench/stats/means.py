@@ -26,8 +26,8 @@ FEW_CLUSTERS = 20
 """Below this many documents an interval is printed with a warning."""
 
 FEW_NEAR_THE_END = 100
-"""Below this many documents the interval of a mean above 0.9 or below 0.1 is printed with a warning. A kind of
-document that makes up 3 % of all documents appears among 100 of them with 95 % probability."""
+"""Below this many documents the interval of a mean above 0.9 or below 0.1 is printed with a warning. A
+kind of document that makes up 3 % of all documents appears among 100 of them with 95 % probability."""
 
 MAX_EXPONENT = 700.0
 """``math.exp`` overflows above 709; an interval that wide ends at the limits of the scale anyway."""
