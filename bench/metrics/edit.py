@@ -47,7 +47,7 @@ class EditCounts:
 
     @property
     def rate(self) -> float:
-        """Edits over the reference's length, or the number of insertions if the reference is empty (jiwer 4)."""
+        """Edits over the reference's length; for an empty reference the insertions, as in jiwer 4."""
         return self.edits / self.length if self.length > 0 else float(self.edits)
 
 
