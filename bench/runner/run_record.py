@@ -13,7 +13,6 @@ from bench.errors import InvalidInput
 from bench.measure import environment
 from bench.runner.spec import RunPlan
 from bench.schema import Document, ModelSpec, Task
-from bench.stats import RANDOM_GENERATOR
 from bench.tasks.pages import document_text
 from bench.text import file_name, utc_now
 
@@ -32,7 +31,6 @@ def run_record(plan: RunPlan) -> dict[str, Any]:
         "protocol": plan.settings.protocol or {"name": "native"},
         "prompts": prompts_record(plan.settings.prompts, plan.models, plan.tasks),
         "warnings": tuning_warnings(plan.settings.prompts, plan.models, plan.tasks),
-        "random": {"seed": plan.settings.seed, "generator": RANDOM_GENERATOR},
         "environment": environment(),
     }
 
