@@ -133,7 +133,7 @@ class Ocr:
         return Output(request.sample_id, found.text, "stop", confidence=found.confidence)
 
     def _sheet(self, document: Document, cyrillic: bool) -> Sheet:
-        key = (cyrillic, *(page.key for page in document.pages))
+        key: tuple[bool | str, ...] = (cyrillic, *(page.key for page in document.pages))
         if key not in self.sheets:
             readings = [self._read(page, cyrillic) for page in document.pages]
             started = time.perf_counter()
