@@ -63,7 +63,7 @@ class Ocr:
             )
         self.max_pixels = spec.max_pixels
         self.readers: dict[str, Reader] = {}
-        self.sheets: OrderedDict[tuple[tuple[str, int, bool], ...], Sheet] = OrderedDict()
+        self.sheets: OrderedDict[tuple[bool | str, ...], Sheet] = OrderedDict()
         self.stages: dict[str, float] = {}
 
     def load(self) -> ModelInfo:
@@ -129,7 +129,7 @@ class Ocr:
         return Output(request.sample_id, found.text, "stop", confidence=found.confidence)
 
     def _sheet(self, document: Document, cyrillic: bool) -> Sheet:
-        key = tuple((page.sha256, page.index, cyrillic) for page in document.pages)
+        key: tuple[bool | str, ...] = (cyrillic, *(page.key for page in document.pages))
         if key not in self.sheets:
             readings = [self._read(page, cyrillic) for page in document.pages]
             started = time.perf_counter()
