@@ -87,7 +87,6 @@ def planned(
         max_new_tokens=options["max_new_tokens"],
         warmup=not options["no_warmup"],
         latency_samples=options["latency_samples"],
-        seed=options["seed"],
         prompts=rules,
         protocol=protocol,
         only=only or {},

@@ -18,7 +18,7 @@ from bench.text import file_name, utc_now
 
 
 def run_record(plan: RunPlan) -> dict[str, Any]:
-    """What run.json holds besides its id and version."""
+    """What ``run.json`` holds besides its id and the version of its schema."""
     return {
         "name": plan.name,
         "spec_id": plan.spec_id(),
@@ -78,5 +78,5 @@ def _text_of(document: Document) -> str | None:
     try:
         return document_text(document)
     except InvalidInput:
-        # A page that cannot be read fails where it is asked about, and is recorded there.
+        # The model is asked about this page all the same, and its failure is recorded there.
         return None
