@@ -1,7 +1,7 @@
-"""Making untrusted text safe to show and untrusted names safe to use as file names.
+"""Makes untrusted text safe to show, and untrusted names safe to use as file names.
 
-Answers of models, questions and file names come from outside: they may hold terminal escape
-sequences, right-to-left overrides, or a megabyte of one letter.
+Answers of models, questions and file names come from outside. They may hold terminal escape sequences,
+right-to-left overrides, or a megabyte of one letter.
 """
 
 from __future__ import annotations
@@ -12,67 +12,71 @@ from datetime import UTC, datetime
 
 # Bidirectional controls reorder the text around them: a table cell could rewrite its neighbours.
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Unicode categories: control, surrogate, unassigned, line separator, paragraph separator.
+_INVISIBLE = frozenset({"Cc", "Cs", "Cn", "Zl", "Zp"})
 _UNSAFE_FILE_CHARACTERS = re.compile(r"[^\w.+=@-]+")
 _RESERVED_NAMES = frozenset({"con", "prn", "aux", "nul"})
 
 
 def printable(text: str, *, newlines: bool = False) -> str:
-    r"""``text`` with every character that steers a terminal or reorders a line made visible.
+    r"""Return ``text`` with every character visible that steers a terminal or reorders a line.
 
     Control, surrogate, unassigned and bidirectional characters become ``\xNN`` or ``\uNNNN``. Newlines
-    and tabs stay as they are when ``newlines`` is true, and turn into a blank otherwise.
+    and tabs stay as they are if ``newlines`` is true, and become spaces otherwise.
     """
-    out: list[str] = []
+    shown: list[str] = []
     for character in text:
         if character in "\n\t":
-            out.append(character if newlines else " ")
-        elif character in _BIDI or unicodedata.category(character) in {
-            "Cc",
-            "Cs",
-            "Cn",
-            "Zl",
-            "Zp",
-        }:
-            code = ord(character)
-            escape = f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
-            out.append(escape if code <= 0xFFFF else f"\\U{code:08x}")
+            shown.append(character if newlines else " ")
+        elif character in _BIDI or unicodedata.category(character) in _INVISIBLE:
+            shown.append(_escaped(character))
         else:
-            out.append(character)
-    return "".join(out)
+            shown.append(character)
+    return "".join(shown)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
 def clip(text: str, limit: int) -> str:
-    """The first ``limit`` characters of ``text``, the last of them an ellipsis if it was cut."""
+    """Cut ``text`` to ``limit`` characters; an ellipsis stands in place of the last one if it was cut."""
     return text if len(text) <= limit else text[: max(0, limit - 1)] + "…"
 
 
-def one_line(text: str, limit: int = 200) -> str:
-    """``text`` as it may stand in a message: one line, printable, at most ``limit`` characters."""
-    # Cut before the characters are looked at: a megabyte need not be walked to show its start.
+def one_line(value: object, limit: int = 200) -> str:
+    """Return a text, a path or an error as it may stand in a message.
+
+    The result is one line of at most ``limit`` printable characters.
+    """
+    text = str(value)
+    # The text is cut before its characters are examined: nobody needs a megabyte to see its start.
     return clip(printable(" ".join(text[: limit * 4].split())), limit)
 
 
 def file_name(name: str) -> str:
-    """``name`` as a single safe path component (letters of any script stay).
+    """Turn ``name`` into one safe path component; letters of any script stay.
 
-    Different names may give the same component; whoever needs uniqueness checks for it.
+    Two different names may give the same component. A caller that needs unique names checks for it.
     """
-    safe = (
-        _UNSAFE_FILE_CHARACTERS.sub("-", unicodedata.normalize("NFC", name)).strip(".-")
-        or "unnamed"
-    )
+    composed = unicodedata.normalize("NFC", name)
+    safe = _UNSAFE_FILE_CHARACTERS.sub("-", composed).strip(".-") or "unnamed"
     if safe.split(".")[0].lower() in _RESERVED_NAMES:
         safe = f"_{safe}"
+    # File systems bound the bytes of a name, usually to 255; suffixes are still to be added.
     while len(safe.encode()) > 120:
         safe = safe[:-1]
     return safe
 
 
 def csv_cell(text: str) -> str:
-    """``text`` as a CSV cell that no spreadsheet takes for a formula."""
+    """Return ``text`` as a CSV cell that no spreadsheet takes for a formula."""
     return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def utc_now() -> str:
-    """The present moment in UTC, ISO 8601 with seconds."""
+    """Return the present moment in UTC, in ISO 8601 with seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

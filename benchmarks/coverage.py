@@ -27,11 +27,11 @@ from bench.stats import (
     discordant_variance,
     documents_needed,
     paired_difference,
-    paired_ttest,
 )
 from bench.stats.clusters import ClusterTotals, cluster_totals
 from bench.stats.distributions import NORMAL, student_t_quantile
 from bench.stats.means import robust_se
+from workshop.conformance.reference_statistics import paired_ttest
 
 Array = NDArray[np.float64]
 Rng = np.random.Generator

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from bench.cli import VERBS, main
+from bench.errors import InvalidInput
 from bench.rundir.store import RunStore
 from tests.conftest import MakeTask
 
@@ -353,16 +354,17 @@ def test_the_doctor_names_a_cure_for_everything_that_is_missing(bench: Any) -> N
 @pytest.mark.parametrize(
     ("flag", "option"), [("--no-reuse", {"reuse": False}), ("--reference", {"reference": True})]
 )
-def test_the_engine_is_chosen_for_qwen_models_and_for_no_other(
+def test_the_engine_is_chosen_for_qwen_models_and_refused_for_others(
     flag: str, option: dict[str, bool]
 ) -> None:
     from bench.cli.planning import resolved
     from bench.cli.run import run_command
 
-    context = run_command.make_context("run", ["-m", "qwen2-vl-2b,ocr", flag])
-    qwen, ocr = resolved(context.params["models"], context.params)
+    context = run_command.make_context("run", ["-m", "qwen2-vl-2b", flag])
+    (qwen,) = resolved(context.params["models"], context.params)
     assert dict(qwen.options) == option
-    assert dict(ocr.options) == {}
+    with pytest.raises(InvalidInput, match=f"the model 'ocr' cannot follow {flag}"):
+        resolved(["qwen2-vl-2b", "ocr"], context.params)
 
 
 def test_documents_are_drawn_into_a_folder_named_after_them_or_into_the_one_named(

@@ -99,7 +99,7 @@ def test_layers_left_in_main_memory_beside_gpus_are_refused(
     ("settings", "message"),
     [
         ({"options": {"device_map": "sequential"}}, "device_map is auto, not 'sequential'"),
-        ({"options": {"device_map": True}}, "device_map takes a word"),
+        ({"options": {"device_map": True}}, "device_map should be a word"),
         ({"options": {"device_map": "auto"}, "device": "cpu"}, "device cpu is one"),
         ({"options": {"device_map": "auto"}, "device": "cuda:1"}, "device cuda:1 is one"),
     ],

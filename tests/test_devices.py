@@ -228,7 +228,7 @@ def test_a_dry_run_refuses_what_the_run_would(
     for arguments, message in (
         (("-m", "large", "-t", folder, "--devices", "cpu,cpu"), "spread over all GPUs"),
         (("-m", "fake", "-t", folder, "--devices", "0,0"), "named twice"),
-        (("-m", "odd", "-t", folder), "option reuse takes true or false"),
+        (("-m", "odd", "-t", folder), "option reuse should be true or false"),
     ):
         status, out, err = dry_run(capfd, *arguments)
         assert (status, out) == (2, "")

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 import subprocess
 import sys
 
@@ -13,12 +14,19 @@ from bench.errors import InvalidInput
 from bench.metrics import METRICS, MetricValue, get_metric, score_failed
 from bench.metrics import anls as anls_module
 from bench.metrics.calibration import CORPUS_METRICS, brier, ece, reliability_bins
-from bench.metrics.edit import edit_rates
+from bench.metrics.edit import (
+    EditCounts,
+    character_edits,
+    edit_counts,
+    levenshtein,
+    sum_edits,
+    word_edits,
+)
 from bench.metrics.exact import exact_match
 from bench.metrics.metric import MAX_CHARACTERS, MAX_DEPTH, as_json, as_text
 from bench.metrics.ocrbench import ocrbench, ocrbench_v2_vqa
 from bench.metrics.vqa import vqa_accuracy, vqa_normalize
-from workshop.conformance.metrics import check_directory
+from workshop.conformance.metrics import check_directory, omnidocbench_averages
 
 any_character = st.characters(exclude_categories=[])
 any_text = st.text(any_character, max_size=40)
@@ -354,10 +362,52 @@ def test_chinese_rule_of_ocrbench_v2_counts_commas():
     assert ocrbench_v2_vqa("甲,乙,丙,戊", ["甲,乙,丙,丁"], language="cn") == pytest.approx(6 / 7)
 
 
-def test_the_three_edit_rates_are_three_numbers():
-    found = edit_rates([[("ab", "ab"), ("x", "yyyy")], [("a", "b")], [("", "")]])
-    assert found == pytest.approx((((4 / 6) + 1) / 2, 5 / 7, 2 / 3))
-    assert edit_rates([]) == (None, None, None)
+def test_the_three_averages_of_omnidocbench_are_three_numbers():
+    averages = omnidocbench_averages([["ab", "x"], ["a"], [""]], [["ab", "yyyy"], ["b"], [""]])
+    assert averages["ALL_page_avg"] == pytest.approx(((4 / 6) + 1) / 2)
+    assert averages["edit_whole"] == pytest.approx(5 / 7)
+    assert averages["edit_sample_avg"] == pytest.approx(2 / 3)
+    assert set(omnidocbench_averages([], []).values()) == {None}
+
+
+def words_of(text):
+    return [word for word in re.sub(r"\s\s+", " ", text).strip().split(" ") if word]
+
+
+@settings(deadline=None, max_examples=300)
+@given(texts, texts)
+def test_the_edits_that_jiwer_counts_are_the_distance_of_rapidfuzz(prediction, reference):
+    characters, words = character_edits(prediction, reference), word_edits(prediction, reference)
+    assert characters.edits == levenshtein(reference.strip(), prediction.strip())
+    assert characters.length == len(reference.strip())
+    assert words.edits == levenshtein(words_of(reference), words_of(prediction))
+    assert words.length == len(words_of(reference))
+
+
+@settings(deadline=None, max_examples=100)
+@given(texts, st.lists(texts, max_size=4), st.sampled_from(["cer", "wer"]))
+def test_the_counts_of_an_answer_are_those_of_its_rate(prediction, references, metric):
+    counts = edit_counts(metric, prediction, references)
+    value, weight = METRICS[metric].score(prediction, references)
+    if counts is None:
+        assert value is None
+    else:
+        assert (value, weight) == (counts.rate, counts.length)
+
+
+def test_every_kind_of_edit_is_counted():
+    assert character_edits("abXde!", "abcdef") == EditCounts(4, 2, 0, 0)
+    assert character_edits("abc", "abcd") == EditCounts(3, 0, 1, 0)
+    assert word_edits("to be or not", "be or not") == EditCounts(3, 0, 0, 1)
+    assert edit_counts("wer", "one two", ["", "one two three", "one two"]) == EditCounts(2, 0, 0, 0)
+    assert edit_counts("cer", "x", [""]) is None
+
+
+def test_the_counts_of_a_corpus_add_up():
+    total = sum_edits([EditCounts(1, 2, 3, 4), EditCounts(10, 20, 30, 40)])
+    assert total == EditCounts(11, 22, 33, 44)
+    assert total.rate == 99 / 66
+    assert sum_edits([]).rate == 0
 
 
 def test_a_perfectly_calibrated_model_has_no_calibration_error():

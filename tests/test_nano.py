@@ -9,8 +9,9 @@ import pytest
 from safetensors import safe_open
 
 from bench.files import read_lines
-from bench.models.catalog import catalog, download_size, is_local, resolve
+from bench.models.catalog import catalog, resolve
 from bench.models.checkpoints import cached_snapshot, read_checkpoint
+from bench.models.footprint import download_size, is_local
 from bench.runner import RunSettings, execute, plan_run
 from bench.scoring.evaluation import evaluate
 from bench.tasks import find_task, load_task

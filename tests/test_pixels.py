@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import InvalidInput
-from bench.models.pixels import CONFORMANCE, MAX_PIXELS, MIN_PIXELS, smart_resize, visual_tokens
+from bench.models.pixels import MAX_PIXELS, MIN_PIXELS, smart_resize, visual_tokens
+from workshop.conformance.pixels import resized
 
 CASES = json.loads(
     (Path(__file__).parent / "conformance" / "smart_resize.json").read_text(encoding="utf-8")
@@ -18,7 +19,7 @@ CASES = json.loads(
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
 def test_sizes_and_tokens_are_those_of_the_reference(case: dict[str, Any]) -> None:
-    assert CONFORMANCE["smart_resize"](case) == case["expected"]
+    assert resized(case) == case["expected"]
 
 
 @given(st.integers(15, 5000), st.integers(15, 5000))

@@ -16,7 +16,7 @@ from bench.runner.batches import page_groups
 from bench.schema import ModelSpec, Task
 from bench.scoring.evaluation import evaluate
 from bench.tasks import load_task
-from bench.tasks.pages import reencoded
+from bench.tasks.images import reencoded
 from tests.conftest import MakeTask
 
 QWEN = ModelSpec("qwen2-vl-2b", "qwen_vl", "Qwen/Qwen2-VL-2B-Instruct")

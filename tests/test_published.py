@@ -15,7 +15,12 @@ from bench.report.published import published_markdown
 from bench.runner import RunSettings, execute, plan_run
 from bench.schema import ModelSpec
 from bench.scoring.evaluation import evaluate
-from bench.scoring.published import PublishedRow, published_comparison, published_scores
+from bench.scoring.published import (
+    PublishedRow,
+    headline_scores,
+    published_comparison,
+    published_scores,
+)
 from bench.tasks import load_task
 from tests.conftest import MakeTask
 
@@ -47,6 +52,14 @@ def rows_of(
 
 def of_split(rows: list[PublishedRow], split: str) -> PublishedRow:
     return next(row for row in rows if row.split == split)
+
+
+def test_the_headline_is_the_score_that_the_authors_print_first() -> None:
+    headlines = headline_scores()
+    assert headlines["Qwen/Qwen2-VL-2B-Instruct"]["docvqa"] == "90.1 (test)"
+    assert headlines["Qwen/Qwen2-VL-2B-Instruct-GPTQ-Int4"] == {"docvqa": "87.21 (validation)"}
+    # The source does not say which split it is.
+    assert headlines["Qwen/Qwen2.5-VL-3B-Instruct"]["docvqa"] == "93.9"
 
 
 @pytest.mark.parametrize("scores", published_scores(), ids=lambda s: f"{s.benchmark}-{s.split}")

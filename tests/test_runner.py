@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from bench.asking.prompts import PromptRule
 from bench.errors import InvalidInput
 from bench.models.fake import Fake
 from bench.rundir.store import RunStore
@@ -24,7 +25,8 @@ from bench.runner import RunPlan, RunSettings, execute, plan_run, worker
 from bench.runner.batches import batched, page_groups, single_stream
 from bench.runner.run_record import known_texts, run_record
 from bench.runner.shards import Shard
-from bench.schema import Batch, ModelSpec, PageGroup
+from bench.runner.spec import ALWAYS_RECORDED
+from bench.schema import Batch, ModelSpec, PageGroup, Task
 from bench.scoring.evaluation import evaluate, write_scores
 from bench.tasks import load_task
 from tests.conftest import MakeTask
@@ -196,6 +198,58 @@ def test_resuming_with_another_specification_names_what_differs(
     run = execute(plan(folder), tmp_path / "r").run
     with pytest.raises(InvalidInput, match=r"settings.limit: None → 2"):
         execute(plan(folder, limit=2), tmp_path / "r", resume=run.path)
+
+
+SPEC_IDS: tuple[tuple[dict[str, Any], str], ...] = (
+    ({}, "13b0178af4e5d1b3562479e65ff5e29cae9e1bc67e7ce1ca13fb76164624049c"),
+    (
+        {"limit": 5, "batch_size": 8, "warmup": False, "latency_samples": 0},
+        "4aee65c7a48bba717db56ce088dc315f9ad0e66650aa8325f2c7f66b52ff3fb5",
+    ),
+    (
+        {"sample_ids": ("a", "b"), "max_new_tokens": 32},
+        "a7310c316e909bf3a5e355c391696ab541c5f2a6f3c58f2b1ef1e76d6d9b1601",
+    ),
+    (
+        {
+            "prompts": (PromptRule("Read {question}", "ab", "f/p.csv", key="invoice"),),
+            "allow_downscale": True,
+            "only": {"lang": ("en", "ru")},
+        },
+        "0a042af7765519ff6ca8574779e34aeabbc2db6d4f0e0e3a4347df06e10fa8f7",
+    ),
+    (
+        {"protocol": {"name": "vlmevalkit", "answer": "strip"}},
+        "148bdaca14e3459be578b97e8a91dc8ae1e7f73168dcde2a9db525dd0e12b356",
+    ),
+)
+"""Settings, and the identity that version 0.1.0 computed for a run with them."""
+
+
+@pytest.mark.parametrize(("settings", "spec_id"), SPEC_IDS)
+def test_a_run_that_an_earlier_version_began_still_has_its_identity(
+    settings: dict[str, Any], spec_id: str
+) -> None:
+    task = Task("mine", "1", "Mine", {}, (), ("anls", "exact_match"), digest="d" * 64)
+    asked = RunPlan("run", (fake("m", default="x"),), (task,), RunSettings(**settings))
+    assert asked.spec_id() == spec_id
+
+
+@pytest.mark.parametrize("settings", [settings for settings, _ in SPEC_IDS])
+def test_settings_come_back_from_a_record(settings: dict[str, Any]) -> None:
+    chosen = RunSettings(**settings)
+    record = json.loads(json.dumps(chosen.record()))
+    read = RunSettings.from_record({**record, "of_a_later_version": 1})
+    assert json.loads(json.dumps(read.record())) == record
+    assert read.prompts == chosen.prompts
+
+
+def test_a_new_setting_is_left_out_of_the_identity_while_it_has_its_default() -> None:
+    defaults = RunSettings()
+    assert defaults.record() == dict(ALWAYS_RECORDED)
+    for name, value in ALWAYS_RECORDED.items():
+        # Whoever changes one of these defaults changes what the identity of older runs means.
+        assert name == "seed" or getattr(defaults, name) == value
 
 
 def test_an_unknown_sample_id_is_refused_before_anything_runs(make_task: MakeTask) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from bench.metrics.edit import EditCounts
 from bench.rundir.store import RunStore
 from bench.runner import RunSettings, execute, plan_run
 from bench.schema import ModelSpec, Output
+from bench.scoring.edit_errors import edit_errors
 from bench.scoring.evaluation import Cell, document_key, evaluate, write_scores
 from bench.tasks import load_task
 from tests.conftest import MakeTask
@@ -123,3 +125,38 @@ def test_the_overall_score_weighs_every_task_alike(make_task: MakeTask, tmp_path
     assert None not in values
     mean = sum(value for value in values if value is not None) / 2
     assert evaluation.overall["m"].value == pytest.approx(mean)
+
+
+def test_the_kinds_of_errors_add_up_to_the_error_rates(make_task: MakeTask, tmp_path: Path) -> None:
+    rows = [
+        {"id": str(d), "images": [f"p{d}.png"], "question": f"Q{d}?", "answers": ["ab cd"]}
+        for d in range(3)
+    ]
+    plan = plan_run(
+        [
+            ModelSpec(
+                "m",
+                "fake",
+                options={"answers": {"Q0?": "ab cd", "Q1?": "aX cde"}, "fail": ["2"]},
+            )
+        ],
+        [load_task(make_task(rows))],
+        RunSettings(latency_samples=0),
+    )
+    evaluation = evaluate(execute(plan, tmp_path / "r").run, ["cer", "wer"])
+    by_metric = {row.metric: row for row in edit_errors(evaluation)}
+    estimates = evaluation.cells["m", "mine"].estimates
+    for metric, row in by_metric.items():
+        assert (row.model, row.task, row.answers) == ("m", "mine", 3)
+        assert row.counts.rate == pytest.approx(estimates[metric].value)
+    # The second answer has one other and one surplus character; the third failed and lacks them all.
+    assert by_metric["cer"].counts == EditCounts(9, 1, 5, 1)
+    assert by_metric["wer"].counts == EditCounts(2, 2, 2, 0)
+
+
+def test_tasks_without_error_rates_have_no_kinds_of_errors(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    plan = plan_run([ModelSpec("m", "fake")], [load_task(make_task())], RunSettings())
+    run = execute(plan, tmp_path / "r").run
+    assert edit_errors(evaluate(run, ["anls"])) == []

@@ -18,24 +18,23 @@ from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
 from bench.errors import InvalidInput
-from bench.stats import (
-    FEW_CLUSTERS,
+from bench.stats import FEW_CLUSTERS, cluster_mean
+from bench.stats.distributions import (
+    beta_cdf,
+    half_binomial_cdf,
+    student_t_quantile,
+    student_t_tail,
+)
+from workshop.conformance.reference_statistics import (
+    beta_quantile,
+    chi_square_tail,
     clopper_pearson,
     cluster_bootstrap_interval,
-    cluster_mean,
     cluster_robust_se,
     clustered_se_miller,
     naive_se,
     wald,
     wilson,
-)
-from bench.stats.distributions import (
-    beta_cdf,
-    beta_quantile,
-    chi_square_tail,
-    half_binomial_cdf,
-    student_t_quantile,
-    student_t_tail,
 )
 from workshop.conformance.statistics import CONFORMANCE
 
@@ -171,13 +170,6 @@ def test_negative_scores_get_the_plain_t_interval() -> None:
     estimate = cluster_mean(values, None, range(4))
     expected = scipy.stats.t.interval(0.95, 3, np.mean(values), naive_se(values))
     assert (estimate.low, estimate.high) == pytest.approx(expected)
-
-
-def test_the_bootstrap_can_be_asked_for() -> None:
-    values, clusters = [1, 0, 1, 0.5, 1, 0] * 5, [i // 2 for i in range(30)]
-    estimate = cluster_mean(values, None, clusters, method="bootstrap", seed=3, replicates=500)
-    expected = cluster_bootstrap_interval(values, clusters, seed=3, replicates=500)
-    assert (estimate.low, estimate.high) == (expected.low, expected.high)
 
 
 @given(ROWS)

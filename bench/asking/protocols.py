@@ -19,15 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from bench.asking.prompts import begins_name
 from bench.errors import InvalidInput, did_you_mean
 from bench.metrics import METRICS
+from bench.models.backends import traits_of
 from bench.schema import Generation, ModelSpec, PromptTemplate, Task
 from bench.tasks.loading import task_digest
 from bench.text import one_line
 
 AnswerMode = Literal["extract", "strip", "raw"]
 """What of an answer is scored: what ``bench.metrics.extract`` keeps, the stripped text, or all of it."""
-
-PIXEL_BACKENDS = frozenset({"qwen_vl"})
-"""Backends that know pixel bounds and the JPEG detour."""
 
 NATIVE = "native"
 
@@ -190,7 +188,9 @@ def _shared_bounds(name: str, protocol: Protocol, tasks: Sequence[Task]) -> Boun
 
 
 def _model(protocol: Protocol, bounds: Bounds, spec: ModelSpec, deviations: list[str]) -> ModelSpec:
-    if spec.backend not in PIXEL_BACKENDS:
+    traits = traits_of(spec)
+    # A protocol's bounds are those of a vision-language model; an OCR baseline reads pages as they are.
+    if not traits.visual_tokens:
         return spec
     family = next((b for key, b in protocol.models.items() if begins_name(key, spec)), Bounds())
     wanted: dict[str, int | None] = {}
@@ -201,7 +201,7 @@ def _model(protocol: Protocol, bounds: Bounds, spec: ModelSpec, deviations: list
             deviations.append(f"{spec.name}: {key} is {own}, where the protocol has {asked}.")
         wanted[key] = asked if own is None else own
     options = dict(spec.options)
-    if protocol.jpeg_quality is not None:
+    if protocol.jpeg_quality is not None and "jpeg_quality" in traits.options:
         options.setdefault("jpeg_quality", protocol.jpeg_quality)
     low, high = wanted["min_pixels"], wanted["max_pixels"]
     if low is not None and high is not None and low > high:

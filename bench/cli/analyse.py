@@ -53,7 +53,7 @@ def score_command(
         raise InvalidInput(f"{source} does not exist", hint="name a file of answers, or a run")
     else:
         run = RunStore.open(find_run(source, results))
-    evaluation = evaluate(run, metrics, seed=seed)
+    evaluation = evaluate(run, metrics)
     write_scores(evaluation)
     print_summary([evaluation], [run.path / "scores"], as_json=as_json)
 

@@ -14,7 +14,7 @@ from bench.text import one_line, printable
 
 if TYPE_CHECKING:
     from bench.rundir.store import RunStore
-    from bench.scoring.comparison import Comparison, Flip, Row, Side
+    from bench.scoring.comparison import Comparison, ComparisonRow, Flip, Side
 
 
 @click.command("compare")
@@ -63,7 +63,7 @@ def compare_command(
 
     sides = [sides_of(name, inside, results, metrics) for name in (first, second)]
     found = [
-        compare(a, b, by=usual_keys(a, b) if by is None else by, seed=seed)
+        compare(a, b, by=usual_keys(a, b) if by is None else by)
         for a, b in matched(sides[0], sides[1])
     ]
     if as_json:
@@ -207,7 +207,7 @@ def _flipped(flips: Sequence[Flip], count: int) -> list[str]:
     return lines
 
 
-def _cells(row: Row) -> dict[str, str]:
+def _cells(row: ComparisonRow) -> dict[str, str]:
     gap = row.difference
     interval = "-" if gap.low is None or gap.high is None else f"[{gap.low:+.3f}, {gap.high:+.3f}]"
     return {

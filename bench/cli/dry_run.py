@@ -11,7 +11,7 @@ from typing import Any
 from bench.asking.prompts import prompts_record
 from bench.asking.protocols import NATIVE
 from bench.measure import gpus
-from bench.models.catalog import download_size, expected_memory
+from bench.models.footprint import download_size, expected_memory
 from bench.runner import RunPlan
 from bench.runner.batches import batched, page_groups, pixels
 from bench.runner.devices import Device

@@ -93,18 +93,24 @@ def _plain(value: Any) -> str:
 
 
 def _models() -> list[dict[str, Any]]:
-    from bench.models.catalog import catalog, expected_memory, is_local
+    from bench.models.catalog import catalog
+    from bench.models.footprint import expected_memory, is_local
+    from bench.models.settings import LOADED_QUANTIZED
+    from bench.scoring.published import headline_scores
 
+    published = headline_scores()
     rows = []
     for entry in catalog().values():
         memory = expected_memory(entry.spec())
-        docvqa = next((s for s in entry.published if s.benchmark == "DocVQA"), None)
+        # Nobody publishes scores of weights that are quantized while they are loaded.
+        is_published = entry.quantization not in LOADED_QUANTIZED
+        headline = published.get(entry.checkpoint or "", {}) if is_published else {}
         rows.append(
             {
                 "name": entry.name,
                 "checkpoint": entry.checkpoint,
                 "license": entry.license,
-                "docvqa": f"{docvqa.value} ({docvqa.split})" if docvqa else None,
+                "docvqa": headline.get("docvqa"),
                 "memory_gib": round(memory / 2**30, 1) if memory else None,
                 "here": "yes" if is_local(entry.spec()) else "no",
             }

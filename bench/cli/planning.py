@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +45,9 @@ def resolved(names: Sequence[str], options: dict[str, Any]) -> tuple[ModelSpec, 
     config = options["config"]
     if config is not None and config.suffix.lower() == ".csv":
         config = Path("bench.toml") if Path("bench.toml").is_file() else None
-    specs = resolve_all(
+    engine: dict[str, Any] = {"reuse": False} if options["no_reuse"] else {}
+    engine |= {"reference": True} if options["reference"] else {}
+    return resolve_all(
         names,
         bench_toml=config,
         dtype=options["dtype"],
@@ -55,13 +56,7 @@ def resolved(names: Sequence[str], options: dict[str, Any]) -> tuple[ModelSpec, 
         min_pixels=options["min_pixels"],
         max_pixels=options["max_pixels"],
         offline=options["offline"] or None,
-    )
-    engine: dict[str, Any] = {"reuse": False} if options["no_reuse"] else {}
-    engine |= {"reference": True} if options["reference"] else {}
-    # Only this backend has an engine to choose; beside it, an OCR baseline runs as ever.
-    return tuple(
-        replace(spec, options={**spec.options, **engine}) if spec.backend == "qwen_vl" else spec
-        for spec in specs
+        options=engine,
     )
 
 
@@ -92,7 +87,6 @@ def planned(
         max_new_tokens=options["max_new_tokens"],
         warmup=not options["no_warmup"],
         latency_samples=options["latency_samples"],
-        seed=options["seed"],
         prompts=rules,
         protocol=protocol,
         only=only or {},

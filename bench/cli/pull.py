@@ -122,7 +122,8 @@ def _task(name: str) -> Wanted:
 
 
 def _models(names: Sequence[str], config: Path | None) -> list[Wanted]:
-    from bench.models.catalog import catalog, download_size, resolve_all
+    from bench.models.catalog import catalog, resolve_all
+    from bench.models.footprint import download_size
 
     if not names:
         return []

@@ -261,7 +261,7 @@ def _conclude(outcome: Outcome, options: dict[str, Any]) -> float:
     from bench.cli.analyse import print_summary, reported
     from bench.scoring.evaluation import evaluate, write_scores
 
-    evaluation = evaluate(outcome.run, seed=options["seed"])
+    evaluation = evaluate(outcome.run)
     written = [] if options["no_report"] else reported([evaluation], None, ("html", "md", "json"))
     # Last: the same command finishes a run that has no scores, instead of beginning another.
     write_scores(evaluation)

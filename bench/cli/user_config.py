@@ -288,7 +288,7 @@ def _conclude(
     from bench.cli.analyse import print_summary, reported
     from bench.scoring.evaluation import evaluate, write_scores
 
-    evaluations: list[Evaluation] = [evaluate(run, seed=options["seed"]) for run in stores]
+    evaluations: list[Evaluation] = [evaluate(run) for run in stores]
     written: list[Path] = []
     if not options["no_report"]:
         for evaluation in evaluations:

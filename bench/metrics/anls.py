@@ -67,16 +67,6 @@ def anls_mp_docvqa(
     return similarity if similarity >= THRESHOLD else 0.0
 
 
-def accuracy_mp_docvqa(
-    prediction: str, references: Sequence[str], *, answer_type: str = "string"
-) -> float:
-    """Accuracy of the MP-DocVQA framework: equal after lower-casing and stripping; "none" is wrong."""
-    answer = prediction.lower().strip()
-    if answer_type == "not-answerable":
-        return float(not answer)
-    return float(answer != "none" and any(answer == r.lower().strip() for r in references))
-
-
 def anls_dude(
     predictions: Sequence[str], references: Sequence[str], *, answer_type: str = "extractive"
 ) -> float:

@@ -33,16 +33,10 @@ class Bin(NamedTuple):
     accuracy: float
     """Mean correctness of its samples."""
 
-
-class CalibrationErrors(NamedTuple):
-    """The three norms of the gap between confidence and accuracy over bins."""
-
-    l1: float
-    """Expected calibration error: mean gap, weighted by samples."""
-    l2: float
-    """Root of the mean squared gap."""
-    maximum: float
-    """Largest gap of a bin."""
+    @property
+    def gap(self) -> float:
+        """How far mean confidence and mean correctness are apart."""
+        return abs(self.accuracy - self.confidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,31 +87,18 @@ def reliability_bins(
     )
 
 
-def calibration_errors(
+def ece(
     confidences: Sequence[float], correct: Sequence[float], *, bins: int = DEFAULT_BINS
-) -> CalibrationErrors | None:
-    """Gaps between confidence and accuracy; None without samples.
+) -> float | None:
+    """Expected calibration error over ``bins`` bins of equal width; None without samples.
 
     Raises:
         InvalidInput: as ``reliability_bins``.
     """
-    found = reliability_bins(confidences, correct, bins=bins)
-    if not found:
+    filled = reliability_bins(confidences, correct, bins=bins)
+    if not filled:
         return None
-    gaps = [(abs(b.accuracy - b.confidence), b.samples / len(confidences)) for b in found]
-    return CalibrationErrors(
-        l1=sum(gap * share for gap, share in gaps),
-        l2=sum(gap * gap * share for gap, share in gaps) ** 0.5,
-        maximum=max(gap for gap, _ in gaps),
-    )
-
-
-def ece(
-    confidences: Sequence[float], correct: Sequence[float], *, bins: int = DEFAULT_BINS
-) -> float | None:
-    """Expected calibration error over ``bins`` bins of equal width; None without samples."""
-    errors = calibration_errors(confidences, correct, bins=bins)
-    return None if errors is None else errors.l1
+    return sum(each.gap * (each.samples / len(confidences)) for each in filled)
 
 
 def brier(confidences: Sequence[float], correct: Sequence[float]) -> float | None:

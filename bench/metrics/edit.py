@@ -1,43 +1,118 @@
 """Edit distance and the rates made of it: CER, WER, normalised edit distance, fuzzy ratio.
 
-CER and WER follow jiwer 4.0.0 with its default transforms; the corpus rate is the sum of errors over the
-sum of reference lengths, never the mean of rates. Normalised edit distance follows OmniDocBench.
+CER and WER are jiwer's, with its default transforms. Its alignment also says of what kind the errors are. The
+corpus rate is the sum of errors over the sum of reference lengths, never the mean of rates. Normalised edit
+distance follows OmniDocBench. All other distances come from rapidfuzz, which is faster and aligns nothing.
 """
 
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
-from bench.metrics.metric import MetricValue, as_text, as_texts, best
+from bench.metrics.metric import MetricValue, as_text, as_texts
 from bench.schema import Json
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-_BLANKS = re.compile(r"\s\s+")
+    from jiwer import CharacterOutput, WordOutput
 
 
-class Errors(NamedTuple):
-    """How far an answer is from a reference, in characters or words."""
+@dataclass(frozen=True, slots=True)
+class EditCounts:
+    """What a shortest edit script from a reference to an answer does, in characters or in words."""
 
-    edits: int
-    """Substitutions, insertions and deletions of a shortest edit script."""
-    length: int
-    """Of the reference."""
+    hits: int = 0
+    """Characters or words of the reference that the answer has in their place."""
+    substitutions: int = 0
+    """Those that the answer has another one for."""
+    deletions: int = 0
+    """Those that the answer lacks."""
+    insertions: int = 0
+    """Those that the answer has and the reference has not."""
+
+    @property
+    def edits(self) -> int:
+        """Substitutions, deletions and insertions: the edit distance."""
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def length(self) -> int:
+        """Characters or words of the reference."""
+        return self.hits + self.substitutions + self.deletions
+
+    @property
+    def rate(self) -> float:
+        """Edits over the reference's length; for an empty reference the insertions, as in jiwer 4."""
+        return self.edits / self.length if self.length > 0 else float(self.edits)
 
 
-class EditRates(NamedTuple):
-    """The three aggregates OmniDocBench prints under one name; they are different numbers."""
+def character_edits(prediction: str, reference: str) -> EditCounts:
+    """Count character errors after both ends are stripped; case and blanks inside count."""
+    import jiwer
 
-    page_average: float | None
-    """Mean over pages of Σ edits / Σ longer lengths (``ALL_page_avg``)."""
-    whole: float | None
-    """Σ edits / Σ longer lengths over everything (``edit_whole``)."""
-    sample_average: float | None
-    """Mean over samples of edits / longer length (``edit_sample_avg``)."""
+    return _counts(jiwer.process_characters(reference, prediction))
+
+
+def word_edits(prediction: str, reference: str) -> EditCounts:
+    """Count word errors; words end at blanks only, and two or more white spaces are one blank."""
+    import jiwer
+
+    return _counts(jiwer.process_words(reference, prediction))
+
+
+def _counts(output: CharacterOutput | WordOutput) -> EditCounts:
+    return EditCounts(output.hits, output.substitutions, output.deletions, output.insertions)
+
+
+EDIT_METRICS: Final[Mapping[str, Callable[[str, str], EditCounts]]] = MappingProxyType(
+    {"cer": character_edits, "wer": word_edits}
+)
+"""Metric → function that counts its edits from a prediction and one reference."""
+
+
+def edit_counts(metric: str, prediction: Json, references: Sequence[Json]) -> EditCounts | None:
+    """Count the edits that ``cer`` or ``wer`` charges an answer for: those against the nearest reference.
+
+    An empty reference has no rate and is left out; None where no other is there. Among equally near
+    references the longest counts.
+    """
+    answer = as_text(prediction)
+    count = EDIT_METRICS[metric]
+    candidates = [count(answer, reference) for reference in as_texts(references)]
+    with_a_rate = [counts for counts in candidates if counts.length > 0]
+    return min(with_a_rate, key=lambda counts: (counts.rate, -counts.length), default=None)
+
+
+def sum_edits(counts: Iterable[EditCounts]) -> EditCounts:
+    """The counts of a corpus, whose ``rate`` is the corpus rate."""
+    total = EditCounts()
+    for one in counts:
+        total = EditCounts(
+            total.hits + one.hits,
+            total.substitutions + one.substitutions,
+            total.deletions + one.deletions,
+            total.insertions + one.insertions,
+        )
+    return total
+
+
+def cer(prediction: Json, references: Sequence[Json]) -> MetricValue:
+    """Character error rate against the nearest reference, weighted by that reference's length."""
+    return _rate(edit_counts("cer", prediction, references))
+
+
+def wer(prediction: Json, references: Sequence[Json]) -> MetricValue:
+    """Word error rate against the nearest reference, weighted by that reference's length in words."""
+    return _rate(edit_counts("wer", prediction, references))
+
+
+def _rate(counts: EditCounts | None) -> MetricValue:
+    return MetricValue(None) if counts is None else MetricValue(counts.rate, float(counts.length))
 
 
 @functools.cache
@@ -54,53 +129,6 @@ def levenshtein(a: Sequence[Hashable], b: Sequence[Hashable], limit: int | None 
     return distance
 
 
-def character_errors(prediction: str, reference: str) -> Errors:
-    """Character errors after stripping both ends; inner blanks and case count."""
-    reference = reference.strip()
-    return Errors(levenshtein(reference, prediction.strip()), len(reference))
-
-
-def word_errors(prediction: str, reference: str) -> Errors:
-    """Word errors; words end at blanks only, runs of two or more white spaces are one blank."""
-    words = _words(reference)
-    return Errors(levenshtein(words, _words(prediction)), len(words))
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in _BLANKS.sub(" ", text).strip().split(" ") if word]
-
-
-def error_rate(errors: Sequence[Errors]) -> float | None:
-    """Corpus rate: Σ errors / Σ reference lengths.
-
-    References that are all empty leave no length to divide by; jiwer 4 then gives the number of
-    insertions, and so does this function. None without any pair.
-    """
-    if not errors:
-        return None
-    edits, length = sum(e.edits for e in errors), sum(e.length for e in errors)
-    return edits / length if length > 0 else float(edits)
-
-
-def cer(prediction: Json, references: Sequence[Json]) -> MetricValue:
-    """Character error rate against the nearest reference, weighted by that reference's length."""
-    answer = as_text(prediction)
-    return best((_rate(character_errors(answer, r)) for r in as_texts(references)), higher=False)
-
-
-def wer(prediction: Json, references: Sequence[Json]) -> MetricValue:
-    """Word error rate against the nearest reference, weighted by that reference's length in words."""
-    answer = as_text(prediction)
-    return best((_rate(word_errors(answer, r)) for r in as_texts(references)), higher=False)
-
-
-def _rate(errors: Errors) -> MetricValue:
-    # An empty reference has no rate; it is left out and counted instead of dividing by zero.
-    if errors.length == 0:
-        return MetricValue(None)
-    return MetricValue(errors.edits / errors.length, float(errors.length))
-
-
 def edit_ratio(prediction: str, reference: str) -> float:
     """Levenshtein distance over the longer length, nothing normalised; 0 for two empty strings."""
     longer = max(len(prediction), len(reference))
@@ -109,23 +137,7 @@ def edit_ratio(prediction: str, reference: str) -> float:
 
 def normalized_edit_distance(prediction: str, references: Sequence[str]) -> float:
     """The smallest ``edit_ratio`` over the references (OmniDocBench, before its matching)."""
-    return min(edit_ratio(prediction, r) for r in references)
-
-
-def edit_rates(pages: Sequence[Sequence[tuple[str, str]]]) -> EditRates:
-    """OmniDocBench's aggregates over pages of (prediction, reference) blocks; empty pairs are left out."""
-    counts = [
-        [(levenshtein(p, r), max(len(p), len(r))) for p, r in page if p or r] for page in pages
-    ]
-    flat = [pair for page in counts for pair in page]
-    if not flat:
-        return EditRates(None, None, None)
-    by_page = [sum(e for e, _ in page) / sum(n for _, n in page) for page in counts if page]
-    return EditRates(
-        page_average=sum(by_page) / len(by_page),
-        whole=sum(e for e, _ in flat) / sum(n for _, n in flat),
-        sample_average=sum(e / n for e, n in flat) / len(flat),
-    )
+    return min(edit_ratio(prediction, reference) for reference in references)
 
 
 def fuzzy_ratio(prediction: str, references: Sequence[str]) -> float:
@@ -133,7 +145,7 @@ def fuzzy_ratio(prediction: str, references: Sequence[str]) -> float:
     from rapidfuzz import fuzz
 
     answer = _folded(prediction)
-    return max(fuzz.ratio(answer, _folded(r)) for r in references) / 100.0
+    return max(fuzz.ratio(answer, _folded(reference)) for reference in references) / 100.0
 
 
 def _folded(text: str) -> str:

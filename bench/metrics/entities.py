@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bench.metrics.kie import Agreement, weighted_f1
+from bench.metrics.kie import FieldAgreement, weighted_f1
 from bench.metrics.metric import MetricValue, as_json, best
 from bench.schema import Json
 
@@ -43,10 +43,10 @@ def entity_agreement(
     references: Sequence[Sequence[str]],
     *,
     strict: bool = False,
-) -> Agreement:
+) -> FieldAgreement:
     """Entities with equal type and equal span."""
     found, wanted = entities(predictions, strict=strict), entities(references, strict=strict)
-    return Agreement(len(found & wanted), len(found), len(wanted))
+    return FieldAgreement(len(found & wanted), len(found), len(wanted))
 
 
 def entity_f1(prediction: Json, references: Sequence[Json]) -> MetricValue:

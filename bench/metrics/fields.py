@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from bench.metrics import amounts, dates, identifiers
 from bench.metrics.folding import has_special_digits, plain, same_text
 from bench.metrics.kie import (
-    Agreement,
+    FieldAgreement,
     flatten_fields,
     normalize_fields,
     parsed_fields,
@@ -202,7 +202,7 @@ def field_match(prediction: Json, references: Sequence[Json]) -> MetricValue:
     return best(values, higher=True)
 
 
-def typed_agreement(prediction: Json, reference: Json) -> Agreement:
+def typed_agreement(prediction: Json, reference: Json) -> FieldAgreement:
     """Fields whose values are equivalent under an equal key; equal values are taken first."""
     found = Counter(flatten_fields(normalize_fields(prediction)))
     wanted = Counter(flatten_fields(normalize_fields(reference)))
@@ -219,4 +219,4 @@ def typed_agreement(prediction: Json, reference: Json) -> Agreement:
                 hits += 1
                 del candidates[index]
                 break
-    return Agreement(hits, found.total(), wanted.total())
+    return FieldAgreement(hits, found.total(), wanted.total())

@@ -14,7 +14,7 @@ from bench.metrics.metric import MetricValue, as_json, as_text, best
 from bench.schema import Json
 
 
-class Agreement(NamedTuple):
+class FieldAgreement(NamedTuple):
     """Counts that add up over samples; their sums give the micro F1 of a corpus."""
 
     hits: int
@@ -56,17 +56,11 @@ def flatten_fields(value: Json, key: str = "") -> list[tuple[str, str]]:
     return [(key, value)]
 
 
-def field_agreement(prediction: Json, reference: Json) -> Agreement:
+def field_agreement(prediction: Json, reference: Json) -> FieldAgreement:
     """Fields with equal dotted key and equal value, as multisets: order never counts, case does."""
     found = Counter(flatten_fields(normalize_fields(prediction)))
     wanted = Counter(flatten_fields(normalize_fields(reference)))
-    return Agreement((found & wanted).total(), found.total(), wanted.total())
-
-
-def micro_f1(agreements: Sequence[Agreement]) -> float | None:
-    """Micro F1 of a corpus: counts are summed before dividing."""
-    sums = (sum(column) for column in zip(*agreements, strict=True))
-    return Agreement(*sums).f1 if agreements else None
+    return FieldAgreement((found & wanted).total(), found.total(), wanted.total())
 
 
 def kie_f1(prediction: Json, references: Sequence[Json]) -> MetricValue:
@@ -80,7 +74,7 @@ def kie_f1(prediction: Json, references: Sequence[Json]) -> MetricValue:
     )
 
 
-def weighted_f1(agreement: Agreement) -> MetricValue:
+def weighted_f1(agreement: FieldAgreement) -> MetricValue:
     """An F1 with the weight that makes the weighted mean of samples the micro F1 of the corpus."""
     f1 = agreement.f1
     if f1 is None:

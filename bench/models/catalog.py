@@ -14,49 +14,29 @@ from dataclasses import replace
 from hashlib import sha256
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict, TypeVar, Unpack, cast
+from typing import Annotated, Any, Literal, TypeVar, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import InvalidInput, did_you_mean
-from bench.models import BACKENDS
-from bench.models.architectures import Published, published, read_folder
-from bench.models.checkpoints import (
-    cached_snapshot,
-    is_adapter,
-    read_adapter,
-    read_checkpoint,
+from bench.models.backends import BACKENDS, HUB_BACKEND, check_options
+from bench.models.checkpoints import is_adapter, read_adapter, read_checkpoint
+from bench.models.settings import (
+    LOADED_QUANTIZED,
+    Overrides,
+    Quantization,
+    check_followed,
+    check_values,
 )
 from bench.schema import Json, ModelSpec
 from bench.text import file_name, one_line
 
-Quantization = Literal["gptq-int4", "gptq-int8", "awq", "nf4", "int8"]
-"""``gptq-*`` and ``awq`` come with a checkpoint; ``nf4`` and ``int8`` are applied when one is loaded."""
-
-MEMORY_MARGIN_BYTES = 2 * 1024**3
-"""Added to the weights: CUDA context, the vision tower's activations on one large page, and the keys
-and values of a small batch. An estimate, not a measurement; it grows with pages and batch size."""
-
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _WEIGHT_FILES = (".safetensors", ".bin", ".pt", ".gguf", ".json")
-_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 # Folders that many trainings and downloads call the same: their parent's name is put in front.
 _GENERIC_FOLDER = re.compile(
     r"checkpoint-\d+|adapter|final|best|last|latest|model|output|[0-9a-f]{40}"
 )
-
-
-class PublishedScore(BaseModel):
-    """A score that the authors of a checkpoint print, as a yardstick."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    benchmark: str
-    split: str
-    metric: str
-    value: float
-    """In the source's own unit: per cent for DocVQA."""
-    source: str
 
 
 class CatalogEntry(BaseModel):
@@ -81,7 +61,6 @@ class CatalogEntry(BaseModel):
     """Memory of the weights alone, in 16 bits where they are not quantized."""
     weight_bytes_source: Literal["parameters", "packing"] | None = None
     """How ``weight_bytes`` was computed; the head of ``catalog.toml`` explains both."""
-    published: tuple[PublishedScore, ...] = ()
 
     def spec(self) -> ModelSpec:
         """The specification that this row stands for."""
@@ -113,23 +92,6 @@ class UserModel(BaseModel):
     options: dict[str, Json] = Field(default_factory=dict)
 
 
-class Overrides(TypedDict, total=False):
-    """What the command line may say about a model; None leaves it as it is."""
-
-    revision: str | None
-    quantization: str | None
-    adapter: str | None
-    dtype: str | None
-    attention: str | None
-    device: str | None
-    min_pixels: int | None
-    max_pixels: int | None
-    offline: bool | None
-    """Never ask the hub: use what is on this machine."""
-    options: Mapping[str, Json] | None
-    """Merged into ``ModelSpec.options``."""
-
-
 _Row = TypeVar("_Row", bound=BaseModel)
 
 
@@ -143,6 +105,15 @@ def catalog() -> Mapping[str, CatalogEntry]:
     }
 
 
+def entry_of(checkpoint: str, quantization: str | None) -> CatalogEntry | None:
+    """The catalog's row for a hub id and a quantization."""
+    for entry in catalog().values():
+        same = (entry.checkpoint or "").lower() == checkpoint.lower()
+        if same and entry.quantization == quantization:
+            return entry
+    return None
+
+
 def resolve(
     name: str, *, bench_toml: Path | None = None, **overrides: Unpack[Overrides]
 ) -> ModelSpec:
@@ -153,9 +124,13 @@ def resolve(
     Case matters only for folders and unknown hub ids.
 
     Raises:
-        InvalidInput: nothing has that name, a folder cannot be used, or an override is not valid.
+        InvalidInput: nothing has that name, a folder cannot be used, an override has no valid value, or
+            the model's backend cannot follow it.
     """
-    return _with_overrides(_find(name, bench_toml), overrides)
+    check_values(overrides)
+    spec = _find(name, bench_toml)
+    check_followed([spec], overrides)
+    return _with_overrides(spec, overrides)
 
 
 def resolve_all(
@@ -166,7 +141,11 @@ def resolve_all(
     Raises:
         InvalidInput: as ``resolve``, or the same model is named twice.
     """
-    specs = [resolve(name, bench_toml=bench_toml, **overrides) for name in names]
+    check_values(overrides)
+    bases = [_find(name, bench_toml) for name in names]
+    # All at once: the message names every model that cannot follow, and says what the others can do.
+    check_followed(bases, overrides)
+    specs = [_with_overrides(base, overrides) for base in bases]
     for index, spec in enumerate(specs):
         if spec in specs[:index]:
             raise InvalidInput(f"model {spec.name!r} is named twice", hint="name every model once")
@@ -203,42 +182,10 @@ def user_models(bench_toml: Path) -> Mapping[str, UserModel]:
     }
 
 
-def expected_memory(spec: ModelSpec) -> int | None:
-    """Bytes of device memory that the model will need: weights and ``MEMORY_MARGIN_BYTES``.
-
-    None where it cannot be told: a hub id outside the catalog, or a backend without weights.
-    """
-    weights = _weight_bytes(spec)
-    return None if weights is None else weights + MEMORY_MARGIN_BYTES
-
-
-def download_size(spec: ModelSpec) -> int | None:
-    """Bytes still to be downloaded before the model can be loaded: 0 where its files are here.
-
-    None where it cannot be told, for a hub id outside the catalog.
-    """
-    if spec.checkpoint is None or is_local(spec):
-        return 0
-    # A checkpoint that is quantized while it is loaded is downloaded in full.
-    loaded_as_stored = None if spec.quantization in {"nf4", "int8"} else spec.quantization
-    entry = _entry_of(spec.checkpoint, loaded_as_stored)
-    return None if entry is None else entry.weight_bytes
-
-
-def is_local(spec: ModelSpec) -> bool:
-    """Whether the model's weights are on this machine (or it needs none)."""
-    if spec.checkpoint is None:
-        return True
-    if Path(spec.checkpoint).is_dir():
-        return True
-    snapshot = cached_snapshot(spec.checkpoint, spec.revision)
-    return snapshot is not None and any(snapshot.glob("*.safetensors"))
-
-
 def _find(name: str, bench_toml: Path | None) -> ModelSpec:
     users = user_models(bench_toml) if bench_toml is not None else {}
     if bench_toml is not None and name in users:
-        return _from_user(name, users[name], bench_toml.parent)
+        return _from_user(name, users[name], bench_toml)
     if (entry := catalog().get(name.strip().lower())) is not None:
         return entry.spec()
     if (folder := _folder(name)) is not None:
@@ -246,7 +193,7 @@ def _find(name: str, bench_toml: Path | None) -> ModelSpec:
     if (entry := _by_hub_name().get(name.strip().lower())) is not None:
         return entry.spec()
     if _HUB_ID.fullmatch(name) and not name.endswith(_WEIGHT_FILES):
-        return ModelSpec(file_name(name.partition("/")[2]), backend="qwen_vl", checkpoint=name)
+        return ModelSpec(file_name(name.partition("/")[2]), backend=HUB_BACKEND, checkpoint=name)
     raise _unknown(name, users)
 
 
@@ -274,14 +221,27 @@ def _unknown(name: str, users: Iterable[str]) -> InvalidInput:
     return InvalidInput(f"there is no model {shown!r}", hint=hint)
 
 
-def _from_user(name: str, row: UserModel, folder: Path) -> ModelSpec:
+def _from_user(name: str, row: UserModel, bench_toml: Path) -> ModelSpec:
+    folder = bench_toml.parent
     # A row may not build on another row: chains of rows hide what is really loaded.
-    base = _find(_from_here(row.model, folder), None)
-    settings = row.model_dump(exclude={"model", "options"}, exclude_none=True)
-    if row.adapter is not None:
-        settings["adapter"] = _from_here(row.adapter, folder)
-    spec = _with_overrides(base, cast("Overrides", {**settings, "options": row.options}))
-    return replace(spec, name=name)
+    base = replace(_find(_from_here(row.model, folder), None), name=name)
+    adapter = None if row.adapter is None else _from_here(row.adapter, folder)
+    overrides = Overrides(
+        revision=row.revision,
+        quantization=row.quantization,
+        adapter=adapter,
+        dtype=row.dtype,
+        attention=row.attention,
+        device=row.device,
+        min_pixels=row.min_pixels,
+        max_pixels=row.max_pixels,
+        options=row.options,
+    )
+    check_values(overrides)
+    check_followed([base], overrides, table=f"{bench_toml}: [models.{name}]")
+    spec = _with_overrides(base, overrides)
+    check_options(spec)
+    return spec
 
 
 def _from_here(name: str, folder: Path) -> str:
@@ -297,9 +257,12 @@ def _from_folder(folder: Path) -> ModelSpec:
         name = f"{folder.parent.name}-{name}"
     name = file_name(name)
     if not is_adapter(folder):
-        found = read_checkpoint(folder)
+        checkpoint = read_checkpoint(folder)
         return ModelSpec(
-            name, backend=found.backend, checkpoint=str(folder), quantization=found.quantization
+            name,
+            backend=checkpoint.backend,
+            checkpoint=str(folder),
+            quantization=checkpoint.quantization,
         )
     base = read_adapter(folder).base
     if not any(_is_model(candidate) for candidate in (base, str(folder / base))):
@@ -323,7 +286,6 @@ def _with_overrides(spec: ModelSpec, overrides: Overrides) -> ModelSpec:
     # A backend without weights never asks the hub.
     if given.pop("offline", False) and spec.checkpoint is not None:
         options["offline"] = True
-    _check_overrides(given)
     if spec.quantization not in {None, given.get("quantization", spec.quantization)}:
         raise InvalidInput(
             f"model {spec.name!r} is already quantized as {spec.quantization}, "
@@ -335,29 +297,6 @@ def _with_overrides(spec: ModelSpec, overrides: Overrides) -> ModelSpec:
     if low is not None and high is not None and low > high:
         raise InvalidInput(f"min_pixels ({low}) should not be above max_pixels ({high})")
     return changed
-
-
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "dtype": ("auto", "bf16", "fp16", "fp32"),
-    "attention": ("auto", "sdpa", "flash_attention_2", "eager"),
-    "quantization": ("gptq-int4", "gptq-int8", "awq", "nf4", "int8"),
-}
-
-
-def _check_overrides(given: Mapping[str, Any]) -> None:
-    for key, choices in _CHOICES.items():
-        if key in given and given[key] not in choices:
-            raise InvalidInput(
-                f"{key} {one_line(str(given[key]), 40)!r} does not exist",
-                hint=did_you_mean(str(given[key]), choices),
-            )
-    if "device" in given and not _DEVICE.fullmatch(given["device"]):
-        raise InvalidInput(
-            f"device {one_line(given['device'], 40)!r} should be auto, cpu, cuda or cuda:N"
-        )
-    for key in ("min_pixels", "max_pixels"):
-        if key in given and given[key] < 1:
-            raise InvalidInput(f"{key} should be a number of pixels above 0, is {given[key]}")
 
 
 def _distinct(spec: ModelSpec) -> ModelSpec:
@@ -375,69 +314,10 @@ def _by_hub_name() -> Mapping[str, CatalogEntry]:
     """Hub id and its last part, in lower case → row; a row quantized at load has no hub id of its own."""
     rows: dict[str, CatalogEntry] = {}
     for entry in catalog().values():
-        if entry.checkpoint is not None and entry.quantization not in {"nf4", "int8"}:
+        if entry.checkpoint is not None and entry.quantization not in LOADED_QUANTIZED:
             hub_id = entry.checkpoint.lower()
             rows[hub_id] = rows[hub_id.rpartition("/")[2]] = entry
     return rows
-
-
-def _entry_of(checkpoint: str, quantization: str | None) -> CatalogEntry | None:
-    """The catalog's row for a hub id and a quantization."""
-    for entry in catalog().values():
-        same = (entry.checkpoint or "").lower() == checkpoint.lower()
-        if same and entry.quantization == quantization:
-            return entry
-    return None
-
-
-def published_shape(spec: ModelSpec) -> Published | None:
-    """The model's shape and its checkpoint's pixel bounds, from files or the catalog.
-
-    None where it cannot be told: a hub id outside the catalog that is not on this machine, or a backend
-    without weights.
-
-    Raises:
-        InvalidInput: a local configuration cannot be read.
-    """
-    if spec.checkpoint is None:
-        return None
-    if (folder := local_folder(spec)) is not None:
-        return read_folder(folder)
-    rows = (row for row in catalog().values() if row.architecture is not None)
-    wanted = spec.checkpoint.lower()
-    name = next(
-        (row.architecture for row in rows if (row.checkpoint or "").lower() == wanted), None
-    )
-    return published()[name] if name is not None else None
-
-
-def local_folder(spec: ModelSpec) -> Path | None:
-    """The folder that holds the checkpoint's configuration on this machine, if there is one."""
-    if spec.checkpoint is None:
-        return None
-    folder = Path(spec.checkpoint)
-    if folder.is_dir():
-        return folder
-    snapshot = cached_snapshot(spec.checkpoint, spec.revision)
-    return snapshot if snapshot is not None and (snapshot / "config.json").is_file() else None
-
-
-def _weight_bytes(spec: ModelSpec) -> int | None:
-    """Memory of the weights as ``spec`` has them loaded."""
-    if spec.checkpoint is None:
-        return None
-    wanted = 4 if spec.dtype == "fp32" or (spec.dtype == "auto" and spec.device == "cpu") else 2
-    folder = Path(spec.checkpoint)
-    if folder.is_dir():
-        found = read_checkpoint(folder)
-        if spec.quantization is not None:
-            # Quantized while loading: an upper bound, because the file says nothing of the packing.
-            return found.weight_bytes
-        return found.weight_bytes * wanted // found.bytes_per_parameter
-    entry = _entry_of(spec.checkpoint, spec.quantization)
-    if entry is None or entry.weight_bytes is None:
-        return None
-    return entry.weight_bytes if spec.quantization is not None else entry.weight_bytes * wanted // 2
 
 
 def _validated(model: type[_Row], row: Mapping[str, Any], where: str) -> _Row:

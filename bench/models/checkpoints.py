@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import EnvironmentProblem, InvalidInput
+from bench.models.backends import BACKENDS
 from bench.paths import BUNDLED
 from bench.text import one_line
 
 ARCHITECTURES: dict[str, str] = {
-    "qwen2_vl": "qwen_vl",
-    "qwen2_5_vl": "qwen_vl",
-    "qwen3_vl": "qwen_vl",
+    model_type: name for name, backend in BACKENDS.items() for model_type in backend.model_types
 }
 """``model_type`` of a ``config.json`` → backend that can load it."""
 

@@ -19,36 +19,16 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from bench.errors import EnvironmentProblem, InvalidInput, OutOfMemory, did_you_mean
+from bench.errors import EnvironmentProblem, OutOfMemory
+from bench.models.backends import check_options
 from bench.schema import Batch, ModelInfo, ModelSpec, Output, PageGroup, Request
-
-_OPTIONS: dict[str, type | tuple[type, ...]] = {
-    "answers": dict,
-    "default": str,
-    "fail": list,
-    "refuse": list,
-    "capacity": int,
-    "memory": int,
-    "chunks": int,
-    "delay": (int, float),
-    "load_error": str,
-}
 
 
 class Fake:
     """Scripted answers, delays and failures; equal requests get equal answers."""
 
     def __init__(self, spec: ModelSpec) -> None:
-        for name, value in spec.options.items():
-            if name not in _OPTIONS:
-                raise InvalidInput(
-                    f"model {spec.name}: the fake backend has no option {name!r}",
-                    hint=did_you_mean(name, _OPTIONS),
-                )
-            if not isinstance(value, _OPTIONS[name]):
-                raise InvalidInput(
-                    f"model {spec.name}: option {name} has the wrong type: {value!r}"
-                )
+        check_options(spec)
         self.spec = spec
         self.options: dict[str, Any] = dict(spec.options)
         self.chunked = 0
@@ -57,7 +37,7 @@ class Fake:
         """Nothing to load; fails where the script says so."""
         if "load_error" in self.options:
             raise EnvironmentProblem(self.options["load_error"])
-        return ModelInfo(backend="fake", details={"options": sorted(self.options)}, device="cpu")
+        return ModelInfo(self.spec.backend, {"options": sorted(self.options)}, device="cpu")
 
     def reset(self) -> None:
         """Nothing is remembered."""

@@ -9,8 +9,7 @@ transformers' image processor rounds the same way except where a side is at most
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bench.errors import InvalidInput
 
@@ -83,15 +82,3 @@ def visual_tokens(
     """
     size = smart_resize(height, width, factor=factor, min_pixels=min_pixels, max_pixels=max_pixels)
     return (size.height // factor) * (size.width // factor)
-
-
-def _conform_smart_resize(case: Mapping[str, Any]) -> dict[str, int]:
-    """``case["input"]`` resized, in the shape of the case's ``expected``."""
-    arguments = dict(case["input"])
-    size = smart_resize(arguments.pop("height"), arguments.pop("width"), **arguments)
-    tokens = (size.height // FACTOR) * (size.width // FACTOR)
-    return {"height": size.height, "width": size.width, "visual_tokens": tokens}
-
-
-CONFORMANCE: dict[str, Callable[[Mapping[str, Any]], Any]] = {"smart_resize": _conform_smart_resize}
-"""Case file → function from one case to the shape of its ``expected``."""

@@ -12,7 +12,6 @@ import numpy as np
 
 import bench
 from bench.metrics import METRICS
-from bench.report.levels import goodness, higher_is_better, level
 from bench.report.mistakes import extraction_views, mistake_views
 from bench.report.ranking import Pair, Scored, compare_all, pareto, ranks
 from bench.report.records import nested, number, text
@@ -31,7 +30,9 @@ from bench.report.views import (
     TaskView,
 )
 from bench.schema import Estimate, Page, Sample
-from bench.scoring.evaluation import Answer, Evaluation, document_key
+from bench.scoring.answers import Answer
+from bench.scoring.evaluation import Evaluation, document_key
+from bench.scoring.levels import goodness, higher_is_better, level
 from bench.scoring.published import PublishedRow, published_comparison
 from bench.text import utc_now
 
@@ -41,7 +42,7 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
 
     Args:
         evaluations: of one run or more; rows of several runs stand in one leaderboard.
-        options: title and seed are used here, the rest by the renderers.
+        options: title is used here, the rest by the renderers.
     """
     options = options or ReportOptions()
     runs = tuple(_run_view(evaluation) for evaluation in evaluations)
@@ -54,7 +55,7 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
         for source in sources
     ]
     samples, scored = _join_samples(sources, names, tasks)
-    rows, pairs = _ranked(rows, scored, higher, options.seed)
+    rows, pairs = _ranked(rows, scored, higher)
     order = [next(i for i, s in enumerate(sources) if s.key == row.key) for row in rows]
     samples = tuple(_reorder(sample, order) for sample in samples)
     same_tasks = len({frozenset(row.tasks) for row in rows}) <= 1 and _same_questions(samples)
@@ -293,7 +294,7 @@ def _same_questions(samples: Sequence[SampleView]) -> bool:
 
 
 def _ranked(
-    rows: Sequence[ModelRow], scored: Scored, higher: bool, seed: int
+    rows: Sequence[ModelRow], scored: Scored, higher: bool
 ) -> tuple[list[ModelRow], list[Pair]]:
     """Rows in the order of the leaderboard, with ranks, and all pairs of ranked rows."""
 
@@ -308,7 +309,7 @@ def _ranked(
     best = [i for i in order if not sort_key(i)[0]]
     part = scored._replace(values=scored.values[best])
     keys = [rows[i].key for i in best]
-    pairs = compare_all(keys, part, seed=seed)
+    pairs = compare_all(keys, part)
     rank = ranks(keys, pairs)
     shared = Counter(rank.values())
     return [

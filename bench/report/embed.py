@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.formatting import safe
-from bench.report.levels import LEVELS
 from bench.report.mistakes import RULE_TEXTS, label
 from bench.report.samples import raw_text
 from bench.report.views import ReportOptions, ReportView, SampleView
 from bench.schema import Page
-from bench.scoring.evaluation import Answer
+from bench.scoring.answers import Answer
+from bench.scoring.levels import LEVELS
 from bench.tasks.previews import preview_path
 
 CHUNK = 2_000

@@ -14,7 +14,7 @@ from typing import Any
 from bench.report.conditions import Conditions, conditions
 from bench.report.records import nested, number, text
 from bench.report.single_stream import Latency, SingleStream, latency, single_stream
-from bench.scoring.evaluation import Answer
+from bench.scoring.answers import Answer
 
 MEMORY_KINDS: Mapping[str, str] = {
     "peak_process": "GPU memory of the process (NVML)",

@@ -29,7 +29,6 @@ from bench.report.embed import MAX_TEXT, Embedded, embed, json_text
 from bench.report.facts import MEMORY_KINDS
 from bench.report.heat import SMALL_N, attr_json, slices
 from bench.report.hyperbench_files import page_classes
-from bench.report.levels import LEVELS
 from bench.report.mistakes import EQUIVALENT, extraction_line, judged, label, not_right
 from bench.report.published import NOTE, VERDICTS
 from bench.report.samples import extracted_text, never_right, raw_text, worst
@@ -42,6 +41,7 @@ from bench.report.speed import (
     questions_per_page,
 )
 from bench.report.views import ModelRow, ReportOptions, ReportView, SampleView
+from bench.scoring.levels import LEVELS
 from bench.text import clip
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -20,7 +20,7 @@ from bench.report.markup import escape, table
 from bench.report.samples import raw_text
 from bench.report.views import ModelRow, ReportView, TaskView
 from bench.schema import Sample
-from bench.scoring.evaluation import Answer
+from bench.scoring.answers import Answer
 from bench.text import csv_cell, file_name, printable
 
 AGGREGATORS = ("by_id", "by_doc_question", "by_doc_type", "general")

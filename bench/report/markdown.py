@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from bench import formatting
 from bench.report.hyperbench_files import page_classes_markdown
-from bench.report.levels import LEVELS
 from bench.report.markup import escape, table
 from bench.report.mistakes import EQUIVALENT, extraction_line, judged, label, not_right
 from bench.report.published import published_markdown
@@ -15,6 +14,7 @@ from bench.report.speed_tables import speed_markdown
 from bench.report.sweep import sweeps_markdown
 from bench.report.verdict import Caveat
 from bench.report.views import ModelRow, ReportView, SampleView, TaskView
+from bench.scoring.levels import LEVELS
 from bench.text import clip, one_line
 
 MAX_CHARACTERS = 65_000

@@ -55,7 +55,7 @@ class Pair:
         return self.p_holm is not None and self.p_holm < ALPHA
 
 
-def compare_all(keys: Sequence[str], scored: Scored, *, seed: int = 0) -> list[Pair]:
+def compare_all(keys: Sequence[str], scored: Scored) -> list[Pair]:
     """Every pair of ``keys`` (the rows of ``scored.values``, best first)."""
     differences: list[tuple[int, int, PairedDifference, int, int]] = []
     for i in range(len(keys)):
@@ -67,7 +67,6 @@ def compare_all(keys: Sequence[str], scored: Scored, *, seed: int = 0) -> list[P
                 scored.values[j][both],
                 [c for c, keep in zip(scored.clusters, both.tolist(), strict=True) if keep],
                 weights=_task_weights(scored, both),
-                seed=seed,
             )
             wins, losses = int((gap[both] > 1e-9).sum()), int((gap[both] < -1e-9).sum())
             differences.append((i, j, result, wins, losses))

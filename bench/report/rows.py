@@ -10,12 +10,13 @@ from typing import Any
 
 from bench import formatting
 from bench.report.facts import Facts, measure
-from bench.report.levels import level
 from bench.report.records import nested, number, text
 from bench.report.views import Failure, ModelRow, RunView, TaskScore
 from bench.schema import Estimate
+from bench.scoring.answers import Answer
 from bench.scoring.comparison import Side
-from bench.scoring.evaluation import Answer, Cell, Evaluation, document_key
+from bench.scoring.evaluation import Cell, Evaluation, document_key
+from bench.scoring.levels import level
 from bench.stats import cluster_mean
 
 _SETUP = ("checkpoint", "revision", "quantization", "adapter", "dtype", "attention")

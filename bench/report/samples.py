@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from bench.report.views import ReportView, SampleView
-from bench.scoring.evaluation import Answer
+from bench.scoring.answers import Answer
 
 _BAD = frozenset({"wrong", "failed"})
 

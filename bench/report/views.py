@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.report.facts import Facts
-from bench.report.levels import Level
 from bench.report.mistakes import ExtractionView, MistakeView
 from bench.report.ranking import Pair
 from bench.report.sweep import SweepView
 from bench.report.verdict import Caveat, Verdict
 from bench.schema import Estimate, Page, Sample
+from bench.scoring.answers import Answer
 from bench.scoring.comparison import Trained
-from bench.scoring.evaluation import Answer
+from bench.scoring.levels import Level
 from bench.scoring.published import PublishedRow
 
 MAX_MEGABYTES = 25.0
@@ -35,8 +35,6 @@ class ReportOptions:
     """The HTML file stays under this size, in MB; what is left out is stated on the page."""
     title: str | None = None
     """Heading; None: the run's name."""
-    seed: int = 0
-    """Of the statistics, where an interval needs one."""
 
 
 @dataclass(frozen=True, slots=True)

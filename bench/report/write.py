@@ -76,7 +76,7 @@ def write_report(
     options = options or ReportOptions()
     check_options(options)
     names = list(dict.fromkeys(formats))
-    view = build([evaluate(run, seed=options.seed) for run in runs], options)
+    view = build([evaluate(run) for run in runs], options)
     return write_view(view, out, names, options)
 
 

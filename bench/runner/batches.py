@@ -100,7 +100,7 @@ def single_stream(tasks: Mapping[str, Sequence[PageGroup]], count: int) -> list[
     for name, groups in tasks.items():
         fresh = []
         for group in groups:
-            content = "+".join(f"{page.sha256}.{page.index}" for page in group.document.pages)
+            content = "+".join(page.key for page in group.document.pages)
             if content not in seen:
                 seen.add(content)
                 fresh.append(group)

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from bench.errors import InvalidInput
 from bench.models.architectures import Published
-from bench.models.catalog import local_folder, published_shape
 from bench.models.checkpoints import is_adapter
+from bench.models.footprint import local_folder, published_shape
 from bench.models.pixels import visual_tokens
 from bench.models.qwen_vl.fit import (
     CUDA_CONTEXT_BYTES,

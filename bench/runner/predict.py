@@ -10,7 +10,8 @@ from pathlib import Path
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.measure import Memory, MemoryMeter, gpus
 from bench.models import make_model
-from bench.models.catalog import expected_memory, resolve
+from bench.models.catalog import resolve
+from bench.models.footprint import expected_memory
 from bench.paths import data_root
 from bench.schema import (
     Document,

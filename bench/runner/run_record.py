@@ -13,13 +13,12 @@ from bench.errors import InvalidInput
 from bench.measure import environment
 from bench.runner.spec import RunPlan
 from bench.schema import Document, ModelSpec, Task
-from bench.stats import RANDOM_GENERATOR
-from bench.tasks.pages import document_text
+from bench.tasks.pdf import document_text
 from bench.text import file_name, utc_now
 
 
 def run_record(plan: RunPlan) -> dict[str, Any]:
-    """What run.json holds besides its id and version."""
+    """What ``run.json`` holds besides its id and the version of its schema."""
     return {
         "name": plan.name,
         "spec_id": plan.spec_id(),
@@ -32,7 +31,6 @@ def run_record(plan: RunPlan) -> dict[str, Any]:
         "protocol": plan.settings.protocol or {"name": "native"},
         "prompts": prompts_record(plan.settings.prompts, plan.models, plan.tasks),
         "warnings": tuning_warnings(plan.settings.prompts, plan.models, plan.tasks),
-        "random": {"seed": plan.settings.seed, "generator": RANDOM_GENERATOR},
         "environment": environment(),
     }
 
@@ -80,5 +78,5 @@ def _text_of(document: Document) -> str | None:
     try:
         return document_text(document)
     except InvalidInput:
-        # A page that cannot be read fails where it is asked about, and is recorded there.
+        # The model is asked about this page all the same, and its failure is recorded there.
         return None

@@ -1,4 +1,4 @@
-"""What a run is asked to do, and its identity: the same spec resumes, another one is refused."""
+"""What a run is asked to do, and its identity: the same plan goes on, another one begins a run of its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.asking.prompts import PromptRule
+from bench.asking.prompts import from_record as prompt_rules
 from bench.errors import InvalidInput, did_you_mean
+from bench.formatting import plural
 from bench.rundir.store import RESERVED_NAMES
 from bench.schema import ModelSpec, Task
 from bench.text import file_name, one_line
@@ -18,29 +20,63 @@ from bench.text import file_name, one_line
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """Choices that hold for every model and task of a run."""
+    """Choices that hold for every model and task of a run.
+
+    A setting that is added here needs nothing else: while it has its default, the identity leaves it out,
+    so a run that was begun before the setting existed still goes on.
+    """
 
     limit: int | None = None
-    """Questions per task, from the first on; None: all."""
+    """Questions per task, counted from the first; None asks all."""
     sample_ids: tuple[str, ...] | None = None
-    """Only these questions; None: all."""
+    """The run asks only these questions; None asks all."""
     batch_size: int | None = None
-    """Questions per call of a model; None: by device (16 on a CPU, 64 on a GPU)."""
+    """Questions per call of a model; None chooses by device (16 on a CPU, 64 on a GPU)."""
     max_new_tokens: int | None = None
     """Replaces the tasks' own bound on the length of an answer."""
     warmup: bool = True
-    """Ask one question before the clock runs."""
+    """Whether the model answers one question before the clock starts."""
     latency_samples: int = 20
-    """Questions per model in the single-stream scenario; 0: no latency is measured."""
-    seed: int = 0
+    """Questions per model in the single-stream scenario; with 0 no latency is measured."""
     prompts: tuple[PromptRule, ...] = ()
     """Rows of a prompt collection; where none fits, the task's own prompt is used."""
     protocol: Mapping[str, Any] | None = None
     """The protocol that models and tasks were set up by, as ``bench.asking.protocols`` records it."""
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Metadata key → values: only the questions that have one of them under every key."""
+    """Metadata key → values: the run asks only questions that have one of the values under every key."""
     allow_downscale: bool = False
     """Whether pages that do not fit into memory may be shrunk; such answers are marked."""
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> RunSettings:
+        """The settings that a ``run.json`` holds; names that this version does not know are passed over."""
+        values = {f.name: record[f.name] for f in dataclasses.fields(cls) if f.name in record}
+        if "prompts" in values:
+            values["prompts"] = prompt_rules(values["prompts"])
+        return cls(**values)
+
+    def record(self) -> dict[str, Any]:
+        """What ``run.json`` and the identity hold: what is not at its default, over ``ALWAYS_RECORDED``."""
+        default, values = RunSettings(), dataclasses.asdict(self)
+        changed = {
+            name: value
+            for name, value in values.items()
+            if getattr(self, name) != getattr(default, name)
+        }
+        return {**ALWAYS_RECORDED, **changed}
+
+
+ALWAYS_RECORDED: Mapping[str, Any] = {
+    "limit": None,
+    "sample_ids": None,
+    "batch_size": None,
+    "max_new_tokens": None,
+    "warmup": True,
+    "latency_samples": 20,
+    "seed": 0,
+}
+"""What the first ``run.json`` files spelled out, at its default too. It stays as it is, or the runs that were
+begun with them would not go on. (A run draws nothing at random, so ``seed`` is no setting any more.)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +90,20 @@ class RunPlan:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def identity(self) -> dict[str, Any]:
-        """What must be equal for two runs to be the same one; name and labels are not in it."""
+        """What must be equal for two runs to be the same one; the name and the labels are not part of it."""
         return {
             "models": [dataclasses.asdict(spec) for spec in self.models],
             "tasks": [
                 {
-                    "name": t.name,
-                    "version": t.version,
-                    "digest": t.digest,
-                    "metrics": list(t.metrics),
+                    "name": task.name,
+                    "version": task.version,
+                    "digest": task.digest,
+                    "metrics": list(task.metrics),
                 }
-                for t in self.tasks
+                for task in self.tasks
             ],
-            "settings": self._settings(),
+            "settings": self.settings.record(),
         }
-
-    def _settings(self) -> dict[str, Any]:
-        """Settings that came later are left out while unused: what was begun before them goes on."""
-        settings = dataclasses.asdict(self.settings)
-        later = {"prompts", "protocol", "only", "allow_downscale"}
-        return {k: v for k, v in settings.items() if v or k not in later}
 
     def spec_id(self) -> str:
         """sha256 of the identity, hexadecimal."""
@@ -92,7 +122,8 @@ def plan_run(
     """Apply the settings to the tasks and check that names fit into one run directory.
 
     Raises:
-        InvalidInput: no model or task, two of one name, an unknown sample id, a task left empty.
+        InvalidInput: no model or task was named, two have one name, a sample id is unknown, or no question
+            is left.
     """
     if not models:
         raise InvalidInput("no model was named", hint="--models NAME; see bench list models")
@@ -100,22 +131,27 @@ def plan_run(
         raise InvalidInput("no task was named", hint="--tasks NAME; see bench list tasks")
     _check_names([spec.name for spec in models], [task.name for task in tasks])
     if settings.sample_ids is not None:
-        known = {sample.id for task in tasks for sample in task.samples}
-        for sample_id in settings.sample_ids:
-            if sample_id not in known:
-                raise InvalidInput(
-                    f"no sample is called {one_line(sample_id, 80)!r} in {len(tasks)} task(s)",
-                    hint=did_you_mean(sample_id, known),
-                )
-    chosen = tuple(task for task in (_restrict(t, settings) for t in tasks) if task.samples)
+        _check_sample_ids(settings.sample_ids, tasks)
+    restricted = (_restrict(task, settings) for task in tasks)
+    chosen = tuple(task for task in restricted if task.samples)
     if not chosen:
-        shown = ", ".join(f"{key} = {' or '.join(v)}" for key, v in settings.only.items())
-        raise InvalidInput(f"no question is left to ask: none has {one_line(shown)}")
+        wanted = ", ".join(f"{key} = {' or '.join(v)}" for key, v in settings.only.items())
+        raise InvalidInput(f"no question is left to ask, because none has {one_line(wanted)}")
     return RunPlan(name, tuple(models), chosen, settings, dict(labels or {}))
 
 
+def _check_sample_ids(sample_ids: Sequence[str], tasks: Sequence[Task]) -> None:
+    known = {sample.id for task in tasks for sample in task.samples}
+    for sample_id in sample_ids:
+        if sample_id not in known:
+            raise InvalidInput(
+                f"no question in {plural(len(tasks), 'task')} has the id {one_line(sample_id, 80)!r}",
+                hint=did_you_mean(sample_id, known),
+            )
+
+
 def _restrict(task: Task, settings: RunSettings) -> Task:
-    """The task with the samples and the decoding that the settings ask for."""
+    """``task`` with the samples and the decoding that the settings ask for."""
     samples = task.samples
     if settings.sample_ids is not None:
         wanted = set(settings.sample_ids)
@@ -141,27 +177,27 @@ def _check_names(models: Sequence[str], tasks: Sequence[str]) -> None:
             if taken.get(folder) == f"the {kind} {one_line(name, 60)!r}":
                 raise InvalidInput(
                     f"two {kind}s are called {one_line(name, 60)!r}",
-                    hint="name each once, or give one another name in its task.toml or in bench.toml",
+                    hint="name each one once, or rename one of them in its task.toml or in bench.toml",
                 )
             if folder in taken:
                 raise InvalidInput(
                     f"{kind} {one_line(name, 60)!r} has the folder name of {taken[folder]}",
-                    hint="give one of them another name in its task.toml or in bench.toml",
+                    hint="rename one of them in its task.toml or in bench.toml",
                 )
             taken[folder] = f"the {kind} {one_line(name, 60)!r}"
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Fields in which two identities differ, each as ``path: old → new``."""
-    found: list[str] = []
+    """The fields in which two identities differ, each as ``path: old → new``."""
+    changes: list[str] = []
     for key in dict.fromkeys([*old, *new]):
         left, right = old.get(key), new.get(key)
         if isinstance(left, Mapping) and isinstance(right, Mapping):
-            found += differences(left, right, f"{prefix}{key}.")
+            changes += differences(left, right, f"{prefix}{key}.")
         elif isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
             pairs = {str(i): item for i, item in enumerate(left)}
             others = {str(i): item for i, item in enumerate(right)}
-            found += differences(pairs, others, f"{prefix}{key}.")
+            changes += differences(pairs, others, f"{prefix}{key}.")
         elif left != right:
-            found.append(f"{prefix}{key}: {one_line(str(left), 60)} → {one_line(str(right), 60)}")
-    return found
+            changes.append(f"{prefix}{key}: {one_line(str(left), 60)} → {one_line(str(right), 60)}")
+    return changes

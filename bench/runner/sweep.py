@@ -13,8 +13,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from bench.errors import InvalidInput, did_you_mean
-from bench.models.catalog import published_shape
+from bench.models.backends import traits_of
+from bench.models.footprint import published_shape
 from bench.models.pixels import FACTOR, MIN_PIXELS
+from bench.models.settings import check_followed
 from bench.schema import ModelSpec
 from bench.text import one_line
 
@@ -68,8 +70,10 @@ def swept(models: Sequence[ModelSpec], tokens: Sequence[int]) -> tuple[ModelSpec
     """Each model once for every bound, called ``NAME@TOKENS``.
 
     Raises:
-        InvalidInput: a model has a bound already, cannot go as low, or has tokens of unknown size.
+        InvalidInput: a model cannot follow a bound, has one already, cannot go as low, or has tokens of
+            unknown size.
     """
+    check_followed(models, {"max_pixels": max(tokens)}, flags={"max_pixels": "--sweep"})
     return tuple(_variant(spec, count) for spec in models for count in tokens)
 
 
@@ -92,7 +96,7 @@ def _variant(spec: ModelSpec, tokens: int) -> ModelSpec:
 
 
 def _grain(spec: ModelSpec) -> _Grain:
-    if spec.backend != "qwen_vl":
+    if not traits_of(spec).visual_tokens:
         return _Grain(FACTOR**2, 0)
     found = published_shape(spec)
     if found is None:

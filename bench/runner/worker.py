@@ -26,7 +26,7 @@ from bench.asking.prompts import from_record
 from bench.errors import BenchError, OutOfMemory
 from bench.files import write_json
 from bench.measure import EnergyMeter, MemoryMeter, Monitor, memory_now, release_memory, watch
-from bench.models import make_model
+from bench.models import make_model, with_traits
 from bench.models.model import Model
 from bench.rundir.store import RunStore
 from bench.runner.batches import batched, halves, page_groups, single_stream, singles
@@ -130,7 +130,7 @@ class Worker:
     def _load(self, tasks: Mapping[str, Sequence[PageGroup]]) -> None:
         self.emit("loading")
         started = time.perf_counter()
-        info = self.model.load()
+        info = with_traits(self.model.load(), self.run.model_spec(self.name))
         load_seconds = time.perf_counter() - started
         record: dict[str, Any] = {
             "name": self.name,

@@ -1,8 +1,9 @@
 """Two models on the same questions: paired differences by task or slice, and the answers that flipped.
 
-Pairs are formed by sample, clusters are documents (Miller 2024, arXiv 2411.00640, section 4), and p-values
-are adjusted over everything that is compared at once (Holm 1979). A question counts as *right* where the
-task's headline score reaches ``RIGHT``, the threshold of ANLS; McNemar's test is on that.
+Pairs are formed by sample, clusters are documents (Miller 2024, arXiv 2411.00640, section 4), and
+p-values are adjusted for everything that is compared at once (Holm 1979). An answer is *accepted* from
+the headline score ``ACCEPTED`` on. A question is gained where the second side alone has an accepted
+answer, and lost where the first side alone has one; McNemar's test is on these two counts.
 """
 
 from __future__ import annotations
@@ -12,19 +13,17 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from bench.errors import InvalidInput, did_you_mean
-from bench.metrics import METRICS
 from bench.schema import Sample
-from bench.scoring.evaluation import Answer, Cell, Evaluation, document_keys
+from bench.scoring.answers import Answer
+from bench.scoring.evaluation import Cell, Evaluation, document_keys
+from bench.scoring.levels import ACCEPTED, higher_is_better
 from bench.stats import PairedDifference, holm, mcnemar_exact, paired_difference
 from bench.text import one_line
 
-RIGHT = 0.5
-"""Headline score from which an answer counts as right in flips and McNemar's table."""
-
-
 Trained = Literal["train", "validation", "test", "none"]
-"""Of a tuned model and a task: it was trained on documents of it; it was chosen by it; the task is the
-test part of what it was trained on; it was not trained on, so that a loss there is forgetting."""
+"""What a tuned model saw of a task. ``train``: it was trained on documents of the task. ``validation``:
+its checkpoint was chosen by the task. ``test``: the task is the test part of what it was trained on.
+``none``: it saw nothing of the task, so that a loss there is forgetting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,46 +44,52 @@ class Side:
         return bool(self._trained_on())
 
     def trained(self, task: str) -> Trained | None:
-        """What the model was trained on of ``task``; None where it is not tuned.
+        """What the model saw of ``task`` in training; None where it is not tuned.
 
-        Told by the pages' files, so that documents under another name are found, and by the task's name and
-        digest, so that files that were saved again are.
+        Documents are recognised by the files of their pages, so that another name does not hide them. The
+        task's name and digest are looked at as well, because files may have been saved again.
         """
-        parts = self._trained_on()
-        if not parts:
+        trained_on = self._trained_on()
+        if not trained_on:
             return None
-        digest = self.evaluation.run.task_record(task).get("digest")
-        documents = self.evaluation.tasks[task].documents.values()
-        pages = {page.key for document in documents for page in document.pages}
-
-        def same(part: Any) -> bool:
-            return isinstance(part, dict) and (
-                part.get("name") == task or part.get("digest") == digest
-            )
-
-        def shares(part: Any) -> bool:
-            seen = part.get("pages") if isinstance(part, dict) else None
-            return isinstance(seen, list) and not pages.isdisjoint(map(str, seen))
-
-        train, validation, tests = (parts.get(key) for key in ("train", "validation", "tests"))
-        if shares(train):
+        train, validation = trained_on.get("train"), trained_on.get("validation")
+        tests = trained_on.get("tests")
+        if self._shares_pages(train, task):
             return "train"
-        if any(same(part) for part in (tests if isinstance(tests, list) else [])):
+        if isinstance(tests, list) and any(self._is_task(part, task) for part in tests):
             return "test"
         # The task before it was cut holds the training part.
-        if same(train) or parts.get("name") == task:
+        if self._is_task(train, task) or trained_on.get("name") == task:
             return "train"
-        return "validation" if same(validation) or shares(validation) else "none"
+        if self._is_task(validation, task) or self._shares_pages(validation, task):
+            return "validation"
+        return "none"
 
     def _trained_on(self) -> Mapping[str, Any]:
         record = self.evaluation.run.model_record(self.model) or {}
-        parts = (record.get("details") or {}).get("trained_on")
-        return parts if isinstance(parts, dict) else {}
+        trained_on = (record.get("details") or {}).get("trained_on")
+        return trained_on if isinstance(trained_on, dict) else {}
+
+    def _is_task(self, part: Any, task: str) -> bool:
+        """Whether ``part`` of the training data, as the model recorded it, is ``task`` of this run."""
+        if not isinstance(part, dict):
+            return False
+        digest = self.evaluation.run.task_record(task).get("digest")
+        return part.get("name") == task or part.get("digest") == digest
+
+    def _shares_pages(self, part: Any, task: str) -> bool:
+        """Whether ``part`` of the training data holds a page of ``task``."""
+        seen = part.get("pages") if isinstance(part, dict) else None
+        if not isinstance(seen, list):
+            return False
+        documents = self.evaluation.tasks[task].documents.values()
+        pages = {page.key for document in documents for page in document.pages}
+        return not pages.isdisjoint(map(str, seen))
 
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """A question that one side answers rightly and the other does not."""
+    """A question to which one side has an accepted answer and the other has not."""
 
     task: str
     sample: Sample
@@ -93,9 +98,14 @@ class Flip:
     first_score: float
     second_score: float
 
+    @property
+    def gained(self) -> bool:
+        """Whether the second side has the accepted answer."""
+        return self.second_score > self.first_score
+
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ComparisonRow:
     """One line of the paired table: a task, or a slice of one."""
 
     name: str
@@ -103,30 +113,31 @@ class Row:
     first: float
     """Mean headline score of the first side on the shared questions."""
     second: float
+    """Mean headline score of the second side on the shared questions."""
     difference: PairedDifference
     """Second minus first, in the metric's own unit: positive where the second scores higher."""
     p_holm: float | None
     gained: int
-    """Questions that only the second answers rightly."""
+    """Questions to which only the second side has an accepted answer."""
     lost: int
-    """Questions that only the first answers rightly."""
+    """Questions to which only the first side has an accepted answer."""
     p_mcnemar: float | None
-    """Exact, on gained against lost; None for error rates, which have no right and wrong."""
+    """Exact, on gained against lost; None for error rates, by which no answer is accepted or refused."""
     trained: Trained | None = None
-    """What the second side was trained on of this task; None where it is not from ``bench tune``."""
+    """What the second side saw of this task in training; None where it is not from ``bench tune``."""
     is_slice: bool = False
     """Whether this is a part of a task."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Everything ``bench compare`` prints."""
+    """Everything that ``bench compare`` prints."""
 
     first: Side
     second: Side
-    rows: tuple[Row, ...]
+    rows: tuple[ComparisonRow, ...]
     flips: tuple[Flip, ...]
-    """Largest change first; the gained and the lost."""
+    """The gained and the lost questions, the largest change first."""
     unpaired: Mapping[str, int]
     """Task → questions that only one side was asked, or that differ between the two runs."""
     pairings: tuple[Pairing, ...]
@@ -135,7 +146,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """The questions of one task that both sides were asked."""
+    """The questions of one task, or of a slice of it, that both sides were asked."""
 
     task: str
     metric: str
@@ -152,28 +163,31 @@ class Pairing:
         return [answer.scores[self.metric].weight for answer in self.first]
 
     def only(self, key: str, value: str) -> Pairing:
-        """The questions whose metadata say so."""
-        keep = [i for i, a in enumerate(self.first) if a.sample.metadata.get(key) == value]
+        """The questions whose metadata have ``value`` under ``key``."""
+        kept = [
+            index
+            for index, answer in enumerate(self.first)
+            if answer.sample.metadata.get(key) == value
+        ]
         return Pairing(
             self.task,
             self.metric,
-            [self.clusters[i] for i in keep],
-            [self.first[i] for i in keep],
-            [self.second[i] for i in keep],
+            [self.clusters[index] for index in kept],
+            [self.first[index] for index in kept],
+            [self.second[index] for index in kept],
         )
 
 
-def compare(first: Side, second: Side, *, by: Sequence[str] = (), seed: int = 0) -> Comparison:
+def compare(first: Side, second: Side, *, by: Sequence[str] = ()) -> Comparison:
     """Compare two sides on the questions that they share.
 
     Args:
         first: the baseline.
-        second: what is held against it.
+        second: what is compared with it.
         by: metadata keys that each task is also broken down by; see ``usual_keys``.
-        seed: of the intervals.
 
     Raises:
-        InvalidInput: the two share no question, or none has a key of ``by``.
+        InvalidInput: the two share no question, or no question has a key of ``by``.
     """
     pairings, unpaired = _pairings(first, second)
     if not pairings:
@@ -181,53 +195,40 @@ def compare(first: Side, second: Side, *, by: Sequence[str] = (), seed: int = 0)
             f"{first.label} and {second.label} share no question",
             hint="bench list runs shows the tasks of each run",
         )
-    named = [(pairing.task, pairing) for pairing in pairings]
+    rows = []
+    for pairing in pairings:
+        row = _row(pairing.task, pairing)
+        rows.append(replace(row, trained=second.trained(pairing.task)))
     for key in by:
         _check_key(key, pairings)
         for pairing in pairings:
-            values = sorted(
-                {a.sample.metadata[key] for a in pairing.first if key in a.sample.metadata}
-            )
-            named += [
-                (f"{pairing.task} · {key}={value}", pairing.only(key, value)) for value in values
-            ]
-    rows = [
-        replace(
-            _row(name, pairing, seed),
-            trained=second.trained(pairing.task),
-            is_slice=name != pairing.task,
-        )
-        for name, pairing in named
-    ]
-    tested = [i for i, row in enumerate(rows) if row.difference.p is not None]
-    adjusted = dict(zip(tested, holm([rows[i].difference.p or 0.0 for i in tested]), strict=True))
-    flips = sorted(
-        (flip for pairing in pairings for flip in _flips(pairing)),
-        key=lambda flip: (-abs(flip.second_score - flip.first_score), flip.task, flip.sample.id),
+            for value in _values_of(key, pairing):
+                row = _row(f"{pairing.task} · {key}={value}", pairing.only(key, value))
+                rows.append(replace(row, trained=second.trained(pairing.task), is_slice=True))
+    flips = [flip for pairing in pairings for flip in _flips(pairing)]
+    flips.sort(
+        key=lambda flip: (-abs(flip.second_score - flip.first_score), flip.task, flip.sample.id)
     )
     return Comparison(
-        first,
-        second,
-        tuple(replace(row, p_holm=adjusted.get(i)) for i, row in enumerate(rows)),
-        tuple(flips),
-        unpaired,
-        tuple(pairings),
+        first, second, tuple(_adjusted(rows)), tuple(flips), unpaired, tuple(pairings)
     )
 
 
 def usual_keys(first: Side, second: Side) -> tuple[str, ...]:
-    """What a comparison is broken down by unless a person says: fields, where a tuned model has some."""
-    asked = (
-        answer.sample.metadata
-        for (model, task), cell in second.evaluation.cells.items()
-        if model == second.model and task in first.evaluation.tasks
-        for answer in cell.answers
-    )
-    return ("field",) if second.tuned and any("field" in keys for keys in asked) else ()
+    """What a comparison is broken down by unless a person says: by field, where B is tuned and has fields."""
+    if not second.tuned:
+        return ()
+    for task in first.evaluation.tasks:
+        cell = second.evaluation.cells.get((second.model, task))
+        if cell is not None and any("field" in answer.sample.metadata for answer in cell.answers):
+            return ("field",)
+    return ()
 
 
 def _check_key(key: str, pairings: Sequence[Pairing]) -> None:
-    known = {name for pairing in pairings for a in pairing.first for name in a.sample.metadata}
+    known: set[str] = set()
+    for pairing in pairings:
+        known.update(*(answer.sample.metadata for answer in pairing.first))
     if key not in known:
         raise InvalidInput(
             f"no shared question has the metadata key {one_line(key, 60)!r}",
@@ -235,7 +236,13 @@ def _check_key(key: str, pairings: Sequence[Pairing]) -> None:
         )
 
 
+def _values_of(key: str, pairing: Pairing) -> list[str]:
+    metadata = [answer.sample.metadata for answer in pairing.first]
+    return sorted({values[key] for values in metadata if key in values})
+
+
 def _pairings(first: Side, second: Side) -> tuple[list[Pairing], dict[str, int]]:
+    """The shared questions of every task that both sides have, and by task how many are not shared."""
     pairings: list[Pairing] = []
     unpaired: dict[str, int] = {}
     for name in first.evaluation.tasks:
@@ -244,24 +251,27 @@ def _pairings(first: Side, second: Side) -> tuple[list[Pairing], dict[str, int]]
         left = first.evaluation.cells[first.model, name]
         right = second.evaluation.cells[second.model, name]
         others = {answer.sample.id: answer for answer in right.answers}
-        shared = [
-            (key, answer, others[answer.sample.id])
-            for key, answer in zip(document_keys(left), left.answers, strict=True)
-            if answer.sample.id in others and _same_question(answer, others[answer.sample.id])
-        ]
-        asked = {answer.sample.id for answer in left.answers} | others.keys()
-        if missing := len(asked) - len(shared):
+        documents: list[str] = []
+        shared: list[tuple[Answer, Answer]] = []
+        for document, answer in zip(document_keys(left), left.answers, strict=True):
+            other = others.get(answer.sample.id)
+            if other is not None and _same_question(answer, other):
+                documents.append(document)
+                shared.append((answer, other))
+        sample_ids = {answer.sample.id for answer in left.answers} | others.keys()
+        if missing := len(sample_ids) - len(shared):
             unpaired[name] = missing
         if shared:
-            keys, lefts, rights = zip(*shared, strict=True)
-            pairings.append(Pairing(name, _metric(left, right), keys, lefts, rights))
+            firsts, seconds = zip(*shared, strict=True)
+            pairings.append(Pairing(name, _metric(left, right), documents, firsts, seconds))
     return pairings, unpaired
 
 
 def _same_question(first: Answer, second: Answer) -> bool:
+    if first.output is None or second.output is None:
+        return False
     one, other = first.sample, second.sample
-    asked = first.output is not None and second.output is not None
-    return asked and (one.question, one.references) == (other.question, other.references)
+    return (one.question, one.references) == (other.question, other.references)
 
 
 def _metric(first: Cell, second: Cell) -> str:
@@ -276,67 +286,78 @@ def _metric(first: Cell, second: Cell) -> str:
     return shared[0]
 
 
-def _row(name: str, pairing: Pairing, seed: int) -> Row:
+def _row(name: str, pairing: Pairing) -> ComparisonRow:
     first, second = pairing.values(pairing.first), pairing.values(pairing.second)
     weights = pairing.weights()
-    difference = paired_difference(second, first, pairing.clusters, weights=weights, seed=seed)
     flips = _flips(pairing)
-    gained = sum(flip.second_score > flip.first_score for flip in flips)
+    gained = sum(flip.gained for flip in flips)
     lost = len(flips) - gained
-    has_right = METRICS[pairing.metric].direction == "higher"
-    return Row(
+    can_accept = higher_is_better(pairing.metric)
+    return ComparisonRow(
         name=name,
         metric=pairing.metric,
         first=_mean(first, second, weights),
         second=_mean(second, first, weights),
-        difference=difference,
+        difference=paired_difference(second, first, pairing.clusters, weights=weights),
         p_holm=None,
         gained=gained,
         lost=lost,
-        p_mcnemar=mcnemar_exact(gained, lost) if has_right else None,
+        p_mcnemar=mcnemar_exact(gained, lost) if can_accept else None,
     )
 
 
 def _mean(
     values: Sequence[float | None], others: Sequence[float | None], weights: Sequence[float]
 ) -> float:
-    kept = [
-        (value, weight)
-        for value, other, weight in zip(values, others, weights, strict=True)
-        if value is not None and other is not None
-    ]
-    total = sum(weight for _, weight in kept)
-    return sum(value * weight for value, weight in kept) / total if total else float("nan")
+    """The weighted mean of ``values`` on the questions that both sides have a score for."""
+    total = total_weight = 0.0
+    for value, other, weight in zip(values, others, weights, strict=True):
+        if value is not None and other is not None:
+            total += value * weight
+            total_weight += weight
+    return total / total_weight if total_weight else float("nan")
 
 
 def _flips(pairing: Pairing) -> list[Flip]:
-    if METRICS[pairing.metric].direction != "higher":
+    if not higher_is_better(pairing.metric):
         return []
-    found = []
+    flips = []
     for first, second in zip(pairing.first, pairing.second, strict=True):
         before = first.scores[pairing.metric].value
         after = second.scores[pairing.metric].value
-        if before is not None and after is not None and (before >= RIGHT) != (after >= RIGHT):
-            found.append(Flip(pairing.task, first.sample, first, second, before, after))
-    return found
+        if before is None or after is None:
+            continue
+        if (before >= ACCEPTED) != (after >= ACCEPTED):
+            flips.append(Flip(pairing.task, first.sample, first, second, before, after))
+    return flips
+
+
+def _adjusted(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
+    """The rows with p-values that Holm adjusted over all of them; a row without a test keeps none."""
+    p_values = [row.difference.p for row in rows if row.difference.p is not None]
+    adjusted = iter(holm(p_values))
+    return [
+        row if row.difference.p is None else replace(row, p_holm=next(adjusted)) for row in rows
+    ]
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
     """The comparison as plain data."""
+    flips = [
+        {
+            "task": flip.task,
+            "sample_id": flip.sample.id,
+            "question": flip.sample.question,
+            "references": list(flip.sample.references),
+            "first": {"answer": flip.first.extracted, "score": flip.first_score},
+            "second": {"answer": flip.second.extracted, "score": flip.second_score},
+        }
+        for flip in comparison.flips
+    ]
     return {
         "first": comparison.first.label,
         "second": comparison.second.label,
         "rows": [asdict(row) for row in comparison.rows],
-        "flips": [
-            {
-                "task": flip.task,
-                "sample_id": flip.sample.id,
-                "question": flip.sample.question,
-                "references": list(flip.sample.references),
-                "first": {"answer": flip.first.extracted, "score": flip.first_score},
-                "second": {"answer": flip.second.extracted, "score": flip.second_score},
-            }
-            for flip in comparison.flips
-        ],
+        "flips": flips,
         "unpaired": dict(comparison.unpaired),
     }

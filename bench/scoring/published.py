@@ -91,6 +91,19 @@ def published_scores() -> tuple[PublishedScores, ...]:
     return tuple(PublishedScores.model_validate(row) for row in tomllib.loads(text)["published"])
 
 
+def headline_scores() -> dict[str, dict[str, str]]:
+    """Hub id → benchmark → the score that its authors print first, with its split where that is known.
+
+    A score reads as in its source: ``90.1 (test)``.
+    """
+    headlines: dict[str, dict[str, str]] = {}
+    for scores in published_scores():
+        split = f" ({scores.split})" if scores.split else ""
+        for hub_id, value in scores.values.items():
+            headlines.setdefault(hub_id, {}).setdefault(scores.benchmark, f"{value:g}{split}")
+    return headlines
+
+
 def published_comparison(evaluation: Evaluation) -> list[PublishedRow]:
     """Every published score that one of the run's models has on one of its tasks, in the run's order."""
     rows = []

@@ -1,8 +1,8 @@
 """Student's t, the beta and the binomial distribution, in plain Python.
 
-All three are the regularised incomplete beta function I_x(a, b), so it is computed once, by its
-continued fraction (DLMF 8.17.22, evaluated by the modified Lentz method). Importing scipy for it
-would cost more time than all statistics of a report; the tests hold these functions to scipy's.
+All three are forms of the regularised incomplete beta function I_x(a, b), so that function is computed
+once, by its continued fraction (DLMF 8.17.22, evaluated by the modified Lentz method). The import of
+scipy would take longer than all statistics of a report; the tests compare these functions with scipy's.
 """
 
 from __future__ import annotations
@@ -14,20 +14,22 @@ NORMAL = NormalDist()
 """The standard normal distribution."""
 
 _EPSILON = 1e-16
+"""The continued fraction ends when a step changes it by less than a double can hold."""
+
 _TINY = 1e-300
-"""Stands for a zero denominator in Lentz's method."""
+"""Replaces a zero denominator in Lentz's method."""
 
 
 def _continued_fraction(a: float, b: float, x: float) -> float:
+    # The letters are those of the source: c and d are Lentz's ratios, m counts pairs of terms.
     c, d = 1.0, 1 - (a + b) * x / (a + 1)
     d = 1 / (d if abs(d) > _TINY else _TINY)
     value = d
     # The number of steps grows with the square root of the larger parameter (a million: 3,000).
     for m in range(1, 100_000):
-        for step in (
-            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
-        ):
+        even_term = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd_term = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        for step in (even_term, odd_term):
             d = 1 + step * d
             d = 1 / (d if abs(d) > _TINY else _TINY)
             c = 1 + step / c
@@ -48,17 +50,6 @@ def beta_cdf(x: float, a: float, b: float) -> float:
     if x < (a + 1) / (a + b + 2):
         return front * _continued_fraction(a, b, x) / a
     return 1 - front * _continued_fraction(b, a, 1 - x) / b
-
-
-def beta_quantile(probability: float, a: float, b: float) -> float:
-    """The ``x`` at which ``beta_cdf`` is ``probability``, to the last bits, by bisection."""
-    low, high = 0.0, 1.0
-    while (middle := (low + high) / 2) not in (low, high):
-        if beta_cdf(middle, a, b) < probability:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
 
 
 def student_t_tail(t: float, degrees: float) -> float:
@@ -95,8 +86,3 @@ def half_binomial_cdf(k: int, n: int) -> float:
     if k >= n:
         return 1.0
     return beta_cdf(0.5, n - k, k + 1)
-
-
-def chi_square_tail(x: float) -> float:
-    """P(X > x) for chi-square with one degree of freedom."""
-    return math.erfc(math.sqrt(x / 2))

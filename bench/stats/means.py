@@ -1,8 +1,8 @@
-"""Mean scores with intervals clustered by document.
+"""Mean scores with 95 % intervals that count documents, not questions, as evidence.
 
-The interval is a t interval on the log-odds scale, with the standard error that leaving out one
-document at a time gives and as many degrees of freedom as the documents are worth
-(``docs/statistics.md`` compares it with its rivals and holds the measured coverage). Standard
+The interval is a t interval on the log-odds scale. Its standard error comes from leaving out one document at
+a time, and its degrees of freedom from how many documents of equal weight the documents are worth.
+``docs/statistics.md`` compares it with other intervals and shows how often each holds the truth. Standard
 errors: Miller (2024), "Adding Error Bars to Evals", arXiv 2411.00640; Cameron and Miller (2015),
 "A Practitioner's Guide to Cluster-Robust Inference"; MacKinnon, Nielsen and Webb (2023),
 "Cluster-robust inference: A guide to empirical practice".
@@ -11,26 +11,33 @@ errors: Miller (2024), "Adding Error Bars to Evals", arXiv 2411.00640; Cameron a
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import NamedTuple
 
 import numpy as np
 
 from bench.schema import Estimate
-from bench.stats.bootstrap import REPLICATES, resample
-from bench.stats.clusters import ClusterTotals, Ids, Numbers, cluster_totals, numbers
+from bench.stats.clusters import ClusterTotals, Ids, Numbers, cluster_totals
 from bench.stats.distributions import student_t_quantile
-from bench.stats.proportions import CONFIDENCE, Interval
+
+CONFIDENCE = 0.95
+"""Confidence of every interval that the harness prints."""
 
 FEW_CLUSTERS = 20
 """Below this many documents an interval is printed with a warning."""
 
 FEW_NEAR_THE_END = 100
-"""Below this many documents so is one of a mean above 0.9 or below 0.1: 100 are the fewest among
-which a kind of document that makes up 3 % of them appears with 95 % probability."""
+"""Below this many documents the interval of a mean above 0.9 or below 0.1 is printed with a warning. A
+kind of document that makes up 3 % of all documents appears among 100 of them with 95 % probability."""
 
-Method = Literal["log-odds", "bootstrap"]
-"""``log-odds``: t interval on the log-odds scale. ``bootstrap``: the percentiles of the means of
-resampled documents."""
+MAX_EXPONENT = 700.0
+"""``math.exp`` overflows above 709; an interval that wide ends at the limits of the scale anyway."""
+
+
+class Interval(NamedTuple):
+    """A confidence interval."""
+
+    low: float
+    high: float
 
 
 def cluster_mean(
@@ -40,22 +47,16 @@ def cluster_mean(
     *,
     failed: int = 0,
     unscored: int = 0,
-    method: Method = "log-odds",
-    seed: int = 0,
-    replicates: int = REPLICATES,
 ) -> Estimate:
-    """Σ value·weight / Σ weight with a 95 % interval clustered by document.
+    """Compute Σ value·weight / Σ weight, with a 95 % interval clustered by document.
 
     Args:
-        values: Scores by sample, shape (samples,); None and NaN are dropped and counted as
-            unscored, as are samples of weight 0. Failed samples are to be given as worst values.
-        weights: Weight of each sample (a reference's length, for CER); None weighs all alike.
+        values: Scores by sample, shape (samples,). None and NaN are left out and counted as unscored, and
+            so are samples of weight 0. A failed sample must be given with the worst value.
+        weights: Weight of each sample (the reference's length, for CER); None weighs all alike.
         clusters: Document of each sample.
-        failed: Samples without an answer, for the record.
-        unscored: Samples without a score that are not among ``values``.
-        method: How the interval is made.
-        seed: Of the bootstrap; the other method draws nothing.
-        replicates: Of the bootstrap.
+        failed: Number of samples without an answer; it is only recorded.
+        unscored: Number of samples without a score that are not among ``values``.
 
     Raises:
         InvalidInput: columns of different lengths, infinite values, a weight below 0 or missing.
@@ -64,16 +65,11 @@ def cluster_mean(
     unscored += totals.dropped
     if totals.count == 0:
         return Estimate(None, None, None, 0, 0, failed, unscored, "nothing could be scored")
-    interval: tuple[float | None, float | None] = (None, None)
-    if totals.count > 1 and method == "bootstrap":
-        means = resample(totals, replicates, seed)
-        tail = (1 - CONFIDENCE) / 2
-        interval = Interval(*(float(q) for q in np.quantile(means, (tail, 1 - tail))))
-    elif totals.count > 1:
-        interval = log_odds_interval(totals)
+    interval = log_odds_interval(totals) if totals.count > 1 else None
     return Estimate(
         totals.mean,
-        *interval,
+        low=None if interval is None else interval.low,
+        high=None if interval is None else interval.high,
         n=totals.rows,
         clusters=totals.count,
         failed=failed,
@@ -82,38 +78,12 @@ def cluster_mean(
     )
 
 
-def cluster_robust_se(values: Numbers, clusters: Ids, weights: Numbers | None = None) -> float:
-    """Standard error of the (weighted) mean that allows any dependence within a document.
+def robust_se(totals: ClusterTotals) -> float:
+    """Compute the standard error of the mean that allows any dependence within a document.
 
     √(C/(C−1) · Σ_c (Σ_i w_i (x_i − x̄))²) / Σ w, as in inspect_ai and as statsmodels' default for
-    ``cov_type="cluster"``. NaN for fewer than two documents, where nothing can be said.
+    ``cov_type="cluster"``. NaN for fewer than two documents.
     """
-    return robust_se(cluster_totals(values, weights, clusters))
-
-
-def clustered_se_miller(values: Numbers, clusters: Ids) -> float:
-    """Miller's equation 4: the naive variance plus the covariances within documents.
-
-    Without the C/(C−1) of ``cluster_robust_se``, so a little smaller where documents are few, and
-    meaningless for one document. NaN for fewer than two rows.
-    """
-    totals = cluster_totals(values, None, clusters)
-    value = numbers(values, "values")
-    deviations = value[~np.isnan(value)] - totals.mean
-    between = totals.sums - totals.mean * totals.weights
-    cross = float(between @ between - deviations @ deviations) / totals.rows**2
-    return math.sqrt(naive_se(values) ** 2 + cross)
-
-
-def naive_se(values: Numbers) -> float:
-    """Standard error that takes all rows for independent; NaN for fewer than two rows."""
-    value = numbers(values, "values")
-    value = value[~np.isnan(value)]
-    return float(value.std(ddof=1)) / math.sqrt(value.size) if value.size > 1 else math.nan
-
-
-def robust_se(totals: ClusterTotals) -> float:
-    """``cluster_robust_se`` from sums by document."""
     if totals.count < 2:
         return math.nan
     residuals = totals.sums - totals.mean * totals.weights
@@ -122,10 +92,10 @@ def robust_se(totals: ClusterTotals) -> float:
 
 
 def jackknife_se(totals: ClusterTotals) -> float:
-    """Standard error of the mean from the means without one document (CV3), for two or more.
+    """Compute the standard error from the means without one document (CV3), for two or more documents.
 
-    Equal to ``robust_se`` for documents of equal weight, larger for unequal ones: it knows that a
-    large document pulls the mean towards itself.
+    It equals ``robust_se`` for documents of equal weight and is larger for unequal ones, because it knows
+    that a large document pulls the mean towards itself.
     """
     residuals = totals.sums - totals.mean * totals.weights
     moves = residuals / (totals.weights.sum() - totals.weights)
@@ -135,48 +105,49 @@ def jackknife_se(totals: ClusterTotals) -> float:
 def t_quantile(totals: ClusterTotals) -> float:
     """Two-sided 95 % quantile of Student's t with (effective documents − 1), at least 1, degrees.
 
-    With unequal documents C − 1 degrees promise more than the standard error knows (Carter,
-    Schnepel and Steigerwald 2017): the large documents decide it alone.
+    With unequal documents, C − 1 degrees of freedom would promise more than the standard error knows,
+    because the large documents decide it alone (Carter, Schnepel and Steigerwald 2017).
     """
     return student_t_quantile(0.5 + CONFIDENCE / 2, max(1.0, totals.effective - 1))
 
 
 def log_odds_interval(totals: ClusterTotals) -> Interval:
-    """95 % interval of the mean of two or more documents; contains the mean.
+    """95 % interval of the mean of two or more documents; it contains the mean.
 
-    Values within 0 and 1 are transformed by the log-odds; values that may exceed 1 (error rates)
-    by the logarithm; where some are negative, not at all.
+    Values between 0 and 1 are transformed by the log-odds, and values that may exceed 1 (error rates) by
+    the logarithm. If some values are negative, nothing is transformed.
     """
-    mean, reach = totals.mean, t_quantile(totals) * jackknife_se(totals)
+    mean = totals.mean
+    reach = t_quantile(totals) * jackknife_se(totals)
     if totals.lowest < 0:
         interval = Interval(mean - reach, mean + reach)
     elif mean <= 0 or (totals.highest <= 1 and mean >= 1):
         interval = Interval(mean, mean)
     elif totals.highest <= 1:
-        factor = math.exp(min(reach / (mean * (1 - mean)), 700.0))
+        factor = math.exp(min(reach / (mean * (1 - mean)), MAX_EXPONENT))
         odds = mean / (1 - mean)
         interval = Interval(1 / (1 + factor / odds), 1 / (1 + 1 / (odds * factor)))
     else:
-        factor = math.exp(min(reach / mean, 700.0))
+        factor = math.exp(min(reach / mean, MAX_EXPONENT))
         interval = Interval(mean / factor, mean * factor)
     floor, ceiling = min(0.0, totals.lowest), max(1.0, totals.highest)
     return widen(interval, totals, floor, ceiling)
 
 
 def departures(totals: ClusterTotals) -> int:
-    """Documents whose mean is not the one that is commonest (strictly: the median document's)."""
+    """Count the documents whose mean differs from the median document's."""
     means = totals.sums / totals.weights
     common = np.sort(means)[totals.count // 2]
     return int(np.count_nonzero(np.abs(means - common) > 1e-9 * max(1.0, abs(common))))
 
 
 def widen(interval: Interval, totals: ClusterTotals, floor: float, ceiling: float) -> Interval:
-    """``interval``, made to contain its mean and, where documents hardly vary, the unseen.
+    """Make ``interval`` contain its mean and, where documents hardly vary, what was not seen.
 
-    Where all documents but at most one score the same, their spread says nothing about the
-    documents that were not drawn. A share r of those can differ and still be missed by K
-    documents with probability (1 − r)^K = 5 % (the exact rule of three); the interval then
-    reaches to what the mean would be if that share scored ``floor`` or ``ceiling``.
+    Where all documents but at most one score the same, their spread says nothing about documents that
+    were not drawn. A share r of those can score otherwise and still be missed by K documents with
+    probability (1 − r)^K = 5 % (the exact rule of three). The interval is then extended to what the mean
+    would be if that share scored ``floor`` or ``ceiling``.
     """
     mean = totals.mean
     low, high = min(interval.low, mean), max(interval.high, mean)
@@ -188,19 +159,22 @@ def widen(interval: Interval, totals: ClusterTotals, floor: float, ceiling: floa
 
 
 def doubts(totals: ClusterTotals) -> str | None:
-    """Why an interval from these documents deserves doubt, in words; None where it does not."""
+    """Say why an interval from these documents deserves doubt; None where it does not."""
     if totals.count == 1:
         return "all samples are from one document: no interval can be given"
-    found = []
+    reasons = []
     if totals.count < FEW_CLUSTERS:
-        found.append(f"only {totals.count} documents: the interval is rough")
+        reasons.append(f"only {totals.count} documents: the interval is rough")
     elif totals.effective < FEW_CLUSTERS:
-        found.append(
+        reasons.append(
             f"documents of unequal weight count as {totals.effective:.1f}: the interval is rough"
         )
     elif totals.count < FEW_NEAR_THE_END and not 0.1 <= totals.mean <= 0.9:
-        found.append(f"{totals.count} documents may lack a rare kind that scores quite differently")
-    if (different := departures(totals)) <= 1:
+        reasons.append(
+            f"{totals.count} documents may lack a rare kind that scores quite differently"
+        )
+    different = departures(totals)
+    if different <= 1:
         which = "all documents" if different == 0 else "all documents but one"
-        found.append(f"{which} score the same: the interval bounds what they may have missed")
-    return "; ".join(found) or None
+        reasons.append(f"{which} score the same: the interval bounds what they may have missed")
+    return "; ".join(reasons) or None

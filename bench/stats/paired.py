@@ -1,20 +1,17 @@
-"""Two models on the same samples: paired difference, McNemar's test, many comparisons at once.
+"""Two models on the same samples: paired difference, McNemar's exact test, many comparisons at once.
 
-Two models see the same questions, so they are compared question by question: most of the spread
-of scores is shared and drops out of the difference (Miller 2024, arXiv 2411.00640, section 4).
+Both models see the same questions, so they are compared question by question. Most of the spread of scores is
+shared and drops out of the difference (Miller 2024, arXiv 2411.00640, section 4).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from bench.errors import InvalidInput
-from bench.stats.bootstrap import REPLICATES, resample
 from bench.stats.clusters import (
     ClusterTotals,
     Ids,
@@ -23,24 +20,14 @@ from bench.stats.clusters import (
     numbers,
     require_same_length,
 )
-from bench.stats.distributions import (
-    chi_square_tail,
-    half_binomial_cdf,
-    student_t_quantile,
-    student_t_tail,
-)
-from bench.stats.means import (
-    FEW_CLUSTERS,
-    Method,
-    departures,
-    robust_se,
-    t_quantile,
-    widen,
-)
-from bench.stats.proportions import CONFIDENCE, Interval
+from bench.stats.distributions import half_binomial_cdf, student_t_tail
+from bench.stats.means import FEW_CLUSTERS, Interval, departures, robust_se, t_quantile, widen
 
 FEW_DIFFERING = 10
-"""Where the models differ on fewer documents than this, p is printed with a warning."""
+"""If the models differ on fewer documents than this, p is printed with a warning."""
+
+SAME_SCORE = 1e-12
+"""Two scores of a document that are nearer than this are equal: the rest is rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +35,19 @@ class PairedDifference:
     """How far the first model's mean score is above the second's, on the same samples."""
 
     difference: float | None
-    """Mean of first − second; None where no sample was scored for both."""
+    """Mean of first − second; None where no sample was scored for both models."""
     low: float | None
-    """Lower end of the 95 % interval; None where no interval can be had (one document only)."""
+    """Lower end of the 95 % interval; None where there is one document only."""
     high: float | None
+    """Upper end of the 95 % interval."""
     p: float | None
     """Two-sided p-value of "no difference"; None where no test can be made."""
     n: int
     """Samples scored for both models."""
     clusters: int
-    """Documents they come from."""
+    """Documents that these samples come from."""
     standard_error: float | None = None
-    """Cluster-robust, of the difference; None where no interval can be had."""
+    """Cluster-robust standard error of the difference; None where there is one document only."""
     differing: int = 0
     """Documents on which the two models' scores differ: the evidence that p rests on."""
     unscored: int = 0
@@ -74,10 +62,8 @@ def paired_difference(
     clusters: Ids,
     *,
     weights: Numbers | None = None,
-    method: Method = "log-odds",
-    seed: int = 0,
 ) -> PairedDifference:
-    """Weighted mean of a − b, paired by sample and clustered by document.
+    """Compute the weighted mean of a − b, paired by sample and clustered by document.
 
     The difference over its cluster-robust standard error is taken for Student's t with (effective
     documents − 1) degrees of freedom.
@@ -87,8 +73,6 @@ def paired_difference(
         b: Scores of the second model for the same samples in the same order.
         clusters: Document of each sample.
         weights: Weight of each sample; None weighs all alike.
-        method: ``bootstrap`` takes the interval (not p) from resampled documents.
-        seed: Of the bootstrap; the other method draws nothing.
 
     Raises:
         InvalidInput: columns of different lengths, infinite scores, a weight below 0 or missing.
@@ -106,7 +90,9 @@ def paired_difference(
         # A score's range, and so how far a document that was not drawn could pull the difference.
         reach = max(1.0, float(np.nanmax(np.abs([first, second]))))
         error, p = robust_se(totals), _p_value(totals, reach)
-        interval = _interval(totals, reach, method, seed)
+        half = t_quantile(totals) * error
+        plain = Interval(totals.mean - half, totals.mean + half)
+        interval = widen(plain, totals, -reach, reach)
     return PairedDifference(
         totals.mean,
         interval.low if interval is not None else None,
@@ -122,17 +108,7 @@ def paired_difference(
 
 
 def _differing(totals: ClusterTotals) -> int:
-    return int(np.count_nonzero(np.abs(totals.sums) > 1e-12 * totals.weights))
-
-
-def _interval(totals: ClusterTotals, reach: float, method: Method, seed: int) -> Interval:
-    if method == "bootstrap":
-        tail = (1 - CONFIDENCE) / 2
-        low, high = np.quantile(resample(totals, REPLICATES, seed), (tail, 1 - tail))
-        return Interval(float(low), float(high))
-    half = t_quantile(totals) * robust_se(totals)
-    mean = totals.mean
-    return widen(Interval(mean - half, mean + half), totals, -reach, reach)
+    return int(np.count_nonzero(np.abs(totals.sums) > SAME_SCORE * totals.weights))
 
 
 def _p_value(totals: ClusterTotals, reach: float) -> float:
@@ -140,15 +116,15 @@ def _p_value(totals: ClusterTotals, reach: float) -> float:
         return 1.0
     different = departures(totals)
     if different == 0:
-        # The same difference on every document has no spread to be held against; by the sign test
-        # it is as likely as as many heads in as many throws.
+        # The same difference on every document has no spread to be held against. The sign test takes
+        # it for as many heads in as many throws of a coin.
         p = float(2.0 ** (1 - totals.count))
     else:
         ratio = abs(totals.mean) / robust_se(totals)
         p = min(1.0, 2 * student_t_tail(ratio, max(1.0, totals.effective - 1)))
     if different <= 1:
-        # Where the interval is widened for what the documents may have missed (``widen``), p is the
-        # level at which that interval would just reach 0: the two never contradict each other.
+        # Where ``widen`` extends the interval for what the documents may have missed, p is the level at
+        # which that interval would just reach 0, so that the two never contradict each other.
         p = max(p, float((reach / (abs(totals.mean) + reach)) ** totals.effective))
     return p
 
@@ -156,103 +132,39 @@ def _p_value(totals: ClusterTotals, reach: float) -> float:
 def _doubts(totals: ClusterTotals) -> str | None:
     if totals.count == 1:
         return "all samples are from one document: no interval can be given"
-    found = []
+    reasons = []
     if totals.count < FEW_CLUSTERS:
-        found.append(f"only {totals.count} documents: interval and p are rough")
+        reasons.append(f"only {totals.count} documents: interval and p are rough")
     elif totals.effective < FEW_CLUSTERS:
-        found.append(
+        reasons.append(
             f"documents of unequal weight count as {totals.effective:.1f}: interval and p are rough"
         )
-    if (differing := _differing(totals)) < min(FEW_DIFFERING, totals.count):
-        found.append(f"the models differ on {differing} of {totals.count} documents")
-    return "; ".join(found) or None
-
-
-class PairedTTest(NamedTuple):
-    """A paired t-test that takes all samples for independent."""
-
-    difference: float
-    standard_error: float
-    low: float
-    high: float
-    t: float
-    p: float
-    n: int
-
-
-def paired_ttest(a: Numbers, b: Numbers) -> PairedTTest:
-    """The paired t-test of the textbooks, as in lmms-eval: too sure where questions share a page.
-
-    NaN for fewer than two samples and where any score is NaN; for equal differences throughout,
-    t is 0 or infinite. The harness prints ``paired_difference`` instead.
-
-    Raises:
-        InvalidInput: ``a`` and ``b`` differ in length.
-    """
-    require_same_length(a=a, b=b)
-    # Summed in the reference's order, so that differences equal up to rounding agree with it too.
-    differences = [float(d) for d in numbers(a, "a") - numbers(b, "b")]
-    n, nan = len(differences), math.nan
-    if n < 2 or any(math.isnan(d) for d in differences):
-        return PairedTTest(nan, nan, nan, nan, nan, nan, n)
-    mean = sum(differences) / n
-    error = math.sqrt(sum((d - mean) ** 2 for d in differences) / (n - 1) / n)
-    if error == 0:
-        t, p = (math.copysign(math.inf, mean), 0.0) if mean != 0 else (0.0, 1.0)
-        return PairedTTest(mean, error, mean, mean, t, p, n)
-    t = mean / error
-    half = student_t_quantile(0.5 + CONFIDENCE / 2, n - 1) * error
-    p = 2 * student_t_tail(abs(t), n - 1)
-    return PairedTTest(mean, error, mean - half, mean + half, t, p, n)
+    differing = _differing(totals)
+    if differing < min(FEW_DIFFERING, totals.count):
+        reasons.append(f"the models differ on {differing} of {totals.count} documents")
+    return "; ".join(reasons) or None
 
 
 def mcnemar_exact(b: int, c: int) -> float:
-    """Two-sided p of McNemar's exact test for paired right-or-wrong answers to separate documents.
+    """Two-sided p of McNemar's exact test on paired answers to separate documents.
 
     Args:
-        b: Samples that only the first model answered rightly.
-        c: Samples that only the second did.
+        b: Samples whose answer of the first model alone is accepted.
+        c: Samples whose answer of the second model alone is accepted.
 
     Raises:
         InvalidInput: a count is negative.
     """
-    _check_counts(b, c)
+    if b < 0 or c < 0:
+        raise InvalidInput(f"expected counts of discordant samples from 0, got {b} and {c}")
     return min(1.0, 2 * half_binomial_cdf(min(b, c), b + c))
 
 
-class ChiSquare(NamedTuple):
-    """A test statistic with one degree of freedom and its p-value."""
-
-    statistic: float
-    p: float
-
-
-def mcnemar_chi_square(b: int, c: int, *, corrected: bool = True) -> ChiSquare:
-    """McNemar's large-sample test; with Edwards's continuity correction where ``corrected``.
-
-    For fewer than 25 discordant samples use ``mcnemar_exact``. Without any, there is no evidence:
-    statistic 0 and p 1.
-
-    Raises:
-        InvalidInput: a count is negative.
-    """
-    _check_counts(b, c)
-    if b + c == 0:
-        return ChiSquare(0.0, 1.0)
-    statistic = (abs(b - c) - int(corrected)) ** 2 / (b + c)
-    return ChiSquare(statistic, chi_square_tail(statistic))
-
-
-def _check_counts(b: int, c: int) -> None:
-    if b < 0 or c < 0:
-        raise InvalidInput(f"expected counts of discordant samples from 0, got {b} and {c}")
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's (1979) step-down adjusted p-values, in the order given.
+    """Adjust p-values for how many they are (Holm 1979), in the order given.
 
-    Rejecting where the adjusted value is below 5 % keeps the chance of any false alarm in the
-    whole family of comparisons below 5 %, however they depend on each other.
+    If only adjusted values below 5 % count, the chance of any false alarm in the whole family of
+    comparisons stays below 5 %, however the comparisons depend on each other.
 
     Raises:
         InvalidInput: a value is not between 0 and 1.

@@ -15,8 +15,7 @@ import numpy as np
 from bench.errors import InvalidInput
 from bench.stats.clusters import Ids, Numbers, cluster_totals, numbers, require_same_length
 from bench.stats.distributions import NORMAL, student_t_quantile
-from bench.stats.means import departures, robust_se
-from bench.stats.proportions import CONFIDENCE
+from bench.stats.means import CONFIDENCE, departures, robust_se
 
 POWER = 0.8
 """Chance of seeing a difference that is really there: the convention."""
@@ -27,8 +26,8 @@ class Design:
     """What the size of a comparison depends on besides the number of documents."""
 
     variance: float
-    """Variance of one question's difference between the two models (from
-    ``discordant_variance``, ``paired_variance`` or ``pilot_design``)."""
+    """Variance of one question's difference between the two models (from ``discordant_variance`` or
+    ``pilot_design``)."""
     questions_per_document: float = 1.0
     """Mean number of questions about one document."""
     correlation: float = 0.0
@@ -69,11 +68,6 @@ def discordant_variance(discordance: float, difference: float = 0.0) -> float:
             f"got {discordance} for a difference of {difference}"
         )
     return discordance - difference**2
-
-
-def paired_variance(standard_deviation: float, correlation: float) -> float:
-    """Variance of the difference of two scores of one standard deviation, so correlated."""
-    return 2 * standard_deviation**2 * (1 - correlation)
 
 
 def pilot_design(a: Numbers, b: Numbers, clusters: Ids) -> Design:

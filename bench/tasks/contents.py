@@ -28,7 +28,7 @@ def _content(page: Page) -> str:
     try:
         image = open_page(page)
     except InvalidInput:
-        return f"{page.sha256}.{page.index}"
+        return page.key
     digest = hashlib.sha256(f"{image.width}x{image.height}:".encode())
     digest.update(image.tobytes())
     return digest.hexdigest()

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from bench.errors import InvalidInput
 from bench.tasks.csvfile import read_table
 from bench.tasks.decoders import decode
-from bench.tasks.pages import IMAGE_SUFFIXES
+from bench.tasks.images import IMAGE_SUFFIXES
 from bench.tasks.problems import Problem
 from bench.tasks.samples import Rows, SampleRow
 from bench.tasks.taskfile import GenerationTable, PromptTable, TaskFile

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.errors import InvalidInput
+from bench.models.backends import traits_of
 from bench.models.catalog import catalog
 from bench.models.checkpoints import read_checkpoint, read_json
 from bench.paths import BUNDLED
@@ -18,7 +19,7 @@ def trainable(spec: ModelSpec) -> ModelSpec:
     Raises:
         InvalidInput: it is no Qwen-VL, is an adapter, or asks for a precision or device that cannot train.
     """
-    if spec.backend != "qwen_vl":
+    if not traits_of(spec).trainable:
         raise InvalidInput(
             f"model {spec.name!r} cannot be trained: only the Qwen-VL family can",
             hint="--model qwen2-vl-2b",

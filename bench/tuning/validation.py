@@ -16,7 +16,7 @@ from bench.metrics import METRICS
 from bench.models.qwen_vl import QwenVL
 from bench.runner.batches import batched, halves, page_groups
 from bench.schema import ModelSpec, Output, PageGroup, Task
-from bench.scoring.evaluation import score_answer
+from bench.scoring.answers import score_answer
 from bench.tuning.packing import Packed, question_losses
 
 if TYPE_CHECKING:

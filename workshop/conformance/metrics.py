@@ -1,15 +1,14 @@
 """Checks the metrics against cases whose values come from running the reference implementations.
 
-``python -m workshop.conformance.metrics DIR`` reads every ``*.json`` file of DIR: a list of objects with
-``prediction``, ``references``, ``expected`` and, where it matters, ``tolerance`` and options. The file's
-name says what is checked; ``{"__tuple__": […]}`` is a tuple, null is None or NaN. Each failure is a line,
-the last line is ``N passed, N failed``, and the exit code is 1 if anything failed.
+``python -m workshop.conformance.metrics DIR`` reads every ``*.json`` file of DIR. A file is a list of objects
+with ``prediction``, ``references``, ``expected`` and, where it matters, ``tolerance`` and options. The file's
+name says what is checked; ``{"__tuple__": […]}`` is a tuple, and null is None or NaN. Every failed case is
+printed as one line, the last line is ``N passed, N failed``, and the exit code is 1 if anything failed.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import math
 import sys
@@ -18,11 +17,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from bench.errors import BenchError, InvalidInput
+from bench.formatting import plural
 from bench.metrics import anls, calibration, edit, entities, exact, ocrbench, squad, structured, vqa
 from bench.metrics.metric import MetricValue
 from bench.metrics.table import METRICS
 from bench.schema import Json
 from bench.text import one_line, printable
+from workshop.conformance import pixels, statistics
 
 Case = dict[str, Any]
 Check = Callable[[Case], object]
@@ -30,11 +31,8 @@ Check = Callable[[Case], object]
 
 DEFAULT_TOLERANCE: Final = 1e-9
 
-_OTHER_TABLES: Final = ("workshop.conformance.statistics", "bench.models.pixels")
-"""Modules with a ``CONFORMANCE`` table of their own: what is checked here need not be a metric."""
 
-
-class Failure(NamedTuple):
+class CaseFailure(NamedTuple):
     """A case that did not give what the reference implementation gives."""
 
     file: str
@@ -42,16 +40,16 @@ class Failure(NamedTuple):
     message: str
 
 
-class Outcome(NamedTuple):
-    """What checking a directory found."""
+class CaseOutcome(NamedTuple):
+    """How many cases of a directory passed, and which failed."""
 
     passed: int
     failed: int
-    failures: tuple[Failure, ...]
+    failures: tuple[CaseFailure, ...]
     """One for each failed case; a file that nothing can check is one failure for all its cases."""
 
 
-def check_directory(directory: Path) -> Outcome:
+def check_directory(directory: Path) -> CaseOutcome:
     """Check every case file of ``directory``.
 
     Raises:
@@ -62,22 +60,25 @@ def check_directory(directory: Path) -> Outcome:
     files = sorted(directory.glob("*.json"))
     if not files:
         raise InvalidInput(f"no case files (*.json) in {directory}")
-    cases = {path: read_cases(path) for path in files}
+    # All files are read before the first is checked, so that a malformed one is told at once.
+    cases_by_file = {path: read_cases(path) for path in files}
     passed = failed = 0
-    failures: list[Failure] = []
-    for path, found in cases.items():
+    failures: list[CaseFailure] = []
+    for path, cases in cases_by_file.items():
         check = find_check(path.stem)
         if check is None:
-            failed += len(found)
-            failures.append(
-                Failure(path.name, "-", f"nothing checks {path.stem}: {len(found)} cases")
-            )
+            failed += len(cases)
+            message = f"nothing checks {path.stem}: {plural(len(cases), 'case')}"
+            failures.append(CaseFailure(path.name, "-", message))
             continue
-        wrong = [f for case in found for f in [check_case(path.stem, case, check)] if f is not None]
-        passed += len(found) - len(wrong)
-        failed += len(wrong)
-        failures.extend(wrong)
-    return Outcome(passed, failed, tuple(failures))
+        for case in cases:
+            failure = check_case(path.stem, case, check)
+            if failure is None:
+                passed += 1
+            else:
+                failed += 1
+                failures.append(failure)
+    return CaseOutcome(passed, failed, tuple(failures))
 
 
 def read_cases(path: Path) -> list[Case]:
@@ -87,18 +88,18 @@ def read_cases(path: Path) -> list[Case]:
         InvalidInput: it is not a JSON list of objects that each hold ``prediction`` and ``expected``.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"), object_hook=_tuples)
+        cases = json.loads(path.read_text(encoding="utf-8"), object_hook=_tuples)
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidInput(f"{path}: not a JSON file of cases: {one_line(str(error))}") from error
-    if not isinstance(found, list):
-        raise InvalidInput(f"{path}: expected a list of cases, found {type(found).__name__}")
-    for number, case in enumerate(found, start=1):
+    if not isinstance(cases, list):
+        raise InvalidInput(f"{path}: expected a list of cases, got {type(cases).__name__}")
+    for number, case in enumerate(cases, start=1):
         missing = {"prediction", "expected"} - (case.keys() if isinstance(case, dict) else set())
         if missing:
             raise InvalidInput(f"{path}: case {number} lacks {' and '.join(sorted(missing))}")
         case.setdefault("id", f"{path.stem} #{number}")
         case.setdefault("references", None)
-    return found
+    return cases
 
 
 def _tuples(value: dict[str, Json]) -> Json:
@@ -111,23 +112,15 @@ def find_check(name: str) -> Check | None:
         return CHECKS[name]
     if name in METRICS:
         return _through_table(name)
-    for module in _OTHER_TABLES:
-        try:
-            table: Mapping[str, Check] = getattr(importlib.import_module(module), "CONFORMANCE", {})
-        except ModuleNotFoundError as error:
-            if error.name is None or not module.startswith(error.name):
-                raise
-            continue
-        if name in table:
-            return table[name]
-    return None
+    return statistics.CONFORMANCE.get(name) or pixels.CONFORMANCE.get(name)
 
 
-def check_case(name: str, case: Case, check: Check) -> Failure | None:
+def check_case(name: str, case: Case, check: Check) -> CaseFailure | None:
     """None if the case gives what is expected, else why not."""
     tolerance = float(case.get("tolerance", DEFAULT_TOLERANCE))
-    wanted = {"expected": check} | {k: c for k, c in ALSO.get(name, {}).items() if k in case}
-    for key, compute in wanted.items():
+    for key, compute in {"expected": check, **ALSO.get(name, {})}.items():
+        if key not in case:
+            continue
         try:
             got = compute(case)
         except (
@@ -144,8 +137,8 @@ def check_case(name: str, case: Case, check: Check) -> Failure | None:
     return None
 
 
-def _failure(name: str, case: Case, message: str) -> Failure:
-    return Failure(f"{name}.json", one_line(str(case["id"]), 60), one_line(message, 300))
+def _failure(name: str, case: Case, message: str) -> CaseFailure:
+    return CaseFailure(f"{name}.json", one_line(str(case["id"]), 60), one_line(message, 300))
 
 
 def agrees(expected: object, got: object, tolerance: float) -> bool:
@@ -194,23 +187,27 @@ def _texts(value: Json) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
-def _error_rate(errors: Callable[[str, str], edit.Errors]) -> Check:
+def _corpus_error_rate(metric: str) -> Check:
+    """Jiwer's rate over lists of predictions and references, in which empty references count as well."""
+
     def check(case: Case) -> float | None:
         pairs = zip(_texts(case["prediction"]), _texts(case["references"]), strict=True)
-        return edit.error_rate([errors(p, r) for p, r in pairs])
+        count = edit.EDIT_METRICS[metric]
+        counts = [count(prediction, reference) for prediction, reference in pairs]
+        return edit.sum_edits(counts).rate if counts else None
 
     return check
 
 
 def _calibration(case: Case) -> dict[str, float | None]:
     confidences, correct = case["prediction"], case["references"]
-    errors = calibration.calibration_errors(
-        confidences, correct, bins=case.get("n_bins", calibration.DEFAULT_BINS)
-    )
+    count = case.get("n_bins", calibration.DEFAULT_BINS)
+    bins = calibration.reliability_bins(confidences, correct, bins=count)
+    squares = sum(each.gap**2 * each.samples for each in bins)
     return {
-        "ece_l1": None if errors is None else errors.l1,
-        "ce_l2": None if errors is None else errors.l2,
-        "mce_max": None if errors is None else errors.maximum,
+        "ece_l1": calibration.ece(confidences, correct, bins=count),
+        "ce_l2": math.sqrt(squares / len(confidences)) if bins else None,
+        "mce_max": max((each.gap for each in bins), default=None),
         "brier": calibration.brier(confidences, correct),
     }
 
@@ -244,20 +241,52 @@ def _mp_docvqa(case: Case) -> dict[str, float]:
     kind = case.get("answer_type", "string")
     return {
         "anls": anls.anls_mp_docvqa(answer, references, answer_type=kind),
-        "accuracy": anls.accuracy_mp_docvqa(answer, references, answer_type=kind),
+        "accuracy": _accuracy_mp_docvqa(answer, references, kind),
     }
+
+
+def _accuracy_mp_docvqa(prediction: str, references: Sequence[str], answer_type: str) -> float:
+    """The framework's accuracy: equal after lower-casing and stripping, and "none" is wrong."""
+    answer = prediction.lower().strip()
+    if answer_type == "not-answerable":
+        return float(not answer)
+    accepted = {reference.lower().strip() for reference in references}
+    return float(answer != "none" and answer in accepted)
 
 
 def _normalized_edit_distance(case: Case) -> object:
     predictions, references = case["prediction"], case["references"]
     if case.get("level") != "corpus":
         return edit.normalized_edit_distance(predictions, _texts(references))
-    pages = [list(zip(p, r, strict=True)) for p, r in zip(predictions, references, strict=True)]
-    rates = edit.edit_rates(pages)
+    return omnidocbench_averages(predictions, references)
+
+
+def omnidocbench_averages(
+    predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]
+) -> dict[str, float | None]:
+    """The three averages that OmniDocBench prints as edit distance; they are different numbers.
+
+    Both arguments hold a list of text blocks for every page. Pairs of empty blocks are left out.
+    """
+    edits_of_pages, lengths_of_pages = [], []
+    ratios = []
+    for page_predictions, page_references in zip(predictions, references, strict=True):
+        edits = length = 0
+        for prediction, reference in zip(page_predictions, page_references, strict=True):
+            if prediction or reference:
+                edits += edit.levenshtein(prediction, reference)
+                length += max(len(prediction), len(reference))
+                ratios.append(edit.edit_ratio(prediction, reference))
+        if length > 0:
+            edits_of_pages.append(edits)
+            lengths_of_pages.append(length)
+    if not ratios:
+        return {"ALL_page_avg": None, "edit_whole": None, "edit_sample_avg": None}
+    pages = zip(edits_of_pages, lengths_of_pages, strict=True)
     return {
-        "ALL_page_avg": rates.page_average,
-        "edit_whole": rates.whole,
-        "edit_sample_avg": rates.sample_average,
+        "ALL_page_avg": sum(edits / length for edits, length in pages) / len(edits_of_pages),
+        "edit_whole": sum(edits_of_pages) / sum(lengths_of_pages),
+        "edit_sample_avg": sum(ratios) / len(ratios),
     }
 
 
@@ -279,7 +308,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "anls_disagreements": _through_table("anls"),
     "anls_star": lambda case: structured.anls_star(case["prediction"], case["references"]),
     "calibration": _calibration,
-    "cer": _error_rate(edit.character_errors),
+    "cer": _corpus_error_rate("cer"),
     "dude_anls": _dude,
     "entity_f1_seqeval": _entities,
     "exact_match": _exact_match,
@@ -289,7 +318,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "ocrbench_v2_vqa": _ocrbench_v2_vqa,
     "squad_f1": lambda case: squad.squad_f1(case["prediction"], _texts(case["references"])),
     "vqa_normalize": lambda case: vqa.vqa_normalize(case["prediction"]),
-    "wer": _error_rate(edit.word_errors),
+    "wer": _corpus_error_rate("wer"),
 }
 """Case files whose cases are not simply a row of the metric table, by file name."""
 

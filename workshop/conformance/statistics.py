@@ -1,7 +1,7 @@
-"""Case files of reference values for statistics: how a case becomes the values it expects.
+"""Computes what the case files of statistics expect, one function for each file.
 
-A case is a dict as it stands in the file: ``prediction``, ``references``, sometimes ``clusters``.
-The values have the shape of the case's ``expected``; NaN is None, as JSON knows no NaN.
+A case is a dict as it stands in the file, with ``prediction``, ``references`` and sometimes ``clusters``. The
+computed values have the shape of the case's ``expected``. NaN is None, because JSON has no NaN.
 """
 
 from __future__ import annotations
@@ -10,16 +10,24 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench.stats.bootstrap import cluster_bootstrap_interval
+from bench.stats import mcnemar_exact
 from bench.stats.clusters import numbers
-from bench.stats.means import cluster_robust_se, clustered_se_miller, naive_se
-from bench.stats.paired import mcnemar_chi_square, mcnemar_exact, paired_ttest
-from bench.stats.proportions import clopper_pearson, wald, wilson
+from workshop.conformance.reference_statistics import (
+    clopper_pearson,
+    cluster_bootstrap_interval,
+    cluster_robust_se,
+    clustered_se_miller,
+    mcnemar_chi_square,
+    naive_se,
+    paired_ttest,
+    wald,
+    wilson,
+)
 
 Case = Mapping[str, Any]
 
 _REPLICATES = 100_000
-"""As many as the reference values of the bootstrap were made with."""
+"""The reference values of the bootstrap were made with as many resamples."""
 
 
 def _finite(value: float) -> float | None:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.errors import EnvironmentProblem, InvalidInput, did_you_mean
+from bench.models.backends import check_options
 from bench.models.ocr.answer import answer
 from bench.models.ocr.layout import lay_out
 from bench.models.ocr.matching import Sheet
@@ -52,13 +53,8 @@ class Ocr:
         Raises:
             InvalidInput: an option is unknown or its value is.
         """
-        unknown = set(spec.options) - {"reader"}
-        if unknown:
-            name = min(unknown)
-            raise InvalidInput(
-                f"the model {spec.name!r} has no option {name!r}",
-                hint=did_you_mean(name, ["reader"]),
-            )
+        check_options(spec)
+        self.backend = spec.backend
         self.forced = str(spec.options.get("reader", "auto"))
         if self.forced not in READERS:
             raise InvalidInput(
@@ -67,7 +63,7 @@ class Ocr:
             )
         self.max_pixels = spec.max_pixels
         self.readers: dict[str, Reader] = {}
-        self.sheets: OrderedDict[tuple[tuple[str, int, bool], ...], Sheet] = OrderedDict()
+        self.sheets: OrderedDict[tuple[bool | str, ...], Sheet] = OrderedDict()
         self.stages: dict[str, float] = {}
 
     def load(self) -> ModelInfo:
@@ -90,7 +86,7 @@ class Ocr:
         if not self._reads_cyrillic() and self.forced != "text-layer":
             warnings.append(_NO_CYRILLIC)
         return ModelInfo(
-            backend="ocr",
+            backend=self.backend,
             details={
                 "reader": self.forced,
                 "max_pixels": self.max_pixels,
@@ -133,7 +129,7 @@ class Ocr:
         return Output(request.sample_id, found.text, "stop", confidence=found.confidence)
 
     def _sheet(self, document: Document, cyrillic: bool) -> Sheet:
-        key = tuple((page.sha256, page.index, cyrillic) for page in document.pages)
+        key: tuple[bool | str, ...] = (cyrillic, *(page.key for page in document.pages))
         if key not in self.sheets:
             readings = [self._read(page, cyrillic) for page in document.pages]
             started = time.perf_counter()

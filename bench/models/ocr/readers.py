@@ -98,7 +98,7 @@ class Reader(Protocol):
 
 def text_layer_reading(page: Page) -> Reading | None:
     """The words that a PDF page carries, or None where it carries none (a scan, an image)."""
-    from bench.tasks.pages import text_layer
+    from bench.tasks.pdf import text_layer
 
     words = text_layer(page)
     if not words:

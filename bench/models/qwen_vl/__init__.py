@@ -15,7 +15,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.errors import InvalidInput, did_you_mean
+from bench.errors import InvalidInput
+from bench.models.backends import check_options
 from bench.schema import Batch, Json, ModelInfo, ModelSpec, Output, PageGroup
 
 if TYPE_CHECKING:
@@ -25,22 +26,6 @@ if TYPE_CHECKING:
     from bench.models.qwen_vl.generation import Answer, Engine, Question
     from bench.models.qwen_vl.loading import LoadedModel
     from bench.models.qwen_vl.processing import Processor
-
-
-_OPTIONS: dict[str, type] = {
-    "offline": bool,
-    "merge_adapter": bool,
-    "reuse": bool,
-    "reference": bool,
-    "engine": str,
-    "graphs": bool,
-    "jpeg_quality": int,
-    "cache_bytes": int,
-    "device_map": str,
-}
-"""Settings that only this backend knows; docs/performance.md ("Options of a model") says what they do."""
-
-_KINDS = {bool: "true or false", int: "a whole number", str: "a word"}
 
 
 class _Parts(NamedTuple):
@@ -62,7 +47,7 @@ class QwenVL:
                 f"model {spec.name!r} names no checkpoint",
                 hint="name a checkpoint folder or a hub id",
             )
-        _check_options(spec)
+        _check_choices(spec)
         self._spec = spec
         self._reference = bool(spec.options.get("reference", False))
         self._reuse = spec.options.get("reuse") is not False and not self._reference
@@ -102,7 +87,7 @@ class QwenVL:
             else "none: a page is opened, resized and encoded for every question",
         }
         return ModelInfo(
-            backend="qwen_vl",
+            backend=self._spec.backend,
             details=details,
             parameters=loaded.model.num_parameters(),
             device=str(loaded.device),
@@ -174,19 +159,9 @@ class QwenVL:
             torch.cuda.empty_cache()
 
 
-def _check_options(spec: ModelSpec) -> None:
-    for name, value in spec.options.items():
-        if name not in _OPTIONS:
-            raise InvalidInput(
-                f"model {spec.name!r}: the Qwen-VL backend has no option {name!r}",
-                hint=did_you_mean(name, _OPTIONS),
-            )
-        kind = _OPTIONS[name]
-        # Not isinstance: true is an int, and "false" would be true.
-        if value is not None and type(value) is not kind:
-            raise InvalidInput(
-                f"model {spec.name!r}: option {name} takes {_KINDS[kind]}, not {value!r}"
-            )
+def _check_choices(spec: ModelSpec) -> None:
+    """Refuse options whose values are not among their choices, or contradict the device."""
+    check_options(spec)
     engine = spec.options.get("engine")
     if engine not in {None, "tree", "cascade", "padded"}:
         raise InvalidInput(

@@ -21,7 +21,8 @@ from bench.errors import InvalidInput
 from bench.models.pixels import smart_resize
 from bench.models.qwen_vl.cuda import PageUploads, upload
 from bench.schema import Page
-from bench.tasks.pages import open_page, reencoded
+from bench.tasks.images import reencoded
+from bench.tasks.pages import open_page
 
 if TYPE_CHECKING:
     import torch

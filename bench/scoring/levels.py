@@ -1,14 +1,15 @@
-"""How right an answer is, in five words that a filter can use."""
+"""Says how right an answer is, in one of six words that a filter can use."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from bench.metrics import METRICS
-from bench.scoring.evaluation import Answer
+from bench.scoring.answers import Answer
 
 Level = Literal["right", "partly", "wrong", "failed", "unscored", "open"]
-"""``failed``: an error instead of an answer. ``unscored``: the metric does not apply. ``open``: not asked."""
+"""``failed``: the model gave an error instead of an answer. ``unscored``: the metric does not apply.
+``open``: the run has not asked the question yet."""
 
 LEVELS: dict[Level, tuple[str, str, str]] = {
     "right": ("✓", "right", "the headline score is perfect"),
@@ -18,29 +19,36 @@ LEVELS: dict[Level, tuple[str, str, str]] = {
     "unscored": ("∅", "not scored", "the metric does not apply (no reference)"),
     "open": ("…", "not asked", "the run has not reached this question"),
 }
-"""Level → glyph, word, definition."""
+"""Level → its glyph, its word, its definition."""
+
+ACCEPTED = 0.5
+"""An answer is accepted (right or partly right) from this headline score on. It is the threshold of ANLS: an
+answer of which less than half is the reference's is another text."""
+
+PERFECT = 1.0 - 1e-9
+"""An answer is right from this score on, which leaves room for rounding in a mean of several parts."""
 
 
 def higher_is_better(metric: str) -> bool:
-    """Direction of ``metric``; a metric that this version does not know counts as an accuracy."""
+    """Whether a higher value of ``metric`` is better; a metric unknown to this version is an accuracy."""
     return metric not in METRICS or METRICS[metric].direction == "higher"
 
 
 def goodness(value: float, metric: str) -> float:
-    """``value`` turned so that higher is better."""
+    """``value`` with its sign turned where lower is better, so that a higher goodness is always better."""
     return value if higher_is_better(metric) else -value
 
 
 def level(answer: Answer | None, metric: str) -> Level:
-    """How right ``answer`` is by its task's headline ``metric``."""
+    """How right ``answer`` is by its task's headline ``metric``; None stands for a question not asked."""
     if answer is None or answer.output is None:
         return "open"
-    if answer.output.stop_reason == "error":
+    if answer.failed:
         return "failed"
     value = answer.scores[metric].value
     if value is None:
         return "unscored"
     accuracy = value if higher_is_better(metric) else 1.0 - value
-    if accuracy >= 1.0 - 1e-9:
+    if accuracy >= PERFECT:
         return "right"
-    return "partly" if accuracy >= 0.5 else "wrong"
+    return "partly" if accuracy >= ACCEPTED else "wrong"

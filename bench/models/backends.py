@@ -1,0 +1,211 @@
+"""The backends: what turns a page group into outputs, and what each of them can do.
+
+The rest of the harness asks this table what a backend can do and never compares a backend's name. A new
+backend is one file and one row here. Modules are named, not imported: torch is loaded only in the process
+that runs a torch model, and reading a trait loads nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from bench.errors import InvalidInput, did_you_mean
+
+if TYPE_CHECKING:
+    from bench.models.model import Model
+    from bench.schema import Json, ModelInfo, ModelSpec
+
+Place = Literal["process", "server"]
+"""Where a model computes: in a process of this machine that the harness starts, or behind a server."""
+
+MemoryKind = Literal["gpu", "process"]
+"""The memory that holds a model: of the GPU that it runs on, or the main memory of its process."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendTraits:
+    """What a backend can do, and what can be measured of it."""
+
+    settings: frozenset[str] = frozenset()
+    """Fields of ``ModelSpec`` that the backend follows. Asking for another one is refused, never ignored."""
+    options: Mapping[str, tuple[type, ...]] = field(default_factory=dict)
+    """Keys of ``ModelSpec.options`` that it reads, each with the types that a value may have."""
+    runs_in: Place = "process"
+    memory: MemoryKind | None = "process"
+    """``gpu`` where the model can run on one; None where this machine's memory does not hold the model."""
+    needs_network: bool = False
+    """Whether answering a question asks another machine. Downloading a checkpoint does not count."""
+    trainable: bool = False
+    """Whether ``bench tune`` can train an adapter for it."""
+    visual_tokens: bool = False
+    """Whether a page becomes visual tokens, whose number the bounds on a page's pixels decide."""
+    token_counts: bool = False
+    """Whether outputs say how many tokens were read and written."""
+    first_token_times: bool = False
+    """Whether a batch says when the first token of an answer was there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One row of ``BACKENDS``."""
+
+    implementation: str
+    """``module:Class``; the class follows ``bench.models.model.Model``."""
+    traits: BackendTraits
+    model_types: tuple[str, ...] = ()
+    """Values of ``model_type`` in a checkpoint's ``config.json`` that the backend can load."""
+
+
+BACKENDS: dict[str, Backend] = {
+    "qwen_vl": Backend(
+        "bench.models.qwen_vl:QwenVL",
+        BackendTraits(
+            settings=frozenset(
+                {
+                    "revision",
+                    "quantization",
+                    "adapter",
+                    "dtype",
+                    "attention",
+                    "device",
+                    "min_pixels",
+                    "max_pixels",
+                }
+            ),
+            # docs/performance.md ("Options of a model") says what they do.
+            options={
+                "offline": (bool,),
+                "merge_adapter": (bool,),
+                "reuse": (bool,),
+                "reference": (bool,),
+                "engine": (str,),
+                "graphs": (bool,),
+                "jpeg_quality": (int,),
+                "cache_bytes": (int,),
+                "device_map": (str,),
+            },
+            memory="gpu",
+            trainable=True,
+            visual_tokens=True,
+            token_counts=True,
+            first_token_times=True,
+        ),
+        model_types=("qwen2_vl", "qwen2_5_vl", "qwen3_vl"),
+    ),
+    "ocr": Backend(
+        "bench.models.ocr:Ocr",
+        BackendTraits(settings=frozenset({"max_pixels"}), options={"reader": (str,)}),
+    ),
+    "fake": Backend(
+        "bench.models.fake:Fake",
+        BackendTraits(
+            # The docstring of bench.models.fake says what they do.
+            options={
+                "answers": (dict,),
+                "default": (str,),
+                "fail": (list,),
+                "refuse": (list,),
+                "capacity": (int,),
+                "memory": (int,),
+                "chunks": (int,),
+                "delay": (int, float),
+                "load_error": (str,),
+            }
+        ),
+    ),
+}
+"""Name of a backend → where it is implemented and what it can do."""
+
+HUB_BACKEND = "qwen_vl"
+"""The backend of a hub id that is not in the catalog: what it holds is not known before it is downloaded."""
+
+
+def make_model(spec: ModelSpec) -> Model:
+    """The model that ``spec`` describes, not loaded yet.
+
+    Raises:
+        InvalidInput: the backend is unknown, or it cannot do what ``spec`` asks for.
+    """
+    module, _, attribute = _row(spec).implementation.partition(":")
+    model: Model = getattr(importlib.import_module(module), attribute)(spec)
+    return model
+
+
+def traits_of(spec: ModelSpec) -> BackendTraits:
+    """What the backend of ``spec`` can do.
+
+    Raises:
+        InvalidInput: the backend is unknown.
+    """
+    return _row(spec).traits
+
+
+def with_traits(info: ModelInfo, spec: ModelSpec) -> ModelInfo:
+    """``info`` with the traits that took effect, for the record of a run (``details["traits"]``).
+
+    A report reads there why a figure does not apply: a model without token counts, say, has no tokens a
+    second. ``memory`` says where the weights really lie: on a CPU they lie in the process's main memory.
+    """
+    traits = traits_of(spec)
+    memory = traits.memory
+    if memory == "gpu" and not info.device.startswith("cuda"):
+        memory = "process"
+    record: dict[str, Json] = {
+        "runs_in": traits.runs_in,
+        "memory": memory,
+        "needs_network": traits.needs_network,
+        "trainable": traits.trainable,
+        "visual_tokens": traits.visual_tokens,
+        "token_counts": traits.token_counts,
+        "first_token_times": traits.first_token_times,
+        "settings": sorted(traits.settings),
+        "options": sorted(traits.options),
+    }
+    return replace(info, details={**info.details, "traits": record})
+
+
+def check_options(spec: ModelSpec) -> None:
+    """Refuse options that the backend of ``spec`` does not read, and values of a wrong type.
+
+    Raises:
+        InvalidInput: naming the option and what it takes.
+    """
+    known = traits_of(spec).options
+    for name, value in spec.options.items():
+        if name not in known:
+            raise InvalidInput(
+                f"model {spec.name!r}: the backend {spec.backend} has no option {name!r}",
+                hint=did_you_mean(name, known) if known else "remove it",
+            )
+        # Not isinstance: true is an int in Python, and "false" would count as true.
+        if value is not None and type(value) not in known[name]:
+            raise InvalidInput(
+                f"model {spec.name!r}: the option {name} should be {_type_name(known[name])}, is {value!r}"
+            )
+
+
+_TYPE_NAMES: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a word",
+    list: "a list",
+    dict: "a table",
+}
+
+
+def _type_name(types: tuple[type, ...]) -> str:
+    """What a value of these types is called; the last one is the most general."""
+    return _TYPE_NAMES[types[-1]]
+
+
+def _row(spec: ModelSpec) -> Backend:
+    if spec.backend not in BACKENDS:
+        raise InvalidInput(
+            f"model {spec.name!r} names the backend {spec.backend!r}, which does not exist",
+            hint=did_you_mean(spec.backend, BACKENDS),
+        )
+    return BACKENDS[spec.backend]

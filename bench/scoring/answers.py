@@ -1,0 +1,130 @@
+"""Scores a model's outputs: extracts answers, computes every metric, and names the kind of each mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from bench.asking.protocols import AnswerMode
+from bench.metrics import METRICS, score_failed
+from bench.metrics.extract import extract
+from bench.metrics.mistakes import Answered, classify
+from bench.schema import Output, Sample, Score, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One sample with a model's output for it, and what that output scores."""
+
+    sample: Sample
+    output: Output | None
+    """None where the model has not been asked yet (a run in progress, or one that was killed)."""
+    extracted: str
+    """What was compared with the references."""
+    scores: Mapping[str, Score]
+    """By metric name, computed on ``extracted``."""
+    raw_headline: float | None
+    """The task's headline metric on the raw text, before extraction."""
+    mistake: str | None = None
+    """A class of ``bench.metrics.mistakes``. None where the headline score is perfect, where there is
+    none, and for descriptions, of which none is right or wrong."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the model was asked and gave an error instead of an answer."""
+        return self.output is not None and self.output.stop_reason == "error"
+
+
+def score_answers(
+    task: Task,
+    outputs: Mapping[str, Output],
+    document_texts: Mapping[str, str],
+    mode: AnswerMode = "extract",
+) -> tuple[Answer, ...]:
+    """Score one model's outputs for ``task``, in the order of its samples.
+
+    Args:
+        task: the task, with the metrics to compute.
+        outputs: sample id → output; a sample without one has not been asked yet.
+        document_texts: document id → everything written on it, for the documents whose text is known.
+        mode: what is scored of a text: the answer extracted from it (``extract``), the text without outer
+            blanks (``strip``), or the text as it is (``raw``).
+    """
+    answers = [score_answer(task, sample, outputs.get(sample.id), mode) for sample in task.samples]
+    references = _references_by_document(task)
+    return tuple(
+        replace(answer, mistake=_mistake(task, answer, references, document_texts))
+        for answer in answers
+    )
+
+
+def score_answer(
+    task: Task, sample: Sample, output: Output | None, mode: AnswerMode = "extract"
+) -> Answer:
+    """Compute all metrics of ``task`` for one output; the kind of mistake is left open."""
+    headline = task.metrics[0]
+    if output is None:
+        nothing = {name: Score(sample.id, name, None) for name in task.metrics}
+        return Answer(sample, None, "", nothing, None)
+    if output.stop_reason == "error":
+        worst = {
+            name: Score(sample.id, name, *score_failed(METRICS[name], sample.references))
+            for name in task.metrics
+        }
+        return Answer(sample, output, "", worst, worst[headline].value)
+    extracted = _text_to_score(output.text, sample, mode)
+    scores = {}
+    for name in task.metrics:
+        value, weight = METRICS[name].score(extracted, sample.references)
+        scores[name] = Score(sample.id, name, value, weight, extracted)
+    raw = scores[headline].value
+    if output.text != extracted:
+        raw = METRICS[headline].score(output.text, sample.references).value
+    return Answer(sample, output, extracted, scores, raw)
+
+
+def _text_to_score(text: str, sample: Sample, mode: AnswerMode) -> str:
+    # A structured answer is always looked for in the text, whatever a protocol says.
+    if mode == "extract" or sample.answer_type != "text":
+        return extract(text, sample.answer_type).answer
+    return text.strip() if mode == "strip" else text
+
+
+def _references_by_document(task: Task) -> dict[str, dict[str, list[str]]]:
+    """Document id → sample id → the sample's references that are texts."""
+    by_document: dict[str, dict[str, list[str]]] = {}
+    for sample in task.samples:
+        texts = [reference for reference in sample.references if isinstance(reference, str)]
+        by_document.setdefault(sample.document_id, {})[sample.id] = texts
+    return by_document
+
+
+def _mistake(
+    task: Task,
+    answer: Answer,
+    references: Mapping[str, Mapping[str, Sequence[str]]],
+    document_texts: Mapping[str, str],
+) -> str | None:
+    sample, headline = answer.sample, task.metrics[0]
+    value = answer.scores[headline].value
+    perfect = 1.0 if METRICS[headline].direction == "higher" else 0.0
+    if value is None or value == perfect or sample.answer_type == "description":
+        return None
+    # An answer that belongs to another question about the same document is a mistake of its own kind.
+    other_fields = {
+        sample_id: texts
+        for sample_id, texts in references[sample.document_id].items()
+        if sample_id != sample.id
+    }
+    return classify(
+        Answered(
+            answer=answer.extracted,
+            references=sample.references,
+            answer_type=sample.answer_type,
+            stop_reason="error" if answer.output is None else answer.output.stop_reason,
+            field=sample.metadata.get("field"),
+            language=sample.metadata.get("language"),
+            other_fields=other_fields,
+            document_text=document_texts.get(sample.document_id),
+        )
+    )

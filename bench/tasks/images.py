@@ -1,0 +1,127 @@
+"""Decodes image files with Pillow: PNG, JPEG, WebP, BMP, GIF and every frame of a TIFF."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import InvalidInput
+from bench.text import one_line
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
+
+MAX_PIXELS = 178_956_970
+"""A page with more pixels is refused: it is Pillow's own limit against decompression bombs."""
+
+REPAIR = "replace or re-export the file; bench data validate names every such file"
+SCALE_DOWN = "scale it down; a page needs no more than about 300 dpi"
+
+_EXIF_ORIENTATION = 0x0112
+_FIRST_SIDEWAYS = 5
+"""EXIF orientations from 5 to 8 turn the picture by 90°, so that width and height change places."""
+
+
+def frame_sizes(path: Path) -> list[tuple[int, int]]:
+    """Return width and height of every page in the file, after EXIF rotation."""
+    with _opened(path) as image:
+        # A phone's MPO holds a second, reduced copy of the picture: it is one page.
+        frames = int(getattr(image, "n_frames", 1)) if image.format == "TIFF" else 1
+        sizes = []
+        for index in range(frames):
+            image.seek(index)
+            width, height = image.size
+            sideways = _orientation(image) >= _FIRST_SIDEWAYS
+            sizes.append((height, width) if sideways else (width, height))
+        return sizes
+
+
+def decode(path: Path, index: int) -> Image:
+    """Decode frame ``index`` to RGB, upright, on white where it is transparent."""
+    from PIL import ImageOps
+
+    with _opened(path) as image:
+        # Orientation is read before the pixels, as the plan did, so that the sizes agree.
+        upright = _orientation(image) == 1
+        image.seek(index)
+        image.load()
+        return _to_rgb(image if upright else ImageOps.exif_transpose(image))
+
+
+def reencoded(image: Image, quality: int) -> Image:
+    """Write ``image`` as JPEG of ``quality`` (1 to 95) in memory and read it again."""
+    from PIL import Image as pillow
+
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    with pillow.open(buffer) as decoded:
+        return decoded.convert("RGB")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image]:
+    """Open the image; whatever its decoder raises becomes one ``InvalidInput``."""
+    from PIL import Image as pillow
+    from PIL import UnidentifiedImageError
+
+    name = one_line(path, 160)
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns from half of MAX_PIXELS on; large pages are legitimate here.
+            warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
+            with pillow.open(path) as image:
+                yield image
+    except InvalidInput:
+        raise
+    except FileNotFoundError:
+        raise InvalidInput(f"page file {name} does not exist", hint=REPAIR) from None
+    except pillow.DecompressionBombError:
+        raise InvalidInput(
+            f"page {name} has more than {MAX_PIXELS:,} pixels, the largest size accepted",
+            hint=SCALE_DOWN,
+        ) from None
+    except UnidentifiedImageError:
+        raise InvalidInput(
+            f"page file {name} is not an image (expected PNG, JPEG, WebP, TIFF, BMP, GIF or PDF)",
+            hint=REPAIR,
+        ) from None
+    # Pillow's decoders raise these for broken files, by format.
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
+        raise InvalidInput(
+            f"page file {name} is broken or truncated: {one_line(error, 120)}", hint=REPAIR
+        ) from None
+
+
+def _orientation(image: Image) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 is upright."""
+    # Pillow would decode a whole PNG to look for an EXIF block behind its pixels.
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1
+    value = image.getexif().get(_EXIF_ORIENTATION, 1)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _to_rgb(image: Image) -> Image:
+    from PIL import Image as pillow
+
+    if image.mode.startswith("I;16") or image.mode == "I":
+        # These are 16-bit scans: convert() alone would clip everything above 255 to white.
+        scaled = image.convert("I").point(lambda value: value * (1 / 256))
+        return scaled.convert("L").convert("RGB")
+    if image.mode == "F":
+        low, high = (float(bound) for bound in image.getextrema())  # type: ignore[arg-type]
+        scale = 255 / ((high - low) or 1.0)
+        return image.point(lambda v: v * scale - low * scale).convert("L").convert("RGB")
+    if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        # Documents are printed on paper: black behind transparent text would hide it.
+        white = pillow.new("RGB", rgba.size, "white")
+        white.paste(rgba, mask=rgba.getchannel("A"))
+        return white
+    return image.convert("RGB")
