@@ -99,6 +99,33 @@ BACKENDS: dict[str, Backend] = {
         "bench.models.ocr:Ocr",
         BackendTraits(settings=frozenset({"max_pixels"}), options={"reader": (str,)}),
     ),
+    "openai": Backend(
+        "bench.models.openai:Endpoint",
+        BackendTraits(
+            # Pages are resized on this machine before they are sent.
+            settings=frozenset({"min_pixels", "max_pixels"}),
+            # bench.models.openai.settings says what they do.
+            options={
+                "offline": (bool,),
+                "base_url": (str,),
+                "api_key_env": (str,),
+                "concurrency": (int,),
+                "timeout": (int, float),
+                "attempts": (int,),
+                "image_format": (str,),
+                "jpeg_quality": (int,),
+                "visual_token_side": (int,),
+                "logprobs": (bool,),
+                "extra_body": (dict,),
+            },
+            runs_in="server",
+            memory=None,
+            needs_network=True,
+            visual_tokens=True,
+            token_counts=True,
+            first_token_times=True,
+        ),
+    ),
     "fake": Backend(
         "bench.models.fake:Fake",
         BackendTraits(
@@ -118,6 +145,9 @@ BACKENDS: dict[str, Backend] = {
     ),
 }
 """Name of a backend → where it is implemented and what it can do."""
+
+ENDPOINT_BACKEND = "openai"
+"""The backend of ``MODEL@http://host:port/v1``."""
 
 HUB_BACKEND = "qwen_vl"
 """The backend of a hub id that is not in the catalog: what it holds is not known before it is downloaded."""

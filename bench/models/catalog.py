@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, TypeVar, Unpack
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import InvalidInput, did_you_mean
-from bench.models.backends import BACKENDS, HUB_BACKEND, check_options
+from bench.models.backends import BACKENDS, ENDPOINT_BACKEND, HUB_BACKEND, check_options, make_model
 from bench.models.checkpoints import is_adapter, read_adapter, read_checkpoint
 from bench.models.settings import (
     LOADED_QUANTIZED,
@@ -32,6 +32,7 @@ from bench.schema import Json, ModelSpec
 from bench.text import file_name, one_line
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_ENDPOINT = re.compile(r"(?P<model>.+?)@(?P<url>https?://.+)")
 _WEIGHT_FILES = (".safetensors", ".bin", ".pt", ".gguf", ".json")
 # Folders that many trainings and downloads call the same: their parent's name is put in front.
 _GENERIC_FOLDER = re.compile(
@@ -92,6 +93,36 @@ class UserModel(BaseModel):
     options: dict[str, Json] = Field(default_factory=dict)
 
 
+class UserEndpoint(BaseModel):
+    """A ``[models.NAME]`` table with ``base_url``: a model that a server answers for.
+
+    Its further keys are the options of ``bench.models.openai.settings.EndpointSettings``.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    backend: Literal["openai"] = "openai"
+    base_url: str
+    checkpoint: str
+    """The name under which the server serves the model."""
+    min_pixels: Annotated[int, Field(gt=0)] | None = None
+    max_pixels: Annotated[int, Field(gt=0)] | None = None
+
+    def spec(self, name: str) -> ModelSpec:
+        """The specification that this table stands for."""
+        return ModelSpec(
+            name,
+            backend=self.backend,
+            checkpoint=self.checkpoint,
+            min_pixels=self.min_pixels,
+            max_pixels=self.max_pixels,
+            options={"base_url": self.base_url, **(self.model_extra or {})},
+        )
+
+
+UserTable = UserModel | UserEndpoint
+"""A model of a user's ``bench.toml``."""
+
 _Row = TypeVar("_Row", bound=BaseModel)
 
 
@@ -119,8 +150,9 @@ def resolve(
 ) -> ModelSpec:
     """The model that ``name`` means.
 
-    ``name`` is, in this order: a row of ``bench_toml``, a row of the catalog, a local checkpoint or
-    PEFT adapter folder, a hub id of the catalog or its last part, or any other hub id ``org/name``.
+    ``name`` is, in this order: a row of ``bench_toml``, a row of the catalog, ``MODEL@http://host:port/v1``,
+    a local checkpoint or PEFT adapter folder, a hub id of the catalog or its last part, or any other hub
+    id ``org/name``.
     Case matters only for folders and unknown hub ids.
 
     Raises:
@@ -153,7 +185,7 @@ def resolve_all(
     return tuple(_distinct(spec) if taken[spec.name.lower()] > 1 else spec for spec in specs)
 
 
-def user_models(bench_toml: Path) -> Mapping[str, UserModel]:
+def user_models(bench_toml: Path) -> Mapping[str, UserTable]:
     """The ``[models.NAME]`` tables of ``bench_toml``; its other tables are not looked at.
 
     Raises:
@@ -176,10 +208,14 @@ def user_models(bench_toml: Path) -> Mapping[str, UserModel]:
                 f"{bench_toml}: {one_line(name, 60)!r} cannot be a model's name, because it names a folder",
                 hint=f"call it {file_name(name)!r}",
             )
-    return {
-        name: _validated(UserModel, table, f"{bench_toml}: [models.{name}]")
-        for name, table in tables.items()
-    }
+    rows: dict[str, UserTable] = {}
+    for name, table in tables.items():
+        where = f"{bench_toml}: [models.{name}]"
+        if "base_url" in table or "backend" in table:
+            rows[name] = _validated(UserEndpoint, table, where)
+        else:
+            rows[name] = _validated(UserModel, table, where)
+    return rows
 
 
 def _find(name: str, bench_toml: Path | None) -> ModelSpec:
@@ -188,6 +224,8 @@ def _find(name: str, bench_toml: Path | None) -> ModelSpec:
         return _from_user(name, users[name], bench_toml)
     if (entry := catalog().get(name.strip().lower())) is not None:
         return entry.spec()
+    if (endpoint := _ENDPOINT.fullmatch(name.strip())) is not None:
+        return _from_address(endpoint["model"], endpoint["url"])
     if (folder := _folder(name)) is not None:
         return _from_folder(folder)
     if (entry := _by_hub_name().get(name.strip().lower())) is not None:
@@ -221,7 +259,21 @@ def _unknown(name: str, users: Iterable[str]) -> InvalidInput:
     return InvalidInput(f"there is no model {shown!r}", hint=hint)
 
 
-def _from_user(name: str, row: UserModel, bench_toml: Path) -> ModelSpec:
+def _from_address(served: str, base_url: str) -> ModelSpec:
+    """The model that ``MODEL@http://host:port/v1`` names."""
+    host = base_url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+    name = file_name(f"{served.rstrip('/').rpartition('/')[2]}@{host}")
+    spec = ModelSpec(name, ENDPOINT_BACKEND, served, options={"base_url": base_url})
+    make_model(spec)
+    return spec
+
+
+def _from_user(name: str, row: UserTable, bench_toml: Path) -> ModelSpec:
+    if isinstance(row, UserEndpoint):
+        spec = row.spec(name)
+        check_options(spec)
+        make_model(spec)
+        return spec
     folder = bench_toml.parent
     # A row may not build on another row: chains of rows hide what is really loaded.
     base = replace(_find(_from_here(row.model, folder), None), name=name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.models.architectures import Published, published, read_folder
+from bench.models.backends import traits_of
 from bench.models.catalog import catalog, entry_of
 from bench.models.checkpoints import cached_snapshot, read_checkpoint
 from bench.models.settings import LOADED_QUANTIZED
@@ -38,8 +39,8 @@ def download_size(spec: ModelSpec) -> int | None:
 
 
 def is_local(spec: ModelSpec) -> bool:
-    """Whether the model's weights are on this machine (or it needs none)."""
-    if spec.checkpoint is None:
+    """Whether the model's weights are on this machine (or it needs none here)."""
+    if spec.checkpoint is None or not _held_here(spec):
         return True
     if Path(spec.checkpoint).is_dir():
         return True
@@ -69,7 +70,7 @@ def published_shape(spec: ModelSpec) -> Published | None:
 
 def local_folder(spec: ModelSpec) -> Path | None:
     """The folder that holds the checkpoint's configuration on this machine, if there is one."""
-    if spec.checkpoint is None:
+    if spec.checkpoint is None or not _held_here(spec):
         return None
     folder = Path(spec.checkpoint)
     if folder.is_dir():
@@ -80,7 +81,7 @@ def local_folder(spec: ModelSpec) -> Path | None:
 
 def _weight_bytes(spec: ModelSpec) -> int | None:
     """Memory of the weights as ``spec`` has them loaded."""
-    if spec.checkpoint is None:
+    if spec.checkpoint is None or not _held_here(spec):
         return None
     # Weights that are not quantized take four bytes each in fp32, which auto means on a CPU, else two.
     in_fp32 = spec.dtype == "fp32" or (spec.dtype == "auto" and spec.device == "cpu")
@@ -99,3 +100,8 @@ def _weight_bytes(spec: ModelSpec) -> int | None:
         return entry.weight_bytes
     # The catalog counts 16 bits a weight.
     return entry.weight_bytes * bytes_each // 2
+
+
+def _held_here(spec: ModelSpec) -> bool:
+    """Whether this machine's memory holds weights of the model."""
+    return traits_of(spec).memory is not None

@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from bench.models.footprint import published_shape
 from bench.models.openai.settings import EndpointSettings
 from bench.models.pixels import FACTOR, MAX_PIXELS, MIN_PIXELS, Size, smart_resize
 from bench.schema import ModelSpec, Page, PageGroup, Request
@@ -27,7 +28,7 @@ class PageEncoder:
 
     def __init__(self, spec: ModelSpec, settings: EndpointSettings) -> None:
         self._settings = settings
-        self._side = settings.visual_token_side
+        self._side = settings.visual_token_side or _published_side(spec)
         self._low = MIN_PIXELS if spec.min_pixels is None else spec.min_pixels
         self._high = MAX_PIXELS if spec.max_pixels is None else spec.max_pixels
 
@@ -61,6 +62,12 @@ class PageEncoder:
             image.save(buffer, "PNG", compress_level=1)
         kind = self._settings.image_format
         return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def _published_side(spec: ModelSpec) -> int | None:
+    """Side of a visual token of a served model that is called like a checkpoint of the catalog."""
+    shape = published_shape(spec)
+    return None if shape is None else shape.architecture.factor
 
 
 _BICUBIC = 3

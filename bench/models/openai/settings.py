@@ -13,6 +13,9 @@ from bench.errors import EnvironmentProblem, InvalidInput, did_you_mean
 from bench.schema import Json, ModelSpec
 from bench.text import one_line
 
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Hosts that are this machine."""
+
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -64,6 +67,12 @@ def endpoint_settings(spec: ModelSpec) -> EndpointSettings:
             hint=hint,
         ) from None
     _check_address(spec.name, settings.base_url)
+    host = urlsplit(settings.base_url).hostname
+    if spec.options.get("offline") and host not in LOOPBACK:
+        raise InvalidInput(
+            f"model {spec.name}: --offline forbids the network; the endpoint is on {one_line(str(host), 60)}",
+            hint="leave out --offline, or serve the model on this machine",
+        )
     if spec.checkpoint is None:
         raise InvalidInput(
             f"model {spec.name}: the endpoint serves several models, and none is named",
