@@ -18,7 +18,7 @@ from bench.errors import EnvironmentProblem, InvalidInput, did_you_mean
 from bench.models.backends import check_options
 from bench.models.ocr.answer import answer
 from bench.models.ocr.layout import lay_out
-from bench.models.ocr.matching import Sheet
+from bench.models.ocr.matching import OcrDocument
 from bench.models.ocr.readers import (
     RapidOcrReader,
     Reader,
@@ -63,7 +63,7 @@ class Ocr:
             )
         self.max_pixels = spec.max_pixels
         self.readers: dict[str, Reader] = {}
-        self.sheets: OrderedDict[tuple[tuple[str, int, bool], ...], Sheet] = OrderedDict()
+        self.sheets: OrderedDict[tuple[tuple[str, int, bool], ...], OcrDocument] = OrderedDict()
         self.stages: dict[str, float] = {}
 
     def load(self) -> ModelInfo:
@@ -111,7 +111,7 @@ class Ocr:
         return None
 
     def generate(self, groups: Sequence[PageGroup]) -> Batch:
-        """Answer every request; a document that cannot be read fails its own requests only."""
+        """OcrAnswer every request; a document that cannot be read fails its own requests only."""
         self.stages = {"preprocess": 0.0, "read": 0.0, "match": 0.0}
         outputs = [
             self._output(group.document, request) for group in groups for request in group.requests
@@ -128,12 +128,12 @@ class Ocr:
             return Output(request.sample_id, "", "error", error=f"{type(error).__name__}: {error}")
         return Output(request.sample_id, found.text, "stop", confidence=found.confidence)
 
-    def _sheet(self, document: Document, cyrillic: bool) -> Sheet:
+    def _sheet(self, document: Document, cyrillic: bool) -> OcrDocument:
         key = tuple((page.sha256, page.index, cyrillic) for page in document.pages)
         if key not in self.sheets:
             readings = [self._read(page, cyrillic) for page in document.pages]
             started = time.perf_counter()
-            self.sheets[key] = Sheet(
+            self.sheets[key] = OcrDocument(
                 [lay_out(reading, number) for number, reading in enumerate(readings)]
             )
             self.stages["match"] += time.perf_counter() - started

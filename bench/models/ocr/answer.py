@@ -19,8 +19,8 @@ from bench.models.ocr.fields import (
     fields,
     normalise,
 )
-from bench.models.ocr.matching import Candidate, Mark, Sheet
-from bench.models.ocr.values import Kind, cut
+from bench.models.ocr.matching import Candidate, Mark, OcrDocument
+from bench.models.ocr.values import ValueKind, cut
 
 _MINIMUM = 0.35
 """Candidates that score less are not answered: an empty answer is more honest than a guess."""
@@ -31,7 +31,7 @@ _DESCRIBE = re.compile(
 _JSON = re.compile(r"(?<![a-z])json(?![a-z])")
 
 
-class Answer(NamedTuple):
+class OcrAnswer(NamedTuple):
     """What is answered, and how sure."""
 
     text: str
@@ -39,14 +39,14 @@ class Answer(NamedTuple):
     """OCR confidence times the match's score, 0 to 1; None for an empty answer."""
 
 
-class Asked(NamedTuple):
+class OcrQuestion(NamedTuple):
     """What a question is about."""
 
     field: Field | None
     party: Party | None
 
 
-def answer(sheet: Sheet, question: str) -> Answer:
+def answer(sheet: OcrDocument, question: str) -> OcrAnswer:
     """The answer to ``question``, empty where the document shows none."""
     plain = normalise(question)
     if _JSON.search(plain) or re.search(r'\{[^{}]*"[^{}]*\}', plain, re.DOTALL):
@@ -55,11 +55,11 @@ def answer(sheet: Sheet, question: str) -> Answer:
         return _describe(sheet, plain)
     found = find(sheet, question)
     if found is None:
-        return Answer("", None)
-    return Answer(found.text, round(max(0.0, min(1.0, found.score * found.cell.confidence)), 4))
+        return OcrAnswer("", None)
+    return OcrAnswer(found.text, round(max(0.0, min(1.0, found.score * found.cell.confidence)), 4))
 
 
-def find(sheet: Sheet, question: str) -> Candidate | None:
+def find(sheet: OcrDocument, question: str) -> Candidate | None:
     """The best candidate for ``question``, or None where none is good enough."""
     asked = understand(question)
     row = table.ordinal(question)
@@ -74,7 +74,7 @@ def find(sheet: Sheet, question: str) -> Candidate | None:
     best = _best(candidates)
     if (
         asked.field is not None
-        and asked.field.kind is Kind.ADDRESS
+        and asked.field.kind is ValueKind.ADDRESS
         and (best is None or best.score < 0.6)
     ):
         candidates.extend(_address_candidates(sheet, asked.party))
@@ -93,7 +93,7 @@ def find(sheet: Sheet, question: str) -> Candidate | None:
     return best
 
 
-def understand(question: str) -> Asked:
+def understand(question: str) -> OcrQuestion:
     """The field that ``question`` names by its longest phrase, and the party."""
     plain = normalise(question)
     party: Party | None = next(
@@ -113,7 +113,7 @@ def understand(question: str) -> Asked:
     field_asked = None if best is None else best[1]
     if field_asked is not None and field_asked.name == "name" and party is not None:
         field_asked = field_named(party)
-    return Asked(field_asked, party)
+    return OcrQuestion(field_asked, party)
 
 
 def _said(phrase: Phrase, question: str) -> float:
@@ -131,7 +131,7 @@ def _best(candidates: Iterable[Candidate]) -> Candidate | None:
     return best if best is not None and best.score >= _MINIMUM else None
 
 
-def _field_candidates(sheet: Sheet, asked: Asked) -> Iterable[Candidate]:
+def _field_candidates(sheet: OcrDocument, asked: OcrQuestion) -> Iterable[Candidate]:
     field = asked.field
     if field is None:
         return
@@ -171,24 +171,24 @@ _ROW_COLUMNS = (
 )
 
 
-def _row_candidate(sheet: Sheet, question: str, row: int) -> Candidate | None:
+def _row_candidate(sheet: OcrDocument, question: str, row: int) -> Candidate | None:
     """What the question wants of the row that it counts off: its name, quantity, price or total."""
     plain = normalise(question)
     column = next((name for name, words in _ROW_COLUMNS if re.search(words, plain)), None)
-    found = sheet.items
+    found = table.items(sheet)
     if column is None or row >= len(found) or column not in found[row]:
         return None
     text = table.value(found[row], column)
     return Candidate(text, 0.8, found[row][column]) if text else None
 
 
-def _item_candidates(sheet: Sheet, question: str, asked: Asked) -> Iterable[Candidate]:
+def _item_candidates(sheet: OcrDocument, question: str, asked: OcrQuestion) -> Iterable[Candidate]:
     """What stands in a column of the goods table, in the row of the item that the question names."""
     if asked.field is None or asked.field.kind not in {
-        Kind.AMOUNT,
-        Kind.QUANTITY,
-        Kind.PERCENT,
-        Kind.TEXT,
+        ValueKind.AMOUNT,
+        ValueKind.QUANTITY,
+        ValueKind.PERCENT,
+        ValueKind.TEXT,
     }:
         return
     plain = normalise(question)
@@ -213,23 +213,27 @@ def _names(question: str, text: str) -> bool:
     )
 
 
-def _address_candidates(sheet: Sheet, party: Party | None) -> Iterable[Candidate]:
+def _address_candidates(sheet: OcrDocument, party: Party | None) -> Iterable[Candidate]:
     """Addresses without a label: after the party's name, or on the lines beneath it."""
-    name = _best(_field_candidates(sheet, Asked(field_named(party or "seller"), party)))
+    name = _best(_field_candidates(sheet, OcrQuestion(field_named(party or "seller"), party)))
     if name is not None:
         yield from sheet.address_after(name)
 
 
-def _generic_candidates(sheet: Sheet, question: str, asked: Asked) -> Iterable[Candidate]:
+def _generic_candidates(
+    sheet: OcrDocument, question: str, asked: OcrQuestion
+) -> Iterable[Candidate]:
     """Candidates for labels that no table knows, by the words they share with the question."""
     plain = normalise(question)
-    kind = asked.field.kind if asked.field is not None else Kind.TEXT
-    if kind in {Kind.NAME, Kind.PERSON} and not any(m.field is asked.field for m in sheet.marks):
-        kind = Kind.TEXT  # "What is the applicant's favourite colour?" asks for no name
+    kind = asked.field.kind if asked.field is not None else ValueKind.TEXT
+    if kind in {ValueKind.NAME, ValueKind.PERSON} and not any(
+        m.field is asked.field for m in sheet.marks
+    ):
+        kind = ValueKind.TEXT  # "What is the applicant's favourite colour?" asks for no name
     shape = prose.asked_kind(question, None)
-    field = Field("asked", shape if isinstance(shape, Kind) else kind)
+    field = Field("asked", shape if isinstance(shape, ValueKind) else kind)
     if isinstance(shape, re.Pattern):
-        field = Field("asked", Kind.TEXT, pattern=shape)
+        field = Field("asked", ValueKind.TEXT, pattern=shape)
     words = re.findall(r"[a-zа-я]{3,}", plain)
     for cell in sheet.cells:
         text = sheet.plain[id(cell)]
@@ -262,7 +266,7 @@ def _akin(a: str, b: str) -> bool:
     return (a[:stem] == b[:stem] and abs(len(a) - len(b)) <= 3) or fuzz.ratio(a, b) >= 85
 
 
-def _anywhere(sheet: Sheet, asked: Asked) -> Iterable[Candidate]:
+def _anywhere(sheet: OcrDocument, asked: OcrQuestion) -> Iterable[Candidate]:
     """Values that need no label to be known: an e-mail address, an IBAN, an account number."""
     field = asked.field
     if field is None or not field.anywhere:
@@ -280,7 +284,7 @@ def _anywhere(sheet: Sheet, asked: Asked) -> Iterable[Candidate]:
             )
 
 
-def _from_prose(sheet: Sheet, question: str, asked: Asked) -> Candidate | None:
+def _from_prose(sheet: OcrDocument, question: str, asked: OcrQuestion) -> Candidate | None:
     """What a sentence of the document says, where no label does."""
     if asked.field is not None and asked.field.party is not None:
         named = prose.party_name(sheet.sentences, asked.field.party)
@@ -292,7 +296,7 @@ def _from_prose(sheet: Sheet, question: str, asked: Asked) -> Candidate | None:
     return None if found is None else Candidate(*found)
 
 
-def _fallback(sheet: Sheet, field: Field) -> Candidate | None:
+def _fallback(sheet: OcrDocument, field: Field) -> Candidate | None:
     """What stands on a document without a label: its date, and the name at its head."""
     if field.name == "date":
         for cell in sheet.cells[: max(12, len(sheet.cells) // 3)]:
@@ -312,14 +316,17 @@ _LIST_KEYS = {"name": "name", "description": "name", "quantity": "quantity", "qt
 _LIST_KEYS |= {"price": "price", "unit_price": "price", "total": "total", "amount": "total"}
 
 
-def _answer_json(sheet: Sheet, question: str) -> Answer:
+def _answer_json(sheet: OcrDocument, question: str) -> OcrAnswer:
     """An object with every key that the question names; what is not found is left out."""
     out: dict[str, object] = {}
     confidences = []
     for key, meaning in _wanted_keys(question).items():
         columns = [k for k in re.findall(r"[a-z_]+", meaning) if k in _LIST_KEYS]
         if len(columns) >= 2:
-            rows = [{k: table.value(item, _LIST_KEYS[k]) for k in columns} for item in sheet.items]
+            rows = [
+                {k: table.value(item, _LIST_KEYS[k]) for k in columns}
+                for item in table.items(sheet)
+            ]
             out[key] = [{k: text for k, text in row.items() if text} for row in rows]
             continue
         # The meaning in the question's language says more than the key.
@@ -330,7 +337,7 @@ def _answer_json(sheet: Sheet, question: str) -> Answer:
         if found is not None:
             confidences.append(found.score * found.cell.confidence)
     confidence = sum(confidences) / len(confidences) if confidences else None
-    return Answer(json.dumps(out, ensure_ascii=False), confidence)
+    return OcrAnswer(json.dumps(out, ensure_ascii=False), confidence)
 
 
 def _wanted_keys(question: str) -> dict[str, str]:
@@ -377,19 +384,19 @@ _DESCRIPTIONS = {
 }
 
 
-def _describe(sheet: Sheet, plain: str) -> Answer:
+def _describe(sheet: OcrDocument, plain: str) -> OcrAnswer:
     """Title, number, date, parties, items and sums in a sentence or three, as far as they were read."""
     language = (
         "ru" if re.search("[а-я]", plain) else "zh" if re.search("[\u3400-\u9fff]", plain) else "en"
     )
     title, text = _title(sheet), ""
-    names = [table.value(item, "name") for item in sheet.items]
+    names = [table.value(item, "name") for item in table.items(sheet)]
     for name, wording in _DESCRIPTIONS[language]:
         if name == "items":
             value = ("、" if language == "zh" else "; ").join(names) if len(names) > 1 else ""
         else:
             field = field_named(name)
-            best = _best(_field_candidates(sheet, Asked(field, field.party)))
+            best = _best(_field_candidates(sheet, OcrQuestion(field, field.party)))
             value = "" if best is None else best.text
         if value and value not in title:
             text += wording.format(value, title=title, count=len(names)).removeprefix(
@@ -398,10 +405,10 @@ def _describe(sheet: Sheet, plain: str) -> Answer:
         elif name == "number":
             text = title
     text = text.strip(" .,，。")
-    return Answer(f"{text}." if text else "", None)
+    return OcrAnswer(f"{text}." if text else "", None)
 
 
-def _title(sheet: Sheet) -> str:
+def _title(sheet: OcrDocument) -> str:
     """The largest text of the first page's upper half."""
     if not sheet.layouts or not sheet.layouts[0].rows:
         return ""

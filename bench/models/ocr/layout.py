@@ -26,7 +26,7 @@ _SPREAD_END = re.compile("[\u3400-\u9fff][:：].*")
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class TableCell:
     """A run of text without a column gap."""
 
     text: str
@@ -55,24 +55,24 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class PageLayout:
     """The rows of one page, from top to bottom, cells from left to right."""
 
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[TableCell, ...], ...]
     line_height: float
     """Median height of the text, pixels."""
 
     @property
-    def cells(self) -> tuple[Cell, ...]:
+    def cells(self) -> tuple[TableCell, ...]:
         """All cells in reading order."""
         return tuple(cell for row in self.rows for cell in row)
 
 
-def lay_out(reading: Reading, page: int = 0) -> Layout:
+def lay_out(reading: Reading, page: int = 0) -> PageLayout:
     """The rows and cells of one page."""
     fragments = [_clean(f) for f in _straighten(reading) if f.text.strip()]
     if not fragments:
-        return Layout((), 1.0)
+        return PageLayout((), 1.0)
     gap = _WORD_GAP if reading.words else _LINE_GAP
     # Text that runs downwards would chain the rows beside it into one.
     vertical = [f for f in fragments if len(f.text) > 1 and _is_vertical(f)]
@@ -80,7 +80,7 @@ def lay_out(reading: Reading, page: int = 0) -> Layout:
     runs = [_runs(row, gap) for row in _rows(level)] + [[[f]] for f in vertical]
     runs.sort(key=lambda row: statistics.median((f.top + f.bottom) / 2 for run in row for f in run))
     rows = tuple(tuple(_cell(run, page, number) for run in row) for number, row in enumerate(runs))
-    return Layout(rows, statistics.median(f.bottom - f.top for f in level or fragments))
+    return PageLayout(rows, statistics.median(f.bottom - f.top for f in level or fragments))
 
 
 def _is_vertical(fragment: Fragment) -> bool:
@@ -153,10 +153,10 @@ def _reach(previous: Fragment, fragment: Fragment) -> float:
     return 1.8 if previous.text.endswith((",", "№")) and len(previous.text) < 60 else 0.0
 
 
-def _cell(run: list[Fragment], page: int, row: int) -> Cell:
+def _cell(run: list[Fragment], page: int, row: int) -> TableCell:
     weight = sum(len(f.text) for f in run)
     text = " ".join(f.text for f in run)
-    return Cell(
+    return TableCell(
         text=re.sub("^([\u3400-\u9fff]) (?=[\u3400-\u9fff][:：])", r"\1", text),
         left=min(f.left for f in run),
         top=min(f.top for f in run),
@@ -171,11 +171,11 @@ def _cell(run: list[Fragment], page: int, row: int) -> Cell:
 class Stack(NamedTuple):
     """Cells that continue one another downwards, and the cell they make."""
 
-    cell: Cell
-    lines: tuple[Cell, ...]
+    cell: TableCell
+    lines: tuple[TableCell, ...]
 
 
-def stacks(layout: Layout) -> list[Stack]:
+def stacks(layout: PageLayout) -> list[Stack]:
     """Cells that continue one another downwards, joined: the lines of a table's column header.
 
     Every run of two or more lines that begins at some cell is a cell of its own, on its last line's row.
@@ -200,7 +200,7 @@ def stacks(layout: Layout) -> list[Stack]:
     return joined
 
 
-def _continues(cell: Cell, below: Cell) -> bool:
+def _continues(cell: TableCell, below: TableCell) -> bool:
     overlap = min(cell.right, below.right) - max(cell.left, below.left)
     narrower = min(cell.right - cell.left, below.right - below.left)
     gap = below.top - cell.bottom
@@ -209,9 +209,9 @@ def _continues(cell: Cell, below: Cell) -> bool:
     return overlap > 0.5 * narrower and -0.5 * line < gap < _STACK_GAP * line and digits <= 2
 
 
-def _stacked(cell: Cell, below: Cell) -> Cell:
+def _stacked(cell: TableCell, below: TableCell) -> TableCell:
     hyphenated = cell.text.endswith("-") and below.text[:1].islower()
-    return Cell(
+    return TableCell(
         text=cell.text[:-1] + below.text if hyphenated else f"{cell.text} {below.text}",
         left=min(cell.left, below.left),
         top=cell.top,

@@ -15,13 +15,13 @@ from typing import NamedTuple
 from rapidfuzz import fuzz, process
 
 from bench.models.ocr.fields import Field, Party, fields, normalise
-from bench.models.ocr.layout import Cell, Layout, stacks
+from bench.models.ocr.layout import PageLayout, TableCell, stacks
 from bench.models.ocr.prose import Sentence, sentences
-from bench.models.ocr.values import Kind, cut
+from bench.models.ocr.values import ValueKind, cut
 
 _FUZZY_CUTOFF = 88.0
 _LABEL_CELL = 0.85
-_COLUMN_KINDS = frozenset({Kind.AMOUNT, Kind.QUANTITY, Kind.PERCENT})
+_COLUMN_KINDS = frozenset({ValueKind.AMOUNT, ValueKind.QUANTITY, ValueKind.PERCENT})
 
 
 _CHINESE = re.compile("[\u3400-\u9fff]")
@@ -34,7 +34,7 @@ class Mark(NamedTuple):
     """A label found on a page."""
 
     field: Field
-    cell: Cell
+    cell: TableCell
     start: int
     end: int
     score: float
@@ -47,18 +47,18 @@ class Candidate(NamedTuple):
     text: str
     score: float
     """0 to 1."""
-    cell: Cell
+    cell: TableCell
 
 
-class Sheet:
+class OcrDocument:
     """A document that has been read, with the labels found in it: made once, asked many times."""
 
-    def __init__(self, layouts: Sequence[Layout]) -> None:
+    def __init__(self, layouts: Sequence[PageLayout]) -> None:
         """Find the labels in ``layouts``, one for each page."""
         self.layouts = tuple(layouts)
         self.cells = tuple(cell for layout in layouts for cell in layout.cells)
         self.plain = {id(cell): normalise(cell.text) for cell in self.cells}
-        self.stacked: dict[int, tuple[Cell, ...]] = {}
+        self.stacked: dict[int, tuple[TableCell, ...]] = {}
         self.marks_of: dict[int, list[Mark]] = {id(cell): self._marks(cell) for cell in self.cells}
         self.marks = [mark for marks in self.marks_of.values() for mark in marks]
         for layout in layouts:
@@ -68,25 +68,18 @@ class Sheet:
         )
 
     @cached_property
-    def items(self) -> list[dict[str, Cell]]:
-        """The rows of the goods table."""
-        from bench.models.ocr.table import items
-
-        return items(self)
-
-    @cached_property
     def sentences(self) -> list[Sentence]:
         """The document as running text."""
         return sentences(self.layouts)
 
-    def _marks(self, cell: Cell) -> list[Mark]:
+    def _marks(self, cell: TableCell) -> list[Mark]:
         text = self.plain[id(cell)]
         found = list(_exact_marks(cell, text))
         if not found:
             found = list(_fuzzy_marks(cell, text))
         return _longest(found)
 
-    def _mark_stacks(self, layout: Layout) -> None:
+    def _mark_stacks(self, layout: PageLayout) -> None:
         """Add the labels that run over several lines, in place of what their lines seemed to say."""
         for cell, lines in stacks(layout):
             text = normalise(cell.text)
@@ -120,7 +113,7 @@ class Sheet:
             return mark.cell.left, mark.cell.right
         return mark.cell.span(mark.start, mark.end)
 
-    def _heads_numbers(self, stack: Cell, lines: Sequence[Cell]) -> bool:
+    def _heads_numbers(self, stack: TableCell, lines: Sequence[TableCell]) -> bool:
         """Whether ``stack`` is the header of a column of numbers, not a pile of labels with amounts."""
         rows = self.layouts[stack.page].rows
         if any(_MONEY.search(c.text) for line in lines for c in rows[line.row] if c is not line):
@@ -131,7 +124,7 @@ class Sheet:
                 return all(_NUMBERS.fullmatch(c.text) for c in beneath)
         return False
 
-    def is_label(self, cell: Cell) -> bool:
+    def is_label(self, cell: TableCell) -> bool:
         """Whether the cell is nothing but a label."""
         return any(
             m.score >= _LABEL_CELL and not any(c.isalnum() for c in cell.text[m.end :])
@@ -161,7 +154,7 @@ class Sheet:
         yield from self._below(mark)
         yield from self._above(mark)
 
-    def crossing(self, header: Mark, item: Cell) -> Iterable[Candidate]:
+    def crossing(self, header: Mark, item: TableCell) -> Iterable[Candidate]:
         """The value in the row of ``item`` and the column of ``header``."""
         left, right = self.extent(header)
         for cell in self.layouts[item.page].rows[item.row]:
@@ -187,7 +180,7 @@ class Sheet:
                     yield Candidate(self._continued(cell, cell.text), 0.6, cell)
                     return
 
-    def _make(self, mark: Mark, cell: Cell, text: str, weight: float) -> Candidate | None:
+    def _make(self, mark: Mark, cell: TableCell, text: str, weight: float) -> Candidate | None:
         field = mark.field
         value = cut(text, field.kind, field.pattern)
         if value is None or not value.text:
@@ -201,7 +194,7 @@ class Sheet:
             score += 0.15
         return Candidate(value.text, score, cell)
 
-    def _is_heading(self, cell: Cell) -> bool:
+    def _is_heading(self, cell: TableCell) -> bool:
         """Whether ``cell`` is set larger than the text, in the first page's upper third."""
         rows = self.layouts[0].rows
         upper = (
@@ -210,12 +203,12 @@ class Sheet:
         )
         return upper and cell.height > 1.15 * self.layouts[0].line_height
 
-    def _is_labelled(self, cell: Cell) -> bool:
+    def _is_labelled(self, cell: TableCell) -> bool:
         """Whether ``cell`` begins with a label, known or not."""
         known = any(m.start <= 2 for m in self.marks_of.get(id(cell), ()))
         return known or re.match(r"[^\d:,]{2,30}:", self.plain[id(cell)]) is not None
 
-    def _freedom(self, cell: Cell) -> float:
+    def _freedom(self, cell: TableCell) -> float:
         """1 where ``cell`` may be any label's value, less where it carries a label of its own."""
         leading = [m for m in self.marks_of.get(id(cell), ()) if m.start <= 2]
         if any(re.match(r"\s*[:：]", cell.text[m.end :]) for m in leading):
@@ -233,7 +226,7 @@ class Sheet:
             rest = mark.cell.text[mark.end :]
         candidate = self._make(mark, mark.cell, rest, 1.0)
         if candidate is not None:
-            if mark.field.kind is Kind.ADDRESS:
+            if mark.field.kind is ValueKind.ADDRESS:
                 candidate = candidate._replace(text=self._continued(mark.cell, candidate.text))
             yield candidate
 
@@ -248,28 +241,28 @@ class Sheet:
         following = self._following(mark)
         seen = 0
         for cell in following:
-            if self.is_label(cell) and mark.field.kind is not Kind.TEXT:
+            if self.is_label(cell) and mark.field.kind is not ValueKind.TEXT:
                 # "ИНН/КПП" spread over two cells shares the value that follows both.
                 if mark.field.pattern is None:
                     return
                 continue
             candidate = self._make(mark, cell, cell.text, 0.95 - 0.05 * seen)
             if candidate is not None:
-                seen = 0 if mark.field.kind is Kind.AMOUNT else seen + 1
-                bonus = 0.01 * following.index(cell) if mark.field.kind is Kind.AMOUNT else 0.0
-                if mark.field.kind is Kind.ADDRESS:
+                seen = 0 if mark.field.kind is ValueKind.AMOUNT else seen + 1
+                bonus = 0.01 * following.index(cell) if mark.field.kind is ValueKind.AMOUNT else 0.0
+                if mark.field.kind is ValueKind.ADDRESS:
                     candidate = candidate._replace(text=self._continued(cell, candidate.text))
                 yield candidate._replace(score=candidate.score + bonus)
-            if mark.field.kind is not Kind.AMOUNT:
+            if mark.field.kind is not ValueKind.AMOUNT:
                 seen += 1
             if seen > 3:
                 return
 
-    def _following(self, mark: Mark) -> list[Cell]:
+    def _following(self, mark: Mark) -> list[TableCell]:
         """Cells to the right of a label, from left to right."""
         rows = self.layouts[mark.cell.page].rows
         edge = mark.cell.right - 0.5 * mark.cell.height
-        if mark.field.kind is not Kind.PERSON:
+        if mark.field.kind is not ValueKind.PERSON:
             return [c for c in rows[mark.cell.row] if c.left > edge]
         # A name stands on the line of a signature, which may lie lower than its label's first line.
         near = [
@@ -296,7 +289,7 @@ class Sheet:
                     or cell.top < mark.cell.middle
                 ):
                     return
-                if self.is_label(cell) and mark.field.kind is not Kind.TEXT:
+                if self.is_label(cell) and mark.field.kind is not ValueKind.TEXT:
                     return
                 candidate = self._make(mark, cell, cell.text, 0.88 if column or found == 0 else 0.8)
                 if candidate is not None:
@@ -304,7 +297,7 @@ class Sheet:
                     # The last cell of a column of amounts is its sum.
                     score = candidate.score * 0.9 + 0.002 * found if column else candidate.score
                     text = candidate.text
-                    if mark.field.kind is Kind.ADDRESS:
+                    if mark.field.kind is ValueKind.ADDRESS:
                         text = self._continued(cell, text)
                     yield candidate._replace(score=score, text=text)
                     floor = cell.bottom
@@ -342,7 +335,7 @@ class Sheet:
                         yield candidate
                     return
 
-    def _continued(self, cell: Cell, text: str) -> str:
+    def _continued(self, cell: TableCell, text: str) -> str:
         """``text`` with the lines beneath ``cell`` that go on with it (an address has two or three)."""
         bottom, height = cell.bottom, cell.height
         parts = [text]
@@ -356,11 +349,11 @@ class Sheet:
             parts.append(below[0].text)
             bottom = below[0].bottom
         joined = ("" if _CHINESE.search(text[-1:]) else " ").join(parts)
-        value = cut(joined, Kind.ADDRESS)
+        value = cut(joined, ValueKind.ADDRESS)
         return joined if value is None else value.text
 
 
-def _exact_marks(cell: Cell, text: str) -> Iterable[Mark]:
+def _exact_marks(cell: TableCell, text: str) -> Iterable[Mark]:
     colon = text.find(":")
     for field in fields():
         for phrase in field.labels + field.printed:
@@ -378,7 +371,7 @@ def _exact_marks(cell: Cell, text: str) -> Iterable[Mark]:
                 yield Mark(field, cell, match.start(), match.end(), score)
 
 
-def _fuzzy_marks(cell: Cell, text: str) -> Iterable[Mark]:
+def _fuzzy_marks(cell: TableCell, text: str) -> Iterable[Mark]:
     """Labels that OCR misread in a letter or two."""
     head = text.split(":")[0].strip()
     if not 5 <= len(head) <= 40 or sum(c.isdigit() for c in head) > 2:
@@ -412,7 +405,7 @@ def _longest(marks: list[Mark]) -> list[Mark]:
     return sorted(kept, key=lambda m: (m.start, -m.score))
 
 
-def _anchor_distance(anchor: Cell, cell: Cell) -> float | None:
+def _anchor_distance(anchor: TableCell, cell: TableCell) -> float | None:
     """How far the party heading ``anchor`` is from ``cell``, or None where it cannot be its heading."""
     if anchor.page != cell.page:
         return None

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.models.ocr.fields import PARTY_WORDS, Party, normalise
-from bench.models.ocr.layout import Cell, Layout
-from bench.models.ocr.values import Kind, cut
+from bench.models.ocr.layout import PageLayout, TableCell
+from bench.models.ocr.values import ValueKind, cut
 
 _LONG_LINE = 0.7
 """Share of the text's width that a line must reach for the next one to go on with its sentence."""
@@ -101,10 +101,10 @@ class Sentence:
     """A sentence and the cell that it begins in."""
 
     text: str
-    cell: Cell
+    cell: TableCell
 
 
-def sentences(layouts: Sequence[Layout]) -> list[Sentence]:
+def sentences(layouts: Sequence[PageLayout]) -> list[Sentence]:
     """The document's sentences; lines that do not reach the margin end one."""
     out: list[Sentence] = []
     for layout in layouts:
@@ -131,20 +131,20 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in parts if len(part.strip()) > 2]
 
 
-def asked_kind(question: str, kind: Kind | None) -> Kind | re.Pattern[str] | None:
+def asked_kind(question: str, kind: ValueKind | None) -> ValueKind | re.Pattern[str] | None:
     """What shape of value ``question`` wants from a sentence; None where a sentence cannot tell."""
     plain = normalise(question)
     if _ASKS_PERCENT.search(plain):
-        return Kind.PERCENT
+        return ValueKind.PERCENT
     if _ASKS_DURATION.search(plain):
         return DURATION
-    shaped = {Kind.DATE, Kind.AMOUNT, Kind.PERCENT, Kind.PHONE, Kind.EMAIL}
+    shaped = {ValueKind.DATE, ValueKind.AMOUNT, ValueKind.PERCENT, ValueKind.PHONE, ValueKind.EMAIL}
     return kind if kind in shaped else None
 
 
 def from_sentences(
-    found: Sequence[Sentence], question: str, wanted: Kind | re.Pattern[str]
-) -> tuple[str, float, Cell] | None:
+    found: Sequence[Sentence], question: str, wanted: ValueKind | re.Pattern[str]
+) -> tuple[str, float, TableCell] | None:
     """The value in the sentence that is most about ``question``, its score, and where it stands."""
     stems = [_stems(sentence.text) for sentence in found]
     frequency = Counter(stem for one in stems for stem in one)
@@ -153,12 +153,12 @@ def from_sentences(
     weight = {s: math.log(1 + len(found) / frequency[s]) for s in asked}
     # Words that the document never uses count against every sentence, though less than those it does.
     total = sum(weight.values()) + 0.7 * unknown
-    best: tuple[float, str, Cell] | None = None
+    best: tuple[float, str, TableCell] | None = None
     for sentence, one in zip(found, stems, strict=True):
         overlap = sum(weight[s] for s in asked & one) / total if total else 0.0
         if overlap < _MINIMUM_OVERLAP or (best is not None and overlap <= best[0]):
             continue
-        if isinstance(wanted, Kind):
+        if isinstance(wanted, ValueKind):
             value = cut(sentence.text, wanted)
             text = None if value is None else value.text
         else:
@@ -176,7 +176,7 @@ def _stems(text: str) -> frozenset[str]:
     )
 
 
-def party_name(found: Sequence[Sentence], party: Party) -> tuple[str, Cell] | None:
+def party_name(found: Sequence[Sentence], party: Party) -> tuple[str, TableCell] | None:
     """The company that a clause calls ``party``: "…, hereinafter the Seller", «именуемое … „Поставщик“»."""
     role = re.compile(rf"[«\"“”‘'(（]\s*(?:the\s+)?[\"“«]?(?:{PARTY_WORDS[party]})")
     for number, sentence in enumerate(found):

@@ -6,15 +6,15 @@ import re
 from collections.abc import Sequence
 
 from bench.models.ocr.fields import normalise
-from bench.models.ocr.layout import Cell
-from bench.models.ocr.matching import Mark, Sheet
-from bench.models.ocr.values import Kind, cut
+from bench.models.ocr.layout import TableCell
+from bench.models.ocr.matching import Mark, OcrDocument
+from bench.models.ocr.values import ValueKind, cut
 
-Item = dict[str, Cell]
+Item = dict[str, TableCell]
 """``name``, ``quantity``, ``price``, ``total`` → the cell where it stands."""
 
 _COLUMNS = {"item": "name", "quantity": "quantity", "unit_price": "price", "line_amount": "total"}
-_KINDS = {"quantity": Kind.QUANTITY, "price": Kind.AMOUNT, "total": Kind.AMOUNT}
+_KINDS = {"quantity": ValueKind.QUANTITY, "price": ValueKind.AMOUNT, "total": ValueKind.AMOUNT}
 _SUMS = frozenset({"total", "subtotal", "vat", "discount", "cash", "change", "service_charge"})
 _MONEY = re.compile(r"(?<![\d.])\d[\d ]*[.,]\s?\d\d(?![\d.])")
 _ORDINALS = (
@@ -43,13 +43,13 @@ def value(item: Item, column: str) -> str:
     return "" if found is None else found.text
 
 
-def items(sheet: Sheet) -> list[Item]:
+def items(sheet: OcrDocument) -> list[Item]:
     """The rows of the goods table, or the lines before the sum where there is no table."""
     headers = _headers(sheet)
     return _table_items(sheet, headers) if len(headers) >= 2 else _receipt_items(sheet)
 
 
-def _headers(sheet: Sheet) -> dict[str, Mark]:
+def _headers(sheet: OcrDocument) -> dict[str, Mark]:
     """Column name → its header, from the band of the page that has most of them."""
     marks = [m for m in sheet.marks if m.field.name in _COLUMNS and m.score > 0.55]
     best: dict[str, Mark] = {}
@@ -64,7 +64,7 @@ def _headers(sheet: Sheet) -> dict[str, Mark]:
     return best
 
 
-def _table_items(sheet: Sheet, headers: dict[str, Mark]) -> list[Item]:
+def _table_items(sheet: OcrDocument, headers: dict[str, Mark]) -> list[Item]:
     page = next(iter(headers.values())).cell.page
     start = max(mark.cell.row for mark in headers.values()) + 1
     extents = {column: sheet.extent(mark) for column, mark in headers.items()}
@@ -82,7 +82,7 @@ def _table_items(sheet: Sheet, headers: dict[str, Mark]) -> list[Item]:
     return out
 
 
-def _row_item(row: Sequence[Cell], extents: dict[str, tuple[float, float]]) -> Item:
+def _row_item(row: Sequence[TableCell], extents: dict[str, tuple[float, float]]) -> Item:
     item: Item = {}
     for column, (left, right) in extents.items():
         centre = (left + right) / 2
@@ -103,18 +103,18 @@ def _is_number(text: str) -> bool:
     return sum(c.isdigit() for c in text) >= sum(c.isalpha() for c in text)
 
 
-def _is_sum(sheet: Sheet, row: Sequence[Cell]) -> bool:
+def _is_sum(sheet: OcrDocument, row: Sequence[TableCell]) -> bool:
     """Whether a row begins with the label of a sum."""
     marks = [m for cell in row[:2] for m in sheet.marks_of.get(id(cell), ())]
     return any(m.field.name in _SUMS and m.start <= 2 and m.score > 0.55 for m in marks)
 
 
-def _receipt_items(sheet: Sheet) -> list[Item]:
+def _receipt_items(sheet: OcrDocument) -> list[Item]:
     """Lines with a name at the left and an amount at the right, or the amount on the line beneath."""
     out: list[Item] = []
     if not sheet.layouts:
         return out
-    pending: Cell | None = None
+    pending: TableCell | None = None
     for row in sheet.layouts[0].rows:
         if _is_sum(sheet, row):
             if out:
@@ -132,10 +132,10 @@ def _receipt_items(sheet: Sheet) -> list[Item]:
     return out
 
 
-def _joined(first: Cell | None, second: Cell) -> Cell:
+def _joined(first: TableCell | None, second: TableCell) -> TableCell:
     if first is None:
         return second
-    return Cell(
+    return TableCell(
         text=f"{first.text} {second.text}",
         left=min(first.left, second.left),
         top=first.top,

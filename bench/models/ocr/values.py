@@ -11,7 +11,7 @@ from enum import Enum
 from typing import NamedTuple
 
 
-class Kind(Enum):
+class ValueKind(Enum):
     """What a field's value is."""
 
     DATE = "date"
@@ -194,25 +194,25 @@ def _text(text: str) -> Value | None:
     return Value(value, 0.9, max(0, text.find(value))) if any(c.isalnum() for c in value) else None
 
 
-CUTTERS: dict[Kind, Callable[[str], Value | None]] = {
-    Kind.DATE: _matched(DATE),
-    Kind.AMOUNT: _amount,
-    Kind.QUANTITY: _matched(QUANTITY),
-    Kind.PERCENT: _matched(PERCENT),
-    Kind.IDENTIFIER: _identifier,
-    Kind.CODE: _matched(CODE),
-    Kind.PHONE: _matched(PHONE),
-    Kind.EMAIL: _matched(EMAIL),
-    Kind.CURRENCY: _matched(CURRENCY),
-    Kind.NAME: _name,
-    Kind.PERSON: _person,
-    Kind.ADDRESS: _address,
-    Kind.TEXT: _text,
+CUTTERS: dict[ValueKind, Callable[[str], Value | None]] = {
+    ValueKind.DATE: _matched(DATE),
+    ValueKind.AMOUNT: _amount,
+    ValueKind.QUANTITY: _matched(QUANTITY),
+    ValueKind.PERCENT: _matched(PERCENT),
+    ValueKind.IDENTIFIER: _identifier,
+    ValueKind.CODE: _matched(CODE),
+    ValueKind.PHONE: _matched(PHONE),
+    ValueKind.EMAIL: _matched(EMAIL),
+    ValueKind.CURRENCY: _matched(CURRENCY),
+    ValueKind.NAME: _name,
+    ValueKind.PERSON: _person,
+    ValueKind.ADDRESS: _address,
+    ValueKind.TEXT: _text,
 }
-"""Kind → the function that cuts a value of that kind out of a text, or says that there is none."""
+"""ValueKind → the function that cuts a value of that kind out of a text, or says that there is none."""
 
 
-def cut(text: str, kind: Kind, pattern: re.Pattern[str] | None = None) -> Value | None:
+def cut(text: str, kind: ValueKind, pattern: re.Pattern[str] | None = None) -> Value | None:
     """The value of ``kind`` in ``text``; ``pattern`` narrows it to one shape (twelve digits, say)."""
     skipped = _SKIP.match(text)
     offset = skipped.end() if skipped is not None else 0
