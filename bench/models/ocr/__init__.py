@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 READERS = ("auto", "rapidocr", "tesseract", "text-layer")
-_CACHED_SHEETS = 64
+_CACHED_DOCUMENTS = 64
+"""Documents whose reading is kept: their questions may come in several calls."""
 _POOR_CONFIDENCE = 0.7
 """Below this, what Tesseract read is not its script (Chinese or English gives 0.4 to 0.6, Russian 0.9)."""
 _POOR_DENSITY = 1.2
@@ -63,7 +64,9 @@ class Ocr:
             )
         self.max_pixels = spec.max_pixels
         self.readers: dict[str, Reader] = {}
-        self.sheets: OrderedDict[tuple[tuple[str, int, bool], ...], OcrDocument] = OrderedDict()
+        self.read_documents: OrderedDict[tuple[tuple[str, int, bool], ...], OcrDocument] = (
+            OrderedDict()
+        )
         self.stages: dict[str, float] = {}
 
     def load(self) -> ModelInfo:
@@ -101,7 +104,7 @@ class Ocr:
 
     def reset(self) -> None:
         """Forget the pages that were read."""
-        self.sheets.clear()
+        self.read_documents.clear()
 
     def expect(self, groups: Sequence[PageGroup]) -> None:
         """Nothing is read ahead: the engines use every core already."""
@@ -120,27 +123,27 @@ class Ocr:
 
     def _output(self, document: Document, request: Request) -> Output:
         try:
-            sheet = self._sheet(document, bool(_CYRILLIC.search(request.question)))
+            is_cyrillic = bool(_CYRILLIC.search(request.question))
+            read_document = self._read_document(document, is_cyrillic)
             started = time.perf_counter()
-            found = answer(sheet, request.question)
+            ocr_answer = answer(read_document, request.question)
             self.stages["match"] += time.perf_counter() - started
         except Exception as error:  # the one place that turns a failure into a record
             return Output(request.sample_id, "", "error", error=f"{type(error).__name__}: {error}")
-        return Output(request.sample_id, found.text, "stop", confidence=found.confidence)
+        return Output(request.sample_id, ocr_answer.text, "stop", confidence=ocr_answer.confidence)
 
-    def _sheet(self, document: Document, cyrillic: bool) -> OcrDocument:
+    def _read_document(self, document: Document, cyrillic: bool) -> OcrDocument:
         key = tuple((page.sha256, page.index, cyrillic) for page in document.pages)
-        if key not in self.sheets:
+        if key not in self.read_documents:
             readings = [self._read(page, cyrillic) for page in document.pages]
             started = time.perf_counter()
-            self.sheets[key] = OcrDocument(
-                [lay_out(reading, number) for number, reading in enumerate(readings)]
-            )
+            layouts = [lay_out(reading, number) for number, reading in enumerate(readings)]
+            self.read_documents[key] = OcrDocument(layouts)
             self.stages["match"] += time.perf_counter() - started
-            while len(self.sheets) > _CACHED_SHEETS:
-                self.sheets.popitem(last=False)
-        self.sheets.move_to_end(key)
-        return self.sheets[key]
+            while len(self.read_documents) > _CACHED_DOCUMENTS:
+                self.read_documents.popitem(last=False)
+        self.read_documents.move_to_end(key)
+        return self.read_documents[key]
 
     def _read(self, page: Page, cyrillic: bool) -> Reading:
         """Read one page, from its text layer where that is allowed and there is one."""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from rapidfuzz import fuzz
 
 from bench.models.ocr import prose, table
+from bench.models.ocr.characters import count_chinese, count_letters
 from bench.models.ocr.fields import (
     PARTY_WORDS,
     Field,
@@ -46,50 +47,50 @@ class OcrQuestion(NamedTuple):
     party: Party | None
 
 
-def answer(sheet: OcrDocument, question: str) -> OcrAnswer:
+def answer(document: OcrDocument, question: str) -> OcrAnswer:
     """The answer to ``question``, empty where the document shows none."""
     plain = normalise(question)
     if _JSON.search(plain) or re.search(r'\{[^{}]*"[^{}]*\}', plain, re.DOTALL):
-        return _answer_json(sheet, question)
+        return _answer_json(document, question)
     if _DESCRIBE.search(plain):
-        return _describe(sheet, plain)
-    found = find(sheet, question)
+        return _describe(document, plain)
+    found = find(document, question)
     if found is None:
         return OcrAnswer("", None)
     return OcrAnswer(found.text, round(max(0.0, min(1.0, found.score * found.cell.confidence)), 4))
 
 
-def find(sheet: OcrDocument, question: str) -> Candidate | None:
+def find(document: OcrDocument, question: str) -> Candidate | None:
     """The best candidate for ``question``, or None where none is good enough."""
     asked = understand(question)
     row = table.ordinal(question)
-    if row is not None and (cell := _row_candidate(sheet, question, row)) is not None:
+    if row is not None and (cell := _row_candidate(document, question, row)) is not None:
         return cell
-    of_item = list(_item_candidates(sheet, question, asked))
+    of_item = list(_item_candidates(document, question, asked))
     if asked.field is not None and asked.field.name == "line_amount" and not of_item:
         asked = asked._replace(
             field=field_named("total")
         )  # "the amount", and of no item in particular
-    candidates = [*_field_candidates(sheet, asked), *of_item]
+    candidates = [*_field_candidates(document, asked), *of_item]
     best = _best(candidates)
     if (
         asked.field is not None
         and asked.field.kind is ValueKind.ADDRESS
         and (best is None or best.score < 0.6)
     ):
-        candidates.extend(_address_candidates(sheet, asked.party))
+        candidates.extend(_address_candidates(document, asked.party))
         best = _best(candidates)
     if best is None:
-        best = _best(_anywhere(sheet, asked))
+        best = _best(_anywhere(document, asked))
     if best is None or best.score < 0.5:
-        generic = _generic_candidates(sheet, question, asked)
+        generic = _generic_candidates(document, question, asked)
         best = _best([*candidates, *generic, *([best] if best is not None else [])])
     # A party's name beside a label leaves no doubt; in a sentence, the word "seller" is often no label.
     doubtful = 0.8 if asked.field is not None and asked.field.party is not None else 0.5
     if best is None or best.score < doubtful:
-        best = _from_prose(sheet, question, asked) or best
+        best = _from_prose(document, question, asked) or best
     if best is None and asked.field is not None:
-        best = _fallback(sheet, asked.field)
+        best = _fallback(document, asked.field)
     return best
 
 
@@ -122,7 +123,7 @@ def _said(phrase: Phrase, question: str) -> float:
     if match is None:
         return 0.0
     # A Chinese character says as much as three letters.
-    return len(match.group()) + 2.0 * sum("\u3400" <= c <= "\u9fff" for c in match.group())
+    return len(match.group()) + 2.0 * count_chinese(match.group())
 
 
 def _best(candidates: Iterable[Candidate]) -> Candidate | None:
@@ -131,24 +132,24 @@ def _best(candidates: Iterable[Candidate]) -> Candidate | None:
     return best if best is not None and best.score >= _MINIMUM else None
 
 
-def _field_candidates(sheet: OcrDocument, asked: OcrQuestion) -> Iterable[Candidate]:
+def _field_candidates(document: OcrDocument, asked: OcrQuestion) -> Iterable[Candidate]:
     field = asked.field
     if field is None:
         return
-    for mark in sheet.marks:
+    for mark in document.marks:
         same = mark.field.name == field.name
         # "Seller … Name: X": the name field in a party's block is the party's name.
         named = field.party is not None and mark.field.name == "name"
         if not same and not named:
             continue
-        owner = None if same and field.party is not None else sheet.owner(mark)
+        owner = None if same and field.party is not None else document.owner(mark)
         wanted = field.party or asked.party
         factor = (
             _party_factor(wanted, owner)
             if owner is not None or field.party is None or named
             else 1.0
         )
-        for candidate in sheet.candidates(mark):
+        for candidate in document.candidates(mark):
             yield candidate._replace(score=candidate.score * factor)
 
 
@@ -171,18 +172,20 @@ _ROW_COLUMNS = (
 )
 
 
-def _row_candidate(sheet: OcrDocument, question: str, row: int) -> Candidate | None:
+def _row_candidate(document: OcrDocument, question: str, row: int) -> Candidate | None:
     """What the question wants of the row that it counts off: its name, quantity, price or total."""
     plain = normalise(question)
     column = next((name for name, words in _ROW_COLUMNS if re.search(words, plain)), None)
-    found = table.items(sheet)
+    found = table.items(document)
     if column is None or row >= len(found) or column not in found[row]:
         return None
     text = table.value(found[row], column)
     return Candidate(text, 0.8, found[row][column]) if text else None
 
 
-def _item_candidates(sheet: OcrDocument, question: str, asked: OcrQuestion) -> Iterable[Candidate]:
+def _item_candidates(
+    document: OcrDocument, question: str, asked: OcrQuestion
+) -> Iterable[Candidate]:
     """What stands in a column of the goods table, in the row of the item that the question names."""
     if asked.field is None or asked.field.kind not in {
         ValueKind.AMOUNT,
@@ -192,20 +195,20 @@ def _item_candidates(sheet: OcrDocument, question: str, asked: OcrQuestion) -> I
     }:
         return
     plain = normalise(question)
-    headers = [m for m in sheet.marks if m.field.name == asked.field.name and m.score > 0.6]
-    for item in sheet.cells:
-        text = sheet.plain[id(item)]
-        if len(text) < 4 or sheet.is_label(item) or not _names(plain, text):
+    headers = [m for m in document.marks if m.field.name == asked.field.name and m.score > 0.6]
+    for item in document.cells:
+        text = document.plain[id(item)]
+        if len(text) < 4 or document.is_label(item) or not _names(plain, text):
             continue
         for header in headers:
             if header.cell.page == item.page and header.cell.row < item.row:
-                yield from sheet.crossing(header, item)
+                yield from document.crossing(header, item)
 
 
 def _names(question: str, text: str) -> bool:
     """Whether a question says the text of a cell, give or take a misread letter."""
-    letters = sum(c.isalpha() for c in text)
-    chinese = sum("\u3400" <= c <= "\u9fff" for c in text)
+    letters = count_letters(text)
+    chinese = count_chinese(text)
     if letters < 5 and chinese < 2:
         return False
     return text in question or (
@@ -213,21 +216,21 @@ def _names(question: str, text: str) -> bool:
     )
 
 
-def _address_candidates(sheet: OcrDocument, party: Party | None) -> Iterable[Candidate]:
+def _address_candidates(document: OcrDocument, party: Party | None) -> Iterable[Candidate]:
     """Addresses without a label: after the party's name, or on the lines beneath it."""
-    name = _best(_field_candidates(sheet, OcrQuestion(field_named(party or "seller"), party)))
+    name = _best(_field_candidates(document, OcrQuestion(field_named(party or "seller"), party)))
     if name is not None:
-        yield from sheet.address_after(name)
+        yield from document.address_after(name)
 
 
 def _generic_candidates(
-    sheet: OcrDocument, question: str, asked: OcrQuestion
+    document: OcrDocument, question: str, asked: OcrQuestion
 ) -> Iterable[Candidate]:
     """Candidates for labels that no table knows, by the words they share with the question."""
     plain = normalise(question)
     kind = asked.field.kind if asked.field is not None else ValueKind.TEXT
     if kind in {ValueKind.NAME, ValueKind.PERSON} and not any(
-        m.field is asked.field for m in sheet.marks
+        m.field is asked.field for m in document.marks
     ):
         kind = ValueKind.TEXT  # "What is the applicant's favourite colour?" asks for no name
     shape = prose.asked_kind(question, None)
@@ -235,18 +238,20 @@ def _generic_candidates(
     if isinstance(shape, re.Pattern):
         field = Field("asked", ValueKind.TEXT, pattern=shape)
     words = re.findall(r"[a-zа-я]{3,}", plain)
-    for cell in sheet.cells:
-        text = sheet.plain[id(cell)]
+    for cell in document.cells:
+        text = document.plain[id(cell)]
         colon = text.find(":")
         end = colon if colon > 0 else len(text)
         head = text[:end]
         coverage = _coverage(head, words, plain)
         if coverage < 0.7 or end > 60:
             continue
-        if asked.field is not None and any(m.score > 0.8 for m in sheet.marks_of.get(id(cell), ())):
+        if asked.field is not None and any(
+            m.score > 0.8 for m in document.marks_of.get(id(cell), ())
+        ):
             continue  # the label of another field
-        sheet.marks_of.setdefault(id(cell), [])
-        yield from sheet.candidates(Mark(field, cell, 0, end, 0.85 * coverage))
+        document.marks_of.setdefault(id(cell), [])
+        yield from document.candidates(Mark(field, cell, 0, end, 0.85 * coverage))
 
 
 def _coverage(head: str, words: list[str], question: str) -> float:
@@ -266,17 +271,17 @@ def _akin(a: str, b: str) -> bool:
     return (a[:stem] == b[:stem] and abs(len(a) - len(b)) <= 3) or fuzz.ratio(a, b) >= 85
 
 
-def _anywhere(sheet: OcrDocument, asked: OcrQuestion) -> Iterable[Candidate]:
+def _anywhere(document: OcrDocument, asked: OcrQuestion) -> Iterable[Candidate]:
     """Values that need no label to be known: an e-mail address, an IBAN, an account number."""
     field = asked.field
     if field is None or not field.anywhere:
         return
-    for cell in sheet.cells:
+    for cell in document.cells:
         value = cut(cell.text, field.kind, field.pattern)
         if value is not None:
             mark = Mark(field, cell, value.start, value.start, 0.6)
             factor = (
-                _party_factor(asked.party, sheet.owner(mark)) if asked.party is not None else 1.0
+                _party_factor(asked.party, document.owner(mark)) if asked.party is not None else 1.0
             )
             # "GBP" says more than "£".
             yield Candidate(
@@ -284,29 +289,29 @@ def _anywhere(sheet: OcrDocument, asked: OcrQuestion) -> Iterable[Candidate]:
             )
 
 
-def _from_prose(sheet: OcrDocument, question: str, asked: OcrQuestion) -> Candidate | None:
+def _from_prose(document: OcrDocument, question: str, asked: OcrQuestion) -> Candidate | None:
     """What a sentence of the document says, where no label does."""
     if asked.field is not None and asked.field.party is not None:
-        named = prose.party_name(sheet.sentences, asked.field.party)
+        named = prose.party_name(document.sentences, asked.field.party)
         return None if named is None else Candidate(named[0], 0.7, named[1])
     wanted = prose.asked_kind(question, None if asked.field is None else asked.field.kind)
     if wanted is None:
         return None
-    found = prose.from_sentences(sheet.sentences, question, wanted)
+    found = prose.from_sentences(document.sentences, question, wanted)
     return None if found is None else Candidate(*found)
 
 
-def _fallback(sheet: OcrDocument, field: Field) -> Candidate | None:
+def _fallback(document: OcrDocument, field: Field) -> Candidate | None:
     """What stands on a document without a label: its date, and the name at its head."""
     if field.name == "date":
-        for cell in sheet.cells[: max(12, len(sheet.cells) // 3)]:
+        for cell in document.cells[: max(12, len(document.cells) // 3)]:
             mark = Mark(field, cell, 0, 0, 0.5)
-            candidate = sheet._make(mark, cell, cell.text, 1.0)
+            candidate = document._make(mark, cell, cell.text, 1.0)
             if candidate is not None:
                 return candidate
     if field.name in {"merchant", "seller"}:
-        for cell in sheet.cells[:4]:
-            if sum(c.isalpha() for c in cell.text) >= 3 and not sheet.marks_of.get(id(cell)):
+        for cell in document.cells[:4]:
+            if count_letters(cell.text) >= 3 and not document.marks_of.get(id(cell)):
                 return Candidate(cell.text, 0.4, cell)
     return None
 
@@ -316,7 +321,7 @@ _LIST_KEYS = {"name": "name", "description": "name", "quantity": "quantity", "qt
 _LIST_KEYS |= {"price": "price", "unit_price": "price", "total": "total", "amount": "total"}
 
 
-def _answer_json(sheet: OcrDocument, question: str) -> OcrAnswer:
+def _answer_json(document: OcrDocument, question: str) -> OcrAnswer:
     """An object with every key that the question names; what is not found is left out."""
     out: dict[str, object] = {}
     confidences = []
@@ -325,14 +330,14 @@ def _answer_json(sheet: OcrDocument, question: str) -> OcrAnswer:
         if len(columns) >= 2:
             rows = [
                 {k: table.value(item, _LIST_KEYS[k]) for k in columns}
-                for item in table.items(sheet)
+                for item in table.items(document)
             ]
             out[key] = [{k: text for k, text in row.items() if text} for row in rows]
             continue
         # The meaning in the question's language says more than the key.
-        found = find(sheet, meaning)
+        found = find(document, meaning)
         if found is None and meaning != key:
-            found = find(sheet, key.replace("_", " "))
+            found = find(document, key.replace("_", " "))
         out[key] = "" if found is None else found.text
         if found is not None:
             confidences.append(found.score * found.cell.confidence)
@@ -384,19 +389,19 @@ _DESCRIPTIONS = {
 }
 
 
-def _describe(sheet: OcrDocument, plain: str) -> OcrAnswer:
+def _describe(document: OcrDocument, plain: str) -> OcrAnswer:
     """Title, number, date, parties, items and sums in a sentence or three, as far as they were read."""
     language = (
         "ru" if re.search("[а-я]", plain) else "zh" if re.search("[\u3400-\u9fff]", plain) else "en"
     )
-    title, text = _title(sheet), ""
-    names = [table.value(item, "name") for item in table.items(sheet)]
+    title, text = _title(document), ""
+    names = [table.value(item, "name") for item in table.items(document)]
     for name, wording in _DESCRIPTIONS[language]:
         if name == "items":
             value = ("、" if language == "zh" else "; ").join(names) if len(names) > 1 else ""
         else:
             field = field_named(name)
-            best = _best(_field_candidates(sheet, OcrQuestion(field, field.party)))
+            best = _best(_field_candidates(document, OcrQuestion(field, field.party)))
             value = "" if best is None else best.text
         if value and value not in title:
             text += wording.format(value, title=title, count=len(names)).removeprefix(
@@ -408,15 +413,10 @@ def _describe(sheet: OcrDocument, plain: str) -> OcrAnswer:
     return OcrAnswer(f"{text}." if text else "", None)
 
 
-def _title(sheet: OcrDocument) -> str:
+def _title(document: OcrDocument) -> str:
     """The largest text of the first page's upper half."""
-    if not sheet.layouts or not sheet.layouts[0].rows:
+    if not document.layouts or not document.layouts[0].rows:
         return ""
-    rows = sheet.layouts[0].rows
-    upper = [
-        c
-        for row in rows[: max(4, len(rows) // 2)]
-        for c in row
-        if sum(ch.isalpha() for ch in c.text) > 2
-    ]
+    rows = document.layouts[0].rows
+    upper = [c for row in rows[: max(4, len(rows) // 2)] for c in row if count_letters(c.text) > 2]
     return max(upper, key=lambda c: c.height).text if upper else ""

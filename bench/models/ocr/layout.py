@@ -13,6 +13,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from bench.models.ocr.characters import count_digits
 from bench.models.ocr.readers import Fragment, Reading
 
 # Gaps in units of the text's height: what separates two words, and what separates two columns.
@@ -204,7 +205,7 @@ def _continues(cell: TableCell, below: TableCell) -> bool:
     overlap = min(cell.right, below.right) - max(cell.left, below.left)
     narrower = min(cell.right - cell.left, below.right - below.left)
     gap = below.top - cell.bottom
-    digits = sum(c.isdigit() for c in cell.text + below.text)
+    digits = count_digits(cell.text + below.text)
     line = min(cell.height, below.height)
     return overlap > 0.5 * narrower and -0.5 * line < gap < _STACK_GAP * line and digits <= 2
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from rapidfuzz import fuzz, process
 
+from bench.models.ocr.characters import count_digits, count_letters
 from bench.models.ocr.fields import Field, Party, fields, normalise
 from bench.models.ocr.layout import PageLayout, TableCell, stacks
 from bench.models.ocr.prose import Sentence, sentences
@@ -360,8 +361,8 @@ def _exact_marks(cell: TableCell, text: str) -> Iterable[Mark]:
             for match in phrase.pattern.finditer(text):
                 part = max(text.rfind(c, 0, match.start()) for c in _SEPARATORS) + 1
                 head = text[part : colon if colon >= match.end() else None]
-                covered = sum(c.isalpha() for c in match.group())
-                share = covered / max(1, sum(c.isalpha() for c in head))
+                covered = count_letters(match.group())
+                share = covered / max(1, count_letters(head))
                 score = 0.5 + 0.35 * share + (0.15 if match.start() - part <= 2 else 0.0)
                 if match.start() > colon >= part:
                     score = 0.65
@@ -374,7 +375,7 @@ def _exact_marks(cell: TableCell, text: str) -> Iterable[Mark]:
 def _fuzzy_marks(cell: TableCell, text: str) -> Iterable[Mark]:
     """Labels that OCR misread in a letter or two."""
     head = text.split(":")[0].strip()
-    if not 5 <= len(head) <= 40 or sum(c.isdigit() for c in head) > 2:
+    if not 5 <= len(head) <= 40 or count_digits(head) > 2:
         return
     phrases, owners = _fuzzy_phrases()
     found = process.extractOne(head, phrases, scorer=fuzz.ratio, score_cutoff=_FUZZY_CUTOFF)

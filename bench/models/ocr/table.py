@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from bench.models.ocr.characters import count_digits, count_letters
 from bench.models.ocr.fields import normalise
 from bench.models.ocr.layout import TableCell
 from bench.models.ocr.matching import Mark, OcrDocument
@@ -43,15 +44,15 @@ def value(item: Item, column: str) -> str:
     return "" if found is None else found.text
 
 
-def items(sheet: OcrDocument) -> list[Item]:
+def items(document: OcrDocument) -> list[Item]:
     """The rows of the goods table, or the lines before the sum where there is no table."""
-    headers = _headers(sheet)
-    return _table_items(sheet, headers) if len(headers) >= 2 else _receipt_items(sheet)
+    headers = _headers(document)
+    return _table_items(document, headers) if len(headers) >= 2 else _receipt_items(document)
 
 
-def _headers(sheet: OcrDocument) -> dict[str, Mark]:
+def _headers(document: OcrDocument) -> dict[str, Mark]:
     """Column name → its header, from the band of the page that has most of them."""
-    marks = [m for m in sheet.marks if m.field.name in _COLUMNS and m.score > 0.55]
+    marks = [m for m in document.marks if m.field.name in _COLUMNS and m.score > 0.55]
     best: dict[str, Mark] = {}
     for anchor in marks:
         band: dict[str, Mark] = {}
@@ -64,13 +65,13 @@ def _headers(sheet: OcrDocument) -> dict[str, Mark]:
     return best
 
 
-def _table_items(sheet: OcrDocument, headers: dict[str, Mark]) -> list[Item]:
+def _table_items(document: OcrDocument, headers: dict[str, Mark]) -> list[Item]:
     page = next(iter(headers.values())).cell.page
     start = max(mark.cell.row for mark in headers.values()) + 1
-    extents = {column: sheet.extent(mark) for column, mark in headers.items()}
+    extents = {column: document.extent(mark) for column, mark in headers.items()}
     out: list[Item] = []
-    for row in sheet.layouts[page].rows[start:]:
-        if out and _is_sum(sheet, row):
+    for row in document.layouts[page].rows[start:]:
+        if out and _is_sum(document, row):
             break
         item = _row_item(row, extents)
         if not any(column in item for column in _KINDS):
@@ -93,35 +94,35 @@ def _row_item(row: Sequence[TableCell], extents: dict[str, tuple[float, float]])
             ]
         else:
             # Names stand at the left of their column, which the header may only be centred on.
-            near = [c for c in (near or row[:2]) if sum(ch.isalpha() for ch in c.text) >= 2]
+            near = [c for c in (near or row[:2]) if count_letters(c.text) >= 2]
         if near:
             item[column] = min(near, key=lambda c: abs((c.left + c.right) / 2 - centre))
     return item
 
 
 def _is_number(text: str) -> bool:
-    return sum(c.isdigit() for c in text) >= sum(c.isalpha() for c in text)
+    return count_digits(text) >= count_letters(text)
 
 
-def _is_sum(sheet: OcrDocument, row: Sequence[TableCell]) -> bool:
+def _is_sum(document: OcrDocument, row: Sequence[TableCell]) -> bool:
     """Whether a row begins with the label of a sum."""
-    marks = [m for cell in row[:2] for m in sheet.marks_of.get(id(cell), ())]
+    marks = [m for cell in row[:2] for m in document.marks_of.get(id(cell), ())]
     return any(m.field.name in _SUMS and m.start <= 2 and m.score > 0.55 for m in marks)
 
 
-def _receipt_items(sheet: OcrDocument) -> list[Item]:
+def _receipt_items(document: OcrDocument) -> list[Item]:
     """Lines with a name at the left and an amount at the right, or the amount on the line beneath."""
     out: list[Item] = []
-    if not sheet.layouts:
+    if not document.layouts:
         return out
     pending: TableCell | None = None
-    for row in sheet.layouts[0].rows:
-        if _is_sum(sheet, row):
+    for row in document.layouts[0].rows:
+        if _is_sum(document, row):
             if out:
                 break
             continue
         money = [c for c in row if _MONEY.search(c.text)]
-        named = [c for c in row if sum(ch.isalpha() for ch in _MONEY.sub("", c.text)) >= 2]
+        named = [c for c in row if count_letters(_MONEY.sub("", c.text)) >= 2]
         if not money:
             pending = named[0] if named else None
             continue

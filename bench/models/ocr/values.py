@@ -10,6 +10,8 @@ from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
 
+from bench.models.ocr.characters import count_digits, count_letters
+
 
 class ValueKind(Enum):
     """What a field's value is."""
@@ -114,9 +116,9 @@ def _amount(text: str) -> Value | None:
     ]
     match = (money or matches)[-1]
     value = match.group().strip()
-    if sum(c.isdigit() for c in value) > 11 or (not money and sum(c.isdigit() for c in value) > 6):
+    if count_digits(value) > 11 or (not money and count_digits(value) > 6):
         return None  # an account, a card, a till's serial number
-    letters = sum(c.isalpha() for c in AMOUNT.sub("", text))
+    letters = count_letters(AMOUNT.sub("", text))
     fit = (1.0 if money else 0.75) - min(0.4, 0.03 * letters)
     return Value(value, fit, match.start())
 
@@ -143,7 +145,7 @@ def _name(text: str) -> Value | None:
     ):
         value += "."  # "Inc.", "Ltd.", and initials
     value = _balanced(text, value)
-    letters = sum(c.isalpha() for c in value)
+    letters = count_letters(value)
     if (
         letters < 2
         or letters < 0.3 * len(value.replace(" ", ""))
@@ -183,7 +185,7 @@ def _address(text: str) -> Value | None:
     tail = re.split(
         r"(?i)[,;]\s*(?=(?:инн|кпп|тел|р/с|tax id|vat|tel|phone)\b)", value, maxsplit=1
     )[0]
-    if sum(c.isalpha() for c in tail) < 3:
+    if count_letters(tail) < 3:
         return None
     fit = 1.0 if any(c.isdigit() for c in tail) else 0.75
     return Value(tail.strip(_EDGES), fit, max(0, text.find(tail)))
