@@ -1,8 +1,9 @@
 """A baseline that needs no GPU and no weights: OCR, then label matching.
 
 It answers what a person asks before renting a GPU: does this need a vision-language model at all?
-The data goes ``readers`` (page → fragments) → ``layout`` (fragments → cells and rows) → ``matching``
-(labels and their values; ``fields`` and ``values`` are its tables) → ``answer``.
+The data go ``readers`` (page → fragments) → ``layout`` (fragments → cells and rows) → ``labels`` →
+``matching`` (labels and their values; ``fields`` and ``values`` are its tables) → ``finding`` (question →
+value) → ``answer``. Beside labels, ``table`` reads the goods table, and ``prose`` running text.
 """
 
 from __future__ import annotations

@@ -104,16 +104,16 @@ def _matched(pattern: re.Pattern[str]) -> Callable[[str], Value | None]:
 
 
 def _amount(text: str) -> Value | None:
-    dates = [m.span() for m in DATE.finditer(text)]
-    matches = [m for m in AMOUNT.finditer(text) if not any(a <= m.start() < b for a, b in dates)]
+    dates = [date.span() for date in DATE.finditer(text)]
+    matches = []
+    for match in AMOUNT.finditer(text):
+        in_date = any(start <= match.start() < end for start, end in dates)
+        if not in_date:
+            matches.append(match)
     if not matches:
         return None
     # Money has decimals or a currency; a bare integer is more often a number of something else.
-    money = [
-        m
-        for m in matches
-        if re.search(r"[.,]\s?\d\d(?!\d)", m.group()) or CURRENCY.search(m.group())
-    ]
+    money = [match for match in matches if _is_money(match.group())]
     match = (money or matches)[-1]
     value = match.group().strip()
     if count_digits(value) > 11 or (not money and count_digits(value) > 6):
@@ -121,6 +121,11 @@ def _amount(text: str) -> Value | None:
     letters = count_letters(AMOUNT.sub("", text))
     fit = (1.0 if money else 0.75) - min(0.4, 0.03 * letters)
     return Value(value, fit, match.start())
+
+
+def _is_money(text: str) -> bool:
+    has_decimals = re.search(r"[.,]\s?\d\d(?!\d)", text) is not None
+    return has_decimals or CURRENCY.search(text) is not None
 
 
 def _identifier(text: str) -> Value | None:
@@ -139,18 +144,14 @@ def _identifier(text: str) -> Value | None:
 
 def _name(text: str) -> Value | None:
     value = _TAIL.split(text, maxsplit=1)[0].strip(_EDGES + "\"'") if text else ""
-    if (
-        re.search(r"(?<!\w)\w{2,4}$", value)
-        and text[(at := text.find(value) + len(value)) : at + 1] == "."
-    ):
+    end = text.find(value) + len(value)
+    if re.search(r"(?<!\w)\w{2,4}$", value) and text[end : end + 1] == ".":
         value += "."  # "Inc.", "Ltd.", and initials
     value = _balanced(text, value)
     letters = count_letters(value)
-    if (
-        letters < 2
-        or letters < 0.3 * len(value.replace(" ", ""))
-        or (value.isascii() and letters < 4)
-    ):
+    # A Chinese name may have two characters, one in Latin letters has four; figures make no name.
+    mostly_figures = letters < 0.3 * len(value.replace(" ", ""))
+    if letters < 2 or mostly_figures or (value.isascii() and letters < 4):
         return None
     fit = 0.5 if DATE.search(value) or EMAIL.search(value) else 1.0
     return Value(value, fit, max(0, text.find(value)))
@@ -169,14 +170,13 @@ def _person(text: str) -> Value | None:
 def _balanced(text: str, value: str) -> str:
     """``value`` with the closing quote or bracket that stripping its edges may have taken."""
     for opening, closing in (('"', '"'), ("(", ")"), ("（", "）")):
-        if (
-            value.count(opening) % 2
-            if opening == closing
-            else value.count(opening) > value.count(closing)
-        ):
-            at = text.find(value) + len(value)
-            if text[at : at + 1] == closing:
-                return value + closing
+        if opening == closing:
+            is_open = value.count(opening) % 2 == 1
+        else:
+            is_open = value.count(opening) > value.count(closing)
+        end = text.find(value) + len(value)
+        if is_open and text[end : end + 1] == closing:
+            return value + closing
     return value
 
 
@@ -193,7 +193,9 @@ def _address(text: str) -> Value | None:
 
 def _text(text: str) -> Value | None:
     value = text.strip(" \t:：;；|_=")
-    return Value(value, 0.9, max(0, text.find(value))) if any(c.isalnum() for c in value) else None
+    if not any(character.isalnum() for character in value):
+        return None
+    return Value(value, 0.9, max(0, text.find(value)))
 
 
 CUTTERS: dict[ValueKind, Callable[[str], Value | None]] = {
