@@ -100,7 +100,7 @@ class QwenVL:
         back as errors of their own requests.
         """
         from bench.models.qwen_vl.clock import Clock
-        from bench.models.qwen_vl.loading import is_out_of_memory, out_of_memory
+        from bench.models.qwen_vl.failures import is_out_of_memory, out_of_memory
 
         if self._parts is None:
             raise RuntimeError("load() comes before generate()")
