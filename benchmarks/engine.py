@@ -27,7 +27,7 @@ from PIL import Image, ImageDraw, ImageFont
 from bench.models.catalog import resolve
 from bench.models.qwen_vl import QwenVL
 from bench.models.qwen_vl.clock import Clock
-from bench.models.qwen_vl.generation import Answer, Prompted
+from bench.models.qwen_vl.generation import Completion, Prompted
 from bench.models.qwen_vl.prompting import Prompting
 from bench.runner.batches import batched
 from bench.schema import Document, Generation, PageGroup, Request
@@ -127,7 +127,7 @@ def answer(way: Way, model: QwenVL, groups: Sequence[PageGroup]) -> Answers:
     """The tokens of every answer, in calls of ``way.batch`` questions."""
     parts = model._parts
     assert parts is not None
-    run: Callable[[Iterable[Prompted]], list[tuple[Any, Answer]]] = (
+    run: Callable[[Iterable[Prompted]], list[tuple[Any, Completion]]] = (
         (lambda documents: generate_padded(model, list(documents)))
         if way.generate
         else (lambda documents: parts.engine.answer(documents, Clock(torch.device("cpu"))))
@@ -140,7 +140,7 @@ def answer(way: Way, model: QwenVL, groups: Sequence[PageGroup]) -> Answers:
     return found
 
 
-def generate_padded(model: QwenVL, documents: Sequence[Prompted]) -> list[tuple[Any, Answer]]:
+def generate_padded(model: QwenVL, documents: Sequence[Prompted]) -> list[tuple[Any, Completion]]:
     """Rows padded on the left through ``generate`` of transformers, as peers batch."""
     parts = model._parts
     assert parts is not None
@@ -167,7 +167,7 @@ def generate_padded(model: QwenVL, documents: Sequence[Prompted]) -> list[tuple[
     found = []
     for (_, question), row in zip(rows, output[:, longest:].tolist(), strict=True):
         end = next((index + 1 for index, token in enumerate(row) if token in ends), len(row))
-        found.append((question, Answer.of(row[:end], [0.0], ended=end < len(row))))
+        found.append((question, Completion.of(row[:end], [0.0], ended=end < len(row))))
     return found
 
 

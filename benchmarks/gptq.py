@@ -28,7 +28,8 @@ os.environ.setdefault("GPTQMODEL_CPU_WORKERS", "2")
 from gptqmodel import GPTQModel, QuantizeConfig
 from gptqmodel.models.definitions.base_qwen2_vl import BaseQwen2VLGPTQ
 
-from bench.models.catalog import local_folder, resolve
+from bench.models.catalog import resolve
+from bench.models.footprint import local_folder
 from bench.models.qwen_vl.processing import Processor
 from bench.schema import ModelSpec, Task
 from bench.tasks import load_task

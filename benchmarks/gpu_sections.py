@@ -20,11 +20,11 @@ from bench.models.catalog import resolve
 from bench.models.qwen_vl import QwenVL, fit, plan
 from bench.models.qwen_vl.clock import Clock
 from bench.models.qwen_vl.cuda import KERNELS, Graphs, flash, trial
-from bench.models.qwen_vl.generation import Answer, Decoding, Prompted, Question
+from bench.models.qwen_vl.generation import Completion, Decoding, Prompted, PromptedQuestion
 from bench.models.qwen_vl.loading import LoadedModel
 from bench.models.qwen_vl.processing import Processor
 from bench.models.qwen_vl.prompting import Prompting
-from bench.models.qwen_vl.questions import Branch
+from bench.models.qwen_vl.questions import QuestionBranch
 from bench.models.qwen_vl.selection import first_that_agrees
 from bench.models.qwen_vl.steps import Steps
 from bench.models.qwen_vl.tree import tree_shape, use_tree_attention
@@ -592,7 +592,7 @@ def _step(subject: Subject, tokens: int, documents: int, width: int, *, replayed
     for document in range(documents):
         for number in range(width):
             taken.cache.reserve(document, number, room)
-            branches.append(Branch(document, number, [0], tokens, room))
+            branches.append(QuestionBranch(document, number, [0], tokens, room))
     _, grid = taken._place(list(enumerate(branches)), 0)
     if taken.obstacle is not None:
         raise RuntimeError(taken.obstacle)
@@ -627,7 +627,7 @@ def agreement(subject: Subject) -> None:
 
 def _answers(
     backend: QwenVL, groups: Sequence[PageGroup]
-) -> dict[str, tuple[Prompted, Question, Answer]]:
+) -> dict[str, tuple[Prompted, PromptedQuestion, Completion]]:
     assert backend._parts is not None
     documents = prompted(backend, groups)
     places = {q.request.sample_id: document for document in documents for q in document.questions}

@@ -16,7 +16,7 @@ pytest.importorskip("transformers")
 
 from bench.errors import InvalidInput, OutOfMemory  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
-from bench.models.qwen_vl import QwenVL, loading  # noqa: E402
+from bench.models.qwen_vl import QwenVL  # noqa: E402
 from bench.schema import Json, ModelInfo, Output  # noqa: E402
 from tests.tiny_qwen import make_document, make_group, one_thread  # noqa: E402
 from workshop.tiny_checkpoint import write_tiny_checkpoint  # noqa: E402
@@ -91,8 +91,10 @@ def test_layers_left_in_main_memory_beside_gpus_are_refused(
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     spec = resolve(str(write_tiny_checkpoint(tmp_path / "tiny")))
+    from bench.models.qwen_vl.device import weights_by_device
+
     with pytest.raises(OutOfMemory, match="the GPUs together do not hold"):
-        loading._placement(spec, Spilled())
+        weights_by_device(spec, Spilled())
 
 
 @pytest.mark.parametrize(

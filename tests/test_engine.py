@@ -23,7 +23,7 @@ from bench.errors import InvalidInput  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
 from bench.models.qwen_vl import QwenVL  # noqa: E402
 from bench.models.qwen_vl.clock import Clock  # noqa: E402
-from bench.models.qwen_vl.generation import Answer, Prompted  # noqa: E402
+from bench.models.qwen_vl.generation import Completion, Prompted  # noqa: E402
 from bench.models.qwen_vl.loading import CLASSES  # noqa: E402
 from bench.models.qwen_vl.prompting import Prompting  # noqa: E402
 from bench.schema import Output, PageGroup  # noqa: E402
@@ -78,7 +78,7 @@ def documents(model: QwenVL, groups: Sequence[PageGroup]) -> list[Prompted]:
     return prompted
 
 
-def answers(model: QwenVL, prompted: Sequence[Prompted]) -> dict[str, Answer]:
+def answers(model: QwenVL, prompted: Sequence[Prompted]) -> dict[str, Completion]:
     assert model._parts is not None
     found = model._parts.engine.answer(prompted, Clock(torch.device("cpu")))
     return {question.request.sample_id: answer for question, answer in found}
@@ -105,9 +105,9 @@ class Reference:
 
     def __init__(self, folder: Path) -> None:
         self.model = load(folder, reference=True)
-        self._answers: dict[str, Answer] = {}
+        self._answers: dict[str, Completion] = {}
 
-    def answers(self, prompted: Sequence[Prompted]) -> dict[str, Answer]:
+    def answers(self, prompted: Sequence[Prompted]) -> dict[str, Completion]:
         names = [q.request.sample_id for document in prompted for q in document.questions]
         if not set(names) <= set(self._answers):
             self._answers |= answers(self.model, prompted)

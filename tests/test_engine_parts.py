@@ -24,8 +24,8 @@ from bench.models.qwen_vl.pixels import (  # noqa: E402
     read_ahead,
 )
 from bench.models.qwen_vl.processing import Processor  # noqa: E402
-from bench.models.qwen_vl.questions import Branch  # noqa: E402
-from bench.models.qwen_vl.tree import Heads, Shape, TreeCache  # noqa: E402
+from bench.models.qwen_vl.questions import QuestionBranch  # noqa: E402
+from bench.models.qwen_vl.tree import Heads, TreeCache, TreeShape  # noqa: E402
 from bench.schema import Page  # noqa: E402
 from bench.tasks.pages import open_page  # noqa: E402
 from tests.tiny_qwen import edit_json, make_document, one_thread  # noqa: E402
@@ -235,7 +235,7 @@ def test_what_is_small_goes_together_and_what_is_large_alone() -> None:
 
 def test_questions_share_a_row_while_its_attention_stays_small() -> None:
     lengths = [(0, 4), (0, 4), (1, 2), (1, 2), (2, 9), (3, 1)]
-    branches = [Branch(document, 0, [1] * length, 0, 1) for document, length in lengths]
+    branches = [QuestionBranch(document, 0, [1] * length, 0, 1) for document, length in lengths]
     rows = [[len(b.prompt) for b in pack] for pack in questions.packs(branches, 16)]
     # Two documents of 8 and 4 tokens take 2 x 8 places; a third would make it 3 x 9.
     assert rows == [[4, 4, 2, 2], [9], [1]]
@@ -247,7 +247,7 @@ def dense(queries: Any, keys: Any, values: Any, visible: Any) -> Any:
     return scores.masked_fill(~visible, float("-inf")).softmax(-1) @ values
 
 
-def heads(shape: Shape, tokens: int, seed: int) -> Heads:
+def heads(shape: TreeShape, tokens: int, seed: int) -> Heads:
     generator = torch.Generator().manual_seed(seed)
 
     def rand(count: int) -> Any:
@@ -257,7 +257,7 @@ def heads(shape: Shape, tokens: int, seed: int) -> Heads:
 
 
 def test_a_token_sees_its_prefix_and_its_own_branch_only() -> None:
-    shape = Shape(layers=1, heads=2, groups=3, size=8, dtype=torch.float32, device=CPU)
+    shape = TreeShape(layers=1, heads=2, groups=3, size=8, dtype=torch.float32, device=CPU)
     cache = TreeCache(shape, 2, 20)
     # Document 0: prefix 4, questions a (2 tokens) and b (1); document 1: prefix 6, question a (1).
     first = heads(shape, 10, 0)
@@ -293,7 +293,7 @@ def test_a_token_sees_its_prefix_and_its_own_branch_only() -> None:
 
 
 def test_forgotten_branches_leave_the_prefix() -> None:
-    shape = Shape(layers=1, heads=1, groups=1, size=4, dtype=torch.float32, device=CPU)
+    shape = TreeShape(layers=1, heads=1, groups=1, size=4, dtype=torch.float32, device=CPU)
     cache = TreeCache(shape, 1, 8)
     cache.prefix([0], [3]).attend(0, heads(shape, 3, 0), 0.25)
     asked = heads(shape, 5, 1)
@@ -324,7 +324,7 @@ def test_the_budget_of_a_cpu_can_be_set() -> None:
 
 def test_bytes_of_a_column_are_those_of_the_published_model() -> None:
     # Qwen2-VL-2B: 28 layers, 2 key/value heads of 128 numbers, bf16.
-    shape = Shape(layers=28, heads=2, groups=6, size=128, dtype=torch.bfloat16, device=CPU)
+    shape = TreeShape(layers=28, heads=2, groups=6, size=128, dtype=torch.bfloat16, device=CPU)
     assert shape.bytes_per_column == 28_672
 
 

@@ -22,8 +22,8 @@ from bench.models.qwen_vl.generation import Decoding  # noqa: E402
 from bench.models.qwen_vl.loading import CLASSES  # noqa: E402
 from bench.models.qwen_vl.pixels import PagePixels  # noqa: E402
 from bench.models.qwen_vl.prefix import Prefix, prefill  # noqa: E402
-from bench.models.qwen_vl.questions import Branch, ask  # noqa: E402
-from bench.models.qwen_vl.tree import Shape, use_tree_attention  # noqa: E402
+from bench.models.qwen_vl.questions import QuestionBranch, ask  # noqa: E402
+from bench.models.qwen_vl.tree import TreeShape, use_tree_attention  # noqa: E402
 from bench.models.qwen_vl.varlen import Seen, Segments, merge, plain  # noqa: E402
 from bench.models.qwen_vl.vision import PageFeatures  # noqa: E402
 from bench.schema import Generation, PageGroup  # noqa: E402
@@ -150,7 +150,7 @@ def test_the_kernel_of_a_gpu_is_refused_without_one() -> None:
 
 
 def test_the_first_kernel_that_agrees_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    shape = Shape(layers=1, heads=2, groups=3, size=8, dtype=torch.float32, device=CPU)
+    shape = TreeShape(layers=1, heads=2, groups=3, size=8, dtype=torch.float32, device=CPU)
     kernels = {"public": is_not_there, "other": wrong_weight, "older": plain, "last": plain}
     monkeypatch.setattr(selection, "KERNELS", kernels)
     assert selection.first_that_agrees(shape) == (plain, "older")
@@ -161,7 +161,7 @@ def test_the_first_kernel_that_agrees_is_taken(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_memory_is_taken_once_for_flights_that_fit() -> None:
-    shape = Shape(layers=2, heads=1, groups=1, size=4, dtype=torch.float32, device=CPU)
+    shape = TreeShape(layers=2, heads=1, groups=1, size=4, dtype=torch.float32, device=CPU)
     cache = CascadeCache(shape, plain)
     assert cache.begin([1030, 10])
     before = cache.keys[0].data_ptr()
@@ -239,7 +239,7 @@ def test_a_step_is_the_same_work_each_time_and_waits_for_nothing(
     taken = steps.Steps(inner, unread, decoding, None)
     taken.begin([300, 20])
     taken.cache.prefix([0, 1], [200, 9])
-    branches = [Branch(row, number, [5], 9, 3) for row in (0, 1) for number in range(2)]
+    branches = [QuestionBranch(row, number, [5], 9, 3) for row in (0, 1) for number in range(2)]
     for branch in branches:
         taken.cache.reserve(branch.document, branch.number, 3)
     with torch.inference_mode():
@@ -281,7 +281,7 @@ def test_nothing_behind_the_vision_tower_is_read_by_the_host(
     with torch.inference_mode():
         taken.begin([40, 40])
         starts = prefill(inner, taken.cache, 0, prefixes, features)
-        branches = [Branch(row, 0, [7, 8], start, 5) for row, start in enumerate(starts)]
+        branches = [QuestionBranch(row, 0, [7, 8], start, 5) for row, start in enumerate(starts)]
         for branch in branches:
             taken.cache.reserve(branch.document, branch.number, 7)
         logits = ask(inner, taken.cache, branches, 64)

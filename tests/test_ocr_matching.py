@@ -6,25 +6,26 @@ import json
 
 import pytest
 
-from bench.models.ocr.answer import answer, find, understand
+from bench.models.ocr.answer import answer
+from bench.models.ocr.finding import find, understand
 from bench.models.ocr.layout import lay_out
-from bench.models.ocr.matching import Sheet
+from bench.models.ocr.matching import OcrDocument
 from bench.models.ocr.readers import Fragment, Reading
 
 Row = tuple[float, float, str]
 
 
-def sheet(*rows: Row, slope: float = 0.0) -> Sheet:
+def sheet(*rows: Row, slope: float = 0.0) -> OcrDocument:
     """A page of cells at (left, top), 20 pixels high, letters 10 and Chinese characters 20 wide."""
     fragments = []
     for left, top, text in rows:
         width = sum(20.0 if "\u3400" <= c <= "\u9fff" else 10.0 for c in text)
         fall = slope * (left + width / 2)
         fragments.append(Fragment(text, left, top + fall, left + width, top + fall + 20))
-    return Sheet([lay_out(Reading(tuple(fragments), slope, words=False))])
+    return OcrDocument([lay_out(Reading(tuple(fragments), slope, words=False))])
 
 
-def ask(page: Sheet, question: str) -> str:
+def ask(page: OcrDocument, question: str) -> str:
     return answer(page, question).text
 
 
@@ -105,7 +106,7 @@ CHINESE = sheet(
         (CHINESE, "价税合计是多少？", "¥960.50"),
     ],
 )
-def test_value_stands_after_its_label(page: Sheet, question: str, expected: str) -> None:
+def test_value_stands_after_its_label(page: OcrDocument, question: str, expected: str) -> None:
     assert ask(page, question) == expected
 
 
@@ -128,7 +129,7 @@ def test_value_stands_after_its_label(page: Sheet, question: str, expected: str)
     ],
 )
 def test_party_in_the_question_chooses_whose_value_it_is(
-    page: Sheet, question: str, expected: str
+    page: OcrDocument, question: str, expected: str
 ) -> None:
     assert ask(page, question) == expected
 
@@ -223,7 +224,7 @@ def test_nothing_found_is_an_empty_answer_without_confidence(question: str) -> N
 
 
 def test_empty_page_answers_nothing() -> None:
-    assert ask(Sheet([lay_out(Reading(()))]), "What is the total?") == ""
+    assert ask(OcrDocument([lay_out(Reading(()))]), "What is the total?") == ""
 
 
 def test_structured_question_gets_every_key_it_names() -> None:
@@ -244,7 +245,7 @@ def test_structured_question_gets_every_key_it_names() -> None:
     ],
 )
 def test_description_names_what_was_read(
-    page: Sheet, question: str, parts: tuple[str, ...]
+    page: OcrDocument, question: str, parts: tuple[str, ...]
 ) -> None:
     text = ask(page, question)
     assert [part for part in parts if part not in text] == []
@@ -252,7 +253,7 @@ def test_description_names_what_was_read(
 
 def test_confidence_is_the_reading_times_the_match() -> None:
     fragments = (Fragment("Total: $6.00", 50, 50, 200, 70, 0.5),)
-    page = Sheet([lay_out(Reading(fragments, words=False))])
+    page = OcrDocument([lay_out(Reading(fragments, words=False))])
     found = find(page, "What is the total?")
     confidence = answer(page, "What is the total?").confidence
     assert found is not None

@@ -18,7 +18,7 @@ from bench.errors import (  # noqa: E402
     install_command,
 )
 from bench.models.catalog import resolve  # noqa: E402
-from bench.models.qwen_vl import QwenVL, download, loading  # noqa: E402
+from bench.models.qwen_vl import QwenVL, download, failures, loading, quantization  # noqa: E402
 from bench.schema import ModelSpec, Output  # noqa: E402
 from tests.tiny_qwen import edit_json, make_document, make_group, one_thread  # noqa: E402
 from workshop.tiny_checkpoint import write_tiny_checkpoint  # noqa: E402
@@ -206,7 +206,7 @@ def test_the_vision_tower_stays_out_of_quantized_layers_under_its_present_name()
     from types import SimpleNamespace
 
     settings = {"modules_to_not_convert": ["visual"]}
-    loading._rename_exclusions(SimpleNamespace(quantization_config=settings))
+    quantization.rename_exclusions(SimpleNamespace(quantization_config=settings))
     assert settings["modules_to_not_convert"] == ["visual", "model.visual"]
 
 
@@ -352,7 +352,7 @@ def test_flash_attention_where_it_cannot_run_is_refused(checkpoint: Path) -> Non
 
 def test_weights_beyond_memory_have_their_own_error() -> None:
     error = torch.OutOfMemoryError("CUDA out of memory")
-    found = loading._load_failure(Path("folder"), error, torch.device("cpu"))
+    found = failures.load_failure(Path("folder"), error, torch.device("cpu"))
     assert isinstance(found, OutOfMemory)
 
 

@@ -34,14 +34,14 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Bounds(_Table):
+class PixelBoundsTable(_Table):
     """Pixels of a page after resizing."""
 
     min_pixels: Annotated[int, Field(gt=0)] | None = None
     max_pixels: Annotated[int, Field(gt=0)] | None = None
 
 
-class TaskSettings(Bounds):
+class TaskSettings(PixelBoundsTable):
     """What a protocol asks of a task; None leaves what is more general."""
 
     prompt: str | None = None
@@ -77,7 +77,7 @@ class Protocol(TaskSettings):
     jpeg_quality: Annotated[int, Field(ge=1, le=95)] | None = None
     headline: tuple[str, ...] = ()
     tasks: Mapping[str, TaskSettings] = {}
-    models: Mapping[str, Bounds] = {}
+    models: Mapping[str, PixelBoundsTable] = {}
 
     def task(self, name: str) -> TaskSettings | None:
         """What is said of a task of this name; ``docvqa`` also covers ``docvqa-lite``."""
@@ -170,7 +170,7 @@ def apply(
     return Applied(made, asked, record)
 
 
-def _shared_bounds(name: str, protocol: Protocol, tasks: Sequence[Task]) -> Bounds:
+def _shared_bounds(name: str, protocol: Protocol, tasks: Sequence[Task]) -> PixelBoundsTable:
     """A model is loaded once, with one pair of bounds for all tasks."""
     found: dict[tuple[int | None, int | None], str] = {}
     for task in tasks:
@@ -184,15 +184,19 @@ def _shared_bounds(name: str, protocol: Protocol, tasks: Sequence[Task]) -> Boun
             hint=f"run them apart: --tasks {first}, then --tasks {second}",
         )
     low, high = next(iter(found), (None, None))
-    return Bounds(min_pixels=low, max_pixels=high)
+    return PixelBoundsTable(min_pixels=low, max_pixels=high)
 
 
-def _model(protocol: Protocol, bounds: Bounds, spec: ModelSpec, deviations: list[str]) -> ModelSpec:
+def _model(
+    protocol: Protocol, bounds: PixelBoundsTable, spec: ModelSpec, deviations: list[str]
+) -> ModelSpec:
     traits = traits_of(spec)
     # A protocol's bounds are those of a vision-language model; an OCR baseline reads pages as they are.
     if not traits.visual_tokens:
         return spec
-    family = next((b for key, b in protocol.models.items() if begins_name(key, spec)), Bounds())
+    family = next(
+        (b for key, b in protocol.models.items() if begins_name(key, spec)), PixelBoundsTable()
+    )
     wanted: dict[str, int | None] = {}
     for key in ("min_pixels", "max_pixels"):
         levels = (getattr(level, key) for level in (bounds, family, protocol))

@@ -132,14 +132,14 @@ class Architecture(NamedTuple):
         )
 
 
-class Bounds(NamedTuple):
+class PixelBounds(NamedTuple):
     """Pixels of a page after resizing, as the checkpoint's own processor bounds them."""
 
     min_pixels: int
     max_pixels: int
 
 
-TRANSFORMERS_BOUNDS = Bounds(56 * 56, 1280 * 28 * 28)
+TRANSFORMERS_BOUNDS = PixelBounds(56 * 56, 1280 * 28 * 28)
 """What transformers takes where a checkpoint's processor configuration says nothing."""
 
 
@@ -147,7 +147,7 @@ class Published(NamedTuple):
     """What a checkpoint's small files say."""
 
     architecture: Architecture
-    bounds: Bounds
+    bounds: PixelBounds
 
 
 @functools.cache
@@ -222,7 +222,7 @@ def _vision(config: Mapping[str, Any]) -> Vision:
     )
 
 
-def read_bounds(settings: Mapping[str, Any]) -> Bounds:
+def read_bounds(settings: Mapping[str, Any]) -> PixelBounds:
     """The bounds in a ``preprocessor_config.json``, in whichever of its spellings."""
     nested = settings.get("size")
     size = nested if isinstance(nested, Mapping) else {}
@@ -231,7 +231,7 @@ def read_bounds(settings: Mapping[str, Any]) -> Bounds:
         return int(next(value for value in values if value is not None))
 
     default = TRANSFORMERS_BOUNDS
-    return Bounds(
+    return PixelBounds(
         first(
             settings.get("min_pixels"),
             size.get("shortest_edge"),

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from bench.errors import InvalidInput, did_you_mean
+from bench.formatting import listed
 from bench.models.backends import BackendTraits, traits_of
 from bench.schema import Json, ModelSpec
 from bench.text import one_line
@@ -146,7 +147,7 @@ def _runs_on_cpu(traits: BackendTraits) -> bool:
 
 
 def _refusal(unable: Sequence[ModelSpec], said: str, key: str) -> str:
-    names = " and ".join(repr(one_line(spec.name, 60)) for spec in unable)
+    names = listed(repr(one_line(spec.name, 60)) for spec in unable)
     if len(unable) == 1:
         return f"the model {names} cannot follow {said}: its backend has no {_MISSING[key]}"
     return f"the models {names} cannot follow {said}: their backends have no {_MISSING[key]}"

@@ -12,15 +12,11 @@ from typing import Any, NamedTuple
 from bench.errors import OutOfMemory
 from bench.models.architectures import read_folder
 from bench.models.checkpoints import TUNING_FILE, weights_digest
+from bench.models.qwen_vl.device import pick_device
+from bench.models.qwen_vl.failures import is_out_of_memory
 from bench.models.qwen_vl.fit import stored_weight_bytes
 from bench.models.qwen_vl.generation import read_decoding
-from bench.models.qwen_vl.loading import (
-    LoadedModel,
-    is_out_of_memory,
-    load_model,
-    locate,
-    pick_device,
-)
+from bench.models.qwen_vl.loading import LoadedModel, load_model, locate
 from bench.models.qwen_vl.processing import Processor
 from bench.models.qwen_vl.vision import flatten_patch_embedding
 from bench.schema import ModelSpec

@@ -1,8 +1,9 @@
 """A baseline that needs no GPU and no weights: OCR, then label matching.
 
 It answers what a person asks before renting a GPU: does this need a vision-language model at all?
-The data goes ``readers`` (page → fragments) → ``layout`` (fragments → cells and rows) → ``matching``
-(labels and their values; ``fields`` and ``values`` are its tables) → ``answer``.
+The data go ``readers`` (page → fragments) → ``layout`` (fragments → cells and rows) → ``labels`` →
+``matching`` (labels and their values; ``fields`` and ``values`` are its tables) → ``finding`` (question →
+value) → ``answer``. Beside labels, ``table`` reads the goods table, and ``prose`` running text.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from bench.errors import EnvironmentProblem, InvalidInput, did_you_mean
 from bench.models.backends import check_options
 from bench.models.ocr.answer import answer
 from bench.models.ocr.layout import lay_out
-from bench.models.ocr.matching import Sheet
+from bench.models.ocr.matching import OcrDocument
 from bench.models.ocr.readers import (
     RapidOcrReader,
     Reader,
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 READERS = ("auto", "rapidocr", "tesseract", "text-layer")
-_CACHED_SHEETS = 64
+_CACHED_DOCUMENTS = 64
+"""Documents whose reading is kept: their questions may come in several calls."""
 _POOR_CONFIDENCE = 0.7
 """Below this, what Tesseract read is not its script (Chinese or English gives 0.4 to 0.6, Russian 0.9)."""
 _POOR_DENSITY = 1.2
@@ -63,7 +65,7 @@ class Ocr:
             )
         self.max_pixels = spec.max_pixels
         self.readers: dict[str, Reader] = {}
-        self.sheets: OrderedDict[tuple[bool | str, ...], Sheet] = OrderedDict()
+        self.read_documents: OrderedDict[tuple[bool | str, ...], OcrDocument] = OrderedDict()
         self.stages: dict[str, float] = {}
 
     def load(self) -> ModelInfo:
@@ -101,7 +103,7 @@ class Ocr:
 
     def reset(self) -> None:
         """Forget the pages that were read."""
-        self.sheets.clear()
+        self.read_documents.clear()
 
     def expect(self, groups: Sequence[PageGroup]) -> None:
         """Nothing is read ahead: the engines use every core already."""
@@ -111,7 +113,7 @@ class Ocr:
         return None
 
     def generate(self, groups: Sequence[PageGroup]) -> Batch:
-        """Answer every request; a document that cannot be read fails its own requests only."""
+        """OcrAnswer every request; a document that cannot be read fails its own requests only."""
         self.stages = {"preprocess": 0.0, "read": 0.0, "match": 0.0}
         outputs = [
             self._output(group.document, request) for group in groups for request in group.requests
@@ -120,27 +122,27 @@ class Ocr:
 
     def _output(self, document: Document, request: Request) -> Output:
         try:
-            sheet = self._sheet(document, bool(_CYRILLIC.search(request.question)))
+            is_cyrillic = bool(_CYRILLIC.search(request.question))
+            read_document = self._read_document(document, is_cyrillic)
             started = time.perf_counter()
-            found = answer(sheet, request.question)
+            ocr_answer = answer(read_document, request.question)
             self.stages["match"] += time.perf_counter() - started
         except Exception as error:  # the one place that turns a failure into a record
             return Output(request.sample_id, "", "error", error=f"{type(error).__name__}: {error}")
-        return Output(request.sample_id, found.text, "stop", confidence=found.confidence)
+        return Output(request.sample_id, ocr_answer.text, "stop", confidence=ocr_answer.confidence)
 
-    def _sheet(self, document: Document, cyrillic: bool) -> Sheet:
+    def _read_document(self, document: Document, cyrillic: bool) -> OcrDocument:
         key: tuple[bool | str, ...] = (cyrillic, *(page.key for page in document.pages))
-        if key not in self.sheets:
+        if key not in self.read_documents:
             readings = [self._read(page, cyrillic) for page in document.pages]
             started = time.perf_counter()
-            self.sheets[key] = Sheet(
-                [lay_out(reading, number) for number, reading in enumerate(readings)]
-            )
+            layouts = [lay_out(reading, number) for number, reading in enumerate(readings)]
+            self.read_documents[key] = OcrDocument(layouts)
             self.stages["match"] += time.perf_counter() - started
-            while len(self.sheets) > _CACHED_SHEETS:
-                self.sheets.popitem(last=False)
-        self.sheets.move_to_end(key)
-        return self.sheets[key]
+            while len(self.read_documents) > _CACHED_DOCUMENTS:
+                self.read_documents.popitem(last=False)
+        self.read_documents.move_to_end(key)
+        return self.read_documents[key]
 
     def _read(self, page: Page, cyrillic: bool) -> Reading:
         """Read one page, from its text layer where that is allowed and there is one."""

@@ -1,29 +1,17 @@
-"""From a question to an answer: which field is asked for, whose, and which candidate answers it."""
+"""From a question to an answer: a value, an object with keys, or a description of the document."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from rapidfuzz import fuzz
-
-from bench.models.ocr import prose, table
-from bench.models.ocr.fields import (
-    PARTY_WORDS,
-    Field,
-    Party,
-    Phrase,
-    field_named,
-    fields,
-    normalise,
-)
-from bench.models.ocr.matching import Candidate, Mark, Sheet
-from bench.models.ocr.values import Kind, cut
-
-_MINIMUM = 0.35
-"""Candidates that score less are not answered: an empty answer is more honest than a guess."""
+from bench.models.ocr import table
+from bench.models.ocr.characters import count_letters
+from bench.models.ocr.fields import field_named, normalise
+from bench.models.ocr.finding import OcrQuestion, best_of, field_candidates, find
+from bench.models.ocr.matching import OcrDocument
 
 _DESCRIBE = re.compile(
     r"опиши|описание документа|describe|description of (?:the|this)|描述|概述|介绍一下"
@@ -31,7 +19,7 @@ _DESCRIBE = re.compile(
 _JSON = re.compile(r"(?<![a-z])json(?![a-z])")
 
 
-class Answer(NamedTuple):
+class OcrAnswer(NamedTuple):
     """What is answered, and how sure."""
 
     text: str
@@ -39,272 +27,18 @@ class Answer(NamedTuple):
     """OCR confidence times the match's score, 0 to 1; None for an empty answer."""
 
 
-class Asked(NamedTuple):
-    """What a question is about."""
-
-    field: Field | None
-    party: Party | None
-
-
-def answer(sheet: Sheet, question: str) -> Answer:
+def answer(document: OcrDocument, question: str) -> OcrAnswer:
     """The answer to ``question``, empty where the document shows none."""
     plain = normalise(question)
     if _JSON.search(plain) or re.search(r'\{[^{}]*"[^{}]*\}', plain, re.DOTALL):
-        return _answer_json(sheet, question)
+        return _answer_json(document, question)
     if _DESCRIBE.search(plain):
-        return _describe(sheet, plain)
-    found = find(sheet, question)
-    if found is None:
-        return Answer("", None)
-    return Answer(found.text, round(max(0.0, min(1.0, found.score * found.cell.confidence)), 4))
-
-
-def find(sheet: Sheet, question: str) -> Candidate | None:
-    """The best candidate for ``question``, or None where none is good enough."""
-    asked = understand(question)
-    row = table.ordinal(question)
-    if row is not None and (cell := _row_candidate(sheet, question, row)) is not None:
-        return cell
-    of_item = list(_item_candidates(sheet, question, asked))
-    if asked.field is not None and asked.field.name == "line_amount" and not of_item:
-        asked = asked._replace(
-            field=field_named("total")
-        )  # "the amount", and of no item in particular
-    candidates = [*_field_candidates(sheet, asked), *of_item]
-    best = _best(candidates)
-    if (
-        asked.field is not None
-        and asked.field.kind is Kind.ADDRESS
-        and (best is None or best.score < 0.6)
-    ):
-        candidates.extend(_address_candidates(sheet, asked.party))
-        best = _best(candidates)
+        return _describe(document, plain)
+    best = find(document, question)
     if best is None:
-        best = _best(_anywhere(sheet, asked))
-    if best is None or best.score < 0.5:
-        generic = _generic_candidates(sheet, question, asked)
-        best = _best([*candidates, *generic, *([best] if best is not None else [])])
-    # A party's name beside a label leaves no doubt; in a sentence, the word "seller" is often no label.
-    doubtful = 0.8 if asked.field is not None and asked.field.party is not None else 0.5
-    if best is None or best.score < doubtful:
-        best = _from_prose(sheet, question, asked) or best
-    if best is None and asked.field is not None:
-        best = _fallback(sheet, asked.field)
-    return best
-
-
-def understand(question: str) -> Asked:
-    """The field that ``question`` names by its longest phrase, and the party."""
-    plain = normalise(question)
-    party: Party | None = next(
-        (p for p, words in PARTY_WORDS.items() if re.search(words, plain)), None
-    )
-    best: tuple[float, Field] | None = None
-    for field in fields():
-        rank = max(_said(p, plain) for p in field.labels)
-        # "How much is the tax?": the words that only ask weigh little beside those that name.
-        rank = field.weight * max(rank, *(0.3 * _said(p, plain) for p in field.asked), 0.0)
-        if rank == 0.0:
-            continue
-        if field.party is not None or field.name == "name":
-            rank -= 100
-        if best is None or rank > best[0]:
-            best = (rank, field)
-    field_asked = None if best is None else best[1]
-    if field_asked is not None and field_asked.name == "name" and party is not None:
-        field_asked = field_named(party)
-    return Asked(field_asked, party)
-
-
-def _said(phrase: Phrase, question: str) -> float:
-    """Length of ``phrase`` as the question says it, 0 where it does not."""
-    match = phrase.pattern.search(question)
-    if match is None:
-        return 0.0
-    # A Chinese character says as much as three letters.
-    return len(match.group()) + 2.0 * sum("\u3400" <= c <= "\u9fff" for c in match.group())
-
-
-def _best(candidates: Iterable[Candidate]) -> Candidate | None:
-    # On equal scores the later one wins for nothing but order: max() keeps the first, in reading order.
-    best = max(candidates, key=lambda c: c.score, default=None)
-    return best if best is not None and best.score >= _MINIMUM else None
-
-
-def _field_candidates(sheet: Sheet, asked: Asked) -> Iterable[Candidate]:
-    field = asked.field
-    if field is None:
-        return
-    for mark in sheet.marks:
-        same = mark.field.name == field.name
-        # "Seller … Name: X": the name field in a party's block is the party's name.
-        named = field.party is not None and mark.field.name == "name"
-        if not same and not named:
-            continue
-        owner = None if same and field.party is not None else sheet.owner(mark)
-        wanted = field.party or asked.party
-        factor = (
-            _party_factor(wanted, owner)
-            if owner is not None or field.party is None or named
-            else 1.0
-        )
-        for candidate in sheet.candidates(mark):
-            yield candidate._replace(score=candidate.score * factor)
-
-
-def _party_factor(wanted: Party | None, owner: Party | None) -> float:
-    if wanted is None:
-        return {None: 1.0, "seller": 0.97, "buyer": 0.9}[owner]
-    if owner is None:
-        return 0.6
-    return 1.0 if owner == wanted else 0.1
-
-
-_ROW_COLUMNS = (
-    ("quantity", r"quantit|how many|количеств|сколько штук|кол-во|数量"),
-    ("price", r"unit price|price of|цен[аыу]|单价"),
-    ("total", r"amount|total|cost|paid|how much|сумм|стоимост|заплат|金额|总价|多少钱"),
-    (
-        "name",
-        r"item|product|goods|service|description|товар|услуг|наименован|позици|名称|商品|货物|服务|项目|品名",
-    ),
-)
-
-
-def _row_candidate(sheet: Sheet, question: str, row: int) -> Candidate | None:
-    """What the question wants of the row that it counts off: its name, quantity, price or total."""
-    plain = normalise(question)
-    column = next((name for name, words in _ROW_COLUMNS if re.search(words, plain)), None)
-    found = sheet.items
-    if column is None or row >= len(found) or column not in found[row]:
-        return None
-    text = table.value(found[row], column)
-    return Candidate(text, 0.8, found[row][column]) if text else None
-
-
-def _item_candidates(sheet: Sheet, question: str, asked: Asked) -> Iterable[Candidate]:
-    """What stands in a column of the goods table, in the row of the item that the question names."""
-    if asked.field is None or asked.field.kind not in {
-        Kind.AMOUNT,
-        Kind.QUANTITY,
-        Kind.PERCENT,
-        Kind.TEXT,
-    }:
-        return
-    plain = normalise(question)
-    headers = [m for m in sheet.marks if m.field.name == asked.field.name and m.score > 0.6]
-    for item in sheet.cells:
-        text = sheet.plain[id(item)]
-        if len(text) < 4 or sheet.is_label(item) or not _names(plain, text):
-            continue
-        for header in headers:
-            if header.cell.page == item.page and header.cell.row < item.row:
-                yield from sheet.crossing(header, item)
-
-
-def _names(question: str, text: str) -> bool:
-    """Whether a question says the text of a cell, give or take a misread letter."""
-    letters = sum(c.isalpha() for c in text)
-    chinese = sum("\u3400" <= c <= "\u9fff" for c in text)
-    if letters < 5 and chinese < 2:
-        return False
-    return text in question or (
-        len(text) >= 8 and fuzz.partial_ratio(text, question, score_cutoff=88) > 0
-    )
-
-
-def _address_candidates(sheet: Sheet, party: Party | None) -> Iterable[Candidate]:
-    """Addresses without a label: after the party's name, or on the lines beneath it."""
-    name = _best(_field_candidates(sheet, Asked(field_named(party or "seller"), party)))
-    if name is not None:
-        yield from sheet.address_after(name)
-
-
-def _generic_candidates(sheet: Sheet, question: str, asked: Asked) -> Iterable[Candidate]:
-    """Candidates for labels that no table knows, by the words they share with the question."""
-    plain = normalise(question)
-    kind = asked.field.kind if asked.field is not None else Kind.TEXT
-    if kind in {Kind.NAME, Kind.PERSON} and not any(m.field is asked.field for m in sheet.marks):
-        kind = Kind.TEXT  # "What is the applicant's favourite colour?" asks for no name
-    shape = prose.asked_kind(question, None)
-    field = Field("asked", shape if isinstance(shape, Kind) else kind)
-    if isinstance(shape, re.Pattern):
-        field = Field("asked", Kind.TEXT, pattern=shape)
-    words = re.findall(r"[a-zа-я]{3,}", plain)
-    for cell in sheet.cells:
-        text = sheet.plain[id(cell)]
-        colon = text.find(":")
-        end = colon if colon > 0 else len(text)
-        head = text[:end]
-        coverage = _coverage(head, words, plain)
-        if coverage < 0.7 or end > 60:
-            continue
-        if asked.field is not None and any(m.score > 0.8 for m in sheet.marks_of.get(id(cell), ())):
-            continue  # the label of another field
-        sheet.marks_of.setdefault(id(cell), [])
-        yield from sheet.candidates(Mark(field, cell, 0, end, 0.85 * coverage))
-
-
-def _coverage(head: str, words: list[str], question: str) -> float:
-    """Share of a label's letters that the question repeats."""
-    tokens = re.findall(r"[a-zа-я]{3,}", head)
-    chinese = re.findall(r"[\u3400-\u9fff]+", head)
-    total = sum(map(len, tokens)) + sum(map(len, chinese))
-    if total < 2 or (not chinese and total < 4):
-        return 0.0
-    hit = sum(len(t) for t in tokens if any(_akin(t, w) for w in words))
-    hit += sum(len(run) for run in chinese if run in question)
-    return hit / total
-
-
-def _akin(a: str, b: str) -> bool:
-    stem = max(3, min(len(a), len(b)) - 2)
-    return (a[:stem] == b[:stem] and abs(len(a) - len(b)) <= 3) or fuzz.ratio(a, b) >= 85
-
-
-def _anywhere(sheet: Sheet, asked: Asked) -> Iterable[Candidate]:
-    """Values that need no label to be known: an e-mail address, an IBAN, an account number."""
-    field = asked.field
-    if field is None or not field.anywhere:
-        return
-    for cell in sheet.cells:
-        value = cut(cell.text, field.kind, field.pattern)
-        if value is not None:
-            mark = Mark(field, cell, value.start, value.start, 0.6)
-            factor = (
-                _party_factor(asked.party, sheet.owner(mark)) if asked.party is not None else 1.0
-            )
-            # "GBP" says more than "£".
-            yield Candidate(
-                value.text, 0.6 * max(factor, 0.6) + 0.002 * min(10, len(value.text)), cell
-            )
-
-
-def _from_prose(sheet: Sheet, question: str, asked: Asked) -> Candidate | None:
-    """What a sentence of the document says, where no label does."""
-    if asked.field is not None and asked.field.party is not None:
-        named = prose.party_name(sheet.sentences, asked.field.party)
-        return None if named is None else Candidate(named[0], 0.7, named[1])
-    wanted = prose.asked_kind(question, None if asked.field is None else asked.field.kind)
-    if wanted is None:
-        return None
-    found = prose.from_sentences(sheet.sentences, question, wanted)
-    return None if found is None else Candidate(*found)
-
-
-def _fallback(sheet: Sheet, field: Field) -> Candidate | None:
-    """What stands on a document without a label: its date, and the name at its head."""
-    if field.name == "date":
-        for cell in sheet.cells[: max(12, len(sheet.cells) // 3)]:
-            mark = Mark(field, cell, 0, 0, 0.5)
-            candidate = sheet._make(mark, cell, cell.text, 1.0)
-            if candidate is not None:
-                return candidate
-    if field.name in {"merchant", "seller"}:
-        for cell in sheet.cells[:4]:
-            if sum(c.isalpha() for c in cell.text) >= 3 and not sheet.marks_of.get(id(cell)):
-                return Candidate(cell.text, 0.4, cell)
-    return None
+        return OcrAnswer("", None)
+    confidence = max(0.0, min(1.0, best.score * best.cell.confidence))
+    return OcrAnswer(best.text, round(confidence, 4))
 
 
 _KEY = re.compile(r"[\"“]?\b([A-Za-z_][A-Za-z0-9_]*)\b[\"”]?\s*[(（:：]\s*([^()（）{}]{2,80})[)）]")
@@ -312,37 +46,45 @@ _LIST_KEYS = {"name": "name", "description": "name", "quantity": "quantity", "qt
 _LIST_KEYS |= {"price": "price", "unit_price": "price", "total": "total", "amount": "total"}
 
 
-def _answer_json(sheet: Sheet, question: str) -> Answer:
+def _answer_json(document: OcrDocument, question: str) -> OcrAnswer:
     """An object with every key that the question names; what is not found is left out."""
-    out: dict[str, object] = {}
+    values: dict[str, object] = {}
     confidences = []
     for key, meaning in _wanted_keys(question).items():
-        columns = [k for k in re.findall(r"[a-z_]+", meaning) if k in _LIST_KEYS]
+        columns = [word for word in re.findall(r"[a-z_]+", meaning) if word in _LIST_KEYS]
         if len(columns) >= 2:
-            rows = [{k: table.value(item, _LIST_KEYS[k]) for k in columns} for item in sheet.items]
-            out[key] = [{k: text for k, text in row.items() if text} for row in rows]
+            items = table.items(document)
+            values[key] = [_item_object(item, columns) for item in items]
             continue
         # The meaning in the question's language says more than the key.
-        found = find(sheet, meaning)
-        if found is None and meaning != key:
-            found = find(sheet, key.replace("_", " "))
-        out[key] = "" if found is None else found.text
-        if found is not None:
-            confidences.append(found.score * found.cell.confidence)
+        best = find(document, meaning)
+        if best is None and meaning != key:
+            best = find(document, key.replace("_", " "))
+        values[key] = "" if best is None else best.text
+        if best is not None:
+            confidences.append(best.score * best.cell.confidence)
     confidence = sum(confidences) / len(confidences) if confidences else None
-    return Answer(json.dumps(out, ensure_ascii=False), confidence)
+    return OcrAnswer(json.dumps(values, ensure_ascii=False), confidence)
+
+
+def _item_object(item: table.Item, columns: Sequence[str]) -> dict[str, str]:
+    """The columns of an item that hold something, by the names that the question gives them."""
+    texts = {column: table.value(item, _LIST_KEYS[column]) for column in columns}
+    return {column: text for column, text in texts.items() if text}
 
 
 def _wanted_keys(question: str) -> dict[str, str]:
     """Key → its meaning: "key (meaning)", else quoted keys, snake_case ones, a list after a colon."""
-    explained = {m.group(1): m.group(2) for m in _KEY.finditer(question)}
+    explained = {match.group(1): match.group(2) for match in _KEY.finditer(question)}
+    # A single match may be any word with a remark in brackets.
     if len(explained) >= 2:
         return explained
     keys = re.findall(r'["«“`]([\w .-]{2,40})["»”`]', question)
     if not keys:
         keys = re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", question)
-    if not keys and (listed := re.search(r"[:：]\s*([^:：]+)$", question)) is not None:
-        keys = [part.strip(" .。") for part in re.split(r"[,，、;]", listed.group(1))]
+    after_colon = re.search(r"[:：]\s*([^:：]+)$", question)
+    if not keys and after_colon is not None:
+        keys = [part.strip(" .。") for part in re.split(r"[,，、;]", after_colon.group(1))]
     return {key: key.replace("_", " ") for key in keys if key and key.lower() != "json"}
 
 
@@ -377,39 +119,42 @@ _DESCRIPTIONS = {
 }
 
 
-def _describe(sheet: Sheet, plain: str) -> Answer:
+def _describe(document: OcrDocument, plain: str) -> OcrAnswer:
     """Title, number, date, parties, items and sums in a sentence or three, as far as they were read."""
-    language = (
-        "ru" if re.search("[а-я]", plain) else "zh" if re.search("[\u3400-\u9fff]", plain) else "en"
-    )
-    title, text = _title(sheet), ""
-    names = [table.value(item, "name") for item in sheet.items]
+    language = _language(plain)
+    title, text = _title(document), ""
+    names = [table.value(item, "name") for item in table.items(document)]
     for name, wording in _DESCRIPTIONS[language]:
         if name == "items":
-            value = ("、" if language == "zh" else "; ").join(names) if len(names) > 1 else ""
+            separator = "、" if language == "zh" else "; "
+            value = separator.join(names) if len(names) > 1 else ""
         else:
             field = field_named(name)
-            best = _best(_field_candidates(sheet, Asked(field, field.party)))
+            best = best_of(field_candidates(document, OcrQuestion(field, field.party)))
             value = "" if best is None else best.text
         if value and value not in title:
-            text += wording.format(value, title=title, count=len(names)).removeprefix(
-                "" if text else ". "
-            )
+            sentence = wording.format(value, title=title, count=len(names))
+            # Nothing before it: the full stop would end an empty sentence.
+            text += sentence if text else sentence.removeprefix(". ")
         elif name == "number":
             text = title
     text = text.strip(" .,，。")
-    return Answer(f"{text}." if text else "", None)
+    return OcrAnswer(f"{text}." if text else "", None)
 
 
-def _title(sheet: Sheet) -> str:
+def _language(plain: str) -> str:
+    """The language of a question, by its letters."""
+    if re.search("[а-я]", plain):
+        return "ru"
+    return "zh" if re.search("[\u3400-\u9fff]", plain) else "en"
+
+
+def _title(document: OcrDocument) -> str:
     """The largest text of the first page's upper half."""
-    if not sheet.layouts or not sheet.layouts[0].rows:
+    if not document.layouts or not document.layouts[0].rows:
         return ""
-    rows = sheet.layouts[0].rows
-    upper = [
-        c
-        for row in rows[: max(4, len(rows) // 2)]
-        for c in row
-        if sum(ch.isalpha() for ch in c.text) > 2
-    ]
-    return max(upper, key=lambda c: c.height).text if upper else ""
+    rows = document.layouts[0].rows
+    upper_half = rows[: max(4, len(rows) // 2)]
+    cells = [cell for row in upper_half for cell in row]
+    worded = [cell for cell in cells if count_letters(cell.text) > 2]
+    return max(worded, key=lambda cell: cell.height).text if worded else ""

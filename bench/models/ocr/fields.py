@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from bench.models.ocr.values import Kind
+from bench.models.ocr.values import ValueKind
 
 Party = Literal["seller", "buyer"]
 
@@ -43,7 +43,7 @@ class Field:
     """One thing that people ask for; the file says what the attributes mean."""
 
     name: str
-    kind: Kind
+    kind: ValueKind
     labels: tuple[Phrase, ...] = ()
     asked: tuple[Phrase, ...] = ()
     printed: tuple[Phrase, ...] = ()
@@ -76,7 +76,7 @@ def _field(row: Mapping[str, Any]) -> Field:
 
     return Field(
         name=row["name"],
-        kind=Kind(row["kind"]),
+        kind=ValueKind(row["kind"]),
         labels=phrases("labels"),
         asked=phrases("asked"),
         printed=phrases("printed"),

@@ -13,20 +13,25 @@ import unicodedata
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from bench.models.ocr.characters import count_digits
 from bench.models.ocr.readers import Fragment, Reading
 
-# Gaps in units of the text's height: what separates two words, and what separates two columns.
+# All in units of the text's height.
 _WORD_GAP = 1.1
+"""Between two columns, where fragments are words: a blank between words of one cell is narrower."""
 _LINE_GAP = 0.25
+"""Between two columns, where fragments are runs of words already: only what was cut apart is joined."""
 _SAME_ROW = 0.5
+"""Between the middles of two fragments of one row."""
 _STACK_GAP = 0.8
+"""Between two lines of one stack: lines of one header stand closer than rows of a table."""
 # Chinese labels of two characters are set as wide as the longer ones above them: "名        称：".
 _SPREAD = re.compile("[\u3400-\u9fff]")
 _SPREAD_END = re.compile("[\u3400-\u9fff][:：].*")
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class TableCell:
     """A run of text without a column gap."""
 
     text: str
@@ -55,32 +60,43 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class PageLayout:
     """The rows of one page, from top to bottom, cells from left to right."""
 
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[TableCell, ...], ...]
     line_height: float
     """Median height of the text, pixels."""
 
     @property
-    def cells(self) -> tuple[Cell, ...]:
+    def cells(self) -> tuple[TableCell, ...]:
         """All cells in reading order."""
         return tuple(cell for row in self.rows for cell in row)
 
 
-def lay_out(reading: Reading, page: int = 0) -> Layout:
+def lay_out(reading: Reading, page: int = 0) -> PageLayout:
     """The rows and cells of one page."""
-    fragments = [_clean(f) for f in _straighten(reading) if f.text.strip()]
+    straight = _straighten(reading)
+    fragments = [_clean(fragment) for fragment in straight if fragment.text.strip()]
     if not fragments:
-        return Layout((), 1.0)
+        return PageLayout((), 1.0)
     gap = _WORD_GAP if reading.words else _LINE_GAP
-    # Text that runs downwards would chain the rows beside it into one.
+    # Text that runs downwards would chain the rows beside it into one, so it gets rows of its own.
     vertical = [f for f in fragments if len(f.text) > 1 and _is_vertical(f)]
     level = [f for f in fragments if f not in vertical]
-    runs = [_runs(row, gap) for row in _rows(level)] + [[[f]] for f in vertical]
-    runs.sort(key=lambda row: statistics.median((f.top + f.bottom) / 2 for run in row for f in run))
-    rows = tuple(tuple(_cell(run, page, number) for run in row) for number, row in enumerate(runs))
-    return Layout(rows, statistics.median(f.bottom - f.top for f in level or fragments))
+    rows_of_runs = [_runs(row, gap) for row in _rows(level)]
+    rows_of_runs += [[[fragment]] for fragment in vertical]
+    rows_of_runs.sort(key=_height_on_page)
+    rows: list[tuple[TableCell, ...]] = []
+    for number, runs in enumerate(rows_of_runs):
+        rows.append(tuple(_cell(run, page, number) for run in runs))
+    heights = [fragment.bottom - fragment.top for fragment in level or fragments]
+    return PageLayout(tuple(rows), statistics.median(heights))
+
+
+def _height_on_page(runs: list[list[Fragment]]) -> float:
+    """Where a row stands: the median middle of its fragments, pixels from the top."""
+    middles = [(fragment.top + fragment.bottom) / 2 for run in runs for fragment in run]
+    return statistics.median(middles)
 
 
 def _is_vertical(fragment: Fragment) -> bool:
@@ -92,17 +108,17 @@ def _straighten(reading: Reading) -> list[Fragment]:
     if reading.slope == 0.0:
         return list(reading.fragments)
     straight = []
-    for f in reading.fragments:
-        down = -reading.slope * (f.left + f.right) / 2
-        across = reading.slope * (f.top + f.bottom) / 2
-        straight.append(
-            f._replace(
-                left=f.left + across,
-                right=f.right + across,
-                top=f.top + down,
-                bottom=f.bottom + down,
-            )
+    for fragment in reading.fragments:
+        # Moved by its middle, not turned: a box stays upright, and for small angles that is the same.
+        down = -reading.slope * (fragment.left + fragment.right) / 2
+        across = reading.slope * (fragment.top + fragment.bottom) / 2
+        moved = fragment._replace(
+            left=fragment.left + across,
+            right=fragment.right + across,
+            top=fragment.top + down,
+            bottom=fragment.bottom + down,
         )
+        straight.append(moved)
     return straight
 
 
@@ -150,13 +166,15 @@ def _reach(previous: Fragment, fragment: Fragment) -> float:
     """How wide a gap two fragments may have that belong together by what they say."""
     if _SPREAD.fullmatch(previous.text) and _SPREAD_END.fullmatch(fragment.text):
         return 8.0
-    return 1.8 if previous.text.endswith((",", "№")) and len(previous.text) < 60 else 0.0
+    # A comma or a number sign is followed by something; at the end of a long line, by the next line.
+    awaits_more = previous.text.endswith((",", "№")) and len(previous.text) < 60
+    return 1.8 if awaits_more else 0.0
 
 
-def _cell(run: list[Fragment], page: int, row: int) -> Cell:
+def _cell(run: list[Fragment], page: int, row: int) -> TableCell:
     weight = sum(len(f.text) for f in run)
     text = " ".join(f.text for f in run)
-    return Cell(
+    return TableCell(
         text=re.sub("^([\u3400-\u9fff]) (?=[\u3400-\u9fff][:：])", r"\1", text),
         left=min(f.left for f in run),
         top=min(f.top for f in run),
@@ -171,11 +189,11 @@ def _cell(run: list[Fragment], page: int, row: int) -> Cell:
 class Stack(NamedTuple):
     """Cells that continue one another downwards, and the cell they make."""
 
-    cell: Cell
-    lines: tuple[Cell, ...]
+    cell: TableCell
+    lines: tuple[TableCell, ...]
 
 
-def stacks(layout: Layout) -> list[Stack]:
+def stacks(layout: PageLayout) -> list[Stack]:
     """Cells that continue one another downwards, joined: the lines of a table's column header.
 
     Every run of two or more lines that begins at some cell is a cell of its own, on its last line's row.
@@ -187,31 +205,31 @@ def stacks(layout: Layout) -> list[Stack]:
                 continue  # text that runs downwards is no line
             stack = Stack(cell, (cell,))
             for below in layout.rows[number + 1 :]:
-                # A row beside the stack may lie between two of its lines.
-                if (
-                    below[0].top - stack.cell.bottom > _STACK_GAP * cell.height
-                    or len(stack.lines) > 7
-                ):
+                # A row beside the stack may lie between two of its lines. No header has nine lines.
+                is_apart = below[0].top - stack.cell.bottom > _STACK_GAP * cell.height
+                if is_apart or len(stack.lines) > 7:
                     break
-                following = next((c for c in below if _continues(stack.cell, c)), None)
-                if following is not None:
-                    stack = Stack(_stacked(stack.cell, following), (*stack.lines, following))
+                following = [c for c in below if _continues(stack.cell, c)]
+                if following:
+                    lines = (*stack.lines, following[0])
+                    stack = Stack(_stacked(stack.cell, following[0]), lines)
                     joined.append(stack)
     return joined
 
 
-def _continues(cell: Cell, below: Cell) -> bool:
+def _continues(cell: TableCell, below: TableCell) -> bool:
+    """Whether ``below`` is the next line of ``cell``: beneath it, close to it, and words like it."""
     overlap = min(cell.right, below.right) - max(cell.left, below.left)
     narrower = min(cell.right - cell.left, below.right - below.left)
     gap = below.top - cell.bottom
-    digits = sum(c.isdigit() for c in cell.text + below.text)
+    digits = count_digits(cell.text + below.text)
     line = min(cell.height, below.height)
     return overlap > 0.5 * narrower and -0.5 * line < gap < _STACK_GAP * line and digits <= 2
 
 
-def _stacked(cell: Cell, below: Cell) -> Cell:
+def _stacked(cell: TableCell, below: TableCell) -> TableCell:
     hyphenated = cell.text.endswith("-") and below.text[:1].islower()
-    return Cell(
+    return TableCell(
         text=cell.text[:-1] + below.text if hyphenated else f"{cell.text} {below.text}",
         left=min(cell.left, below.left),
         top=cell.top,

@@ -9,36 +9,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache, cached_property
+from functools import cached_property
 from typing import NamedTuple
 
-from rapidfuzz import fuzz, process
-
-from bench.models.ocr.fields import Field, Party, fields, normalise
-from bench.models.ocr.layout import Cell, Layout, stacks
+from bench.models.ocr.fields import Party, normalise
+from bench.models.ocr.labels import Mark, exact_marks, fuzzy_marks, longest
+from bench.models.ocr.layout import PageLayout, TableCell, stacks
 from bench.models.ocr.prose import Sentence, sentences
-from bench.models.ocr.values import Kind, cut
+from bench.models.ocr.values import ValueKind, cut
 
-_FUZZY_CUTOFF = 88.0
 _LABEL_CELL = 0.85
-_COLUMN_KINDS = frozenset({Kind.AMOUNT, Kind.QUANTITY, Kind.PERCENT})
+"""The least score of a phrase that makes up its whole cell: 1, less 0.15 for the least telling phrases."""
+_COLUMN_KINDS = frozenset({ValueKind.AMOUNT, ValueKind.QUANTITY, ValueKind.PERCENT})
 
 
 _CHINESE = re.compile("[\u3400-\u9fff]")
-_SEPARATORS = "·•|;；"
 _NUMBERS = re.compile(r"[\d\s.,%$€£¥()'-]+|[a-zа-я]?\d+[a-zа-я]?")
 _MONEY = re.compile(r"\d[.,]\d\d(?!\d)")
-
-
-class Mark(NamedTuple):
-    """A label found on a page."""
-
-    field: Field
-    cell: Cell
-    start: int
-    end: int
-    score: float
-    """How much of the cell's label the phrase covers, and how telling the phrase is; 0 to 1."""
 
 
 class Candidate(NamedTuple):
@@ -47,96 +34,87 @@ class Candidate(NamedTuple):
     text: str
     score: float
     """0 to 1."""
-    cell: Cell
+    cell: TableCell
 
 
-class Sheet:
+class OcrDocument:
     """A document that has been read, with the labels found in it: made once, asked many times."""
 
-    def __init__(self, layouts: Sequence[Layout]) -> None:
+    def __init__(self, layouts: Sequence[PageLayout]) -> None:
         """Find the labels in ``layouts``, one for each page."""
         self.layouts = tuple(layouts)
         self.cells = tuple(cell for layout in layouts for cell in layout.cells)
         self.plain = {id(cell): normalise(cell.text) for cell in self.cells}
-        self.stacked: dict[int, tuple[Cell, ...]] = {}
+        self.stacked: dict[int, tuple[TableCell, ...]] = {}
         self.marks_of: dict[int, list[Mark]] = {id(cell): self._marks(cell) for cell in self.cells}
         self.marks = [mark for marks in self.marks_of.values() for mark in marks]
         for layout in layouts:
             self._mark_stacks(layout)
-        self.anchors = tuple(
-            m for m in self.marks if m.field.party is not None and m.start <= 3 and m.score > 0.6
-        )
-
-    @cached_property
-    def items(self) -> list[dict[str, Cell]]:
-        """The rows of the goods table."""
-        from bench.models.ocr.table import items
-
-        return items(self)
+        self.anchors = tuple(mark for mark in self.marks if _is_party_heading(mark))
 
     @cached_property
     def sentences(self) -> list[Sentence]:
         """The document as running text."""
         return sentences(self.layouts)
 
-    def _marks(self, cell: Cell) -> list[Mark]:
+    def _marks(self, cell: TableCell) -> list[Mark]:
         text = self.plain[id(cell)]
-        found = list(_exact_marks(cell, text))
-        if not found:
-            found = list(_fuzzy_marks(cell, text))
-        return _longest(found)
+        marks = list(exact_marks(cell, text))
+        if not marks:
+            marks = list(fuzzy_marks(cell, text))
+        return longest(marks)
 
-    def _mark_stacks(self, layout: Layout) -> None:
+    def _mark_stacks(self, layout: PageLayout) -> None:
         """Add the labels that run over several lines, in place of what their lines seemed to say."""
         for cell, lines in stacks(layout):
             text = normalise(cell.text)
-            found = _longest(list(_exact_marks(cell, text)))
-            whole = [
-                m for m in found if m.score >= _LABEL_CELL and m.end - m.start > 0.7 * len(text)
-            ]
+            marks = longest(list(exact_marks(cell, text)))
+            whole = [mark for mark in marks if _is_whole(mark, text)]
             # Words never are the value of a column of numbers, so they go on with its header.
             if not whole and not self._heads_numbers(cell, lines):
                 continue
-            found = whole or [
-                m._replace(score=max(m.score, 0.7 if m.start <= 2 or m.end - m.start > 6 else 0.0))
-                for m in found
-                if m.field.kind in _COLUMN_KINDS
-            ]
-            if not found:
+            headers = [_as_header(mark) for mark in marks if mark.field.kind in _COLUMN_KINDS]
+            marks = whole or headers
+            if not marks:
                 continue
             self.plain[id(cell)] = text
-            self.marks_of[id(cell)] = found
+            self.marks_of[id(cell)] = marks
+            # The lines, and the shorter stacks that are made of some of them.
             parts = set(map(id, lines))
-            parts |= {
-                key for key, smaller in self.stacked.items() if set(map(id, smaller)) <= parts
-            }
+            for key, smaller in self.stacked.items():
+                if set(map(id, smaller)) <= parts:
+                    parts = parts | {key}
             self.stacked[id(cell)] = lines
-            self.marks = [m for m in self.marks if id(m.cell) not in parts] + found
+            self.marks = [mark for mark in self.marks if id(mark.cell) not in parts] + marks
 
     def extent(self, mark: Mark) -> tuple[float, float]:
         """Left and right of the column that ``mark`` heads: its cell's, unless that heads two columns."""
-        others = [m for m in self.marks_of[id(mark.cell)] if m.field.kind in _COLUMN_KINDS]
-        if id(mark.cell) in self.stacked or len({m.start for m in others}) < 2:
+        headers = [m for m in self.marks_of[id(mark.cell)] if m.field.kind in _COLUMN_KINDS]
+        starts = {header.start for header in headers}
+        if id(mark.cell) in self.stacked or len(starts) < 2:
             return mark.cell.left, mark.cell.right
         return mark.cell.span(mark.start, mark.end)
 
-    def _heads_numbers(self, stack: Cell, lines: Sequence[Cell]) -> bool:
+    def _heads_numbers(self, stack: TableCell, lines: Sequence[TableCell]) -> bool:
         """Whether ``stack`` is the header of a column of numbers, not a pile of labels with amounts."""
         rows = self.layouts[stack.page].rows
-        if any(_MONEY.search(c.text) for line in lines for c in rows[line.row] if c is not line):
-            return False
+        for line in lines:
+            beside = [cell for cell in rows[line.row] if cell is not line]
+            if any(_MONEY.search(cell.text) for cell in beside):
+                return False
         for row in rows[stack.row + 1 :]:
-            beneath = [c for c in row if c.right > stack.left and c.left < stack.right]
+            beneath = [cell for cell in row if cell.right > stack.left and cell.left < stack.right]
             if beneath:
-                return all(_NUMBERS.fullmatch(c.text) for c in beneath)
+                return all(_NUMBERS.fullmatch(cell.text) for cell in beneath)
         return False
 
-    def is_label(self, cell: Cell) -> bool:
+    def is_label(self, cell: TableCell) -> bool:
         """Whether the cell is nothing but a label."""
-        return any(
-            m.score >= _LABEL_CELL and not any(c.isalnum() for c in cell.text[m.end :])
-            for m in self.marks_of.get(id(cell), ())
-        )
+        for mark in self.marks_of.get(id(cell), ()):
+            rest = cell.text[mark.end :]
+            if mark.score >= _LABEL_CELL and not any(character.isalnum() for character in rest):
+                return True
+        return False
 
     def owner(self, mark: Mark) -> Party | None:
         """Whose the labelled value is: by a word in the cell, or by the nearest party heading."""
@@ -161,7 +139,7 @@ class Sheet:
         yield from self._below(mark)
         yield from self._above(mark)
 
-    def crossing(self, header: Mark, item: Cell) -> Iterable[Candidate]:
+    def crossing(self, header: Mark, item: TableCell) -> Iterable[Candidate]:
         """The value in the row of ``item`` and the column of ``header``."""
         left, right = self.extent(header)
         for cell in self.layouts[item.page].rows[item.row]:
@@ -169,7 +147,7 @@ class Sheet:
                 continue
             apart = max(cell.left - right, left - cell.right)
             if apart < 0.5 * header.cell.height:
-                candidate = self._make(header, cell, cell.text, 1.0)
+                candidate = self.candidate_in(header, cell, cell.text, 1.0)
                 if candidate is not None:
                     yield candidate._replace(score=1.0 - 0.001 * max(0.0, apart))
 
@@ -187,7 +165,10 @@ class Sheet:
                     yield Candidate(self._continued(cell, cell.text), 0.6, cell)
                     return
 
-    def _make(self, mark: Mark, cell: Cell, text: str, weight: float) -> Candidate | None:
+    def candidate_in(
+        self, mark: Mark, cell: TableCell, text: str, weight: float
+    ) -> Candidate | None:
+        """The value that ``text`` of ``cell`` holds for the label ``mark``; None where it holds none."""
         field = mark.field
         value = cut(text, field.kind, field.pattern)
         if value is None or not value.text:
@@ -201,7 +182,7 @@ class Sheet:
             score += 0.15
         return Candidate(value.text, score, cell)
 
-    def _is_heading(self, cell: Cell) -> bool:
+    def _is_heading(self, cell: TableCell) -> bool:
         """Whether ``cell`` is set larger than the text, in the first page's upper third."""
         rows = self.layouts[0].rows
         upper = (
@@ -210,12 +191,12 @@ class Sheet:
         )
         return upper and cell.height > 1.15 * self.layouts[0].line_height
 
-    def _is_labelled(self, cell: Cell) -> bool:
+    def _is_labelled(self, cell: TableCell) -> bool:
         """Whether ``cell`` begins with a label, known or not."""
         known = any(m.start <= 2 for m in self.marks_of.get(id(cell), ()))
         return known or re.match(r"[^\d:,]{2,30}:", self.plain[id(cell)]) is not None
 
-    def _freedom(self, cell: Cell) -> float:
+    def _freedom(self, cell: TableCell) -> float:
         """1 where ``cell`` may be any label's value, less where it carries a label of its own."""
         leading = [m for m in self.marks_of.get(id(cell), ()) if m.start <= 2]
         if any(re.match(r"\s*[:：]", cell.text[m.end :]) for m in leading):
@@ -223,17 +204,15 @@ class Sheet:
         return 0.6 if any(len(cell.text) > m.end for m in leading) else 1.0
 
     def _inline(self, mark: Mark) -> Iterable[Candidate]:
-        end = min(
-            (m.start for m in self.marks_of[id(mark.cell)] if self._ends_value(mark, m)),
-            default=len(mark.cell.text),
-        )
+        next_labels = [m for m in self.marks_of[id(mark.cell)] if self._ends_value(mark, m)]
+        end = min((label.start for label in next_labels), default=len(mark.cell.text))
         rest = mark.cell.text[mark.end : end]
         if mark.field.pattern is not None:
             # "ИНН/КПП: 7701234567/770101001": the value's shape says which it is, so all of the text is open.
             rest = mark.cell.text[mark.end :]
-        candidate = self._make(mark, mark.cell, rest, 1.0)
+        candidate = self.candidate_in(mark, mark.cell, rest, 1.0)
         if candidate is not None:
-            if mark.field.kind is Kind.ADDRESS:
+            if mark.field.kind is ValueKind.ADDRESS:
                 candidate = candidate._replace(text=self._continued(mark.cell, candidate.text))
             yield candidate
 
@@ -248,67 +227,68 @@ class Sheet:
         following = self._following(mark)
         seen = 0
         for cell in following:
-            if self.is_label(cell) and mark.field.kind is not Kind.TEXT:
+            if self.is_label(cell) and mark.field.kind is not ValueKind.TEXT:
                 # "ИНН/КПП" spread over two cells shares the value that follows both.
                 if mark.field.pattern is None:
                     return
                 continue
-            candidate = self._make(mark, cell, cell.text, 0.95 - 0.05 * seen)
+            candidate = self.candidate_in(mark, cell, cell.text, 0.95 - 0.05 * seen)
             if candidate is not None:
-                seen = 0 if mark.field.kind is Kind.AMOUNT else seen + 1
-                bonus = 0.01 * following.index(cell) if mark.field.kind is Kind.AMOUNT else 0.0
-                if mark.field.kind is Kind.ADDRESS:
+                seen = 0 if mark.field.kind is ValueKind.AMOUNT else seen + 1
+                bonus = 0.01 * following.index(cell) if mark.field.kind is ValueKind.AMOUNT else 0.0
+                if mark.field.kind is ValueKind.ADDRESS:
                     candidate = candidate._replace(text=self._continued(cell, candidate.text))
                 yield candidate._replace(score=candidate.score + bonus)
-            if mark.field.kind is not Kind.AMOUNT:
+            if mark.field.kind is not ValueKind.AMOUNT:
                 seen += 1
             if seen > 3:
                 return
 
-    def _following(self, mark: Mark) -> list[Cell]:
+    def _following(self, mark: Mark) -> list[TableCell]:
         """Cells to the right of a label, from left to right."""
         rows = self.layouts[mark.cell.page].rows
         edge = mark.cell.right - 0.5 * mark.cell.height
-        if mark.field.kind is not Kind.PERSON:
+        if mark.field.kind is not ValueKind.PERSON:
             return [c for c in rows[mark.cell.row] if c.left > edge]
         # A name stands on the line of a signature, which may lie lower than its label's first line.
-        near = [
-            c
-            for row in rows[max(0, mark.cell.row - 2) : mark.cell.row + 4]
-            for c in row
-            if c.left > edge and -1 < (c.middle - mark.cell.middle) / mark.cell.height < 2
-        ]
-        return sorted((c for c in near if len(c.text) > 2), key=lambda c: c.left)
+        near: list[TableCell] = []
+        for row in rows[max(0, mark.cell.row - 2) : mark.cell.row + 4]:
+            for cell in row:
+                lower_by = (cell.middle - mark.cell.middle) / mark.cell.height
+                if cell.left > edge and -1 < lower_by < 2 and len(cell.text) > 2:
+                    near.append(cell)
+        return sorted(near, key=lambda cell: cell.left)
 
     def _below(self, mark: Mark) -> Iterable[Candidate]:
         left, right = self.extent(mark)
         height = mark.cell.height
         column = mark.field.kind in _COLUMN_KINDS
         floor = mark.cell.bottom
-        reach = 40 if self._heads_table(mark) else 6
-        found = 0
+        # In line heights: how far beneath the last value the next one may stand. A table may have empty
+        # rows; a label on a form has its value within three lines.
+        reach = (40 if self._heads_table(mark) else 6) if column else 3
+        count = 0
         for row in self.layouts[mark.cell.page].rows[mark.cell.row + 1 :]:
             for cell in row:
                 if cell.right < left - height / 2 or cell.left > right + height / 2:
                     continue
-                if (
-                    cell.top - floor > (reach if column else 3) * height
-                    or cell.top < mark.cell.middle
-                ):
+                if cell.top - floor > reach * height or cell.top < mark.cell.middle:
                     return
-                if self.is_label(cell) and mark.field.kind is not Kind.TEXT:
+                if self.is_label(cell) and mark.field.kind is not ValueKind.TEXT:
                     return
-                candidate = self._make(mark, cell, cell.text, 0.88 if column or found == 0 else 0.8)
+                candidate = self.candidate_in(
+                    mark, cell, cell.text, 0.88 if column or count == 0 else 0.8
+                )
                 if candidate is not None:
-                    found += 1
+                    count += 1
                     # The last cell of a column of amounts is its sum.
-                    score = candidate.score * 0.9 + 0.002 * found if column else candidate.score
+                    score = candidate.score * 0.9 + 0.002 * count if column else candidate.score
                     text = candidate.text
-                    if mark.field.kind is Kind.ADDRESS:
+                    if mark.field.kind is ValueKind.ADDRESS:
                         text = self._continued(cell, text)
                     yield candidate._replace(score=score, text=text)
                     floor = cell.bottom
-                if not column and (candidate is not None or found == 0):
+                if not column and (candidate is not None or count == 0):
                     return
 
     def _heads_table(self, mark: Mark) -> bool:
@@ -337,82 +317,43 @@ class Sheet:
                     and abs(value.left - cell.left) < cell.height
                     and value.height >= cell.height
                 ):
-                    candidate = self._make(mark, value, value.text, 0.6)
+                    candidate = self.candidate_in(mark, value, value.text, 0.6)
                     if candidate is not None and not self.is_label(value):
                         yield candidate
                     return
 
-    def _continued(self, cell: Cell, text: str) -> str:
+    def _continued(self, cell: TableCell, text: str) -> str:
         """``text`` with the lines beneath ``cell`` that go on with it (an address has two or three)."""
         bottom, height = cell.bottom, cell.height
         parts = [text]
         left = cell.right - (cell.right - cell.left) * len(text) / max(1, len(cell.text))
         for row in self.layouts[cell.page].rows[cell.row + 1 :][:3]:
-            below = [
-                c for c in row if abs(c.left - cell.left) < height or abs(c.left - left) < height
-            ]
+            below = [c for c in row if min(abs(c.left - cell.left), abs(c.left - left)) < height]
             if not below or below[0].top - bottom > 0.9 * height or self._is_labelled(below[0]):
                 break
             parts.append(below[0].text)
             bottom = below[0].bottom
         joined = ("" if _CHINESE.search(text[-1:]) else " ").join(parts)
-        value = cut(joined, Kind.ADDRESS)
+        value = cut(joined, ValueKind.ADDRESS)
         return joined if value is None else value.text
 
 
-def _exact_marks(cell: Cell, text: str) -> Iterable[Mark]:
-    colon = text.find(":")
-    for field in fields():
-        for phrase in field.labels + field.printed:
-            for match in phrase.pattern.finditer(text):
-                part = max(text.rfind(c, 0, match.start()) for c in _SEPARATORS) + 1
-                head = text[part : colon if colon >= match.end() else None]
-                covered = sum(c.isalpha() for c in match.group())
-                share = covered / max(1, sum(c.isalpha() for c in head))
-                score = 0.5 + 0.35 * share + (0.15 if match.start() - part <= 2 else 0.0)
-                if match.start() > colon >= part:
-                    score = 0.65
-                if _CHINESE.match(match.group()) and _CHINESE.match(text[match.start() - 1 :][:1]):
-                    score *= 0.75  # the end of a longer word
-                score = min(1.0, score) - min(0.15, 0.006 * phrase.rank)
-                yield Mark(field, cell, match.start(), match.end(), score)
+def _is_party_heading(mark: Mark) -> bool:
+    return mark.field.party is not None and mark.start <= 3 and mark.score > 0.6
 
 
-def _fuzzy_marks(cell: Cell, text: str) -> Iterable[Mark]:
-    """Labels that OCR misread in a letter or two."""
-    head = text.split(":")[0].strip()
-    if not 5 <= len(head) <= 40 or sum(c.isdigit() for c in head) > 2:
-        return
-    phrases, owners = _fuzzy_phrases()
-    found = process.extractOne(head, phrases, scorer=fuzz.ratio, score_cutoff=_FUZZY_CUTOFF)
-    if found is not None:
-        yield Mark(owners[found[2]], cell, 0, len(head), 0.95 * found[1] / 100)
+def _is_whole(mark: Mark, text: str) -> bool:
+    """Whether the label is nearly all of ``text``."""
+    return mark.score >= _LABEL_CELL and mark.end - mark.start > 0.7 * len(text)
 
 
-@cache
-def _fuzzy_phrases() -> tuple[list[str], list[Field]]:
-    """Labels long enough to be told apart with a letter wrong, and their fields."""
-    pairs = [(normalise(p.text), f) for f in fields() for p in f.labels if len(p.text) >= 5]
-    return [text for text, _ in pairs], [field for _, field in pairs]
+def _as_header(mark: Mark) -> Mark:
+    """``mark`` in a stack above numbers, where even a label that begins it or is long is the header."""
+    is_telling = mark.start <= 2 or mark.end - mark.start > 6
+    return mark._replace(score=max(mark.score, 0.7 if is_telling else 0.0))
 
 
-def _longest(marks: list[Mark]) -> list[Mark]:
-    """Marks whose span lies in no longer mark's: "date" is no label where "due date" stands."""
-    kept: list[Mark] = []
-    for mark in marks:
-        inside = any(
-            o.start <= mark.start and mark.end <= o.end and o.end - o.start > mark.end - mark.start
-            for o in marks
-        )
-        twin = any(
-            o.field is mark.field and o.start == mark.start and o.end == mark.end for o in kept
-        )
-        if not inside and not twin:
-            kept.append(mark)
-    return sorted(kept, key=lambda m: (m.start, -m.score))
-
-
-def _anchor_distance(anchor: Cell, cell: Cell) -> float | None:
+def _anchor_distance(anchor: TableCell, cell: TableCell) -> float | None:
     """How far the party heading ``anchor`` is from ``cell``, or None where it cannot be its heading."""
     if anchor.page != cell.page:
         return None

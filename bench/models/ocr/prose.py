@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.models.ocr.fields import PARTY_WORDS, Party, normalise
-from bench.models.ocr.layout import Cell, Layout
-from bench.models.ocr.values import Kind, cut
+from bench.models.ocr.layout import PageLayout, TableCell
+from bench.models.ocr.values import ValueKind, cut
 
 _LONG_LINE = 0.7
 """Share of the text's width that a line must reach for the next one to go on with its sentence."""
 _MINIMUM_OVERLAP = 0.45
+"""Share of a question's words, the rare ones counting more, that a sentence must have to answer it."""
 
 DURATION = re.compile(
     r"\d+\s*(?:\([^)]{2,40}\)\s*)?"
@@ -101,13 +102,14 @@ class Sentence:
     """A sentence and the cell that it begins in."""
 
     text: str
-    cell: Cell
+    cell: TableCell
 
 
-def sentences(layouts: Sequence[Layout]) -> list[Sentence]:
+def sentences(layouts: Sequence[PageLayout]) -> list[Sentence]:
     """The document's sentences; lines that do not reach the margin end one."""
-    out: list[Sentence] = []
+    joined: list[Sentence] = []
     for layout in layouts:
+        # Rows of a table have more cells.
         cells = [row[0] for row in layout.rows if len(row) <= 2]
         if not cells:
             continue
@@ -120,10 +122,10 @@ def sentences(layouts: Sequence[Layout]) -> list[Sentence]:
             text = text[:-1] + line if hyphenated else f"{text} {line}".strip()
             reaches = row[-1].right - left > _LONG_LINE * (right - left)
             if not reaches or number == len(layout.rows) - 1:
-                out.extend(Sentence(part, first) for part in _split(text))
+                joined.extend(Sentence(part, first) for part in _split(text))
                 text = ""
-        out.extend(Sentence(part, first) for part in _split(text))
-    return out
+        joined.extend(Sentence(part, first) for part in _split(text))
+    return joined
 
 
 def _split(text: str) -> list[str]:
@@ -131,34 +133,35 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in parts if len(part.strip()) > 2]
 
 
-def asked_kind(question: str, kind: Kind | None) -> Kind | re.Pattern[str] | None:
+def asked_kind(question: str, kind: ValueKind | None) -> ValueKind | re.Pattern[str] | None:
     """What shape of value ``question`` wants from a sentence; None where a sentence cannot tell."""
     plain = normalise(question)
     if _ASKS_PERCENT.search(plain):
-        return Kind.PERCENT
+        return ValueKind.PERCENT
     if _ASKS_DURATION.search(plain):
         return DURATION
-    shaped = {Kind.DATE, Kind.AMOUNT, Kind.PERCENT, Kind.PHONE, Kind.EMAIL}
+    shaped = {ValueKind.DATE, ValueKind.AMOUNT, ValueKind.PERCENT, ValueKind.PHONE, ValueKind.EMAIL}
     return kind if kind in shaped else None
 
 
 def from_sentences(
-    found: Sequence[Sentence], question: str, wanted: Kind | re.Pattern[str]
-) -> tuple[str, float, Cell] | None:
+    sentences: Sequence[Sentence], question: str, wanted: ValueKind | re.Pattern[str]
+) -> tuple[str, float, TableCell] | None:
     """The value in the sentence that is most about ``question``, its score, and where it stands."""
-    stems = [_stems(sentence.text) for sentence in found]
-    frequency = Counter(stem for one in stems for stem in one)
-    asked = {s for s in _stems(question) if s in frequency}
+    stems_of = [_stems(sentence.text) for sentence in sentences]
+    frequency = Counter(stem for stems in stems_of for stem in stems)
+    asked = {stem for stem in _stems(question) if stem in frequency}
     unknown = len(_stems(question)) - len(asked)
-    weight = {s: math.log(1 + len(found) / frequency[s]) for s in asked}
+    # A word that few sentences use tells more which of them is meant.
+    weight = {stem: math.log(1 + len(sentences) / frequency[stem]) for stem in asked}
     # Words that the document never uses count against every sentence, though less than those it does.
     total = sum(weight.values()) + 0.7 * unknown
-    best: tuple[float, str, Cell] | None = None
-    for sentence, one in zip(found, stems, strict=True):
-        overlap = sum(weight[s] for s in asked & one) / total if total else 0.0
+    best: tuple[float, str, TableCell] | None = None
+    for sentence, stems in zip(sentences, stems_of, strict=True):
+        overlap = sum(weight[stem] for stem in asked & stems) / total if total else 0.0
         if overlap < _MINIMUM_OVERLAP or (best is not None and overlap <= best[0]):
             continue
-        if isinstance(wanted, Kind):
+        if isinstance(wanted, ValueKind):
             value = cut(sentence.text, wanted)
             text = None if value is None else value.text
         else:
@@ -171,20 +174,25 @@ def from_sentences(
 
 def _stems(text: str) -> frozenset[str]:
     words = _WORDS.findall(normalise(text))
-    return frozenset(
-        w[: max(3, min(6, len(w) - 2))] if len(w) > 3 else w for w in words if w not in _STOP_WORDS
-    )
+    return frozenset(_stem(word) for word in words if word not in _STOP_WORDS)
 
 
-def party_name(found: Sequence[Sentence], party: Party) -> tuple[str, Cell] | None:
+def _stem(word: str) -> str:
+    """The beginning of ``word`` that its inflected forms share, by and large: three to six letters."""
+    return word[: max(3, min(6, len(word) - 2))] if len(word) > 3 else word
+
+
+def party_name(sentences: Sequence[Sentence], party: Party) -> tuple[str, TableCell] | None:
     """The company that a clause calls ``party``: "…, hereinafter the Seller", «именуемое … „Поставщик“»."""
     role = re.compile(rf"[«\"“”‘'(（]\s*(?:the\s+)?[\"“«]?(?:{PARTY_WORDS[party]})")
-    for number, sentence in enumerate(found):
-        text = " ".join(s.text for s in found[number : number + 2])
+    for number, sentence in enumerate(sentences):
+        # With the next one: "Ltd." may have ended a sentence too early.
+        text = " ".join(following.text for following in sentences[number : number + 2])
         match = role.search(normalise(text))
         if match is None:
             continue
-        names = [m for m in COMPANY.finditer(text) if m.end() <= match.start() + 1]
+        names = [name for name in COMPANY.finditer(text) if name.end() <= match.start() + 1]
+        # Between the name and the role stand the company's address and who acts for it.
         if names and match.start() - names[-1].end() < 400:
             return names[-1].group(), sentence.cell
     return None

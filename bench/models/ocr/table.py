@@ -5,18 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from bench.models.ocr.characters import count_digits, count_letters
 from bench.models.ocr.fields import normalise
-from bench.models.ocr.layout import Cell
-from bench.models.ocr.matching import Mark, Sheet
-from bench.models.ocr.values import Kind, cut
+from bench.models.ocr.labels import Mark
+from bench.models.ocr.layout import TableCell
+from bench.models.ocr.matching import OcrDocument
+from bench.models.ocr.values import ValueKind, cut
 
-Item = dict[str, Cell]
+Item = dict[str, TableCell]
 """``name``, ``quantity``, ``price``, ``total`` → the cell where it stands."""
 
 _COLUMNS = {"item": "name", "quantity": "quantity", "unit_price": "price", "line_amount": "total"}
-_KINDS = {"quantity": Kind.QUANTITY, "price": Kind.AMOUNT, "total": Kind.AMOUNT}
+_KINDS = {"quantity": ValueKind.QUANTITY, "price": ValueKind.AMOUNT, "total": ValueKind.AMOUNT}
 _SUMS = frozenset({"total", "subtotal", "vat", "discount", "cash", "change", "service_charge"})
 _MONEY = re.compile(r"(?<![\d.])\d[\d ]*[.,]\s?\d\d(?![\d.])")
+_HEADER_SCORE = 0.55
+"""Least score of a label that heads a column or names a sum; a word inside a cell scores less."""
 _ORDINALS = (
     r"first|\b1st\b|перв|第一|第1",
     r"second|\b2nd\b|втор|第二|第2",
@@ -29,7 +33,10 @@ _ORDINALS = (
 def ordinal(question: str) -> int | None:
     """Which row ``question`` speaks of, from 0; None where it names none."""
     plain = normalise(question)
-    return next((n for n, words in enumerate(_ORDINALS) if re.search(words, plain)), None)
+    for row, words in enumerate(_ORDINALS):
+        if re.search(words, plain):
+            return row
+    return None
 
 
 def value(item: Item, column: str) -> str:
@@ -39,19 +46,23 @@ def value(item: Item, column: str) -> str:
         return ""
     if column == "name":
         return re.sub(r"^\d{1,3}[.)]?\s+(?=\D)", "", cell.text).strip(" .·—-")
-    found = cut(cell.text, _KINDS[column])
-    return "" if found is None else found.text
+    printed = cut(cell.text, _KINDS[column])
+    return "" if printed is None else printed.text
 
 
-def items(sheet: Sheet) -> list[Item]:
+def items(document: OcrDocument) -> list[Item]:
     """The rows of the goods table, or the lines before the sum where there is no table."""
-    headers = _headers(sheet)
-    return _table_items(sheet, headers) if len(headers) >= 2 else _receipt_items(sheet)
+    headers = _headers(document)
+    return _table_items(document, headers) if len(headers) >= 2 else _receipt_items(document)
 
 
-def _headers(sheet: Sheet) -> dict[str, Mark]:
+def _headers(document: OcrDocument) -> dict[str, Mark]:
     """Column name → its header, from the band of the page that has most of them."""
-    marks = [m for m in sheet.marks if m.field.name in _COLUMNS and m.score > 0.55]
+    marks = [
+        mark
+        for mark in document.marks
+        if mark.field.name in _COLUMNS and mark.score > _HEADER_SCORE
+    ]
     best: dict[str, Mark] = {}
     for anchor in marks:
         band: dict[str, Mark] = {}
@@ -64,78 +75,85 @@ def _headers(sheet: Sheet) -> dict[str, Mark]:
     return best
 
 
-def _table_items(sheet: Sheet, headers: dict[str, Mark]) -> list[Item]:
+def _table_items(document: OcrDocument, headers: dict[str, Mark]) -> list[Item]:
     page = next(iter(headers.values())).cell.page
     start = max(mark.cell.row for mark in headers.values()) + 1
-    extents = {column: sheet.extent(mark) for column, mark in headers.items()}
-    out: list[Item] = []
-    for row in sheet.layouts[page].rows[start:]:
-        if out and _is_sum(sheet, row):
+    extents = {column: document.extent(mark) for column, mark in headers.items()}
+    items: list[Item] = []
+    for row in document.layouts[page].rows[start:]:
+        if items and _is_sum(document, row):
             break
         item = _row_item(row, extents)
-        if not any(column in item for column in _KINDS):
-            if out and set(item) == {"name"} and len(row) == 1:
-                out[-1] = {**out[-1], "name": _joined(out[-1].get("name"), item["name"])}
-            continue
-        if "name" in item:
-            out.append(item)
-    return out
+        has_numbers = any(column in item for column in _KINDS)
+        if has_numbers and "name" in item:
+            items.append(item)
+        elif not has_numbers and items and set(item) == {"name"} and len(row) == 1:
+            # A line with a name alone goes on with the name above it.
+            items[-1] = {**items[-1], "name": _joined(items[-1].get("name"), item["name"])}
+    return items
 
 
-def _row_item(row: Sequence[Cell], extents: dict[str, tuple[float, float]]) -> Item:
+def _row_item(row: Sequence[TableCell], extents: dict[str, tuple[float, float]]) -> Item:
     item: Item = {}
     for column, (left, right) in extents.items():
         centre = (left + right) / 2
-        near = [c for c in row if c.left < right + c.height / 2 and c.right > left - c.height / 2]
+        near = [
+            cell
+            for cell in row
+            if cell.left < right + cell.height / 2 and cell.right > left - cell.height / 2
+        ]
         if column != "name":
-            near = [
-                c for c in near if cut(c.text, _KINDS[column]) is not None and _is_number(c.text)
-            ]
+            near = [cell for cell in near if _holds(cell, _KINDS[column])]
         else:
             # Names stand at the left of their column, which the header may only be centred on.
-            near = [c for c in (near or row[:2]) if sum(ch.isalpha() for ch in c.text) >= 2]
+            near = [cell for cell in (near or row[:2]) if count_letters(cell.text) >= 2]
         if near:
-            item[column] = min(near, key=lambda c: abs((c.left + c.right) / 2 - centre))
+            item[column] = min(near, key=lambda cell: abs((cell.left + cell.right) / 2 - centre))
     return item
 
 
-def _is_number(text: str) -> bool:
-    return sum(c.isdigit() for c in text) >= sum(c.isalpha() for c in text)
+def _holds(cell: TableCell, kind: ValueKind) -> bool:
+    """Whether the cell is a value of ``kind`` and not a text with a number in it."""
+    is_number = count_digits(cell.text) >= count_letters(cell.text)
+    return is_number and cut(cell.text, kind) is not None
 
 
-def _is_sum(sheet: Sheet, row: Sequence[Cell]) -> bool:
+def _is_sum(document: OcrDocument, row: Sequence[TableCell]) -> bool:
     """Whether a row begins with the label of a sum."""
-    marks = [m for cell in row[:2] for m in sheet.marks_of.get(id(cell), ())]
-    return any(m.field.name in _SUMS and m.start <= 2 and m.score > 0.55 for m in marks)
+    for cell in row[:2]:
+        for mark in document.marks_of.get(id(cell), ()):
+            if mark.field.name in _SUMS and mark.start <= 2 and mark.score > _HEADER_SCORE:
+                return True
+    return False
 
 
-def _receipt_items(sheet: Sheet) -> list[Item]:
+def _receipt_items(document: OcrDocument) -> list[Item]:
     """Lines with a name at the left and an amount at the right, or the amount on the line beneath."""
-    out: list[Item] = []
-    if not sheet.layouts:
-        return out
-    pending: Cell | None = None
-    for row in sheet.layouts[0].rows:
-        if _is_sum(sheet, row):
-            if out:
+    items: list[Item] = []
+    if not document.layouts:
+        return items
+    pending: TableCell | None = None
+    for row in document.layouts[0].rows:
+        if _is_sum(document, row):
+            if items:
                 break
             continue
-        money = [c for c in row if _MONEY.search(c.text)]
-        named = [c for c in row if sum(ch.isalpha() for ch in _MONEY.sub("", c.text)) >= 2]
+        money = [cell for cell in row if _MONEY.search(cell.text)]
+        named = [cell for cell in row if count_letters(_MONEY.sub("", cell.text)) >= 2]
         if not money:
             pending = named[0] if named else None
             continue
         name = named[0] if named and named[0] is not money[-1] else pending
         if name is not None:
-            out.append({"name": name, "total": money[-1]})
+            items.append({"name": name, "total": money[-1]})
         pending = None
-    return out
+    return items
 
 
-def _joined(first: Cell | None, second: Cell) -> Cell:
+def _joined(first: TableCell | None, second: TableCell) -> TableCell:
     if first is None:
         return second
-    return Cell(
+    return TableCell(
         text=f"{first.text} {second.text}",
         left=min(first.left, second.left),
         top=first.top,

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
 
+from bench.models.ocr.characters import count_digits, count_letters
 
-class Kind(Enum):
+
+class ValueKind(Enum):
     """What a field's value is."""
 
     DATE = "date"
@@ -102,23 +104,28 @@ def _matched(pattern: re.Pattern[str]) -> Callable[[str], Value | None]:
 
 
 def _amount(text: str) -> Value | None:
-    dates = [m.span() for m in DATE.finditer(text)]
-    matches = [m for m in AMOUNT.finditer(text) if not any(a <= m.start() < b for a, b in dates)]
+    dates = [date.span() for date in DATE.finditer(text)]
+    matches = []
+    for match in AMOUNT.finditer(text):
+        in_date = any(start <= match.start() < end for start, end in dates)
+        if not in_date:
+            matches.append(match)
     if not matches:
         return None
     # Money has decimals or a currency; a bare integer is more often a number of something else.
-    money = [
-        m
-        for m in matches
-        if re.search(r"[.,]\s?\d\d(?!\d)", m.group()) or CURRENCY.search(m.group())
-    ]
+    money = [match for match in matches if _is_money(match.group())]
     match = (money or matches)[-1]
     value = match.group().strip()
-    if sum(c.isdigit() for c in value) > 11 or (not money and sum(c.isdigit() for c in value) > 6):
+    if count_digits(value) > 11 or (not money and count_digits(value) > 6):
         return None  # an account, a card, a till's serial number
-    letters = sum(c.isalpha() for c in AMOUNT.sub("", text))
+    letters = count_letters(AMOUNT.sub("", text))
     fit = (1.0 if money else 0.75) - min(0.4, 0.03 * letters)
     return Value(value, fit, match.start())
+
+
+def _is_money(text: str) -> bool:
+    has_decimals = re.search(r"[.,]\s?\d\d(?!\d)", text) is not None
+    return has_decimals or CURRENCY.search(text) is not None
 
 
 def _identifier(text: str) -> Value | None:
@@ -137,18 +144,14 @@ def _identifier(text: str) -> Value | None:
 
 def _name(text: str) -> Value | None:
     value = _TAIL.split(text, maxsplit=1)[0].strip(_EDGES + "\"'") if text else ""
-    if (
-        re.search(r"(?<!\w)\w{2,4}$", value)
-        and text[(at := text.find(value) + len(value)) : at + 1] == "."
-    ):
+    end = text.find(value) + len(value)
+    if re.search(r"(?<!\w)\w{2,4}$", value) and text[end : end + 1] == ".":
         value += "."  # "Inc.", "Ltd.", and initials
     value = _balanced(text, value)
-    letters = sum(c.isalpha() for c in value)
-    if (
-        letters < 2
-        or letters < 0.3 * len(value.replace(" ", ""))
-        or (value.isascii() and letters < 4)
-    ):
+    letters = count_letters(value)
+    # A Chinese name may have two characters, one in Latin letters has four; figures make no name.
+    mostly_figures = letters < 0.3 * len(value.replace(" ", ""))
+    if letters < 2 or mostly_figures or (value.isascii() and letters < 4):
         return None
     fit = 0.5 if DATE.search(value) or EMAIL.search(value) else 1.0
     return Value(value, fit, max(0, text.find(value)))
@@ -167,14 +170,13 @@ def _person(text: str) -> Value | None:
 def _balanced(text: str, value: str) -> str:
     """``value`` with the closing quote or bracket that stripping its edges may have taken."""
     for opening, closing in (('"', '"'), ("(", ")"), ("（", "）")):
-        if (
-            value.count(opening) % 2
-            if opening == closing
-            else value.count(opening) > value.count(closing)
-        ):
-            at = text.find(value) + len(value)
-            if text[at : at + 1] == closing:
-                return value + closing
+        if opening == closing:
+            is_open = value.count(opening) % 2 == 1
+        else:
+            is_open = value.count(opening) > value.count(closing)
+        end = text.find(value) + len(value)
+        if is_open and text[end : end + 1] == closing:
+            return value + closing
     return value
 
 
@@ -183,7 +185,7 @@ def _address(text: str) -> Value | None:
     tail = re.split(
         r"(?i)[,;]\s*(?=(?:инн|кпп|тел|р/с|tax id|vat|tel|phone)\b)", value, maxsplit=1
     )[0]
-    if sum(c.isalpha() for c in tail) < 3:
+    if count_letters(tail) < 3:
         return None
     fit = 1.0 if any(c.isdigit() for c in tail) else 0.75
     return Value(tail.strip(_EDGES), fit, max(0, text.find(tail)))
@@ -191,28 +193,30 @@ def _address(text: str) -> Value | None:
 
 def _text(text: str) -> Value | None:
     value = text.strip(" \t:：;；|_=")
-    return Value(value, 0.9, max(0, text.find(value))) if any(c.isalnum() for c in value) else None
+    if not any(character.isalnum() for character in value):
+        return None
+    return Value(value, 0.9, max(0, text.find(value)))
 
 
-CUTTERS: dict[Kind, Callable[[str], Value | None]] = {
-    Kind.DATE: _matched(DATE),
-    Kind.AMOUNT: _amount,
-    Kind.QUANTITY: _matched(QUANTITY),
-    Kind.PERCENT: _matched(PERCENT),
-    Kind.IDENTIFIER: _identifier,
-    Kind.CODE: _matched(CODE),
-    Kind.PHONE: _matched(PHONE),
-    Kind.EMAIL: _matched(EMAIL),
-    Kind.CURRENCY: _matched(CURRENCY),
-    Kind.NAME: _name,
-    Kind.PERSON: _person,
-    Kind.ADDRESS: _address,
-    Kind.TEXT: _text,
+CUTTERS: dict[ValueKind, Callable[[str], Value | None]] = {
+    ValueKind.DATE: _matched(DATE),
+    ValueKind.AMOUNT: _amount,
+    ValueKind.QUANTITY: _matched(QUANTITY),
+    ValueKind.PERCENT: _matched(PERCENT),
+    ValueKind.IDENTIFIER: _identifier,
+    ValueKind.CODE: _matched(CODE),
+    ValueKind.PHONE: _matched(PHONE),
+    ValueKind.EMAIL: _matched(EMAIL),
+    ValueKind.CURRENCY: _matched(CURRENCY),
+    ValueKind.NAME: _name,
+    ValueKind.PERSON: _person,
+    ValueKind.ADDRESS: _address,
+    ValueKind.TEXT: _text,
 }
-"""Kind → the function that cuts a value of that kind out of a text, or says that there is none."""
+"""ValueKind → the function that cuts a value of that kind out of a text, or says that there is none."""
 
 
-def cut(text: str, kind: Kind, pattern: re.Pattern[str] | None = None) -> Value | None:
+def cut(text: str, kind: ValueKind, pattern: re.Pattern[str] | None = None) -> Value | None:
     """The value of ``kind`` in ``text``; ``pattern`` narrows it to one shape (twelve digits, say)."""
     skipped = _SKIP.match(text)
     offset = skipped.end() if skipped is not None else 0

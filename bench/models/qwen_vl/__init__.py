@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.models.qwen_vl.clock import Clock
-    from bench.models.qwen_vl.generation import Answer, Engine, Question
+    from bench.models.qwen_vl.generation import Completion, Engine, PromptedQuestion
     from bench.models.qwen_vl.loading import LoadedModel
     from bench.models.qwen_vl.processing import Processor
 
@@ -64,7 +64,7 @@ class QwenVL:
         return self.adopt(load_model(self._spec, folder), processor, folder)
 
     def adopt(self, loaded: LoadedModel, processor: Processor, folder: Path) -> ModelInfo:
-        """Answer with weights that are loaded already, those of a model in training among them.
+        """Completion with weights that are loaded already, those of a model in training among them.
 
         ``folder`` is the checkpoint's. Returns what ``load`` does.
         """
@@ -94,13 +94,13 @@ class QwenVL:
         )
 
     def generate(self, groups: Sequence[PageGroup]) -> Batch:
-        """Answer every request as one batch; see ``bench.models.model.Model``.
+        """Completion every request as one batch; see ``bench.models.model.Model``.
 
         A document with a page that cannot be read, and a prompt longer than the model's context, come
         back as errors of their own requests.
         """
         from bench.models.qwen_vl.clock import Clock
-        from bench.models.qwen_vl.loading import is_out_of_memory, out_of_memory
+        from bench.models.qwen_vl.failures import is_out_of_memory, out_of_memory
 
         if self._parts is None:
             raise RuntimeError("load() comes before generate()")
@@ -177,7 +177,7 @@ def _check_choices(spec: ModelSpec) -> None:
         )
 
 
-def _output(parts: _Parts, question: Question, answer: Answer) -> Output:
+def _output(parts: _Parts, question: PromptedQuestion, answer: Completion) -> Output:
     from bench.models.qwen_vl.prompting import failure
 
     if not math.isfinite(answer.confidence):

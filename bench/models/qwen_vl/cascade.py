@@ -20,7 +20,7 @@ from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.models.qwen_vl.cuda import upload
-from bench.models.qwen_vl.tree import Heads, Shape
+from bench.models.qwen_vl.tree import Heads, TreeShape
 from bench.models.qwen_vl.varlen import Kernel, Segments, merge
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Run(NamedTuple):
 class CascadeCache:
     """The row, and who has which stretch of it."""
 
-    def __init__(self, shape: Shape, kernel: Kernel) -> None:
+    def __init__(self, shape: TreeShape, kernel: Kernel) -> None:
         self.shape, self.kernel = shape, kernel
         self.keys: list[torch.Tensor] = []
         """Of each layer, (tokens, key/value heads, size)."""
@@ -164,7 +164,7 @@ class PrefixRun:
         self._cache, self._places, self._segments = cache, places, segments
 
     def attend(self, layer: int, heads: Heads, scale: float) -> torch.Tensor:
-        """See ``tree.Row``."""
+        """See ``tree.TreeRow``."""
         queries, keys, values = (part[0].transpose(0, 1) for part in heads)
         self._cache.keys[layer][self._places] = keys
         self._cache.values[layer][self._places] = values
@@ -181,7 +181,7 @@ class BranchRun:
         self._cache, self._places, self._own, self._shared = cache, places, own, shared
 
     def attend(self, layer: int, heads: Heads, scale: float) -> torch.Tensor:
-        """See ``tree.Row``."""
+        """See ``tree.TreeRow``."""
         queries, keys, values = (part[0].transpose(0, 1) for part in heads)
         stored = self._cache.keys[layer], self._cache.values[layer]
         stored[0][self._places] = keys

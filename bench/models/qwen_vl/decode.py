@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.models.qwen_vl.generation import Decoding
-from bench.models.qwen_vl.questions import Branch, forward
+from bench.models.qwen_vl.questions import QuestionBranch, forward
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def decode(
     model: Any,
     cache: Cache,
-    branches: Sequence[Branch],
+    branches: Sequence[QuestionBranch],
     logits: torch.Tensor,
     prefixes: Sequence[torch.Tensor],
     decoding: Decoding,
@@ -78,7 +78,7 @@ def best_tokens(logits: torch.Tensor) -> torch.Tensor:
     return torch.stack([token.double(), probability.double()])
 
 
-def record(branch: Branch, token: int, probability: float, decoding: Decoding) -> None:
+def record(branch: QuestionBranch, token: int, probability: float, decoding: Decoding) -> None:
     """Append ``token`` to the answer of ``branch``."""
     branch.ids.append(token)
     branch.probabilities.append(probability)
@@ -87,7 +87,7 @@ def record(branch: Branch, token: int, probability: float, decoding: Decoding) -
 
 
 def seen_tokens(
-    branches: Sequence[Branch], prefixes: Sequence[torch.Tensor], logits: torch.Tensor
+    branches: Sequence[QuestionBranch], prefixes: Sequence[torch.Tensor], logits: torch.Tensor
 ) -> torch.Tensor:
     """(branches, vocabulary): which tokens come before each answer, on the device of ``logits``."""
     import torch
@@ -99,7 +99,7 @@ def seen_tokens(
     return seen.to(logits.device)
 
 
-def _choose(live: Sequence[Branch], logits: torch.Tensor, decoding: Decoding) -> list[int]:
+def _choose(live: Sequence[QuestionBranch], logits: torch.Tensor, decoding: Decoding) -> list[int]:
     """Append the best token of ``logits`` (branches, vocabulary) to every answer; returns the tokens."""
     chosen, probabilities = best_tokens(logits).tolist()
     tokens = [int(number) for number in chosen]

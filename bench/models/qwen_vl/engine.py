@@ -19,7 +19,7 @@ from bench.models.qwen_vl import plan, vision
 from bench.models.qwen_vl.clock import Clock
 from bench.models.qwen_vl.decode import decode
 from bench.models.qwen_vl.flight import Decode, Encoded, Flight
-from bench.models.qwen_vl.generation import Answer, Decoding, Prompted, Question
+from bench.models.qwen_vl.generation import Completion, Decoding, Prompted, PromptedQuestion
 from bench.models.qwen_vl.pixels import PageReader
 from bench.models.qwen_vl.steps import Steps
 from bench.models.qwen_vl.tree import Cache, TreeCache, tree_shape, use_tree_attention
@@ -46,11 +46,13 @@ class TreeEngine:
         self._shape = tree_shape(model)
         self._steps = steps
 
-    def answer(self, documents: Iterable[Prompted], clock: Clock) -> list[tuple[Question, Answer]]:
+    def answer(
+        self, documents: Iterable[Prompted], clock: Clock
+    ) -> list[tuple[PromptedQuestion, Completion]]:
         """See ``Engine``."""
         import torch
 
-        answers: list[tuple[Question, Answer]] = []
+        answers: list[tuple[PromptedQuestion, Completion]] = []
         try:
             with torch.inference_mode():
                 encoded = self._encode(documents, clock)
@@ -106,7 +108,9 @@ class TreeEngine:
             yield Encoded(without_patches(document), features[start:end])
             start = end
 
-    def _fly(self, documents: Sequence[Encoded], clock: Clock) -> list[tuple[Question, Answer]]:
+    def _fly(
+        self, documents: Sequence[Encoded], clock: Clock
+    ) -> list[tuple[PromptedQuestion, Completion]]:
         """The answers of documents that are in memory together."""
         columns = [plan.columns(item.need, self._budget) for item in documents]
         cache, way = self._memory(columns)

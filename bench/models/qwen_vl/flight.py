@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from bench.models.qwen_vl import plan, prefix, questions
 from bench.models.qwen_vl.clock import Clock
-from bench.models.qwen_vl.generation import Answer, Prompted, Question
-from bench.models.qwen_vl.questions import Branch
+from bench.models.qwen_vl.generation import Completion, Prompted, PromptedQuestion
+from bench.models.qwen_vl.questions import QuestionBranch
 from bench.models.qwen_vl.tree import Cache
 from bench.models.qwen_vl.vision import PageFeatures
 
@@ -33,21 +33,24 @@ class Encoded(NamedTuple):
         )
 
 
-class Asked(NamedTuple):
+class FlightQuestion(NamedTuple):
     """One question of a flight."""
 
     row: int
     """Its document's, in the cache."""
     number: int
     """Among its document's questions of the same turn."""
-    question: Question
+    question: PromptedQuestion
 
 
 class Decode(Protocol):
     """A way to answer questions whose prompts are in the cache."""
 
     def __call__(
-        self, branches: Sequence[Branch], logits: torch.Tensor, prefixes: Sequence[torch.Tensor]
+        self,
+        branches: Sequence[QuestionBranch],
+        logits: torch.Tensor,
+        prefixes: Sequence[torch.Tensor],
     ) -> None:
         """See ``decode.decode``."""
         ...
@@ -80,19 +83,21 @@ class Flight:
                 [item.features for item in documents[pack]],
             )
 
-    def turns(self, budget: int) -> Iterator[list[Asked]]:
+    def turns(self, budget: int) -> Iterator[list[FlightQuestion]]:
         """What is asked together: of each document as many questions as its row has room for."""
         needs = [item.need for item in self._documents]
         turns = [plan.turns(need, budget) for need in needs]
         for turn in range(max(map(len, turns))):
             yield [
-                Asked(row, number, question)
+                FlightQuestion(row, number, question)
                 for row, item in enumerate(self._documents)
                 if turn < len(turns[row])
                 for number, question in enumerate(item.document.questions[turns[row][turn]])
             ]
 
-    def answer(self, asked: Sequence[Asked], clock: Clock) -> list[tuple[Question, Answer]]:
+    def answer(
+        self, asked: Sequence[FlightQuestion], clock: Clock
+    ) -> list[tuple[PromptedQuestion, Completion]]:
         """The answers to one turn's questions.
 
         What is not a number in one question's keys reaches the other questions about its document even
@@ -106,9 +111,9 @@ class Flight:
         self._cache.forget_branches(wipe=bool(broken))
         return list(zip([one.question for one in asked], answers, strict=True))
 
-    def _ask(self, asked: Sequence[Asked], clock: Clock) -> list[Answer]:
+    def _ask(self, asked: Sequence[FlightQuestion], clock: Clock) -> list[Completion]:
         branches = [
-            Branch(row, number, question.ids, self._positions[row], question.limit)
+            QuestionBranch(row, number, question.ids, self._positions[row], question.limit)
             for row, number, question in asked
         ]
         for branch in branches:
@@ -122,5 +127,5 @@ class Flight:
         return [branch.answer for branch in branches]
 
 
-def _sound(answer: Answer) -> bool:
+def _sound(answer: Completion) -> bool:
     return math.isfinite(answer.confidence)

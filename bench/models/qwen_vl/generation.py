@@ -44,7 +44,7 @@ class Decoding:
         }
 
 
-class Question(NamedTuple):
+class PromptedQuestion(NamedTuple):
     """One request, ready for the model."""
 
     place: int
@@ -67,11 +67,11 @@ class Prompted(NamedTuple):
     """One document with its questions, ready for the model."""
 
     prefix: Prefix
-    questions: tuple[Question, ...]
+    questions: tuple[PromptedQuestion, ...]
     """At least one, each with a limit of at least one token."""
 
 
-class Answer(NamedTuple):
+class Completion(NamedTuple):
     """What the model wrote for one row."""
 
     ids: tuple[int, ...]
@@ -84,7 +84,7 @@ class Answer(NamedTuple):
     """Smallest probability of ``ids``."""
 
     @classmethod
-    def of(cls, ids: Sequence[int], probabilities: Sequence[float], *, ended: bool) -> Answer:
+    def of(cls, ids: Sequence[int], probabilities: Sequence[float], *, ended: bool) -> Completion:
         """The answer of at least one token, whose ``probabilities`` are those of ``ids``."""
         mean = sum(probabilities) / len(probabilities)
         return cls(tuple(ids), ended, mean, min(probabilities))
@@ -93,8 +93,10 @@ class Answer(NamedTuple):
 class Engine(Protocol):
     """A way from prompts to answers. All of them give the same ones."""
 
-    def answer(self, documents: Iterable[Prompted], clock: Clock) -> list[tuple[Question, Answer]]:
-        """Answer every question of ``documents``, in any order."""
+    def answer(
+        self, documents: Iterable[Prompted], clock: Clock
+    ) -> list[tuple[PromptedQuestion, Completion]]:
+        """Completion every question of ``documents``, in any order."""
         ...
 
     def economize(self) -> str | None:

@@ -6,16 +6,15 @@ the load reports as missing or left over is an error: a model with random weight
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import EnvironmentProblem, InvalidInput, OutOfMemory, missing_package
+from bench.errors import InvalidInput
 from bench.models.checkpoints import (
     LocalCheckpoint,
     check_base,
@@ -23,7 +22,16 @@ from bench.models.checkpoints import (
     read_checkpoint,
     tuning_record,
 )
+from bench.models.qwen_vl.device import pick_attention, pick_device, pick_dtype, weights_by_device
 from bench.models.qwen_vl.download import fetch, offline
+from bench.models.qwen_vl.failures import load_failure
+from bench.models.qwen_vl.quantization import (
+    agreed_quantization,
+    bitsandbytes_config,
+    rename_exclusions,
+    require_package,
+    without_empty_biases,
+)
 from bench.schema import Json, ModelSpec
 from bench.text import one_line
 
@@ -36,15 +44,6 @@ CLASSES: dict[str, str] = {
     "qwen3_vl": "Qwen3VLForConditionalGeneration",
 }
 """``model_type`` → class of transformers. A table, so that no checkpoint can bring its own code."""
-
-_NEEDED_BY = {
-    "gptq-int4": (("gptqmodel", "gptq"), ("optimum", "gptq")),
-    "gptq-int8": (("gptqmodel", "gptq"), ("optimum", "gptq")),
-    "awq": (("gptqmodel", "gptq"),),
-    "nf4": (("bitsandbytes", "nf4"),),
-    "int8": (("bitsandbytes", "nf4"),),
-}
-"""Quantization → (package, extra) that loading it takes."""
 
 # Adapters trained before transformers 4.52 name the modules as the hub's weight files still do.
 _ADAPTER_RENAMES = {
@@ -70,7 +69,7 @@ def locate(spec: ModelSpec) -> Path:
         EnvironmentProblem: the checkpoint or an optional package cannot be had.
     """
     for package in ("torch", "transformers", "accelerate"):
-        _require(package, "the Qwen-VL backend", "hf")
+        require_package(package, "the Qwen-VL backend", "hf")
     if spec.checkpoint is None:
         raise InvalidInput(f"model {spec.name!r} names no checkpoint")
     return fetch(spec.checkpoint, spec.revision, offline=offline(spec))
@@ -84,19 +83,19 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
         EnvironmentProblem: an optional package or the device is missing.
         OutOfMemory: the weights do not fit on the device.
     """
-    found = read_checkpoint(folder)
-    quantization = _agreed_quantization(spec, found)
+    checkpoint = read_checkpoint(folder)
+    quantization = agreed_quantization(spec, checkpoint)
     device = pick_device(spec.device)
-    dtype = _pick_dtype(spec, found, device)
+    dtype = pick_dtype(spec, checkpoint, device)
     tuned = folder
     if spec.adapter is not None:
         tuned = fetch(spec.adapter, None, offline=offline(spec))
         # Before the weights: loading them may take minutes.
         check_base(tuned, folder, str(spec.checkpoint))
-    model = _from_pretrained(spec, found, device, dtype)
+    model = _from_pretrained(spec, checkpoint, device, dtype)
     placement: dict[str, Json] = {}
     if spec.options.get("device_map") is not None:
-        placement = {"device_map": _placement(spec, model)}
+        placement = {"device_map": weights_by_device(spec, model)}
         # Where pages and tokens enter; each layer fetches its input from there or from the layer before.
         device = model.device
     adapter: dict[str, Json] = {}
@@ -106,7 +105,7 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
     details: dict[str, Json] = {
         "checkpoint": spec.checkpoint,
         "revision": folder.name if _is_commit(folder.name) else spec.revision,
-        "model_type": found.model_type,
+        "model_type": checkpoint.model_type,
         "architecture": type(model).__name__,
         "dtype": str(dtype).removeprefix("torch."),
         "quantization": quantization,
@@ -119,205 +118,37 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
     return LoadedModel(model, device, details)
 
 
-def pick_device(wanted: str) -> torch.device:
-    """The device that ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` stands for on this machine.
-
-    Raises:
-        EnvironmentProblem: the GPU that was asked for is not there.
-    """
-    import torch
-
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(wanted)
-    if device.type == "cuda":
-        if not torch.cuda.is_available():
-            raise EnvironmentProblem(
-                f"device {wanted} was asked for, but torch {torch.__version__} sees no GPU",
-                hint="bench doctor says why; or use --device cpu",
-            )
-        count = torch.cuda.device_count()
-        if (device.index or 0) >= count:
-            raise EnvironmentProblem(
-                f"device {wanted} does not exist: torch sees {count} GPU(s)", hint="--device cuda:0"
-            )
-        device = torch.device("cuda", device.index or 0)
-    return device
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` means that memory ran out, on a GPU or on the CPU."""
-    import torch
-
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    # The CPU allocator has no error class of its own.
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate" in str(error)
-
-
-def out_of_memory(error: BaseException, doing: str) -> OutOfMemory:
-    """One line for a memory error, with the allocator's figures where it gives some."""
-    return OutOfMemory(
-        f"out of memory while {doing}: {one_line(str(error), 160)}",
-        hint="try a smaller --batch-size or --max-pixels, or a quantized model (-int4, -nf4)",
-    )
-
-
-def _require(package: str, feature: str, extra: str) -> None:
-    if importlib.util.find_spec(package) is None:
-        raise missing_package(feature, package, extra)
-
-
-def _agreed_quantization(spec: ModelSpec, found: LocalCheckpoint) -> str | None:
-    """What the weights are or will be quantized as, with its packages present."""
-    wanted = spec.quantization
-    if found.quantization is not None and wanted not in {None, found.quantization}:
-        raise InvalidInput(
-            f"{spec.checkpoint} is quantized as {found.quantization}, not as {wanted}",
-            hint="name the checkpoint whose quantization you want",
-        )
-    if found.quantization is None and wanted not in {None, "nf4", "int8"}:
-        raise InvalidInput(
-            f"{spec.checkpoint} is not quantized; {wanted} cannot be made while loading",
-            hint="nf4 and int8 can",
-        )
-    quantization = found.quantization or wanted
-    for package, extra in _NEEDED_BY.get(quantization or "", ()):
-        _require(package, f"a checkpoint in {quantization}", extra)
-    return quantization
-
-
-def _pick_dtype(spec: ModelSpec, found: LocalCheckpoint, device: torch.device) -> torch.dtype:
-    import torch
-
-    if spec.dtype != "auto":
-        return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[spec.dtype]
-    if (found.quantization or "").startswith(("gptq", "awq")):
-        # The kernels of both are written for fp16, and so are the checkpoints.
-        return torch.float16
-    return torch.bfloat16 if device.type == "cuda" else torch.float32
-
-
-def _pick_attention(spec: ModelSpec, device: torch.device, dtype: torch.dtype) -> str:
-    import torch
-
-    usable = (
-        device.type == "cuda"
-        and dtype in {torch.bfloat16, torch.float16}
-        and importlib.util.find_spec("flash_attn") is not None
-    )
-    if spec.attention == "flash_attention_2" and not usable:
-        raise EnvironmentProblem(
-            "flash_attention_2 needs a GPU, bf16 or fp16, and the package flash-attn",
-            hint="--attention sdpa",
-        )
-    if spec.attention != "auto":
-        return spec.attention
-    return "flash_attention_2" if usable else "sdpa"
-
-
 def _from_pretrained(
-    spec: ModelSpec, found: LocalCheckpoint, device: torch.device, dtype: torch.dtype
+    spec: ModelSpec, checkpoint: LocalCheckpoint, device: torch.device, dtype: torch.dtype
 ) -> Any:
     import transformers
     from safetensors import SafetensorError
 
-    config = transformers.AutoConfig.from_pretrained(found.folder, trust_remote_code=False)
-    _rename_exclusions(config)
+    config = transformers.AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False)
+    rename_exclusions(config)
     arguments: dict[str, Any] = {
         "config": config,
         "dtype": dtype,
-        "attn_implementation": _pick_attention(spec, device, dtype),
+        "attn_implementation": pick_attention(spec, device, dtype),
         "device_map": spec.options.get("device_map") or {"": device},
         "use_safetensors": True,
         "local_files_only": True,
         "output_loading_info": True,
     }
-    if found.quantization is None and spec.quantization is not None:
-        arguments["quantization_config"] = _bitsandbytes_config(spec.quantization, dtype)
+    if checkpoint.quantization is None and spec.quantization is not None:
+        arguments["quantization_config"] = bitsandbytes_config(spec.quantization, dtype)
     failure: Exception | None = None
     try:
         with quiet_transformers():
-            loader = getattr(transformers, CLASSES[found.model_type])
-            model, report = loader.from_pretrained(found.folder, **arguments)
+            loader = getattr(transformers, CLASSES[checkpoint.model_type])
+            model, report = loader.from_pretrained(checkpoint.folder, **arguments)
     except (SafetensorError, OSError, RuntimeError, ValueError, ImportError) as error:
         # Raised below: while the error is handled, its traceback would keep the weights alive.
         failure = error.with_traceback(None)
     if failure is not None:
-        raise _load_failure(found.folder, failure, device)
-    _check_report(found.folder, report)
+        raise load_failure(checkpoint.folder, failure, device)
+    _check_report(checkpoint.folder, report)
     return model
-
-
-def _placement(spec: ModelSpec, model: Any) -> dict[str, int]:
-    """Bytes of the weights on each device, by accelerate's map of ``model``.
-
-    Raises:
-        OutOfMemory: accelerate left some to main memory or the disk, beside GPUs.
-    """
-    import torch
-
-    # One device alone leaves no map.
-    places = {str(place) for place in getattr(model, "hf_device_map", {}).values()}
-    if torch.cuda.is_available() and places & {"cpu", "disk"}:
-        raise OutOfMemory(
-            f"the GPUs together do not hold {spec.checkpoint}: accelerate would keep some of its layers in "
-            "main memory and copy them for every token",
-            hint="use more GPUs or a quantized model (-int4, -nf4)",
-        )
-    held: dict[str, int] = {}
-    for parameter in model.parameters():
-        name = str(parameter.device)
-        held[name] = held.get(name, 0) + parameter.nbytes
-    return held
-
-
-def _rename_exclusions(config: Any) -> None:
-    """Let quantized checkpoints leave out the vision tower where transformers 5 keeps it.
-
-    Their configurations say ``visual``; the module is called ``model.visual`` today, and a name is
-    matched from its start.
-    """
-    settings = getattr(config, "quantization_config", None)
-    if not isinstance(settings, dict):
-        return
-    for key in ("modules_to_not_convert", "llm_int8_skip_modules"):
-        names = settings.get(key)
-        if names and "visual" in names:
-            settings[key] = [*names, "model.visual"]
-
-
-def _bitsandbytes_config(quantization: str, dtype: torch.dtype) -> Any:
-    import transformers
-
-    # Untyped in transformers.
-    make: Any = transformers.BitsAndBytesConfig
-    # As the published GPTQ and AWQ checkpoints do: only the language model's linear layers.
-    skip = ["model.visual", "lm_head"]
-    if quantization == "int8":
-        return make(load_in_8bit=True, llm_int8_skip_modules=skip)
-    return make(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype,
-        llm_int8_skip_modules=skip,
-    )
-
-
-def _load_failure(folder: Path, error: Exception, device: torch.device) -> Exception:
-    """``error`` of ``from_pretrained`` in the words of this program."""
-    if is_out_of_memory(error):
-        return out_of_memory(error, f"loading {folder.name} onto {device}")
-    if isinstance(error, ImportError):
-        return EnvironmentProblem(
-            f"{folder} cannot be loaded: {one_line(str(error))}",
-            hint="bench doctor says which of the installed versions do not fit together",
-        )
-    return InvalidInput(
-        f"{folder} cannot be loaded: {one_line(str(error))}",
-        hint="check that config.json belongs to these weights, or download the checkpoint again",
-    )
 
 
 def _check_report(folder: Path, report: Mapping[str, Any]) -> None:
@@ -333,7 +164,7 @@ def _check_report(folder: Path, report: Mapping[str, Any]) -> None:
     ):
         names = sorted(str(name) for name in report.get(kind) or ())
         if kind == "unexpected_keys":
-            names = _without_empty_biases(folder, names)
+            names = without_empty_biases(folder, names)
         if names:
             raise InvalidInput(
                 f"{folder}: {len(names)} weights {word}, the first is {one_line(names[0], 80)}",
@@ -341,28 +172,6 @@ def _check_report(folder: Path, report: Mapping[str, Any]) -> None:
             )
     if report.get("error_msgs"):
         raise InvalidInput(f"{folder} cannot be loaded: {one_line(str(report['error_msgs'][0]))}")
-
-
-def _without_empty_biases(folder: Path, names: Sequence[str]) -> list[str]:
-    """``names`` without the biases that are zero throughout.
-
-    The published GPTQ checkpoints have a bias of zeros for every linear layer, also for those that the
-    architecture gives none.
-    """
-    from safetensors import safe_open
-
-    if not any(name.endswith(".bias") for name in names):
-        return list(names)
-    # transformers reports the names that it made of the file's; from "layers." on they are the same.
-    wanted = {name[name.find("layers.") :]: name for name in names if name.endswith(".bias")}
-    empty: set[str] = set()
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="pt") as file:
-            for key in file.keys():  # noqa: SIM118
-                name = wanted.get(key[key.find("layers.") :]) if "visual" not in key else None
-                if name is not None and not file.get_tensor(key).any():
-                    empty.add(name)
-    return [name for name in names if name not in empty]
 
 
 def _trained_on(folder: Path) -> dict[str, Json]:
@@ -375,7 +184,7 @@ def _with_adapter(
     spec: ModelSpec, folder: Path, model: Any, quantization: str | None
 ) -> tuple[Any, dict[str, Json]]:
     """``model`` with the adapter in ``folder``, merged into the weights where they allow it."""
-    _require("peft", "an adapter", "hf")
+    require_package("peft", "an adapter", "hf")
     from peft import PeftModel
 
     read_adapter(folder)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.models.qwen_vl.clock import Clock
 from bench.models.qwen_vl.decode import best_tokens, penalized
-from bench.models.qwen_vl.generation import Answer, Decoding, Prompted, Question
+from bench.models.qwen_vl.generation import Completion, Decoding, Prompted, PromptedQuestion
 from bench.models.qwen_vl.pixels import PageReader
 from bench.models.qwen_vl.prefix import rope_positions
 from bench.models.qwen_vl.vision import encode_pages
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 class _Row(NamedTuple):
     document: Prompted
-    question: Question
+    question: PromptedQuestion
     features: Any
     """Of the document's pages, as the model's ``forward`` takes them."""
 
@@ -42,7 +42,9 @@ class PaddedEngine:
     def __init__(self, model: Any, reader: PageReader, decoding: Decoding) -> None:
         self._model, self._reader, self._decoding = model, reader, decoding
 
-    def answer(self, documents: Iterable[Prompted], clock: Clock) -> list[tuple[Question, Answer]]:
+    def answer(
+        self, documents: Iterable[Prompted], clock: Clock
+    ) -> list[tuple[PromptedQuestion, Completion]]:
         """See ``Engine``. All questions are one batch."""
         import torch
         from transformers import DynamicCache
@@ -156,9 +158,9 @@ class _Greedy:
             self._ended[index] = number in self._decoding.end_tokens
         return torch.tensor(chosen, device=logits.device).unsqueeze(1)
 
-    def answers(self) -> list[Answer]:
+    def answers(self) -> list[Completion]:
         return [
-            Answer.of(ids, values, ended=ended)
+            Completion.of(ids, values, ended=ended)
             for ids, ended, values in zip(self._ids, self._ended, self._probabilities, strict=True)
         ]
 

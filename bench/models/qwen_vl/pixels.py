@@ -134,7 +134,7 @@ class PageReader:
         return PagePixels(encoded["pixel_values"], rows, columns, tokens)
 
 
-class Wanted(NamedTuple):
+class ReadRequest(NamedTuple):
     """The pages of a document, and who reads them."""
 
     reader: PageReader
@@ -142,7 +142,7 @@ class Wanted(NamedTuple):
 
 
 class _Begun(NamedTuple):
-    wanted: Wanted
+    wanted: ReadRequest
     pages: list[Future[PagePixels]]
 
 
@@ -157,9 +157,11 @@ class PageQueue:
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="pages")
         self._begun: deque[_Begun] = deque()
         """Being read, or read and not taken yet, in order."""
-        self._expected: Sequence[Wanted] = ()
+        self._expected: Sequence[ReadRequest] = ()
 
-    def read(self, documents: Sequence[Wanted]) -> Iterator[tuple[PagePixels, ...] | InvalidInput]:
+    def read(
+        self, documents: Sequence[ReadRequest]
+    ) -> Iterator[tuple[PagePixels, ...] | InvalidInput]:
         """The pages of each document, in order; the error of its first bad page where it has one."""
         wanted = [*documents, *self._expected]
         self._expected = ()
@@ -175,7 +177,7 @@ class PageQueue:
                 yield found
         self._begin(waiting)
 
-    def expect(self, documents: Sequence[Wanted]) -> None:
+    def expect(self, documents: Sequence[ReadRequest]) -> None:
         """Read on with ``documents`` when all of the next ``read`` have been begun."""
         self._expected = documents
 
@@ -184,7 +186,7 @@ class PageQueue:
         self._expected = ()
         self._keep(())
 
-    def _begin(self, waiting: Iterator[Wanted]) -> None:
+    def _begin(self, waiting: Iterator[ReadRequest]) -> None:
         """Have two pages for each thread on their way, as far as so many are ``waiting``."""
         while sum(len(begun.pages) for begun in self._begun) < 2 * WORKERS:
             wanted = next(waiting, None)
@@ -201,7 +203,7 @@ class PageQueue:
             # The call before this one may have left no memory for them; if there is none now, it is said.
             return tuple(begun.wanted.reader.read(page) for page in begun.wanted.pages)
 
-    def _keep(self, wanted: Sequence[Wanted]) -> None:
+    def _keep(self, wanted: Sequence[ReadRequest]) -> None:
         """Drop what was begun, from the first document on that is not the next one of ``wanted``."""
         pairs = zip(self._begun, wanted, strict=False)
         known = sum(1 for _ in takewhile(lambda pair: pair[0].wanted == pair[1], pairs))
@@ -214,7 +216,7 @@ def read_ahead(
     reader: PageReader, documents: Sequence[tuple[Page, ...]]
 ) -> Iterator[tuple[PagePixels, ...] | InvalidInput]:
     """See ``PageQueue.read``, for documents that nobody expected."""
-    return PageQueue().read([Wanted(reader, pages) for pages in documents])
+    return PageQueue().read([ReadRequest(reader, pages) for pages in documents])
 
 
 def _is_standard(images: Any) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import InvalidInput
-from bench.models.architectures import Bounds, read_bounds
+from bench.models.architectures import PixelBounds, read_bounds
 from bench.models.checkpoints import read_json
 from bench.models.qwen_vl.pixels import PagePixels, PageQueue, PageReader
 from bench.models.qwen_vl.prefix import Prefix
@@ -191,7 +191,7 @@ def _chat_template(folder: Path, tokenizer: Any) -> tuple[str, str]:
     )
 
 
-def _image_processor(spec: ModelSpec, folder: Path) -> tuple[Any, Bounds]:
+def _image_processor(spec: ModelSpec, folder: Path) -> tuple[Any, PixelBounds]:
     """The PIL image processor with the bounds of ``spec``, else those of the checkpoint."""
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
@@ -205,7 +205,7 @@ def _image_processor(spec: ModelSpec, folder: Path) -> tuple[Any, Bounds]:
             hint="copy it from the base checkpoint",
         ) from error
     own = read_bounds(settings)
-    bounds = Bounds(
+    bounds = PixelBounds(
         own.min_pixels if spec.min_pixels is None else spec.min_pixels,
         own.max_pixels if spec.max_pixels is None else spec.max_pixels,
     )

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from bench.errors import InvalidInput
-from bench.models.qwen_vl.generation import Prompted, Question
-from bench.models.qwen_vl.pixels import PagePixels, Wanted
+from bench.models.qwen_vl.generation import Prompted, PromptedQuestion
+from bench.models.qwen_vl.pixels import PagePixels, ReadRequest
 from bench.models.qwen_vl.processing import Processor
 from bench.schema import Output, PageGroup, Request
 from bench.text import one_line
@@ -51,9 +51,9 @@ class Prompting:
         """Let the worker threads go on with ``groups`` behind the next ``documents``."""
         self._processor.queue.expect([self._wanted(asked) for asked in self._gather(groups)])
 
-    def _wanted(self, asked: Sequence[_Asked]) -> Wanted:
+    def _wanted(self, asked: Sequence[_Asked]) -> ReadRequest:
         group = asked[0].group
-        return Wanted(self._processor.reader_at(group.max_pixels), group.document.pages)
+        return ReadRequest(self._processor.reader_at(group.max_pixels), group.document.pages)
 
     def _gather(self, groups: Sequence[PageGroup]) -> list[list[_Asked]]:
         """Requests by what they share: pages, their bound and system message, not group.
@@ -70,7 +70,9 @@ class Prompting:
                 place += 1
         return list(gathered.values())
 
-    def _question(self, asked: _Asked, pages: Sequence[PagePixels], prefix: int) -> Question | None:
+    def _question(
+        self, asked: _Asked, pages: Sequence[PagePixels], prefix: int
+    ) -> PromptedQuestion | None:
         """``asked`` behind ``prefix`` tokens; None where it is settled."""
         place, request, group = asked
         ids = self._processor.suffix(request.prompt, len(pages), group.system)
@@ -86,7 +88,7 @@ class Prompting:
         if limit < 1:
             self.settled[place] = Output(request.sample_id, "", "length", prompt, visual, 0)
             return None
-        return Question(place, request, group, ids, prompt, visual)
+        return PromptedQuestion(place, request, group, ids, prompt, visual)
 
 
 def failure(request: Request, error: Exception) -> Output:

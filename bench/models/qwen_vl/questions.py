@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bench.models.qwen_vl.cuda import upload
-from bench.models.qwen_vl.generation import Answer
+from bench.models.qwen_vl.generation import Completion
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Branch:
+class QuestionBranch:
     """One question and its growing answer."""
 
     document: int
@@ -47,12 +47,14 @@ class Branch:
         return not self.ended and len(self.ids) < self.limit
 
     @property
-    def answer(self) -> Answer:
+    def answer(self) -> Completion:
         """The answer as it stands, of at least one token."""
-        return Answer.of(self.ids, self.probabilities, ended=self.ended)
+        return Completion.of(self.ids, self.probabilities, ended=self.ended)
 
 
-def ask(model: Any, cache: Cache, branches: Sequence[Branch], row_tokens: int) -> torch.Tensor:
+def ask(
+    model: Any, cache: Cache, branches: Sequence[QuestionBranch], row_tokens: int
+) -> torch.Tensor:
     """Run the prompts of ``branches``, ordered by document, in rows of at most ``row_tokens`` tokens.
 
     Returns:
@@ -74,7 +76,7 @@ def ask(model: Any, cache: Cache, branches: Sequence[Branch], row_tokens: int) -
 
 
 def forward(
-    model: Any, cache: Cache, branches: Sequence[Branch], tokens: Sequence[Sequence[int]]
+    model: Any, cache: Cache, branches: Sequence[QuestionBranch], tokens: Sequence[Sequence[int]]
 ) -> torch.Tensor:
     """Let each branch go on by its ``tokens``, all of them in one packed row.
 
@@ -103,7 +105,7 @@ def forward(
     return hidden[0]
 
 
-def packs(branches: Sequence[Branch], tokens: int) -> Iterator[Sequence[Branch]]:
+def packs(branches: Sequence[QuestionBranch], tokens: int) -> Iterator[Sequence[QuestionBranch]]:
     """``branches`` in order, as many to a row as keep its attention within ``tokens`` places.
 
     Inside the attention every document of a row gets as many places as the one that asks most.

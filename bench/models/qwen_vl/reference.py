@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bench.models.qwen_vl.clock import Clock
-from bench.models.qwen_vl.generation import Answer, Decoding, Prompted, Question
+from bench.models.qwen_vl.generation import Completion, Decoding, Prompted, PromptedQuestion
 from bench.models.qwen_vl.pixels import PageReader
 
 
@@ -19,9 +19,11 @@ class ReferenceEngine:
     def __init__(self, model: Any, reader: PageReader, decoding: Decoding) -> None:
         self._model, self._reader, self._decoding = model, reader, decoding
 
-    def answer(self, documents: Iterable[Prompted], clock: Clock) -> list[tuple[Question, Answer]]:
+    def answer(
+        self, documents: Iterable[Prompted], clock: Clock
+    ) -> list[tuple[PromptedQuestion, Completion]]:
         """See ``Engine``."""
-        answers: list[tuple[Question, Answer]] = []
+        answers: list[tuple[PromptedQuestion, Completion]] = []
         for document in documents:
             clock.lap("preprocess")
             answers += [
@@ -34,7 +36,7 @@ class ReferenceEngine:
         """See ``Engine``: what ``generate`` computes together is its own."""
         return None
 
-    def _generate(self, document: Prompted, question: Question, clock: Clock) -> Answer:
+    def _generate(self, document: Prompted, question: PromptedQuestion, clock: Clock) -> Completion:
         import torch
         from transformers import GenerationConfig
 
@@ -75,7 +77,7 @@ class ReferenceEngine:
             for token, scores in zip(found, output.scores, strict=True)
         ]
         ended = found[-1] in self._decoding.end_tokens
-        return Answer.of(found, probabilities, ended=ended)
+        return Completion.of(found, probabilities, ended=ended)
 
 
 class _FirstToken:

@@ -12,7 +12,7 @@ from bench.models.qwen_vl.pixels import PageReader
 from bench.models.qwen_vl.plan import limits
 from bench.models.qwen_vl.reference import ReferenceEngine
 from bench.models.qwen_vl.steps import Steps
-from bench.models.qwen_vl.tree import Shape, tree_shape
+from bench.models.qwen_vl.tree import TreeShape, tree_shape
 from bench.models.qwen_vl.varlen import Kernel, plain
 from bench.models.qwen_vl.vision import use_packed_attention
 from bench.schema import Json, ModelSpec
@@ -60,7 +60,7 @@ def select_engine(
     }
 
 
-class Found(NamedTuple):
+class KernelChoice(NamedTuple):
     """A kernel for runs of keys, or none."""
 
     kernel: Kernel | None
@@ -68,10 +68,10 @@ class Found(NamedTuple):
     """Which kernel it is, or why there is none."""
 
 
-def _find_kernel(model: Any, wanted: str | None) -> Found:
+def _find_kernel(model: Any, wanted: str | None) -> KernelChoice:
     """The kernel for a cascade that the device of ``model`` has, if a cascade is ``wanted`` or nothing is."""
     if wanted == "tree":
-        return Found(None, "as asked for")
+        return KernelChoice(None, "as asked for")
     shape = tree_shape(model)
     if shape.device.type == "cuda":
         found = first_that_agrees(shape)
@@ -80,19 +80,19 @@ def _find_kernel(model: Any, wanted: str | None) -> Found:
         reason = found.reason
     else:
         reason = f"no fused kernel for runs of keys on {shape.device.type}"
-    return Found(plain if wanted == "cascade" else None, reason)
+    return KernelChoice(plain if wanted == "cascade" else None, reason)
 
 
-def first_that_agrees(shape: Shape) -> Found:
+def first_that_agrees(shape: TreeShape) -> KernelChoice:
     """The first of ``KERNELS`` that passes its trial with heads of this ``shape``; else why none does."""
     _, heads, groups, size, dtype, device = shape
     obstacles = []
     for name, kernel in KERNELS.items():
         obstacle = trial(kernel, heads=heads, groups=groups, size=size, dtype=dtype, device=device)
         if obstacle is None:
-            return Found(kernel, name)
+            return KernelChoice(kernel, name)
         obstacles.append(obstacle)
-    return Found(None, "; ".join(obstacles))
+    return KernelChoice(None, "; ".join(obstacles))
 
 
 def _graphs(spec: ModelSpec, model: Any) -> Graphs | None:

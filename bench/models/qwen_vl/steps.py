@@ -22,7 +22,7 @@ from bench.models.qwen_vl.cascade import CascadeCache
 from bench.models.qwen_vl.cuda import Graphs, Sent, send, upload
 from bench.models.qwen_vl.decode import best_tokens, penalized, record, seen_tokens
 from bench.models.qwen_vl.generation import Decoding
-from bench.models.qwen_vl.questions import Branch
+from bench.models.qwen_vl.questions import QuestionBranch
 from bench.models.qwen_vl.tree import Heads, tree_shape
 from bench.models.qwen_vl.varlen import Kernel, Seen, Segments, merge
 from bench.text import one_line
@@ -36,11 +36,11 @@ GRIDS = 32
 LEAST_PREFIX, LEAST_BRANCH = 256, 64
 """Tokens for which the kernels of a step are chosen at least; above, the next power of two."""
 
-Placed = Sequence[tuple[int, Branch]]
+Placed = Sequence[tuple[int, QuestionBranch]]
 """Answers, and where in a grid, or in a row of logits, they are."""
 
 
-class Shape(NamedTuple):
+class StepShape(NamedTuple):
     """What one capture serves."""
 
     documents: int
@@ -53,7 +53,7 @@ class Shape(NamedTuple):
 class Grid:
     """The buffers of one shape, and the step over them."""
 
-    def __init__(self, shape: Shape, scratch: int, device: torch.device) -> None:
+    def __init__(self, shape: StepShape, scratch: int, device: torch.device) -> None:
         """All places are without an answer."""
         import torch
 
@@ -117,7 +117,7 @@ class StepRow:
         )
 
     def attend(self, layer: int, heads: Heads, scale: float) -> torch.Tensor:
-        """See ``tree.Row``.
+        """See ``tree.TreeRow``.
 
         To the prefix, all places of a document are one token of many heads: a prefix is read once.
         """
@@ -148,7 +148,7 @@ class Steps:
         """With ``graphs``, steps are captured; ``obstacle`` says why not where that failed."""
         self._model, self._decoding, self._graphs = model, decoding, graphs
         self.cache = CascadeCache(tree_shape(model), kernel)
-        self._grids: dict[Shape, Grid] = {}
+        self._grids: dict[StepShape, Grid] = {}
         self.obstacle: str | None = None
         """Why steps are not captured although they should be."""
 
@@ -163,7 +163,7 @@ class Steps:
 
         with torch.inference_mode():
             self.begin([1])
-            self._grid(Shape(1, 1, LEAST_PREFIX, LEAST_BRANCH)).step()
+            self._grid(StepShape(1, 1, LEAST_PREFIX, LEAST_BRANCH)).step()
 
     def release(self) -> None:
         """Give up all memory."""
@@ -176,7 +176,10 @@ class Steps:
         self._grids = {}
 
     def decode(
-        self, branches: Sequence[Branch], logits: torch.Tensor, prefixes: Sequence[torch.Tensor]
+        self,
+        branches: Sequence[QuestionBranch],
+        logits: torch.Tensor,
+        prefixes: Sequence[torch.Tensor],
     ) -> None:
         """Answer ``branches``; see ``decode.decode``."""
         penalty, seen = self._decoding.repetition_penalty, None
@@ -218,7 +221,7 @@ class Steps:
         runs = {id(one): self.cache.branch_run(one.document, one.number) for _, one in live}
         prefixes = [self.cache.prefix_run(row[0].document) for row in rows]
         grid = self._grid(
-            Shape(
+            StepShape(
                 _rounded(len(rows)),
                 _rounded(max(map(len, rows))),
                 _power_of_two(max(prefix.length for prefix in prefixes), LEAST_PREFIX),
@@ -260,7 +263,7 @@ class Steps:
         if grid.seen is not None and seen is not None:
             grid.seen[new] = seen[old]
 
-    def _grid(self, shape: Shape) -> Grid:
+    def _grid(self, shape: StepShape) -> Grid:
         import torch
 
         if shape in self._grids:

@@ -30,7 +30,7 @@ _PREFIX, _FREE, _NOBODY = -1, -2, -3
 """Owners of a column beside the questions, which count from 0; nobody is the owner of no column."""
 
 
-class Shape(NamedTuple):
+class TreeShape(NamedTuple):
     """What a model's keys and values look like."""
 
     layers: int
@@ -49,7 +49,7 @@ class Shape(NamedTuple):
         return 2 * self.layers * self.heads * self.size * self.dtype.itemsize
 
 
-class Row(Protocol):
+class TreeRow(Protocol):
     """A packed row of tokens on its way through the language model."""
 
     def attend(self, layer: int, heads: Heads, scale: float) -> torch.Tensor:
@@ -60,7 +60,7 @@ class Row(Protocol):
 class Cache(Protocol):
     """The memory of a flight: a prefix and branches for each document."""
 
-    def prefix(self, documents: Sequence[int], lengths: Sequence[int]) -> Row:
+    def prefix(self, documents: Sequence[int], lengths: Sequence[int]) -> TreeRow:
         """A packed row of whole prefixes: ``lengths[i]`` tokens of document ``documents[i]``."""
         ...
 
@@ -68,7 +68,7 @@ class Cache(Protocol):
         """Tell how many tokens a question will have, its answer included, before ``branches``."""
         ...
 
-    def branches(self, documents: Sequence[int], questions: Sequence[int]) -> Row:
+    def branches(self, documents: Sequence[int], questions: Sequence[int]) -> TreeRow:
         """A packed row of further tokens: token i continues ``questions[i]`` of ``documents[i]``."""
         ...
 
@@ -91,7 +91,7 @@ class Heads(NamedTuple):
 class TreeCache:
     """The rows of a flight."""
 
-    def __init__(self, shape: Shape, documents: int, columns: int) -> None:
+    def __init__(self, shape: TreeShape, documents: int, columns: int) -> None:
         """Reserve ``columns`` tokens for each of ``documents``."""
         import torch
 
@@ -166,7 +166,7 @@ class PrefixRow:
         self._cache, self._documents, self._lengths = cache, documents, lengths
 
     def attend(self, layer: int, heads: Heads, scale: float) -> torch.Tensor:
-        """See ``Row``. No mask, so that the fused causal kernels can run."""
+        """See ``TreeRow``. No mask, so that the fused causal kernels can run."""
         import torch
 
         seen = []
@@ -214,7 +214,7 @@ class BranchRow:
         self._mask = self._visible(index[3])
 
     def attend(self, layer: int, heads: Heads, scale: float) -> torch.Tensor:
-        """See ``Row``.
+        """See ``TreeRow``.
 
         The query heads that share a key/value head become further queries of that head, so that keys and
         values are not repeated: (documents, key/value heads, groups x width, size).
@@ -272,7 +272,7 @@ def attend(
     attention_mask: torch.Tensor | None,
     *,
     scaling: float,
-    row: Row,
+    row: TreeRow,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """The attention of one layer, as transformers calls it; ``row`` came with the forward call."""
@@ -287,12 +287,12 @@ def use_tree_attention(model: Any) -> None:
     model.model.language_model.set_attn_implementation(ATTENTION)
 
 
-def tree_shape(model: Any) -> Shape:
-    """The ``Shape`` of a model's keys and values."""
+def tree_shape(model: Any) -> TreeShape:
+    """The ``TreeShape`` of a model's keys and values."""
     config = model.config.get_text_config()
     heads = config.num_key_value_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return Shape(
+    return TreeShape(
         layers=config.num_hidden_layers,
         heads=heads,
         groups=config.num_attention_heads // heads,

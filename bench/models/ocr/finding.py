@@ -1,0 +1,315 @@
+"""From a question to the candidate that answers it: which field is asked for, whose, and where it stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from rapidfuzz import fuzz
+
+from bench.models.ocr import prose, table
+from bench.models.ocr.characters import count_chinese, count_letters
+from bench.models.ocr.fields import (
+    PARTY_WORDS,
+    Field,
+    Party,
+    Phrase,
+    field_named,
+    fields,
+    normalise,
+)
+from bench.models.ocr.labels import Mark
+from bench.models.ocr.matching import Candidate, OcrDocument
+from bench.models.ocr.values import ValueKind, cut
+
+_MINIMUM = 0.35
+"""Candidates that score less are not answered: an empty answer is more honest than a guess."""
+_DOUBTFUL = 0.5
+"""Below this score a label that no table knows, or a sentence, may answer better."""
+_DOUBTFUL_PARTY = 0.8
+"""The same for a party's name. Beside a label it leaves no doubt; in a sentence, the word "seller" is
+often no label."""
+_DOUBTFUL_ADDRESS = 0.6
+"""Below this, an address without a label beneath the party's name may be the better one."""
+
+_ASKING_WEIGHT = 0.3
+"""Of the words that only questions use, beside those that stand on documents."""
+
+
+class OcrQuestion(NamedTuple):
+    """What a question is about."""
+
+    field: Field | None
+    party: Party | None
+
+
+def find(document: OcrDocument, question: str) -> Candidate | None:
+    """The best candidate for ``question``, or None where none is good enough."""
+    asked = understand(question)
+    row = table.ordinal(question)
+    in_row = None if row is None else _row_candidate(document, question, row)
+    if in_row is not None:
+        return in_row
+    of_item = list(_item_candidates(document, question, asked))
+    if asked.field is not None and asked.field.name == "line_amount" and not of_item:
+        # The question says "the amount" and names no item, so it means the document's.
+        asked = asked._replace(field=field_named("total"))
+    field = asked.field
+    candidates = [*field_candidates(document, asked), *of_item]
+    best = best_of(candidates)
+    if field is not None and field.kind is ValueKind.ADDRESS and _is_below(best, _DOUBTFUL_ADDRESS):
+        candidates.extend(_address_candidates(document, asked.party))
+        best = best_of(candidates)
+    if best is None:
+        best = best_of(_anywhere(document, asked))
+    if _is_below(best, _DOUBTFUL):
+        candidates.extend(_generic_candidates(document, question, asked))
+        # The best so far comes last: on an equal score the one with a label wins.
+        candidates.extend([best] if best is not None else [])
+        best = best_of(candidates)
+    doubtful = _DOUBTFUL if field is None or field.party is None else _DOUBTFUL_PARTY
+    if _is_below(best, doubtful):
+        best = _from_prose(document, question, asked) or best
+    if best is None and field is not None:
+        best = _fallback(document, field)
+    return best
+
+
+def _is_below(best: Candidate | None, score: float) -> bool:
+    return best is None or best.score < score
+
+
+def understand(question: str) -> OcrQuestion:
+    """The field that ``question`` names by its longest phrase, and the party."""
+    plain = normalise(question)
+    parties = [party for party, words in PARTY_WORDS.items() if re.search(words, plain)]
+    party: Party | None = parties[0] if parties else None
+    best: tuple[float, Field] | None = None
+    for field in fields():
+        named = max(_said(phrase, plain) for phrase in field.labels)
+        # "How much is the tax?": the words that only ask weigh little beside those that name.
+        hinted = max((_ASKING_WEIGHT * _said(phrase, plain) for phrase in field.asked), default=0.0)
+        rank = field.weight * max(named, hinted)
+        if rank == 0.0:
+            continue
+        if field.party is not None or field.name == "name":
+            # "What is the seller's tax number?" asks for the number: a party is meant only where nothing
+            # else is named. No phrase is as long as this.
+            rank -= 100
+        if best is None or rank > best[0]:
+            best = (rank, field)
+    field_asked = None if best is None else best[1]
+    if field_asked is not None and field_asked.name == "name" and party is not None:
+        field_asked = field_named(party)
+    return OcrQuestion(field_asked, party)
+
+
+def _said(phrase: Phrase, question: str) -> float:
+    """Length of ``phrase`` as the question says it, 0 where it does not."""
+    match = phrase.pattern.search(question)
+    if match is None:
+        return 0.0
+    # A Chinese character says as much as three letters.
+    return len(match.group()) + 2.0 * count_chinese(match.group())
+
+
+def best_of(candidates: Iterable[Candidate]) -> Candidate | None:
+    """The candidate with the highest score, the first in reading order where scores are equal."""
+    best = max(candidates, key=lambda c: c.score, default=None)
+    return best if best is not None and best.score >= _MINIMUM else None
+
+
+def field_candidates(document: OcrDocument, asked: OcrQuestion) -> Iterable[Candidate]:
+    """Values at the labels of the field that is asked for, those of the wrong party scored down."""
+    field = asked.field
+    if field is None:
+        return
+    for mark in document.marks:
+        same = mark.field.name == field.name
+        # "Seller … Name: X": the name field in a party's block is the party's name.
+        named = field.party is not None and mark.field.name == "name"
+        if not same and not named:
+            continue
+        owner = None if same and field.party is not None else document.owner(mark)
+        wanted = field.party or asked.party
+        factor = (
+            _party_factor(wanted, owner)
+            if owner is not None or field.party is None or named
+            else 1.0
+        )
+        for candidate in document.candidates(mark):
+            yield candidate._replace(score=candidate.score * factor)
+
+
+def _party_factor(wanted: Party | None, owner: Party | None) -> float:
+    """How much a value counts that belongs to ``owner``, where ``wanted`` is asked for."""
+    if wanted is None:
+        # Who asks for "the tax number" means the seller's, who wrote the document, more often.
+        return {None: 1.0, "seller": 0.97, "buyer": 0.9}[owner]
+    if owner is None:
+        return 0.6
+    return 1.0 if owner == wanted else 0.1
+
+
+_ROW_COLUMNS = (
+    ("quantity", r"quantit|how many|количеств|сколько штук|кол-во|数量"),
+    ("price", r"unit price|price of|цен[аыу]|单价"),
+    ("total", r"amount|total|cost|paid|how much|сумм|стоимост|заплат|金额|总价|多少钱"),
+    (
+        "name",
+        r"item|product|goods|service|description|товар|услуг|наименован|позици|名称|商品|货物|服务|项目|品名",
+    ),
+)
+
+
+def _row_candidate(document: OcrDocument, question: str, row: int) -> Candidate | None:
+    """What the question wants of the row that it counts off: its name, quantity, price or total."""
+    plain = normalise(question)
+    columns = [name for name, words in _ROW_COLUMNS if re.search(words, plain)]
+    items = table.items(document)
+    if not columns or row >= len(items) or columns[0] not in items[row]:
+        return None
+    text = table.value(items[row], columns[0])
+    return Candidate(text, 0.8, items[row][columns[0]]) if text else None
+
+
+def _item_candidates(
+    document: OcrDocument, question: str, asked: OcrQuestion
+) -> Iterable[Candidate]:
+    """What stands in a column of the goods table, in the row of the item that the question names."""
+    if asked.field is None or asked.field.kind not in {
+        ValueKind.AMOUNT,
+        ValueKind.QUANTITY,
+        ValueKind.PERCENT,
+        ValueKind.TEXT,
+    }:
+        return
+    plain = normalise(question)
+    headers = [m for m in document.marks if m.field.name == asked.field.name and m.score > 0.6]
+    for item in document.cells:
+        text = document.plain[id(item)]
+        if len(text) < 4 or document.is_label(item) or not _names(plain, text):
+            continue
+        for header in headers:
+            if header.cell.page == item.page and header.cell.row < item.row:
+                yield from document.crossing(header, item)
+
+
+def _names(question: str, text: str) -> bool:
+    """Whether a question says the text of a cell, give or take a misread letter."""
+    # A shorter text is in many questions by chance.
+    if count_letters(text) < 5 and count_chinese(text) < 2:
+        return False
+    if text in question:
+        return True
+    # 88 per cent of eight letters is one letter misread.
+    return len(text) >= 8 and fuzz.partial_ratio(text, question, score_cutoff=88) > 0
+
+
+def _address_candidates(document: OcrDocument, party: Party | None) -> Iterable[Candidate]:
+    """Addresses without a label: after the party's name, or on the lines beneath it."""
+    name = best_of(field_candidates(document, OcrQuestion(field_named(party or "seller"), party)))
+    if name is not None:
+        yield from document.address_after(name)
+
+
+def _generic_candidates(
+    document: OcrDocument, question: str, asked: OcrQuestion
+) -> Iterable[Candidate]:
+    """Candidates for labels that no table knows, by the words they share with the question."""
+    plain = normalise(question)
+    kind = asked.field.kind if asked.field is not None else ValueKind.TEXT
+    if kind in {ValueKind.NAME, ValueKind.PERSON} and not any(
+        m.field is asked.field for m in document.marks
+    ):
+        kind = ValueKind.TEXT  # "What is the applicant's favourite colour?" asks for no name
+    shape = prose.asked_kind(question, None)
+    field = Field("asked", shape if isinstance(shape, ValueKind) else kind)
+    if isinstance(shape, re.Pattern):
+        field = Field("asked", ValueKind.TEXT, pattern=shape)
+    words = re.findall(r"[a-zа-я]{3,}", plain)
+    for cell in document.cells:
+        text = document.plain[id(cell)]
+        colon = text.find(":")
+        end = colon if colon > 0 else len(text)
+        head = text[:end]
+        coverage = _coverage(head, words, plain)
+        # What is longer than 60 characters is a sentence, not a label.
+        if coverage < 0.7 or end > 60:
+            continue
+        known = document.marks_of.get(id(cell), ())
+        is_of_another_field = any(mark.score > 0.8 for mark in known)
+        if asked.field is not None and is_of_another_field:
+            continue
+        document.marks_of.setdefault(id(cell), [])
+        yield from document.candidates(Mark(field, cell, 0, end, 0.85 * coverage))
+
+
+def _coverage(head: str, words: list[str], question: str) -> float:
+    """Share of a label's letters that the question repeats."""
+    label_words = re.findall(r"[a-zа-я]{3,}", head)
+    chinese_runs = re.findall(r"[\u3400-\u9fff]+", head)
+    total = sum(map(len, label_words)) + sum(map(len, chinese_runs))
+    # Two Chinese characters make a word, which takes four letters in the other languages.
+    if total < 2 or (not chinese_runs and total < 4):
+        return 0.0
+    repeated = 0
+    for label_word in label_words:
+        if any(_akin(label_word, word) for word in words):
+            repeated += len(label_word)
+    repeated += sum(len(run) for run in chinese_runs if run in question)
+    return repeated / total
+
+
+def _akin(first: str, second: str) -> bool:
+    """Whether two words are forms of one word, or one of them is a misread letter away from the other."""
+    stem = max(3, min(len(first), len(second)) - 2)
+    same_stem = first[:stem] == second[:stem] and abs(len(first) - len(second)) <= 3
+    return same_stem or fuzz.ratio(first, second) >= 85
+
+
+def _anywhere(document: OcrDocument, asked: OcrQuestion) -> Iterable[Candidate]:
+    """Values that need no label to be known: an e-mail address, an IBAN, an account number."""
+    field = asked.field
+    if field is None or not field.anywhere:
+        return
+    for cell in document.cells:
+        value = cut(cell.text, field.kind, field.pattern)
+        if value is None:
+            continue
+        factor = 1.0
+        if asked.party is not None:
+            mark = Mark(field, cell, value.start, value.start, 0.6)
+            factor = _party_factor(asked.party, document.owner(mark))
+        # The longer of two values says more: "GBP" more than "£".
+        length_bonus = 0.002 * min(10, len(value.text))
+        yield Candidate(value.text, 0.6 * max(factor, 0.6) + length_bonus, cell)
+
+
+def _from_prose(document: OcrDocument, question: str, asked: OcrQuestion) -> Candidate | None:
+    """What a sentence of the document says, where no label does."""
+    if asked.field is not None and asked.field.party is not None:
+        named = prose.party_name(document.sentences, asked.field.party)
+        return None if named is None else Candidate(named[0], 0.7, named[1])
+    wanted = prose.asked_kind(question, None if asked.field is None else asked.field.kind)
+    if wanted is None:
+        return None
+    said = prose.from_sentences(document.sentences, question, wanted)
+    return None if said is None else Candidate(*said)
+
+
+def _fallback(document: OcrDocument, field: Field) -> Candidate | None:
+    """What stands on a document without a label: its date, and the name at its head."""
+    if field.name == "date":
+        # The first third of a document: further down, a date is rarely the document's own.
+        for cell in document.cells[: max(12, len(document.cells) // 3)]:
+            mark = Mark(field, cell, 0, 0, 0.5)
+            candidate = document.candidate_in(mark, cell, cell.text, 1.0)
+            if candidate is not None:
+                return candidate
+    if field.name in {"merchant", "seller"}:
+        for cell in document.cells[:4]:
+            if count_letters(cell.text) >= 3 and not document.marks_of.get(id(cell)):
+                return Candidate(cell.text, 0.4, cell)
+    return None

@@ -1,0 +1,104 @@
+"""Labels on a page: which phrases of the fields stand in a cell, and how sure that is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from typing import NamedTuple
+
+from rapidfuzz import fuzz, process
+
+from bench.models.ocr.characters import count_digits, count_letters
+from bench.models.ocr.fields import Field, Phrase, fields, normalise
+from bench.models.ocr.layout import TableCell
+
+_FUZZY_CUTOFF = 88.0
+"""Per cent that a misread label is like a known one: one wrong letter in nine."""
+_CHINESE = re.compile("[\u3400-\u9fff]")
+_SEPARATORS = "·•|;；"
+"""What parts several labels with their values in one cell."""
+
+
+class Mark(NamedTuple):
+    """A label found on a page."""
+
+    field: Field
+    cell: TableCell
+    start: int
+    end: int
+    score: float
+    """How much of the cell's label the phrase covers, and how telling the phrase is; 0 to 1."""
+
+
+def exact_marks(cell: TableCell, text: str) -> Iterable[Mark]:
+    """Every phrase of every field in ``text``, which is the cell's, normalised."""
+    for field in fields():
+        for phrase in field.labels + field.printed:
+            for match in phrase.pattern.finditer(text):
+                score = _score(phrase, match, text)
+                yield Mark(field, cell, match.start(), match.end(), score)
+
+
+def _score(phrase: Phrase, match: re.Match[str], text: str) -> float:
+    """How sure it is that ``match`` is a label: much of the text before a colon, and at its beginning."""
+    colon = text.find(":")
+    part_start = 1 + max(text.rfind(separator, 0, match.start()) for separator in _SEPARATORS)
+    head = text[part_start : colon if colon >= match.end() else None]
+    share = count_letters(match.group()) / max(1, count_letters(head))
+    begins_part = match.start() - part_start <= 2
+    score = 0.5 + 0.35 * share + (0.15 if begins_part else 0.0)
+    if match.start() > colon >= part_start:
+        # Behind the colon stands a value, which may hold a label of its own.
+        score = 0.65
+    before = text[match.start() - 1 :][:1]
+    if _CHINESE.match(match.group()) and _CHINESE.match(before):
+        score *= 0.75  # the end of a longer word
+    return min(1.0, score) - min(0.15, 0.006 * phrase.rank)
+
+
+def fuzzy_marks(cell: TableCell, text: str) -> Iterable[Mark]:
+    """Labels that OCR misread in a letter or two."""
+    head = text.split(":")[0].strip()
+    # Shorter ones are like too many words, longer ones are sentences, and numbers are values.
+    if not 5 <= len(head) <= 40 or count_digits(head) > 2:
+        return
+    phrases, owners = _fuzzy_phrases()
+    nearest = process.extractOne(head, phrases, scorer=fuzz.ratio, score_cutoff=_FUZZY_CUTOFF)
+    if nearest is not None:
+        _, ratio, index = nearest
+        yield Mark(owners[index], cell, 0, len(head), 0.95 * ratio / 100)
+
+
+@cache
+def _fuzzy_phrases() -> tuple[list[str], list[Field]]:
+    """Labels long enough to be told apart with a letter wrong, and their fields."""
+    texts: list[str] = []
+    owners: list[Field] = []
+    for field in fields():
+        for phrase in field.labels:
+            if len(phrase.text) >= 5:
+                texts.append(normalise(phrase.text))
+                owners.append(field)
+    return texts, owners
+
+
+def longest(marks: list[Mark]) -> list[Mark]:
+    """Marks whose span lies in no longer mark's: "date" is no label where "due date" stands."""
+    kept: list[Mark] = []
+    for mark in marks:
+        inside = any(_lies_inside(mark, other) for other in marks)
+        twin = any(_is_twin(mark, other) for other in kept)
+        if not inside and not twin:
+            kept.append(mark)
+    return sorted(kept, key=lambda mark: (mark.start, -mark.score))
+
+
+def _lies_inside(mark: Mark, other: Mark) -> bool:
+    is_longer = other.end - other.start > mark.end - mark.start
+    return is_longer and other.start <= mark.start and mark.end <= other.end
+
+
+def _is_twin(mark: Mark, other: Mark) -> bool:
+    """Whether two phrases of one field cover the same characters."""
+    return other.field is mark.field and other.start == mark.start and other.end == mark.end

@@ -1,0 +1,45 @@
+"""What libraries raise, in the words of this program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import EnvironmentProblem, InvalidInput, OutOfMemory
+from bench.text import one_line
+
+if TYPE_CHECKING:
+    import torch
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` means that memory ran out, on a GPU or on the CPU."""
+    import torch
+
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    # The CPU allocator has no error class of its own.
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate" in str(error)
+
+
+def out_of_memory(error: BaseException, doing: str) -> OutOfMemory:
+    """One line for a memory error, with the allocator's figures where it gives some."""
+    return OutOfMemory(
+        f"out of memory while {doing}: {one_line(str(error), 160)}",
+        hint="try a smaller --batch-size or --max-pixels, or a quantized model (-int4, -nf4)",
+    )
+
+
+def load_failure(folder: Path, error: Exception, device: torch.device) -> Exception:
+    """``error`` of ``from_pretrained`` in the words of this program."""
+    if is_out_of_memory(error):
+        return out_of_memory(error, f"loading {folder.name} onto {device}")
+    if isinstance(error, ImportError):
+        return EnvironmentProblem(
+            f"{folder} cannot be loaded: {one_line(str(error))}",
+            hint="bench doctor says which of the installed versions do not fit together",
+        )
+    return InvalidInput(
+        f"{folder} cannot be loaded: {one_line(str(error))}",
+        hint="check that config.json belongs to these weights, or download the checkpoint again",
+    )

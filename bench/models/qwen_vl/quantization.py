@@ -1,0 +1,106 @@
+"""Quantized weights: which packages they take, and where the published checkpoints need a correction."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import InvalidInput, missing_package
+from bench.models.checkpoints import LocalCheckpoint
+from bench.models.settings import LOADED_QUANTIZED
+from bench.schema import ModelSpec
+
+if TYPE_CHECKING:
+    import torch
+
+_NEEDED_BY = {
+    "gptq-int4": (("gptqmodel", "gptq"), ("optimum", "gptq")),
+    "gptq-int8": (("gptqmodel", "gptq"), ("optimum", "gptq")),
+    "awq": (("gptqmodel", "gptq"),),
+    "nf4": (("bitsandbytes", "nf4"),),
+    "int8": (("bitsandbytes", "nf4"),),
+}
+"""Quantization → (package, extra) that loading it takes."""
+
+
+def require_package(package: str, feature: str, extra: str) -> None:
+    """Refuse to go on without ``package``, which ``feature`` needs and ``extra`` installs."""
+    if importlib.util.find_spec(package) is None:
+        raise missing_package(feature, package, extra)
+
+
+def agreed_quantization(spec: ModelSpec, checkpoint: LocalCheckpoint) -> str | None:
+    """What the weights are or will be quantized as, with its packages present."""
+    wanted = spec.quantization
+    if checkpoint.quantization is not None and wanted not in {None, checkpoint.quantization}:
+        raise InvalidInput(
+            f"{spec.checkpoint} is quantized as {checkpoint.quantization}, not as {wanted}",
+            hint="name the checkpoint whose quantization you want",
+        )
+    if checkpoint.quantization is None and wanted not in {None, *LOADED_QUANTIZED}:
+        raise InvalidInput(
+            f"{spec.checkpoint} is not quantized; {wanted} cannot be made while loading",
+            hint="nf4 and int8 can",
+        )
+    quantization = checkpoint.quantization or wanted
+    for package, extra in _NEEDED_BY.get(quantization or "", ()):
+        require_package(package, f"a checkpoint in {quantization}", extra)
+    return quantization
+
+
+def rename_exclusions(config: Any) -> None:
+    """Let quantized checkpoints leave out the vision tower where transformers 5 keeps it.
+
+    Their configurations say ``visual``; the module is called ``model.visual`` today, and a name is
+    matched from its start.
+    """
+    settings = getattr(config, "quantization_config", None)
+    if not isinstance(settings, dict):
+        return
+    for key in ("modules_to_not_convert", "llm_int8_skip_modules"):
+        names = settings.get(key)
+        if names and "visual" in names:
+            settings[key] = [*names, "model.visual"]
+
+
+def bitsandbytes_config(quantization: str, dtype: torch.dtype) -> Any:
+    """How transformers quantizes weights while it loads them; they compute in ``dtype``."""
+    import transformers
+
+    # Untyped in transformers.
+    make: Any = transformers.BitsAndBytesConfig
+    # As the published GPTQ and AWQ checkpoints do: only the language model's linear layers.
+    skip = ["model.visual", "lm_head"]
+    if quantization == "int8":
+        return make(load_in_8bit=True, llm_int8_skip_modules=skip)
+    return make(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=skip,
+    )
+
+
+def without_empty_biases(folder: Path, names: Sequence[str]) -> list[str]:
+    """``names`` without the biases that are zero throughout.
+
+    The published GPTQ checkpoints have a bias of zeros for every linear layer, also for those that the
+    architecture gives none.
+    """
+    from safetensors import safe_open
+
+    if not any(name.endswith(".bias") for name in names):
+        return list(names)
+    # transformers reports the names that it made of the file's; from "layers." on they are the same.
+    wanted = {name[name.find("layers.") :]: name for name in names if name.endswith(".bias")}
+    empty: set[str] = set()
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            for key in file.keys():  # noqa: SIM118
+                name = wanted.get(key[key.find("layers.") :]) if "visual" not in key else None
+                if name is not None and not file.get_tensor(key).any():
+                    empty.add(name)
+    return [name for name in names if name not in empty]
