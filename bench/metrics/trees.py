@@ -116,15 +116,12 @@ def _prefix(tree: Node[Label], limit: int) -> Node[Label]:
 
 
 def _labels(tree: Node[Label]) -> list[Label]:
-    found: list[Label] = []
-
-    def visit(node: Node[Label]) -> None:
-        for child in node.children:
-            visit(child)
-        found.append(node.label)
-
-    visit(tree)
-    return found
+    """The labels in post-order."""
+    labels: list[Label] = []
+    for child in tree.children:
+        labels += _labels(child)
+    labels.append(tree.label)
+    return labels
 
 
 def _flatten(tree: Node[Label]) -> _Flat:
