@@ -10,7 +10,7 @@ import pytest
 
 from bench.report import build, terminal_summary, write_report
 from bench.rundir.store import RunStore
-from bench.scoring.evaluation import evaluate
+from bench.scoring.evaluation import evaluate, write_scores
 
 EXAMPLE = Path(__file__).parent.parent / "results" / "example"
 
@@ -29,12 +29,44 @@ def test_the_example_run_has_a_report_in_every_format(run: RunStore, tmp_path: P
     assert "data:image/jpeg;base64," in page
 
 
-def test_the_example_run_keeps_its_scores(run: RunStore) -> None:
-    recorded = json.loads((EXAMPLE / "scores" / "summary.json").read_text(encoding="utf-8"))
-    evaluation = evaluate(run)
-    for cell in recorded["cells"]:
-        estimate = evaluation.cells[cell["model"], cell["task"]].estimates[cell["headline"]]
-        assert estimate.value == pytest.approx(cell["estimates"][cell["headline"]]["value"])
+def test_the_example_run_keeps_its_scores_to_the_byte(run: RunStore) -> None:
+    shutil.rmtree(run.path / "scores")
+    write_scores(evaluate(run))
+    committed = sorted((EXAMPLE / "scores").rglob("*.jsonl"))
+    assert [path.relative_to(EXAMPLE) for path in committed] == sorted(
+        path.relative_to(run.path) for path in (run.path / "scores").rglob("*.jsonl")
+    )
+    for path in committed:
+        written = run.path / path.relative_to(EXAMPLE)
+        assert written.read_bytes() == path.read_bytes(), path
+
+
+def test_the_example_run_keeps_its_estimates(run: RunStore) -> None:
+    write_scores(evaluate(run))
+    written = json.loads((run.path / "scores" / "summary.json").read_text(encoding="utf-8"))
+    committed = json.loads((EXAMPLE / "scores" / "summary.json").read_text(encoding="utf-8"))
+    old, new = flat(committed), flat(written)
+    # The version of the program is no score.
+    assert {*old, "/version"} == {*new, "/version"}
+    for path in old.keys() - {"/version"}:
+        if isinstance(old[path], float):
+            # The last bit of an interval differs from processor to processor.
+            assert new[path] == pytest.approx(old[path], rel=1e-12), path
+        else:
+            assert new[path] == old[path], path
+
+
+def flat(value: object, key: str = "") -> dict[str, object]:
+    """Every number and text of a JSON value by its path."""
+    if isinstance(value, dict):
+        children = [(f"{key}/{name}", child) for name, child in value.items()]
+    elif isinstance(value, list):
+        children = [(f"{key}/{index}", child) for index, child in enumerate(value)]
+    else:
+        return {key: value}
+    return {
+        path: leaf for child_key, child in children for path, leaf in flat(child, child_key).items()
+    }
 
 
 def test_the_example_run_has_a_leaderboard(run: RunStore) -> None:

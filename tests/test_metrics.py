@@ -427,7 +427,7 @@ def test_certainty_falls_into_a_bin_of_its_own():
 @pytest.mark.parametrize(
     ("confidences", "correct", "message"),
     [
-        ([0.5], [1, 0], "one verdict a confidence"),
+        ([0.5], [1, 0], "one verdict for each confidence"),
         ([1.5], [1], "between 0 and 1"),
         ([math.nan], [1], "0"),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import InvalidInput
+from bench.metrics import METRICS
+from bench.metrics.anls import anls_normalized
+from bench.metrics.calibration import CORPUS_METRICS
 from bench.metrics.structured import anls_star
 from bench.metrics.tables import teds
 from bench.metrics.trees import Costs, Node, tree_distance
@@ -138,6 +142,27 @@ def test_anls_star_is_the_packages(reference, prediction):
     assert anls_star(prediction, (reference,)) == pytest.approx(
         anls_score((reference,), prediction)
     )
+
+
+BLANKS_AND_LETTERS = st.text("abA ß\n\u00a0", max_size=8)
+
+
+@settings(deadline=None)
+@given(BLANKS_AND_LETTERS, st.lists(BLANKS_AND_LETTERS, min_size=1, max_size=3))
+def test_anls_with_normalised_length_is_anls_star_on_alternatives(prediction, references):
+    ours = anls_normalized(prediction, references)
+    assert ours == pytest.approx(anls_score(tuple(references), prediction))
+
+
+def test_the_guide_says_of_every_metric_what_it_was_compared_with(pytestconfig):
+    guide = (pytestconfig.rootpath / "docs" / "metrics.md").read_text(encoding="utf-8")
+    said = guide.split("## How it is checked")[1].split("`make conformance`")[0]
+    names = re.findall(r"`(\w+)`", said)
+    assert sorted(names) == sorted([*METRICS, *CORPUS_METRICS])
+    assert "27 of the 32" in said
+    by_cases = re.findall(r"`(\w+)`", said.split("- 23 are")[1].split("- 3 are")[0])
+    own = re.findall(r"`(\w+)`", said.split("The other 5")[1])
+    assert (len(names), len(by_cases), len(own)) == (32, 23, 5)
 
 
 def test_the_fast_matching_of_long_lists_is_the_packages():

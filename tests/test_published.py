@@ -17,6 +17,7 @@ from bench.schema import ModelSpec
 from bench.scoring.evaluation import evaluate
 from bench.scoring.published import (
     PublishedRow,
+    checkpoint_scores,
     headline_scores,
     published_comparison,
     published_scores,
@@ -89,7 +90,7 @@ def test_a_published_score_outside_our_interval_is_told(
 def test_a_score_of_another_split_is_not_tested(make_task: MakeTask, tmp_path: Path) -> None:
     row = of_split(rows_of(make_task, tmp_path, 10), "test")
     assert row.verdict == "not tested"
-    assert "Split: validation here, test there; the questions are others." in row.differences
+    assert "Split: validation here, test there; the questions are other ones." in row.differences
 
 
 def test_subset_protocol_prompt_and_tokens_are_named(make_task: MakeTask, tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_subset_protocol_prompt_and_tokens_are_named(make_task: MakeTask, tmp_pa
     assert "Subset: 40 of 5,349 questions" in said
     assert "Protocol: native here, vlmevalkit there" in said
     assert "Prompt: another instruction" in said
-    assert "Answers: 64 tokens here, 2048 there." in said
+    assert "Answers: up to 64 tokens here, up to 2048 there." in said
 
 
 def test_under_the_same_protocol_only_its_own_differences_are_named(
@@ -154,3 +155,19 @@ def test_rows_are_plain_data(make_task: MakeTask, tmp_path: Path) -> None:
 
     rows = rows_of(make_task, tmp_path, 35)
     assert json.loads(json.dumps(rows, default=_plain))[0]["model"] == "mine"
+
+
+def test_the_scores_of_a_checkpoint_are_found_by_hub_id_and_by_folder() -> None:
+    scores = checkpoint_scores(HUB_ID)
+    docvqa = [score for score in scores if score.scores.benchmark == "docvqa"]
+    assert [(score.printed, score.scores.split) for score in docvqa] == [
+        ("90.1", "test"),
+        ("88.34", "validation"),
+    ]
+    assert checkpoint_scores("/models/qwen2-vl-2b-instruct/") == scores
+    assert {score.checkpoint for score in scores} == {HUB_ID}
+
+
+@pytest.mark.parametrize("checkpoint", [None, "", "someone/else"])
+def test_a_checkpoint_of_which_nothing_is_published_has_no_scores(checkpoint: str | None) -> None:
+    assert checkpoint_scores(checkpoint) == ()

@@ -1,7 +1,7 @@
 """Metrics: pure functions from an answer and its references to a number, and the table that names them.
 
-``METRICS`` and ``get_metric`` are the way in; ``extract`` prepares the answer. Importing this package is
-cheap: libraries are loaded when a metric is first used.
+Start with ``METRICS`` and ``get_metric``; ``extract`` prepares the answer. The import of this package is
+cheap, because a metric loads its libraries when it is first used.
 """
 
 from bench.metrics.extract import Extraction, extract

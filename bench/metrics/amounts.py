@@ -1,7 +1,7 @@
-"""Reading amounts of money, numbers and percentages in Russian, English and Chinese spelling.
+"""Reads amounts of money, numbers and percentages in Russian, English and Chinese spelling.
 
-A numeral can mean two numbers (1,234 is a thousand in London and one and a bit in Moscow); a reading holds
-both until a currency or the document's language settles it.
+A numeral can mean two numbers: 1,234 is more than a thousand in London and little more than one in Moscow. A
+reading holds both until a currency or the document's language decides.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def read_amount(text: str, *, language: str | None = None) -> Amount | None:
 
     Args:
         text: Plain text, at most a line.
-        language: Settles whether a lone comma or point before three digits is decimal.
+        language: Decides whether a lone comma or point before three digits is decimal.
     """
     lowered = text.lower().strip()
     for reader in (_in_words, _kopecks, _yuan):
@@ -105,7 +105,7 @@ def read_amount(text: str, *, language: str | None = None) -> Amount | None:
 
 
 def _sign_and_marks(before: str, behind: str) -> tuple[int | None, list[str]]:
-    """The sign, and what stands around the numeral; no sign if there is more than one of them."""
+    """The sign and the marks around the numeral; the sign is None if there is more than one."""
     signs = [c for c in before + behind if c in "+-"]
     if len(signs) > 1 or (signs and signs[0] == "+" and "+" in behind):
         return None, []
@@ -114,18 +114,18 @@ def _sign_and_marks(before: str, behind: str) -> tuple[int | None, list[str]]:
 
 
 def _currencies(marks: list[str]) -> frozenset[str] | None:
-    """What the marks stand for together; None if one of them is no currency, or they contradict."""
-    found: frozenset[str] | None = None
+    """The currencies that the marks allow together; None if a mark is no currency, or they contradict."""
+    possible: frozenset[str] | None = None
     for mark in marks:
         codes = _CURRENCIES.get(mark, frozenset({"RUB"}) if mark == "р" else frozenset())
-        found = codes if found is None else found & codes
-        if not found:
+        possible = codes if possible is None else possible & codes
+        if not possible:
             return None
-    return frozenset() if found is None else found
+    return frozenset() if possible is None else possible
 
 
 def _numeral_values(numeral: str, language: str | None, *, money: bool) -> frozenset[Decimal]:
-    """What a numeral can mean; nothing if it is none."""
+    """The numbers that a numeral can mean; none if it is no numeral."""
     grouped = re.sub(r"(?<=\d)[ '\"](?=\d{3}(?!\d))", "_", numeral)
     if re.search(r"[ '\"]", grouped) or re.search(r"[.,_]{2}", grouped):
         return frozenset()
@@ -160,7 +160,7 @@ def _settled(
     language: str | None,
     money: bool,
 ) -> frozenset[Decimal]:
-    """Which readings of a lone separator remain."""
+    """The readings of a lone separator that language and currency leave open."""
     if as_decimal is None or as_group is None:
         return frozenset(v for v in (as_decimal, as_group) if v is not None)
     if money:

@@ -1,8 +1,8 @@
 """ANLS, average normalised Levenshtein similarity, in the variants that peers use.
 
-Per question: s = max over references of 1 − distance/length, and s below 0.5 counts as 0. Introduced for
-ST-VQA (Biten et al., ICCV 2019); the variants differ in how text is normalised, in the length that
-divides, and in what an empty answer or the answer "none" is worth.
+For a question it is s = max over references of 1 − distance/length, and s below 0.5 counts as 0. It was
+introduced for ST-VQA (Biten et al., ICCV 2019). The variants differ in how they normalise text, in the length
+that they divide by, and in what an empty answer or the answer "none" is worth.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from bench.metrics.metric import MetricValue, as_json, as_text, as_texts
 from bench.schema import Json
 
 THRESHOLD = 0.5
-"""Similarity below this counts as 0; exactly this much is kept."""
+"""Similarity below this counts as 0, because such an answer is another text; exactly this much is kept."""
 
 MAX_LIST = 200
-"""DUDE: list answers beyond this many items are surplus, never matched."""
+"""DUDE: items of a list answer beyond this many are surplus and match nothing."""
 
 
 def anls(prediction: str, references: Sequence[str], *, threshold: float = THRESHOLD) -> float:
@@ -33,8 +33,8 @@ def anls(prediction: str, references: Sequence[str], *, threshold: float = THRES
         length = max(len(reference.upper()), raw)
         if length == 0:
             return 1.0
-        # Beyond the nearest so far, or below the threshold, a distance cannot matter; the cut-off
-        # makes long texts cheap.
+        # A distance beyond the nearest so far, or beyond the threshold, changes nothing. With this limit
+        # rapidfuzz gives up early on long texts.
         limit = int(min(nearest, 1 - threshold) * length) + 1
         nearest = min(nearest, levenshtein(_collapsed(reference), answer, limit) / length)
     similarity = 1 - nearest
@@ -70,7 +70,7 @@ def anls_mp_docvqa(
 def anls_dude(
     predictions: Sequence[str], references: Sequence[str], *, answer_type: str = "extractive"
 ) -> float:
-    """ANLS of DUDE: RRC rules on the first answer, or a matching of lists where the type holds "list".
+    """ANLS of DUDE: RRC rules on the first answer, or a matching of lists where the type says "list".
 
     Args:
         predictions: The answers given; a scalar question takes the first, none is the empty answer.
@@ -87,8 +87,9 @@ def _list_similarity(predictions: Sequence[str], references: Sequence[str]) -> f
     size = max(len(set(references)), len(predictions))
     if size == 0:
         return 1.0
-    found, wanted = predictions[:MAX_LIST], references[:MAX_LIST]
-    gains = [[anls(p, [w]) for p in found] for w in wanted]
+    answers = predictions[:MAX_LIST]
+    accepted = references[:MAX_LIST]
+    gains = [[anls(answer, [reference]) for answer in answers] for reference in accepted]
     return _best_assignment(gains) / size
 
 

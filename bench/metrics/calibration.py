@@ -1,8 +1,8 @@
-"""Calibration: does a confidence mean what it says?
+"""Calibration measures whether a model that is 80 % sure is right in 80 % of its answers.
 
-Expected calibration error as torchmetrics 1.9 bins it (equal width, right-open, single-precision edges) and
-the Brier score. Both are of a corpus, not of a sample: they take confidences and what turned out right.
-The number of bins changes the value, so it belongs beside it; bins with few samples deserve doubt.
+The expected calibration error is binned as in torchmetrics 1.9 (equal width, right-open, single-precision
+edges); beside it stands the Brier score. Both are of a corpus, not of a sample: they take all confidences and
+what turned out to be right. The number of bins changes the value and must be named with it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEFAULT_BINS = 15
+"""As in torchmetrics and in most papers since Guo et al. (2017)."""
 
 
 class Bin(NamedTuple):
@@ -113,14 +114,14 @@ def brier(confidences: Sequence[float], correct: Sequence[float]) -> float | Non
 def _check(confidences: Sequence[float], correct: Sequence[float], bins: int) -> None:
     if len(confidences) != len(correct):
         raise InvalidInput(
-            f"calibration needs one verdict a confidence: {len(confidences)} confidences, "
-            f"{len(correct)} verdicts"
+            f"calibration needs one verdict for each confidence, got {len(confidences)} confidences "
+            f"and {len(correct)} verdicts"
         )
     if bins < 1:
-        raise InvalidInput(f"calibration needs at least one bin, not {bins}")
+        raise InvalidInput(f"calibration needs at least one bin, got {bins}")
     wrong = next((c for c in confidences if not 0 <= c <= 1), None)
     if wrong is not None:
-        raise InvalidInput(f"a confidence must lie between 0 and 1, not {wrong!r}")
+        raise InvalidInput(f"a confidence must lie between 0 and 1, got {wrong!r}")
 
 
 CORPUS_METRICS: Final[Mapping[str, CorpusMetric]] = MappingProxyType(
@@ -150,4 +151,4 @@ CORPUS_METRICS: Final[Mapping[str, CorpusMetric]] = MappingProxyType(
         )
     }
 )
-"""Metrics of a corpus by name; they need a confidence with every answer and are not scored per sample."""
+"""Metrics of a corpus by name. They need a confidence with every answer and have no value for one sample."""

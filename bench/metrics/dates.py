@@ -1,7 +1,7 @@
-"""Reading dates and times of day in Russian, English and Chinese spelling.
+"""Reads dates and times of day in Russian, English and Chinese spelling.
 
-A reading is every date that a spelling can mean: 03/04/2024 is two dates, and stays two unless the
-document's language settles the order.
+A reading holds every date that a spelling can mean: 03/04/2024 is two dates, and it stays two unless the
+document's language decides the order.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ _TIME: Final = re.compile(
 )
 
 MIN_YEAR: Final = 1000
+"""Years before this one are no dates on a document: 999 is a number."""
+
 PIVOT: Final = 70
 """Two-digit years from here on are of the 1900s, the others of the 2000s."""
 
@@ -72,7 +74,8 @@ class DateReading(NamedTuple):
 
     moments: frozenset[Moment]
     order: tuple[str, ...] = ()
-    """The numbers in written order, for numeric spellings: equal numbers mean equal dates, whichever."""
+    """The numbers of a numeric spelling in written order. Equal numbers in equal order are equal dates,
+    whatever they mean."""
 
 
 def read_date(
@@ -82,15 +85,15 @@ def read_date(
 
     Args:
         text: Plain text, at most a line.
-        language: ``ru`` settles 03/04/2024 as day first; other languages leave it open.
+        language: With ``ru``, 03/04/2024 is day first; other languages leave it open.
         compact: Read eight digits as a date, too (they may be an identifier as well).
     """
     rest = _WEEKDAYS.sub(" ", text.lower()).strip(" ,.")
     rest = re.sub(r"\s*(?:г\.?|года?|году)\Z", "", re.sub(r'"', " ", rest)).strip(" ,.")
     clock = ""
-    found = _TIME.search(rest)
-    if found is not None and found.start() > 0:
-        clock, rest = _clock(found), rest[: found.start()].strip(" ,.")
+    time = _TIME.search(rest)
+    if time is not None and time.start() > 0:
+        clock, rest = _clock(time), rest[: time.start()].strip(" ,.")
         if not clock:
             return None
         rest = re.sub(r"\s*(?:г\.?|года?)\Z", "", rest)
@@ -108,8 +111,8 @@ def read_date(
 
 def read_time(text: str) -> Moment | None:
     """A time of day alone: 14:05, 2:05 PM, 14 ч 05 мин."""
-    found = _TIME.fullmatch(text.lower())
-    clock = _clock(found) if found is not None else ""
+    time = _TIME.fullmatch(text.lower())
+    clock = _clock(time) if time is not None else ""
     return Moment(None, None, None, clock) if clock else None
 
 
@@ -212,7 +215,7 @@ def _full_year(text: str) -> int:
 
 def _valid(dates: Iterable[tuple[int | None, int, int | None]]) -> frozenset[Moment]:
     """Those that are dates of the calendar; a year or day that is not given is not checked."""
-    found = set()
+    moments = set()
     for year, month, day in dates:
         if year is not None and not MIN_YEAR <= year <= 9999:
             continue
@@ -221,8 +224,8 @@ def _valid(dates: Iterable[tuple[int | None, int, int | None]]) -> frozenset[Mom
             date(2000 if year is None else year, month, 1 if day is None else day)
         except ValueError:
             continue
-        found.add(Moment(year, month, day))
-    return frozenset(found)
+        moments.add(Moment(year, month, day))
+    return frozenset(moments)
 
 
 def _reading(moments: frozenset[Moment], order: tuple[str, ...] = ()) -> DateReading | None:

@@ -1,7 +1,7 @@
 """Entity F1 over token tags (FUNSD, CORD, SROIE), with the values of seqeval 1.2.2, micro average.
 
-The default mode reads tags as conlleval does: an I without a B before it still opens an entity. The strict
-IOB2 mode does not, and the difference can be a whole score.
+By default tags are read as conlleval reads them: an I without a B before it still opens an entity. In strict
+IOB2 it opens none, which can change a score from 1 to 0.
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ def entity_agreement(
     strict: bool = False,
 ) -> FieldAgreement:
     """Entities with equal type and equal span."""
-    found, wanted = entities(predictions, strict=strict), entities(references, strict=strict)
-    return FieldAgreement(len(found & wanted), len(found), len(wanted))
+    predicted = entities(predictions, strict=strict)
+    expected = entities(references, strict=strict)
+    return FieldAgreement(len(predicted & expected), len(predicted), len(expected))
 
 
 def entity_f1(prediction: Json, references: Sequence[Json]) -> MetricValue:
@@ -54,15 +55,16 @@ def entity_f1(prediction: Json, references: Sequence[Json]) -> MetricValue:
 
     Both sides are JSON: a list of tags, or a list of sentences of tags.
     """
-    try:
-        found = _sentences(as_json(prediction))
-    except ValueError:
-        found = []
-    values = (weighted_f1(entity_agreement(found, _reference(r))) for r in references)
+    predicted = _tagged_sentences(prediction)
+    values = []
+    for reference in references:
+        agreement = entity_agreement(predicted, _tagged_sentences(reference))
+        values.append(weighted_f1(agreement))
     return best(values, higher=True)
 
 
-def _reference(value: Json) -> list[list[str]]:
+def _tagged_sentences(value: Json) -> list[list[str]]:
+    """The tags of every sentence; none where ``value`` is unreadable."""
     try:
         return _sentences(as_json(value))
     except ValueError:

@@ -1,7 +1,7 @@
 """Equality and containment.
 
-``exact_match`` follows ``exact_match`` of Hugging Face evaluate (the port in lm-eval and lmms-eval): with
-no option, the strings must be equal to the last blank.
+``exact_match`` follows ``exact_match`` of Hugging Face evaluate (as ported to lm-eval and lmms-eval).
+Without an option, the strings must be equal to the last blank.
 """
 
 from __future__ import annotations
@@ -33,18 +33,28 @@ def exact_match(
         ignore_punctuation: Remove ASCII punctuation.
         ignore_numbers: Remove the digits 0 to 9.
     """
+    answer, *accepted = [
+        _cleaned(text, regexes_to_ignore, ignore_case, ignore_punctuation, ignore_numbers)
+        for text in (prediction, *references)
+    ]
+    return float(answer in accepted)
 
-    def cleaned(text: str) -> str:
-        for pattern in regexes_to_ignore:
-            text = re.sub(pattern, "", text)
-        if ignore_case:
-            text = text.lower()
-        if ignore_punctuation:
-            text = text.translate(_PUNCTUATION)
-        return text.translate(_DIGITS) if ignore_numbers else text
 
-    answer = cleaned(prediction)
-    return float(any(answer == cleaned(r) for r in references))
+def _cleaned(
+    text: str,
+    regexes_to_ignore: Sequence[str],
+    ignore_case: bool,
+    ignore_punctuation: bool,
+    ignore_numbers: bool,
+) -> str:
+    # The order is the reference implementation's.
+    for pattern in regexes_to_ignore:
+        text = re.sub(pattern, "", text)
+    if ignore_case:
+        text = text.lower()
+    if ignore_punctuation:
+        text = text.translate(_PUNCTUATION)
+    return text.translate(_DIGITS) if ignore_numbers else text
 
 
 def contains(prediction: str, references: Sequence[str]) -> float:
@@ -52,6 +62,13 @@ def contains(prediction: str, references: Sequence[str]) -> float:
 
     An empty reference occurs in an empty prediction only: otherwise any answer would hold it.
     """
-    answer = " ".join(prediction.lower().split())
-    wanted = (" ".join(r.lower().split()) for r in references)
-    return float(any((w in answer) if w else not answer for w in wanted))
+    answer = _folded(prediction)
+    for reference in map(_folded, references):
+        is_contained = reference in answer if reference else not answer
+        if is_contained:
+            return 1.0
+    return 0.0
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.lower().split())

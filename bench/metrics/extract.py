@@ -1,8 +1,8 @@
-"""From what a model wrote to the answer that is compared, every step recorded.
+"""Takes the answer that is compared out of what a model wrote, and records every step.
 
 Models wrap answers: "Answer: 42", "Ответ: 42", "答案：42", a code fence, a sentence before a JSON object.
-Extraction only ever removes such wrapping; it never rewrites what it keeps. Raw text and extracted answer
-are both scored, so that its effect is a number and not a belief.
+Extraction only removes such wrapping and never rewrites what it keeps. Raw text and extracted answer are both
+scored, so that the effect of extraction is a number and not a belief.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from typing import Final, NamedTuple
 from bench.metrics.metric import MAX_CHARACTERS, AnswerKind
 
 MAX_OBJECT_STARTS = 200
-"""How many opening brackets are tried before a text counts as holding no JSON."""
+"""Opening brackets that are tried before a text counts as holding no JSON. Each try may read the whole
+text."""
 
 
 class Extraction(NamedTuple):
-    """The answer to compare, and how it was come by."""
+    """The answer to compare, and how it was taken out of the text."""
 
     answer: str
     steps: tuple[str, ...]
-    """Names of the steps that changed the text, in order; empty if the raw text was the answer."""
+    """Names of the steps that changed the text, in order; empty if the raw text is the answer."""
 
 
 _MARKS: Final = ("**", "__")
@@ -54,12 +55,13 @@ def extract(raw: str, answer_type: AnswerKind = "text") -> Extraction:
 
     Args:
         raw: What the model wrote.
-        answer_type: ``text`` loses prefixes, fences and emphasis; ``json`` is reduced to the first JSON
-            object (or list); ``description`` is only stripped.
+        answer_type: A ``text`` loses prefixes, fences and emphasis. A ``json`` answer is reduced to its first
+            JSON object or list. A ``description`` is only stripped.
 
     Returns:
-        The answer and the steps that changed something: ``strip``, ``special_tokens``, ``prefix``,
-        ``code_fence``, ``emphasis``, ``first_json``.
+        The answer and the steps that changed something: ``cut`` (the text was longer than
+        ``MAX_CHARACTERS``), ``strip``, ``special_tokens``, ``prefix``, ``code_fence``, ``emphasis``,
+        ``first_json``.
     """
     answer = raw[:MAX_CHARACTERS]
     steps: list[str] = [] if len(answer) == len(raw) else ["cut"]
@@ -129,6 +131,7 @@ def _first_json(text: str) -> str:
 
 
 def _is_footnote(text: str, start: int, end: int) -> bool:
+    # "[12]" or "[1,2]" between other words.
     return end - start <= 5 and bool(text[:start].strip() or text[end:].strip())
 
 

@@ -1,14 +1,13 @@
-"""Type-aware field scoring: was the answer wrong, or only written otherwise?
+"""Type-aware field scoring tells whether an answer is wrong, or only written in another way.
 
-Beside the strict metrics and never instead of them. A field is *equivalent* when its typed value is the
-reference's: the same date in another spelling, the same amount with another separator, the same number
-grouped otherwise. Where a spelling leaves two meanings open, it is equivalent to neither.
+It stands beside the strict metrics and never replaces them. A field is *equivalent* if its typed value is the
+reference's: the same date in another spelling, the same amount with another separator, the same number in
+other groups. If a spelling leaves two meanings open, it is equivalent to neither.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -16,8 +15,7 @@ from bench.metrics import amounts, dates, identifiers
 from bench.metrics.folding import has_special_digits, plain, same_text
 from bench.metrics.kie import (
     FieldAgreement,
-    flatten_fields,
-    normalize_fields,
+    field_counts,
     parsed_fields,
     weighted_f1,
 )
@@ -25,10 +23,10 @@ from bench.metrics.metric import MetricValue, as_text, best
 from bench.schema import Json
 
 MAX_TYPED: Final = 200
-"""Longer texts are compared as text only."""
+"""Longer texts are compared as text only: no date, amount or number is so long."""
 
 MAX_COMPARISONS: Final = 20_000
-"""JSON: pairs of values compared by type in one document; what is left over counts as not found."""
+"""JSON: pairs of values that are compared by type in one document; values beyond count as not equivalent."""
 
 
 class FieldMatch(NamedTuple):
@@ -77,10 +75,10 @@ def _date(text: str, context: Context) -> dates.DateReading | None:
 
 
 def _percentage(text: str, context: Context) -> amounts.Amount | None:
-    found = amounts.read_percentage(text, language=context.language)
-    if found is None and "percentage" in context.expected:
-        found = amounts.read_amount(text, language=context.language)
-    return found
+    percentage = amounts.read_percentage(text, language=context.language)
+    if percentage is None and "percentage" in context.expected:
+        return amounts.read_amount(text, language=context.language)
+    return percentage
 
 
 def _amount(text: str, context: Context) -> amounts.Amount | None:
@@ -156,17 +154,17 @@ def _compare(answer: str, reference: str, context: Context) -> FieldMatch:
     if has_special_digits(answer + reference):
         return FieldMatch(False, "text")
     context = _informed(context, answer, reference)
-    kind = "text"
+    first_kind = None
     for row in TYPES:
-        wanted = row.read(reference, context)
-        if wanted is None:
+        expected = row.read(reference, context)
+        if expected is None:
             continue
-        kind = row.kind if kind == "text" else kind
-        found = row.read(answer, context)
-        if found is not None:
-            # Two values of one type that differ settle it: a looser type must not make them equal.
-            return FieldMatch(row.same(found, wanted, context), row.kind)
-    return FieldMatch(False, kind)
+        first_kind = first_kind or row.kind
+        value = row.read(answer, context)
+        if value is not None:
+            # Two values of one type that differ decide: a looser type must not make them equal.
+            return FieldMatch(row.same(value, expected, context), row.kind)
+    return FieldMatch(False, first_kind or "text")
 
 
 def _informed(context: Context, answer: str, reference: str) -> Context:
@@ -197,26 +195,25 @@ def field_match(prediction: Json, references: Sequence[Json]) -> MetricValue:
     if not structured:
         texts = [as_text(r) for r in references]
         return MetricValue(float(field_equivalent(as_text(prediction), texts).equivalent))
-    found = parsed_fields(prediction)
-    values = (weighted_f1(typed_agreement(found, parsed_fields(r))) for r in structured)
-    return best(values, higher=True)
+    parsed = parsed_fields(prediction)
+    agreements = [typed_agreement(parsed, parsed_fields(reference)) for reference in structured]
+    return best(map(weighted_f1, agreements), higher=True)
 
 
 def typed_agreement(prediction: Json, reference: Json) -> FieldAgreement:
     """Fields whose values are equivalent under an equal key; equal values are taken first."""
-    found = Counter(flatten_fields(normalize_fields(prediction)))
-    wanted = Counter(flatten_fields(normalize_fields(reference)))
-    hits = (found & wanted).total()
-    left: dict[str, list[str]] = {}
-    for key, value in (wanted - found).elements():
-        left.setdefault(key, []).append(value)
+    predicted, expected = field_counts(prediction), field_counts(reference)
+    hits = (predicted & expected).total()
+    unmatched: dict[str, list[str]] = {}
+    for key, value in (expected - predicted).elements():
+        unmatched.setdefault(key, []).append(value)
     budget = MAX_COMPARISONS
-    for key, value in (found - wanted).elements():
-        candidates = left.get(key, [])
+    for key, value in (predicted - expected).elements():
+        candidates = unmatched.get(key, [])
         for index, candidate in enumerate(candidates[:budget]):
             budget -= 1
             if field_equivalent(value, [candidate], field=key).equivalent:
                 hits += 1
                 del candidates[index]
                 break
-    return FieldAgreement(hits, found.total(), wanted.total())
+    return FieldAgreement(hits, predicted.total(), expected.total())

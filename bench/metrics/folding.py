@@ -1,7 +1,8 @@
-"""Making spellings of one text equal that differ in nothing a reader of the page would call a value.
+"""Makes spellings of one text equal if they differ in nothing that a reader would call a value.
 
-Quotes, dashes, blanks, full-width forms, ё and е, invisible characters; and letters that look the same in
-Cyrillic and Latin. Never superscripts, fractions or circled digits: 10² is not 102.
+Such are quotes, dashes, blanks, full-width forms, ё and е, invisible characters, and letters that look
+the same in Cyrillic and Latin. Superscripts, fractions and circled digits are never made equal: 10² is
+not 102.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _MEASURE: Final = re.compile(r"\d\"")
 
 
 def plain(text: str) -> str:
-    """Half-width, composed, with one kind of quote and dash, no invisible characters, single blanks."""
+    """``text`` in half-width, composed characters, with one kind of quote and dash, and single blanks."""
     if text.isascii():
         return " ".join(text.replace("'", '"').replace("`", '"').split())
     narrow = "".join(map(_narrow, text))

@@ -1,7 +1,7 @@
-"""Reading identifiers: ИНН, КПП, СНИЛС, VAT numbers, IBAN (with their checksums), phones, and the rest.
+"""Reads identifiers: ИНН, КПП, СНИЛС, VAT numbers and IBAN with their checksums, telephone numbers, the rest.
 
-An identifier's value is its characters without the blanks that group them. Checksums tell what a number is,
-so that its label may be missing; they never repair one.
+An identifier's value is its characters without the blanks that group them. Checksums tell what a number
+is, so that its label may be missing. They never repair a number.
 """
 
 from __future__ import annotations
@@ -34,22 +34,27 @@ _VAT_FORMS: Final = {
 _VAT: Final = re.compile("|".join(f"{country}{form}" for country, form in _VAT_FORMS.items()))
 
 MIN_GROUPED: Final = 7
-"""Characters an identifier needs before blanks inside it count as grouping."""
+"""An identifier needs this many characters before blanks inside it count as grouping: "12 345" may be two
+numbers."""
 
 MIN_PUNCTUATED: Final = 11
-"""Digits a number needs before points and hyphens inside it count as grouping, too."""
+"""A number needs this many digits before points and hyphens inside it count as grouping, too: 2024-001 is not
+2024001."""
 
 
 def is_inn(text: str) -> bool:
     """Whether ``text`` is ten or twelve digits with the control digits of a Russian taxpayer number."""
     if not re.fullmatch(r"\d{10}|\d{12}", text, re.ASCII):
         return False
-    digits = [int(c) for c in text]
-    return all(
-        digits[at]
-        == sum(w * d for w, d in zip(_INN_WEIGHTS[11 - at :], digits, strict=False)) % 11 % 10
-        for at in ((9,) if len(text) == 10 else (10, 11))
-    )
+    digits = [int(character) for character in text]
+    positions = (9,) if len(text) == 10 else (10, 11)
+    return all(digits[position] == _inn_control(digits, position) for position in positions)
+
+
+def _inn_control(digits: list[int], position: int) -> int:
+    """The control digit at ``position``, from all digits before it."""
+    weights = _INN_WEIGHTS[11 - position :]
+    return sum(weight * digit for weight, digit in zip(weights, digits, strict=False)) % 11 % 10
 
 
 def is_kpp(text: str) -> bool:
@@ -120,7 +125,7 @@ def has_label(text: str, kind: str) -> bool:
 def read_registered(text: str, kind: str) -> str | None:
     """The bare number of a registered ``kind`` (``iban``, ``vat``, ``inn``, ``snils``, ``kpp``).
 
-    None if ``text`` is none: wrong form, or wrong checksum where the kind has one.
+    None if the form is wrong, or the checksum where the kind has one.
     """
     check = next(check for name, _, check in _REGISTERED if name == kind)
     bare = _LABELS[kind].sub("", text)
@@ -140,8 +145,8 @@ def looks_like_phone(text: str) -> bool:
 def read_phone(text: str) -> str | None:
     """A telephone number as digits, with + and country code where it is known, and ``x`` extension.
 
-    Russian 8 before ten digits is +7. Any 7 to 15 digits in groups are read, so a caller must know that
-    a number is a telephone's.
+    A Russian 8 before ten digits is +7. Any 7 to 15 digits in groups are read, so the caller must know that
+    the text is a telephone number.
     """
     bare = _PHONE_LABEL.sub("", text.lower().strip())
     extension = _EXTENSION.search(bare)
@@ -161,7 +166,7 @@ def read_phone(text: str) -> str | None:
 
 
 def same_phone(a: str, b: str) -> bool:
-    """Whether two numbers are one, a missing country code (7, 1 or 86) contradicting nothing."""
+    """Whether two numbers are the same; a missing country code (7, 1 or 86) contradicts nothing."""
     if a == b:
         return True
     with_code, without = (a, b) if a.startswith("+") else (b, a)
@@ -177,8 +182,8 @@ def same_phone(a: str, b: str) -> bool:
 def read_identifier(text: str) -> str | None:
     """The characters of an identifier without grouping and number sign; None if it may be plain text.
 
-    It holds a digit, and either no blank or at least ``MIN_GROUPED`` characters. Points and hyphens are
-    part of it, unless it is ``MIN_PUNCTUATED`` digits or more.
+    An identifier holds a digit, and has either no blank or at least ``MIN_GROUPED`` characters. Points and
+    hyphens are part of it, unless it has ``MIN_PUNCTUATED`` digits or more.
     """
     bare = _NUMBER_SIGN.sub("", text)
     if not re.search(r"\d", bare) or not re.fullmatch(r"[\w./\s-]+", bare):

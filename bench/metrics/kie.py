@@ -29,7 +29,7 @@ class FieldAgreement(NamedTuple):
 
 
 def normalize_fields(value: Json) -> Json:
-    """Donut's normal form: keys sorted by length, leaves as lists of stripped strings, empties dropped."""
+    """Donut's normal form: keys sorted by length, leaves as lists of stripped strings, nothing empty."""
     if not value:
         return {}
     if isinstance(value, dict):
@@ -49,18 +49,26 @@ def normalize_fields(value: Json) -> Json:
 def flatten_fields(value: Json, key: str = "") -> list[tuple[str, str]]:
     """(dotted key, value) pairs of a normal form, in order."""
     if isinstance(value, dict):
-        pairs = (flatten_fields(v, f"{key}.{k}" if key else k) for k, v in value.items())
-        return [pair for found in pairs for pair in found]
-    if isinstance(value, list):
-        return [pair for item in value for pair in flatten_fields(item, key)]
-    return [(key, value)]
+        children = [(f"{key}.{name}" if key else name, child) for name, child in value.items()]
+    elif isinstance(value, list):
+        children = [(key, item) for item in value]
+    else:
+        return [(key, value)]
+    pairs = []
+    for child_key, child in children:
+        pairs += flatten_fields(child, child_key)
+    return pairs
 
 
 def field_agreement(prediction: Json, reference: Json) -> FieldAgreement:
     """Fields with equal dotted key and equal value, as multisets: order never counts, case does."""
-    found = Counter(flatten_fields(normalize_fields(prediction)))
-    wanted = Counter(flatten_fields(normalize_fields(reference)))
-    return FieldAgreement((found & wanted).total(), found.total(), wanted.total())
+    predicted, expected = field_counts(prediction), field_counts(reference)
+    return FieldAgreement((predicted & expected).total(), predicted.total(), expected.total())
+
+
+def field_counts(value: Json) -> Counter[tuple[str, str]]:
+    """How often each (dotted key, value) pair occurs in ``value``."""
+    return Counter(flatten_fields(normalize_fields(value)))
 
 
 def kie_f1(prediction: Json, references: Sequence[Json]) -> MetricValue:
@@ -69,9 +77,8 @@ def kie_f1(prediction: Json, references: Sequence[Json]) -> MetricValue:
     The weight is the number of predicted plus expected fields. An unparseable answer finds no field.
     """
     parsed = parsed_fields(prediction)
-    return best(
-        (weighted_f1(field_agreement(parsed, parsed_fields(r))) for r in references), higher=True
-    )
+    agreements = [field_agreement(parsed, parsed_fields(reference)) for reference in references]
+    return best(map(weighted_f1, agreements), higher=True)
 
 
 def weighted_f1(agreement: FieldAgreement) -> MetricValue:
@@ -85,25 +92,29 @@ def weighted_f1(agreement: FieldAgreement) -> MetricValue:
 def kie_f1_ocrbench_v2(prediction: Json, references: Sequence[Json]) -> MetricValue:
     """Mean over the union of keys of equality, lower-cased and without blanks; the best reference's."""
     parsed = parsed_fields(prediction)
-    values = (MetricValue(key_equality(parsed, parsed_fields(r))) for r in references)
-    return best(values, higher=True)
+    shares = [key_equality(parsed, parsed_fields(reference)) for reference in references]
+    return best(map(MetricValue, shares), higher=True)
 
 
 def key_equality(prediction: Json, reference: Json) -> float:
     """OCRBench v2's F1 of two flat objects: 0 if no key is left to compare."""
-    found = _squeezed(prediction)
-    wanted = _squeezed(reference)
-    keys = [
-        k for k in found.keys() | wanted.keys() if (found.get(k), wanted.get(k)) != (None, None)
-    ]
-    equal = sum(found.get(k) == wanted.get(k) for k in keys)
-    return equal / len(keys) if keys else 0.0
+    predicted, expected = _squeezed(prediction), _squeezed(reference)
+    compared = equal = 0
+    for key in predicted.keys() | expected.keys():
+        values = predicted.get(key), expected.get(key)
+        # A key that is null on one side and absent from the other is no field.
+        if values != (None, None):
+            compared += 1
+            equal += values[0] == values[1]
+    return equal / compared if compared else 0.0
 
 
 def _squeezed(value: Json) -> dict[str, str | None]:
     if not isinstance(value, dict):
         return {}
-    return {k: None if v is None else _squeeze(as_text(v)) for k, v in value.items()}
+    return {
+        key: None if field is None else _squeeze(as_text(field)) for key, field in value.items()
+    }
 
 
 def _squeeze(text: str) -> str:

@@ -1,7 +1,7 @@
-"""What every metric is made of: the row of the table, the value it gives, and the limits on input.
+"""What every metric consists of: the row of the table, the value it gives, and the limits on input.
 
-A metric is a pure function of an answer and its accepted references. Its row says which variant of the
-definition it follows and where that comes from, because peers disagree in ways that move rankings.
+A metric is a pure function of an answer and its accepted references. Its row names the variant of the
+definition and its source, because implementations disagree in ways that change rankings.
 """
 
 from __future__ import annotations
@@ -14,21 +14,23 @@ from typing import Literal, NamedTuple
 from bench.schema import Json
 
 MAX_CHARACTERS = 100_000
-"""Text beyond this many characters is not looked at, in an answer as in a reference."""
+"""Text beyond this many characters is ignored, in an answer as in a reference: no answer about a page is
+so long, and a model that repeats itself must not cost minutes."""
 
 MAX_DEPTH = 64
-"""JSON nested deeper than this counts as unparseable: no document needs it, and recursion is finite."""
+"""JSON nested deeper than this counts as unparseable: no document needs it, and recursion stays finite."""
 
 AnswerKind = Literal["text", "json", "description"]
 
 
 class MetricValue(NamedTuple):
-    """One metric's verdict on one answer."""
+    """One metric's value for one answer."""
 
     value: float | None
-    """None: the metric does not define this sample (an empty reference); counted, never averaged."""
+    """None where the metric is not defined (an empty reference): such a sample is counted and not
+    averaged."""
     weight: float = 1.0
-    """Σ value·weight / Σ weight over samples is the corpus value: a mean, or a corpus rate."""
+    """Σ value·weight / Σ weight over samples is the corpus value: a mean, or the rate of the corpus."""
 
 
 Score = Callable[[Json, Sequence[Json]], MetricValue]
@@ -71,7 +73,9 @@ def as_text(value: Json) -> str:
 
 def as_texts(references: Sequence[Json]) -> list[str]:
     """Every reference as text; a lone string counts as one reference."""
-    return [as_text(r) for r in ([references] if isinstance(references, str) else references)]
+    if isinstance(references, str):
+        references = [references]
+    return [as_text(reference) for reference in references]
 
 
 def as_json(value: Json) -> Json:
@@ -108,7 +112,7 @@ def _within_depth(value: Json) -> bool:
 
 
 def text_metric(function: Callable[[str, Sequence[str]], float | None]) -> Score:
-    """The per-sample score of a function on strings; without references there is nothing to score."""
+    """Make a function on strings the score of a metric; without references it gives no value."""
 
     def score(prediction: Json, references: Sequence[Json]) -> MetricValue:
         texts = as_texts(references)
@@ -118,7 +122,7 @@ def text_metric(function: Callable[[str, Sequence[str]], float | None]) -> Score
 
 
 def best(values: Iterable[MetricValue], *, higher: bool) -> MetricValue:
-    """The best of several references' values; among equals the heaviest, so that order is irrelevant."""
+    """The best of several references' values; among equal ones the heaviest, so that no order matters."""
     sign = 1.0 if higher else -1.0
     chosen: MetricValue | None = None
     for candidate in values:

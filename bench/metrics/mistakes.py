@@ -1,6 +1,6 @@
-"""What kind of wrong: every wrong answer gets one class, by the first rule that applies.
+"""Sorts wrong answers: each gets one class, by the first rule that applies.
 
-The rules stand in one table, in order; ``docs/metrics.md`` repeats them for the reader of a report.
+The rules stand in one table, in order. ``docs/metrics.md`` repeats them for the reader of a report.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from bench.metrics.metric import as_json, as_text
 from bench.schema import AnswerType, Json, StopReason
 
 PARTIAL_SIMILARITY: Final = 0.5
-"""From this similarity on (1 − distance / longer length) an answer is near enough to be partly right."""
+"""From this similarity on (1 − distance / longer length) an answer is partly right: the threshold of ANLS."""
 
 MAX_DOCUMENT: Final = 2_000_000
-"""Characters of a document's text that are searched."""
+"""Characters of a document's text that are searched: about a thousand pages."""
 
 _REFUSALS: Final = (
     # English
@@ -46,7 +46,7 @@ _REFUSAL: Final = re.compile("|".join(_REFUSALS), re.IGNORECASE)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answered:
-    """A wrong answer with all that is known about it."""
+    """A wrong answer with everything that is known about it."""
 
     answer: str
     """What was extracted and compared."""
@@ -100,10 +100,12 @@ def _refusal(wrong: Answered) -> bool:
 def _other_field(wrong: Answered) -> bool:
     if wrong.answer_type == "json":
         return False
-    others = [text for texts in wrong.other_fields.values() for text in texts if plain(text)]
-    return (
-        bool(others) and field_equivalent(wrong.answer, others, language=wrong.language).equivalent
-    )
+    others: list[str] = []
+    for texts in wrong.other_fields.values():
+        others += [text for text in texts if plain(text)]
+    if not others:
+        return False
+    return field_equivalent(wrong.answer, others, language=wrong.language).equivalent
 
 
 def _partial(wrong: Answered) -> bool:
@@ -129,7 +131,7 @@ def _is_near(answer: str, reference: str) -> bool:
 
 
 def _words(text: str) -> list[str]:
-    # A Chinese text is its characters: it has no blanks to end words at.
+    # In Chinese and Japanese every character counts as a word, because no blanks end words there.
     return re.findall(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+", text)
 
 

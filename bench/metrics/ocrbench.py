@@ -19,7 +19,7 @@ def ocrbench(prediction: str, references: Sequence[str], *, dataset: str = "") -
     Args:
         prediction: The answer.
         references: Accepted answers; an empty one occurs in everything.
-        dataset: ``HME100k`` (formulas) keeps case and drops all blanks instead.
+        dataset: With ``HME100k`` (formulas), case is kept and all blanks are dropped instead.
     """
     if dataset == _FORMULA_SET:
         return float(any(_squeezed(r) in _squeezed(prediction) for r in references))
@@ -32,8 +32,9 @@ def ocrbench_v2_vqa(prediction: str, references: Sequence[str], *, language: str
 
     Args:
         prediction: The answer.
-        references: Accepted answers, the best counts.
-        language: ``cn`` drops blanks and counts comma-separated parts (fewer than four) for words.
+        references: Accepted answers, of which the best counts.
+        language: With ``cn``, blanks are dropped, and a reference is short if it has fewer than four parts
+            between commas.
     """
     chinese = language == "cn"
     answer = _lowered(prediction, squeeze=chinese)
@@ -41,8 +42,8 @@ def ocrbench_v2_vqa(prediction: str, references: Sequence[str], *, language: str
 
 
 def _v2_similarity(answer: str, reference: str, chinese: bool) -> float:
-    short = len(reference.split(",")) < 4 if chinese else len(reference.split()) < 5
-    if short:
+    is_short = len(reference.split(",")) < 4 if chinese else len(reference.split()) < 5
+    if is_short:
         return float(reference in answer)
     length = max(len(answer), len(reference))
     similarity = 1 - levenshtein(answer, reference) / length if length > 0 else 1.0
@@ -55,7 +56,7 @@ def mtvqa(prediction: str, references: Sequence[str]) -> float:
     ByteDance's own script removes full stops from the prediction only, so that ``3.14`` never matches.
     """
     answer = _without_stops(prediction)
-    return float(any(_without_stops(r) in answer for r in references))
+    return float(any(_without_stops(reference) in answer for reference in references))
 
 
 def _without_stops(text: str) -> str:

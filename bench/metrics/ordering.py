@@ -1,9 +1,9 @@
-"""Pages of a bundle: which class each is of, and in which order they go.
+"""Metrics for the pages of a bundle: of which class each page is, and in which order the pages belong.
 
-An answer is a sequence of numbers («2,2,5,5,3», as in VLMHyperBench's RPOClassification and RPOSorting; also
-``[2, 2, 5, 5, 3]`` or ``22553``). Rank correlations: Kendall, "A New Measure of Rank Correlation", 1938;
-Spearman, 1904. As in VLMHyperBench (``check_page_sorting.py`` of model_qwen2.5_vl_lora @037cb97), an answer
-that is no order of the pages is worth 0, as if it had nothing to do with the right one.
+An answer is a sequence of numbers: «2,2,5,5,3», as in VLMHyperBench's RPOClassification and RPOSorting,
+or ``[2, 2, 5, 5, 3]``, or ``22553``. Rank correlations: Kendall, "A New Measure of Rank Correlation",
+1938; Spearman, 1904. An answer that is no order of the pages scores 0, as if it had nothing to do with
+the right one (VLMHyperBench, ``check_page_sorting.py`` of model_qwen2.5_vl_lora @037cb97).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, islice
 
 from bench.metrics.metric import MetricValue, as_text, as_texts, best
 from bench.schema import Json
@@ -40,8 +40,8 @@ def sequence(text: str, length: int | None = None) -> tuple[int, ...]:
         and re.fullmatch(rf"[0-9]{{{min(length, MAX_PAGES)}}}", bare)
     ):
         return tuple(int(digit) for digit in bare)
-    found = (int(match[0]) for match in _NUMBER.finditer(text))
-    return tuple(number for _, number in zip(range(MAX_PAGES), found, strict=False))
+    numbers = islice(_NUMBER.finditer(text), MAX_PAGES)
+    return tuple(int(number[0]) for number in numbers)
 
 
 def page_accuracy(prediction: Json, references: Sequence[Json]) -> MetricValue:
@@ -83,7 +83,7 @@ def _pairs(
 def _correlated(prediction: Json, references: Sequence[Json], measure: _Measure) -> MetricValue:
     values = []
     for right, said in _pairs(prediction, references):
-        # An order of one page, or one that names a page twice, is no order to be held against.
+        # A reference of one page has no order, and one that names a page twice is no order.
         if len(right) < 2 or len(set(right)) < len(right):
             continue
         if sorted(right) != sorted(said):
@@ -107,15 +107,15 @@ def _spearman(places: Sequence[int]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """How well the pages of one class are told."""
+    """How well the pages of one class are recognised."""
 
     label: str
     pages: int
     """Pages that are of this class."""
     precision: float | None
-    """None where no page was said to be of it."""
+    """None where no page was answered to be of this class."""
     recall: float | None
-    """None where no page is of it."""
+    """None where no page is of this class."""
     f1: float
 
 

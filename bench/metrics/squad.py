@@ -1,7 +1,8 @@
 """SQuAD exact match and F1, and an F1 over characters for writing without blanks.
 
-SQuAD follows version 1.1 (Rajpurkar et al., 2016) as in Hugging Face evaluate, ``metrics/squad``. Its words
-end at blanks, so a Chinese sentence is one word and F1 equals exact match; ``char_f1`` is for those.
+SQuAD follows version 1.1 (Rajpurkar et al., 2016) as in Hugging Face evaluate, ``metrics/squad``. Its
+words end at blanks, so a Chinese sentence is one word and its F1 equals exact match. ``char_f1`` is for
+such languages.
 """
 
 from __future__ import annotations
@@ -17,20 +18,23 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
 def squad_normalize(text: str) -> str:
-    """Lower-cased, ASCII punctuation deleted (digits join), articles blanked, white space collapsed."""
+    """SQuAD's normal form: lower case, no ASCII punctuation, no English articles, single blanks.
+
+    Punctuation is deleted and leaves no blank, so that 1.5 becomes 15.
+    """
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
 def squad_em(prediction: str, references: Sequence[str]) -> float:
     """1 if a reference has the same SQuAD normal form."""
     answer = squad_normalize(prediction)
-    return float(any(answer == squad_normalize(r) for r in references))
+    return float(any(answer == squad_normalize(reference) for reference in references))
 
 
 def squad_f1(prediction: str, references: Sequence[str]) -> float:
     """F1 of words as multisets, the best reference's; two texts without words give 0 (version 1.1)."""
     words = squad_normalize(prediction).split()
-    return max(_overlap(words, squad_normalize(r).split()) for r in references)
+    return max(_overlap(words, squad_normalize(reference).split()) for reference in references)
 
 
 def char_f1(prediction: str, references: Sequence[str]) -> float:
@@ -42,8 +46,8 @@ def char_f1(prediction: str, references: Sequence[str]) -> float:
     values = []
     for reference in references:
         expected = _characters(reference)
-        empty = not characters and not expected
-        values.append(1.0 if empty else _overlap(characters, expected))
+        both_empty = not characters and not expected
+        values.append(1.0 if both_empty else _overlap(characters, expected))
     return max(values)
 
 
@@ -52,9 +56,10 @@ def _characters(text: str) -> list[str]:
     return [c for c in plain if not c.isspace() and not unicodedata.category(c).startswith("P")]
 
 
-def _overlap(found: Sequence[Hashable], expected: Sequence[Hashable]) -> float:
-    common = (Counter(found) & Counter(expected)).total()
+def _overlap(predicted: Sequence[Hashable], expected: Sequence[Hashable]) -> float:
+    """F1 of two multisets; 0 where they share nothing."""
+    common = (Counter(predicted) & Counter(expected)).total()
     if common == 0:
         return 0.0
-    precision, recall = common / len(found), common / len(expected)
+    precision, recall = common / len(predicted), common / len(expected)
     return 2 * precision * recall / (precision + recall)

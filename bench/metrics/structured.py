@@ -1,8 +1,8 @@
 """ANLS*: ANLS over JSON values (Peer et al., arXiv 2402.03848), with the values of anls_star 1.0.1.
 
-The package compares every pair of list elements several times over in pure Python, which takes seconds
-for eighty line items. The same recursion is done here once per pair, with a C edit distance; lists are
-matched by the package's own solver wherever a tie between matchings could change the value.
+The package compares every pair of list elements several times in pure Python, which takes seconds for
+eighty line items. Here the same recursion compares each pair once, with an edit distance in C. Where a
+tie between two matchings of a list could change the value, the package's own solver (Munkres) matches it.
 """
 
 from __future__ import annotations
@@ -16,23 +16,31 @@ from bench.metrics.metric import MetricValue, as_json, as_text
 from bench.schema import Json
 
 THRESHOLD = 0.5
+"""Similarity of two leaves below this counts as 0, as in ANLS."""
 
 MAX_LEAF_PAIRS = 4_000_000
-"""Pairs of leaves compared in the lists of one document; predicted elements beyond are surplus, unmatched."""
+"""Pairs of leaves that are compared in the lists of one document, which takes seconds; predicted elements
+beyond are surplus and match nothing."""
 
 MAX_EXACT_TIES = 120
-"""Lists longer than this are matched by scipy: as good a matching, but ties may fall differently."""
+"""Longer lists are matched by scipy, because Munkres takes minutes: the matching is as good, but ties may
+fall otherwise."""
 
 MIN_FAST = 8
-"""Lists up to this long are matched by the package's solver: it is fast enough and spares an import."""
+"""Lists up to this long are matched by the package's solver, which is fast enough and spares scipy's
+import."""
 
 _Pairs = list[tuple[int, int]]
 
 
 class _Match(NamedTuple):
+    """How well a prediction matches a reference."""
+
     similarities: list[float]
-    """Of the leaves that were compared, in order: sums depend on it in the last bit, and ties on those."""
+    """Of the leaves that were compared, in order: the last bit of their sum depends on it, and ties on
+    that bit."""
     length: int
+    """Leaves that the mean is taken over, those without a counterpart included."""
     closest: Json
     """What the reference would have to be: options chosen, lists in the prediction's order."""
 
@@ -56,15 +64,19 @@ def anls_star(prediction: Json, reference: Json) -> float:
 
 
 def anls_star_score(prediction: Json, references: Sequence[Json]) -> MetricValue:
-    """The table's ANLS*: the best of several references; a string is parsed if the reference is no scalar."""
+    """The table's ANLS*, the best of several references.
+
+    A predicted string is parsed as JSON, unless all references are scalars.
+    """
     if not references:
         return MetricValue(None)
-    scalar = all(isinstance(r, str | int | float | None) for r in references)
+    are_scalars = all(isinstance(r, str | int | float | None) for r in references)
     try:
         options = tuple(r if isinstance(r, str) else as_json(r) for r in references)
-        answer = (
-            as_text(prediction) if scalar and isinstance(prediction, str) else as_json(prediction)
-        )
+        if are_scalars and isinstance(prediction, str):
+            answer: Json = as_text(prediction)
+        else:
+            answer = as_json(prediction)
     except ValueError:
         return MetricValue(0.0)
     return MetricValue(anls_star(answer, options))
@@ -85,7 +97,7 @@ def _is_none_like(value: Json) -> bool:
 
 
 class _Comparison:
-    """One comparison of two values; remembers normalised leaves and their similarities."""
+    """One comparison of two values, which remembers normalised leaves and their similarities."""
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
@@ -137,64 +149,74 @@ class _Comparison:
             return _Match([0.0], max(_size(reference), _size(prediction)), reference)
         similarities: list[float] = []
         length, closest = 0, {}
-        for key in [*reference, *(k for k in prediction if k not in reference)]:
-            found = self.match(reference.get(key), prediction.get(key))
-            length += found.length
+        surplus_keys = [key for key in prediction if key not in reference]
+        for key in [*reference, *surplus_keys]:
+            match = self.match(reference.get(key), prediction.get(key))
+            length += match.length
             if key not in reference and _is_none_like(prediction[key]):
                 continue
-            similarities.extend(found.similarities)
-            if key in prediction or not _is_none_like(found.closest):
-                closest[key] = found.closest
+            similarities.extend(match.similarities)
+            if key in prediction or not _is_none_like(match.closest):
+                closest[key] = match.closest
         return _Match(similarities, length, closest)
 
-    def _pairs(
-        self, reference: list[Json], prediction: list[Json], sizes: tuple[list[int], list[int]]
-    ) -> tuple[list[Json], list[list[_Match]]]:
-        """The predicted elements that can be afforded, and every match of a reference with one."""
-        outermost = not self._inside_list
-        if outermost:
-            leaves, count = max(1, sum(sizes[0])), 0
-            while count < len(prediction) and self._budget >= 0:
-                self._budget -= leaves * max(1, sizes[1][count])
-                count += 1
-            prediction = prediction[:count]
-        self._inside_list = True
-        table = [[self.match(r, p) for p in prediction] for r in reference]
-        # Lists inside lists are paid for by the outermost: their pairs of leaves are among its pairs.
-        self._inside_list = not outermost
-        return prediction, table
+    def _affordable(
+        self, prediction: list[Json], reference_sizes: list[int], prediction_sizes: list[int]
+    ) -> list[Json]:
+        """The first predicted elements of an outermost list whose comparisons ``MAX_LEAF_PAIRS`` allows."""
+        leaves, count = max(1, sum(reference_sizes)), 0
+        while count < len(prediction) and self._budget >= 0:
+            self._budget -= leaves * max(1, prediction_sizes[count])
+            count += 1
+        return prediction[:count]
 
     def _lists(self, reference: list[Json], prediction: Json) -> _Match:
         if not isinstance(prediction, list):
             return _Match([0.0], max(_size(reference), _size(prediction)), reference)
-        sizes = [_size(r) for r in reference], [_size(p) for p in prediction]
-        found, table = self._pairs(reference, prediction, sizes)
-        gains = [
-            [
-                # The package's tie rule: an exact match is better by the smallest possible amount.
-                math.nextafter(cell.mean, math.inf) if cell.closest == p else cell.mean
-                for cell, p in zip(row, found, strict=True)
-            ]
-            for row in table
-        ]
-        pairs = _solver(table, sizes)(gains) if reference and found else []
-        rows, columns = {r for r, _ in pairs}, {c for _, c in pairs}
-        length = sum(table[r][c].length for r, c in pairs)
-        length += sum(size for r, size in enumerate(sizes[0]) if r not in rows)
-        length += sum(size for c, size in enumerate(sizes[1]) if c not in columns)
-        closest = [table[r][c].closest for r, c in sorted(pairs, key=lambda pair: pair[1])]
-        closest += [r for index, r in enumerate(reference) if index not in rows]
-        return _Match([s for r, c in pairs for s in table[r][c].similarities], length, closest)
+        reference_sizes = [_size(element) for element in reference]
+        prediction_sizes = [_size(element) for element in prediction]
+        # Lists inside lists are paid for by the outermost: their pairs of leaves are among its pairs.
+        is_outermost = not self._inside_list
+        if is_outermost:
+            prediction = self._affordable(prediction, reference_sizes, prediction_sizes)
+        self._inside_list = True
+        table = [[self.match(wanted, given) for given in prediction] for wanted in reference]
+        self._inside_list = not is_outermost
+        pairs: _Pairs = []
+        if reference and prediction:
+            gains = [_gains(row, prediction) for row in table]
+            pairs = _solver(table, reference_sizes, prediction_sizes)(gains)
+        matched_rows, matched_columns = {row for row, _ in pairs}, {column for _, column in pairs}
+        length = sum(table[row][column].length for row, column in pairs)
+        length += sum(size for i, size in enumerate(reference_sizes) if i not in matched_rows)
+        length += sum(size for i, size in enumerate(prediction_sizes) if i not in matched_columns)
+        similarities: list[float] = []
+        for row, column in pairs:
+            similarities.extend(table[row][column].similarities)
+        in_the_predictions_order = sorted(pairs, key=lambda pair: pair[1])
+        closest = [table[row][column].closest for row, column in in_the_predictions_order]
+        closest += [element for i, element in enumerate(reference) if i not in matched_rows]
+        return _Match(similarities, length, closest)
+
+
+def _gains(row: list[_Match], prediction: list[Json]) -> list[float]:
+    """How much each match of one reference element with the predicted elements is worth."""
+    gains = []
+    for match, element in zip(row, prediction, strict=True):
+        # The package's tie rule: an exact match is better by the smallest possible amount.
+        is_exact = match.closest == element
+        gains.append(math.nextafter(match.mean, math.inf) if is_exact else match.mean)
+    return gains
 
 
 def _solver(
-    table: list[list[_Match]], sizes: tuple[list[int], list[int]]
+    table: list[list[_Match]], reference_sizes: list[int], prediction_sizes: list[int]
 ) -> Callable[[list[list[float]]], _Pairs]:
     """The fast assignment where any best matching gives the same value, else the package's."""
-    lengths = {cell.length for row in table for cell in row}
-    uniform = len(lengths) == 1 and len(set(sizes[0])) == 1 and len(set(sizes[1])) == 1
+    lengths = {match.length for row in table for match in row}
+    is_uniform = len(lengths) == len(set(reference_sizes)) == len(set(prediction_sizes)) == 1
     longest = max(len(table), len(table[0]))
-    if longest > MIN_FAST and (uniform or longest > MAX_EXACT_TIES):
+    if longest > MIN_FAST and (is_uniform or longest > MAX_EXACT_TIES):
         return _assign_fast
     return _assign_like_the_package
 
@@ -203,10 +225,11 @@ def _assign_fast(gains: list[list[float]]) -> _Pairs:
     from scipy.optimize import linear_sum_assignment
 
     rows, columns = linear_sum_assignment(gains, maximize=True)
-    return [(int(r), int(c)) for r, c in zip(rows, columns, strict=True)]
+    return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True)]
 
 
 def _assign_like_the_package(gains: list[list[float]]) -> _Pairs:
     from munkres import Munkres, make_cost_matrix
 
-    return [(int(r), int(c)) for r, c in Munkres().compute(make_cost_matrix(gains))]
+    pairs = Munkres().compute(make_cost_matrix(gains))
+    return [(int(row), int(column)) for row, column in pairs]

@@ -1,7 +1,7 @@
-"""The table of metrics: one row each, found by name.
+"""The table of metrics, with one row for each.
 
-Adding a metric is one pure function in the file of its family, one row here and its cases in
-``tests/conformance``.
+A new metric is one pure function in the file of its family, one row here, its line in ``docs/metrics.md``
+and its cases in ``tests/conformance``.
 """
 
 from __future__ import annotations
@@ -385,10 +385,10 @@ def get_metric(name: str) -> Metric:
 
 
 def score_failed(metric: Metric, references: Sequence[Json] = ()) -> MetricValue:
-    """What an output without an answer counts as: the worst value, with the weight of an empty answer.
+    """The value of a failed answer: the worst one, with the weight that an empty answer has.
 
-    A corpus rate counts every character or word of the reference as missed. A sample that the metric
-    does not define stays undefined.
+    For a corpus rate every character or word of the reference is missing. A sample for which the metric is
+    not defined stays without a value.
     """
     empty = metric.score("", references)
     if references and empty.value is None:

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from bench.metrics.trees import Floats
 
 MAX_HTML = 1_000_000
-"""Characters of HTML that are read; the rest is cut off."""
+"""Characters of HTML that are read; the rest is cut off, so that no answer takes unbounded time."""
 
 _LEAF: Final = "<leaf>"
 _PRIVATE_USE: Final = 0x100000
+_PRIVATE_USE_SIZE: Final = 0xFFFD
+"""First character and size of the last private-use plane of Unicode, whose characters no document holds."""
 
 
 class _Cell(NamedTuple):
@@ -54,14 +56,15 @@ def teds(prediction: str, reference: str, *, structure_only: bool = False) -> fl
     Raises:
         EnvironmentProblem: lxml is not installed.
     """
-    found, wanted = _read_table(prediction, structure_only), _read_table(reference, structure_only)
-    if found is None or wanted is None:
+    answer = _read_table(prediction, structure_only)
+    expected = _read_table(reference, structure_only)
+    if answer is None or expected is None:
         return 0.0
-    elements = max(found.elements, wanted.elements)
+    elements = max(answer.elements, expected.elements)
     if elements == 0:
         return 1.0
     # Trees of very different shape can be further apart than either is large.
-    return max(0.0, 1.0 - tree_distance(found.tree, wanted.tree, _table_costs) / elements)
+    return max(0.0, 1.0 - tree_distance(answer.tree, expected.tree, _table_costs) / elements)
 
 
 def teds_score(prediction: Json, references: Sequence[Json]) -> MetricValue:
@@ -78,8 +81,10 @@ def _best_teds(
     prediction: Json, references: Sequence[Json], *, structure_only: bool
 ) -> MetricValue:
     answer = prediction if isinstance(prediction, str) else ""
-    texts = [r if isinstance(r, str) else "" for r in references]
-    values = (MetricValue(teds(answer, t, structure_only=structure_only)) for t in texts)
+    values = []
+    for reference in references:
+        text = reference if isinstance(reference, str) else ""
+        values.append(MetricValue(teds(answer, text, structure_only=structure_only)))
     return best(values, higher=True)
 
 
@@ -136,13 +141,14 @@ def _tokens(element: Any) -> Iterable[str]:
 def _table_costs(first: list[_Cell], second: list[_Cell]) -> Costs:
     import numpy as np
 
-    kinds: dict[tuple[str, int | None, int | None], int] = {}
-    numbers = [
-        np.array([kinds.setdefault(c.kind, len(kinds)) for c in side]) for side in (first, second)
-    ]
-    rename = (numbers[0][:, None] != numbers[1][None, :]).astype(np.float64)
+    numbers: dict[tuple[str, int | None, int | None], int] = {}
+    rows = np.array([numbers.setdefault(cell.kind, len(numbers)) for cell in first])
+    columns = np.array([numbers.setdefault(cell.kind, len(numbers)) for cell in second])
+    rename = (rows[:, None] != columns[None, :]).astype(np.float64)
     # Text is compared between cells of one kind only, and every distinct text once.
-    contents = _content_distances([c.content for c in first], [c.content for c in second])
+    contents = _content_distances(
+        [cell.content for cell in first], [cell.content for cell in second]
+    )
     rename += (rename == 0) * contents
     return Costs(np.ones(len(first)), np.ones(len(second)), rename)
 
@@ -154,19 +160,23 @@ def _content_distances(
     import numpy as np
 
     codes: dict[str, str] = {}
-
-    def encoded(tokens: tuple[str, ...]) -> str:
-        # A tag is one token: it becomes one character that no text uses.
-        return "".join(
-            t if len(t) == 1 else codes.setdefault(t, chr(_PRIVATE_USE + len(codes) % 0xFFFD))
-            for t in tokens
-        )
-
-    rows, columns = [encoded(t) for t in first], [encoded(t) for t in second]
-    lengths = np.array([len(t) for t in rows]), np.array([len(t) for t in columns])
-    longer = np.maximum(1, np.maximum(lengths[0][:, None], lengths[1][None, :]))
+    rows = [_encoded(tokens, codes) for tokens in first]
+    columns = [_encoded(tokens, codes) for tokens in second]
+    row_lengths = np.array([len(text) for text in rows])
+    column_lengths = np.array([len(text) for text in columns])
+    longer = np.maximum(1, np.maximum(row_lengths[:, None], column_lengths[None, :]))
     result: Floats = _pairwise(rows, columns) / longer
     return result
+
+
+def _encoded(tokens: tuple[str, ...], codes: dict[str, str]) -> str:
+    """The tokens as one string, in which a tag is one character that no text uses; ``codes`` grows."""
+    characters = []
+    for token in tokens:
+        if len(token) > 1:
+            token = codes.setdefault(token, chr(_PRIVATE_USE + len(codes) % _PRIVATE_USE_SIZE))
+        characters.append(token)
+    return "".join(characters)
 
 
 def _pairwise(first: Sequence[str], second: Sequence[str]) -> Floats:
@@ -202,18 +212,19 @@ def ted_accuracy(prediction: Json, reference: Json) -> float | None:
     Children are ordered: line items in another order cost, although field F1 does not see it. Keys are
     sorted first; a leaf costs its characters, an inner node 1.
     """
-    found, wanted = (_field_tree(normalize_fields(v), "<root>") for v in (prediction, reference))
-    whole = tree_distance(Node("<root>"), wanted, _field_costs)
-    if whole == 0:
+    answer = _field_tree(normalize_fields(prediction), "<root>")
+    expected = _field_tree(normalize_fields(reference), "<root>")
+    from_nothing = tree_distance(Node("<root>"), expected, _field_costs)
+    if from_nothing == 0:
         return None
-    return max(0.0, 1.0 - tree_distance(found, wanted, _field_costs) / whole)
+    return max(0.0, 1.0 - tree_distance(answer, expected, _field_costs) / from_nothing)
 
 
 def ted_accuracy_score(prediction: Json, references: Sequence[Json]) -> MetricValue:
     """The table's TED accuracy: the best of several references; unparseable text is an empty answer."""
     parsed = parsed_fields(prediction)
-    values = (MetricValue(ted_accuracy(parsed, parsed_fields(r))) for r in references)
-    return best(values, higher=True)
+    accuracies = [ted_accuracy(parsed, parsed_fields(reference)) for reference in references]
+    return best(map(MetricValue, accuracies), higher=True)
 
 
 def _field_tree(value: Json, label: str) -> Node[str]:
@@ -228,14 +239,14 @@ def _field_costs(first: list[str], second: list[str]) -> Costs:
     """Donut's costs: a leaf is its characters, an inner node 1, a leaf against an inner node both."""
     import numpy as np
 
-    found, wanted = _field_side(first), _field_side(second)
+    answer, expected = _field_side(first), _field_side(second)
     names = _numbered([*first, *second]).position
     rename = (names[: len(first), None] != names[None, len(first) :]).astype(np.float64)
-    mixed = found.is_leaf[:, None] != wanted.is_leaf[None, :]
-    rename[mixed] = (1 + found.characters[:, None] + wanted.characters[None, :])[mixed]
-    rename[np.ix_(found.is_leaf, wanted.is_leaf)] = _pairwise(found.texts, wanted.texts)
-    delete = np.where(found.is_leaf, found.characters, 1.0)
-    return Costs(delete, np.where(wanted.is_leaf, wanted.characters, 1.0), rename)
+    mixed = answer.is_leaf[:, None] != expected.is_leaf[None, :]
+    rename[mixed] = (1 + answer.characters[:, None] + expected.characters[None, :])[mixed]
+    rename[np.ix_(answer.is_leaf, expected.is_leaf)] = _pairwise(answer.texts, expected.texts)
+    delete = np.where(answer.is_leaf, answer.characters, 1.0)
+    return Costs(delete, np.where(expected.is_leaf, expected.characters, 1.0), rename)
 
 
 class _FieldSide(NamedTuple):

@@ -1,8 +1,8 @@
 """Edit distance of ordered labelled trees (Zhang and Shasha, 1989), vectorised over equal-sized subtrees.
 
-The distance is exact and equal to what apted and zss give for the same costs; a table of 500 rows by
-6 columns takes seconds here and minutes there. Leaves against subtrees have a closed form, and the
-subtrees of one size are compared with a given one in a single array operation a row.
+The distance is exact and equal to that of apted and zss for the same costs. A table of 500 rows by 6 columns
+takes seconds here and minutes there. Leaves against subtrees have a closed form, and all subtrees of one size
+are compared with a given subtree by a single array operation for each row.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 Label = TypeVar("Label")
 
 MAX_NODE_PAIRS = 16_000_000
-"""Trees are compared up to this many pairs of nodes; nodes beyond, in document order, count as unmatched."""
+"""Trees are compared up to this many pairs of nodes (128 MB of distances). Nodes beyond, in document
+order, count as unmatched."""
 
 MAX_ROWS = 150_000
-"""Array operations before the trees are cut further; it bounds the time of deeply nested trees."""
+"""Array operations that one comparison may take, a few seconds; more deeply nested trees are cut further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class _Flat(NamedTuple):
     first: Ints
     """For each node, the index of its leftmost leaf."""
     keyroots: Ints
-    """Inner nodes that have a left sibling, and the root: the subtrees that are compared as wholes."""
+    """Inner nodes that have a left sibling, and the root: the subtrees that are compared as a whole."""
 
 
 def tree_distance(
@@ -71,27 +72,37 @@ def tree_distance(
         The exact distance, or an upper bound of it for trees beyond ``MAX_NODE_PAIRS`` or ``MAX_ROWS``:
         what is cut off is deleted and inserted whole.
     """
-    sizes = _count(first), _count(second)
-    limit = int(MAX_NODE_PAIRS**0.5)
-    kept = first, second
-    while True:
-        bounds = max(limit, MAX_NODE_PAIRS // sizes[1]), max(limit, MAX_NODE_PAIRS // sizes[0])
-        if limit**2 < MAX_NODE_PAIRS:
-            bounds = limit, limit
-        kept = _prefix(first, bounds[0]), _prefix(second, bounds[1])
-        labels = _labels(kept[0]), _labels(kept[1])
-        flat = _flatten(kept[0]), _flatten(kept[1])
-        if limit < 64 or _rows(*flat) <= MAX_ROWS:
-            break
-        limit //= 2
-    distance = _zhang_shasha(*flat, costs(*labels))
-    if kept == (first, second):
+    kept_first, kept_second = _within_bounds(first, second)
+    first_labels, second_labels = _labels(kept_first), _labels(kept_second)
+    distance = _zhang_shasha(
+        _flatten(kept_first), _flatten(kept_second), costs(first_labels, second_labels)
+    )
+    if (kept_first, kept_second) == (first, second):
         return distance
-    whole = costs(_labels(first), [labels[1][-1]]), costs([labels[0][-1]], _labels(second))
-    part = costs(labels[0], [labels[1][-1]]), costs([labels[0][-1]], labels[1])
-    surplus = whole[0].delete.sum() - part[0].delete.sum()
-    missing = whole[1].insert.sum() - part[1].insert.sum()
+    # The costs of nodes are asked for beside a single node, since the table of both trees may not fit.
+    first_root, second_root = first_labels[-1:], second_labels[-1:]
+    surplus = costs(_labels(first), second_root).delete.sum()
+    surplus -= costs(first_labels, second_root).delete.sum()
+    missing = costs(first_root, _labels(second)).insert.sum()
+    missing -= costs(first_root, second_labels).insert.sum()
     return distance + float(surplus + missing)
+
+
+def _within_bounds(first: Node[Label], second: Node[Label]) -> tuple[Node[Label], Node[Label]]:
+    """Both trees, cut so far that neither ``MAX_NODE_PAIRS`` nor ``MAX_ROWS`` is exceeded."""
+    first_size, second_size = _count(first), _count(second)
+    limit = whole_limit = int(MAX_NODE_PAIRS**0.5)
+    while True:
+        first_limit = second_limit = limit
+        if limit == whole_limit:
+            # Where one tree is small, the other may be larger than the root of the bound.
+            first_limit = max(limit, MAX_NODE_PAIRS // second_size)
+            second_limit = max(limit, MAX_NODE_PAIRS // first_size)
+        kept_first, kept_second = _prefix(first, first_limit), _prefix(second, second_limit)
+        # Trees of fewer than 64 nodes are never too deep.
+        if limit < 64 or _rows(_flatten(kept_first), _flatten(kept_second)) <= MAX_ROWS:
+            return kept_first, kept_second
+        limit //= 2
 
 
 def _count(tree: Node[Label]) -> int:
@@ -100,50 +111,47 @@ def _count(tree: Node[Label]) -> int:
 
 def _prefix(tree: Node[Label], limit: int) -> Node[Label]:
     """The first ``limit`` nodes in document order, which always form a tree."""
-    left = limit
+    return tree if _count(tree) <= limit else _cut(tree, limit)[0]
 
-    def cut(node: Node[Label]) -> Node[Label]:
-        nonlocal left
-        left -= 1
-        children = []
-        for child in node.children:
-            if left <= 0:
-                break
-            children.append(cut(child))
-        return Node(node.label, tuple(children))
 
-    return tree if _count(tree) <= limit else cut(tree)
+def _cut(tree: Node[Label], left: int) -> tuple[Node[Label], int]:
+    """``tree`` with its first ``left`` nodes, and how many more nodes there is room for."""
+    left -= 1
+    children = []
+    for child in tree.children:
+        if left <= 0:
+            break
+        kept, left = _cut(child, left)
+        children.append(kept)
+    return Node(tree.label, tuple(children)), left
 
 
 def _labels(tree: Node[Label]) -> list[Label]:
-    found: list[Label] = []
-
-    def visit(node: Node[Label]) -> None:
-        for child in node.children:
-            visit(child)
-        found.append(node.label)
-
-    visit(tree)
-    return found
+    """The labels in post-order."""
+    labels: list[Label] = []
+    for child in tree.children:
+        labels += _labels(child)
+    labels.append(tree.label)
+    return labels
 
 
 def _flatten(tree: Node[Label]) -> _Flat:
     import numpy as np
 
     first: list[int] = []
-
-    def visit(node: Node[Label]) -> int:
-        leftmost = len(first)
-        for index, child in enumerate(node.children):
-            start = visit(child)
-            leftmost = start if index == 0 else leftmost
-        first.append(leftmost)
-        return leftmost
-
-    visit(tree)
+    _append_leftmost_leaves(tree, first)
     last = {leftmost: index for index, leftmost in enumerate(first)}
-    inner = sorted(index for leftmost, index in last.items() if index > leftmost)
-    return _Flat(np.array(first, dtype=np.int64), np.array(inner, dtype=np.int64))
+    keyroots = sorted(index for leftmost, index in last.items() if index > leftmost)
+    return _Flat(np.array(first, dtype=np.int64), np.array(keyroots, dtype=np.int64))
+
+
+def _append_leftmost_leaves(tree: Node[Label], first: list[int]) -> int:
+    """Append to ``first`` the leftmost leaf of every node of ``tree``, in post-order; the tree's own leaf."""
+    leftmost = len(first)
+    for child in tree.children:
+        _append_leftmost_leaves(child, first)
+    first.append(leftmost)
+    return leftmost
 
 
 def _rows(first: _Flat, second: _Flat) -> int:

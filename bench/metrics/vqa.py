@@ -19,7 +19,8 @@ _PUNCTUATION: Final = tuple(';/[]"{}()=+\\_-><@`,?!')
 _PERIOD: Final = re.compile(r"\.(?!\d)")
 
 MAX_PERIODS = 32
-"""Periods the normaliser removes: the evaluator passes a flag where the count belongs, and 32 is it."""
+"""Periods that the normaliser removes. The evaluator passes ``re.UNICODE``, which is 32, where the count
+belongs."""
 
 _CONTRACTIONS: Final = """
 ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't haven't he'd
@@ -46,8 +47,8 @@ _SPELLINGS: Final = {
 def vqa_normalize(text: str) -> str:
     """The EvalAI normal form: punctuation, articles and number words, contractions.
 
-    Commas and question marks go first, then every other mark is deleted where it touches a blank and
-    becomes a blank where it does not; periods go unless a digit follows.
+    Commas and question marks are removed first. Every other mark is then deleted if it touches a blank
+    anywhere, and replaced by a blank if it does not. Periods are removed unless a digit follows.
     """
     words = text.lower().replace(",", "").replace("?", "").replace("'s", " 's").strip()
     words = words.replace("\n", " ").replace("\t", " ").strip()
@@ -62,9 +63,9 @@ def vqa_normalize(text: str) -> str:
 
 
 def vqa_accuracy(prediction: str, references: Sequence[str]) -> float:
-    """Agreement with annotators, leaving each out in turn: mean of min(1, matches among the others / 3).
+    """Agreement with the annotators: the mean of min(1, matches among the others / 3) over all annotators.
 
-    Made for ten annotators; with n equal references the best score is min(1, (n − 1)/3).
+    The metric is made for ten annotators. With n equal references the best score is min(1, (n − 1)/3).
     """
     answer = vqa_normalize(prediction)
     matches = [answer == vqa_normalize(r) for r in references]
@@ -77,14 +78,14 @@ def relaxed_accuracy(
 ) -> float:
     """1 if a number is within ``tolerance`` of the reference, or the lower-cased texts are equal.
 
-    Numbers are what ``float`` reads, a trailing % dividing by 100; a reference of zero must be spelled
-    alike, and nan or inf never match.
+    A number is what ``float`` reads; a trailing % divides it by 100. A reference of zero must be written in
+    the same way, and nan and inf never match.
     """
-    found = _number(prediction)
+    number = _number(prediction)
     for reference in references:
         target = _number(reference)
-        if found is not None and target is not None and target != 0:
-            if abs(found - target) / abs(target) <= tolerance:
+        if number is not None and target is not None and target != 0:
+            if abs(number - target) / abs(target) <= tolerance:
                 return 1.0
         elif prediction.lower() == reference.lower():
             return 1.0

@@ -1,9 +1,9 @@
 """Published scores beside a run's: whether they agree, and what was done otherwise.
 
-``published.toml`` holds the scores with their sources. A published score lies *within* where it is inside
-the 95 % interval of ours, which is clustered by document: the two-sided test at 5 % that a random sample of
-such documents has the published mean. Where the split is another one, the questions are others, and nothing
-is tested.
+``published.toml`` holds the scores with their sources; nothing else in the package does. A published
+score agrees with ours if it lies inside our 95 % interval, which is clustered by document. This is the
+two-sided test at 5 % of whether a random sample of such documents has the published mean. If the split is
+another one, the questions are other ones, and nothing is tested.
 """
 
 from __future__ import annotations
@@ -18,15 +18,18 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from bench.asking.protocols import NATIVE, Protocol, protocols
+from bench.formatting import plural
 from bench.metrics import METRICS
 from bench.rundir.store import RunStore
 from bench.schema import Estimate, ModelSpec, Task
 from bench.scoring.evaluation import Cell, Evaluation
 
 Verdict = Literal["within", "below", "above", "not tested"]
-"""Where our score stands: the published one lies within our interval, or ours is below or above it."""
+"""Where our score stands. ``within``: the published score lies inside our interval. ``below`` and
+``above``: our interval lies below or above the published score."""
 
 _SPLITS = {"val": "validation", "dev": "validation", "valid": "validation"}
+"""Other names of a split → its name in ``published.toml``."""
 
 
 class PublishedScores(BaseModel):
@@ -104,56 +107,81 @@ def headline_scores() -> dict[str, dict[str, str]]:
     return headlines
 
 
+@dataclass(frozen=True, slots=True)
+class CheckpointScore:
+    """One published score of one checkpoint."""
+
+    checkpoint: str
+    """Hub id that the score is of."""
+    value: float
+    """In the source's unit."""
+    scores: PublishedScores
+    """The table that it stands in: benchmark, split, metric, scale, source."""
+
+    @property
+    def printed(self) -> str:
+        """The score as the source prints it."""
+        return f"{self.value:g}"
+
+
+def checkpoint_scores(checkpoint: str | None) -> tuple[CheckpointScore, ...]:
+    """Every published score of ``checkpoint``, in the order of ``published.toml``.
+
+    Args:
+        checkpoint: a hub id, or a local folder, which is recognised by its last name. None, or a checkpoint
+            that nothing is published of, has no scores.
+    """
+    wanted = (checkpoint or "").rstrip("/").lower()
+    matches = []
+    for scores in published_scores():
+        for hub_id, value in scores.values.items():
+            if wanted == hub_id.lower() or _last_part(wanted) == _last_part(hub_id.lower()):
+                matches.append(CheckpointScore(hub_id, value, scores))
+                break
+    return tuple(matches)
+
+
+def _last_part(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
 def published_comparison(evaluation: Evaluation) -> list[PublishedRow]:
     """Every published score that one of the run's models has on one of its tasks, in the run's order."""
     rows = []
     for (model, _), cell in evaluation.cells.items():
         spec = evaluation.run.model_spec(model)
+        # With an adapter it is another model, of which nothing is published.
         if spec.adapter is not None or cell.asked == 0:
             continue
-        for scores in published_scores():
-            found = _value(scores, spec)
-            if found is not None and _is_benchmark(cell.task, scores.benchmark):
-                rows.append(_row(evaluation.run, spec, cell, scores, found))
+        rows += [
+            _row(evaluation.run, spec, cell, score)
+            for score in checkpoint_scores(spec.checkpoint)
+            if _is_benchmark(cell.task, score.scores.benchmark)
+        ]
     return rows
-
-
-def _value(scores: PublishedScores, spec: ModelSpec) -> tuple[str, float] | None:
-    """Hub id and score of the model; a local folder is recognised by its name."""
-    checkpoint = (spec.checkpoint or "").rstrip("/").lower()
-    for hub_id, value in scores.values.items():
-        if checkpoint == hub_id.lower() or _last(checkpoint) == _last(hub_id.lower()):
-            return hub_id, value
-    return None
-
-
-def _last(path: str) -> str:
-    return path.rpartition("/")[2]
 
 
 def _is_benchmark(task: Task, benchmark: str) -> bool:
     return task.name == benchmark or task.name.startswith(f"{benchmark}-")
 
 
-def _row(
-    run: RunStore, spec: ModelSpec, cell: Cell, scores: PublishedScores, found: tuple[str, float]
-) -> PublishedRow:
-    hub_id, value = found
+def _row(run: RunStore, spec: ModelSpec, cell: Cell, score: CheckpointScore) -> PublishedRow:
+    scores = score.scores
     metric = scores.metric if scores.metric in cell.estimates else cell.headline
     ours = cell.estimates[metric]
     split = _split(cell.task)
-    published = value / scores.scale
+    published = score.value / scores.scale
     same_split = bool(scores.split) and scores.split == split
     same_kind = METRICS[metric].direction == METRICS[scores.metric].direction
     difference = None if ours.value is None else ours.value - published
     return PublishedRow(
         model=spec.name,
-        checkpoint=hub_id,
+        checkpoint=score.checkpoint,
         task=cell.task.name,
         metric=metric,
         split=scores.split,
         published=published,
-        printed=f"{value:g}",
+        printed=score.printed,
         ours=ours,
         difference=difference if same_kind else None,
         verdict=_verdict(ours, published) if same_split and same_kind else "not tested",
@@ -176,79 +204,87 @@ def _verdict(ours: Estimate, published: float) -> Verdict:
 
 
 def _split(task: Task) -> str:
-    """The split that all samples name, or the one in the task's title; empty where neither says."""
+    """The split that all samples name, or the one that ends the task's title; empty where neither says."""
     named = {sample.metadata.get("split", "").lower() for sample in task.samples}
-    one = named.pop() if len(named) == 1 else ""
-    one = one or task.title.rpartition(",")[2].strip().lower()
-    one = _SPLITS.get(one, one)
-    return one if one in {"train", "validation", "test"} else ""
+    split = named.pop() if len(named) == 1 else ""
+    if not split:
+        split = task.title.rpartition(",")[2].strip().lower()
+    split = _SPLITS.get(split, split)
+    return split if split in {"train", "validation", "test"} else ""
 
 
 def _of_questions(run: RunStore, cell: Cell, scores: PublishedScores, split: str) -> list[str]:
-    found = []
+    """How the questions differ from those of the source."""
+    differences = []
     if not scores.split:
-        found.append("The source does not say which split its score is of.")
+        differences.append("The source does not say which split its score is of.")
     elif split != scores.split:
         ours = f"{split} here" if split else "not known here"
-        found.append(f"Split: {ours}, {scores.split} there; the questions are others.")
-    asked = len(cell.answers)
-    if scores.questions is not None and split == scores.split and asked < scores.questions:
+        differences.append(f"Split: {ours}, {scores.split} there; the questions are other ones.")
+    given = len(cell.answers)
+    if scores.questions is not None and split == scores.split and given < scores.questions:
         settings = run.record.get("spec", {}).get("settings", {})
         how = "the first ones, no random sample" if settings.get("limit") else "a part"
-        found.append(f"Subset: {asked:,} of {scores.questions:,} questions ({how}).")
-    if cell.asked < asked:
-        found.append(f"Unfinished: {cell.asked:,} of {asked:,} questions have been asked.")
-    return found
+        differences.append(f"Subset: {given:,} of {scores.questions:,} questions ({how}).")
+    if cell.asked < given:
+        differences.append(
+            f"Unfinished: {cell.asked:,} of {given:,} questions have been asked so far."
+        )
+    return differences
 
 
 def _of_scoring(run: RunStore, cell: Cell, scores: PublishedScores, metric: str) -> list[str]:
-    found = []
+    """How protocol and metric differ from those of the source."""
+    differences = []
     record = run.record.get("protocol") or {}
     name = str(record.get("name", NATIVE))
     if not scores.protocol:
-        found.append(f"Protocol: {name} here; how the published score was measured is not known.")
-    elif name != scores.protocol:
-        found.append(
-            f"Protocol: {name} here, {scores.protocol} there; --protocol {scores.protocol} asks alike."
+        differences.append(
+            f"Protocol: {name} here; how the published score was measured is not known."
         )
-        wanted = protocols()[scores.protocol]
-        found += _prompt_differences(cell.task, wanted)
+    elif name != scores.protocol:
+        differences.append(
+            f"Protocol: {name} here, {scores.protocol} there. "
+            f"With --protocol {scores.protocol} the questions are asked as there."
+        )
+        differences += _prompt_differences(cell.task, protocols()[scores.protocol])
     else:
-        found += [
-            str(text) for text in (*record.get("deviations", ()), *record.get("differences", ()))
-        ]
+        recorded = (*record.get("deviations", ()), *record.get("differences", ()))
+        differences += [str(text) for text in recorded]
     if metric != scores.metric:
-        found.append(f"Metric: {metric} here, {scores.metric} there.")
-    if cell.estimates[metric].failed:
-        failed = cell.estimates[metric].failed
-        found.append(f"Failed questions, which count as wrong: {failed:,}.")
-    return found
+        differences.append(f"Metric: {metric} here, {scores.metric} there.")
+    failed = cell.estimates[metric].failed
+    if failed:
+        differences.append(f"{plural(failed, 'question')} failed and counted as wrong.")
+    return differences
 
 
-def _prompt_differences(task: Task, wanted: Protocol) -> list[str]:
-    own = wanted.task(task.name)
-    prompt = (own.prompt if own is not None else None) or wanted.prompt
-    tokens = (own.max_new_tokens if own is not None else None) or wanted.max_new_tokens
-    found = []
+def _prompt_differences(task: Task, protocol: Protocol) -> list[str]:
+    own = protocol.task(task.name)
+    prompt = (own.prompt if own is not None else None) or protocol.prompt
+    tokens = (own.max_new_tokens if own is not None else None) or protocol.max_new_tokens
+    differences = []
     if prompt is not None and prompt != task.prompt.template:
-        found.append("Prompt: another instruction follows the question.")
+        differences.append("Prompt: another instruction follows the question.")
     if tokens is not None and tokens != task.generation.max_new_tokens:
-        found.append(f"Answers: {task.generation.max_new_tokens} tokens here, {tokens} there.")
-    return found
+        ours = task.generation.max_new_tokens
+        differences.append(f"Answers: up to {ours} tokens here, up to {tokens} there.")
+    return differences
 
 
 def _of_model(run: RunStore, spec: ModelSpec, scores: PublishedScores) -> list[str]:
-    found = []
+    """How weights, precision and pixel bounds differ from those of the source."""
+    differences = []
     if spec.quantization in {"nf4", "int8"}:
-        found.append(f"Weights: quantized as {spec.quantization} when they were loaded.")
+        differences.append(f"Weights: quantized as {spec.quantization} here when they were loaded.")
     details = (run.model_record(spec.name) or {}).get("details", {})
     dtype = str(details.get("dtype") or "")
     if spec.quantization is None and dtype and "bf" not in dtype.lower():
-        found.append(f"Precision: {dtype} here, bfloat16 in the checkpoint.")
+        differences.append(f"Precision: {dtype} here, bfloat16 in the checkpoint.")
     if scores.protocol:
-        wanted = protocols()[scores.protocol]
+        protocol = protocols()[scores.protocol]
         for key in ("min_pixels", "max_pixels"):
-            ours, theirs = details.get(key), getattr(wanted, key)
+            ours, theirs = details.get(key), getattr(protocol, key)
             if ours is not None and theirs is not None and ours != theirs:
-                found.append(f"Pixels: {key} {ours:,} here, {theirs:,} there.")
-    return found
+                differences.append(f"Pixels: {key} is {ours:,} here, {theirs:,} there.")
+    return differences

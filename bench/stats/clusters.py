@@ -1,7 +1,7 @@
 """Rows of scores summed up by document: everything else in this package starts from these sums.
 
-A document is a cluster. The questions of one page share the scan, the layout and the model's luck
-with both, so they are not independent: documents are what is counted as evidence and resampled.
+A document is a cluster. The questions about one page share the scan, the layout and the model's luck with
+both, so they are not independent. Documents, not questions, are counted as evidence.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from bench.errors import InvalidInput
 
 Array = NDArray[np.float64]
 Numbers = Sequence[float | None] | NDArray[Any]
-"""Scores by row; None and NaN mean "not scored"."""
+"""Scores by row; None and NaN mean that the row is not scored."""
 Ids = Sequence[Hashable] | NDArray[Any]
 """The document of each row."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterTotals:
-    """Sums by document; documents in an order that does not depend on the order of the rows."""
+    """Sums by document, in an order of documents that does not depend on the order of the rows."""
 
     sums: Array
     """Σ value·weight of each document, shape (clusters,)."""
@@ -33,7 +33,7 @@ class ClusterTotals:
     rows: int
     """Rows that were used."""
     dropped: int
-    """Rows left out: without a value, or of weight 0."""
+    """Rows that were left out, because they have no value or weight 0."""
     lowest: float
     """Smallest value used; 0 without rows."""
     highest: float
@@ -51,7 +51,7 @@ class ClusterTotals:
 
     @property
     def effective(self) -> float:
-        """As how many documents of equal weight these count: (Σ w)² / Σ w² (Kish 1965)."""
+        """The number of documents of equal weight that these are worth: (Σ w)² / Σ w² (Kish 1965)."""
         return float(self.weights.sum() ** 2 / (self.weights @ self.weights))
 
 
@@ -83,15 +83,20 @@ def require_same_length(**columns: Numbers | Ids | None) -> None:
 
 
 def cluster_codes(clusters: Iterable[Hashable]) -> tuple[NDArray[np.intp], int]:
-    """Each row's document as a number from 0, in the order of the ids; and how many there are."""
+    """Number the documents from 0, in the order of their ids.
+
+    Returns:
+        The number of each row's document, and how many documents there are.
+    """
     ids = list(clusters)
-    # Sorted, so that a seeded resample does not depend on the order of the rows.
-    index = {cluster: i for i, cluster in enumerate(sorted(set(ids), key=str))}
-    return np.fromiter((index[c] for c in ids), dtype=np.intp, count=len(ids)), len(index)
+    # Sorted, so that no sum depends on the order of the rows.
+    numbers_of_ids = {cluster: i for i, cluster in enumerate(sorted(set(ids), key=str))}
+    codes = np.fromiter((numbers_of_ids[id_] for id_ in ids), dtype=np.intp, count=len(ids))
+    return codes, len(numbers_of_ids)
 
 
 def cluster_totals(values: Numbers, weights: Numbers | None, clusters: Ids) -> ClusterTotals:
-    """Sum ``values`` by document; rows without a value or of weight 0 are dropped and counted.
+    """Sum ``values`` by document; rows without a value or of weight 0 are left out and counted.
 
     Raises:
         InvalidInput: columns of different lengths, infinite values, a weight below 0 or missing.
@@ -106,7 +111,8 @@ def cluster_totals(values: Numbers, weights: Numbers | None, clusters: Ids) -> C
     used = ~np.isnan(value) & (weight > 0)
     value, weight = value[used], weight[used]
     ids = clusters.tolist() if isinstance(clusters, np.ndarray) else clusters
-    code, count = cluster_codes(c for c, keep in zip(ids, used.tolist(), strict=True) if keep)
+    used_ids = [id_ for id_, is_used in zip(ids, used.tolist(), strict=True) if is_used]
+    code, count = cluster_codes(used_ids)
     return ClusterTotals(
         sums=_sum_by(code, value * weight, count),
         weights=_sum_by(code, weight, count),

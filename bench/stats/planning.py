@@ -1,7 +1,8 @@
-"""Before a run: how small a difference it can show, and how many documents a difference needs.
+"""Plans a run: how small a difference it can show, and how many documents a difference needs.
 
-Miller (2024, arXiv 2411.00640, section 5) with the design effect of clusters (Kish 1965) and
-t quantiles instead of normal ones, which matter below about 30 documents.
+It follows Miller (2024, arXiv 2411.00640, section 5), with the design effect of clusters (Kish 1965) and
+with t quantiles instead of normal ones, which matter below about 30 documents. ``score_bounds`` says
+after a run how far missing answers could move a score.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.errors import InvalidInput
-from bench.stats.clusters import Ids, Numbers, cluster_totals, numbers, require_same_length
+from bench.stats.clusters import Array, Ids, Numbers, cluster_totals, numbers, require_same_length
 from bench.stats.distributions import NORMAL, student_t_quantile
 from bench.stats.means import CONFIDENCE, departures, robust_se
 
 POWER = 0.8
-"""Chance of seeing a difference that is really there: the convention."""
+"""Probability of showing a difference that is really there. 0.8 is the convention since Cohen (1988)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,8 @@ class Design:
     questions_per_document: float = 1.0
     """Mean number of questions about one document."""
     correlation: float = 0.0
-    """Intra-cluster correlation of the differences: 0, the questions of a document are
-    independent; 1, they are one question asked again."""
+    """Intra-cluster correlation of the differences. At 0 the questions of a document are independent, at 1
+    they are one question asked again."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a design."""
@@ -53,10 +54,10 @@ class Design:
 
 
 def discordant_variance(discordance: float, difference: float = 0.0) -> float:
-    """Variance of the difference of right-or-wrong scores.
+    """Variance of the difference of scores that are either 0 or 1.
 
     Args:
-        discordance: Share of the questions that exactly one of the models answers rightly.
+        discordance: Share of the questions to which exactly one of the models has the right answer.
         difference: Expected difference of the two shares of right answers.
 
     Raises:
@@ -73,8 +74,8 @@ def discordant_variance(discordance: float, difference: float = 0.0) -> float:
 def pilot_design(a: Numbers, b: Numbers, clusters: Ids) -> Design:
     """The design that a small run of both models suggests, with whole documents as its units.
 
-    Its variance is the one at which as many documents have the pilot's cluster-robust standard
-    error, so unequal documents and any dependence within them are in it.
+    With its variance, as many documents as the pilot has get the pilot's cluster-robust standard error. It
+    therefore takes account of unequal documents and of any dependence within them.
 
     Raises:
         InvalidInput: under two documents, or the difference is the same on all of them.
@@ -110,7 +111,7 @@ def documents_needed(difference: float, design: Design, *, power: float = POWER)
         raise InvalidInput(f"expected a difference other than 0, got {difference}")
     _check_power(power)
     spread = NORMAL.inv_cdf(0.5 + CONFIDENCE / 2) + NORMAL.inv_cdf(power)
-    # Normal quantiles are below t's, so this start is never too many.
+    # Normal quantiles are smaller than those of t, so the search never starts beyond the answer.
     documents = max(2, math.ceil(design.document_variance * (spread / difference) ** 2))
     while minimum_detectable_difference(documents, design, power=power) > abs(difference):
         documents += 1
@@ -123,22 +124,23 @@ def _check_power(power: float) -> None:
 
 
 class ScoreBounds(NamedTuple):
-    """A mean score under four readings of the samples without an answer or a score."""
+    """A mean score, in four ways of counting the samples without an answer or a score."""
 
     failed_as_worst: float | None
-    """Failures count as the worst score, unscored samples are left out: what is reported."""
+    """Failures count as the worst score, and unscored samples are left out. This is the score that is
+    reported."""
     left_out: float | None
-    """Failures and unscored samples are left out: flatters a model that fails on the hard ones."""
+    """Failures and unscored samples are left out, which flatters a model that fails on hard samples."""
     lowest: float | None
-    """Failed and unscored samples all get the lower end of the range."""
+    """Failed and unscored samples all get the lowest score of the range."""
     highest: float | None
-    """Failed and unscored samples all get the upper end of the range."""
+    """Failed and unscored samples all get the highest score of the range."""
 
 
 def score_bounds(
     values: Numbers, failed: int, unscored: int = 0, worst: float = 0.0, best: float = 1.0
 ) -> ScoreBounds:
-    """How far missing answers could move a mean score (worst-case bounds, Manski 1989).
+    """Compute how far missing answers could move a mean score (worst-case bounds, Manski 1989).
 
     Args:
         values: Scores of the samples that were answered; None and NaN count as unscored.
@@ -155,15 +157,15 @@ def score_bounds(
     value = numbers(values, "values")
     scored = value[~np.isnan(value)]
     missing = failed + unscored + value.size - scored.size
-    total = float(scored.sum())
-
-    def mean(filled: int, score: float) -> float | None:
-        n = scored.size + filled
-        return (total + filled * score) / n if n > 0 else None
-
     return ScoreBounds(
-        failed_as_worst=mean(failed, worst),
-        left_out=mean(0, worst),
-        lowest=mean(missing, min(worst, best)),
-        highest=mean(missing, max(worst, best)),
+        failed_as_worst=_mean_with(scored, failed, worst),
+        left_out=_mean_with(scored, 0, worst),
+        lowest=_mean_with(scored, missing, min(worst, best)),
+        highest=_mean_with(scored, missing, max(worst, best)),
     )
+
+
+def _mean_with(scored: Array, count: int, score: float) -> float | None:
+    """The mean of ``scored`` and of ``count`` more samples that all get ``score``; None without any."""
+    samples = scored.size + count
+    return (float(scored.sum()) + count * score) / samples if samples > 0 else None
