@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import OutOfMemory
+from bench.measure import is_out_of_memory
 from bench.models.architectures import read_folder
 from bench.models.checkpoints import TUNING_FILE, weights_digest
 from bench.models.qwen_vl.fit import stored_weight_bytes
 from bench.models.qwen_vl.generation import read_decoding
 from bench.models.qwen_vl.loading import (
     LoadedModel,
-    is_out_of_memory,
     load_model,
     locate,
     pick_device,

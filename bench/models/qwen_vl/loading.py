@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import EnvironmentProblem, InvalidInput, OutOfMemory, missing_package
+from bench.measure import is_out_of_memory
 from bench.models.checkpoints import (
     LocalCheckpoint,
     check_base,
@@ -143,16 +144,6 @@ def pick_device(wanted: str) -> torch.device:
             )
         device = torch.device("cuda", device.index or 0)
     return device
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` means that memory ran out, on a GPU or on the CPU."""
-    import torch
-
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    # The CPU allocator has no error class of its own.
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate" in str(error)
 
 
 def out_of_memory(error: BaseException, doing: str) -> OutOfMemory:
