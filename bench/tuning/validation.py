@@ -117,7 +117,7 @@ class Validator:
 
 
 def mean_score(task: Task, outputs: dict[str, Output]) -> float:
-    """The mean headline score of ``outputs`` (by sample id), as ``bench run`` prints it; NaN where none is."""
+    """The mean headline score of ``outputs`` (by sample id), as ``bench run`` prints it, or NaN."""
     headline = task.metrics[0]
     total = weights = 0.0
     for sample in task.samples:
