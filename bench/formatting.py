@@ -98,6 +98,13 @@ def gib(value: float | None) -> str:
     )
 
 
+def memory_size(value: float | None) -> str:
+    """Bytes of memory with the unit: GiB, or MiB below one."""
+    if value is None:
+        return DASH
+    return f"{value / 2**30:.1f} GiB" if value >= 2**30 else f"{value / 2**20:.0f} MiB"
+
+
 def megabytes(value: float) -> str:
     """Bytes as MB (10⁶), with the unit: what file managers show."""
     return f"{value / 1e6:.1f} MB"

@@ -53,11 +53,11 @@ def make_run(
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"confidence": "high"}, "confidence should be a probability from 0 to 1, is 'high'"),
-        ({"confidence": float("nan")}, "confidence should be a probability from 0 to 1, is nan"),
-        ({"stop_reason": "eos"}, "stop_reason should be one of stop, length, error, is 'eos'"),
-        ({"generated_tokens": "7"}, "generated_tokens should be a count, is '7'"),
-        ({"error": ["E"]}, "error should be a text"),
+        ({"confidence": "high"}, "confidence must be a probability from 0 to 1, not 'high'"),
+        ({"confidence": float("nan")}, "confidence must be a probability from 0 to 1, not nan"),
+        ({"stop_reason": "eos"}, "stop_reason must be one of stop, length, error, not 'eos'"),
+        ({"generated_tokens": "7"}, "generated_tokens must be a count, not '7'"),
+        ({"error": ["E"]}, "error must be a text"),
     ],
 )
 def test_a_field_of_another_type_in_answers_made_elsewhere_is_refused(

@@ -240,8 +240,8 @@ def test_answers_made_elsewhere_are_scored_as_a_run(
 @pytest.mark.parametrize(
     ("ids", "says"),
     [
-        (ALL[:-1], "1 of 12 questions of mine have no answer, the first is 'd2/q3'"),
-        ([*ALL, "d0/q0"], "gpt.jsonl:13: 'd0/q0' was answered in line 1"),
+        (ALL[:-1], "1 of the 12 questions of mine have no answer; the first is 'd2/q3'"),
+        ([*ALL, "d0/q0"], "gpt.jsonl:13: question 'd0/q0' already has an answer in line 1"),
         ([*ALL, "d0/q00"], "did you mean d0/q0"),
     ],
 )

@@ -131,7 +131,7 @@ def test_a_gpu_that_does_not_exist_is_answered_with_those_that_do(
     with pytest.raises(EnvironmentProblem) as caught:
         parse_devices("0,7")
     assert caught.value.message == (
-        "GPU 7 does not exist; those that do: 0 (Card A), 1 (Card B), 2 (Card C)"
+        "GPU 7 does not exist; these do: 0 (Card A), 1 (Card B), 2 (Card C)"
     )
 
 
@@ -139,8 +139,8 @@ def test_a_gpu_that_does_not_exist_is_answered_with_those_that_do(
     ("text", "message"),
     [
         ("0,0", "GPU 0 is named twice"),
-        ("0,cpu", "do not share"),
-        ("cpu,0", "do not share"),
+        ("0,cpu", "cannot share"),
+        ("cpu,0", "cannot share"),
         ("0,first", "'first' is no device"),
         ("", "'' is no device"),
         ("-1", "'-1' is no device"),

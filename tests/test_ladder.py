@@ -12,7 +12,7 @@ import pytest
 
 from bench.rundir.store import RunStore
 from bench.runner import RunSettings, execute, plan_run
-from bench.runner.ladder import Bounds, Ladder, marked
+from bench.runner.ladder import Ladder, PageBounds, marked
 from bench.schema import (
     Batch,
     Document,
@@ -49,7 +49,7 @@ def chunks(times: int) -> tuple[list[str], Callable[[], str | None]]:
 
 
 def test_the_rungs_come_in_their_order() -> None:
-    ladder = Ladder(16, allow_downscale=True, bounds=Bounds(3136, AREA))
+    ladder = Ladder(16, allow_downscale=True, bounds=PageBounds(3136, AREA))
     done, economize = chunks(2)
     asked: tuple[PageGroup, ...] = (group("a", 4), group("b", 4))
     step = ladder.down(asked, economize)
@@ -72,12 +72,12 @@ def test_the_rungs_come_in_their_order() -> None:
 
 
 def test_pages_are_not_shrunk_unless_it_is_allowed() -> None:
-    ladder = Ladder(1, bounds=Bounds(3136, AREA))
+    ladder = Ladder(1, bounds=PageBounds(3136, AREA))
     assert ladder.down((group("a", 1),), lambda: None) is None
 
 
 def test_pages_are_never_shrunk_below_the_models_own_bound() -> None:
-    ladder = Ladder(1, allow_downscale=True, bounds=Bounds(AREA // 3, AREA))
+    ladder = Ladder(1, allow_downscale=True, bounds=PageBounds(AREA // 3, AREA))
     step = ladder.down((group("a", 1),), lambda: None)
     assert step is not None
     assert step.batches[0][0].max_pixels == AREA // 2
@@ -85,7 +85,7 @@ def test_pages_are_never_shrunk_below_the_models_own_bound() -> None:
 
 
 def test_a_document_with_as_many_pixels_starts_from_the_rung_that_held() -> None:
-    ladder = Ladder(1, allow_downscale=True, bounds=Bounds(3136, None))
+    ladder = Ladder(1, allow_downscale=True, bounds=PageBounds(3136, None))
     first = ladder.down((group("a", 1),), lambda: None)
     assert first is not None
     second = ladder.down(first.batches[0], lambda: None)
@@ -295,7 +295,7 @@ def test_the_engine_goes_down_the_ladder_to_fewer_pixels(
     monkeypatch.setattr(vision, "encode_pages", limited)
     model = QwenVL(resolve(str(tiny), device="cpu"))
     details = model.load().details
-    bounds = Bounds(details["min_pixels"], details["max_pixels"])
+    bounds = PageBounds(details["min_pixels"], details["max_pixels"])
     ladder = Ladder(16, allow_downscale=True, bounds=bounds)
     pending = [tuple(make_group(make_document(tmp_path, n, [(300, 420)]), ["A"]) for n in "ab")]
     outputs: dict[str, Output] = {}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -10,8 +12,19 @@ from typing import Any
 import pytest
 
 from bench.errors import EnvironmentProblem
-from bench.measure import EnergyMeter, MemoryMeter, Monitor, memory_now
+from bench.measure import (
+    EnergyMeter,
+    MemoryMeter,
+    Monitor,
+    doctor,
+    environment,
+    gpus,
+    is_out_of_memory,
+    memory_now,
+)
 from bench.measure.monitor import Gpu, gpus_in_use
+from bench.runner.instruments import Instruments
+from bench.runner.predict import default_model
 
 
 class Nvml:
@@ -34,11 +47,11 @@ class Nvml:
         } | answers
 
     def __getattr__(self, name: str) -> Any:
-        def answer(handle: str, *arguments: Any) -> Any:
-            found = self.answers.get(name, self.NVMLError("not supported"))
-            if isinstance(found, Exception):
-                raise found
-            return found[arguments[0]] if isinstance(found, dict) else found
+        def answer(*arguments: Any) -> Any:
+            given = self.answers.get(name, self.NVMLError("not supported"))
+            if isinstance(given, Exception):
+                raise given
+            return given[arguments[1]] if isinstance(given, dict) else given
 
         return answer
 
@@ -169,6 +182,118 @@ def test_the_gpus_of_a_model_are_those_it_holds_memory_on_by_their_names() -> No
     assert len(gpus_in_use(nvml, torch)) == 2
     assert asked == ["GPU-uuid-1", "GPU-uuid-2", "MIG-uuid-2"]
     assert gpus_in_use(None, torch) == gpus_in_use(nvml, None) == []
+
+
+def driver_of(monkeypatch: pytest.MonkeyPatch, **answers: Any) -> Nvml:
+    """Put a driver with these answers in the place of the machine's own."""
+    nvml = Nvml(nvmlInit=None, nvmlShutdown=None, **answers)
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    return nvml
+
+
+ONE_GPU = {"nvmlDeviceGetCount": 1, "nvmlDeviceGetHandleByIndex": "handle"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "facts"),
+    [
+        # A GPU that shares the main memory has no figure for it.
+        ({**ONE_GPU, "nvmlDeviceGetName": "GB10"}, {"name": "GB10"}),
+        (ONE_GPU, {"name": "GPU without a name"}),
+        # A GPU that may not be touched keeps its number.
+        ({"nvmlDeviceGetCount": 1}, {"name": "GPU without a name"}),
+        (
+            {
+                **ONE_GPU,
+                "nvmlDeviceGetName": "H100",
+                "nvmlDeviceGetMemoryInfo": SimpleNamespace(total=80, free=79),
+                "nvmlSystemGetDriverVersion": "570.1",
+            },
+            {"name": "H100", "memory_bytes": 80, "free_bytes": 79, "driver": "570.1"},
+        ),
+    ],
+)
+def test_what_the_driver_does_not_say_of_a_gpu_is_left_out(
+    answers: dict[str, Any], facts: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver_of(monkeypatch, **answers)
+    assert gpus() == [facts]
+
+
+def test_a_driver_that_answers_nothing_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver_of(monkeypatch, nvmlDeviceGetCount=2).answers.pop("nvmlShutdown")
+    monkeypatch.setattr(doctor, "_torch_obstacle", lambda: None)
+    assert [check.state for check in doctor._gpu()] == ["ok", "ok", "ok"]
+    assert list(doctor._torch())
+    assert default_model() == "qwen2-vl-2b"
+    record = environment()
+    assert len(record["gpus"]) == 2
+    assert record["cuda"] is None
+    with MemoryMeter(interval=0.001) as meter:
+        threading.Event().wait(0.02)
+        assert meter.reading().peak_process is None
+    assert memory_now()["process"] is None
+
+
+def test_the_doctor_says_when_torch_cannot_use_the_gpu_that_the_driver_sees(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(doctor, "gpus", lambda: [{"name": "H100"}])
+    monkeypatch.setattr(doctor, "_version", {"torch": "2.13.0", "transformers": "5.23.0"}.get)
+    obstacle = "RuntimeError: The NVIDIA driver on your system is too old"
+    script = f"import sys; sys.stderr.write('Traceback\\n  line\\n{obstacle}\\n'); sys.exit(1)"
+    monkeypatch.setattr(doctor, "_TRY_GPU", script)
+    check = next(check for check in doctor._torch() if check.name == "torch")
+    assert check.state == "missing"
+    assert check.found.endswith(f"cannot use the GPU that the driver sees: {obstacle}")
+    monkeypatch.setattr(doctor, "_TRY_GPU", "pass")
+    assert next(check for check in doctor._torch() if check.name == "torch").state == "ok"
+
+
+def test_the_doctor_finds_the_fonts_of_the_package() -> None:
+    if importlib.util.find_spec("reportlab") is None or importlib.util.find_spec("faker") is None:
+        pytest.skip("needs the packages of the synth extra")
+    assert [check.state for check in doctor._synth()] == ["ok"]
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch calls its own."""
+
+
+class AcceleratorError(RuntimeError):
+    """As torch calls an error of the device."""
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (OutOfMemoryError("anything"), True),
+        (AcceleratorError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA driver error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
+        (AcceleratorError("CUDA error: an illegal memory access was encountered"), False),
+        (ValueError("CUDA out of memory"), False),
+    ],
+)
+def test_a_lack_of_memory_is_recognised_by_its_class_or_its_words(
+    error: Exception, expected: bool
+) -> None:
+    assert is_out_of_memory(error) is expected
+
+
+def test_nothing_is_measured_here_of_a_model_that_runs_elsewhere() -> None:
+    def fail(samples: Any) -> None:
+        raise AssertionError(samples)
+
+    with Instruments(fail, local=False, alone=True) as instruments:
+        assert instruments.after_load() == {}
+        instruments.begin()
+        instruments.scenario("offline")
+        instruments.begin_task()
+        assert instruments.batch(5) == {}
 
 
 def test_the_energy_of_several_gpus_is_their_sum_or_unknown() -> None:

@@ -151,11 +151,11 @@ def check(monkeypatch: pytest.MonkeyPatch, **versions: str | None) -> doctor.Che
 @pytest.mark.parametrize(
     ("versions", "state", "message"),
     [
-        ({"gptqmodel": "2.2.0"}, "missing", "cannot be imported beside transformers 5.23.0"),
-        ({"gptqmodel": "7.7.1"}, "missing", "asks for torch 2.14.1 or newer, here is 2.13.0"),
-        ({"gptqmodel": "7.5.0", "torch": "2.6.0+cu124"}, "missing", "torch 2.8 or newer"),
-        ({"gptqmodel": "7.5.0", "optimum": None}, "note", "GPTQ ones need optimum too"),
-        ({"gptqmodel": "7.5.0", "optimum": "1.24.0"}, "note", "optimum 2.3, here is 1.24.0"),
+        ({"gptqmodel": "2.2.0"}, "missing", "cannot be imported with transformers 5.23.0"),
+        ({"gptqmodel": "7.7.1"}, "missing", "needs torch 2.14.1 or newer, but torch 2.13.0"),
+        ({"gptqmodel": "7.5.0", "torch": "2.6.0+cu124"}, "missing", "needs torch 2.8 or newer"),
+        ({"gptqmodel": "7.5.0", "optimum": None}, "note", "GPTQ checkpoints also need optimum"),
+        ({"gptqmodel": "7.5.0", "optimum": "1.24.0"}, "note", "optimum 2.3, but optimum 1.24.0"),
     ],
 )
 def test_versions_that_do_not_fit_are_named_with_a_cure(
@@ -183,6 +183,7 @@ def test_a_torch_older_than_the_engines_attention_is_noted_beside_a_gpu(
 ) -> None:
     monkeypatch.setattr(doctor, "_version", {"torch": version, "transformers": "5.23.0"}.get)
     monkeypatch.setattr(doctor, "gpus", lambda: [gpu("A", 79)])
+    monkeypatch.setattr(doctor, "_torch_obstacle", lambda: None)
     found = [check for check in doctor._torch() if check.name == "attention over runs"]
     assert [check.state for check in found] == ["note"] * notes
     monkeypatch.setattr(doctor, "gpus", list)

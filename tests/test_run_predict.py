@@ -51,7 +51,7 @@ def test_several_images_are_pages_of_one_document(page: Path) -> None:
 def test_what_a_prediction_took_can_be_printed(page: Path) -> None:
     text = describe(predict([page], "What is this?", FAKE))
     assert text.startswith("Time: ")
-    assert "resident (no GPU was used)" in text
+    assert "in the process (no GPU was used)" in text
     assert "first token" not in text
 
 
@@ -59,7 +59,7 @@ def test_how_sure_the_model_was_and_its_first_token_can_be_printed(page: Path) -
     found = predict([page], "What is this?", FAKE)
     output = replace(found.output, confidence=0.912, min_confidence=0.4)
     text = describe(replace(found, output=output, first_token_seconds=0.25))
-    assert "first token after 0.25 s" in text
+    assert "first token after 0.250 s" in text
     assert "Confidence: 0.91, least sure token 0.40" in text
 
 

@@ -22,7 +22,7 @@ from bench.errors import InvalidInput
 from bench.models.fake import Fake
 from bench.rundir.store import RunStore
 from bench.runner import RunPlan, RunSettings, execute, plan_run, worker
-from bench.runner.batches import batched, page_groups, single_stream
+from bench.runner.batches import batched, latency_questions, page_groups
 from bench.runner.run_record import known_texts, run_record
 from bench.runner.shards import Shard
 from bench.runner.spec import ALWAYS_RECORDED
@@ -122,7 +122,8 @@ def test_a_question_that_fits_in_no_batch_is_recorded_as_out_of_memory(
 def test_a_failing_question_is_recorded_and_the_others_are_answered(
     make_task: MakeTask, tmp_path: Path, option: str
 ) -> None:
-    run = execute(plan(make_task(), fake(**{option: ["d1/q2"]})), tmp_path / "r").run
+    script: dict[str, Any] = {option: ["d1/q2"]}
+    run = execute(plan(make_task(), fake(**script)), tmp_path / "r").run
     failed = [o.sample_id for o in run.outputs("fake", "mine").values() if o.stop_reason == "error"]
     assert failed == ["d1/q2"]
     assert run.is_complete()
@@ -315,7 +316,7 @@ def test_the_latency_questions_spread_over_tasks_and_sizes(make_task: MakeTask) 
     small = page_groups(load_task(make_task(name="small", documents=2)))
     # Pages of other sizes, since equal contents count as one document.
     large = page_groups(load_task(make_task(name="large", documents=9)))[:-2]
-    chosen = single_stream({"small": small, "large": large}, 5)
+    chosen = latency_questions({"small": small, "large": large}, 5)
     assert [entry.task for entry in chosen].count("small") == 2
     large_chosen = [entry.group.document.id for entry in chosen if entry.task == "large"]
     assert large_chosen == ["p8.png", "p5.png", "p2.png"]

@@ -37,13 +37,13 @@ def test_values_are_visual_tokens_in_any_order() -> None:
     [
         ("max_pixels", "only max_pixels can be swept"),
         ("min_pixels=256", "only max_pixels can be swept"),
-        ("max_pixels=", "'' is no number of visual tokens"),
-        ("max_pixels=256,big", "'big' is no number"),
-        ("max_pixels=3", "'3' is no number of visual tokens from 4 to 16,384"),
-        ("max_pixels=16385", "'16385' is no number"),
-        ("max_pixels=2.5", "'2.5' is no number"),
+        ("max_pixels=", "'' is not a number of visual tokens"),
+        ("max_pixels=256,big", "'big' is not a number"),
+        ("max_pixels=3", "'3' is not a number of visual tokens from 4 to 16,384"),
+        ("max_pixels=16385", "'16385' is not a number"),
+        ("max_pixels=2.5", "'2.5' is not a number"),
         ("max_pixels=256,0256", "named twice"),
-        ("max_pixels=٢٥٦", "is no number"),
+        ("max_pixels=٢٥٦", "is not a number"),
     ],
 )
 def test_invalid_values_are_one_line(text: str, message: str) -> None:
@@ -68,9 +68,9 @@ def test_a_visual_token_has_the_size_that_the_model_gives_it() -> None:
 @pytest.mark.parametrize(
     ("model", "tokens", "message"),
     [
-        ("ocr-fast", 256, "has a max_pixels of its own"),
+        ("ocr-fast", 256, "already has the bound max_pixels"),
         ("qwen3-vl-2b", 32, "below its min_pixels"),
-        ("who/knows", 256, "how large a visual token of who/knows is"),
+        ("who/knows", 256, "size of a visual token of who/knows is not known"),
     ],
 )
 def test_what_cannot_be_swept_is_refused(model: str, tokens: int, message: str) -> None:

@@ -477,7 +477,7 @@ def test_memory_that_runs_out_names_what_needs_less(
         raise torch.OutOfMemoryError("tried to allocate 9 GiB")
 
     monkeypatch.setattr(PackedTrainer, "compute_loss", full)
-    with pytest.raises(OutOfMemory, match="out of memory") as caught:
+    with pytest.raises(OutOfMemory, match="ran out of memory") as caught:
         tune(order(base, cut, tmp_path / "out"), Heard())
     assert "--gradient-checkpointing" in str(caught.value.hint)
     assert record(tmp_path / "out")["status"] == "interrupted"

@@ -14,7 +14,7 @@ from bench.errors import OutOfMemory
 from bench.models.architectures import read_folder
 from bench.tuning.lora import Lora, add_lora
 from bench.tuning.memory import (
-    Row,
+    MemoryRow,
     Setup,
     adapter_parameters,
     check_fits,
@@ -152,7 +152,7 @@ def a_setup(folder: Path, **changes: Any) -> Setup:
         weights=10 * GIB,
         number=2,
         lora=Lora(),
-        row=Row(4096, 8192, 200),
+        row=MemoryRow(4096, 8192, 200),
         checkpointing=False,
         on_gpu=True,
     )
@@ -188,7 +188,7 @@ def test_what_is_named_does_fit(large: Setup, free: int) -> None:
     row = large.row
     if "--batch-tokens" in words:
         share = int(words[words.index("--batch-tokens") + 1].rstrip(";")) / 4096
-        row = Row(*(int(share * n) for n in row))
+        row = MemoryRow(*(int(share * n) for n in row))
     changed = replace(
         large,
         checkpointing="--gradient-checkpointing" in words,
@@ -204,4 +204,4 @@ def test_nothing_is_promised_where_nothing_fits(large: Setup) -> None:
 
 def test_the_fullest_row_is_the_most_in_each_respect() -> None:
     rows = [(example(40, 10, 10),), (example(30, 5), example(30, 5), example(30, 5))]
-    assert fullest(rows) == Row(105, 12, 3)
+    assert fullest(rows) == MemoryRow(105, 12, 3)

@@ -15,7 +15,7 @@ from bench.models.qwen_vl.processing import Processor
 from bench.models.qwen_vl.prompting import Prompting
 from bench.runner.batches import page_groups
 from bench.schema import Document, ModelSpec, Sample, Task
-from bench.tuning.examples import Branch, Example, read_examples
+from bench.tuning.examples import ExampleBranch, TrainingExample, read_examples
 from bench.tuning.feeding import Feeder
 from bench.tuning.lora import Lora, add_lora, pattern, target_modules
 from bench.tuning.packing import pack, question_losses, rows
@@ -51,7 +51,7 @@ class Trained:
         self.examples = read_examples(self.task, self.spec, self.processor, self.end, 32768)
         self.feeder = Feeder(self.model, self.processor)
 
-    def losses(self, row: tuple[Example, ...]) -> list[float]:
+    def losses(self, row: tuple[TrainingExample, ...]) -> list[float]:
         """The loss of each question of ``row``, computed together."""
         import torch
 
@@ -60,7 +60,7 @@ class Trained:
             logits = self.model(**packed.inputs(torch.float32), use_cache=False).logits
         return question_losses(logits, packed).tolist()
 
-    def plain_loss(self, example: Example, branch: Branch) -> float:
+    def plain_loss(self, example: TrainingExample, branch: ExampleBranch) -> float:
         """The loss that transformers itself computes for one question, nothing packed."""
         import torch
 
@@ -137,7 +137,7 @@ def test_gradients_are_those_of_the_questions(trained: Trained) -> None:
         wrapped.unload()
 
 
-def _gradient(trained: Trained, wrapped: Any, packs: list[tuple[Example, ...]]) -> Any:
+def _gradient(trained: Trained, wrapped: Any, packs: list[tuple[TrainingExample, ...]]) -> Any:
     import torch
 
     wrapped.zero_grad()
@@ -197,9 +197,9 @@ def test_the_mask_is_a_tree(tmp_path: Path) -> None:
     assert not mask.triu(1).any()
 
 
-def example(length: int, *branches: int) -> Example:
-    made = tuple(Branch(str(i), [1] * (n - 1), [2]) for i, n in enumerate(branches))
-    return Example(Document("d", ()), None, length, 4, made)
+def example(length: int, *branches: int) -> TrainingExample:
+    made = tuple(ExampleBranch(str(i), [1] * (n - 1), [2]) for i, n in enumerate(branches))
+    return TrainingExample(Document("d", ()), None, length, 4, made)
 
 
 def test_rows_keep_within_their_tokens_and_lose_nothing() -> None:

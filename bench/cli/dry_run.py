@@ -13,10 +13,9 @@ from bench.asking.protocols import NATIVE
 from bench.measure import gpus
 from bench.models.footprint import download_size, expected_memory
 from bench.runner import RunPlan
-from bench.runner.batches import batched, page_groups, pixels
+from bench.runner.batches import batched, default_batch_size, page_groups, pixels
 from bench.runner.devices import Device
 from bench.runner.shards import divide
-from bench.runner.worker import CPU_BATCH, GPU_BATCH
 from bench.schema import ModelSpec
 from bench.text import one_line
 
@@ -93,7 +92,7 @@ def describe(plan: RunPlan, devices: Sequence[Device] = ()) -> str:
 
 def _shares(plan: RunPlan, spec: ModelSpec, devices: Sequence[Device]) -> list[int]:
     """Questions of each device, divided as the runner does."""
-    size = plan.settings.batch_size or (CPU_BATCH if devices[0].name == "cpu" else GPU_BATCH)
+    size = plan.settings.batch_size or default_batch_size(devices[0].name)
     batches = {task.name: list(batched(page_groups(task), size)) for task in plan.tasks}
     return [
         sum(
@@ -124,12 +123,12 @@ def _room(facts: Mapping[str, Any], devices: Sequence[Device]) -> list[str]:
     if not seen:
         return ["No GPU is seen: models with weights would run on the CPU."]
     lines = [
-        f"{gpu['name']}: {_gib(gpu['free_bytes'])} of {_gib(gpu['memory_bytes'])} free"
+        f"{gpu['name']}: {_gib(gpu.get('free_bytes'))} of {_gib(gpu.get('memory_bytes'))} free"
         for gpu in seen
     ]
     if any(device.name == "cpu" for device in devices):
         return lines
-    free = [gpu["free_bytes"] for gpu in seen]
+    free = [gpu.get("free_bytes", float("inf")) for gpu in seen]
     # A batch system may name GPUs by other words than numbers; then any of them may be meant.
     entries = [device.environment["CUDA_VISIBLE_DEVICES"] for device in devices]
     used = [free[int(e)] for e in entries if e.isdigit() and int(e) < len(free)] or free

@@ -149,8 +149,8 @@ def plan_command(**options: Any) -> None:
 
 def _forecasts(options: dict[str, Any]) -> list[Forecast]:
     from bench.models.catalog import resolve_all
+    from bench.runner.batches import GPU_BATCH
     from bench.runner.forecast import forecast
-    from bench.runner.worker import GPU_BATCH
 
     config = Path("bench.toml")
     specs = resolve_all(
@@ -171,10 +171,10 @@ def _memory(gib: float | None) -> int:
         return int(gib * 2**30)
     from bench.measure import gpus
 
-    found = gpus()
-    if not found:
+    memories = [int(gpu["memory_bytes"]) for gpu in gpus() if "memory_bytes" in gpu]
+    if not memories:
         raise InvalidInput("no GPU is seen here: for how much memory?", hint="--memory 24 (GiB)")
-    return max(int(gpu["memory_bytes"]) for gpu in found)
+    return max(memories)
 
 
 def _groups(name: str, options: dict[str, Any], batch_size: int) -> list[PageGroup]:

@@ -1,12 +1,20 @@
-"""What a run measures about the machine that it runs on. Bytes and seconds throughout.
+"""What a run measures of the machine that it runs on, in bytes and seconds.
 
-``environment``: what the numbers were made with. ``memory``: peaks of this process. ``monitor``: what the
-devices did meanwhile, once a second. ``energy``: what the GPUs took. ``nvml``: the driver that is asked.
+``environment``: the software and hardware that a result depends on. ``memory``: the peaks of this process.
+``monitor``: what the devices did during the run, sampled once a second. ``energy``: the energy that the GPUs
+used. ``nvml``: the questions to the driver. ``doctor``: what this machine lacks, and how to install it.
 """
 
 from bench.measure.energy import EnergyMeter
 from bench.measure.environment import environment, gpus
-from bench.measure.memory import Memory, MemoryMeter, memory_now, peak_rss, release_memory
+from bench.measure.memory import (
+    Memory,
+    MemoryMeter,
+    is_out_of_memory,
+    memory_now,
+    peak_rss,
+    release_memory,
+)
 from bench.measure.monitor import Monitor, watch
 
 __all__ = [
@@ -16,6 +24,7 @@ __all__ = [
     "Monitor",
     "environment",
     "gpus",
+    "is_out_of_memory",
     "memory_now",
     "peak_rss",
     "release_memory",

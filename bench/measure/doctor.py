@@ -1,6 +1,7 @@
-"""What this machine has for the harness, and the command that cures what it lacks.
+"""What this machine has for the harness, and the command that installs or repairs what it lacks.
 
-Nothing heavy is imported: packages are looked up by their metadata, GPUs through the driver.
+Nothing heavy is imported: packages are looked up by their metadata, and GPUs are asked through the driver.
+Only where the driver sees a GPU, another process asks torch whether it can use it.
 """
 
 from __future__ import annotations
@@ -12,17 +13,21 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import bench
 from bench.errors import install_command
-from bench.measure import gpus
-
-GIB = 2**30
+from bench.formatting import gib, listed, plural
+from bench.measure.environment import gpus
+from bench.text import one_line
 
 State = Literal["ok", "note", "missing"]
+
+MIN_DISK_BYTES = 2**30
+"""A run with page previews and a report takes less than this, unless it has many thousands of pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +36,15 @@ class Check:
 
     name: str
     state: State
-    """``ok``; ``note``: works without, but something is not possible; ``missing``: mend it first."""
+    """``ok``; ``note``: the harness works, but cannot do one thing; ``missing``: repair this first."""
     found: str
+    """What is there, in a sentence or a version."""
     cure: str | None = None
     """What to type, where something can be done about it."""
 
 
 def examine(results: Path) -> list[Check]:
-    """Every check, in the order in which one needs the things.
+    """Make every check, in the order in which a person needs the things.
 
     Args:
         results: the folder that runs would be written to.
@@ -57,75 +63,114 @@ def examine(results: Path) -> list[Check]:
 
 
 def _python() -> Iterator[Check]:
-    version = ".".join(map(str, sys.version_info[:3]))
-    fine = sys.version_info >= (3, 11)
-    yield Check(
-        "Python", "ok" if fine else "missing", version, None if fine else "install Python 3.11"
-    )
+    yield Check("Python", "ok", ".".join(map(str, sys.version_info[:3])))
 
 
 def _gpu() -> Iterator[Check]:
-    found = gpus()
-    if not found:
+    seen = gpus()
+    if not seen:
         cure = "install the NVIDIA driver, or start the container with --gpus all"
-        yield Check("GPU", "note", "none seen: models with weights run on the CPU, slowly", cure)
-    for number, gpu in enumerate(found):
-        free, total = gpu["free_bytes"] / GIB, gpu["memory_bytes"] / GIB
-        name = "GPU" if len(found) == 1 else f"GPU {number}"
-        yield Check(
-            name,
-            "ok",
-            f"{gpu['name']}, {free:.1f} of {total:.1f} GiB free, driver {gpu['driver']}",
-        )
-        if free < total / 2:
-            yield Check(
-                f"{name} memory", "note", "more than half is taken by other processes", "nvidia-smi"
-            )
-    if len(found) > 1:
-        numbers = ",".join(map(str, range(len(found))))
-        different = len({(gpu["name"], gpu["memory_bytes"]) for gpu in found}) > 1
-        yield Check(
-            "GPUs",
-            "note" if different else "ok",
-            f"{len(found)}: bench run --devices {numbers} divides the questions among them"
-            + ("; they differ, and the slowest decides how long that takes" if different else ""),
-        )
+        message = "no GPU is visible, so models with weights run slowly on the CPU"
+        yield Check("GPU", "note", message, cure)
+    for number, gpu in enumerate(seen):
+        name = "GPU" if len(seen) == 1 else f"GPU {number}"
+        yield Check(name, "ok", _described(gpu))
+        free, total = gpu.get("free_bytes"), gpu.get("memory_bytes")
+        if free is not None and total is not None and free < total / 2:
+            taken = "other processes hold more than half of its memory"
+            yield Check(f"{name} memory", "note", taken, "nvidia-smi")
+    if len(seen) > 1:
+        yield _several(seen)
+
+
+def _described(gpu: Mapping[str, Any]) -> str:
+    """A GPU in words; what the driver does not say is left out."""
+    parts = [str(gpu["name"])]
+    if "free_bytes" in gpu and "memory_bytes" in gpu:
+        parts.append(f"{gib(gpu['free_bytes'])} of {gib(gpu['memory_bytes'])} GiB free")
+    if "driver" in gpu:
+        parts.append(f"driver {gpu['driver']}")
+    return ", ".join(parts)
+
+
+def _several(seen: list[dict[str, Any]]) -> Check:
+    numbers = ",".join(map(str, range(len(seen))))
+    use = f"{plural(len(seen), 'GPU')}; bench run --devices {numbers} divides the questions among them"
+    if len({(gpu["name"], gpu.get("memory_bytes")) for gpu in seen}) > 1:
+        slowest = "they differ, so the run takes as long as the slowest needs"
+        return Check("GPUs", "note", f"{use}; {slowest}")
+    return Check("GPUs", "ok", use)
 
 
 def _torch() -> Iterator[Check]:
     version = _version("torch")
     if version is None:
-        cure = install_command("hf")
-        yield Check("torch", "note", "not installed: only ocr and fake can run", cure)
+        message = "not installed, so only the models ocr and fake can run"
+        yield Check("torch", "note", message, install_command("hf"))
         return
-    # The local part of the version names the build: +cpu, +cu124; a plain one is the default CUDA build.
+    # The local part of the version names the build: +cpu, +cu124; without one it is the default CUDA build.
     build = version.partition("+")[2] or "default build"
-    if gpus() and build == "cpu":
+    seen = gpus()
+    if seen and build == "cpu":
         cure = "pip install --force-reinstall torch"
-        yield Check("torch", "missing", f"{version} cannot use the GPU that is here", cure)
+        yield Check("torch", "missing", f"{version} was built without GPU support", cure)
+    elif seen and (obstacle := _torch_obstacle()) is not None:
+        message = f"{version} ({build}) cannot use the GPU that the driver sees: {obstacle}"
+        cure = f"{sys.executable} -c 'import torch; torch.zeros(1, device=\"cuda\")' shows all of the error"
+        yield Check("torch", "missing", message, cure)
     else:
         yield Check("torch", "ok", f"{version} ({build})")
-    if gpus() and _release(version) < (2, 12):
-        found = f"torch {version} has a kernel for it that may not do; each model's record says"
-        yield Check("attention over runs", "note", found, "install torch 2.12 or newer")
-    transformers = _version("transformers")
-    if transformers is None:
-        cure = install_command("hf")
-        yield Check("transformers", "missing", "not installed", cure)
-    elif int(transformers.split(".")[0]) < 5:
-        cure = "pip install --upgrade 'transformers>=5'"
-        yield Check(
-            "transformers", "missing", f"{transformers}; version 5 or newer is needed", cure
+    if seen and _release(version) < (2, 12):
+        message = (
+            f"torch {version} may lack the fast attention kernel; model.json of each run says whether "
+            "it was used"
         )
-    else:
-        yield Check("transformers", "ok", transformers)
+        yield Check("attention over runs", "note", message, "install torch 2.12 or newer")
+    yield _transformers()
+
+
+_TORCH_SECONDS = 90
+"""Importing torch and starting CUDA takes a few seconds, and a minute where the disk is a slow network's."""
+_TRY_GPU = "import torch; torch.zeros(1, device='cuda').add_(1).item()"
+
+
+def _torch_obstacle() -> str | None:
+    """Why torch cannot compute on the GPU, in its own words; None where it can."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _TRY_GPU],
+            capture_output=True,
+            text=True,
+            timeout=_TORCH_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"it did not answer within {_TORCH_SECONDS} seconds"
+    except OSError as error:
+        return one_line(str(error))
+    if done.returncode == 0:
+        return None
+    last = done.stderr.strip().rpartition("\n")[2]
+    return one_line(last) or f"the process ended with status {done.returncode}"
+
+
+def _transformers() -> Check:
+    version = _version("transformers")
+    if version is None:
+        return Check("transformers", "missing", "not installed", install_command("hf"))
+    if int(version.split(".")[0]) < 5:
+        cure = "pip install --upgrade 'transformers>=5'"
+        return Check(
+            "transformers", "missing", f"{version}, but version 5 or newer is needed", cure
+        )
+    return Check("transformers", "ok", version)
 
 
 def _quantization() -> Iterator[Check]:
     torch = _version("torch")
     if torch is None:
         return
-    # Beside an older torch the packages of the extra cannot be had.
+    # The packages of the extra do not install beside an older torch.
     gptq = install_command("gptq") if _release(torch) >= (2, 8) else _GPTQ_IMAGE
     for package, what, cure in (
         ("bitsandbytes", "NF4 and INT8 at load time", install_command("nf4")),
@@ -145,88 +190,89 @@ _GPTQ_IMAGE = "docker build --target gptq -f docker/Dockerfile-cu124 ."
 
 
 def _gptq_conflict() -> Check | None:
-    """Why gptqmodel, which is installed, does not work beside what else is; None where it should.
+    """Why the installed gptqmodel does not work with the other packages; None where it should work.
 
-    What each version asks for was read from its metadata; docs/container.md, "Why these versions".
+    What each version asks for was read from its metadata; see docs/container.md, "Why these versions".
     """
     versions = {name: _version(name) for name in ("gptqmodel", "optimum", "torch", "transformers")}
     release = {name: _release(version) for name, version in versions.items()}
-    found = f"gptqmodel {versions['gptqmodel']}"
+    here = f"gptqmodel {versions['gptqmodel']}"
     cure = install_command("gptq")
     if release["gptqmodel"] < (7, 0) and release["transformers"] >= (5, 0):
-        with_ = f"transformers {versions['transformers']}"
-        return Check("gptqmodel", "missing", f"{found} cannot be imported beside {with_}", cure)
+        message = f"{here} cannot be imported with transformers {versions['transformers']}"
+        return Check("gptqmodel", "missing", message, cure)
     if release["gptqmodel"] >= (7, 7) and release["torch"] < (2, 14, 1):
-        asks = f"{found} asks for torch 2.14.1 or newer, here is {versions['torch']}"
-        return Check("gptqmodel", "missing", asks, "pip install 'gptqmodel<7.7'")
+        message = f"{here} needs torch 2.14.1 or newer, but torch {versions['torch']} is installed"
+        return Check("gptqmodel", "missing", message, "pip install 'gptqmodel<7.7'")
     if release["gptqmodel"] >= (7, 0) and release["torch"] < (2, 8):
-        asks = f"{found} asks for torch 2.8 or newer, here is {versions['torch']}"
-        return Check("gptqmodel", "missing", asks, _GPTQ_IMAGE)
+        message = f"{here} needs torch 2.8 or newer, but torch {versions['torch']} is installed"
+        return Check("gptqmodel", "missing", message, _GPTQ_IMAGE)
     if versions["optimum"] is None:
-        here = f"{found}: AWQ checkpoints load, GPTQ ones need optimum too"
-        return Check("gptqmodel", "note", here, cure)
+        message = f"{here} loads AWQ checkpoints; GPTQ checkpoints also need optimum"
+        return Check("gptqmodel", "note", message, cure)
     if release["optimum"] < (2, 3):
-        here = (
-            f"{found}: GPTQ checkpoints were tested with optimum 2.3, here is {versions['optimum']}"
+        message = (
+            f"{here}: GPTQ checkpoints were tested with optimum 2.3, but optimum "
+            f"{versions['optimum']} is installed"
         )
-        return Check("gptqmodel", "note", here, cure)
+        return Check("gptqmodel", "note", message, cure)
     return None
 
 
 def _release(version: str | None) -> tuple[int, ...]:
     """The numbers of a version: (2, 13, 0) of 2.13.0+cpu; () where there is none."""
-    found = re.match(r"\d+(?:\.\d+)*", version or "")
-    return tuple(map(int, found[0].split("."))) if found is not None else ()
+    numbers = re.match(r"\d+(?:\.\d+)*", version or "")
+    return tuple(map(int, numbers[0].split("."))) if numbers is not None else ()
 
 
 def _disk(results: Path) -> Iterator[Check]:
     folder = results
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    if os.access(folder, os.W_OK):
-        free = shutil.disk_usage(folder).free / GIB
-        cure = None if free >= 1 else f"free some space on the disk of {folder.resolve()}"
-        yield Check(
-            "results", "ok" if free >= 1 else "missing", f"{results}: {free:.1f} GiB free", cure
-        )
+    if not os.access(folder, os.W_OK):
+        message = f"you may not write to {folder.resolve()}"
+        yield Check("results", "missing", message, "bench run --out FOLDER")
+        return
+    free = shutil.disk_usage(folder).free
+    message = f"{results}: {gib(free)} GiB free"
+    if free >= MIN_DISK_BYTES:
+        yield Check("results", "ok", message)
     else:
-        yield Check(
-            "results", "missing", f"{folder.resolve()} cannot be written", "bench run --out FOLDER"
-        )
+        cure = f"delete something on the disk of {folder.resolve()}"
+        yield Check("results", "missing", message, cure)
 
 
 def _hub() -> Iterator[Check]:
-    cache = Path(
-        os.environ.get("HF_HUB_CACHE")
-        or Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser() / "hub"
-    )
-    names = sorted(
-        p.name.removeprefix("models--").replace("--", "/") for p in cache.glob("models--*")
-    )
-    offline = " (offline: HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
-    found = f"{cache}: {len(names)} model{'' if len(names) == 1 else 's'}{offline}"
-    yield Check(
-        "hub cache", "ok" if names else "note", found, None if names else "hf download MODEL"
-    )
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    models = list(cache.glob("models--*"))
+    message = f"{cache}: {plural(len(models), 'model')}"
+    if os.environ.get("HF_HUB_OFFLINE"):
+        message += "; HF_HUB_OFFLINE is set, so nothing is downloaded"
+    if models:
+        yield Check("hub cache", "ok", message)
+    else:
+        yield Check("hub cache", "note", message, "hf download MODEL")
 
 
 def _readers() -> Iterator[Check]:
     if importlib.util.find_spec("rapidocr") and importlib.util.find_spec("onnxruntime"):
         yield Check("RapidOCR", "ok", f"{_version('rapidocr')} (Chinese and English)")
     else:
-        cure = install_command("ocr")
-        yield Check("RapidOCR", "missing", "not installed: the ocr model cannot run", cure)
+        message = "not installed, so the model ocr cannot run"
+        yield Check("RapidOCR", "missing", message, install_command("ocr"))
     binary = shutil.which("tesseract")
     if binary is None:
         cure = "apt-get install tesseract-ocr tesseract-ocr-rus"
-        yield Check("Tesseract", "note", "not installed: ocr reads no Cyrillic", cure)
+        yield Check("Tesseract", "note", "not installed, so ocr reads no Cyrillic", cure)
         return
     languages = _tesseract_languages(binary)
     if "rus" in languages:
         yield Check("Tesseract", "ok", f"languages {', '.join(languages)}")
     else:
         cure = "apt-get install tesseract-ocr-rus"
-        yield Check("Tesseract", "note", f"has no Russian ({', '.join(languages)})", cure)
+        message = f"installed without Russian ({', '.join(languages) or 'no language'})"
+        yield Check("Tesseract", "note", message, cure)
 
 
 def _tesseract_languages(binary: str) -> list[str]:
@@ -236,24 +282,21 @@ def _tesseract_languages(binary: str) -> list[str]:
         )
     except (OSError, subprocess.SubprocessError):
         return []
+    # The first line is a heading.
     return [line.strip() for line in done.stdout.splitlines()[1:] if line.strip()]
 
 
 def _synth() -> Iterator[Check]:
-    packages = [name for name in ("faker", "reportlab") if importlib.util.find_spec(name) is None]
-    fonts = list((Path(__file__).parent / "synth" / "fonts").glob("*.?tf"))
-    if packages:
-        cure = install_command("synth")
-        yield Check("synthetic documents", "note", f"{' and '.join(packages)} not installed", cure)
+    name = "synthetic documents"
+    absent = [name for name in ("faker", "reportlab") if importlib.util.find_spec(name) is None]
+    fonts = list((Path(bench.__file__).parent / "synth" / "fonts").glob("*.?tf"))
+    if absent:
+        yield Check(name, "note", f"not installed: {listed(absent)}", install_command("synth"))
     elif not fonts:
-        yield Check(
-            "synthetic documents",
-            "missing",
-            "the package's fonts are gone",
-            "reinstall docvlm-bench",
-        )
+        message = "the package's fonts are missing"
+        yield Check(name, "missing", message, "pip install --force-reinstall docvlm-bench")
     else:
-        yield Check("synthetic documents", "ok", f"{len(fonts)} fonts (Latin, Cyrillic, Chinese)")
+        yield Check(name, "ok", f"{plural(len(fonts), 'font')} (Latin, Cyrillic, Chinese)")
 
 
 def _version(package: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The energy that GPUs take, by the driver's own counter, over windows that are long enough for it."""
+"""The energy that GPUs use, read from the driver's own counter over windows that are long enough."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 
 WINDOW_SECONDS = 10.0
-"""Shortest window: the counter moves in steps of up to a tenth of a second, 1 % of this."""
+"""The shortest window. The counter moves in steps of up to a tenth of a second, which is 1 % of this."""
 
 
 class EnergyMeter:
-    """Cuts a stretch of work into windows. What is left at its end is dropped where it is too short."""
+    """Cuts the work into windows. What remains at the end is dropped, because its window is too short."""
 
     def __init__(
         self,
@@ -20,22 +20,22 @@ class EnergyMeter:
         """Begin a window.
 
         Args:
-            joules: reads a counter that only grows; None where there is none.
-            now: gives seconds that never go back.
+            joules: reads a counter that only grows; it returns None where there is no counter.
+            now: gives the time in seconds of a clock that never goes back.
         """
         self._joules, self._now = joules, now
         self.restart()
 
     def restart(self) -> None:
-        """Begin a window at this moment; what was counted before and not returned is dropped."""
+        """Begin a window at this moment, and drop what was counted in the one that was open."""
         self._first, self._start, self._questions = self._joules(), self._now(), 0
 
     def count(self, questions: int) -> dict[str, float] | None:
-        """``questions`` have been answered since the last call.
+        """Add the ``questions`` that have been answered since the last call.
 
         Returns:
-            ``joules``, ``seconds`` and ``questions`` of the window if it is long enough to end here, when
-            the next one begins; else None.
+            ``joules``, ``seconds`` and ``questions`` of the window, where it is long enough to end here; the
+            next window then begins. None where it is not.
         """
         self._questions += questions
         seconds = self._now() - self._start

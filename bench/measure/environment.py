@@ -1,4 +1,4 @@
-"""What the numbers were made with: software, processor, memory, GPUs, state of the checkout."""
+"""What can change a score or a speed: software, processor, memory, GPUs, and the state of the checkout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import bench
-from bench.measure.nvml import devices, driver
+from bench.measure.nvml import ask, devices, driver
 
 PACKAGES = (
     "torch",
@@ -23,21 +23,16 @@ PACKAGES = (
     "optimum",
     "flash-attn",
     "tokenizers",
-    "safetensors",
-    "datasets",
     "pillow",
     "pypdfium2",
     "rapidocr",
     "onnxruntime",
     "rapidfuzz",
     "jiwer",
-    "anls_star",
     "numpy",
     "scipy",
-    "pandas",
 )
-"""Packages whose version can change an answer, a score or a speed."""
-
+"""Packages that make an answer, a score or a speed: the model's, those that draw pages, and the metrics'."""
 
 VARIABLES = (
     "PYTORCH_ALLOC_CONF",
@@ -45,13 +40,12 @@ VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
     "CUDA_DEVICE_ORDER",
     "OMP_NUM_THREADS",
-    "HF_HUB_OFFLINE",
 )
-"""Environment variables that change a speed or a memory figure."""
+"""Environment variables that change a speed, a memory figure, or which GPU is used."""
 
 
 def environment() -> dict[str, Any]:
-    """What the numbers were made with: software, processor, memory, GPUs, state of the checkout."""
+    """What ``run.json`` and ``tune.json`` say of the machine and of the software."""
     import psutil
 
     return {
@@ -70,40 +64,44 @@ def environment() -> dict[str, Any]:
 
 
 def gpus() -> list[dict[str, Any]]:
-    """Name, memory and driver of every GPU that the driver shows; empty without a driver."""
+    """Every GPU that the driver counts, in the order of their numbers; empty without a driver.
+
+    Each has a ``name``, and as far as the driver says ``memory_bytes``, ``free_bytes`` and ``driver``.
+    """
     with driver() as nvml:
         if nvml is None:
             return []
-        version = nvml.nvmlSystemGetDriverVersion()
-        found = []
-        for handle in devices(nvml):
-            memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-            found.append(
-                {
-                    "name": nvml.nvmlDeviceGetName(handle),
-                    "memory_bytes": int(memory.total),
-                    "free_bytes": int(memory.free),
-                    "driver": version,
-                }
-            )
-        return found
+        version = ask(nvml, "nvmlSystemGetDriverVersion")
+        return [_gpu(nvml, handle, version) for handle in devices(nvml)]
+
+
+def _gpu(nvml: Any, handle: Any, version: str | None) -> dict[str, Any]:
+    name = memory = None
+    if handle is not None:
+        name = ask(nvml, "nvmlDeviceGetName", handle)
+        # A GPU that shares the main memory has no figure of its own.
+        memory = ask(nvml, "nvmlDeviceGetMemoryInfo", handle)
+    facts: dict[str, Any] = {"name": name or "GPU without a name"}
+    if memory is not None:
+        facts |= {"memory_bytes": int(memory.total), "free_bytes": int(memory.free)}
+    if version is not None:
+        facts["driver"] = version
+    return facts
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 def _cuda_version() -> str | None:
-    """The driver's CUDA version, as 12.4."""
+    """The newest CUDA version that the driver runs, such as 12.4."""
     with driver() as nvml:
-        if nvml is None:
-            return None
-        number = nvml.nvmlSystemGetCudaDriverVersion()
-        return f"{number // 1000}.{number % 1000 // 10}"
+        number = None if nvml is None else ask(nvml, "nvmlSystemGetCudaDriverVersion")
+    return None if number is None else f"{number // 1000}.{number % 1000 // 10}"
 
 
 def _cpu_name() -> str:
@@ -116,9 +114,9 @@ def _cpu_name() -> str:
 
 
 def _git_state() -> dict[str, Any] | None:
-    """Commit of the checkout this package runs from, and whether it was changed; None elsewhere.
+    """The commit of the checkout that this package runs from, and whether it was changed; None elsewhere.
 
-    An image has no checkout; its build may leave the commit in ``BENCH_REVISION``.
+    A container image has no checkout; its build may leave the commit in ``BENCH_REVISION``.
     """
     revision = os.environ.get("BENCH_REVISION", "unknown")
     if revision != "unknown":

@@ -1,8 +1,8 @@
-"""Peak memory of this process. Terms are exact.
+"""Peak memory of this process in bytes, and the errors by which a lack of memory shows.
 
-``allocated`` and ``reserved`` are torch's caching allocator on CUDA; ``process`` is what the driver (NVML)
-accounts to this process, sampled, context and libraries included; ``rss`` is the process's resident set
-in main memory. Bytes throughout.
+``allocated`` and ``reserved`` are what torch's caching allocator says on CUDA. ``process`` is what the
+driver (NVML) accounts to this process, with its context and libraries; it is sampled. ``rss`` is the
+process's resident set in main memory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.measure.environment import gpus
-from bench.measure.nvml import devices, driver, torch_with_cuda
+from bench.measure.nvml import ask, devices, driver, torch_with_cuda
 
 
 class Memory(NamedTuple):
@@ -29,13 +29,13 @@ class Memory(NamedTuple):
 
 
 class MemoryMeter:
-    """Peak memory of this process; the driver's number is sampled, the others are exact.
+    """Measures the peak memory of this process; the driver's figure is sampled, the others are exact.
 
     A context manager. ``reading()`` gives the peaks since the start, or since ``restart()``.
     """
 
     def __init__(self, *, interval: float = 0.05) -> None:
-        """``interval`` is the seconds between two samples of the driver's number."""
+        """``interval`` is the time in seconds between two samples of the driver's figure."""
         self._interval = interval
         self._stop = threading.Event()
         self._peak_process: int | None = None
@@ -53,7 +53,7 @@ class MemoryMeter:
             self._thread.join(timeout=5)
 
     def restart(self) -> None:
-        """Forget the peaks so far. The resident set's peak is the kernel's and cannot be forgotten."""
+        """Forget the peaks so far, except that of the resident set, which only the kernel could reset."""
         self._peak_process = None
         if (torch := torch_with_cuda()) is not None:
             for index in range(torch.cuda.device_count()):
@@ -73,7 +73,7 @@ class MemoryMeter:
         with driver() as nvml:
             if nvml is None:
                 return
-            handles = devices(nvml)
+            handles = [handle for handle in devices(nvml) if handle is not None]
             while not self._stop.wait(self._interval):
                 used = sum(_process_bytes(nvml, handle) for handle in handles)
                 if used:
@@ -81,14 +81,15 @@ class MemoryMeter:
 
 
 def memory_now() -> dict[str, int | None]:
-    """Bytes held at this moment: ``allocated``, ``reserved``, ``process``, ``rss``."""
+    """The bytes that this process holds at this moment: ``allocated``, ``reserved``, ``process``, ``rss``."""
     import psutil
 
     torch = torch_with_cuda()
     process: int | None = None
     with driver() as nvml:
         if nvml is not None:
-            process = sum(_process_bytes(nvml, handle) for handle in devices(nvml)) or None
+            handles = [handle for handle in devices(nvml) if handle is not None]
+            process = sum(_process_bytes(nvml, handle) for handle in handles) or None
     return {
         "allocated": _on_all_gpus(torch, "memory_allocated") if torch else None,
         "reserved": _on_all_gpus(torch, "memory_reserved") if torch else None,
@@ -100,7 +101,7 @@ def memory_now() -> dict[str, int | None]:
 def _on_all_gpus(torch: Any, figure: str) -> int:
     """A figure of torch's allocator, added up over the GPUs that this process sees.
 
-    A model may live on another one than the first, or on several. Peaks need not have been at one moment.
+    A model may be on another GPU than the first, or on several. Their peaks need not fall on one moment.
     """
     read = getattr(torch.cuda, figure)
     return sum(int(read(index)) for index in range(torch.cuda.device_count()))
@@ -119,6 +120,29 @@ def peak_rss() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+_OUT_OF_MEMORY = (
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUDA driver error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "DefaultCPUAllocator: can't allocate",
+)
+"""How torch, the driver and CUDA's libraries say it where the error has no class of its own."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` means that memory ran out, on a GPU or on the CPU."""
+    if isinstance(error, MemoryError):
+        return True
+    # torch.OutOfMemoryError and torch.AcceleratorError are runtime errors; torch need not be loaded for this.
+    if not isinstance(error, RuntimeError):
+        return False
+    if type(error).__name__ == "OutOfMemoryError":
+        return True
+    return any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
 def release_memory() -> None:
     """Give cached device memory back after an allocation failed, so that a smaller batch may fit."""
     gc.collect()
@@ -128,9 +152,6 @@ def release_memory() -> None:
 
 def _process_bytes(nvml: Any, handle: Any) -> int:
     """What the driver accounts to this process on one GPU; 0 where it does not say."""
-    try:
-        processes = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
-    except nvml.NVMLError:
-        return 0
+    processes = ask(nvml, "nvmlDeviceGetComputeRunningProcesses", handle) or []
     # Inside a container the driver may report another PID namespace, and no memory at all.
     return sum(int(p.usedGpuMemory or 0) for p in processes if p.pid == os.getpid())

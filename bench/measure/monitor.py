@@ -1,7 +1,7 @@
-"""What the devices did while a model was measured: clocks, heat, power, load, other processes.
+"""What the devices did while a model was measured: clocks, heat, power, load, and other processes.
 
-A thread samples once a second. Whatever a driver or a system does not say is None: a virtual GPU has no
-temperature, a container no foreign processes.
+A thread samples once a second. What the driver or the system does not say is None: a virtual GPU has no
+temperature, and a container may not show other processes.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.errors import EnvironmentProblem
-from bench.measure.nvml import driver, torch_with_cuda
+from bench.measure.nvml import ask, driver, torch_with_cuda
 
 INTERVAL = 1.0
-"""Seconds between two samples."""
+"""The time between two samples, in seconds."""
 FLUSH = 10
-"""Samples that are written together; a kill loses at most as many."""
+"""Samples that are written together; a process that is killed loses at most so many."""
 
 THROTTLES: Mapping[int, str] = {
     0x04: "power cap",
@@ -27,8 +27,8 @@ THROTTLES: Mapping[int, str] = {
     0x40: "heat, by the hardware",
     0x80: "power brake",
 }
-"""Bits of NVML's clocks event reasons that mean slower than the GPU could be; being idle, and clocks that
-somebody has set, are none of them."""
+"""The bits of NVML's clocks event reasons by which a GPU is slower than it could be. An idle GPU, and one
+whose clocks somebody has set, have other bits."""
 
 Write = Callable[[Sequence[Mapping[str, Any]]], None]
 
@@ -37,7 +37,7 @@ class Gpu:
     """One GPU."""
 
     def __init__(self, nvml: Any, handle: Any) -> None:
-        """``nvml`` is the initialised module, ``handle`` its name for the GPU."""
+        """Keep ``nvml``, the initialised module, and ``handle``, by which it knows the GPU."""
         self._nvml, self._handle = nvml, handle
 
     def sample(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Gpu:
         }
 
     def joules(self) -> float | None:
-        """What the GPU has taken since the driver was loaded; None before the Volta generation."""
+        """The energy that the GPU has used since the driver was loaded; None before the Volta generation."""
         millijoules = self._ask("nvmlDeviceGetTotalEnergyConsumption")
         return None if millijoules is None else millijoules / 1000
 
@@ -68,14 +68,15 @@ class Gpu:
         return None if bits is None else [name for bit, name in THROTTLES.items() if bits & bit]
 
     def _others(self) -> dict[str, int | None]:
-        """Other processes that compute on this GPU, and the bytes they hold."""
+        """How many other processes compute on this GPU, and how many bytes they hold."""
         running = self._ask("nvmlDeviceGetComputeRunningProcesses")
         if not running:
-            # This process at least holds memory on it, so an empty list says nothing.
+            # This process itself holds memory on the GPU, so an empty list is not to be believed.
             return {"others": None, "other_bytes": None}
         others = [process for process in running if process.pid != os.getpid()]
         if len(others) == len(running):
-            # Numbered by another PID namespace (a container): one of them is this process, none says which.
+            # In a container the driver may number processes by another PID namespace. One of them is this
+            # process, and nothing says which.
             return {"others": max(0, len(others) - 1), "other_bytes": None}
         held = [process.usedGpuMemory for process in others]
         return {
@@ -83,15 +84,12 @@ class Gpu:
             "other_bytes": None if None in held else sum(int(size) for size in held),
         }
 
-    def _ask(self, name: str, *arguments: Any) -> Any:
-        try:
-            return getattr(self._nvml, name)(self._handle, *arguments)
-        except self._nvml.NVMLError:
-            return None
+    def _ask(self, question: str, *arguments: Any) -> Any:
+        return ask(self._nvml, question, self._handle, *arguments)
 
 
 class Cpu:
-    """The processor: its clock, and what others compute on it."""
+    """The processor: its clock, and the load of other processes."""
 
     def __init__(self) -> None:
         import psutil
@@ -100,13 +98,14 @@ class Cpu:
         self._last = self._read()
 
     def sample(self) -> dict[str, Any]:
-        """``mhz``, ``cores``, and ``other_cores``: busy with other processes since the last sample."""
-        (total, busy, own), last = self._read(), self._last
+        """``mhz``, ``cores``, and ``other_cores``: the cores that others kept busy since the last sample."""
+        (total, busy, own), (last_total, last_busy, last_own) = self._read(), self._last
         self._last = (total, busy, own)
         cores = self._system.cpu_count() or 1
-        # The system's processor seconds of all cores, so that no clock has to be read at the same moment.
-        passed = (total - last[0]) / cores
-        others = (busy - last[1]) - (own - last[2])
+        # The time that passed, from the processor seconds of all cores: then no other clock has to be read at
+        # the same moment.
+        passed = (total - last_total) / cores
+        others = (busy - last_busy) - (own - last_own)
         return {
             "mhz": self._mhz(),
             "cores": cores,
@@ -117,22 +116,23 @@ class Cpu:
         try:
             frequency = self._system.cpu_freq()
         except (NotImplementedError, OSError):
-            # As psutil does on virtual machines that have the folder and not the file.
+            # psutil raises these on virtual machines where the kernel has the folder but not the file.
             return None
         return None if frequency is None else frequency.current or None
 
     def _read(self) -> tuple[float, float, float]:
-        """Processor seconds since the system began: all, not idle, and this process's."""
+        """Processor seconds since the system began: of all cores, of busy ones, and of this process."""
         times = self._system.cpu_times()._asdict()
-        # Time of guests is counted as their host's user time already.
+        # The system counts the time of guests as user time already.
         parts = {name: value for name, value in times.items() if not name.startswith("guest")}
+        total = sum(parts.values())
         idle = parts["idle"] + parts.get("iowait", 0.0)
         own = self._process.cpu_times()
-        return sum(parts.values()), sum(parts.values()) - idle, own.user + own.system
+        return total, total - idle, own.user + own.system
 
 
 class Monitor:
-    """Samples from a thread while a scenario is named. A context manager."""
+    """Samples the devices from a thread while a scenario is named. A context manager."""
 
     def __init__(
         self,
@@ -145,14 +145,14 @@ class Monitor:
         """Prepare to sample.
 
         Args:
-            write: takes samples, a few at a time, from the thread.
-            gpus: those that the model is on.
-            alone: False where other processes of the same run compute beside this one, so that what is
-                busy says nothing about others.
-            interval: seconds between two samples.
+            write: is given a few samples at a time, from the thread.
+            gpus: the GPUs that the model is on.
+            alone: False where other processes of the same run compute beside this one; the load of others
+                cannot be told from theirs.
+            interval: the time in seconds between two samples.
         """
         self.scenario: str | None = None
-        """What is being measured, which each sample says; None: nothing, and nothing is sampled."""
+        """What is being measured, which each sample repeats; with None nothing is sampled."""
         self._write, self._gpus, self._alone, self._interval = write, gpus, alone, interval
         self._cpu = Cpu()
         self._stop = threading.Event()
@@ -167,9 +167,14 @@ class Monitor:
         self._thread.join()
 
     def joules(self) -> float | None:
-        """What the model's GPUs have taken, together; None where there is none, or one does not say."""
-        found = [gpu.joules() for gpu in self._gpus]
-        return sum(j for j in found if j is not None) if found and None not in found else None
+        """The energy of the model's GPUs together; None without a GPU, or where one does not say."""
+        total = 0.0
+        for gpu in self._gpus:
+            joules = gpu.joules()
+            if joules is None:
+                return None
+            total += joules
+        return total if self._gpus else None
 
     def sample(self) -> dict[str, Any]:
         """The devices at this moment."""
@@ -184,12 +189,12 @@ class Monitor:
 
     def _watch(self) -> None:
         samples: list[dict[str, Any]] = []
-        # A full disk stops the run where it writes its answers, with the same words.
+        # A full disk ends the run with the same message where it writes its answers.
         with contextlib.suppress(EnvironmentProblem):
             while not self._stop.wait(self._interval):
-                found = self.sample()
-                if found["scenario"] is not None:
-                    samples.append(found)
+                sample = self.sample()
+                if sample["scenario"] is not None:
+                    samples.append(sample)
                 if len(samples) >= FLUSH:
                     self._write(samples)
                     samples = []
@@ -199,7 +204,7 @@ class Monitor:
 
 @contextlib.contextmanager
 def watch(write: Write, *, alone: bool) -> Iterator[Monitor]:
-    """A monitor of the processor and of the GPUs that this process holds memory on; see ``Monitor``."""
+    """Watch the processor and the GPUs on which this process holds memory; see ``Monitor``."""
     with (
         driver() as nvml,
         Monitor(write, gpus_in_use(nvml, torch_with_cuda()), alone=alone) as monitor,
@@ -210,17 +215,19 @@ def watch(write: Write, *, alone: bool) -> Iterator[Monitor]:
 def gpus_in_use(nvml: Any, torch: Any) -> list[Gpu]:
     """The GPUs on which torch holds memory; none where either module is missing.
 
-    By their unique names: torch and the driver may number them differently.
+    They are looked up by their unique names, because torch and the driver may number them differently.
     """
     if nvml is None or torch is None:
         return []
-    found = []
+    in_use = []
     for index in range(torch.cuda.device_count()):
         if torch.cuda.memory_reserved(index) == 0:
             continue
         name = torch.cuda.get_device_properties(index).uuid
+        # A part of a divided GPU has a name of another kind.
         for kind in ("GPU", "MIG"):
-            with contextlib.suppress(nvml.NVMLError):
-                found.append(Gpu(nvml, nvml.nvmlDeviceGetHandleByUUID(f"{kind}-{name}")))
+            handle = ask(nvml, "nvmlDeviceGetHandleByUUID", f"{kind}-{name}")
+            if handle is not None:
+                in_use.append(Gpu(nvml, handle))
                 break
-    return found
+    return in_use

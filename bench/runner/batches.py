@@ -1,7 +1,7 @@
 """The order of the work: a pure function of a task and a batch size, the same for every model.
 
-The questions of one document stay together, so that a model may read its pages once. Documents with the
-most pixels come first: what does not fit into memory shows in the first minute, not in the last.
+The questions of one document stay together, so that a model may read its pages once. The documents with the
+most pixels come first: whatever does not fit into memory shows in the first minute, not in the last.
 """
 
 from __future__ import annotations
@@ -13,13 +13,22 @@ from typing import NamedTuple
 from bench.asking.prompts import Chooser, PromptRule
 from bench.schema import Document, ModelSpec, PageGroup, Request, Task
 
+CPU_BATCH = 16
+GPU_BATCH = 64
+"""Questions per call: enough for all questions of most documents, which share the work on their pages."""
+
+
+def default_batch_size(device: str) -> int:
+    """Questions per call where nobody asks for a number; ``device`` is ``cpu``, or a GPU's name."""
+    return CPU_BATCH if device == "cpu" else GPU_BATCH
+
 
 def page_groups(
     task: Task, spec: ModelSpec | None = None, rules: Sequence[PromptRule] = ()
 ) -> list[PageGroup]:
     """Every document of ``task`` with all its questions, the largest document first.
 
-    Only the prompts depend on the model, and only where ``rules`` of a collection name it.
+    Only the prompts depend on the model ``spec``, and only where a rule of the prompt collection names it.
     """
     chooser = Chooser(rules, spec, task)
     requests: dict[str, list[Request]] = {}
@@ -39,19 +48,19 @@ def page_groups(
 
 
 def pixels(document: Document) -> int:
-    """Pixels of all pages of a document, before any resizing."""
+    """The pixels of all pages of a document, before any resizing."""
     return sum(page.width * page.height for page in document.pages)
 
 
 def batched(groups: Sequence[PageGroup], size: int) -> Iterator[tuple[PageGroup, ...]]:
-    """Consecutive groups with at most ``size`` requests together; a larger group is cut."""
+    """Consecutive groups that have at most ``size`` requests together; a larger group is cut."""
     batch: list[PageGroup] = []
     room = size
     for group in groups:
         rest = group
         while rest.requests:
-            # A document that does not fit into what is left starts a batch of its own, unless it would
-            # fill more than one anyway.
+            # A document that does not fit into the rest of this batch begins a new one, so that its pages are
+            # read in one call. A document that fills more than one batch anyway gains nothing by that.
             if batch and len(rest.requests) > room and len(group.requests) <= size:
                 yield tuple(batch)
                 batch, room = [], size
@@ -81,44 +90,54 @@ def _cut(group: PageGroup, size: int) -> tuple[PageGroup, PageGroup]:
     return replace(group, requests=head), replace(group, requests=tail)
 
 
-class SingleStream(NamedTuple):
-    """One question of the latency scenario."""
+class LatencyQuestion(NamedTuple):
+    """One question of the single-stream scenario, which measures latency."""
 
     task: str
     group: PageGroup
-    """Holds exactly one request."""
+    """A document with exactly one request."""
 
 
-def single_stream(tasks: Mapping[str, Sequence[PageGroup]], count: int) -> list[SingleStream]:
-    """Questions for the latency scenario: each of another document, sizes spread evenly.
+def latency_questions(
+    tasks: Mapping[str, Sequence[PageGroup]], count: int
+) -> list[LatencyQuestion]:
+    """``count`` questions, each about another document, evenly spread over the documents' sizes.
 
-    Tasks take turns, so that none is left out while others fill the count; a document that two tasks
-    share is asked once.
+    The tasks take turns, so that none is left out. A document that two tasks share is asked about once,
+    because at the second time a model might know its pages. Nothing is drawn at random.
     """
-    queues: dict[str, list[PageGroup]] = {}
-    seen: set[str] = set()
-    for name, groups in tasks.items():
-        fresh = []
-        for group in groups:
-            content = "+".join(page.key for page in group.document.pages)
-            if content not in seen:
-                seen.add(content)
-                fresh.append(group)
-        queues[name] = fresh
-    share = dict.fromkeys(queues, 0)
+    documents = _distinct_documents(tasks)
+    shares = dict.fromkeys(documents, 0)
     for _ in range(count):
-        open_tasks = [name for name in queues if share[name] < len(queues[name])]
-        if not open_tasks:
+        unfilled = [name for name, share in shares.items() if share < len(documents[name])]
+        if not unfilled:
             break
-        share[min(open_tasks, key=lambda name: share[name])] += 1
-    return [
-        SingleStream(name, _cut(queues[name][index], 1)[0])
-        for name, number in share.items()
-        for index in _spread(len(queues[name]), number)
-    ]
+        shares[min(unfilled, key=shares.__getitem__)] += 1
+    questions = []
+    for name, share in shares.items():
+        for index in _evenly_spaced(len(documents[name]), share):
+            first_question, _ = _cut(documents[name][index], 1)
+            questions.append(LatencyQuestion(name, first_question))
+    return questions
 
 
-def _spread(length: int, number: int) -> list[int]:
+def _distinct_documents(
+    tasks: Mapping[str, Sequence[PageGroup]],
+) -> dict[str, list[PageGroup]]:
+    """The groups of each task without those whose pages an earlier group showed."""
+    seen: set[tuple[str, ...]] = set()
+    distinct: dict[str, list[PageGroup]] = {}
+    for name, groups in tasks.items():
+        distinct[name] = []
+        for group in groups:
+            pages = tuple(page.key for page in group.document.pages)
+            if pages not in seen:
+                seen.add(pages)
+                distinct[name].append(group)
+    return distinct
+
+
+def _evenly_spaced(length: int, number: int) -> list[int]:
     """``number`` indices below ``length``, evenly spaced, the first and the last among them."""
     if number <= 1:
         return [length // 2] * min(number, length)

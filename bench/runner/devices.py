@@ -1,7 +1,7 @@
-"""The devices that a model is spread over: one process each, which sees its own device and no other.
+"""The devices that share a model's questions: each has a process of its own, which sees no other device.
 
-Numbers are those of the driver (``nvidia-smi``, ``bench doctor``). Where ``CUDA_VISIBLE_DEVICES`` is set,
-by a batch system for instance, they count what it leaves, as torch does.
+Numbers are those of the driver (``nvidia-smi``, ``bench doctor``). Where ``CUDA_VISIBLE_DEVICES`` is set, as
+batch systems do, the numbers count the GPUs that it leaves, as torch counts them.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Device(NamedTuple):
     name: str
     """``cpu``, or the number of a GPU."""
     environment: Mapping[str, str]
-    """What that process finds in its environment, so that torch sees this device alone."""
+    """Variables that are set for that process, so that torch sees this device alone."""
 
 
 def parse_devices(text: str) -> tuple[Device, ...]:
-    """The devices of ``--devices``: GPU numbers, or ``cpu`` as often as there shall be processes.
+    """The devices that ``--devices`` names: GPU numbers, or ``cpu`` once for each process.
 
     Raises:
         InvalidInput: a name is neither, both kinds are named, or a GPU is named twice.
@@ -39,51 +39,57 @@ def parse_devices(text: str) -> tuple[Device, ...]:
         return tuple(Device("cpu", _cpu_environment(len(names))) for _ in names)
     numbers: list[int] = []
     for name in names:
-        found = _GPU.fullmatch(name)
-        if found is None and name != "cpu":
+        gpu = _GPU.fullmatch(name)
+        if gpu is None and name != "cpu":
             raise InvalidInput(
                 f"--devices {one_line(text, 60)}: {one_line(name, 20)!r} is no device",
-                hint="GPU numbers (--devices 0,1), or cpu once for each process (--devices cpu,cpu)",
+                hint="name GPU numbers (--devices 0,1), or cpu once for each process (--devices cpu,cpu)",
             )
-        if found is None:
+        if gpu is None:
             raise InvalidInput(
-                f"--devices {one_line(text, 60)}: GPUs and cpu do not share a model's questions",
-                hint="the CPU's half would take many times as long; name the GPUs alone",
+                f"--devices {one_line(text, 60)}: GPUs and cpu cannot share a model's questions, "
+                "because the CPU's half would take many times as long",
+                hint="name only the GPUs",
             )
-        if int(found[1]) in numbers:
+        number = int(gpu[1])
+        if number in numbers:
             raise InvalidInput(
-                f"--devices {one_line(text, 60)}: GPU {found[1]} is named twice",
-                hint="two processes on one GPU would measure each other",
+                f"--devices {one_line(text, 60)}: GPU {number} is named twice, and its two processes would "
+                "slow each other down",
+                hint="name every GPU once",
             )
-        numbers.append(int(found[1]))
+        numbers.append(number)
     visible = _visible()
     for number in numbers:
         if number >= len(visible):
-            shown = ", ".join(f"{index} ({name})" for index, (_, name) in enumerate(visible))
+            known = ", ".join(f"{index} ({name})" for index, (_, name) in enumerate(visible))
+            exist = f"these do: {known}" if visible else "no GPU is visible"
             raise EnvironmentProblem(
-                f"GPU {number} does not exist; "
-                + (f"those that do: {shown}" if visible else "no GPU is seen"),
-                hint="bench doctor says what is seen; --devices cpu,cpu needs none",
+                f"GPU {number} does not exist; {exist}",
+                hint="bench doctor shows the GPUs; --devices cpu,cpu needs none",
             )
     return tuple(Device(str(number), _gpu_environment(visible[number][0])) for number in numbers)
 
 
 def _visible() -> list[tuple[str, str]]:
     """What ``CUDA_VISIBLE_DEVICES`` would call each GPU, and its name, in the order of their numbers."""
-    found = gpus()
+    seen = gpus()
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is None or not found:
-        return [(str(index), str(gpu["name"])) for index, gpu in enumerate(found)]
-    # CUDA itself stops at the first entry that it does not know.
-    entries = [entry.strip() for entry in chosen.split(",")]
-    count = next((i for i, entry in enumerate(entries) if entry in {"", "-1"}), len(entries))
-    return [(entry, f"{entry} of CUDA_VISIBLE_DEVICES") for entry in entries[:count]]
+    if chosen is None or not seen:
+        return [(str(index), str(gpu["name"])) for index, gpu in enumerate(seen)]
+    visible = []
+    for entry in map(str.strip, chosen.split(",")):
+        # CUDA itself stops at the first entry that it does not know.
+        if entry in {"", "-1"}:
+            break
+        visible.append((entry, f"{entry} of CUDA_VISIBLE_DEVICES"))
+    return visible
 
 
 def _gpu_environment(visible: str) -> dict[str, str]:
     environment = {"CUDA_VISIBLE_DEVICES": visible}
     if "CUDA_VISIBLE_DEVICES" not in os.environ:
-        # The driver's order; CUDA's own puts the fastest first.
+        # CUDA's own order puts the fastest GPU first, but the numbers here are the driver's.
         environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     return environment
 
@@ -91,6 +97,6 @@ def _gpu_environment(visible: str) -> dict[str, str]:
 def _cpu_environment(processes: int) -> dict[str, str]:
     environment = {"CUDA_VISIBLE_DEVICES": "-1"}
     if "OMP_NUM_THREADS" not in os.environ:
-        # Else every process would start as many threads as there are cores.
+        # Otherwise every process would start as many threads as the machine has cores.
         environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // processes))
     return environment

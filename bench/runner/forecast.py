@@ -1,7 +1,7 @@
-"""Whether a model fits into a GPU's memory, with how many documents in flight, and up to which resolution.
+"""Whether a model fits into a GPU's memory, with how many documents at once, and up to which resolution.
 
-The formula is ``bench.models.qwen_vl.fit``; here are the tasks: batches as the runner cuts them, pages as
-large as the model will see them. Neither weights nor a GPU are needed.
+``bench.models.qwen_vl.fit`` has the formula. This module applies it to tasks: to the batches that the runner
+cuts, and to pages as large as the model will see them. It needs neither weights nor a GPU.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import InvalidInput
+from bench.formatting import gib
 from bench.models.architectures import Published
 from bench.models.checkpoints import is_adapter
 from bench.models.footprint import local_folder, published_shape
@@ -31,43 +32,44 @@ from bench.runner.batches import batched
 from bench.schema import Document, Generation, ModelSpec, Page, PageGroup, Request, Task
 
 TEMPLATE_TOKENS = 32
-"""Of the chat template: the default system message, and the marks around the user's turn."""
+"""What the chat template adds: the default system message, and the marks around the user's turn."""
 PAGE_MARKS = 2
 """Tokens around each page."""
 BYTES_PER_TOKEN = 2
-"""Of a question in UTF-8; English has about four, so that this errs on the side of more memory."""
+"""Bytes of a question in UTF-8 for each of its tokens. English has about four, so this predicts more memory
+than it needs, never less."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a model is expected to hold on a GPU. Bytes, documents, pages and pixels."""
+    """What a model is expected to hold on a GPU, in bytes, documents, pages and pixels."""
 
     model: str
     fits: bool
-    """With ``batch_size`` questions a call."""
+    """Whether it fits with ``batch_size`` questions a call."""
     memory_bytes: int
-    """What there is."""
+    """The memory of the GPU."""
     peak_bytes: int
-    """What would be held at most: context, weights and the fullest stage."""
+    """What the model would hold at most: context, weights and the fullest stage."""
     context_bytes: int
     weight_bytes: int
     column_bytes: int
-    """Keys and values of one token."""
+    """The keys and values of one token."""
     stages: Mapping[str, int]
-    """Fields of ``fit.Peak`` in bytes, of the fullest call."""
+    """The fields of ``fit.Peak`` for the fullest call, in bytes."""
     batch_size: int
     """Questions a call: as many as were asked for, halved until they fit, as the runner does."""
     documents: int
-    """In flight together, at most."""
+    """Documents that are in memory together, at most."""
     pages: int
-    """In flight together, at most."""
+    """Pages that are in memory together, at most."""
     max_pixels: int
-    """The bound on a page that this is about."""
+    """The bound on the pixels of a page for which all of this holds."""
     largest_page_tokens: int
-    """Visual tokens of the largest page under it."""
+    """Visual tokens of the largest page under that bound."""
     largest_max_pixels: int | None
-    """The largest bound with which every question can be answered at least alone; ``max_pixels`` of the
-    checkpoint where that fits; None where none does."""
+    """The largest bound with which every question fits at least when it is asked alone; at most that of the
+    checkpoint, and None where no bound is small enough."""
 
     def record(self) -> dict[str, Any]:
         """As JSON."""
@@ -76,33 +78,32 @@ class Forecast:
 
 @functools.lru_cache(maxsize=100_000)
 def _tokens(height: int, width: int, factor: int, low: int, high: int) -> int:
-    """Visual tokens of a page; the pages of a task are of few sizes."""
+    """Visual tokens of a page. The pages of a task have few sizes, so most of the answers are known."""
     return visual_tokens(height, width, factor=factor, min_pixels=low, max_pixels=high)
 
 
 class _Model(NamedTuple):
-    """A specification with what was read of its checkpoint."""
+    """A specification, with what its checkpoint says."""
 
     spec: ModelSpec
-    found: Published
+    published: Published
     activations: Activations
     weights: int
 
     def works(self, groups: Iterable[PageGroup], max_pixels: int) -> list[Work]:
-        """What each group asks of the model; pages that it would refuse are left out."""
-        return [work for group in groups if (work := self._work(group, max_pixels)) is not None]
+        """What each group asks of the model; a group with a page that it would refuse is left out."""
+        works = (self._work(group, max_pixels) for group in groups)
+        return [work for work in works if work is not None]
 
     def _work(self, group: PageGroup, max_pixels: int) -> Work | None:
-        low = self.found.bounds.min_pixels if self.spec.min_pixels is None else self.spec.min_pixels
+        factor = self.published.architecture.factor
+        low = self.spec.min_pixels
+        if low is None:
+            low = self.published.bounds.min_pixels
+        low = min(low, max_pixels)
         try:
             pages = tuple(
-                _tokens(
-                    page.height,
-                    page.width,
-                    self.found.architecture.factor,
-                    min(low, max_pixels),
-                    max_pixels,
-                )
+                _tokens(page.height, page.width, factor, low, max_pixels)
                 for page in group.document.pages
             )
         except InvalidInput:
@@ -116,16 +117,13 @@ class _Model(NamedTuple):
         return Work(pages, Need(prefix, questions))
 
     def peak(self, groups: Sequence[PageGroup], size: int, max_pixels: int, free: int) -> Peak:
-        """The fullest moment of answering ``groups`` in batches of ``size`` questions."""
+        """The fullest moment while the model answers ``groups`` in batches of ``size`` questions."""
         limits = cuda_limits(free)
         cache_bytes = self.spec.options.get("cache_bytes")
         if isinstance(cache_bytes, int) and cache_bytes > 0:
             limits = limits._replace(cache_bytes=cache_bytes)
-        peaks = [
-            self.activations.peak(works, limits)
-            for batch in batched(groups, size)
-            if (works := self.works(batch, max_pixels))
-        ]
+        works = (self.works(batch, max_pixels) for batch in batched(groups, size))
+        peaks = [self.activations.peak(batch, limits) for batch in works if batch]
         return max(peaks, key=lambda peak: peak.bytes, default=Peak(0, 0, 0, 0, 0, 0, 0, 0))
 
 
@@ -135,11 +133,11 @@ def forecast(
     """What ``spec`` will hold while it answers ``groups`` on a GPU with ``memory`` bytes.
 
     Raises:
-        InvalidInput: the model has no weights, its shape is not known here, or its settings are such that
-            the formula does not hold.
+        InvalidInput: the model has no weights, its shape is not known here, or it has settings for which the
+            formula does not hold.
     """
     model = _read(spec)
-    own = model.found.bounds.max_pixels
+    own = model.published.bounds.max_pixels
     bound = own if spec.max_pixels is None else spec.max_pixels
     free = memory - CUDA_CONTEXT_BYTES - model.weights
     size = batch_size
@@ -171,12 +169,12 @@ def forecast(
 
 def _largest(model: _Model, groups: Sequence[PageGroup], free: int) -> int | None:
     """The largest bound on a page, in whole visual tokens, with which each question fits alone."""
-    area = model.found.architecture.factor**2
+    area = model.published.architecture.factor**2
 
     def fits(tokens: int) -> bool:
         return model.peak(groups, 1, tokens * area, free).bytes <= free
 
-    low, high = 4, model.found.bounds.max_pixels // area
+    low, high = 4, model.published.bounds.max_pixels // area
     if not fits(low):
         return None
     if fits(high):
@@ -190,36 +188,37 @@ def _largest(model: _Model, groups: Sequence[PageGroup], free: int) -> int | Non
 def _read(spec: ModelSpec) -> _Model:
     if spec.checkpoint is None:
         raise InvalidInput(
-            f"model {spec.name!r} has no weights, so there is no GPU memory to plan",
-            hint="name models of the Qwen-VL family; see bench list models",
+            f"model {spec.name!r} has no weights, so it needs no GPU memory",
+            hint="name models of the Qwen-VL family; bench list models shows them",
         )
-    found = published_shape(spec)
-    if found is None:
+    published = published_shape(spec)
+    if published is None:
         raise InvalidInput(
-            f"the shape of {spec.checkpoint} is not known: it is neither here nor in the catalog",
+            f"the layers of {spec.checkpoint} are not known, because it is neither on this machine nor in "
+            "the catalog",
             hint=f"bench pull {spec.checkpoint}, or name a checkpoint folder",
         )
     number = 4 if spec.dtype == "fp32" else 2
     folder = local_folder(spec)
     if folder is not None and any(folder.glob("*.safetensors")):
-        weights = stored_weight_bytes(folder, found.architecture, spec.quantization, number)
+        weights = stored_weight_bytes(folder, published.architecture, spec.quantization, number)
     else:
-        weights = weights_of(found.architecture).bytes(spec.quantization, number)
+        weights = weights_of(published.architecture).bytes(spec.quantization, number)
     adapter = Path(spec.adapter) if spec.adapter is not None else None
     merged = spec.options.get("merge_adapter", spec.quantization is None)
     if adapter is not None and not merged and is_adapter(adapter):
         weights += adapter_bytes(adapter)
     if (otherwise := _answered_otherwise(spec)) is not None:
         raise InvalidInput(
-            f"model {spec.name!r} {otherwise}, for which there is no formula; "
-            f"its weights alone take {weights / 2**30:.1f} GiB",
+            f"model {spec.name!r} {otherwise}, and no formula is known for that; "
+            f"its weights alone take {gib(weights)} GiB",
             hint="leave that setting out to plan the model as it runs by default",
         )
-    return _Model(spec, found, Activations(found.architecture, number), weights)
+    return _Model(spec, published, Activations(published.architecture, number), weights)
 
 
 def _answered_otherwise(spec: ModelSpec) -> str | None:
-    """How ``spec`` asks to be answered, where that is not by the engine that the formula describes."""
+    """How ``spec`` wants its questions answered, where that is not by the engine of the formula."""
     if spec.options.get("device_map") is not None:
         return "is spread over several GPUs (device_map)"
     if spec.options.get("reference"):
@@ -236,7 +235,7 @@ def stand_in(
 ) -> list[PageGroup]:
     """Documents of one page and one question each, for a task whose documents are not on this machine.
 
-    One question a page is the case with the most pages in flight.
+    With one question a page, the most pages are in memory together.
     """
     return [
         PageGroup(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from bench.errors import InvalidInput, did_you_mean
+from bench.formatting import count, plural
 from bench.rundir.store import RunStore
 from bench.runner.run_record import known_texts, run_record
 from bench.runner.spec import RunPlan, RunSettings, plan_run
@@ -21,16 +22,16 @@ TEXT_KEYS = ("text", "prediction", "answer", "model_answer")
 def import_predictions(
     path: Path, task: Task, results: Path, *, model: str | None = None
 ) -> RunStore:
-    """A complete run under ``results`` whose outputs are the lines of ``path``.
+    """Make a complete run under ``results`` whose outputs are the lines of ``path``.
 
     A line holds an id (``sample_id`` or ``id``) and an answer (``text`` or ``prediction``). Nothing is
     written unless every question of the task has exactly one answer.
 
     Args:
-        path: JSON Lines.
-        task: what was asked.
+        path: a JSON Lines file.
+        task: the task whose questions were answered.
         results: the folder of run directories.
-        model: the name to report the answers under; None: the file's name.
+        model: the name under which the answers are reported; None takes the file's name.
 
     Raises:
         InvalidInput: a line cannot be read, or an id is missing, doubled or unknown.
@@ -52,50 +53,53 @@ def _planned(spec: ModelSpec, task: Task) -> RunPlan:
     try:
         return plan_run([spec], [task], settings, name=spec.name)
     except InvalidInput as error:
-        # answers/invoices.jsonl for the task invoices: the file's name is the model's.
+        # The file's name is the model's, so answers/invoices.jsonl clashes with the task invoices.
         raise InvalidInput(
-            error.message, hint="report it under another name: --model NAME"
+            error.message, hint="give the model another name: --model NAME"
         ) from None
 
 
 def read_predictions(path: Path, task: Task) -> dict[str, Output]:
     """The answers in ``path`` by sample id, one for every question of ``task``."""
     known = {sample.id for sample in task.samples}
-    found: dict[str, tuple[int, Output]] = {}
+    lines: dict[str, int] = {}
+    outputs: dict[str, Output] = {}
     for line, record in _records(path):
         sample_id = _field(path, line, record, ID_KEYS)
         sample_id = str(sample_id) if isinstance(sample_id, int) else sample_id
         if not isinstance(sample_id, str):
             raise InvalidInput(
-                f"{path}:{line}: an id must be a string, got {one_line(repr(sample_id), 40)}"
+                f"{path}:{line}: an id must be a string, not {one_line(repr(sample_id), 40)}"
             )
         if sample_id not in known:
             raise InvalidInput(
                 f"{path}:{line}: task {task.name} has no question {one_line(sample_id, 60)!r}",
                 hint=did_you_mean(sample_id, known),
             )
-        if sample_id in found:
+        if sample_id in lines:
             raise InvalidInput(
-                f"{path}:{line}: {one_line(sample_id, 60)!r} was answered in line {found[sample_id][0]}",
-                hint="keep one line a question",
+                f"{path}:{line}: question {one_line(sample_id, 60)!r} already has an answer in line "
+                f"{lines[sample_id]}",
+                hint="keep one line for each question",
             )
+        lines[sample_id] = line
         text = _field(path, line, record, TEXT_KEYS)
         try:
-            found[sample_id] = (line, _output(sample_id, text, record))
+            outputs[sample_id] = _output(sample_id, text, record)
         except InvalidInput as error:
             raise InvalidInput(f"{path}:{line}: {error.message}", hint=error.hint) from None
-    missing = [sample.id for sample in task.samples if sample.id not in found]
+    missing = [sample.id for sample in task.samples if sample.id not in outputs]
     if missing:
         raise InvalidInput(
-            f"{path}: {len(missing)} of {len(known)} questions of {task.name} have no answer, "
-            f"the first is {one_line(missing[0], 60)!r}",
-            hint='a question that was left open is a line with "text": ""',
+            f"{path}: {count(len(missing))} of the {plural(len(known), 'question')} of {task.name} have no "
+            f"answer; the first is {one_line(missing[0], 60)!r}",
+            hint='add a line for each; where the model gave no answer, write "text": ""',
         )
-    return {sample_id: output for sample_id, (_, output) in found.items()}
+    return outputs
 
 
 def _output(sample_id: str, text: Any, record: Mapping[str, Any]) -> Output:
-    """The record as an output; fields of an ``outputs.jsonl`` are kept where they are there."""
+    """The record as an output, with those fields of an ``outputs.jsonl`` that it has."""
     kept: dict[str, Any] = {}
     for name, (fits, expected) in _FIELDS.items():
         value = record.get(name)
@@ -103,7 +107,7 @@ def _output(sample_id: str, text: Any, record: Mapping[str, Any]) -> Output:
             continue
         if not fits(value):
             raise InvalidInput(
-                f"{name} should be {expected}, is {one_line(repr(value), 40)}",
+                f"{name} must be {expected}, not {one_line(repr(value), 40)}",
                 hint=f"leave {name} out where it is not known",
             )
         kept[name] = value
@@ -115,39 +119,37 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and value >= 0
 
 
+def _is_probability(value: Any) -> bool:
+    return type(value) in {int, float} and 0 <= value <= 1
+
+
 _FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "stop_reason": (
-        lambda v: v in get_args(StopReason),
+        lambda value: value in get_args(StopReason),
         "one of " + ", ".join(get_args(StopReason)),
     ),
     "prompt_tokens": (_is_count, "a count"),
     "visual_tokens": (_is_count, "a count"),
     "generated_tokens": (_is_count, "a count"),
-    "confidence": (
-        lambda v: type(v) in {int, float} and 0 <= v <= 1,
-        "a probability from 0 to 1",
-    ),
-    "min_confidence": (
-        lambda v: type(v) in {int, float} and 0 <= v <= 1,
-        "a probability from 0 to 1",
-    ),
-    "error": (lambda v: isinstance(v, str), "a text"),
+    "confidence": (_is_probability, "a probability from 0 to 1"),
+    "min_confidence": (_is_probability, "a probability from 0 to 1"),
+    "error": (lambda value: isinstance(value, str), "a text"),
 }
-"""What an ``outputs.jsonl`` may say besides the answer: whether a value fits, and what would."""
+"""What an ``outputs.jsonl`` may say besides the answer: a test of the value, and what is expected."""
 
 
 def _records(path: Path) -> list[tuple[int, dict[str, Any]]]:
     try:
-        # Not splitlines: JSON may hold U+2028 and its like inside a string, as they are.
+        # splitlines would also cut at U+2028 and its like, which JSON may hold inside a string.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError:
         raise InvalidInput(f"{path} does not exist") from None
     except UnicodeDecodeError as error:
         raise InvalidInput(
-            f"{path}: not UTF-8 at byte {error.start}", hint="save it as UTF-8"
+            f"{path} is not UTF-8 text (at byte {error.start})", hint="save it as UTF-8"
         ) from None
     except OSError as error:
-        raise InvalidInput(f"{path}: cannot be read: {error.strerror}") from None
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
     records = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -155,7 +157,7 @@ def _records(path: Path) -> list[tuple[int, dict[str, Any]]]:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise InvalidInput(f"{path}:{number}: not JSON: {one_line(str(error), 80)}") from None
+            raise InvalidInput(f"{path}:{number} is not JSON: {one_line(str(error), 80)}") from None
         if not isinstance(record, dict):
             raise InvalidInput(
                 f"{path}:{number}: expected a JSON object with {ID_KEYS[0]} and {TEXT_KEYS[0]}"
@@ -168,7 +170,8 @@ def _field(path: Path, line: int, record: Mapping[str, Any], keys: tuple[str, ..
     for key in keys:
         if record.get(key) is not None:
             return record[key]
+    present = ", ".join(map(str, record)) or "nothing"
     raise InvalidInput(
-        f"{path}:{line}: has no {keys[0]} (found: {one_line(', '.join(map(str, record)) or 'nothing', 80)})",
-        hint=f"one of {', '.join(keys)} is expected",
+        f"{path}:{line} has no {keys[0]}; it has {one_line(present, 80)}",
+        hint=f"give the line one of the keys {', '.join(keys)}",
     )

@@ -1,16 +1,17 @@
 """What happens when memory runs out: fewer documents, smaller chunks, fewer questions, smaller pages.
 
-The rungs, each tried until it holds or has nothing left:
+The rungs, each of which is tried until the batch fits or the rung has nothing left to give:
 
 1. fewer documents: the batch is halved while it holds more than one;
 2. smaller chunks: the model computes less at a time (``Model.economize``);
-3. fewer questions: what is left, one document, is asked in halves, down to one question;
+3. fewer questions: the one document that is left is asked about in halves, down to one question;
 4. smaller pages, only where a run allows it (``--allow-downscale``): half as many pixels, up to
-   ``HALVINGS`` times. Such an answer is marked with the bound that it was given under.
+   ``HALVINGS`` times. Such an answer is marked with the bound on its pages.
 
-Below is a failure of that question. The first three change no answer beyond rounding. Nobody climbs up
-again: later batches start from the rung that held, and so does a resumed run, which reads it from the
-record of the batches; what is known of one document's pixels holds for every document with as many.
+Below the last rung the question is recorded as failed. The first three rungs change no answer beyond
+rounding. Nothing goes up again: later batches start from the rung that fitted, and so does a resumed run,
+which reads it from the record of the batches. What does not fit for one document is taken as not fitting
+for every document with as many pixels.
 """
 
 from __future__ import annotations
@@ -19,18 +20,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from bench.formatting import count
 from bench.models.pixels import MIN_PIXELS
 from bench.runner.batches import halves
 from bench.schema import Batch, Document, Output, PageGroup
 
 HALVINGS = 4
-"""Down to a sixteenth of the pixels; less is hardly a page."""
+"""Down to a sixteenth of the pixels; on a smaller page nobody can read a line of text."""
 
 Groups = Sequence[PageGroup]
 
 
-class Bounds(NamedTuple):
-    """Pixels of a page as the model bounds them; None where it does not say."""
+class PageBounds(NamedTuple):
+    """The pixels that the model makes of a page at least and at most; None where it does not say."""
 
     min_pixels: int | None = None
     max_pixels: int | None = None
@@ -42,7 +44,7 @@ class Step(NamedTuple):
     batches: list[tuple[PageGroup, ...]]
     """What to ask next."""
     action: str
-    """What is different now, in a few words."""
+    """What is different now, in a few words for the person who waits."""
 
 
 @dataclass(slots=True)
@@ -52,25 +54,25 @@ class Ladder:
     batch_size: int
     """Questions that a call may hold."""
     allow_downscale: bool = False
-    bounds: Bounds = field(default_factory=Bounds)
+    bounds: PageBounds = field(default_factory=PageBounds)
     chunks: int = 0
     """How often the chunks were made smaller."""
     ceiling: int | None = None
-    """Pixels of one document, after resizing, that are known not to fit; None: all have fitted."""
+    """Pixels of one document, after resizing, that are known not to fit; None while all have fitted."""
 
     def record(self) -> dict[str, Any]:
-        """What the record of a batch says of the rung that it was answered on."""
+        """The rung on which a batch was answered, for the record of that batch."""
         return {"batch_size": self.batch_size, "chunks": self.chunks, "ceiling": self.ceiling}
 
     def resume(self, records: Iterable[Mapping[str, Any]], economize: Callable[[], object]) -> None:
-        """Step down to the lowest rung of ``records``: those of the batches before this process."""
-        for found in records:
-            self.batch_size = min(self.batch_size, int(found["batch_size"]))
-            while self.chunks < int(found["chunks"]):
+        """Step down to the lowest rung of ``records``, which are those of the batches before this process."""
+        for rung in records:
+            self.batch_size = min(self.batch_size, int(rung["batch_size"]))
+            while self.chunks < int(rung["chunks"]):
                 economize()
                 self.chunks += 1
-            if found["ceiling"] is not None:
-                self._fails_at(int(found["ceiling"]))
+            if rung["ceiling"] is not None:
+                self._fails_at(int(rung["ceiling"]))
 
     def down(self, groups: Groups, economize: Callable[[], str | None]) -> Step | None:
         """The next rung after ``groups``, as ``bounded`` gave them, did not fit; None below the last."""
@@ -84,13 +86,14 @@ class Ladder:
             return self._halved(groups, size)
         (group,) = groups
         bounds = self._bounds_of(group.document) if self.allow_downscale else []
-        lower = [b for b in bounds if group.max_pixels is None or b < group.max_pixels]
+        lower = [bound for bound in bounds if group.max_pixels is None or bound < group.max_pixels]
         if not lower:
             return None
-        return Step([(replace(group, max_pixels=lower[0]),)], f"pages of {lower[0]:,} pixels")
+        smaller_pages = replace(group, max_pixels=lower[0])
+        return Step([(smaller_pages,)], f"pages of {count(lower[0])} pixels")
 
     def bounded(self, groups: Groups) -> tuple[PageGroup, ...]:
-        """``groups`` with a bound on each document that is known not to fit as it is."""
+        """``groups`` with a bound on the pages of each document that is known not to fit as it is."""
         return tuple(
             replace(group, max_pixels=self._bound(group.document))
             if group.max_pixels is None
@@ -99,17 +102,16 @@ class Ladder:
         )
 
     def held(self, groups: Groups) -> None:
-        """Learn from ``groups``, as ``bounded`` or ``down`` gave them, that they did fit.
+        """Learn that ``groups``, as ``bounded`` or ``down`` returned them, did fit.
 
-        Only now is it known that the pixels were what did not fit: a question that fails at every
-        resolution says nothing of other documents.
+        Only now is it known that the pixels were too many: a question that fails at every resolution says
+        nothing about other documents.
         """
         for group in groups:
             if group.max_pixels is not None:
-                bounds: list[int | None] = [self.bounds.max_pixels]
-                bounds += self._bounds_of(group.document)
-                above = bounds[bounds.index(group.max_pixels) - 1]
-                self._fails_at(_seen(group.document, above))
+                tried: list[int | None] = [self.bounds.max_pixels, *self._bounds_of(group.document)]
+                last_that_failed = tried[tried.index(group.max_pixels) - 1]
+                self._fails_at(_resized_pixels(group.document, last_that_failed))
 
     def _halved(self, groups: Groups, size: int) -> Step:
         self.batch_size = max(1, size // 2)
@@ -119,11 +121,12 @@ class Ladder:
         self.ceiling = pixels if self.ceiling is None else min(self.ceiling, pixels)
 
     def _bound(self, document: Document) -> int | None:
-        """The largest bound under which the document may fit; the least where none may."""
-        if self.ceiling is None or _seen(document, self.bounds.max_pixels) < self.ceiling:
+        """The largest bound under which the document may fit; the smallest bound where none may."""
+        ceiling = self.ceiling
+        if ceiling is None or _resized_pixels(document, self.bounds.max_pixels) < ceiling:
             return None
         bounds = self._bounds_of(document)
-        fitting = (bound for bound in bounds if _seen(document, bound) < (self.ceiling or 0))
+        fitting = (bound for bound in bounds if _resized_pixels(document, bound) < ceiling)
         return next(fitting, bounds[-1] if bounds else None)
 
     def _bounds_of(self, document: Document) -> list[int]:
@@ -135,14 +138,14 @@ class Ladder:
         return [bound for bound in halved if bound >= least]
 
 
-def _seen(document: Document, bound: int | None) -> int:
-    """Pixels of the document's pages, none larger than ``bound``."""
+def _resized_pixels(document: Document, bound: int | None) -> int:
+    """The pixels of the document's pages, none of which is larger than ``bound``."""
     areas = (page.width * page.height for page in document.pages)
     return sum(area if bound is None else min(area, bound) for area in areas)
 
 
 def marked(groups: Groups, batch: Batch) -> Batch:
-    """``batch`` with the answers marked that were given about shrunk pages."""
+    """``batch``, in which each answer about shrunk pages says how small they were."""
     bounds = {request.sample_id: group.max_pixels for group in groups for request in group.requests}
 
     def mark(output: Output) -> Output:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import EnvironmentProblem, InvalidInput
+from bench.formatting import gib, plural, seconds
 from bench.measure import Memory, MemoryMeter, gpus
 from bench.models import make_model
 from bench.models.catalog import resolve
@@ -43,9 +44,9 @@ class Prediction:
     seconds: float
     """From page files to the answer's text; the model was loaded before and was not warmed up."""
     first_token_seconds: float | None
-    """Of ``seconds``, to the first token; None where the model has no tokens."""
+    """The part of ``seconds`` until the first token; None where the model has no tokens."""
     stages: Mapping[str, float]
-    """Seconds by stage."""
+    """The parts of ``seconds``, by stage."""
     memory: Memory
     """Peaks over loading and answering, bytes."""
 
@@ -56,13 +57,13 @@ def predict(
     """Load ``model`` and ask it ``question`` about ``images`` (page images, TIFFs, PDFs), in order.
 
     Raises:
-        InvalidInput: there is no page or no question, a file cannot be read, or the answer failed.
+        InvalidInput: there is no page or no question, a file cannot be read, or the model gave no answer.
         EnvironmentProblem: weights, packages or the device are missing.
     """
     if not question.strip():
         raise InvalidInput("the question is empty", hint="--question 'Опиши документ.'")
     if max_new_tokens < 1:
-        raise InvalidInput(f"max-new-tokens should be 1 or more, is {max_new_tokens}")
+        raise InvalidInput(f"max-new-tokens must be 1 or more, not {max_new_tokens}")
     pages = tuple(page for path in images for page in read_pages(path))
     if not pages:
         raise InvalidInput("there is no page to ask about", hint="--image PAGE.png")
@@ -92,15 +93,17 @@ def predict(
 
 
 def default_model(device: str = "auto") -> str:
-    """The larger Qwen2-VL where a GPU has room for it, else the smaller one."""
-    needed = expected_memory(resolve(LARGE_MODEL)) or 0
+    """The larger Qwen2-VL where a GPU has room for it, otherwise the smaller one."""
     if device == "cpu":
         return SMALL_MODEL
-    return LARGE_MODEL if any(gpu["free_bytes"] >= needed for gpu in gpus()) else SMALL_MODEL
+    needed = expected_memory(resolve(LARGE_MODEL)) or 0
+    # A GPU that does not say how much memory is free is not trusted with the larger one.
+    fits = any(gpu.get("free_bytes", 0) >= needed for gpu in gpus())
+    return LARGE_MODEL if fits else SMALL_MODEL
 
 
 def example_page() -> Path:
-    """The page that is asked about where none is named: in a checkout, or inside the package.
+    """The page that is asked about where nobody names one; it lies in the checkout, or in the package.
 
     Raises:
         EnvironmentProblem: it is in neither place.
@@ -112,28 +115,31 @@ def example_page() -> Path:
 
 
 def describe(prediction: Prediction) -> str:
-    """The prediction for a person's eyes, without the answer itself: time, tokens, memory."""
-    stages = ", ".join(f"{stage} {spent:.2f}" for stage, spent in prediction.stages.items())
+    """What the prediction took, for a person: time, tokens and memory, without the answer itself."""
+    lines = [_time(prediction), f"Load: {seconds(prediction.load_seconds)}"]
     output = prediction.output
-    first = prediction.first_token_seconds
-    token = "" if first is None else f", first token after {first:.2f} s"
     counts = {
         "prompt": output.prompt_tokens,
         "visual": output.visual_tokens,
         "generated": output.generated_tokens,
     }
-    tokens = ", ".join(f"{count} {name}" for name, count in counts.items() if count is not None)
-    lines = [
-        f"Time: {prediction.seconds:.2f} s" + token + (f" ({stages})" if stages else ""),
-        f"Load: {prediction.load_seconds:.2f} s",
-    ]
+    tokens = [f"{number} {kind}" for kind, number in counts.items() if number is not None]
     if tokens:
-        lines.append(f"Tokens: {tokens}" + ("; cut" if output.stop_reason == "length" else ""))
+        cut = "; the answer is cut at the limit" if output.stop_reason == "length" else ""
+        lines.append(f"Tokens: {', '.join(tokens)}{cut}")
     if output.confidence is not None:
         least = output.min_confidence
         unsure = "" if least is None else f", least sure token {least:.2f}"
         lines.append(f"Confidence: {output.confidence:.2f}{unsure}")
     return "\n".join([*lines, _memory(prediction.memory)])
+
+
+def _time(prediction: Prediction) -> str:
+    text = f"Time: {seconds(prediction.seconds)} for {plural(prediction.pages, 'page')}"
+    if prediction.first_token_seconds is not None:
+        text += f", first token after {seconds(prediction.first_token_seconds)}"
+    stages = [f"{stage} {seconds(spent)}" for stage, spent in prediction.stages.items()]
+    return f"{text} ({', '.join(stages)})" if stages else text
 
 
 def _group(pages: tuple[Page, ...], question: str, max_new_tokens: int) -> PageGroup:
@@ -145,16 +151,12 @@ def _group(pages: tuple[Page, ...], question: str, max_new_tokens: int) -> PageG
 
 
 def _memory(memory: Memory) -> str:
-    gib = 1024**3
-    parts = [
-        f"{count / gib:.2f} GiB {name}"
-        for name, count in (
-            ("allocated", memory.peak_allocated),
-            ("reserved", memory.peak_reserved),
-            ("in the driver's account", memory.peak_process),
-        )
-        if count is not None
-    ]
+    peaks = {
+        "allocated": memory.peak_allocated,
+        "reserved": memory.peak_reserved,
+        "by the driver's count": memory.peak_process,
+    }
+    parts = [f"{gib(size)} GiB {kind}" for kind, size in peaks.items() if size is not None]
     if parts:
-        return "GPU memory, peak: " + ", ".join(parts)
-    return f"Memory, peak: {memory.peak_rss / gib:.2f} GiB resident (no GPU was used)"
+        return f"GPU memory, peak: {', '.join(parts)}"
+    return f"Memory, peak: {gib(memory.peak_rss)} GiB in the process (no GPU was used)"

@@ -1,8 +1,8 @@
-"""A model's questions divided among processes, one to a device: a pure function of tasks and sizes.
+"""A model's questions, divided among processes that have a device each: a pure function of tasks and sizes.
 
 The batches are those of a single process, and each goes to one shard whole. So a question is answered in
-the same company however many devices there are, and runs that are broken off and go on with another
-number of devices give the same answers.
+the same batch however many devices there are, and a run that was stopped gives the same answers when it goes
+on with another number of devices.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ class Shard(NamedTuple):
     """One of the processes that answer a model's questions."""
 
     number: int = 0
-    """The first, 0, also does what is done once: latency, and saying that the model is done."""
+    """The first shard, 0, also does what is done once: it measures latency and marks the model as done."""
     total: int = 1
     device: str = ""
     """As ``--devices`` named it; empty where it named none."""
     session: str = ""
-    """Equal for processes that ran together: when they were started."""
+    """The moment at which the processes were started, equal for those that ran together."""
     others: int | None = None
-    """Of shard 0: descriptor of a pipe that ends when all other shards have ended."""
+    """For shard 0: the descriptor of a pipe that ends when all other shards have ended."""
 
     def facts(self) -> dict[str, object]:
-        """What the record of a batch says of it; nothing where one process did everything."""
+        """What the record of a batch says of its shard; nothing where one process answers everything."""
         if self.total == 1:
             return {}
         return {"session": self.session, "shard": self.number, "device": self.device}
@@ -45,38 +45,41 @@ class _Unit(NamedTuple):
 
     task: str
     numbers: range
-    """Of its task's batches."""
+    """The numbers of these batches among those of the task."""
     weight: int
+    """In pixels; see ``QUESTION_PIXELS``."""
 
 
 def divide(
     tasks: Mapping[str, Batches], shards: int, max_pixels: int | None = None
 ) -> list[dict[str, list[int]]]:
-    """For each shard and task the numbers of its batches, in their order.
+    """The numbers of the batches of each shard, by task and in their order.
 
-    Heaviest first, each to the shard that has least so far (Graham, 1969: at most 4/3 of the best division).
+    The heaviest batches come first, and each goes to the shard that has least so far (Graham, 1969: the
+    slowest shard gets at most 4/3 of what it would in the best division).
 
     Args:
         tasks: task → its batches, of which consecutive ones may share a document.
-        shards: how many.
+        shards: how many there are.
         max_pixels: no page weighs more than this, because it is shrunk to it.
     """
     units = [unit for task, batches in tasks.items() for unit in _units(task, batches, max_pixels)]
     loads = [0] * shards
-    found: list[dict[str, list[int]]] = [{task: [] for task in tasks} for _ in range(shards)]
+    shares: list[dict[str, list[int]]] = [{task: [] for task in tasks} for _ in range(shards)]
     for unit in sorted(units, key=lambda unit: -unit.weight):
         lightest = loads.index(min(loads))
         loads[lightest] += unit.weight
-        found[lightest][unit.task] += unit.numbers
-    return [{task: sorted(numbers) for task, numbers in shard.items()} for shard in found]
+        shares[lightest][unit.task] += unit.numbers
+    return [{task: sorted(numbers) for task, numbers in share.items()} for share in shares]
 
 
 def _units(task: str, batches: Batches, max_pixels: int | None) -> list[_Unit]:
+    """The batches of a task, joined where a document goes on in the next one."""
     units: list[_Unit] = []
     start = 0
     for end in range(1, len(batches) + 1):
-        cut = batches[end - 1][-1].document.id
-        if end < len(batches) and batches[end][0].document.id == cut:
+        last_document = batches[end - 1][-1].document.id
+        if end < len(batches) and batches[end][0].document.id == last_document:
             continue
         groups = [group for batch in batches[start:end] for group in batch]
         weight = sum(_weight(group, max_pixels) for group in groups)

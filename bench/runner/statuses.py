@@ -1,8 +1,8 @@
-"""Exit statuses by which a model's process tells its parent how it ended; 0 is all done."""
+"""Exit statuses by which a model's process tells its parent how it ended; 0 means that all is done."""
 
 STOPPED = 130
-"""Ended after a request to stop."""
+"""It ended because it was asked to stop."""
 FAILED = 3
 """The model could not be loaded, or its work could not be stored; ``failure.json`` says why."""
 UNFINISHED = 5
-"""This process did its part, but another of the same model's did not."""
+"""This process did its part, but another process of the same model did not."""

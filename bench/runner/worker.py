@@ -1,9 +1,10 @@
-"""The model's own process: load, warm up, answer everything that is not answered yet, measure.
+"""The model's own process: load, warm up, answer every question that has no answer yet, and measure.
 
 Started as ``python -m bench.runner.worker RUN MODEL EVENTS SHARD``: a run directory, a model's name, the
-number of a pipe's descriptor for progress events (one JSON object a line), and which part of the questions
-is this process's (a ``Shard`` as JSON). Its standard input belongs to the parent: the line ``stop`` asks to
-end after the batch in flight, and its end means that the parent is gone.
+number of a pipe's descriptor for progress events (one JSON object a line), and the part of the questions
+that this process answers (a ``Shard`` as JSON). Its standard input belongs to the parent: the line ``stop``
+asks the process to end after the batch that it is answering, and the end of the input means that the parent
+is gone.
 """
 
 from __future__ import annotations
@@ -22,23 +23,28 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TextIO
 
-from bench.asking.prompts import from_record
 from bench.errors import BenchError, OutOfMemory
 from bench.files import write_json
-from bench.measure import EnergyMeter, MemoryMeter, Monitor, memory_now, release_memory, watch
+from bench.measure import release_memory
 from bench.models import make_model, with_traits
 from bench.models.model import Model
 from bench.rundir.store import RunStore
-from bench.runner.batches import batched, halves, page_groups, single_stream, singles
-from bench.runner.ladder import Bounds, Ladder, marked
+from bench.runner.answering import answer, failures, sample_ids
+from bench.runner.batches import (
+    batched,
+    default_batch_size,
+    halves,
+    latency_questions,
+    page_groups,
+    singles,
+)
+from bench.runner.instruments import Instruments, measures_locally
+from bench.runner.ladder import Ladder, PageBounds, marked
 from bench.runner.shards import Shard, divide
+from bench.runner.spec import RunSettings
 from bench.runner.statuses import FAILED, STOPPED, UNFINISHED
 from bench.schema import Batch, ModelInfo, Output, PageGroup
 from bench.text import one_line, utc_now
-
-CPU_BATCH = 16
-GPU_BATCH = 64
-"""Questions per call: enough for all questions of most documents, which share the work on their pages."""
 
 
 class Worker:
@@ -46,14 +52,15 @@ class Worker:
 
     def __init__(self, run: RunStore, name: str, events: TextIO, shard: Shard) -> None:
         self.run, self.name, self.events, self.shard = run, name, events, shard
-        self.settings: Mapping[str, Any] = run.record["spec"]["settings"]
+        self.spec = run.model_spec(name)
+        self.settings = RunSettings.from_record(run.record["spec"]["settings"])
         self.stop = threading.Event()
-        self.model: Model = make_model(run.model_spec(name))
+        self.model: Model = make_model(self.spec)
         self.batch_size = 1
         self.ladder = Ladder(self.batch_size)
-        self.meter = MemoryMeter()
-        self.monitor: Monitor
-        self.energy: EnergyMeter
+        self.instruments = Instruments(
+            self._write_monitor, local=measures_locally(self.spec), alone=shard.total == 1
+        )
 
     def emit(self, event: str, **facts: Any) -> None:
         """Tell the parent; a parent that is gone is noticed elsewhere."""
@@ -62,37 +69,34 @@ class Worker:
         self.events.flush()
 
     def work(self) -> int:
-        """Do everything; returns the exit status."""
-        spec = self.run.model_spec(self.name)
-        rules = from_record(self.settings.get("prompts", ()))
+        """Do everything that is left; returns the exit status."""
         tasks = {
-            name: page_groups(self.run.load_task(name), spec, rules)
+            name: page_groups(self.run.load_task(name), self.spec, self.settings.prompts)
             for name in self.run.task_names()
         }
-        with self.meter:
+        with self.instruments:
             self._load(tasks)
-            with watch(self._note, alone=self.shard.total == 1) as self.monitor:
-                self.energy = EnergyMeter(self.monitor.joules)
-                status = self._scenarios(tasks)
+            self.instruments.begin()
+            status = self._scenarios(tasks)
         if status == 0 and self.shard.number == 0:
             self.run.mark_done(self.name)
         return status
 
     def _scenarios(self, tasks: Mapping[str, Sequence[PageGroup]]) -> int:
         """Offline, then single-stream; returns the exit status."""
-        self.monitor.scenario = "offline"
+        self.instruments.scenario("offline")
         for name, batches in self._share(tasks).items():
             if not self._offline(name, batches):
                 return STOPPED
-        self.monitor.scenario = None
+        self.instruments.scenario(None)
         if self.shard.number > 0:
             return 0
         if not self._others_done():
             return STOPPED if self.stop.is_set() else UNFINISHED
-        self.monitor.scenario = "single-stream"
+        self.instruments.scenario("single-stream")
         return 0 if self._single_stream(tasks) else STOPPED
 
-    def _note(self, samples: Sequence[Mapping[str, Any]]) -> None:
+    def _write_monitor(self, samples: Sequence[Mapping[str, Any]]) -> None:
         self.run.append_monitor(self.name, samples)
 
     def _share(
@@ -104,15 +108,14 @@ class Worker:
         an unbroken one, and so gets the same answers even where arithmetic depends on the batch.
         """
         batches = {name: list(batched(groups, self.batch_size)) for name, groups in tasks.items()}
-        bound = self.run.model_spec(self.name).max_pixels
-        mine = divide(batches, self.shard.total, bound)[self.shard.number]
+        mine = divide(batches, self.shard.total, self.spec.max_pixels)[self.shard.number]
         return {name: [batches[name][i] for i in numbers] for name, numbers in mine.items()}
 
     def _others_done(self) -> bool:
-        """Wait for the other shards; whether together all questions have an answer on record."""
+        """Wait for the other shards; returns whether all questions have an answer on record now."""
         if self.shard.others is None:
             return True
-        # Nobody writes: the pipe ends when the last of the others has left, however it left.
+        # Nobody writes to this pipe. It ends when the last of the others has ended, for whatever reason.
         with open(self.shard.others, "rb", closefd=True) as others:  # noqa: PTH123  a descriptor
             others.read()
         for task in self.run.task_names():
@@ -128,6 +131,7 @@ class Worker:
         return int(self.run.task_record(task)["samples"])
 
     def _load(self, tasks: Mapping[str, Sequence[PageGroup]]) -> None:
+        """Load the model, warm it up, and write ``model.json``."""
         self.emit("loading")
         started = time.perf_counter()
         info = with_traits(self.model.load(), self.run.model_spec(self.name))
@@ -136,66 +140,65 @@ class Worker:
             "name": self.name,
             **dataclasses.asdict(info),
             "load_seconds": load_seconds,
-            "memory_after_load": memory_now(),
+            **self.instruments.after_load(),
             "started": utc_now(),
         }
-        self.batch_size = self.settings["batch_size"] or (
-            CPU_BATCH if info.device == "cpu" else GPU_BATCH
-        )
+        self.batch_size = self.settings.batch_size or default_batch_size(info.device)
         record["batch_size"] = self.batch_size
         self.ladder = self._ladder(info)
-        if self.settings["warmup"]:
-            record["first_call_seconds"] = self._warm_up(
-                [g for groups in tasks.values() for g in groups]
-            )
+        if self.settings.warmup:
+            everything = [group for groups in tasks.values() for group in groups]
+            record["first_call_seconds"] = self._warm_up(everything)
         if self.shard.device.isdigit():
-            # By its number on this machine; this process sees no other GPU and calls it the first.
+            # This process sees no other GPU and calls it the first; the record has its number on the machine.
             record["device"] = f"cuda:{self.shard.device}"
         if self.shard.total > 1:
             each = ("load_seconds", "first_call_seconds", "memory_after_load")
-            part = {key: record[key] for key in each if key in record}
-            record["devices"] = [{"device": self.shard.device, **part}]
+            own = {key: record[key] for key in each if key in record}
+            record["devices"] = [{"device": self.shard.device, **own}]
         self.run.write_model(self.name, record)
-        self.meter.restart()
         self.emit("loaded", seconds=load_seconds)
 
     def _ladder(self, info: ModelInfo) -> Ladder:
-        """The rung to begin on: the top, or where this run's batches had come to."""
-        known = (info.details.get(name) for name in Bounds._fields)
-        bounds = Bounds(*(value if isinstance(value, int) else None for value in known))
-        allow = bool(self.settings.get("allow_downscale"))
+        """The rung to begin on: the highest, or the one that earlier batches of this run had reached."""
+        known = (info.details.get(name) for name in PageBounds._fields)
+        bounds = PageBounds(*(value if isinstance(value, int) else None for value in known))
+        allow = self.settings.allow_downscale
         ladder = Ladder(self.batch_size, allow_downscale=allow, bounds=bounds)
-        rows = (row for task in self.run.task_names() for row in self.run.batches(self.name, task))
-        ladder.resume((row["ladder"] for row in rows if "ladder" in row), self.model.economize)
+        batches = (
+            row for task in self.run.task_names() for row in self.run.batches(self.name, task)
+        )
+        rungs = (row["ladder"] for row in batches if "ladder" in row)
+        ladder.resume(rungs, self.model.economize)
         return ladder
 
     def _warm_up(self, groups: Sequence[PageGroup]) -> float | None:
-        """Seconds of the first call, on the smallest document; its answer is thrown away."""
+        """Seconds of the first call, which asks about the smallest document; its answer is not kept."""
         if not groups:
             return None
         smallest = singles([groups[-1]])[0]
         started = time.perf_counter()
-        # Where not even this fits, the first batch says so on the record.
+        # Where not even this question fits, the first batch records it.
         with contextlib.suppress(OutOfMemory):
-            self._answer(smallest)
+            answer(self.model, smallest)
         seconds = time.perf_counter() - started
         self.model.reset()
         return seconds
 
     def _offline(self, task: str, batches: Sequence[Sequence[PageGroup]]) -> bool:
-        """This process's batches of a task; False where it was asked to stop."""
+        """Answer this process's batches of a task; False where it was asked to stop."""
         if self.run.is_done(self.name, task):
             return True
-        mine = {sample_id for batch in batches for sample_id in _ids(batch)}
+        mine = {sample_id for batch in batches for sample_id in sample_ids(batch)}
         answered = self.run.outputs(self.name, task)
-        # Ids alone, here and below: the answers of a long run are on the disk and need not be in memory.
+        # Only ids are kept from here on: the answers of a long run are on the disk and need no memory.
         done = mine & answered.keys()
         total = self._total(task)
         failed = sum(answered[sample_id].stop_reason == "error" for sample_id in done)
         del answered
         self.emit("task", task=task, done=len(done), total=total, failed=failed)
-        self.energy.restart()
-        unanswered = [batch for batch in batches if not done.issuperset(_ids(batch))]
+        self.instruments.begin_task()
+        unanswered = [batch for batch in batches if not done.issuperset(sample_ids(batch))]
         for batch, following in zip_longest(unanswered, unanswered[1:], fillvalue=()):
             if self.stop.is_set():
                 return False
@@ -214,15 +217,15 @@ class Worker:
         following: Sequence[PageGroup],
         skip: AbstractSet[str],
     ) -> list[Output]:
-        """Answer a batch in as many calls as memory asks for, and store what came of it.
+        """Answer a batch in as many calls as memory asks for, and store the answers and what they took.
 
-        ``following`` is what comes after it; the questions of ``skip`` are answered already.
+        ``following`` is the batch that comes next; the questions of ``skip`` have an answer already.
         """
         stored: list[Output] = []
         pending = [tuple(batch)]
         while pending:
             groups = pending.pop(0)
-            ids = _ids(groups)
+            ids = sample_ids(groups)
             if skip >= set(ids):
                 continue
             if len(ids) > self.ladder.batch_size:
@@ -232,7 +235,7 @@ class Worker:
             groups = self.ladder.bounded(groups)
             started = time.perf_counter()
             try:
-                answered = self._answer(groups)
+                answered = answer(self.model, groups)
             except OutOfMemory as error:
                 release_memory()
                 step = self.ladder.down(groups, self.model.economize)
@@ -240,7 +243,7 @@ class Worker:
                     self.emit("smaller", action=step.action, message=one_line(str(error)))
                     pending = step.batches + pending
                     continue
-                answered = _failures(groups, error)
+                answered = failures(groups, error)
             else:
                 self.ladder.held(groups)
                 answered = marked(groups, answered)
@@ -251,31 +254,8 @@ class Worker:
             stored += fresh
         return stored
 
-    def _answer(self, groups: Sequence[PageGroup]) -> Batch:
-        """One call of the model; what fails in a batch is asked again alone, and then recorded."""
-        try:
-            return _complete(groups, self.model.generate(groups))
-        except OutOfMemory:
-            raise
-        except Exception as error:
-            if sum(len(group.requests) for group in groups) == 1:
-                traceback.print_exc()
-                return _failures(groups, error)
-        parts = []
-        for single in singles(groups):
-            try:
-                parts.append(self._answer(single))
-            except OutOfMemory as error:
-                release_memory()
-                parts.append(_failures(single, error))
-        stages: dict[str, float] = {}
-        for part in parts:
-            for stage, seconds in part.stages.items():
-                stages[stage] = stages.get(stage, 0.0) + seconds
-        return Batch(tuple(output for part in parts for output in part.outputs), stages)
-
     def _facts(self, groups: Sequence[PageGroup], batch: Batch, seconds: float) -> dict[str, Any]:
-        window = self.energy.count(len(batch.outputs))
+        """The record of one call in ``batches.jsonl``."""
         return {
             "samples": [output.sample_id for output in batch.outputs],
             "documents": len(groups),
@@ -285,22 +265,21 @@ class Worker:
             "prompt_tokens": _sum(output.prompt_tokens for output in batch.outputs),
             "visual_tokens": _sum(output.visual_tokens for output in batch.outputs),
             "generated_tokens": _sum(output.generated_tokens for output in batch.outputs),
-            "memory": self.meter.reading()._asdict(),
             "batch_size": len(batch.outputs),
             "ladder": self.ladder.record(),
-            **({} if window is None else {"energy": window}),
+            **self.instruments.batch(len(batch.outputs)),
             **self.shard.facts(),
         }
 
     def _single_stream(self, tasks: Mapping[str, Sequence[PageGroup]]) -> bool:
-        """One question at a time, each page cold and then warm; False where asked to stop."""
-        plan = single_stream(tasks, self.settings["latency_samples"])
+        """Ask one question at a time, each page cold and then warm; False where asked to stop."""
+        questions = latency_questions(tasks, self.settings.latency_samples)
         measured = {
             (task, record["sample_id"])
             for task in tasks
             for record in self.run.latencies(self.name, task)
         }
-        for number, (task, group) in enumerate(plan, 1):
+        for number, (task, group) in enumerate(questions, 1):
             sample_id = group.requests[0].sample_id
             if (task, sample_id) in measured:
                 continue
@@ -310,20 +289,20 @@ class Worker:
             record = {"sample_id": sample_id, "pages": len(group.document.pages)}
             record |= self._asked_alone(group)
             if not record["failed"]:
-                # The same question again, without a reset: what the backend keeps of a page counts.
+                # The same question without a reset shows what the backend gains from a page that it knows.
                 record["warm"] = self._asked_alone(group)
             self.run.append_latency(self.name, task, record)
-            self.emit("latency", done=number, total=len(plan))
+            self.emit("latency", done=number, total=len(questions))
         return True
 
     def _asked_alone(self, group: PageGroup) -> dict[str, Any]:
         """What one call with one question took."""
         started = time.perf_counter()
         try:
-            batch = self._answer(self.ladder.bounded([group]))
+            batch = answer(self.model, self.ladder.bounded([group]))
         except OutOfMemory as error:
             release_memory()
-            batch = _failures([group], error)
+            batch = failures([group], error)
         return {
             "seconds": time.perf_counter() - started - batch.retry_seconds,
             "first_token_seconds": batch.first_token_seconds,
@@ -333,42 +312,14 @@ class Worker:
         }
 
 
-def _ids(groups: Sequence[PageGroup]) -> list[str]:
-    """Of the questions."""
-    return [request.sample_id for group in groups for request in group.requests]
-
-
-def _complete(groups: Sequence[PageGroup], batch: Batch) -> Batch:
-    """The batch with exactly one output a request, in order; what a backend forgot is a failure."""
-    by_id = {output.sample_id: output for output in batch.outputs}
-    outputs = tuple(
-        by_id.get(request.sample_id)
-        or Output(request.sample_id, "", "error", error="BackendError: no output came back")
-        for group in groups
-        for request in group.requests
-    )
-    return dataclasses.replace(batch, outputs=outputs)
-
-
-def _failures(groups: Sequence[PageGroup], error: Exception) -> Batch:
-    message = f"{type(error).__name__}: {one_line(str(error), 500)}"
-    return Batch(
-        tuple(
-            Output(request.sample_id, "", "error", error=message)
-            for group in groups
-            for request in group.requests
-        )
-    )
-
-
 def _sum(counts: Iterable[int | None]) -> int | None:
-    """Of the counts that are known; None where none is."""
+    """The sum of the counts that are known; None where none is."""
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
 
 
 def _listen(worker: Worker) -> None:
-    """Obey the parent; leave at once when it is gone, the run directory stays consistent."""
+    """Obey the parent. When it is gone, end at once: the run directory is consistent at any moment."""
     for line in sys.stdin:
         if line.strip() == "stop":
             worker.stop.set()
@@ -380,7 +331,6 @@ def main(arguments: Sequence[str]) -> int:
     path, name, descriptor, part = arguments
     shard = Shard(**json.loads(part))
     run = RunStore.open(Path(path), shard=shard.number)
-    failure = run.model_folder(name) / "failure.json"
     with os.fdopen(int(descriptor), "w", encoding="utf-8") as events:
         try:
             worker = Worker(run, name, events, shard)
@@ -388,22 +338,20 @@ def main(arguments: Sequence[str]) -> int:
             return worker.work()
         except Exception as error:
             traceback.print_exc()
-            known = isinstance(error, BenchError)
-            message = (
-                str(error) if known else f"{type(error).__name__}: {one_line(str(error), 500)}"
-            )
-            hint = error.hint if isinstance(error, BenchError) else None
-            record = {
-                "error": type(error).__name__,
-                "message": message,
-                "hint": hint,
-                "when": utc_now(),
-            }
-            said = {"event": "failed", "shard": shard.number, "message": message, "hint": hint}
-            events.write(json.dumps(said) + "\n")
-            # Last: a full disk, which may be what went wrong, refuses this file as well.
-            write_json(failure, record)
+            _report_failure(run.model_folder(name), events, shard, error)
             return FAILED
+
+
+def _report_failure(folder: Path, events: TextIO, shard: Shard, error: Exception) -> None:
+    """Tell the parent why the model failed, and write it to ``failure.json``."""
+    message, hint = f"{type(error).__name__}: {one_line(str(error), 500)}", None
+    if isinstance(error, BenchError):
+        message, hint = str(error), error.hint
+    said = {"event": "failed", "shard": shard.number, "message": message, "hint": hint}
+    events.write(json.dumps(said) + "\n")
+    # Last, because a full disk, which may be what went wrong, refuses this file as well.
+    record = {"error": type(error).__name__, "message": message, "hint": hint, "when": utc_now()}
+    write_json(folder / "failure.json", record)
 
 
 if __name__ == "__main__":

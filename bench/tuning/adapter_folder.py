@@ -1,12 +1,12 @@
-"""The files of an adapter's folder, and what they tell of its training.
+"""The files of an adapter's folder, and what they say of its training.
 
 In the folder lie::
 
     adapter_model.safetensors, adapter_config.json    the best adapter so far, as PEFT writes it
-    tune.json        what was trained on what, with which settings, by which command, how long
+    tune.json        what was trained, on what, with which settings, by which command, and for how long
     history.jsonl    losses and scores by step
     curves.svg       the same as a picture
-    checkpoints/     while it trains: what to go on from
+    checkpoints/     states from which an interrupted training goes on; removed at the end
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 
 
 def task_record(parts: Parts) -> dict[str, Any]:
-    """The parts by role, as reports look for them."""
+    """The parts of a task by their role, where reports look for them."""
     return {
         "name": parts.name,
         "train": _part(parts.train) | {"pages": _pages(parts.train)},
@@ -55,7 +55,7 @@ def _part(task: Task) -> dict[str, Any]:
 
 
 def _pages(task: Task) -> list[str]:
-    """The contents of the pages: by them a comparison finds documents under another name."""
+    """What the pages show, by which a comparison finds the same documents under another name."""
     return sorted({page.key for document in task.documents.values() for page in document.pages})
 
 
@@ -64,7 +64,7 @@ def former(out: Path, identity: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
     Args:
         out: the adapter's folder.
-        identity: what must be equal for a training to go on: base, task, settings.
+        identity: what must be equal for a training to go on: base, task and settings.
 
     Raises:
         InvalidInput: ``out`` holds another training, a finished one, or something else.
@@ -74,7 +74,8 @@ def former(out: Path, identity: Mapping[str, Any]) -> Mapping[str, Any] | None:
         _check_same(out, before, identity)
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InvalidInput(
-            f"{out} exists and is not an adapter of bench tune", hint="name another --out"
+            f"{out} exists and is not an adapter of bench tune",
+            hint="name another folder with --out",
         )
     return before
 
@@ -91,11 +92,11 @@ def begin(out: Path, identity: dict[str, Any], facts: dict[str, Any]) -> dict[st
 
     Args:
         out: the adapter's folder.
-        identity: see ``former``.
-        facts: what else is known beforehand.
+        identity: what must be equal for a training to go on.
+        facts: what else is known before the training.
 
     Raises:
-        InvalidInput: as ``former``.
+        InvalidInput: ``out`` holds another training, a finished one, or something else.
     """
     before = former(out, identity)
     record = {
@@ -123,23 +124,23 @@ def _check_same(out: Path, before: Mapping[str, Any], identity: Mapping[str, Any
     if differing:
         raise InvalidInput(
             f"{out} holds another training: it differs in {one_line(', '.join(differing), 200)}",
-            hint="name another --out, or train it anew: --fresh",
+            hint="name another folder with --out, or begin anew with --fresh",
         )
     if before.get("status") not in {"running", "interrupted"}:
         raise InvalidInput(
             f"{out} holds an adapter whose training has ended ({before.get('status')})",
-            hint="name another --out, or train it anew: --fresh",
+            hint="name another folder with --out, or begin anew with --fresh",
         )
 
 
 def _at(value: Any, key: str | None) -> Any:
-    found = value.get(key) if key is not None and isinstance(value, dict) else value
-    # As it comes back from JSON.
-    return list(found) if isinstance(found, tuple) else found
+    entry = value.get(key) if key is not None and isinstance(value, dict) else value
+    # JSON gives tuples back as lists.
+    return list(entry) if isinstance(entry, tuple) else entry
 
 
 def conclude(out: Path, record: dict[str, Any], status: str, seconds: float, **facts: Any) -> None:
-    """Write how a training ended; ``seconds`` are those of this part of it."""
+    """Write how a training ended; ``seconds`` is the time since it began or went on."""
     record |= {
         "status": status,
         "seconds": record["seconds"] + seconds,
@@ -150,11 +151,11 @@ def conclude(out: Path, record: dict[str, Any], status: str, seconds: float, **f
 
 
 def write_history(out: Path, history: Sequence[dict[str, Any]]) -> None:
-    """Write what the Trainer logged, one object a line; what is no number becomes null."""
+    """Write what the Trainer logged, one object a line; a number that is not finite becomes null."""
     lines = [
         json.dumps({key: _finite(value) for key, value in entry.items()}) + "\n"
         for entry in history
-        # The Trainer's closing summary counts rows where it says samples.
+        # The Trainer's closing summary says "samples" and counts rows.
         if "train_runtime" not in entry
     ]
     write_atomically(out / HISTORY, "".join(lines))

@@ -1,4 +1,4 @@
-"""The base of a training: which models can be trained, and what an adapter calls its base."""
+"""Which models can be trained, and what an adapter calls its base."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ def trainable(spec: ModelSpec) -> ModelSpec:
     """``spec`` as it is loaded for training.
 
     Raises:
-        InvalidInput: it is no Qwen-VL, is an adapter, or asks for a precision or device that cannot train.
+        InvalidInput: it is no Qwen-VL, it is an adapter, or its precision or device cannot train.
     """
     if not traits_of(spec).trainable:
         raise InvalidInput(
-            f"model {spec.name!r} cannot be trained: only the Qwen-VL family can",
-            hint="--model qwen2-vl-2b",
+            f"model {spec.name!r} cannot be trained; only the Qwen-VL family can",
+            hint="bench tune --model qwen2-vl-2b",
         )
     if spec.adapter is not None:
         raise InvalidInput(
-            f"model {spec.name!r} is an adapter already",
+            f"model {spec.name!r} is already an adapter",
             hint=f"merge it first: bench tune --merge {spec.adapter} --out merged",
         )
     if spec.dtype == "fp16":
         raise InvalidInput(
-            "training in fp16 overflows", hint="--dtype bf16, or fp32 where a GPU has no bf16"
+            "training in fp16 overflows", hint="use --dtype bf16, or fp32 where the GPU has no bf16"
         )
     if spec.device.startswith("cuda:") and spec.device != "cuda:0":
         number = spec.device.partition(":")[2]
@@ -39,7 +39,7 @@ def trainable(spec: ModelSpec) -> ModelSpec:
             f"training uses the first GPU that it sees, not {spec.device}",
             hint=f"CUDA_VISIBLE_DEVICES={number} bench tune … --device cuda",
         )
-    # Masks that keep questions apart are no business of flash_attention_2.
+    # flash_attention_2 does not accept the masks that keep the questions of a row apart.
     return replace(spec, attention="sdpa")
 
 
@@ -47,20 +47,21 @@ def check_weights(folder: Path, spec: ModelSpec) -> None:
     """Refuse the checkpoint in ``folder`` where it cannot be trained.
 
     Raises:
-        InvalidInput: it is quantized in a way that lets no gradient through, or attends in windows.
+        InvalidInput: no gradient passes through its quantization, or it has sliding-window attention.
     """
     quantization = read_checkpoint(folder).quantization
     if quantization not in {None, "nf4", "int8"}:
         raise InvalidInput(
             f"{spec.checkpoint} is quantized as {quantization}, which cannot be trained",
-            hint="name the unquantized checkpoint, with --quantization nf4",
+            hint="name the checkpoint that is not quantized, with --quantization nf4",
         )
     config = read_json(folder / "config.json")
     text = config.get("text_config")
     settings = {**config, **text} if isinstance(text, dict) else config
     if settings.get("use_sliding_window"):
         raise InvalidInput(
-            f"{spec.checkpoint} uses sliding-window attention, which packed rows do not have"
+            f"{spec.checkpoint} uses sliding-window attention, and packed rows cannot be trained with it",
+            hint="name another checkpoint; those of Qwen2-VL, Qwen2.5-VL and Qwen3-VL do not use it",
         )
 
 

@@ -1,7 +1,7 @@
-"""A document with its questions and answers, as tokens; no pixel is read yet.
+"""Documents with their questions and answers as tokens; no pixel is read yet.
 
-Prompts are those of ``bench run``: the same templates, the same tokens. The target of a question is its
-first reference answer and the token that ends an answer.
+The prompts are those of ``bench run``, with the same templates and the same tokens. A model learns the first
+reference answer of a question, and the token that ends an answer.
 """
 
 from __future__ import annotations
@@ -17,58 +17,58 @@ from bench.schema import Document, Json, ModelSpec, Task
 from bench.text import one_line
 
 
-class Branch(NamedTuple):
-    """One question with the answer that is to be learnt."""
+class ExampleBranch(NamedTuple):
+    """One question, with the answer that the model learns."""
 
     sample_id: str
     question: list[int]
-    """Tokens from the end of the pages to the beginning of the answer."""
+    """The tokens from the end of the pages to the beginning of the answer."""
     answer: list[int]
-    """Tokens of the answer, the end token last."""
+    """The tokens of the answer; the end token is the last of them."""
 
     @property
     def length(self) -> int:
-        """Tokens behind the prefix."""
+        """The number of tokens behind the prefix."""
         return len(self.question) + len(self.answer)
 
 
-class Example(NamedTuple):
-    """A document and what is asked about it."""
+class TrainingExample(NamedTuple):
+    """A document with everything that is asked about it."""
 
     document: Document
     system: str | None
     prefix: int
-    """Tokens of the pages and of what the template has around them."""
+    """The number of tokens of the pages and of the template around them."""
     patches: int
-    """Of all pages, as the vision tower takes them."""
-    branches: tuple[Branch, ...]
+    """The number of patches of all pages, which the vision tower reads."""
+    branches: tuple[ExampleBranch, ...]
 
     @property
     def length(self) -> int:
-        """Tokens of the prefix and of all branches."""
+        """The number of tokens of the prefix and of all branches."""
         return self.prefix + sum(branch.length for branch in self.branches)
 
 
 def end_token(processor: Processor, end_tokens: Sequence[int]) -> int:
-    """The token that ends an answer in training: the tokenizer's own, where decoding stops at it."""
+    """The token that ends an answer in training: the tokenizer's own, where decoding stops at that."""
     own = processor.tokenizer.eos_token_id
     return int(own if own in end_tokens else end_tokens[0])
 
 
 def read_examples(
     task: Task, spec: ModelSpec, processor: Processor, end: int, context: int
-) -> list[Example]:
+) -> list[TrainingExample]:
     """Every document of ``task`` as an example.
 
     Args:
-        task: its samples have references.
+        task: a task whose samples have references.
         spec: the model that is trained.
-        processor: of the model.
+        processor: the processor of that model.
         end: the token that ends an answer.
-        context: tokens that the model was trained to hold.
+        context: the number of tokens that the model was made for.
 
     Raises:
-        InvalidInput: a page that cannot be resized, or a prompt and answer longer than ``context``.
+        InvalidInput: a page cannot be resized, or a prompt and its answer are longer than ``context``.
     """
     targets = {sample.id: _target(sample.references) for sample in task.samples}
     examples = []
@@ -77,7 +77,7 @@ def read_examples(
         tokens = [processor.reader.tokens(page) for page in pages]
         prefix = processor.prefix_length(tokens, group.system)
         branches = tuple(
-            Branch(
+            ExampleBranch(
                 request.sample_id,
                 processor.suffix(request.prompt, len(pages), group.system),
                 [*processor.tokens(targets[request.sample_id]), end],
@@ -87,16 +87,16 @@ def read_examples(
         longest = prefix + max(branch.length for branch in branches)
         if longest > context:
             raise InvalidInput(
-                f"{one_line(group.document.id, 80)}: pages, question and answer take {longest} tokens, "
-                f"more than the model's context of {context}",
-                hint="--max-pixels 1003520, or take the document out",
+                f"document {one_line(group.document.id, 80)} is too long: its pages, a question and the "
+                f"answer take {longest} tokens, and the model's context has {context}",
+                hint="make the pages smaller (--max-pixels 1003520), or take the document out",
             )
         patches = sum(tokens) * processor.images.merge_size**2
-        examples.append(Example(group.document, group.system, prefix, patches, branches))
+        examples.append(TrainingExample(group.document, group.system, prefix, patches, branches))
     return examples
 
 
 def _target(references: Sequence[Json]) -> str:
-    """The first reference as the text that a model should write."""
+    """The first reference, as the text that the model should write."""
     first = references[0]
     return first if isinstance(first, str) else json.dumps(first, ensure_ascii=False)

@@ -1,6 +1,7 @@
-"""Which layers of a Qwen-VL get an adapter, and the model with it (LoRA, arXiv 2106.09685).
+"""Chooses the layers of a Qwen-VL that get an adapter, and adds it (LoRA, arXiv 2106.09685).
 
-The base's weights stay as they are, quantized ones too (QLoRA, arXiv 2305.14314); the adapter is in float32.
+The weights of the base stay as they are, also where they are quantized (QLoRA, arXiv 2305.14314). The adapter
+is in float32.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ from bench.errors import InvalidInput, did_you_mean
 
 
 class Lora(NamedTuple):
-    """What is trained."""
+    """The shape of the adapter that is trained."""
 
     rank: int = 16
     alpha: int = 32
     """The update is scaled by alpha / rank."""
     dropout: float = 0.0
-    """Of the adapter's inputs in training; it takes half as much memory again for activations."""
+    """The dropout of the adapter's inputs in training. It takes half as much memory again for activations."""
     modules: tuple[str, ...] = ()
-    """Last names of layers, such as ``q_proj``; empty for every linear layer of the parts chosen."""
+    """The last names of layers, such as ``q_proj``; empty for every linear layer of the chosen parts."""
     vision: bool = False
-    """Also the vision tower's blocks."""
+    """Whether the blocks of the vision tower get an adapter too."""
     merger: bool = False
-    """Also the layers between the tower and the language model, those of deepstack among them."""
+    """Whether the layers between the tower and the language model get one too, with those of deepstack."""
 
 
 _PARTS = {
@@ -38,50 +39,57 @@ _PARTS = {
 
 
 def target_modules(model: Any, lora: Lora) -> list[str]:
-    """Names of the linear layers that ``lora`` adapts, in the model's order.
+    """The names of the linear layers that ``lora`` adapts, in the model's order.
 
     Raises:
-        InvalidInput: a name of ``lora.modules`` is no layer of the parts chosen.
+        InvalidInput: a name in ``lora.modules`` is not a layer of the chosen parts.
     """
     import torch
 
     parts = ["language", *(["vision"] if lora.vision else []), *(["merger"] if lora.merger else [])]
-    # Layers quantized by bitsandbytes are linear layers too.
-    linear = [name for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
-    found = [name for name in linear if any(_PARTS[part].fullmatch(name) for part in parts)]
-    last = {name.rpartition(".")[2] for name in found}
-    for name in lora.modules:
-        if name not in last:
+    names = []
+    for name, module in model.named_modules():
+        # The layers that bitsandbytes quantizes are linear layers too.
+        is_linear = isinstance(module, torch.nn.Linear)
+        if is_linear and any(_PARTS[part].fullmatch(name) for part in parts):
+            names.append(name)
+    last_names = {_last_name(name) for name in names}
+    for wanted in lora.modules:
+        if wanted not in last_names:
             raise InvalidInput(
-                f"no layer of the {' and the '.join(_names(parts))} is called {name!r}",
-                hint=did_you_mean(name, last),
+                f"no layer of the {' and the '.join(_in_words(parts))} is called {wanted!r}",
+                hint=did_you_mean(wanted, last_names),
             )
-    return [name for name in found if not lora.modules or name.rpartition(".")[2] in lora.modules]
+    return [name for name in names if not lora.modules or _last_name(name) in lora.modules]
 
 
-def _names(parts: Iterable[str]) -> list[str]:
+def _last_name(layer: str) -> str:
+    return layer.rpartition(".")[2]
+
+
+def _in_words(parts: Iterable[str]) -> list[str]:
     words = {"language": "language model", "vision": "vision tower", "merger": "merger"}
     return [words[part] for part in parts]
 
 
 def add_lora(model: Any, lora: Lora, base: str, revision: str | None, seed: int) -> Any:
-    """``model`` wrapped by PEFT with a new adapter, which changes nothing yet.
+    """Wrap ``model`` with a new adapter by PEFT; the adapter changes no answer yet.
 
     Args:
-        model: a ``…ForConditionalGeneration`` whose own parameters do not train.
-        lora: see there.
-        base: what the adapter's configuration names as its base checkpoint.
-        revision: of ``base``.
-        seed: of the adapter's first weights.
+        model: a ``…ForConditionalGeneration`` whose own parameters are not trained.
+        lora: the shape of the adapter.
+        base: the name of the base checkpoint in the adapter's configuration.
+        revision: the revision of ``base``.
+        seed: decides the first weights of the adapter.
     """
     import torch
     from peft import LoraConfig, get_peft_model
 
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
-            # bitsandbytes repacks a layer at its first answer, and no gradient gets through what it packed.
+            # bitsandbytes packs a layer's weights anew at its first answer, and then no gradient passes it.
             module.support_avx512bf16_for_cpu = False
-    # On the model: how its weights were found here is no part of the adapter.
+    # PEFT would write the path of this machine's copy of the weights into the adapter.
     model.name_or_path = base
     config = LoraConfig(
         task_type="CAUSAL_LM",
@@ -94,18 +102,18 @@ def add_lora(model: Any, lora: Lora, base: str, revision: str | None, seed: int)
     )
     torch.manual_seed(seed)
     with warnings.catch_warnings():
-        # PEFT 0.21 asks by a name that transformers 5.23 is about to retire.
+        # PEFT 0.21 uses a name that transformers 5.23 says it will remove.
         warnings.filterwarnings(
             "ignore", message=".*is_gradient_checkpointing", category=FutureWarning
         )
         wrapped: Any = get_peft_model(model, config)
-    # No embedding is adapted; to find that out, PEFT would ask the hub for the base at every checkpoint.
+    # No embedding is adapted. To learn that, PEFT would ask the hub for the base at every checkpoint.
     wrapped.save_pretrained = partial(wrapped.save_pretrained, save_embedding_layers=False)
     return wrapped
 
 
 def pattern(names: Sequence[str]) -> str:
-    """A regular expression for exactly these layers of every block: what the adapter's file records."""
+    """A regular expression for exactly these layers of every block, for the adapter's configuration."""
     blocks: dict[str, dict[str, None]] = {}
     for name in names:
         stem, _, rest = re.sub(r"\.(layers|blocks)\.\d+\.", r".\1.#.", name).rpartition("#.")

@@ -1,45 +1,52 @@
-"""What training will hold in memory, before any weight is loaded.
+"""What a training will hold in memory, computed before any weight is loaded.
 
     peak = context + weights + adapter + the most of a row: activations kept for the backward pass,
            the layer in work, logits of the answers' tokens, the mask, and the pages in the vision tower
 
-What a layer keeps is counted per token, in numbers of the model's precision; ``h`` hidden size, ``q`` all
-query heads, ``I`` inner size of the MLP, ``r`` rank:
+What a layer keeps is counted for each token, in numbers of the model's precision. ``h`` is the hidden size,
+``q`` the size of all query heads, ``I`` the inner size of the MLP, and ``r`` the rank:
 
     4h + 4q + 4I + 7r           norms' inputs and outputs, attention's operands, the gated MLP
     + 14 bytes x h              in 16 bits: the norms' float32 copies
     + 2 (5h + q + I)            with dropout: each adapter's own input and its mask
 
-``tests/test_tuning_memory.py`` holds it against what autograd really keeps, on a CPU. On a GPU it is not
-measured.
+``tests/test_tuning_memory.py`` compares this with what autograd really keeps, on a CPU. On a GPU it has not
+been measured.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench.errors import OutOfMemory
+from bench.formatting import memory_size
 from bench.models.architectures import Architecture
 from bench.models.qwen_vl.fit import CUDA_CONTEXT_BYTES, Activations
-from bench.tuning.examples import Example
+from bench.tuning.examples import TrainingExample
 from bench.tuning.lora import Lora
 
 FLOAT = 4
-"""Bytes of a number in float32."""
+"""The bytes of a number in float32."""
 TRAINED = 4 * FLOAT
-"""Bytes of an adapter's number: itself, its gradient, and the two moments of AdamW."""
+"""The bytes of a trained number: itself, its gradient, and the two moments of AdamW."""
+
+SAFE_SHARE = 0.9
+"""The share of the free memory that a training may be expected to fill: the allocator needs some of the rest,
+and the formula leaves out small tensors."""
+MIN_BATCH_TOKENS = 512
+"""A shorter row seldom holds one page."""
 
 
-class Row(NamedTuple):
-    """What the fullest row of a training holds; each the most of any row."""
+class MemoryRow(NamedTuple):
+    """What the fullest row of a training holds; each figure is the largest of any row."""
 
     tokens: int
     patches: int
-    """Of all pages."""
+    """Patches of all pages."""
     targets: int
-    """Tokens of answers."""
+    """Tokens of all answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,31 +55,31 @@ class Setup:
 
     architecture: Architecture
     weights: int
-    """Bytes of the base as it is loaded."""
+    """The bytes of the base model as it is loaded."""
     number: int
-    """Bytes of a number that is not quantized."""
+    """The bytes of a number that is not quantized."""
     lora: Lora
-    row: Row
+    row: MemoryRow
     checkpointing: bool
     on_gpu: bool
 
 
-class Estimate(NamedTuple):
-    """Bytes by what holds them."""
+class MemoryEstimate(NamedTuple):
+    """Bytes, by what they are needed for."""
 
     context: int
-    """Of a process that uses CUDA."""
+    """What CUDA itself takes in a process."""
     weights: int
     adapter: int
-    """With its gradients and the optimizer's state."""
+    """The adapter, its gradients and the optimizer's state."""
     activations: int
-    """Kept for the backward pass, and the layer in work."""
+    """What is kept for the backward pass, and the layer that is being computed."""
     logits: int
     vision: int
 
     @property
     def bytes(self) -> int:
-        """At the fullest moment."""
+        """The sum, which is held at the fullest moment."""
         return (
             self.context
             + self.weights
@@ -83,9 +90,9 @@ class Estimate(NamedTuple):
         )
 
 
-def fullest(rows: Sequence[Sequence[Example]]) -> Row:
-    """The most of ``rows`` in each respect."""
-    return Row(
+def fullest(rows: Sequence[Sequence[TrainingExample]]) -> MemoryRow:
+    """The largest figures of ``rows``, each by itself."""
+    return MemoryRow(
         max(sum(example.length for example in row) for row in rows),
         max(sum(example.patches for example in row) for row in rows),
         max(
@@ -95,40 +102,40 @@ def fullest(rows: Sequence[Sequence[Example]]) -> Row:
     )
 
 
-def estimate(setup: Setup) -> Estimate:
-    """What training as in ``setup`` holds."""
+def estimate(setup: Setup) -> MemoryEstimate:
+    """What a training as in ``setup`` holds."""
     shape, row, number = setup.architecture, setup.row, setup.number
     layer = row.tokens * layer_bytes(setup)
     if setup.checkpointing:
         kept = shape.layers * row.tokens * shape.hidden * number + layer
     else:
         kept = shape.layers * layer
-    # The gradients of a layer on their way down; the mask as yes and no, and as scores.
+    # The gradients of the layer that is being computed; the mask as booleans and as scores.
     work = row.tokens * (2 * shape.hidden + 3 * shape.intermediate) * number
     mask = row.tokens**2 * (1 + number)
     tower = Activations(shape, number).vision(row.patches)
     if setup.lora.vision:
         size, inner = shape.vision.hidden, shape.vision.intermediate
         kept += shape.vision.layers * row.patches * (14 * size + 4 * inner) * number
-    return Estimate(
+    return MemoryEstimate(
         context=CUDA_CONTEXT_BYTES if setup.on_gpu else 0,
         weights=setup.weights,
         adapter=TRAINED * adapter_parameters(shape, setup.lora),
         activations=kept + work + mask,
-        # Scores, their float32 copy, its softmax, and the gradients of both.
+        # The scores, their float32 copy, its softmax, and the gradients of the last two.
         logits=row.targets * shape.vocabulary * (2 * number + 3 * FLOAT),
         vision=tower,
     )
 
 
 def layer_bytes(setup: Setup) -> int:
-    """Bytes that a layer of the language model keeps for each token; see the module's docstring."""
+    """The bytes that a layer of the language model keeps for each token; see the module's docstring."""
     shape, lora, number = setup.architecture, setup.lora, setup.number
     hidden, inner, queries = shape.hidden, shape.intermediate, shape.heads * shape.head_size
     numbers = 4 * hidden + 4 * queries + 4 * inner + 7 * lora.rank
     narrow = 0
     if shape.model_type == "qwen3_vl":
-        # Norms of queries and keys.
+        # This family also normalises queries and keys.
         numbers += queries + shape.kv_heads * shape.head_size
         narrow = 3 * (queries + shape.kv_heads * shape.head_size)
     if lora.dropout:
@@ -137,11 +144,11 @@ def layer_bytes(setup: Setup) -> int:
 
 
 def adapter_parameters(shape: Architecture, lora: Lora) -> int:
-    """Numbers of an adapter on all linear layers of the parts that ``lora`` chooses: an upper bound."""
+    """An upper bound on the numbers of an adapter on all linear layers of the parts that ``lora`` names."""
     sides = sum(linear.rows + linear.columns for linear in shape.linears())
     vision = shape.vision
     if lora.vision:
-        # At most three projections in a gated MLP; queries, keys and values are one layer.
+        # A gated MLP has at most three projections, and one layer makes queries, keys and values.
         sides += vision.layers * (6 * vision.hidden + 3 * (vision.hidden + vision.intermediate))
     if lora.merger:
         merged = vision.hidden * vision.merge**2
@@ -150,84 +157,83 @@ def adapter_parameters(shape: Architecture, lora: Lora) -> int:
 
 
 def check_fits(setup: Setup, free: int, nf4: int, batch_tokens: int) -> str | None:
-    """Refuse a training that cannot fit; a sentence of warning where it is close.
+    """Refuse a training that cannot fit, and return a warning where it may not.
 
     Args:
         setup: what is to be trained.
-        free: bytes that are free now.
-        nf4: bytes of the base's weights in NF4; those of ``setup`` where they are quantized already.
-        batch_tokens: the option as it is.
+        free: the bytes that are free now.
+        nf4: the bytes of the base's weights in NF4.
+        batch_tokens: the value of the option.
 
     Raises:
-        OutOfMemory: naming flags that would fit.
+        OutOfMemory: it cannot fit; the hint names options with which it would.
     """
-    found = estimate(setup)
-    if found.bytes <= 0.9 * free:
+    expected = estimate(setup)
+    if expected.bytes <= SAFE_SHARE * free:
         return None
     cure = cures(setup, free, nf4, batch_tokens)
     message = (
-        f"training would hold about {gib(found.bytes)}, and {gib(free)} are free ({parts(found)})"
+        f"training would hold about {memory_size(expected.bytes)}, and {memory_size(free)} are free "
+        f"({parts(expected)})"
     )
-    if found.bytes > free:
+    if expected.bytes > free:
         raise OutOfMemory(message, hint=cure)
-    return f"{message}; it may just fit. If not: {cure}"
+    return f"{message}; it may just fit. If it does not: {cure}"
 
 
 def cures(setup: Setup, free: int, nf4: int, batch_tokens: int) -> str:
-    """Flags with which the training would fit into ``free`` bytes, the cheapest first."""
+    """Options with which the training would fit into ``free`` bytes; those that cost least come first."""
     changed = setup
-    flags: list[str] = []
-    for flag, better in (
-        ("--gradient-checkpointing", replace(setup, checkpointing=True)),
-        ("--dropout 0", replace(setup, lora=setup.lora._replace(dropout=0.0))),
-        ("--quantization nf4", replace(setup, weights=min(nf4, setup.weights))),
-    ):
-        if better == setup:
-            continue
-        changed = replace(
-            changed,
-            checkpointing=changed.checkpointing or better.checkpointing,
-            lora=changed.lora._replace(dropout=min(changed.lora.dropout, better.lora.dropout)),
-            weights=min(changed.weights, better.weights),
-        )
-        flags.append(flag)
-        if estimate(changed).bytes <= 0.9 * free:
-            return "it should fit with " + " ".join(flags)
+    options: list[str] = []
+    for option, better in _savings(setup, nf4):
+        changed = replace(changed, **better)
+        options.append(option)
+        if _fits(changed, free):
+            return f"it should fit with {' '.join(options)}"
     smaller = batch_tokens
-    while smaller > 512:
+    while smaller > MIN_BATCH_TOKENS:
         smaller //= 2
         share = smaller / batch_tokens
-        changed = replace(changed, row=Row(*(int(share * n) for n in setup.row)))
-        if estimate(changed).bytes <= 0.9 * free:
+        shorter_row = MemoryRow(*(int(share * size) for size in setup.row))
+        if _fits(replace(changed, row=shorter_row), free):
+            options += [f"--batch-tokens {smaller}", f"--accumulate {batch_tokens // smaller}"]
             return (
-                "it should fit with "
-                + " ".join(
-                    [*flags, f"--batch-tokens {smaller}", f"--accumulate {batch_tokens // smaller}"]
-                )
-                + "; a document larger than that also needs a smaller --max-pixels"
+                f"it should fit with {' '.join(options)}; a document with more tokens than that also needs "
+                "a smaller --max-pixels"
             )
-    return "no setting of this model fits here; take a smaller model"
+    return "no setting makes this model fit here; take a smaller model"
 
 
-def parts(found: Estimate) -> str:
-    """The terms of ``found`` in words, those of no weight left out."""
+def _savings(setup: Setup, nf4: int) -> list[tuple[str, dict[str, Any]]]:
+    """Options that would save memory here, each with the fields of ``setup`` that it changes."""
+    savings: list[tuple[str, dict[str, Any]]] = []
+    if not setup.checkpointing:
+        savings.append(("--gradient-checkpointing", {"checkpointing": True}))
+    if setup.lora.dropout:
+        savings.append(("--dropout 0", {"lora": setup.lora._replace(dropout=0.0)}))
+    if nf4 < setup.weights:
+        savings.append(("--quantization nf4", {"weights": nf4}))
+    return savings
+
+
+def _fits(setup: Setup, free: int) -> bool:
+    return estimate(setup).bytes <= SAFE_SHARE * free
+
+
+def parts(expected: MemoryEstimate) -> str:
+    """The parts of ``expected`` in words; those below a mebibyte are left out."""
     named = {
-        "weights": found.weights,
-        "adapter and optimizer": found.adapter,
-        "activations": found.activations,
-        "logits": found.logits,
-        "pages": found.vision,
+        "weights": expected.weights,
+        "adapter and optimizer": expected.adapter,
+        "activations": expected.activations,
+        "logits": expected.logits,
+        "pages": expected.vision,
     }
-    return ", ".join(f"{name} {gib(size)}" for name, size in named.items() if size >= 2**20)
-
-
-def gib(size: int) -> str:
-    """Bytes as a person reads them."""
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+    return ", ".join(f"{name} {memory_size(size)}" for name, size in named.items() if size >= 2**20)
 
 
 def free_bytes(on_gpu: bool) -> int:
-    """Bytes that are free on the device: the first GPU, or main memory."""
+    """The bytes that are free on the first GPU, or in main memory."""
     if on_gpu:
         import torch
 

@@ -1,6 +1,6 @@
-"""An adapter put into its base's weights for good: a checkpoint like any other.
+"""Makes an adapter and its base one checkpoint, which is like any other.
 
-The sum is formed in float32 and written in the precision of the base's files, so a merged checkpoint
+The sum is computed in float32 and written in the precision of the base's files, so a merged checkpoint
 differs from base and adapter by that rounding.
 """
 
@@ -21,28 +21,31 @@ if TYPE_CHECKING:
     import torch
 
 _COMPANIONS = ("*.json", "*.jinja", "*.txt")
-"""Tokenizer, template and processor of the base, and its configuration."""
+"""The files of the base's tokenizer, template, processor and configuration."""
 
 
 def merge(spec: ModelSpec, out: Path) -> Path:
-    """Write the adapter of ``spec`` merged into its base to ``out``, a new folder, and return it.
+    """Write the adapter of ``spec``, merged into its base, to the new folder ``out``, and return the folder.
 
     Raises:
         InvalidInput: ``spec`` is no adapter, its base is quantized on disk, or ``out`` is not empty.
-        OutOfMemory: memory does not hold the base in float32.
+        OutOfMemory: the base does not fit into memory in float32.
     """
     if spec.adapter is None:
-        raise InvalidInput(f"model {spec.name!r} is not an adapter, there is nothing to merge")
+        raise InvalidInput(
+            f"model {spec.name!r} is not an adapter, so there is nothing to merge",
+            hint="name the folder of an adapter: bench tune --merge ADAPTER --out FOLDER",
+        )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InvalidInput(f"{out} exists already", hint="name another --out")
+        raise InvalidInput(f"{out} already exists", hint="name another folder with --out")
     from bench.models.qwen_vl.loading import load_model, locate, quiet_transformers
 
     folder = locate(spec)
-    found = read_checkpoint(folder)
-    if found.quantization is not None:
+    quantization = read_checkpoint(folder).quantization
+    if quantization is not None:
         raise InvalidInput(
-            f"{spec.checkpoint} is quantized as {found.quantization}: nothing can be added to its weights",
-            hint="use the adapter as it is: bench run --models " + str(spec.adapter),
+            f"{spec.checkpoint} is quantized as {quantization}, so an adapter cannot be added to its weights",
+            hint=f"use the adapter as it is: bench run --models {spec.adapter}",
         )
     plain = replace(
         spec,

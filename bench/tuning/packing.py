@@ -1,11 +1,11 @@
-"""Documents in one row: each page once, its questions and answers behind it, blind to each other.
+"""Documents in one row: each page once, and behind it its questions and answers, which do not see each other.
 
     ids        PPPPPPPPP qqqqaaa qqaa qqqqqaaaa PPPPPPP qqqaa
     positions  0 …     p p …     p …  p …       0 …   r r …
 
 A token sees the prefix of its document and, up to itself, its own branch; every branch begins at the
-position behind the prefix. That is what the engine computes when it answers (``models/qwen_vl/tree.py``),
-so a model is trained on what it will see. Only the places that predict an answer's token get logits.
+position behind the prefix. The engine computes the same when it answers (``models/qwen_vl/tree.py``), so a
+model is trained on what it will see. Only the places that predict a token of an answer get logits.
 
 The loss of a question is the mean over its answer's tokens, the loss of a row the mean over its questions:
 a question counts the same however long its answer is, and whatever else is in its row.
@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.models.qwen_vl.pixels import PageReader
 from bench.models.qwen_vl.prefix import Prefix, rope_positions
-from bench.tuning.examples import Branch, Example
+from bench.tuning.examples import ExampleBranch, TrainingExample
 
 if TYPE_CHECKING:
     import torch
 
 _PREFIX = -1
-"""Branch of a prefix's tokens; questions count from 0."""
+"""The branch number of a prefix's tokens; questions count from 0."""
 
 
 class Packed(NamedTuple):
@@ -36,7 +36,7 @@ class Packed(NamedTuple):
     positions: torch.Tensor
     """(3, 1, tokens): temporal, vertical, horizontal (mRoPE, arXiv 2409.12191, section 2.1)."""
     mask: torch.Tensor
-    """(1, 1, tokens, tokens) bool: whether the token of a row sees that of a column."""
+    """(1, 1, tokens, tokens) bool: whether the token of the row sees the token of the column."""
     pixels: torch.Tensor
     """(patches, values of a patch) float32, the pages in order."""
     grid: torch.Tensor
@@ -53,8 +53,8 @@ class Packed(NamedTuple):
         """Arguments of the forward call of a model that computes in ``dtype``."""
         import torch
 
-        # Four dimensions: transformers passes such a mask on as it is. Scores to add, not yes and no, which
-        # every layer would turn into scores of its own and keep for the backward pass.
+        # With four dimensions transformers passes the mask on as it is. The mask holds scores to add, because
+        # every layer would turn booleans into scores of its own and keep them for the backward pass.
         scores = torch.zeros(self.mask.shape, dtype=dtype, device=self.mask.device)
         scores.masked_fill_(~self.mask, float("-inf"))
         return {
@@ -67,27 +67,29 @@ class Packed(NamedTuple):
         }
 
 
-def rows(examples: Sequence[Example], tokens: int, seed: int) -> list[tuple[Example, ...]]:
-    """``examples`` in an order drawn by ``seed``, as many to a row as have at most ``tokens`` tokens.
+def rows(
+    examples: Sequence[TrainingExample], tokens: int, seed: int
+) -> list[tuple[TrainingExample, ...]]:
+    """Put ``examples`` into rows of at most ``tokens`` tokens, in an order drawn by ``seed``.
 
-    A document that exceeds a row by itself is cut, its prefix repeated; a single question that does is
-    alone in its row.
+    A document that is longer than a row is cut, and each piece repeats its prefix. A single question that is
+    longer than a row is alone in one.
     """
     pieces = [piece for example in examples for piece in _cut(example, tokens)]
     Random(f"rows/{seed}").shuffle(pieces)
-    found: list[list[Example]] = []
+    filled: list[list[TrainingExample]] = []
     room = 0
     for piece in pieces:
-        if not found or piece.length > room:
-            found.append([])
+        if not filled or piece.length > room:
+            filled.append([])
             room = tokens
-        found[-1].append(piece)
+        filled[-1].append(piece)
         room -= piece.length
-    return [tuple(row) for row in found]
+    return [tuple(row) for row in filled]
 
 
-def _cut(example: Example, tokens: int) -> Iterator[Example]:
-    waiting: list[Branch] = []
+def _cut(example: TrainingExample, tokens: int) -> Iterator[TrainingExample]:
+    waiting: list[ExampleBranch] = []
     length = example.prefix
     for branch in example.branches:
         if waiting and length + branch.length > tokens:
@@ -99,7 +101,7 @@ def _cut(example: Example, tokens: int) -> Iterator[Example]:
 
 
 def pack(
-    model: Any, reader: PageReader, documents: Sequence[tuple[Prefix, Sequence[Branch]]]
+    model: Any, reader: PageReader, documents: Sequence[tuple[Prefix, Sequence[ExampleBranch]]]
 ) -> Packed:
     """The tensors of a row that holds ``documents``."""
     import torch
@@ -144,7 +146,7 @@ def pack(
 
 
 def _visible(owners: Sequence[tuple[int, int, int]]) -> torch.Tensor:
-    """``Packed.mask`` of stretches of (document, branch, tokens)."""
+    """The mask of ``Packed`` for consecutive stretches of tokens, each a (document, branch, length)."""
     import torch
 
     lengths = torch.tensor([length for _, _, length in owners])
@@ -156,9 +158,9 @@ def _visible(owners: Sequence[tuple[int, int, int]]) -> torch.Tensor:
 
 
 def question_losses(logits: torch.Tensor, packed: Packed) -> torch.Tensor:
-    """(questions,): the mean cross-entropy of each question's answer.
+    """The mean cross-entropy of each question's answer, of shape (questions,).
 
-    ``logits`` are those of ``packed.places``: (1, targets, vocabulary).
+    ``logits`` are those of ``packed.places``, of shape (1, targets, vocabulary).
     """
     import torch
 

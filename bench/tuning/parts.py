@@ -1,8 +1,8 @@
 """The parts of a task: documents to train on, to validate with, and those that training must not see.
 
-Parts are told apart by the samples' ``metadata.split``, which ``bench data split`` writes, and by folder
-names (``NAME-train``, ``NAME-validation``, ``NAME-test``). Documents are compared by what their pages
-show, not by file name.
+A part is known by the samples' ``metadata.split``, which ``bench data split`` writes, or by its folder's name
+(``NAME-train``, ``NAME-validation``, ``NAME-test``). Documents are compared by what their pages show, not by
+file name.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 
 from bench.errors import InvalidInput
+from bench.formatting import plural
 from bench.schema import Page, Sample, Task
 from bench.tasks import find_task, load_task
 from bench.tasks.contents import clusters, page_contents
@@ -28,53 +29,54 @@ _SPLITS = {
     "dev": "validation",
     "test": "test",
 }
-"""What people write into ``metadata.split`` → the part that it means."""
+"""What people write into ``metadata.split``, and the part that it means."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A task, cut for training."""
+    """A task, cut into parts for training."""
 
     name: str
-    """Of the task before it was cut."""
+    """The name of the task before it was cut."""
     train: Task
     validation: Task
     held_out: bool
-    """Whether the validation documents were taken from the training part here."""
+    """Whether the validation documents were held out of the training part by ``find_parts``."""
     tests: tuple[Task, ...]
-    """Tasks whose documents training must not see; empty where none was found."""
+    """Tasks whose documents training must not see; empty where there is none."""
     test_names: tuple[str, ...]
-    """What a person types to run them; a part of a folder that was not cut has no name of its own."""
+    """What a person types to run those tasks. A part that has no folder of its own has no such name."""
 
 
 def find_parts(name: str, others: Sequence[str], share: float, seed: int) -> Parts:
-    """The parts of the task that a person named.
+    """The parts of the task ``name``.
 
     Args:
-        name: a task or folder, cut by ``bench data split`` or by its samples' ``metadata.split``; the
-            training part itself may be named too.
+        name: a task or folder, cut by ``bench data split`` or by its samples' ``metadata.split``; it may also
+            be the training part itself.
         others: further tasks whose documents training must not see.
-        share: of the training documents that validate, where there is no validation part.
-        seed: of that choice.
+        share: the share of the training documents that validates, where there is no validation part.
+        seed: decides which documents these are.
 
     Raises:
-        InvalidInput: no training part, or documents that are in two parts.
+        InvalidInput: there is no training part, or two parts share a document.
     """
-    found = _by_part(name)
-    if "train" not in found:
+    parts = _by_part(name)
+    if "train" not in parts:
         raise InvalidInput(
             f"task {one_line(name, 80)} has no training part",
             hint=f"bench data split {one_line(name, 80)}",
         )
-    train = found["train"]
+    train = parts["train"]
     whole = train.name.removesuffix("-train")
-    tests = [found["test"]] if "test" in found else []
+    tests = [parts["test"]] if "test" in parts else []
     tests += [load_task(find_task(other)) for other in others]
-    own = f"{_stem(name)}-test"
-    names = (*([own] if "test" in found and Path(own).is_dir() else []), *others)
+    test_folder = f"{_stem(name)}-test"
+    has_folder = "test" in parts and Path(test_folder).is_dir()
+    names = (test_folder, *others) if has_folder else tuple(others)
     check_apart({"training": [train], "test": tests})
-    if "validation" in found:
-        validation = found["validation"]
+    if "validation" in parts:
+        validation = parts["validation"]
         check_apart({"training": [train], "validation": [validation]})
         check_apart({"validation": [validation], "test": tests})
         return Parts(whole, train, validation, False, tuple(tests), names)
@@ -86,7 +88,7 @@ def check_apart(parts: Mapping[str, Sequence[Task]]) -> None:
     """Refuse two parts that share a page.
 
     Raises:
-        InvalidInput: naming the files.
+        InvalidInput: they do; the message names the files.
     """
     (first, these), (second, those) = parts.items()
     contents = page_contents(page for task in (*these, *those) for page in _pages(task))
@@ -100,16 +102,19 @@ def check_apart(parts: Mapping[str, Sequence[Task]]) -> None:
         if contents[page] in known
     }
     if shared:
-        named = "; ".join(f"{one} is {other}" for one, other in sorted(shared)[:3])
+        named = "; ".join(
+            f"{one} shows the same page as {other}" for one, other in sorted(shared)[:3]
+        )
         more = f"; and {len(shared) - 3} more" if len(shared) > 3 else ""
+        files = plural(len(shared), "file")
         raise InvalidInput(
-            f"{len(shared)} files of the {first} part show pages of the {second} part: {named}{more}",
-            hint="take them out of one part, or cut the whole task again: bench data split",
+            f"{files} of the {first} part show pages of the {second} part: {named}{more}",
+            hint="take them out of one part, or cut the whole task again with bench data split",
         )
 
 
 def subset(task: Task, documents: Iterable[str], suffix: str) -> Task:
-    """The part of ``task`` that asks about ``documents`` (ids), under a name of its own."""
+    """The part of ``task`` that asks about ``documents`` (ids); its name has ``suffix`` at the end."""
     kept = set(documents)
     part = replace(
         task,
@@ -121,7 +126,7 @@ def subset(task: Task, documents: Iterable[str], suffix: str) -> Task:
 
 
 def _by_part(name: str) -> dict[str, Task]:
-    """Part → task, from folders beside each other or from one task's metadata."""
+    """The task of each part, from folders beside each other or from one task's metadata."""
     stem = _stem(name)
     if Path(f"{stem}-train").is_dir():
         return {
@@ -148,19 +153,20 @@ def _part_of(sample: Sample) -> str | None:
 
 
 def _hold_out(task: Task, share: float, seed: int) -> tuple[Task, Task]:
-    """``task`` without, and only, a share of its documents; equal pages stay together."""
+    """``task`` in two: without a share of its documents, and with these alone; equal pages stay together."""
     contents = page_contents(_pages(task))
     ids = list(task.documents)
-    found = clusters([[contents[p] for p in task.documents[key].pages] for key in ids])
-    if len(found) < 2:
+    pages = [[contents[page] for page in task.documents[key].pages] for key in ids]
+    groups = clusters(pages)
+    if len(groups) < 2:
         raise InvalidInput(
-            f"the training part {task.name} has one document only, none is left to validate with",
+            f"the training part {task.name} has one document only, so none is left to validate with",
             hint="add documents, or make a validation part: bench data split --validation 0.1",
         )
-    Random(f"validation/{seed}").shuffle(found)
-    count = min(max(1, round(share * len(found))), len(found) - 1)
-    held = [ids[number] for cluster in found[:count] for number in cluster]
-    rest = [ids[number] for cluster in found[count:] for number in cluster]
+    Random(f"validation/{seed}").shuffle(groups)
+    count = min(max(1, round(share * len(groups))), len(groups) - 1)
+    held = [ids[number] for group in groups[:count] for number in group]
+    rest = [ids[number] for group in groups[count:] for number in group]
     return subset(task, rest, ""), subset(task, held, "-held-out")
 
 

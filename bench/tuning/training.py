@@ -1,9 +1,9 @@
-"""transformers' Trainer over packed rows: what is trained here and not there.
+"""Training with transformers' Trainer: our packed rows, our loss, and our validation.
 
-A batch is one row (``packing``), whose loss is summed over its questions and divided by the questions of
-the whole step. Validation asks the task's own metric; the best checkpoint is published as the adapter as
-soon as it is found, so that whatever happens later an adapter is there. A loss or gradient that is not
-finite stops the training before it reaches the weights.
+A batch is one row (``packing``). Its loss is summed over its questions and divided by the questions of the
+whole step. The validation uses the task's own metric. The best checkpoint becomes the adapter as soon as it
+is known, so that there is an adapter whatever happens later. A loss or gradient that is not finite stops the
+training before it reaches the weights.
 """
 
 from __future__ import annotations
@@ -23,65 +23,65 @@ import transformers
 from bench.errors import INCOMPLETE, BenchError
 from bench.files import write_bytes_atomically
 from bench.tuning.adapter_folder import ADAPTER_FILES, CHECKPOINTS, write_history
-from bench.tuning.examples import Example
+from bench.tuning.examples import TrainingExample
 from bench.tuning.feeding import Feeder
 from bench.tuning.packing import Packed, question_losses
 from bench.tuning.validation import Validated
 
 _TIE = 1e-6
-"""Weight of the loss beside the score: it decides between checkpoints of equal score."""
+"""The weight of the loss beside the score: so small that the loss decides only where two scores are equal."""
 
 
 class Schedule(NamedTuple):
-    """How long and how fast is trained."""
+    """How long the training lasts, and how large its steps are."""
 
     learning_rate: float = 2e-4
     shape: str = "cosine"
-    """Of the learning rate after its rise: ``cosine``, ``linear`` or ``constant_with_warmup``."""
+    """How the learning rate goes on after its rise: ``cosine``, ``linear`` or ``constant_with_warmup``."""
     warmup: float = 0.03
-    """Share of the steps over which the learning rate rises."""
+    """The share of the steps over which the learning rate rises."""
     weight_decay: float = 0.0
     epochs: float = 3.0
     max_steps: int | None = None
-    """Instead of ``epochs``."""
+    """The number of optimizer steps; where it is given, ``epochs`` has no effect."""
     batch_tokens: int = 4096
-    """Of a row: pages, questions and answers that are computed together."""
+    """Tokens of a row: the pages, questions and answers that are computed together."""
     accumulate: int = 1
-    """Rows to an optimizer step."""
+    """Rows for each optimizer step."""
     validate_every: int | None = None
-    """Steps; None for ten validations."""
+    """Steps from one validation to the next; None makes ten validations."""
     patience: int = 3
-    """Validations without a better one after which training stops; 0 for never."""
+    """Training stops after so many validations without a better one; 0 never stops it."""
     gradient_checkpointing: bool = False
     seed: int = 0
 
     def steps(self, rows: int) -> int:
-        """Optimizer steps for so many rows an epoch."""
+        """Optimizer steps where an epoch has so many rows."""
         return self.max_steps or math.ceil(math.ceil(rows / self.accumulate) * self.epochs)
 
     def interval(self, rows: int) -> int:
-        """Steps between two validations."""
+        """Steps from one validation to the next."""
         return self.validate_every or max(1, math.ceil(self.steps(rows) / 10))
 
 
 class Listener(Protocol):
-    """Who is told how it goes."""
+    """Is told how the training goes on."""
 
     def say(self, text: str) -> None:
-        """One line."""
+        """Show one line of text."""
         ...
 
     def step(self, done: int, total: int, loss: float | None) -> None:
         """An optimizer step was made."""
         ...
 
-    def validated(self, step: int, found: Validated, *, best: bool) -> None:
-        """The model was measured; ``best`` where it is the best so far, untrained one left out."""
+    def validated(self, step: int, result: Validated, *, best: bool) -> None:
+        """The model was validated; ``best`` where it is the best so far, apart from the untrained one."""
         ...
 
 
 class Diverged(BenchError):
-    """The loss is not a number any more; the best adapter so far is kept."""
+    """The loss or a gradient is no longer a finite number; the best adapter so far is kept."""
 
     exit_code = INCOMPLETE
 
@@ -91,12 +91,12 @@ class Subject(NamedTuple):
 
     model: Any
     """A base with an adapter, as PEFT wraps it."""
-    rows: Sequence[tuple[Example, ...]]
-    """Of an epoch."""
+    rows: Sequence[tuple[TrainingExample, ...]]
+    """The rows of an epoch."""
     feeder: Feeder
     """Makes tensors of rows."""
     validate: Callable[[Any], Validated]
-    """Measures the model."""
+    """Measures loss and score of the model that it is given."""
     direction: int
     """1 where a higher score is better, else -1."""
 
@@ -105,7 +105,7 @@ class Ended(NamedTuple):
     """How a training ended."""
 
     steps: int
-    """Made, those before a resumption among them."""
+    """The steps that were made, also those before an interruption."""
     total: int
     best_step: int | None
     interrupted: bool
@@ -114,11 +114,11 @@ class Ended(NamedTuple):
 
 
 class PackedTrainer(transformers.Trainer):
-    """The Trainer with our batches, loss and validation."""
+    """The Trainer, with our batches, loss and validation."""
 
     def __init__(self, subject: Subject, arguments: transformers.TrainingArguments) -> None:
-        """``arguments`` as ``_arguments`` makes them."""
-        # Both are asked for; validation reads its own rows.
+        """Prepare to train ``subject`` with what ``_arguments`` returned."""
+        # The Trainer wants an evaluation set, but our validation reads its own rows.
         super().__init__(
             model=subject.model,
             args=arguments,
@@ -126,7 +126,7 @@ class PackedTrainer(transformers.Trainer):
             eval_dataset=subject.rows[:1],
             data_collator=subject.feeder.collate,
         )
-        # The loss is divided by the questions of the whole step already.
+        # compute_loss divides by the questions of the whole step, so the Trainer must not divide again.
         self.loss_is_scaled_for_ga = True
         self._subject = subject
 
@@ -160,11 +160,11 @@ class PackedTrainer(transformers.Trainer):
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
         """Loss and score of the validation part."""
-        found = self._subject.validate(self.model)
-        # Where no answer could be scored the loss alone decides.
-        score = found.score if math.isfinite(found.score) else 0.0
-        merit = self._subject.direction * score - _TIE * found.loss
-        metrics = {"eval_loss": found.loss, "eval_score": found.score, "eval_merit": merit}
+        result = self._subject.validate(self.model)
+        # Where no answer could be scored, the loss alone decides.
+        score = result.score if math.isfinite(result.score) else 0.0
+        merit = self._subject.direction * score - _TIE * result.loss
+        metrics = {"eval_loss": result.loss, "eval_score": result.score, "eval_merit": merit}
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
@@ -173,7 +173,7 @@ class PackedTrainer(transformers.Trainer):
 
 
 class _Watch(transformers.TrainerCallback):
-    """Tells the listener, publishes the best checkpoint, and stops where it is asked to."""
+    """Tells the listener, publishes the best checkpoint, and stops the training where it is asked to."""
 
     def __init__(self, out: Path, listener: Listener) -> None:
         self.out, self.listener = out, listener
@@ -181,45 +181,45 @@ class _Watch(transformers.TrainerCallback):
         self._best: float | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Begin, or go on where a checkpoint was left."""
+        """Begin, or go on from a checkpoint."""
         if state.best_model_checkpoint is not None:
-            # The process may have died between saving and publishing.
+            # The process may have ended between saving this checkpoint and publishing it.
             publish(Path(state.best_model_checkpoint), self.out)
-        # -inf stands for none yet, once a run that never improved was resumed.
+        # The Trainer writes -inf where no validation was better than none before an interruption.
         if state.best_metric is not None and math.isfinite(state.best_metric):
             self._best = state.best_metric
         self.listener.step(state.global_step, state.max_steps, None)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Refuse gradients that would ruin the weights."""
+        """Stop before a gradient that is not finite ruins the weights."""
         gradients = [p.grad for p in kwargs["model"].parameters() if p.grad is not None]
         if not torch.isfinite(torch.stack([gradient.sum() for gradient in gradients])).all():
             raise Diverged("a gradient is not a finite number")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Measure and save the last step whatever the interval, and obey a request to stop."""
+        """Validate and save after the last step, whatever the interval, and obey a request to stop."""
         if state.global_step >= state.max_steps:
             control.should_evaluate = control.should_save = True
         if self.asked_to_stop:
             control.should_save = control.should_training_stop = True
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Pass a step's loss on."""
+        """Tell the listener the loss of a step."""
         logs = kwargs["logs"]
         if "loss" in logs:
             self.listener.step(state.global_step, state.max_steps, logs["loss"])
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Pass a validation on, and write down what was measured so far."""
+        """Write the history so far, and tell the listener the result of a validation."""
         metrics = kwargs["metrics"]
         merit = metrics["eval_merit"]
         best = state.global_step > 0 and (self._best is None or merit > self._best)
         if best:
             self._best = merit
-        found = Validated(metrics["eval_loss"], metrics["eval_score"])
-        # Before the listener is told, who may draw it.
+        # First, because the listener may draw the history.
         write_history(self.out, state.log_history)
-        self.listener.validated(state.global_step, found, best=best)
+        result = Validated(metrics["eval_loss"], metrics["eval_score"])
+        self.listener.validated(state.global_step, result, best=best)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Make the best checkpoint the adapter."""
@@ -229,9 +229,9 @@ class _Watch(transformers.TrainerCallback):
 
 
 def train(subject: Subject, schedule: Schedule, out: Path, listener: Listener) -> Ended:
-    """Train the adapter of ``subject``; goes on from the last checkpoint in ``out`` where there is one.
+    """Train the adapter of ``subject``, from the last checkpoint in ``out`` where there is one.
 
-    The first Ctrl-C ends it after the step in hand, with a checkpoint; the second at once.
+    The first Ctrl-C ends the training after the current step, with a checkpoint; the second ends it at once.
 
     Raises:
         Diverged: the loss or a gradient is not finite.
@@ -245,7 +245,7 @@ def train(subject: Subject, schedule: Schedule, out: Path, listener: Listener) -
     watch = _Watch(out, listener)
     trainer.add_callback(watch)
     if last is not None:
-        listener.say(f"Going on from step {step_of(last)}")
+        listener.say(f"Training goes on from step {step_of(last)}")
     with _one_interrupt(watch, listener), _quiet():
         try:
             trainer.train(resume_from_checkpoint=None if last is None else str(last))
@@ -300,28 +300,28 @@ def _arguments(
         dataloader_pin_memory=not on_cpu,
     )
     if not on_cpu:
-        # Reading the device first is what sets the number of GPUs. One is used, however many there are.
+        # Reading the device sets the number of GPUs, so it comes first. One GPU is used, however many exist.
         assert arguments.device.type == "cuda"
         arguments._n_gpu = 1
     return arguments
 
 
 def publish(checkpoint: Path, out: Path) -> None:
-    """Make the adapter of ``checkpoint`` the adapter of ``out``, configuration last."""
+    """Make the adapter of ``checkpoint`` the adapter of ``out``; its configuration is written last."""
     for name in ADAPTER_FILES:
         write_bytes_atomically(out / name, (checkpoint / name).read_bytes())
 
 
 def _dtype(model: Any) -> torch.dtype:
-    """What the model computes in, its adapter apart."""
-    found: torch.dtype = model.get_input_embeddings().weight.dtype
-    return found
+    """The precision in which the model computes; its adapter may have another one."""
+    dtype: torch.dtype = model.get_input_embeddings().weight.dtype
+    return dtype
 
 
 def last_checkpoint(out: Path) -> Path | None:
-    """The newest complete checkpoint in ``out``; one that a dying process left torn is removed."""
-    found = sorted((out / CHECKPOINTS).glob("checkpoint-*"), key=step_of, reverse=True)
-    for folder in found:
+    """The newest complete checkpoint in ``out``; one that a killed process left incomplete is removed."""
+    newest_first = sorted((out / CHECKPOINTS).glob("checkpoint-*"), key=step_of, reverse=True)
+    for folder in newest_first:
         try:
             json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -337,18 +337,18 @@ def step_of(checkpoint: Path) -> int:
 
 
 def _diverged(error: Diverged, state: Any, out: Path) -> Diverged:
-    kept = "no checkpoint was better than none"
+    kept = "no adapter was kept, because no validation was better than none"
     if state.best_global_step:
         kept = f"{out} keeps the adapter of step {state.best_global_step}, the best until then"
     return Diverged(
         f"training stopped after step {state.global_step}: {error.message}; {kept}",
-        hint="a smaller --learning-rate, with --fresh",
+        hint="try a smaller --learning-rate, with --fresh",
     )
 
 
 @contextmanager
 def _one_interrupt(watch: _Watch, listener: Listener) -> Iterator[None]:
-    """Turn the first Ctrl-C into a request to stop; only where signals can be had."""
+    """Turn the first Ctrl-C into a request to stop; only the main thread may do that."""
 
     def stop(number: int, frame: Any) -> None:
         signal.signal(signal.SIGINT, before)
@@ -368,7 +368,7 @@ def _one_interrupt(watch: _Watch, listener: Listener) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No advice from transformers, and no telemetry of its integrations."""
+    """Keep transformers from giving advice while the block runs."""
     logging: Any = transformers.utils.logging
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()

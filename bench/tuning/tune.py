@@ -1,4 +1,4 @@
-"""From a task and a base model to an adapter: everything is checked before a weight is loaded."""
+"""From a task and a base model to an adapter. Everything is checked before a weight is loaded."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import OutOfMemory
+from bench.formatting import memory_size, plural
+from bench.measure import is_out_of_memory
 from bench.models.architectures import read_folder
 from bench.models.checkpoints import TUNING_FILE, weights_digest
 from bench.models.qwen_vl.device import pick_device
-from bench.models.qwen_vl.failures import is_out_of_memory
 from bench.models.qwen_vl.fit import stored_weight_bytes
 from bench.models.qwen_vl.generation import read_decoding
 from bench.models.qwen_vl.loading import LoadedModel, load_model, locate
@@ -23,7 +24,7 @@ from bench.schema import ModelSpec
 from bench.tuning import adapter_folder as record
 from bench.tuning import memory
 from bench.tuning.base_model import base_name, check_weights, trainable
-from bench.tuning.examples import Example, end_token, read_examples
+from bench.tuning.examples import TrainingExample, end_token, read_examples
 from bench.tuning.feeding import Feeder
 from bench.tuning.lora import Lora, add_lora
 from bench.tuning.packing import rows
@@ -34,7 +35,7 @@ from bench.tuning.validation import Validator, direction
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a person asked for."""
+    """What a person asked ``bench tune`` for."""
 
     model: ModelSpec
     task: str
@@ -44,21 +45,22 @@ class Order:
     tests: tuple[str, ...] = ()
     """Further tasks whose documents must not be trained on."""
     validation_share: float = 0.1
-    """Of the training documents, where there is no validation part."""
+    """The share of the training documents that validates, where there is no validation part."""
     check_memory: bool = True
+    """Whether a training that is not expected to fit into memory is refused."""
     fresh: bool = False
-    """Remove what a former training left in ``out``."""
+    """Whether what an earlier training left in ``out`` is removed."""
 
 
 class Tuned(NamedTuple):
-    """What came of it."""
+    """A training that has ended."""
 
     out: Path
     ended: Ended
     metric: str
-    """The validation score's."""
+    """The metric of the validation score."""
     tests: tuple[str, ...]
-    """What to call the test parts in ``bench run``, for the comparison to come."""
+    """The names of the test parts for ``bench run``, with which the adapter is compared."""
 
 
 class _Work(NamedTuple):
@@ -67,69 +69,62 @@ class _Work(NamedTuple):
     order: Order
     spec: ModelSpec
     folder: Path
-    """Of the base's checkpoint."""
+    """The folder of the base's checkpoint."""
     processor: Processor
     parts: Parts
-    rows: list[tuple[Example, ...]]
-    validation: list[tuple[Example, ...]]
+    rows: list[tuple[TrainingExample, ...]]
+    validation: list[tuple[TrainingExample, ...]]
     """Rows of the validation part."""
 
 
 def tune(order: Order, listener: Listener) -> Tuned:
-    """Train an adapter; goes on where the same order was interrupted.
+    """Train an adapter, or go on with the training that the same order began.
 
     Raises:
-        InvalidInput: a task without a training part, leakage, a base that cannot be trained, or an
-            ``out`` that holds something else.
+        InvalidInput: the task has no training part, two parts share a page, the base cannot be trained, or
+            ``out`` holds something else.
         EnvironmentProblem: weights or memory are missing.
-        Diverged: the loss is not a number any more.
+        Diverged: the loss is no longer a finite number.
     """
     spec = trainable(order.model)
     schedule = order.schedule
     parts = find_parts(order.task, order.tests, order.validation_share, schedule.seed)
     if not parts.tests:
-        listener.say("note: no test part was found, so nothing says what must not be trained on")
+        listener.say(
+            "note: no test part was found, so training may use documents that you want to test with"
+        )
     folder = locate(spec)
     check_weights(folder, spec)
     processor = Processor(spec, folder)
     identity = _identity(order, spec, folder, parts, processor.details())
     if not _anew(order):
-        # Before documents are read and weights are loaded, which may take minutes.
+        # Refuse another training's folder now: reading documents and loading weights may take minutes.
         record.former(order.out, identity)
     examples, validation = _examples(parts, spec, folder, processor)
     for note in _notes(parts, examples):
         listener.say(note)
-    work = _Work(
-        order,
-        spec,
-        folder,
-        processor,
-        parts,
-        rows(examples, schedule.batch_tokens, schedule.seed),
-        rows(validation, schedule.batch_tokens, schedule.seed),
-    )
+    training_rows = rows(examples, schedule.batch_tokens, schedule.seed)
+    validation_rows = rows(validation, schedule.batch_tokens, schedule.seed)
+    work = _Work(order, spec, folder, processor, parts, training_rows, validation_rows)
     return _train(work, identity, listener)
 
 
 def _train(work: _Work, identity: dict[str, Any], listener: Listener) -> Tuned:
     order, out = work.order, work.order.out
     room = _room(work)
-    listener.say(
-        f"{len(work.parts.train.documents)} documents in {len(work.rows)} rows, "
-        f"{order.schedule.steps(len(work.rows))} steps; "
-        f"about {memory.gib(room.expected.bytes)} of memory ({memory.parts(room.expected)})"
-    )
+    listener.say(_announcement(work, room))
     if order.check_memory:
         warning = memory.check_fits(room.setup, room.free, room.nf4, order.schedule.batch_tokens)
         if warning is not None:
             listener.say(f"warning: {warning}")
     started = time.monotonic()
     subject, loaded = _load(work)
-    trained = sum(p.numel() for p in subject.model.parameters() if p.requires_grad)
-    listener.say(f"{trained:,} numbers are trained on {loaded.device}")
+    trainable_parameters = [p for p in subject.model.parameters() if p.requires_grad]
+    trained = sum(parameter.numel() for parameter in trainable_parameters)
+    listener.say(f"{plural(trained, 'parameter')} will be trained on {loaded.device}")
     if _anew(order):
         record.clear(out)
-    # Only now: what is refused until here may be ordered again with other settings.
+    # Only now, so that a training that was refused may be ordered again with other settings.
     written = record.begin(
         out,
         identity,
@@ -162,13 +157,25 @@ def _train(work: _Work, identity: dict[str, Any], listener: Listener) -> Tuned:
         best=_best(ended),
     )
     if not ended.interrupted:
-        # Optimizer states; the adapter of the best of them is in ``out`` itself.
+        # They hold optimizer states; the best adapter among them is in ``out`` itself.
         shutil.rmtree(out / record.CHECKPOINTS)
     return Tuned(out, ended, work.parts.validation.metrics[0], work.parts.test_names)
 
 
+def _announcement(work: _Work, room: _Room) -> str:
+    """What is about to be trained, and the memory that it is expected to need."""
+    documents = plural(len(work.parts.train.documents), "document")
+    row_count = plural(len(work.rows), "row")
+    steps = plural(work.order.schedule.steps(len(work.rows)), "step")
+    size = memory_size(room.expected.bytes)
+    return (
+        f"Training on {documents} in {row_count}, {steps}; it needs about {size} of memory "
+        f"({memory.parts(room.expected)})"
+    )
+
+
 def _load(work: _Work) -> tuple[Subject, LoadedModel]:
-    """The base with a new adapter, and what trains and validates it."""
+    """Load the base with a new adapter, and prepare what trains and validates it."""
     loaded = load_model(work.spec, work.folder)
     flatten_patch_embedding(loaded.model)
     wrapped = add_lora(
@@ -194,7 +201,7 @@ def _load(work: _Work) -> tuple[Subject, LoadedModel]:
 
 def _examples(
     parts: Parts, spec: ModelSpec, folder: Path, processor: Processor
-) -> tuple[list[Example], list[Example]]:
+) -> tuple[list[TrainingExample], list[TrainingExample]]:
     """The documents of the training and of the validation part."""
     import transformers
 
@@ -207,38 +214,41 @@ def _examples(
     )
 
 
-def _notes(parts: Parts, examples: Sequence[Example]) -> list[str]:
-    limit = parts.train.generation.max_new_tokens
-    long = sum(len(b.answer) > limit for example in examples for b in example.branches)
+def _notes(parts: Parts, examples: Sequence[TrainingExample]) -> list[str]:
+    """What a person should know of the documents."""
     notes = []
     if parts.held_out:
-        count = len(parts.validation.documents)
-        notes.append(f"{count} documents of {parts.train.name} validate and are not trained on")
-    if long:
+        documents = plural(len(parts.validation.documents), "document")
+        notes.append(f"{documents} of {parts.train.name} validate and are not trained on")
+    limit = parts.train.generation.max_new_tokens
+    lengths = [len(branch.answer) for example in examples for branch in example.branches]
+    too_long = sum(length > limit for length in lengths)
+    if too_long:
         notes.append(
-            f"note: {long} answers are longer than the {limit} tokens that the task allows; "
-            "they are learnt, and cut when they are written"
+            f"note: the task allows {limit} tokens for an answer, and {plural(too_long, 'reference')} "
+            f"{'is' if too_long == 1 else 'are'} longer; the model learns them whole, but bench run cuts "
+            "its answers at that limit"
         )
     return notes
 
 
 class _Room(NamedTuple):
-    """What a training will hold, and what there is."""
+    """The memory that a training needs, and the memory that is free."""
 
     setup: memory.Setup
-    expected: memory.Estimate
+    expected: memory.MemoryEstimate
     free: int
-    """Bytes, before anything is loaded."""
+    """Free bytes before anything is loaded."""
     nf4: int
-    """Bytes of the base's weights in NF4."""
+    """The bytes of the base's weights in NF4."""
 
 
 def _room(work: _Work) -> _Room:
     spec = work.spec
     on_gpu = pick_device(spec.device).type == "cuda"
     architecture = read_folder(work.folder).architecture
-    wide = spec.dtype == "fp32" or (spec.dtype == "auto" and not on_gpu)
-    number = 4 if wide else 2
+    in_fp32 = spec.dtype == "fp32" or (spec.dtype == "auto" and not on_gpu)
+    number = 4 if in_fp32 else 2
 
     def weights(quantization: str | None) -> int:
         return stored_weight_bytes(work.folder, architecture, quantization, number)
@@ -256,12 +266,13 @@ def _room(work: _Work) -> _Room:
 
 
 def _ran_out(room: _Room, batch_tokens: int) -> OutOfMemory:
-    """Memory ran out although it was expected to do: the flags that need less than was expected."""
+    """Memory ran out although the training was expected to fit; name options that need less."""
     enough = min(room.free, room.expected.bytes - 1)
+    cure = memory.cures(room.setup, enough, room.nf4, batch_tokens)
     return OutOfMemory(
-        f"out of memory after {memory.gib(room.free)} were free; "
-        f"about {memory.gib(room.expected.bytes)} were expected",
-        hint=memory.cures(room.setup, enough, room.nf4, batch_tokens) + "; then --fresh",
+        f"training ran out of memory: {memory_size(room.free)} were free, and about "
+        f"{memory_size(room.expected.bytes)} were expected to be needed",
+        hint=f"{cure}; add --fresh, because other options are another training",
     )
 
 
@@ -279,7 +290,7 @@ def _best(ended: Ended) -> dict[str, Any] | None:
 def _identity(
     order: Order, spec: ModelSpec, folder: Path, parts: Parts, input_side: dict[str, Any]
 ) -> dict[str, Any]:
-    """What must be equal for a training to go on."""
+    """What must be equal for an interrupted training to go on."""
     commit = folder.name if folder.parent.name == "snapshots" else None
     return {
         "base": {
@@ -300,5 +311,5 @@ def _identity(
 
 
 def _anew(order: Order) -> bool:
-    """Whether a former training in ``out`` is to be removed; nothing else ever is."""
+    """Whether an earlier training in ``out`` is to be removed; nothing but a training ever is."""
     return order.fresh and (order.out / TUNING_FILE).is_file()

@@ -1,6 +1,6 @@
-"""How good the model in training is: its loss, and its answers scored by the task's own metric.
+"""Validates the model in training: its loss, and its answers scored by the task's own metric.
 
-Answers come from the engine of ``bench run``, so a score here is what ``bench run`` will show.
+The answers come from the engine of ``bench run``, so ``bench run`` will show the same score.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bench.errors import OutOfMemory
 from bench.metrics import METRICS
 from bench.models.qwen_vl import QwenVL
-from bench.runner.batches import batched, halves, page_groups
+from bench.runner.batches import batched, default_batch_size, halves, page_groups
 from bench.schema import ModelSpec, Output, PageGroup, Task
 from bench.scoring.answers import score_answer
 from bench.tuning.packing import Packed, question_losses
@@ -23,24 +23,21 @@ if TYPE_CHECKING:
     from bench.models.qwen_vl.loading import LoadedModel
     from bench.models.qwen_vl.processing import Processor
 
-CPU_BATCH = 16
-GPU_BATCH = 64
-"""Questions per call, as in ``bench run``."""
 CACHE_BYTES = 2**30
-"""Keys and values in flight while answering; answers do not depend on it."""
+"""The bytes of keys and values that are held while the model answers; no answer depends on it."""
 
 
 class Validated(NamedTuple):
-    """One look at the validation part."""
+    """The result of one validation."""
 
     loss: float
-    """Mean over questions."""
+    """The mean over the questions."""
     score: float
-    """Mean of the task's headline metric."""
+    """The mean of the task's headline metric."""
 
 
 class Validator:
-    """Measures a model in training."""
+    """Validates a model in training."""
 
     def __init__(
         self,
@@ -51,29 +48,29 @@ class Validator:
         task: Task,
         packed: Callable[[], Iterator[Packed]],
     ) -> None:
-        """Prepare ``loaded`` for answering.
+        """Prepare ``loaded`` to answer questions.
 
         Args:
             spec: the base model.
-            folder: of its checkpoint.
+            folder: the folder of its checkpoint.
             loaded: the model with the adapter inside.
-            processor: of the model.
+            processor: the processor of the model.
             task: the validation part.
-            packed: its rows, anew at each call.
+            packed: returns the rows of that part, at each call from the first on.
         """
         self._model, self._task, self._packed = loaded.model, task, packed
-        # Graphs hold memory that training needs, and so would keys and values of half of what is free.
+        # Training needs the memory that CUDA graphs, and keys and values in half of what is free, would hold.
         options = {**spec.options, "graphs": False, "cache_bytes": CACHE_BYTES}
         asked = replace(spec, options=options)
         self._backend = QwenVL(asked)
         with _restored(self._parts()):
             self._backend.adopt(loaded, processor, folder)
             self._answering = [part.config._attn_implementation for part in self._parts()]
-        size = CPU_BATCH if loaded.device.type == "cpu" else GPU_BATCH
+        size = default_batch_size(loaded.device.type)
         self._batches = list(batched(page_groups(task, spec), size))
 
     def validate(self, wrapped: Any) -> Validated:
-        """Loss and score of the model as it is; ``wrapped`` is called for the loss."""
+        """Measure loss and score of the model as it is now; ``wrapped`` computes the loss."""
         training = wrapped.training
         wrapped.eval()
         try:
@@ -115,19 +112,20 @@ class Validator:
             return [output for half in halves(groups) for output in self._answer(half)]
 
     def _parts(self) -> list[Any]:
-        """The two halves of the model that have an attention of their own."""
+        """The two halves of the model, each of which has its own choice of attention."""
         return [self._model.model.language_model, self._model.model.visual]
 
 
 def mean_score(task: Task, outputs: dict[str, Output]) -> float:
-    """The mean headline score of ``outputs`` (by sample), as ``bench run`` prints it."""
+    """The mean headline score of ``outputs`` (by sample id), as ``bench run`` prints it, or NaN."""
     headline = task.metrics[0]
-    scores = [
-        score_answer(task, sample, outputs[sample.id]).scores[headline] for sample in task.samples
-    ]
-    scored = [(score.value, score.weight) for score in scores if score.value is not None]
-    total = sum(weight for _, weight in scored)
-    return sum(value * weight for value, weight in scored) / total if total else float("nan")
+    total = weights = 0.0
+    for sample in task.samples:
+        score = score_answer(task, sample, outputs[sample.id]).scores[headline]
+        if score.value is not None:
+            total += score.value * score.weight
+            weights += score.weight
+    return total / weights if weights else float("nan")
 
 
 def direction(task: Task) -> int:
@@ -137,7 +135,7 @@ def direction(task: Task) -> int:
 
 @contextmanager
 def _restored(parts: Sequence[Any]) -> Iterator[None]:
-    """Give ``parts`` back the attention that they came with: what answers keeps no gradients."""
+    """Give ``parts`` their own attention back at the end: that of the engine keeps no gradients."""
     before = [part.config._attn_implementation for part in parts]
     try:
         yield

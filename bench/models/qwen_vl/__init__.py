@@ -99,8 +99,9 @@ class QwenVL:
         A document with a page that cannot be read, and a prompt longer than the model's context, come
         back as errors of their own requests.
         """
+        from bench.measure import is_out_of_memory
         from bench.models.qwen_vl.clock import Clock
-        from bench.models.qwen_vl.failures import is_out_of_memory, out_of_memory
+        from bench.models.qwen_vl.failures import out_of_memory
 
         if self._parts is None:
             raise RuntimeError("load() comes before generate()")

@@ -6,20 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import EnvironmentProblem, InvalidInput, OutOfMemory
+from bench.measure import is_out_of_memory
 from bench.text import one_line
 
 if TYPE_CHECKING:
     import torch
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` means that memory ran out, on a GPU or on the CPU."""
-    import torch
-
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    # The CPU allocator has no error class of its own.
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate" in str(error)
 
 
 def out_of_memory(error: BaseException, doing: str) -> OutOfMemory:

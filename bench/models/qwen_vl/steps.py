@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.measure import is_out_of_memory
 from bench.models.qwen_vl.cascade import CascadeCache
 from bench.models.qwen_vl.cuda import Graphs, Sent, send, upload
 from bench.models.qwen_vl.decode import best_tokens, penalized, record, seen_tokens
@@ -279,10 +280,10 @@ class Steps:
         if self._graphs is not None and self.obstacle is None:
             try:
                 grid.step = self._graphs.capture(grid.step)
-            except torch.OutOfMemoryError:
-                # No obstacle to graphs: with less in flight there will be room for this one.
-                raise
             except RuntimeError as error:
+                if is_out_of_memory(error):
+                    # No obstacle to graphs: with less in flight there will be room for this one.
+                    raise
                 self.obstacle = one_line(str(error), 200)
         self._grids[shape] = grid
         return grid
