@@ -422,7 +422,7 @@ def test_a_decoder_refuses_what_it_does_not_read(name: Any, value: object) -> No
 def test_a_download_that_stopped_half_way_is_recognised(tmp_path: Path) -> None:
     path = write_parquet("docvqa", tmp_path / "data.parquet")
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InvalidInput, match="is no complete parquet file"):
+    with pytest.raises(InvalidInput, match="is not a complete parquet file"):
         load("docvqa", path)
 
 
