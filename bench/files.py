@@ -157,7 +157,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
             except ValueError as error:
                 raise InvalidInput(
                     f"{path}:{number}: the line is not JSON: {one_line(error, 100)}",
-                    hint="the file was edited or the disk is damaged; the content of the line is lost, so remove it",
+                    hint="the file was edited or the disk is damaged; remove the line, whose content is lost",
                 ) from None
             if not isinstance(record, dict):
                 raise InvalidInput(f"{path}:{number}: expected a JSON object on this line")
