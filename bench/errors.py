@@ -1,11 +1,11 @@
-"""Errors that a person is meant to read: one line that says what is wrong, one that says what to type next.
+"""Defines the errors that people read: one line says what is wrong, one line what to type next.
 
 ::
 
     BenchError                    exit code 1   (the base; never raised as such)
-    ├── InvalidInput              2             usage, configuration, task or data is not valid
-    └── EnvironmentProblem        3             no GPU, weights missing, an optional package is not installed
-        └── OutOfMemory           3             the device's memory does not hold the batch
+    ├── InvalidInput              2             a command, a configuration, a task or data are not valid
+    └── EnvironmentProblem        3             a device, weights or an optional package are missing
+        └── OutOfMemory           3             the memory of the device is too small for the batch
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pathlib import Path
 INVALID = 2
 ENVIRONMENT = 3
 INCOMPLETE = 4
-"""Exit code where work ran, but too much of it failed for the scores to mean anything."""
+"""Exit code of a run in which too many questions failed for the scores to mean anything."""
 INTERRUPTED = 130
-"""Exit code where the user stopped the work; everything finished so far is on disk."""
+"""Exit code of a run that the user stopped; everything finished so far is on the disk."""
 
 
 class BenchError(Exception):
-    """A failure whose message is complete: the command line prints it without a traceback."""
+    """An error whose message says everything: the command line prints it without a traceback."""
 
     exit_code = 1
 
@@ -36,23 +36,23 @@ class BenchError(Exception):
 
 
 class InvalidInput(BenchError):
-    """Something that a person wrote (an option, a file, a name) cannot be used as it is."""
+    """Something that a person wrote (an option, a file, a name) is not valid."""
 
     exit_code = INVALID
 
 
 class EnvironmentProblem(BenchError):
-    """The machine lacks something: a device, memory, weights, or an optional package."""
+    """The machine lacks something: a device, memory, weights or an optional package."""
 
     exit_code = ENVIRONMENT
 
 
 class OutOfMemory(EnvironmentProblem):
-    """The device's memory does not hold what was asked for; a smaller batch may fit."""
+    """The memory of the device is too small for what was asked; a smaller batch may fit."""
 
 
 def missing_package(feature: str, package: str, extra: str) -> EnvironmentProblem:
-    """The error for an optional package: names the feature and the command that installs it."""
+    """Return the error for an optional package; it names the feature and the command that installs it."""
     return EnvironmentProblem(
         f"{feature} needs the package {package}, which is not installed",
         hint=install_command(extra),
@@ -60,7 +60,7 @@ def missing_package(feature: str, package: str, extra: str) -> EnvironmentProble
 
 
 def install_command(extra: str) -> str:
-    """What to type for the packages of ``extra``: by the package's name, or from the checkout that runs."""
+    """Return the command that installs the packages of ``extra``, from PyPI or into a checkout."""
     checkout = Path(__file__).resolve().parent.parent
     if not (checkout / "pyproject.toml").is_file():
         return f"pip install {shlex.quote(f'docvlm-bench[{extra}]')}"
@@ -69,13 +69,13 @@ def install_command(extra: str) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence that offers the nearest of ``known`` names, or lists the first of them."""
+    """Return a hint that offers the nearest of the ``known`` names, or lists the first of them."""
     names = sorted(known)
     # Names are compared in lower case, because "Qwen2-VL-2B" for "qwen2-vl-2b" is the usual slip.
-    lowered = {n.lower(): n for n in names}
-    close = difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)
+    by_lower_case = {known_name.lower(): known_name for known_name in names}
+    close = difflib.get_close_matches(name.lower(), by_lower_case, n=3, cutoff=0.6)
     if close:
-        return "did you mean " + " or ".join(lowered[c] for c in close) + "?"
+        return "did you mean " + " or ".join(by_lower_case[match] for match in close) + "?"
     if not names:
         return "none are known"
     shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")

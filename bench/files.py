@@ -1,7 +1,7 @@
-"""Files that survive whatever happens while they are written: atomic files and append-only JSON Lines.
+"""Writes files that survive whatever happens meanwhile: atomic files and append-only JSON Lines.
 
-A torn last line (the process died while writing) is not an error: it is cut off when the file is next
-appended to, and its work is redone. A bad line anywhere else is an error that names file and line.
+A torn last line (the process died while it wrote) is not an error: it is cut off when the file is next
+appended to, and its work is done again. A bad line anywhere else is an error that names file and line.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def write_atomically(path: Path, text: str) -> None:
 def write_bytes_atomically(path: Path, data: bytes) -> None:
     """Write ``data`` so that ``path`` holds either all of it or what it held before.
 
-    Temporary file in the same folder, fsync, rename, fsync of the folder.
+    A temporary file in the same folder is written, fsynced and renamed; then the folder is fsynced.
 
     Raises:
-        EnvironmentProblem: the disk is full or the folder cannot be written.
+        EnvironmentProblem: the disk is full, or the folder cannot be written to.
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,29 +56,29 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value in ``path``.
+    """Read the JSON value in ``path``.
 
     Raises:
-        InvalidInput: the file is missing, or is not JSON.
+        InvalidInput: the file does not exist or is not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InvalidInput(f"{path} does not exist") from None
     except (ValueError, OSError) as error:
-        raise InvalidInput(f"{path}: cannot be read: {one_line(str(error), 120)}") from None
+        raise InvalidInput(f"{path} cannot be read: {one_line(error, 120)}") from None
 
 
 @contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn what the file system says into one line that a person can act on."""
+    """Turn an error of the file system into one line that a person can act on."""
     try:
         yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise EnvironmentProblem(
                 f"the disk is full: {path} could not be written; everything before it is kept",
-                hint="free some space and run the same command again: it resumes",
+                hint="free some space and run the same command again, and it resumes",
             ) from None
         raise EnvironmentProblem(
             f"{path} cannot be written: {error.strerror or error}",
@@ -89,13 +89,13 @@ def storage_errors(path: Path) -> Iterator[None]:
 def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Append ``records`` as JSON lines and wait until they are on the disk.
 
-    A torn last line left by a dead process is cut off first. If the write fails half-way (a full disk),
-    the file is cut back to what it was.
+    A torn last line of a dead process is cut off first. If the disk gets full half-way, the file is cut
+    back to what it was.
     """
     data = _lines(records)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Unbuffered: a buffer that could not be written would be tried again by truncate and by close.
+        # Unbuffered, because truncate and close would try again to write a buffer that the disk refused.
         with path.open("a+b", buffering=0) as stream:
             size = _cut_torn_line(stream)
             try:
@@ -115,14 +115,15 @@ def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
 
 def _lines(records: Iterable[Mapping[str, Any]]) -> bytes:
     lines = [
-        json.dumps(r, ensure_ascii=False, default=plain, separators=(",", ":")) for r in records
+        json.dumps(record, ensure_ascii=False, default=plain, separators=(",", ":"))
+        for record in records
     ]
-    # Lone surrogates in a model's text are no UTF-8; the escaped form keeps them and stays JSON.
+    # A lone surrogate in a model's text is not valid UTF-8; its escaped form is, and stays JSON.
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
 
 
 def _cut_torn_line(stream: Any) -> int:
-    """Truncate to the last newline; returns the length after that."""
+    """Truncate the file after its last newline and return its new length."""
     size: int = stream.seek(0, os.SEEK_END)
     end = size
     while end > 0:
@@ -140,10 +141,10 @@ def _cut_torn_line(stream: Any) -> int:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a JSONL file, a torn last line left out; nothing where the file is missing.
+    """Yield the records of a JSONL file without a torn last line; none if the file does not exist.
 
     Raises:
-        InvalidInput: a line other than the last is not a JSON object; the message names file and line.
+        InvalidInput: a line other than the last is not a JSON object; the error names file and line.
     """
     if not path.is_file():
         return
@@ -155,11 +156,11 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
                 record = json.loads(raw)
             except ValueError as error:
                 raise InvalidInput(
-                    f"{path}:{number}: not a JSON line: {one_line(str(error), 100)}",
-                    hint="the file was edited or the disk is damaged; what the line held is lost: remove it",
+                    f"{path}:{number}: the line is not JSON: {one_line(error, 100)}",
+                    hint="the file was edited or the disk is damaged; remove the line, whose content is lost",
                 ) from None
             if not isinstance(record, dict):
-                raise InvalidInput(f"{path}:{number}: expected a JSON object")
+                raise InvalidInput(f"{path}:{number}: expected a JSON object on this line")
             yield record
 
 
@@ -172,7 +173,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def plain(value: Any) -> Any:
-    """What JSON does not know: paths, and the schema's dataclasses."""
+    """Convert what JSON does not know: paths, mappings, and the dataclasses of the schema."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     if isinstance(value, Path):

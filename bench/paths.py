@@ -1,22 +1,22 @@
-"""Where the package's own data lies, and how its paths are written down."""
+"""Locates the data of the package, and writes its paths so that they hold on every machine."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 BUNDLED = "bundled:"
-"""Before the name of what comes with the package: the same on every machine."""
+"""Begins the path of a file that comes with the package: such a path is the same on every machine."""
 
 
 def data_root() -> Path:
-    """The folder of ``tasks/`` and ``example_docs/``: inside an installed wheel, or the checkout."""
+    """Return the folder of ``tasks/`` and ``example_docs/``: in the installed wheel, or the checkout."""
     package = Path(__file__).resolve().parent
     installed = package / "_data"
     return installed if installed.is_dir() else package.parent
 
 
 def portable(path: Path) -> str:
-    """``path`` as text that means the same file on another machine where the package carries it."""
+    """Write ``path`` as text; a file that comes with the package gets a name that holds on every machine."""
     root = data_root()
     for folder in ("example_docs", "tasks"):
         if path.is_relative_to(root / folder):
@@ -25,7 +25,7 @@ def portable(path: Path) -> str:
 
 
 def from_portable(text: str) -> Path:
-    """The path that ``portable`` wrote."""
+    """Return the path that ``portable`` wrote."""
     if text.startswith(BUNDLED):
         return data_root() / text.removeprefix(BUNDLED)
     return Path(text)

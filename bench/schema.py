@@ -1,7 +1,7 @@
-"""The nouns of the harness, in the field's own terms. Everything else passes these around.
+"""Defines the nouns of the harness in the terms of the field. Every room passes these around.
 
-Standard library only: any module may import this one, and reading it first explains the rest.
-Seconds and bytes everywhere; GiB and milliseconds exist only on a page that a person reads.
+This module needs the standard library only, so that any module may import it. Read it first. Times are in
+seconds and memory is in bytes everywhere; GiB and milliseconds exist only on pages that people read.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 SCHEMA_VERSION = 1
-"""Version of the run directory's files; raised when an old reader would misread a new file."""
+"""Version of the files of a run directory; raised when an older program would misread a new file."""
 
 Json = Any
-"""A JSON value: what a reference or a parsed answer of a structured task may be."""
+"""A JSON value: a reference or a parsed answer of a task with structured answers."""
 
 AnswerType = Literal["text", "json", "description"]
-"""``text``: a short string. ``json``: an object with fields. ``description``: free text, any wording."""
+"""``text``: a short string. ``json``: an object with fields. ``description``: free text in any wording."""
 
 StopReason = Literal["stop", "length", "error"]
-"""``stop``: the model ended its answer. ``length``: it hit ``max_new_tokens``. ``error``: no answer."""
+"""``stop``: the model ended its answer. ``length``: it reached ``max_new_tokens``. ``error``: no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,27 +29,27 @@ class Page:
     """One page image: an image file, one frame of a TIFF, or one page of a PDF."""
 
     path: Path
-    """The file, absolute."""
+    """Absolute path of the file."""
     index: int
-    """Frame or page inside the file, from 0."""
+    """Number of the frame or page inside the file, from 0."""
     width: int
     """Pixels, after EXIF rotation; for a PDF at ``dpi``."""
     height: int
     """Pixels, after EXIF rotation; for a PDF at ``dpi``."""
     sha256: str
-    """Of the file's bytes, so that equal files are one content wherever they lie."""
+    """Digest of the bytes of the file: equal files have equal pages, wherever they lie."""
     dpi: int | None = None
-    """Resolution a PDF page is rendered at; None for images."""
+    """Resolution at which a PDF page is rendered; None for images."""
 
     @property
     def key(self) -> str:
-        """What makes two pages the same one: the contents of the file, and which page of it they are."""
+        """Identity of the page: pages with equal keys come from equal files and have the same number."""
         return f"{self.sha256[:16]}.{self.index}"
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The pages that belong together. The document is the cluster for all statistics."""
+    """Pages that belong together. The document is the cluster of all statistics."""
 
     id: str
     pages: tuple[Page, ...]
@@ -57,29 +57,29 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One question about one document, with the answers that count as right."""
+    """One question about one document, with its reference answers."""
 
     id: str
     document_id: str
     question: str
     references: tuple[Json, ...]
-    """Accepted answers: strings, or JSON values where ``answer_type`` is ``json``."""
+    """The answers that are right: strings, or JSON values if ``answer_type`` is ``json``."""
     answer_type: AnswerType = "text"
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """``doc_type``, ``field``, ``language``, … : what the report can slice by."""
+    """``doc_type``, ``field``, ``language`` and more: reports break scores down by these."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromptTemplate:
-    """How a question becomes the text that a model is given after the page images."""
+    """Turns a question into the text that a model is given after the page images."""
 
     template: str = "{question}"
-    """Holds ``{question}`` once; the page images always come before this text."""
+    """Contains ``{question}`` once; the page images always come before this text."""
     system: str | None = None
-    """System message; None leaves it to the checkpoint's chat template."""
+    """System message; None leaves it to the chat template of the checkpoint."""
 
     def render(self, question: str) -> str:
-        """The user text for ``question``; braces inside the question stay as they are."""
+        """Return the user text for ``question``; braces inside the question stay as they are."""
         return self.template.replace("{question}", question)
 
 
@@ -89,16 +89,16 @@ class Generation:
 
     max_new_tokens: int = 64
     stop: tuple[str, ...] = ()
-    """Strings at which an answer is cut, the string itself left out."""
+    """Strings at which an answer is cut; the string itself is not part of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A set of samples over documents, with the prompt and the metrics that belong to it."""
+    """A set of samples about documents, with the prompt and the metrics that belong to them."""
 
     name: str
     version: str
-    """Changes whenever a score can."""
+    """Changes whenever a score can change."""
     title: str
     documents: Mapping[str, Document]
     samples: tuple[Sample, ...]
@@ -110,24 +110,24 @@ class Task:
     license: str = ""
     citation: str = ""
     digest: str = ""
-    """sha256 over samples, prompt, generation and page contents: equal digests, equal task."""
+    """sha256 of samples, prompt, generation and page contents: tasks with equal digests are equal."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """What a person asked for: a row of the catalog, or a checkpoint path or hub id."""
+    """What a person asked for: a row of the catalog, a path of a checkpoint, or a hub id."""
 
     name: str
     backend: str
-    """Key of ``bench.models.BACKENDS``."""
+    """A key of ``bench.models.BACKENDS``."""
     checkpoint: str | None = None
-    """Hub id or local folder; None where the backend needs no weights."""
+    """Hub id or local folder; None if the backend needs no weights."""
     revision: str | None = None
     """Commit, tag or branch of the hub repository."""
     quantization: str | None = None
     """``gptq-int4``, ``gptq-int8``, ``awq``, ``nf4``, ``int8`` or None."""
     adapter: str | None = None
-    """Folder or hub id of a PEFT adapter put on the checkpoint."""
+    """Folder or hub id of a PEFT adapter that is put on the checkpoint."""
     dtype: str = "auto"
     """``auto`` (bf16 on CUDA, fp32 on CPU), ``bf16``, ``fp16`` or ``fp32``."""
     attention: str = "auto"
@@ -135,9 +135,9 @@ class ModelSpec:
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
     min_pixels: int | None = None
-    """Lower bound on a page's pixels after resizing; None leaves the checkpoint's."""
+    """Lower bound on the pixels of a page after resizing; None leaves the bound of the checkpoint."""
     max_pixels: int | None = None
-    """Upper bound on a page's pixels after resizing; None leaves the checkpoint's."""
+    """Upper bound on the pixels of a page after resizing; None leaves the bound of the checkpoint."""
     options: Mapping[str, Json] = field(default_factory=dict)
     """Settings that only this backend knows."""
 
@@ -148,58 +148,58 @@ class Request:
 
     sample_id: str
     question: str
-    """The bare question, for a backend that needs no prompt."""
+    """The question alone, for a backend that needs no prompt."""
     prompt: str
-    """The question in the task's template."""
+    """The question in the template of the task."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageGroup:
-    """A document with its questions: the unit that models are given."""
+    """A document with its questions: the unit that a model is given."""
 
     document: Document
     requests: tuple[Request, ...]
     generation: Generation = Generation()
     system: str | None = None
     max_pixels: int | None = None
-    """Bound on each page of this group alone, for want of memory; None leaves the model's."""
+    """Bound on each page of this group, set when memory ran out; None leaves the bound of the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a model answered to one request. A failure is an output too, never a missing row."""
+    """The answer of a model to one request. A failure is an output too, never a missing row."""
 
     sample_id: str
     text: str
     stop_reason: StopReason
     prompt_tokens: int | None = None
-    """Tokens the model read, padding excluded, visual tokens included; None without a tokenizer."""
+    """Tokens that the model read, with visual tokens and without padding; None without a tokenizer."""
     visual_tokens: int | None = None
     generated_tokens: int | None = None
-    """Tokens the model wrote up to and including the end token, padding excluded."""
+    """Tokens that the model wrote, with the end token and without padding."""
     confidence: float | None = None
-    """Mean probability of the answer's tokens, 0 to 1; None where the backend knows none."""
+    """Mean probability of the tokens of the answer, 0 to 1; None if the backend knows none."""
     min_confidence: float | None = None
-    """Smallest probability of a token of the answer; None where the backend knows none."""
+    """Smallest probability of a token of the answer; None if the backend knows none."""
     error: str | None = None
-    """``ErrorClass: message`` where ``stop_reason`` is ``error``."""
+    """``ErrorClass: message`` if ``stop_reason`` is ``error``."""
     degraded: int | None = None
-    """max_pixels that the pages were shrunk to because memory ran out at the model's own; None otherwise."""
+    """``max_pixels`` of the pages if they were shrunk because memory ran out; None otherwise."""
     served: Mapping[str, Json] | None = None
     """What a server said beside the answer: finish reason, cached tokens, attempts, seconds, and ``doubt``
-    where the model did not see what was sent. None for a model on this machine."""
+    if the model did not see what was sent. None for a model on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What ``Model.generate`` returns: the outputs of one call and where its time went."""
+    """The result of ``Model.generate``: the outputs of one call and where its time went."""
 
     outputs: tuple[Output, ...]
     stages: Mapping[str, float] = field(default_factory=dict)
-    """Seconds by stage, in order: ``preprocess``, ``vision``, ``decode`` and whatever else the backend can
-    tell apart."""
+    """Stage → seconds, in order: ``preprocess``, ``vision``, ``decode`` and whatever else the backend can
+    measure."""
     first_token_seconds: float | None = None
-    """From the beginning of the call to the first token of an answer; None where the backend has no tokens,
+    """Seconds from the start of the call to the first token of an answer; None if the backend has no tokens
     or does not know."""
     retry_seconds: float = 0.0
     """Seconds of the call that went into attempts that failed and into the pauses behind them. A latency
@@ -208,11 +208,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What was really loaded, as opposed to what was asked for."""
+    """What was really loaded, which can differ from what was asked for."""
 
     backend: str
     details: Mapping[str, Json]
-    """Checkpoint, revision, dtype, quantization, attention, pixel bounds, … as they took effect."""
+    """Checkpoint, revision, dtype, quantization, attention, pixel bounds and more, as they took effect."""
     parameters: int | None = None
     device: str = "cpu"
 
@@ -224,29 +224,29 @@ class Score:
     sample_id: str
     metric: str
     value: float | None
-    """None: not scored (an empty reference for CER, say); such samples are counted, not averaged."""
+    """None if the sample is not scored (CER of an empty reference, say): it is counted, not averaged."""
     weight: float = 1.0
-    """Σ value·weight / Σ weight gives a plain mean (weight 1) or a corpus rate (reference length)."""
+    """Σ value·weight / Σ weight is a plain mean (weight 1) or a corpus rate (length of the reference)."""
     answer: str = ""
-    """What was extracted from the raw text and compared."""
+    """The answer that was extracted from the raw text and compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number that can be printed: never without its interval and its failures."""
+    """A score as it is printed: always with its interval and its failures."""
 
     value: float | None
-    """None where nothing could be scored."""
+    """None if nothing could be scored."""
     low: float | None
-    """Lower end of the 95 % interval; None where no interval can be had (one document only)."""
+    """Lower end of the 95 % interval; None if there is no interval (one document only)."""
     high: float | None
     n: int
-    """Samples that were scored."""
+    """Number of samples that were scored."""
     clusters: int
-    """Documents they come from."""
+    """Number of documents that the samples come from."""
     failed: int
-    """Samples without an answer; they count as the worst value, not as missing."""
+    """Number of samples without an answer; they count as the worst value, not as missing."""
     unscored: int = 0
-    """Samples that the metric does not define (an empty reference)."""
+    """Number of samples for which the metric has no value (an empty reference)."""
     warning: str | None = None
-    """Why the interval deserves doubt: few documents, for instance."""
+    """Why the interval is doubtful: too few documents, for instance."""

@@ -18,8 +18,9 @@ from bench.metrics.ordering import MISSING, class_scores, confusion, sequence
 from bench.rundir.store import find_runs
 from bench.scoring.evaluation import evaluate
 from bench.tasks import check_task, find_task, load_task
-from bench.tasks.hyperbench_layout import read_answers
-from bench.tasks.user_config import find_layout, read_user_config
+from bench.tasks.hyperbench.annotation import read_answers
+from bench.tasks.hyperbench.config import read_user_config
+from bench.tasks.hyperbench.layout import find_layout
 from tests.hyperbench_fixture import (
     COLLECTION,
     HEADER,
@@ -68,11 +69,10 @@ def test_questions_are_asked_as_they_stand(tmp_path: Path) -> None:
 
 
 def test_a_row_without_an_answer_expects_an_empty_one_and_is_told(tmp_path: Path) -> None:
-    notes: list = []
-    task, _ = check_task(make_vqa(tmp_path / "demo_mini"), notes=notes)
-    assert task is not None
-    assert task.samples[4].references == ("",)
-    assert "1 row has no answer" in str(notes[0])
+    checked = check_task(make_vqa(tmp_path / "demo_mini"))
+    assert checked.task is not None
+    assert checked.task.samples[4].references == ("",)
+    assert "1 row has no answer" in str(checked.notes[0])
 
 
 def test_a_list_of_answers_is_several_references_and_other_brackets_are_text(
@@ -103,16 +103,16 @@ def test_every_problem_of_an_annotation_is_named_in_one_pass(tmp_path: Path) -> 
         "1;test;../../etc/passwd;Q;a;passport;Имя;",
         "1;test;images/1.jpg;Q",
     )
-    task, problems = check_task(make_vqa(tmp_path / "d", rows))
-    assert task is None
-    assert [problem.line for problem in problems] == [2, 3, 4, 5, 6]
-    assert "leaves the folder" in problems[3].message
+    checked = check_task(make_vqa(tmp_path / "d", rows))
+    assert checked.task is None
+    assert [problem.line for problem in checked.problems] == [2, 3, 4, 5, 6]
+    assert "leaves the folder" in checked.problems[3].message
 
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     folder = make_vqa(tmp_path / "d")
     write_lines(folder / "annotation.csv", (HEADER.replace("image_path", "image_pth"), *ROWS))
-    _, problems = check_task(folder)
+    problems = check_task(folder).problems
     assert "no column 'image_path'; did you mean image_pth?" in problems[0].message
 
 
@@ -175,8 +175,11 @@ def test_classes_json_may_be_a_list_or_either_mapping(tmp_path: Path, classes: o
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ('{"fields": {"agreement": [0, 1, 3]}}', "page 3 of 3: pages are counted from 0"),
-        ('{"fields": {"agreement": [0, 1, 1]}}', "page 1 stands twice"),
+        (
+            '{"fields": {"agreement": [0, 1, 3]}}',
+            "there is no page 3 among 3 pages: pages are counted from 0",
+        ),
+        ('{"fields": {"agreement": [0, 1, 1]}}', "page 1 is listed twice"),
         ('{"fields": {"agreement": [0, 1]}}', "page 2 (images/1/2.jpg) has no class"),
         ('{"fields": {"unknown": [0, 1, 2]}}', "class 'unknown' is not in classes.json"),
         ('{"fields": {"agreement": "012"}}', "expected a list of page numbers"),
@@ -189,7 +192,7 @@ def test_what_is_wrong_in_a_bundle_is_told_with_its_file(
 ) -> None:
     folder = make_bundles(tmp_path / "rpo")
     (folder / "jsons" / "1.json").write_text(fields, encoding="utf-8")
-    _, problems = check_task(folder)
+    problems = check_task(folder).problems
     assert len(problems) == 1
     assert problems[0].file.endswith("jsons/1.json")
     assert message in problems[0].message
@@ -198,11 +201,10 @@ def test_what_is_wrong_in_a_bundle_is_told_with_its_file(
 def test_a_bundle_without_json_is_left_out_and_told(tmp_path: Path) -> None:
     folder = make_bundles(tmp_path / "rpo")
     (folder / "jsons" / "1.json").unlink()
-    notes: list = []
-    task, _ = check_task(folder, notes=notes)
-    assert task is not None
-    assert len(task.samples) == 1
-    assert "1 bundle has no file in jsons" in str(notes[0])
+    checked = check_task(folder)
+    assert checked.task is not None
+    assert len(checked.task.samples) == 1
+    assert "1 bundle has no file in jsons and is left out" in str(checked.notes[0])
 
 
 # Metrics of sequences
@@ -261,7 +263,7 @@ def test_answers_are_read_by_id(tmp_path: Path) -> None:
 
 def test_an_answer_given_twice_is_refused_with_its_line(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.csv", ("id;model_answer", "0;a", "0;b"))
-    with pytest.raises(InvalidInput, match=r"a\.csv:3: id '0' stands twice"):
+    with pytest.raises(InvalidInput, match=r"a\.csv:3: the id '0' stands here for the second time"):
         read_answers(path)
 
 
@@ -414,12 +416,12 @@ def test_bundles_are_found_under_rpo_and_asked_as_the_task_says(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("d;VQE;;m;;;['CER'];False;;;", "unknown task 'VQE'; did you mean VQA?"),
-        ("d;VQA;;m;;;['CEER'];False;;;", "unknown metric 'ceer'; did you mean cer"),
+        ("d;VQE;;m;;;['CER'];False;;;", "there is no task 'VQE'; did you mean VQA?"),
+        ("d;VQA;;m;;;['CEER'];False;;;", "there is no metric 'ceer'; did you mean cer"),
         ("d;VQA;;m;;;['CER'];perhaps;;;", "expected True or False, got 'perhaps'"),
-        ("d;VQA;;m;;;['CER'];False;['by_idd'];;", "unknown aggregator 'by_idd'"),
+        ("d;VQA;;m;;;['CER'];False;['by_idd'];;", "there is no aggregator 'by_idd'"),
         ("d;VQA;;m;;;[__import__('os')];False;;;", "expected a Python literal"),
-        ("d;VQA;;;;;['CER'];False;;;", "model_name is empty"),
+        ("d;VQA;;;;;['CER'];False;;;", "the cell of model_name is empty"),
     ],
 )
 def test_what_is_wrong_in_a_config_is_told_with_its_line(
@@ -434,7 +436,7 @@ def test_what_is_wrong_in_a_config_is_told_with_its_line(
 
 def test_a_data_set_that_is_nowhere_is_named_with_its_line(tmp_path: Path) -> None:
     rows = read_user_config(make_installation(tmp_path, "nowhere;VQA;;ocr;;;;False;;;"))
-    with pytest.raises(InvalidInput, match="line 2: data set 'nowhere' is not in"):
+    with pytest.raises(InvalidInput, match="line 2: the data set 'nowhere' is not in"):
         find_layout(tmp_path / "user_config.csv").dataset(rows[0])
 
 

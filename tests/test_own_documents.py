@@ -17,9 +17,10 @@ from bench.authoring.splitting import split_task
 from bench.authoring.starter import start_task
 from bench.cli import cli
 from bench.errors import InvalidInput
-from bench.schema import ModelSpec
+from bench.schema import ModelSpec, Page
 from bench.tasks import check_task, find_task, load_task
-from bench.tasks.problems import Problem
+from bench.tasks.pages import read_pages
+from bench.tasks.taskfile import check_task_file
 from tests.conftest import MakeTask
 
 ROW = {"id": "a", "images": ["p0.png"], "question": "How much?", "answers": ["12"]}
@@ -45,15 +46,13 @@ def problems_of(folder: Path) -> list[str]:
 
 
 def test_a_windows_1251_table_is_read_and_said(make_task: MakeTask) -> None:
-    notes: list[Problem] = []
     folder = with_csv(make_task, "\r\n".join(RUSSIAN).encode("cp1251"))
-    task, problems = check_task(folder, notes=notes)
-    assert problems == []
-    assert task is not None
-    assert task.samples[1].references == ("ООО «Ромашка»",)
-    assert [str(note) for note in notes] == [
-        f"{folder / 'samples.csv'}: is in Windows-1251 (cp1251), and was read so; UTF-8 is safer"
-    ]
+    checked = check_task(folder)
+    assert checked.problems == []
+    assert checked.task is not None
+    assert checked.task.samples[1].references == ("ООО «Ромашка»",)
+    (note,) = checked.notes
+    assert str(note).startswith(f"{folder / 'samples.csv'}: the file is in Windows-1251 (cp1251)")
 
 
 def test_loading_says_what_validating_says(
@@ -69,37 +68,39 @@ def test_other_old_encodings_are_refused_not_guessed(make_task: MakeTask, encodi
     lines = "\n".join(RUSSIAN).replace("«", '"').replace("»", '"').replace(";ООО", ';"ООО')
     folder = with_csv(make_task, lines.encode(encoding))
     (problem,) = problems_of(folder)
-    assert "not UTF-8, and no Windows-1251 text; save it as UTF-8" in problem
+    assert "the line is neither UTF-8 nor Windows-1251; save the file as UTF-8" in problem
 
 
 def test_a_file_in_two_encodings_names_a_line_of_each(make_task: MakeTask) -> None:
     raw = b"\n".join([RUSSIAN[0].encode(), RUSSIAN[1].encode(), RUSSIAN[2].encode("cp1251")])
     (problem,) = problems_of(with_csv(make_task, raw))
-    assert "samples.csv:3: not UTF-8, while line 2 is: the file mixes encodings" in problem
+    assert (
+        "samples.csv:3: the line is not UTF-8, but line 2 is; the file mixes encodings" in problem
+    )
 
 
 def test_utf_16_is_named(make_task: MakeTask) -> None:
     (problem,) = problems_of(with_csv(make_task, "\n".join(RUSSIAN).encode("utf-16")))
-    assert "is UTF-16; save it as CSV in UTF-8" in problem
+    assert "the file is in UTF-16; save it as CSV in UTF-8" in problem
 
 
 def test_a_header_without_a_known_delimiter_is_shown(make_task: MakeTask) -> None:
     (problem,) = problems_of(with_csv(make_task, b"id|image|question|answer\n1|p0.png|Q?|A\n"))
-    assert "samples.csv:1: the header is one column, 'id|image|question|answer'" in problem
+    assert "samples.csv:1: the header has only one column, 'id|image|question|answer'" in problem
     assert "separate columns with a comma, a semicolon or a tab" in problem
 
 
 def test_a_line_with_another_delimiter_is_named(make_task: MakeTask) -> None:
     raw = b"id;image;question;answer\n1;p0.png;Q?;A\n2,p0.png,Q?,A\n"
     (problem,) = problems_of(with_csv(make_task, raw))
-    assert "samples.csv:3: 1 cells where the header has 4 columns" in problem
-    assert "this line seems to use a comma" in problem
+    assert "samples.csv:3: the row has 1 cell, but the header has 4 columns" in problem
+    assert "it seems to separate them with a comma" in problem
 
 
 def test_a_cell_that_holds_the_delimiter_is_explained(make_task: MakeTask) -> None:
     raw = b"id,image,question,answer\n1,p0.png,Q?,1,250.00\n"
     (problem,) = problems_of(with_csv(make_task, raw))
-    assert '5 cells where the header has 4 columns: put cells that hold a comma in "' in problem
+    assert '5 cells, but the header has 4 columns; put cells that contain a comma in "' in problem
 
 
 def test_missing_columns_offer_the_nearest(make_task: MakeTask) -> None:
@@ -112,13 +113,13 @@ def test_missing_columns_offer_the_nearest(make_task: MakeTask) -> None:
 
 def test_a_column_that_stands_twice_is_refused(make_task: MakeTask) -> None:
     raw = b"id;image;question;answer;answer\n1;p0.png;Q?;A;B\n"
-    assert "column 'answer' stands twice" in problems_of(with_csv(make_task, raw))[0]
+    assert "the header names column 'answer' twice" in problems_of(with_csv(make_task, raw))[0]
 
 
 def test_a_cell_with_a_python_list_is_refused(make_task: MakeTask) -> None:
     raw = b"id;image;question;answers\n1;p0.png;Q?;['a', 'b']\n"
     (problem,) = problems_of(with_csv(make_task, raw))
-    assert 'answers: no JSON list (["' in problem
+    assert 'expected answers as a JSON list (["' in problem
 
 
 def test_a_cell_with_a_json_list_is_several_answers(make_task: MakeTask) -> None:
@@ -141,7 +142,7 @@ def test_a_draft_is_not_scored_and_the_loader_says_how_many(
     rows = [ROW, {**ROW, "id": "b", "draft": True}, {**ROW, "id": "c", "draft": True}]
     task = load_task(make_task(rows))
     assert [sample.id for sample in task.samples] == ["a"]
-    assert "2 drafts are left out until accepted" in caplog.text
+    assert "2 drafts are left out until they are accepted" in caplog.text
 
 
 def test_a_draft_may_lack_question_and_answers(make_task: MakeTask) -> None:
@@ -315,6 +316,38 @@ def test_a_split_puts_every_document_in_one_part(make_task: MakeTask) -> None:
     assert {s.metadata["split"] for s in train.samples} == {"train"}
 
 
+def test_a_split_keeps_the_comments_and_the_order_of_the_task_file(make_task: MakeTask) -> None:
+    toml = "# Ours.\nversion = '3'\nname = 'мой'  # short\n[prompt]\nsystem = 'S'  # terse\n"
+    parts = split_task(make_task(toml=toml), 0.5, 7)
+    expected = toml.replace("'мой'", '"мой-test"')
+    assert (parts.test / "task.toml").read_text(encoding="utf-8") == expected
+
+
+def test_a_split_reads_every_page_file_once(
+    make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def counting(path: Path, dpi: int) -> tuple[Page, ...]:
+        read.append(path.name)
+        return read_pages(path, dpi)
+
+    monkeypatch.setattr("bench.tasks.loading.read_pages", counting)
+    split_task(make_task(), 0.5, 7)
+    assert sorted(read) == ["p0.png", "p1.png", "p2.png"]
+
+
+def test_a_title_with_quotation_marks_is_valid_in_the_task_file(tmp_path: Path) -> None:
+    folder = tmp_path / 'scans "new" \\ old'
+    folder.mkdir()
+    Image.new("L", (4, 4)).save(folder / "a.png")
+    start_task(folder)
+    task_file = check_task_file(folder / "task.toml")
+    assert task_file.problems == []
+    assert task_file.spec.title == folder.name
+    assert "# The first metric is the headline." in (folder / "task.toml").read_text()
+
+
 def test_a_split_depends_on_its_seed_alone(make_task: MakeTask, tmp_path: Path) -> None:
     folder = splittable(make_task)
     first = load_task(split_task(folder, 0.5, 7, tmp_path / "one").test)
@@ -342,7 +375,7 @@ def test_a_split_does_not_overwrite(make_task: MakeTask) -> None:
 
 
 def test_one_document_cannot_be_split(make_task: MakeTask) -> None:
-    with pytest.raises(InvalidInput, match="one document only"):
+    with pytest.raises(InvalidInput, match="only 1 different document,"):
         split_task(make_task([ROW]), 0.8, 7)
 
 
@@ -378,7 +411,7 @@ def test_synth_writes_a_task(tmp_path: Path) -> None:
 def test_an_archive_is_not_a_task(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "docs.zip", "w") as archive:
         archive.writestr("a.png", b"\0" * 10_000_000)
-    with pytest.raises(InvalidInput, match=r"docs\.zip is a file, not a folder") as caught:
+    with pytest.raises(InvalidInput, match=r"docs\.zip is a file; a task is a folder") as caught:
         find_task(str(tmp_path / "docs.zip"))
     assert "unpack" in (caught.value.hint or "")
 
@@ -403,10 +436,10 @@ PLANTED: list[tuple[dict[str, Any] | str | bytes, str]] = [
     (b"\xff\xfe{}", "not UTF-8"),
     ({"question": None}, "question is missing"),
     ({"question": "  "}, "question must be a non-empty string"),
-    ({"question": 7}, "question must be a non-empty string, got 7"),
+    ({"question": 7}, "question must be a non-empty string, but it is 7"),
     ({"answers": None}, "answers are missing"),
     ({"answers": []}, "answers must be a non-empty list"),
-    ({"answers": ["12", None]}, "answers hold null"),
+    ({"answers": ["12", None]}, "answers must not hold null"),
     ({"answers": [750]}, "answers must be strings"),
     ({"answers": "12"}, "answers must be a non-empty list"),
     ({"images": None}, "expected either images or document, got neither"),
@@ -422,9 +455,9 @@ PLANTED: list[tuple[dict[str, Any] | str | bytes, str]] = [
     ({"images": ["broken.pdf"]}, "broken or not a PDF"),
     ({"images": ["locked.pdf"]}, "password"),
     ({"images": ["cut.jpg"]}, "truncated"),
-    ({"anwsers": ["1"]}, "unknown key 'anwsers'; did you mean answers"),
+    ({"anwsers": ["1"]}, "there is no key 'anwsers'; did you mean answers"),
     ({"id": ""}, "id must be a non-empty string"),
-    ({"id": "first"}, "already stands in line 1"),
+    ({"id": "first"}, "line 1 already has the id 'first'"),
     ({"metadata": {"a": {}}}, "metadata.a must be a plain value"),
     ({"metadata": "ru"}, "metadata must be an object"),
     ({"answer_type": "number"}, "answer_type must be one of"),
@@ -474,7 +507,7 @@ def test_one_pass_names_every_planted_defect_with_its_line(
     make_task: MakeTask, tmp_path: Path
 ) -> None:
     folder = plant(make_task, tmp_path)
-    _, problems = check_task(folder, deep=True)
+    problems = check_task(folder, deep=True).problems
     by_line = {problem.line: problem.message for problem in problems if "samples" in problem.file}
     assert len(PLANTED) >= 30
     for line, (_, says) in enumerate(PLANTED, 2):
@@ -489,11 +522,11 @@ def test_the_same_pass_names_every_mistake_of_the_task_file(
     found = [str(p) for p in check_task(folder).problems if p.file.endswith("task.toml")]
     expected = {
         "task.toml:1: version: ",
-        "task.toml:2: metricz: unknown key; did you mean metrics?",
-        "task.toml:5: prompt.template: must hold {question} exactly once",
+        "task.toml:2: there is no key 'metricz'; did you mean metrics?",
+        "task.toml:5: prompt.template: the template must contain {question} exactly once",
         "task.toml:7: generation.max_new_tokens: ",
-        "task.toml: unknown metric 'anl'; did you mean anls",
-        "task.toml: metric kie_f1 does not score text answers",
+        "task.toml: there is no metric 'anl'; did you mean anls",
+        "task.toml: metric kie_f1 cannot score text answers",
     }
     for says in expected:
         assert any(says in problem for problem in found), says

@@ -362,7 +362,7 @@ def test_two_copies_of_the_data_are_the_same_task(tmp_path: Path) -> None:
 
 def test_a_task_without_its_data_says_how_to_get_them() -> None:
     with pytest.raises(
-        EnvironmentProblem, match="data of task docvqa is not on this machine"
+        EnvironmentProblem, match="data of task docvqa are not on this machine"
     ) as caught:
         find_task("docvqa")
     assert "bench pull --tasks docvqa" in (caught.value.hint or "")
@@ -422,7 +422,7 @@ def test_a_decoder_refuses_what_it_does_not_read(name: Any, value: object) -> No
 def test_a_download_that_stopped_half_way_is_recognised(tmp_path: Path) -> None:
     path = write_parquet("docvqa", tmp_path / "data.parquet")
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InvalidInput, match="is no complete parquet file"):
+    with pytest.raises(InvalidInput, match="is not a complete parquet file"):
         load("docvqa", path)
 
 
@@ -478,8 +478,8 @@ def test_a_split_whose_answers_are_secret_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ('split = "test"', "dataset.split: is missing"),
-        ('id = "owner/name"', "dataset.id: is missing"),
+        ('split = "test"', "the key 'dataset.split' is missing"),
+        ('id = "owner/name"', "the key 'dataset.id' is missing"),
         ('question = "question"', "expected either columns.question or question"),
     ],
 )
@@ -493,7 +493,9 @@ def test_a_dataset_table_without_what_it_needs_is_refused(
 
 def test_an_unknown_key_of_the_dataset_table_offers_the_nearest(tmp_path: Path) -> None:
     folder = own(tmp_path, TOML.replace('split = "test"', 'split = "test"\nrevison = "x"'))
-    with pytest.raises(InvalidInput, match=r"dataset\.revison: unknown key; did you mean revision"):
+    with pytest.raises(
+        InvalidInput, match=r"there is no key 'dataset\.revison'; did you mean revision"
+    ):
         find_task(str(folder))
 
 

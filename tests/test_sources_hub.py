@@ -183,7 +183,7 @@ def test_a_gated_data_set_opens_with_the_right_token(place: Place) -> None:
 def test_a_dead_mirror_is_named(place: Place) -> None:
     dead = place.pull(HF_ENDPOINT="http://127.0.0.1:9")
     assert dead.returncode == 3
-    assert "no answer from http://127.0.0.1:9" in dead.stderr
+    assert "http://127.0.0.1:9 does not answer" in dead.stderr
     assert "HF_ENDPOINT" in dead.stderr
     assert "Traceback" not in dead.stderr
 
@@ -206,13 +206,13 @@ def test_a_split_that_is_gone_names_those_that_are_there(place: Place) -> None:
     place.write_task(TOML.replace('split = "test"', 'split = "validation"'))
     gone = place.pull()
     assert gone.returncode == 3
-    assert "has no split 'validation' (it has test)" in gone.stderr
+    assert "has no split 'validation' (its splits: test)" in gone.stderr
 
 
 def test_pull_without_a_network_is_refused_at_once(place: Place) -> None:
     refused = place.pull(HF_HUB_OFFLINE="1")
     assert refused.returncode == 3
-    assert "HF_HUB_OFFLINE is set" in refused.stderr
+    assert "HF_HUB_OFFLINE forbids to ask it" in refused.stderr
     assert place.hub.requests == []
 
 

@@ -50,7 +50,7 @@ def test_a_file_that_is_nothing_but_a_torn_line_is_empty(tmp_path: Path) -> None
 def test_a_bad_line_elsewhere_names_file_and_line(tmp_path: Path) -> None:
     path = tmp_path / "outputs.jsonl"
     path.write_text('{"n": 1}\nrubbish\n{"n": 3}\n')
-    with pytest.raises(InvalidInput, match=r"outputs.jsonl:2: not a JSON line"):
+    with pytest.raises(InvalidInput, match=r"outputs.jsonl:2: the line is not JSON"):
         list(read_lines(path))
 
 

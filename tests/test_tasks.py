@@ -82,7 +82,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "empty question": ({"question": " "}, "question must be a non-empty string"),
     "no answers": ({"answers": None}, "answers are missing"),
     "empty answers": ({"answers": []}, "answers must be a non-empty list"),
-    "null answer": ({"answers": ["12", None]}, "answers hold null"),
+    "null answer": ({"answers": ["12", None]}, "answers must not hold null"),
     "answer that is a number": ({"answers": [750]}, "answers must be strings"),
     "no page": ({"images": None}, "expected either images or document, got neither"),
     "two kinds of page": ({"document": "x.pdf"}, "got images and document"),
@@ -90,7 +90,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "a page outside": ({"images": ["../secret.png"]}, "leaves the folder"),
     "an absolute page": ({"images": ["/etc/passwd"]}, "leaves the folder"),
     "a missing page": ({"images": ["nowhere.png"]}, "does not exist"),
-    "an unknown key": ({"anwsers": ["1"]}, "unknown key 'anwsers'; did you mean answers"),
+    "an unknown key": ({"anwsers": ["1"]}, "there is no key 'anwsers'; did you mean answers"),
     "an empty id": ({"id": ""}, "id must be a non-empty string"),
     "nested metadata": ({"metadata": {"a": {}}}, "metadata.a must be a plain value"),
 }
@@ -108,7 +108,7 @@ def test_a_mistake_in_a_line_names_file_line_and_cause(make_task: MakeTask, mist
 
 
 def test_a_duplicate_id_names_the_first_line(make_task: MakeTask) -> None:
-    with pytest.raises(InvalidInput, match=r"samples.jsonl:2: id 'a' already stands in line 1"):
+    with pytest.raises(InvalidInput, match=r"samples.jsonl:2: line 1 already has the id 'a'"):
         load_task(make_task([ROW, ROW]))
 
 
@@ -116,20 +116,20 @@ def test_all_problems_are_reported_in_one_pass(make_task: MakeTask) -> None:
     folder = make_task(
         [{**ROW, "id": str(i), **change} for i, (change, _) in enumerate(MISTAKES.values())]
     )
-    task, problems = check_task(folder)
-    assert task is None
-    assert {problem.line for problem in problems} == set(range(1, len(MISTAKES) + 1))
+    checked = check_task(folder)
+    assert checked.task is None
+    assert {problem.line for problem in checked.problems} == set(range(1, len(MISTAKES) + 1))
 
 
 @pytest.mark.parametrize(
     ("toml", "says"),
     [
-        ("metricz = []", "metricz: unknown key; did you mean metrics?"),
-        ('[prompt]\ntemplat = "x"', "prompt.templat: unknown key; did you mean template?"),
-        ('[prompt]\ntemplate = "x"', "must hold {question} exactly once"),
+        ("metricz = []", "there is no key 'metricz'; did you mean metrics?"),
+        ('[prompt]\ntemplat = "x"', "there is no key 'prompt.templat'; did you mean template?"),
+        ('[prompt]\ntemplate = "x"', "must contain {question} exactly once"),
         ("[generation]\nmax_new_tokens = 0", "generation.max_new_tokens"),
-        ("name = ", "not TOML"),
-        ('metrics = ["anl"]', "unknown metric 'anl'; did you mean anls"),
+        ("name = ", "not valid TOML"),
+        ('metrics = ["anl"]', "there is no metric 'anl'; did you mean anls"),
         ('documents = "../elsewhere"', "leaves the task folder"),
         ('documents = "nowhere"', "does not exist"),
     ],

@@ -27,7 +27,7 @@ from typing import Any
 from bench.errors import InvalidInput
 from bench.schema import ModelSpec, Sample, Task
 from bench.tasks.csvfile import read_table
-from bench.tasks.hyperbench_layout import PAGES_PREFIX
+from bench.tasks.hyperbench.bundles import PAGES_PREFIX
 from bench.tasks.problems import Problem
 from bench.text import one_line
 

@@ -1,8 +1,8 @@
-"""Lines of ``samples.jsonl`` as they stand, for adding, answering and accepting drafts.
+"""Reads and writes the lines of ``samples.jsonl`` as they stand, and accepts drafts.
 
 A draft (``"draft": true``) is a question whose answers no person has confirmed. The loader leaves drafts
-out; accepting one removes the mark. ``metadata.drafted_by`` stays, because a model is not judged fairly
-by references that it wrote itself.
+out; accepting one removes the mark. ``metadata.drafted_by`` stays, because references that a model wrote
+itself are no fair measure of that model.
 """
 
 from __future__ import annotations
@@ -24,26 +24,27 @@ class Accepted(NamedTuple):
 
     accepted: int
     without_answers: int
-    """Drafts that stay drafts, because nothing stands in their answers."""
+    """Drafts that stay drafts, because they have no answers."""
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:
-    """Every line of the folder's ``samples.jsonl``, in order.
+    """Read every line of the folder's ``samples.jsonl``, in order.
 
     Raises:
-        InvalidInput: there is no such file, or a line is no JSON object.
+        InvalidInput: the file does not exist, or a line is not a JSON object.
     """
     path = folder / SAMPLES
     if not path.is_file():
         raise InvalidInput(
-            f"{one_line(str(folder))} has no {SAMPLES}",
-            hint=f"bench data init {one_line(str(folder))}",
+            f"{one_line(folder)} has no {SAMPLES}", hint=f"bench data init {one_line(folder)}"
         )
-    records = []
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"{path}: not UTF-8 at byte {error.start}") from None
+        raise InvalidInput(
+            f"{path} is not UTF-8 at byte {error.start}", hint="save the file as UTF-8"
+        ) from None
+    records = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -53,21 +54,21 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
             record = None
         if not isinstance(record, dict):
             raise InvalidInput(
-                f"{path}:{number}: expected a JSON object {{…}}",
-                hint=f"bench data validate {one_line(str(folder))}",
+                f"{path}:{number}: expected a JSON object {{…}} on this line",
+                hint=f"bench data validate {one_line(folder)}",
             )
         records.append(record)
     return records
 
 
 def write_records(folder: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Write ``samples.jsonl``, in whole or not at all."""
+    """Write ``samples.jsonl``, all of it or nothing."""
     lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
     write_atomically(folder / SAMPLES, "".join(lines))
 
 
 def record_files(record: dict[str, Any]) -> tuple[str, ...]:
-    """The page files that a line names; empty where it names none properly."""
+    """Return the page files that a line names; none where it does not name them properly."""
     value = next((record[k] for k in ("images", "image", "document") if record.get(k)), None)
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -76,33 +77,34 @@ def record_files(record: dict[str, Any]) -> tuple[str, ...]:
 
 
 def is_draft(record: dict[str, Any]) -> bool:
-    """Whether the line waits for a person."""
+    """Say whether no person has confirmed the line yet."""
     return record.get("draft") is True
 
 
 def has_answers(record: dict[str, Any]) -> bool:
-    """Whether something stands in the line's answers, the empty string (not on the page) included."""
+    """Say whether the line has answers; the empty string (not on the page) is one."""
     answers = record.get("answers", record.get("answer"))
     return answers is not None and answers != []
 
 
 def accept_drafts(folder: Path, ids: Sequence[str] | None = None) -> Accepted:
-    """Take the mark off the folder's drafts that have answers: off all, or off those of ``ids``.
+    """Accept the drafts of the folder that have answers: all, or those with one of ``ids``.
 
     Raises:
-        InvalidInput: no samples, or no draft has one of the ids.
+        InvalidInput: there are no samples, or no draft has one of the ids.
     """
     records = read_records(folder)
     drafts = {str(record.get("id")): record for record in records if is_draft(record)}
-    for name in ids or ():
-        if name not in drafts:
+    for sample_id in ids or ():
+        if sample_id not in drafts:
             raise InvalidInput(
-                f"no draft is called {one_line(name, 80)!r}", hint=did_you_mean(name, drafts)
+                f"no draft has the id {one_line(sample_id, 80)!r}",
+                hint=did_you_mean(sample_id, drafts),
             )
-    chosen = [record for name, record in drafts.items() if ids is None or name in ids]
-    ready = [record for record in chosen if has_answers(record)]
-    for record in ready:
+    chosen = [record for sample_id, record in drafts.items() if ids is None or sample_id in ids]
+    answered = [record for record in chosen if has_answers(record)]
+    for record in answered:
         del record["draft"]
-    if ready:
+    if answered:
         write_records(folder, records)
-    return Accepted(len(ready), len(chosen) - len(ready))
+    return Accepted(len(answered), len(chosen) - len(answered))

@@ -1,19 +1,21 @@
-"""A folder of documents becomes a task: questions asked about each, answers left to be written.
+"""Starts a task from a folder of documents: it asks questions about each and leaves the answers open.
 
 Every line is a draft until a person accepts it: a task never scores against answers that nobody gave.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import tomlkit
 
 from bench.authoring.drafts import SAMPLES, read_records, record_files, write_records
 from bench.errors import InvalidInput
 from bench.files import write_atomically
 from bench.tasks.pages import PAGE_SUFFIXES
+from bench.tasks.taskfile import TASK_FILE
 from bench.text import one_line
 
 QUESTIONS: dict[str, dict[str, str]] = {
@@ -33,7 +35,7 @@ QUESTIONS: dict[str, dict[str, str]] = {
         "total": "总金额是多少？",
     },
 }
-"""Language → field → question: what most papers of an office carry, where nothing else is asked."""
+"""Language → field → question. Most office documents have these fields, so they are asked by default."""
 
 _INSTRUCTIONS = {
     "en": "Answer the question using a single word or phrase.",
@@ -42,17 +44,17 @@ _INSTRUCTIONS = {
 }
 
 _TASK_FILE = """\
-# Every key may be left out. docs: bench data validate {folder}
+# Every key may be left out. To check this file and the samples: bench data validate FOLDER
 version = "1"              # raise it whenever a score can change
-title = {title}
+title = ""
 license = "internal"
 answer_type = "text"       # text, json (answers are objects) or description (free text)
-# The first metric is the headline; bench list metrics shows all.
+# The first metric is the headline. To see all metrics: bench list metrics
 metrics = ["anls", "exact_match", "contains", "cer", "field_match"]
 # pdf_dpi = 150            # resolution at which pages of PDFs are rendered
 
 [prompt]
-template = "{{question}}\\n{instruction}"
+template = "{question}"
 
 [generation]
 max_new_tokens = 64
@@ -60,12 +62,12 @@ max_new_tokens = 64
 
 
 class Started(NamedTuple):
-    """What ``start_task`` found and wrote."""
+    """What ``start_task`` saw and wrote."""
 
     documents: int
     """Page images and PDFs in the folder."""
     new_documents: int
-    """Of them, those that nothing was asked about before."""
+    """Documents among them that no line was about before."""
     questions: int
     """Lines added to ``samples.jsonl``."""
 
@@ -73,84 +75,94 @@ class Started(NamedTuple):
 def start_task(
     folder: Path, *, language: str = "en", questions: Mapping[str, str] | None = None
 ) -> Started:
-    """Write ``task.toml`` where there is none, and a draft line a document and question.
+    """Write ``task.toml`` where there is none, and one draft line for each document and question.
 
-    Documents that lines exist for are left alone, so that it can be repeated when documents are added.
-    A document is a file; a subfolder's name becomes its ``doc_type``.
+    Documents that lines exist for are left alone, so this can be repeated when documents are added. A
+    document is a file; the name of a subfolder becomes its ``doc_type``.
 
     Args:
         folder: holds page images and PDFs, in subfolders too.
         language: key of ``QUESTIONS``, for the starting questions and the prompt.
-        questions: field → question. Without them those of the lines that are there are asked, or
-            ``QUESTIONS``.
+        questions: field → question. Without them, the questions of the existing lines are asked, or
+            ``QUESTIONS`` where there are none.
 
     Raises:
-        InvalidInput: no folder, no documents in it, or its samples are in another format.
+        InvalidInput: the folder does not exist or holds no documents, or its samples have another format.
     """
+    documents = _documents_to_ask_about(folder)
+    records = read_records(folder) if (folder / SAMPLES).is_file() else []
+    known_files = {name for record in records for name in record_files(record)}
+    new_documents = [name for name in documents if name not in known_files]
+    asked = questions or _questions_of(records) or QUESTIONS[language]
+    taken_ids = {str(record.get("id")) for record in records}
+    drafts = [
+        _draft(name, field, question, language, taken_ids)
+        for name in new_documents
+        for field, question in asked.items()
+    ]
+    if not (folder / TASK_FILE).is_file():
+        write_atomically(folder / TASK_FILE, _task_file(folder, language))
+    if drafts:
+        write_records(folder, [*records, *drafts])
+    return Started(len(documents), len(new_documents), len(drafts))
+
+
+def _documents_to_ask_about(folder: Path) -> list[str]:
+    shown = one_line(folder)
     if not folder.is_dir():
-        raise InvalidInput(f"{one_line(str(folder))} is no folder")
+        raise InvalidInput(f"{shown} is not a folder")
     for other in ("samples.csv", "annotation.csv"):
         if (folder / other).is_file():
             raise InvalidInput(
-                f"{one_line(str(folder))} has a {other}; lines are added to {SAMPLES} only",
-                hint=f"bench data validate {one_line(str(folder))}",
+                f"{shown} has a {other}, but lines can be added to {SAMPLES} only",
+                hint=f"bench data validate {shown}",
             )
     documents = find_documents(folder)
     if not documents:
         raise InvalidInput(
-            f"{one_line(str(folder))} holds no page images or PDFs",
-            hint="file types: " + ", ".join(sorted(PAGE_SUFFIXES)),
+            f"{shown} holds no page images or PDFs",
+            hint="these types can be read: " + ", ".join(sorted(PAGE_SUFFIXES)),
         )
-    records = read_records(folder) if (folder / SAMPLES).is_file() else []
-    known = {name for record in records for name in record_files(record)}
-    new = [name for name in documents if name not in known]
-    asked = questions or _asked(records) or QUESTIONS[language]
-    taken = {str(record.get("id")) for record in records}
-    added = [
-        _draft(name, field, question, language, taken)
-        for name in new
-        for field, question in asked.items()
-    ]
-    if not (folder / "task.toml").is_file():
-        write_atomically(folder / "task.toml", _task_file(folder, language))
-    if added:
-        write_records(folder, [*records, *added])
-    return Started(len(documents), len(new), len(added))
+    return documents
 
 
 def find_documents(folder: Path) -> list[str]:
-    """Page files below ``folder``, as they are named in its samples; hidden ones are passed over."""
+    """Return the page files below ``folder``, as its samples name them, without hidden ones."""
     root = folder.resolve()
-    found = []
+    documents = []
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root)
-        hidden = any(part.startswith(".") for part in name.parts)
+        is_hidden = any(part.startswith(".") for part in name.parts)
         # A link may lead to the whole disk: only what lies in the folder is a document of it.
-        inside = path.resolve().is_relative_to(root)
-        if path.suffix.lower() in PAGE_SUFFIXES and path.is_file() and inside and not hidden:
-            found.append(name.as_posix())
-    return found
+        is_inside = path.resolve().is_relative_to(root)
+        if path.suffix.lower() in PAGE_SUFFIXES and path.is_file() and is_inside and not is_hidden:
+            documents.append(name.as_posix())
+    return documents
 
 
-def _asked(records: list[dict[str, Any]]) -> dict[str, str]:
-    """Field → question of the lines that are there, the first wording of each."""
-    found: dict[str, str] = {}
+def _questions_of(records: list[dict[str, Any]]) -> dict[str, str]:
+    """Return field → question of the existing lines, in the first wording of each."""
+    questions: dict[str, str] = {}
     for record in records:
         field = (record.get("metadata") or {}).get("field")
         question = record.get("question")
         if isinstance(field, str) and isinstance(question, str):
-            found.setdefault(field, question)
-    return found
+            questions.setdefault(field, question)
+    return questions
 
 
-def _draft(name: str, field: str, question: str, language: str, taken: set[str]) -> dict[str, Any]:
-    stem = Path(name).with_suffix("").as_posix()
-    # Two files may differ in their suffix only.
-    sample_id = f"{stem}/{field}" if f"{stem}/{field}" not in taken else f"{name}/{field}"
-    taken.add(sample_id)
+def _draft(
+    name: str, field: str, question: str, language: str, taken_ids: set[str]
+) -> dict[str, Any]:
+    path = Path(name)
+    sample_id = f"{path.with_suffix('').as_posix()}/{field}"
+    # Two files may differ only in their suffix.
+    if sample_id in taken_ids:
+        sample_id = f"{name}/{field}"
+    taken_ids.add(sample_id)
     metadata = {"field": field, "language": language}
-    if (parent := Path(name).parent.name) != "":
-        metadata = {"doc_type": parent, **metadata}
+    if path.parent.name:
+        metadata = {"doc_type": path.parent.name, **metadata}
     return {
         "id": sample_id,
         "images": [name],
@@ -162,8 +174,7 @@ def _draft(name: str, field: str, question: str, language: str, taken: set[str])
 
 
 def _task_file(folder: Path, language: str) -> str:
-    # JSON strings are TOML strings too.
-    title = json.dumps(folder.resolve().name, ensure_ascii=False)
-    return _TASK_FILE.format(
-        folder=one_line(folder.name), title=title, instruction=_INSTRUCTIONS[language]
-    )
+    document = tomlkit.parse(_TASK_FILE)
+    document["title"] = folder.resolve().name
+    document["prompt"]["template"] = f"{{question}}\n{_INSTRUCTIONS[language]}"
+    return tomlkit.dumps(document)

@@ -36,10 +36,9 @@ def validate_command(task: str, deep: bool, as_json: bool) -> None:
     Exit status 0 where it can be run, 2 where it cannot.
     """
     from bench.tasks import check_task, find_task
-    from bench.tasks.problems import Problem
 
-    notes: list[Problem] = []
-    loaded, problems = check_task(find_task(task), deep=deep, notes=notes)
+    checked = check_task(find_task(task), deep=deep)
+    loaded, problems = checked.task, checked.problems
     if as_json:
         from bench.cli import echo_json
 
@@ -47,7 +46,7 @@ def validate_command(task: str, deep: bool, as_json: bool) -> None:
     else:
         for problem in problems:
             click.echo(printable(str(problem)))
-        for note in notes:
+        for note in checked.notes:
             click.echo(printable(f"note: {note}"))
     if problems:
         raise InvalidInput(

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from bench.runner import RunPlan
     from bench.schema import ModelSpec, Output, Task
     from bench.scoring.evaluation import Evaluation
-    from bench.tasks.user_config import ConfigRow, Layout
+    from bench.tasks.hyperbench.config import ConfigRow
+    from bench.tasks.hyperbench.layout import ConfigLayout
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class Batch:
 def run_config(options: dict[str, Any]) -> None:
     """Run every row of ``options["config"]``, then report all runs together."""
     from bench.cli.run import carried_out
-    from bench.tasks.user_config import find_layout, read_user_config
+    from bench.tasks.hyperbench.config import read_user_config
+    from bench.tasks.hyperbench.layout import find_layout
 
     path = options["config"]
     _refuse_what_rows_say()
@@ -139,7 +141,7 @@ def _rectangles(rows: tuple[ConfigRow, ...]) -> list[tuple[ConfigRow, ...]]:
     return [tuple(part) for part in parts.values()]
 
 
-def _plan(batch: Batch, layout: Layout, options: dict[str, Any]) -> RunPlan:
+def _plan(batch: Batch, layout: ConfigLayout, options: dict[str, Any]) -> RunPlan:
     from bench.cli.planning import planned, resolved
     from bench.tasks import load_task
 
@@ -174,7 +176,7 @@ def _imported_specs(names: Sequence[str]) -> tuple[ModelSpec, ...]:
     return tuple(ModelSpec(file_name(name), backend="imported") for name in names)
 
 
-def _set_up(task: Task, row: ConfigRow, layout: Layout) -> Task:
+def _set_up(task: Task, row: ConfigRow, layout: ConfigLayout) -> Task:
     """The task with the row's metrics leading and its system prompt."""
     from bench.scoring.evaluation import check_metrics
     from bench.tasks.loading import task_digest
@@ -187,7 +189,7 @@ def _set_up(task: Task, row: ConfigRow, layout: Layout) -> Task:
     return changed if system is None else replace(changed, digest=task_digest(changed))
 
 
-def _rules(row: ConfigRow, layout: Layout, spec: ModelSpec, task: Task) -> list[PromptRule]:
+def _rules(row: ConfigRow, layout: ConfigLayout, spec: ModelSpec, task: Task) -> list[PromptRule]:
     """The row's prompts, for its model and data set alone."""
     from bench.asking.prompts import read_prompts
 
@@ -197,7 +199,7 @@ def _rules(row: ConfigRow, layout: Layout, spec: ModelSpec, task: Task) -> list[
     return [replace(rule, model=spec.name, task=task.name) for rule in read_prompts(path)]
 
 
-def _answered(batch: Batch, plan: RunPlan, layout: Layout, results: Path) -> RunStore:
+def _answered(batch: Batch, plan: RunPlan, layout: ConfigLayout, results: Path) -> RunStore:
     """A run made of answers that are there, for rows that ask no model: a file, or an earlier run.
 
     Raises:
@@ -233,7 +235,7 @@ def _answered(batch: Batch, plan: RunPlan, layout: Layout, results: Path) -> Run
 def _from_file(path: Path, task: Task) -> list[Output]:
     """The answers of an answers file to every question of ``task``."""
     from bench.schema import Output
-    from bench.tasks.hyperbench_layout import read_answers
+    from bench.tasks.hyperbench.annotation import read_answers
 
     answers = read_answers(path)
     missing = next((s.id for s in task.samples if s.id not in answers), None)

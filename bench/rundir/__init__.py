@@ -1,1 +1,7 @@
-"""The run directory: what a run records, who may write it, and how it is read again."""
+"""Keeps a run in a directory: what was asked, what each model answered, and what was measured.
+
+The run directory is the only thing that the rooms of the house hand to one another. The command that runs
+creates it and holds its lock (``lock.RunLock``). The processes of a model append outputs and measurements to
+it, each to files of its own. Scores and reports read it later and write only what can be made again:
+``scores/``, ``pages/`` and ``report.*``. ``store`` lists every file and is the only code that knows them.
+"""

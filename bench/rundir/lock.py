@@ -1,4 +1,4 @@
-"""One process at a time in a run directory."""
+"""Lets one process at a time write to a run directory."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from bench.errors import InvalidInput
 from bench.files import storage_errors
 
 LOCK_FILE = "run.lock"
+PATIENCE_SECONDS = 5
 
 
 class RunLock:
-    """Keeps a second process out of a run directory; inherited by the model's process.
+    """Keeps a second command out of a run directory; the processes of the models inherit the lock.
 
-    An ``flock`` belongs to the open file, not to the process: it holds until the last process that has
-    the descriptor is gone, so that an orphan of a killed runner keeps the next one waiting, not writing.
+    An ``flock`` belongs to the open file, not to a process: it holds until the last process that has the
+    descriptor is gone. So the next command waits for an orphan of a killed one instead of writing beside it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -26,16 +27,17 @@ class RunLock:
     def __enter__(self) -> RunLock:
         with storage_errors(self.path):
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        # A killed runner's model process notices within moments, and lets go.
-        deadline = time.monotonic() + 5
-        while not _try_lock(descriptor) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        if not _try_lock(descriptor):
+        # The process of a model notices within moments that its command was killed, and lets go.
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not _try_lock(descriptor):
+            if time.monotonic() < deadline:
+                time.sleep(0.05)
+                continue
             os.close(descriptor)
             raise InvalidInput(
                 f"another process is writing to {self.path.parent}",
-                hint="wait for it, or stop it; then run the same command again",
-            ) from None
+                hint="wait until it ends, or stop it; then run the same command again",
+            )
         self.descriptor = descriptor
         return self
 
@@ -56,7 +58,7 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the run directory at ``path``."""
+    """Say whether a process holds the run directory at ``path``."""
     import fcntl
 
     lock = path / LOCK_FILE

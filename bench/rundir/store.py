@@ -1,26 +1,26 @@
-"""The run directory: the one place where a run's facts live, and the only code that knows its files.
+"""Reads and writes the run directory, and is the only code that knows its files.
 
 ::
 
     results/<utc time>-<name>-<short id>/
-      run.json                          spec, environment, command line; after the samples, atomically
-      <task>/samples.jsonl              questions, references, pages; scores never need the data set
-      <task>/texts.json                 what is written on documents that have a text layer
-      <model>/model.json                what was really loaded, load and first-call time
-      <model>/failure.json              why the model could not be loaded or died, where it did
-      <model>/monitor.jsonl             clocks, heat, power, foreign load, a line a second
-      <model>/<task>/outputs.jsonl      append-only, a whole line a sample, fsynced every batch
-      <model>/<task>/batches.jsonl      what was measured per batch
+      run.json                          spec, environment, command line; written after the samples
+      <task>/samples.jsonl              questions, references, pages: scores do not need the data set
+      <task>/texts.json                 the text of documents that have a text layer
+      <model>/model.json                what was really loaded, the time to load it and of the first call
+      <model>/failure.json              why the model could not be loaded or died; only if it did
+      <model>/monitor.jsonl             clocks, heat, power, load of other processes; one line each second
+      <model>/<task>/outputs.jsonl      one line for each sample, appended and fsynced after every batch
+      <model>/<task>/batches.jsonl      what was measured for each batch
       <model>/<task>/latency.jsonl      the single-stream scenario, one question at a time
       <model>/<task>/done.json          commit marker of a task, last
       <model>/<task>/failures.jsonl     failed answers that were asked again (--retry-failed)
       <model>/done.json                 commit marker of a model
-      <model>/….shard-N.json(l)         what the N-th of several processes writes, until it is merged
+      <model>/….shard-N.json(l)         the same files of the N-th of several processes, until they are merged
       pages/…                           small previews of the pages, for the report
-      scores/…, report.*                derived; may be deleted at any time
+      scores/…, report.*                made from the rest; may be deleted at any time
       log.txt
 
-How its files survive a crash: ``bench.files``.
+``bench.files`` says how the files survive a crash.
 """
 
 from __future__ import annotations
@@ -36,11 +36,9 @@ from typing import Any
 from bench.errors import InvalidInput, did_you_mean
 from bench.files import (
     append_lines,
-    plain,
     read_json,
     read_lines,
     storage_errors,
-    write_atomically,
     write_json,
     write_lines,
 )
@@ -61,7 +59,7 @@ from bench.text import file_name, one_line, utc_now
 
 RUN_FILE = "run.json"
 SUMMARY_FILE = "scores/summary.json"
-"""What ``bench run`` writes last: a complete run that lacks it was broken off before its report."""
+"""Written last by ``bench run``: a complete run without it was interrupted before its report."""
 RESERVED_NAMES = frozenset({"scores", "pages", "report", "assets", "log.txt", RUN_FILE, LOCK_FILE})
 """Names in a run directory that no task and no model may take."""
 
@@ -75,18 +73,19 @@ def _output_record(output: Output) -> dict[str, Any]:
 
 
 _RUN_KEYS = ("id", "models", "tasks")
-"""What no ``run.json`` lacks."""
+"""Keys that every ``run.json`` has."""
 
 
 class RunStore:
-    """One run directory, for reading and appending."""
+    """One run directory, opened for reading and for appending."""
 
     def __init__(self, path: Path, record: Mapping[str, Any], *, shard: int = 0) -> None:
-        """Use ``create`` or ``open``."""
+        """Take a run that ``create`` has made or ``open`` has read."""
         self.path = path
         self.record = record
+        # No two processes write to one file: all but the first append to files with a suffix of their own.
         self._suffix = f".shard-{shard}" if shard else ""
-        """Of the files that this process appends to: no two processes write to one file."""
+        self._texts: dict[str, dict[str, str]] = {}
 
     @classmethod
     def create(
@@ -99,47 +98,44 @@ class RunStore:
     ) -> RunStore:
         """Make a new run directory under ``results`` and write what is known before any model runs.
 
-        ``record["spec_id"]`` identifies the spec; its first characters end the folder's name. ``texts``
-        holds, by task and document, what is written on documents where that is known.
+        Args:
+            results: the folder of all runs.
+            name: what a person calls the run.
+            record: what ``run.json`` holds. The folder's name ends in the first characters of ``spec_id``.
+            tasks: all tasks of the run, with their samples.
+            texts: task → document id → the text of the document, where it is known.
         """
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        base = f"{stamp}-{file_name(name)}-{record['spec_id'][:6]}"
-        with storage_errors(results):
-            results.mkdir(parents=True, exist_ok=True)
-            path = results / base
-            attempt = 1
-            while True:
-                try:
-                    path.mkdir()
-                    break
-                except FileExistsError:
-                    attempt += 1
-                    path = results / f"{base}-{attempt}"
+        path = _new_folder(results, f"{stamp}-{file_name(name)}-{record['spec_id'][:6]}")
         for task in tasks:
             write_samples(path / task.name / "samples.jsonl", task)
             if known := (texts or {}).get(task.name):
                 write_json(path / task.name / "texts.json", known)
         full = {"schema_version": SCHEMA_VERSION, "id": path.name, **record}
-        # Last: a folder with a run.json is a run whose samples are complete.
+        # This is written last: a folder with a run.json is a run whose samples are complete.
         write_json(path / RUN_FILE, full)
         return cls(path, full)
 
     @classmethod
     def open(cls, path: Path, *, shard: int = 0) -> RunStore:
-        """An existing run directory; ``shard`` is the number of this process among a model's several.
+        """Open an existing run directory.
+
+        Args:
+            path: the run directory.
+            shard: number of this process among the several of a model; 0 for the first or only one.
 
         Raises:
-            InvalidInput: no run is there, it is damaged, or a newer version of the harness wrote it.
+            InvalidInput: the folder holds no run, the run is damaged, or a newer version wrote it.
         """
         if not (path / RUN_FILE).is_file():
             raise InvalidInput(
-                f"{path} is no run directory (it has no {RUN_FILE})", hint="bench list runs"
+                f"{path} is not a run directory: it has no {RUN_FILE}", hint="bench list runs"
             )
         record = read_json(path / RUN_FILE)
         version = record.get("schema_version") if isinstance(record, dict) else None
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise InvalidInput(
-                f"{path / RUN_FILE}: schema version {version}; this program reads up to {SCHEMA_VERSION}",
+                f"{path / RUN_FILE} has schema version {version}; this program reads up to {SCHEMA_VERSION}",
                 hint="pip install --upgrade docvlm-bench",
             )
         missing = [key for key in _RUN_KEYS if key not in record] if version else ["schema_version"]
@@ -154,23 +150,23 @@ class RunStore:
 
     @property
     def id(self) -> str:
-        """The run's name, which is its folder's."""
+        """The name of the run, which is the name of its folder."""
         return str(self.record["id"])
 
     def model_names(self) -> list[str]:
-        """Models in the order asked for."""
+        """Return the names of the models, in the order of the command."""
         return [entry["spec"]["name"] for entry in self.record["models"]]
 
     def model_spec(self, model: str) -> ModelSpec:
-        """What was asked for under this model's name."""
+        """Return what was asked for under the name of this model."""
         return ModelSpec(**self._model_entry(model)["spec"])
 
     def task_names(self) -> list[str]:
-        """Tasks in the order asked for."""
+        """Return the names of the tasks, in the order of the command."""
         return [entry["name"] for entry in self.record["tasks"]]
 
     def task_record(self, task: str) -> Mapping[str, Any]:
-        """The task's row in run.json: version, title, digest, metrics, prompt, generation and the rest."""
+        """Return what run.json says about the task: version, title, digest, metrics, prompt and the rest."""
         for entry in self.record["tasks"]:
             if entry["name"] == task:
                 return dict(entry)
@@ -189,18 +185,18 @@ class RunStore:
         )
 
     def model_folder(self, model: str) -> Path:
-        """The folder of a model's files."""
+        """Return the folder of a model's files."""
         return self.path / str(self._model_entry(model)["folder"])
 
     def cell_folder(self, model: str, task: str) -> Path:
-        """The folder of a model's files for one task."""
+        """Return the folder of a model's files for one task."""
         return self.model_folder(model) / task
 
     def load_task(self, task: str) -> Task:
-        """The task as it was when the run began, from the run directory alone.
+        """Load the task as it was when the run began, from the run directory alone.
 
         Raises:
-            InvalidInput: the run has no such task, or some of its samples are gone.
+            InvalidInput: the run has no such task, or some of its samples are missing.
         """
         entry = self.task_record(task)
         samples: list[Sample] = []
@@ -214,7 +210,7 @@ class RunStore:
             except (KeyError, TypeError, ValueError) as error:
                 raise InvalidInput(
                     f"{path}:{number} is damaged: {type(error).__name__}: {one_line(str(error), 80)}",
-                    hint="copy the run directory again",
+                    hint="copy the run directory again, all of it",
                 ) from None
             samples.append(sample)
         if len(samples) != entry["samples"]:
@@ -240,55 +236,59 @@ class RunStore:
         )
 
     def document_texts(self, task: str) -> dict[str, str]:
-        """What is written on the documents of a task, by document id, where it is known."""
-        path = self.path / task / "texts.json"
-        return _object(path) if path.is_file() else {}
+        """Return document id → text of the document, for those documents of a task that have one."""
+        # The file never changes, it can be large, and it is needed once for each model.
+        if task not in self._texts:
+            path = self.path / task / "texts.json"
+            self._texts[task] = _object(path) if path.is_file() else {}
+        return self._texts[task]
 
     # What was measured
 
     def outputs(self, model: str, task: str) -> dict[str, Output]:
-        """Outputs by sample id; of two records of one sample, the last."""
-        found: dict[str, Output] = {}
+        """Return sample id → output; of two records of one sample, the last one counts."""
+        outputs: dict[str, Output] = {}
         path = self.cell_folder(model, task) / "outputs.jsonl"
-        known = {f.name for f in dataclasses.fields(Output)}
+        known = {field.name for field in dataclasses.fields(Output)}
         for row in self._rows(model, task, "outputs"):
             if not (isinstance(row.get("sample_id"), str) and isinstance(row.get("text"), str)):
                 raise InvalidInput(
-                    f"{path}: a line lacks sample_id or text: {one_line(str(row), 80)}"
+                    f"{path}: a line has no sample_id or no text: {one_line(row, 80)}",
+                    hint="copy the run directory again, all of it",
                 )
             values = {key: value for key, value in row.items() if key in known}
             values.setdefault("stop_reason", "stop")
-            found[row["sample_id"]] = Output(**values)
-        return found
+            outputs[row["sample_id"]] = Output(**values)
+        return outputs
 
     def append_outputs(self, model: str, task: str, outputs: Sequence[Output]) -> None:
-        """Append a batch's outputs and wait for the disk."""
+        """Append the outputs of a batch and wait until they are on the disk."""
         self._append(model, task, "outputs", map(_output_record, outputs))
 
     def batches(self, model: str, task: str) -> list[dict[str, Any]]:
-        """What was measured per batch of the offline scenario."""
+        """Return what was measured for each batch of the offline scenario."""
         return self._rows(model, task, "batches")
 
     def append_batch(self, model: str, task: str, record: Mapping[str, Any]) -> None:
-        """Append one batch's measurements."""
+        """Append the measurements of one batch."""
         self._append(model, task, "batches", [record])
 
     def latencies(self, model: str, task: str) -> list[dict[str, Any]]:
-        """The single-stream scenario: one record a question, in the order asked."""
+        """Return the records of the single-stream scenario, one for each question, in the order asked."""
         return self._rows(model, task, "latency")
 
     def append_latency(self, model: str, task: str, record: Mapping[str, Any]) -> None:
-        """Append one single-stream question's measurements."""
+        """Append the measurements of one question of the single-stream scenario."""
         self._append(model, task, "latency", [record])
 
     def monitor(self, model: str) -> list[dict[str, Any]]:
-        """What the devices did while the model was measured, of all its processes."""
+        """Return what the devices did while the model was measured, from all of its processes."""
         folder = self.model_folder(model)
         paths = [folder / "monitor.jsonl", *sorted(folder.glob("monitor.shard-*.jsonl"))]
         return [row for path in paths for row in read_lines(path)]
 
     def append_monitor(self, model: str, samples: Sequence[Mapping[str, Any]]) -> None:
-        """Append some seconds of what the devices did."""
+        """Append what the devices did during some seconds."""
         append_lines(self.model_folder(model) / f"monitor{self._suffix}.jsonl", samples)
 
     def _append(
@@ -297,27 +297,28 @@ class RunStore:
         append_lines(self.cell_folder(model, task) / f"{stem}{self._suffix}.jsonl", records)
 
     def _rows(self, model: str, task: str, stem: str) -> list[dict[str, Any]]:
-        """The records of a file and of its shards that are not merged yet."""
+        """Return the records of a file and of its shards that are not merged yet."""
         folder = self.cell_folder(model, task)
         rows = list(read_lines(folder / f"{stem}.jsonl"))
         shards = sorted(folder.glob(f"{stem}.shard-*.jsonl"))
-        # A kill between a merge's two steps leaves rows in both files.
-        known = {json.dumps(row, sort_keys=True) for row in rows} if shards else set()
+        # A process that is killed between the two steps of a merge leaves rows in both files.
+        known = {_fingerprint(row) for row in rows} if shards else set()
         for shard in shards:
-            rows += [r for r in read_lines(shard) if json.dumps(r, sort_keys=True) not in known]
+            rows += [row for row in read_lines(shard) if _fingerprint(row) not in known]
         return rows
 
     def merge_shards(self, model: str) -> None:
-        """Put what several processes wrote into one file of each kind; needs the run's lock.
+        """Merge what several processes wrote into one file of each kind; needs the lock of the run.
 
-        A kill at any moment loses nothing and doubles nothing: what was copied already is not copied again.
+        Whenever this is killed, no row is lost and no row is doubled: rows that were copied already are not
+        copied again.
         """
         folder = self.model_folder(model)
         for shard in sorted(folder.rglob("*.shard-*.jsonl")):
             whole = shard.with_name(shard.name.partition(".shard-")[0] + ".jsonl")
-            known = {json.dumps(row, sort_keys=True) for row in read_lines(whole)}
-            fresh = (r for r in read_lines(shard) if json.dumps(r, sort_keys=True) not in known)
-            append_lines(whole, fresh)
+            known = {_fingerprint(row) for row in read_lines(whole)}
+            new_rows = (row for row in read_lines(shard) if _fingerprint(row) not in known)
+            append_lines(whole, new_rows)
             with storage_errors(shard):
                 shard.unlink()
         parts = sorted(folder.glob("model.shard-*.json"))
@@ -330,25 +331,27 @@ class RunStore:
                 part.unlink()
 
     def set_failures_aside(self, model: str) -> int:
-        """Make the model's failed answers unasked again; how many there were. Needs the run's lock.
+        """Move the model's failed outputs to ``failures.jsonl``, so that their questions are asked again.
 
-        They move to ``failures.jsonl``, beside the moment at which they were given up.
+        Needs the lock of the run. Returns how many failed outputs there were.
         """
         total = 0
         for task in self.task_names():
-            failed = [o for o in self.outputs(model, task).values() if o.stop_reason == "error"]
+            outputs = self.outputs(model, task).values()
+            failed = [output for output in outputs if output.stop_reason == "error"]
             if not failed:
                 continue
             total += len(failed)
             folder, now = self.cell_folder(model, task), utc_now()
-            # First: a kill in between leaves a run that is unfinished, not one that lacks answers unseen.
+            # The markers go first: if this is killed, the run is unfinished, and does not look complete.
             for marker in (self.path / SUMMARY_FILE, self.model_folder(model) / "done.json"):
                 _remove(marker)
             _remove(folder / "done.json")
             records = ({**dataclasses.asdict(output), "set_aside": now} for output in failed)
             append_lines(folder / "failures.jsonl", records)
-            ids = {output.sample_id for output in failed}
-            kept = [r for r in read_lines(folder / "outputs.jsonl") if r["sample_id"] not in ids]
+            failed_ids = {output.sample_id for output in failed}
+            rows = read_lines(folder / "outputs.jsonl")
+            kept = [row for row in rows if row["sample_id"] not in failed_ids]
             write_lines(folder / "outputs.jsonl", kept)
         return total
 
@@ -357,44 +360,64 @@ class RunStore:
         write_json(self.model_folder(model) / f"model{self._suffix}.json", record)
 
     def model_record(self, model: str) -> dict[str, Any] | None:
-        """model.json: what was really loaded; None where loading has not succeeded yet."""
+        """Return model.json, what was really loaded; None where no loading has succeeded yet."""
         path = self.model_folder(model) / "model.json"
         return _object(path) if path.is_file() else None
 
     def failure(self, model: str) -> dict[str, Any] | None:
-        """Why the model could not be loaded or died; None where it did not."""
+        """Return why the model could not be loaded or died; None where it did not."""
         path = self.model_folder(model) / "failure.json"
         return _object(path) if path.is_file() else None
 
     def is_done(self, model: str, task: str) -> bool:
-        """Whether every sample of the task has been asked of the model."""
+        """Say whether the model has been asked every sample of the task."""
         return (self.cell_folder(model, task) / "done.json").is_file()
 
     def mark_done(self, model: str, task: str | None = None, **facts: Any) -> None:
-        """Write the commit marker of a model's task, or of the whole model."""
+        """Write the commit marker of one task of a model, or of the whole model."""
         folder = self.model_folder(model) if task is None else self.cell_folder(model, task)
         if task is None:
-            # Scores that were made before are of an unfinished run.
+            # Scores that exist already were made of an unfinished run.
             _remove(self.path / SUMMARY_FILE)
         write_json(folder / "done.json", {**facts, "finished": utc_now()})
 
     def is_model_done(self, model: str) -> bool:
-        """Whether the model has nothing left to do: all tasks, and the single-stream scenario."""
+        """Say whether the model is done with all tasks and with the single-stream scenario."""
         return (self.model_folder(model) / "done.json").is_file()
 
     def is_complete(self) -> bool:
-        """Whether every model has nothing left to do."""
+        """Say whether every model is done."""
         return all(self.is_model_done(model) for model in self.model_names())
 
     def is_concluded(self) -> bool:
-        """Whether it is complete, and was scored and reported as well."""
+        """Say whether the run is complete, and was scored and reported as well."""
         return self.is_complete() and (self.path / SUMMARY_FILE).is_file()
 
     def state(self) -> str:
-        """``complete``, ``running`` (a process holds it), or ``unfinished`` (stopped or killed)."""
+        """Return ``complete``, ``running`` (a process holds it) or ``unfinished`` (stopped or killed)."""
         if self.is_complete():
             return "complete"
         return "running" if is_locked(self.path) else "unfinished"
+
+
+def _new_folder(results: Path, name: str) -> Path:
+    """Make a folder under ``results``; two runs of one second get different numbers."""
+    with storage_errors(results):
+        results.mkdir(parents=True, exist_ok=True)
+        path = results / name
+        number = 1
+        while True:
+            try:
+                path.mkdir()
+                return path
+            except FileExistsError:
+                number += 1
+                path = results / f"{name}-{number}"
+
+
+def _fingerprint(row: Mapping[str, Any]) -> str:
+    """Return a text that is equal for equal records."""
+    return json.dumps(row, sort_keys=True)
 
 
 def _remove(path: Path) -> None:
@@ -405,48 +428,51 @@ def _remove(path: Path) -> None:
 def _object(path: Path) -> dict[str, Any]:
     value = read_json(path)
     if not isinstance(value, dict):
-        raise InvalidInput(f"{path}: expected a JSON object", hint="copy the run directory again")
+        raise InvalidInput(
+            f"{path} is damaged: expected a JSON object",
+            hint="copy the run directory again, all of it",
+        )
     return value
 
 
 def _sample(row: Mapping[str, Any]) -> Sample:
     return Sample(
-        row["id"],
-        row["document_id"],
-        row["question"],
-        tuple(row["references"]),
-        row["answer_type"],
-        row["metadata"],
+        id=row["id"],
+        document_id=row["document_id"],
+        question=row["question"],
+        references=tuple(row["references"]),
+        answer_type=row["answer_type"],
+        metadata=row["metadata"],
     )
 
 
 def _document(row: Mapping[str, Any]) -> Document:
-    pages = tuple(Page(**{**p, "path": from_portable(p["path"])}) for p in row["pages"])
-    return Document(row["document_id"], pages)
+    pages = [Page(**{**page, "path": from_portable(page["path"])}) for page in row["pages"]]
+    return Document(row["document_id"], tuple(pages))
 
 
 def write_samples(path: Path, task: Task) -> None:
     """Write a task's samples with their pages, atomically."""
-    lines = []
+    rows = []
     for sample in task.samples:
-        row = dataclasses.asdict(sample)
-        row["pages"] = [
-            {**dataclasses.asdict(page), "path": portable(page.path)}
-            for page in task.documents[sample.document_id].pages
-        ]
-        lines.append(
-            json.dumps(row, ensure_ascii=False, default=plain, separators=(",", ":")) + "\n"
-        )
-    write_atomically(path, "".join(lines))
+        pages = task.documents[sample.document_id].pages
+        listed = [{**dataclasses.asdict(page), "path": portable(page.path)} for page in pages]
+        rows.append({**dataclasses.asdict(sample), "pages": listed})
+    write_lines(path, rows)
 
 
 def find_runs(results: Path) -> list[RunStore]:
-    """Every run under ``results``, newest first; folders that are no runs are passed over."""
+    """Return every run under ``results``, newest first; folders that are no runs are left out."""
     if not results.is_dir():
         return []
-    folders = sorted((p for p in results.iterdir() if (p / RUN_FILE).is_file()), reverse=True)
+    folders = sorted(path.parent for path in results.glob(f"*/{RUN_FILE}"))
     runs = []
     for folder in folders:
         with contextlib.suppress(InvalidInput):
             runs.append(RunStore.open(folder))
-    return sorted(runs, key=lambda run: str(run.record.get("started", "")), reverse=True)
+    return sorted(runs, key=_start, reverse=True)
+
+
+def _start(run: RunStore) -> tuple[str, str]:
+    """Return when the run began; of two runs of one second, the folder's name tells the order."""
+    return str(run.record.get("started", "")), run.path.name

@@ -1,15 +1,19 @@
-"""Tasks: finding, checking and loading what ``tasks/`` and people's own folders hold."""
+"""Finds, checks and loads tasks: those in ``tasks/``, published data sets, and people's own folders.
 
-from bench.tasks.loading import (
+``finding`` turns a name or a path into a folder, ``loading`` a folder into a ``Task``. What lies in a folder:
+``taskfile`` (task.toml), ``samples`` (the questions), ``pages`` (the images and PDFs), or a data set of
+``hyperbench``. What makes a folder of a published data set: ``hub`` downloads, ``rows`` reads, ``mapping``
+turns rows into samples, and ``cache`` keeps the folder.
+"""
+
+from bench.tasks.finding import (
     bundled_tasks,
-    check_task,
     dataset_spec,
     expand_tasks,
     find_task,
-    load_task,
     public_tasks,
-    task_digest,
 )
+from bench.tasks.loading import check_task, load_task, task_digest
 
 __all__ = [
     "bundled_tasks",

@@ -1,4 +1,4 @@
-"""Which pages are the same page, whatever their files are called and however they were saved."""
+"""Tells which pages are the same page, whatever their files are called and however they were saved."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from bench.tasks.pages import open_page
 
 
 def page_contents(pages: Iterable[Page]) -> dict[Page, str]:
-    """Page → what it shows: sha256 over its size and its RGB pixels.
+    """Return page → digest of what it shows: sha256 over its size and its RGB pixels.
 
     A page that was saved again without loss (another name, another format, other metadata) keeps its
-    content. One that cannot be decoded is known by its file's bytes alone.
+    digest. A page that cannot be decoded is known by the bytes of its file alone.
     """
-    wanted = list(dict.fromkeys(pages))
-    # Decoding and hashing let go of the interpreter.
+    distinct = list(dict.fromkeys(pages))
+    # Decoding and hashing release the interpreter, so threads do help.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return dict(zip(wanted, pool.map(_content, wanted), strict=True))
+        return dict(zip(distinct, pool.map(_content, distinct), strict=True))
 
 
 def _content(page: Page) -> str:
@@ -35,9 +35,9 @@ def _content(page: Page) -> str:
 
 
 def clusters(items: Sequence[Iterable[str]]) -> list[list[int]]:
-    """Numbers of ``items`` that belong together: those that share a key, directly or through others.
+    """Return the numbers of ``items`` that belong together: they share a key, directly or through others.
 
-    In the order of each cluster's smallest key, so that it depends on neither names nor order.
+    The clusters come in the order of their smallest keys, which depends on neither names nor order.
     """
     parent: dict[str, str] = {}
 
@@ -46,12 +46,12 @@ def clusters(items: Sequence[Iterable[str]]) -> list[list[int]]:
             key = parent[key]
         return key
 
-    held = [sorted(set(keys)) for keys in items]
-    for keys in held:
+    keys_of_items = [sorted(set(keys)) for keys in items]
+    for keys in keys_of_items:
         first, *others = sorted({top(key) for key in keys})
         for other in others:
             parent[other] = first
-    found: dict[str, list[int]] = {}
-    for number, keys in enumerate(held):
-        found.setdefault(top(keys[0]), []).append(number)
-    return [found[key] for key in sorted(found)]
+    members: dict[str, list[int]] = {}
+    for number, keys in enumerate(keys_of_items):
+        members.setdefault(top(keys[0]), []).append(number)
+    return [members[key] for key in sorted(members)]

@@ -1,7 +1,7 @@
-"""``[dataset]`` of a task file: a published data set, and which of its columns mean what.
+"""Describes a published data set in ``[dataset]`` of a task file: which of its columns mean what.
 
-Nothing of a data set is interpreted by code of its own: columns are named, and strings that hold JSON or
-Python literals are read by a decoder that is named as well (``bench.tasks.decoders``).
+No data set has code of its own. The table names the columns, and the decoders of strings that hold JSON or
+Python literals (``bench.tasks.decoders``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bench.schema import AnswerType
 from bench.tasks.decoders import DecoderName
 
 LAYOUT = 1
-"""Raised when the same data set would be written to the cache differently."""
+"""Version of the cache: raised when the same data set is written to it differently."""
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MAX_PAGES = 500
@@ -37,19 +37,20 @@ class ColumnsTable(BaseModel):
     """One column (an image or a list of images), several, or a pattern as ``image_{1..20}``."""
 
     def image_columns(self) -> tuple[str, ...]:
-        """The columns of the pages, in order, patterns written out."""
+        """Return the columns of the pages, in order, with patterns written out."""
         names = [self.images] if isinstance(self.images, str) else self.images
         return tuple(column for name in names for column in _written_out(name))
 
 
 def _written_out(name: str) -> list[str]:
-    found = _RANGE.search(name)
-    if found is None:
+    pattern = _RANGE.search(name)
+    if pattern is None:
         return [name]
-    first, last = int(found[1]), int(found[2])
+    first, last = int(pattern[1]), int(pattern[2])
     if not first <= last < first + _MAX_PAGES:
         raise ValueError(f"{name}: expected a rising range of at most {_MAX_PAGES} columns")
-    return [f"{name[: found.start()]}{n}{name[found.end() :]}" for n in range(first, last + 1)]
+    before, after = name[: pattern.start()], name[pattern.end() :]
+    return [f"{before}{number}{after}" for number in range(first, last + 1)]
 
 
 class DatasetTable(BaseModel):
@@ -66,9 +67,9 @@ class DatasetTable(BaseModel):
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
     """Commit of the hub repository. Without one ``bench pull`` takes the newest and records it."""
     rows: Annotated[int, Field(gt=0)] | None = None
-    """Rows that the split is documented to have; another number is said, not refused."""
+    """Rows that the split is documented to have; with another number the report says so."""
     tsv_md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
-    """Of the VLMEvalKit file of the same data; another one is said, not refused."""
+    """Of the VLMEvalKit file of the same data; with another file the report says so."""
     each: str | None = None
     """Column that holds a list of questions; the other columns may then name keys of its items."""
     question: str | None = None
@@ -95,7 +96,7 @@ class DatasetTable(BaseModel):
         return self
 
     def digest(self, answer_type: AnswerType) -> str:
-        """Hexadecimal; equal where rows become the same samples."""
+        """Return a hexadecimal digest; it is equal where rows become the same samples."""
         content: dict[str, Any] = self.model_dump(exclude={"former_ids", "rows", "tsv_md5"})
         text = json.dumps([LAYOUT, answer_type, content], sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()

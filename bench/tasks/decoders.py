@@ -1,4 +1,4 @@
-"""Decoders for cells of data sets that hold more than plain text. None of them runs what it reads.
+"""Decodes cells of data sets that hold more than plain text. No decoder runs what it reads.
 
 ``python-literal`` is ``ast.literal_eval``, bounded in length and depth: some data sets store lists as
 ``str(list)``, with quotes that JSON does not know.
@@ -20,7 +20,7 @@ DecoderName = Literal["string", "list", "json", "python-literal", "literal-or-st
 MAX_CHARACTERS = 4 * 2**20
 """Longer literals are refused: parsing takes many times their size in memory."""
 MAX_DEPTH = 100
-"""Brackets inside brackets; deeper literals are no data."""
+"""Brackets inside brackets: what is nested deeper is no data."""
 
 
 def _string(value: Any) -> Any:
@@ -38,7 +38,7 @@ def _list(value: Any) -> Any:
 def _json(value: Any) -> Any:
     if not isinstance(value, str):
         raise _Unexpected("a string that holds JSON", value)
-    _bound(value)
+    _check_bounds(value)
     try:
         return json.loads(value)
     except (ValueError, RecursionError) as error:
@@ -48,7 +48,7 @@ def _json(value: Any) -> Any:
 def _python_literal(value: Any) -> Any:
     if not isinstance(value, str):
         raise _Unexpected("a string that holds a Python literal", value)
-    _bound(value)
+    _check_bounds(value)
     try:
         return ast.literal_eval(value.strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -56,7 +56,7 @@ def _python_literal(value: Any) -> Any:
 
 
 def _literal_or_string(value: Any) -> Any:
-    """Lists as their ``str()``, anything else as it stands: how VLMEvalKit writes answers."""
+    """Read a list from its ``str()``, and anything else as it stands: so VLMEvalKit writes answers."""
     if isinstance(value, str) and value.strip().startswith("["):
         return _python_literal(value)
     return _string(value)
@@ -75,19 +75,19 @@ DECODERS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
 
 
 def decode(name: DecoderName, value: Any) -> Any:
-    """``value`` as the decoder reads it; None stays None.
+    """Return ``value`` as the decoder reads it; None stays None.
 
     Raises:
-        InvalidInput: it is not what the decoder expects.
+        InvalidInput: the value is not what the decoder expects.
     """
     return None if value is None else DECODERS[name](value)
 
 
-def _bound(text: str) -> None:
+def _check_bounds(text: str) -> None:
     if len(text) > MAX_CHARACTERS:
         raise InvalidInput(f"expected at most {MAX_CHARACTERS:,} characters, got {len(text):,}")
     depth = deepest = 0
-    # Brackets inside strings count too: the bound is generous, and this stays a single cheap pass.
+    # Brackets inside strings are counted, too: the bound is generous, and one pass is cheap.
     for character in text:
         if character in "([{":
             depth += 1

@@ -1,8 +1,8 @@
-"""Published data sets on the hub: what they are, how large, under which licence, and their download.
+"""Asks the hub about published data sets (size, licence, revision) and downloads them.
 
 ``huggingface_hub`` does the transfers, so ``HF_HOME``, ``HF_TOKEN``, ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE``
-mean here what they mean everywhere. A transfer that breaks goes on within the run; after a run that failed,
-the next one fetches the files that are not complete.
+mean here what they mean everywhere. A transfer that breaks is tried again within the run; after a run that
+failed, the next run fetches the files that are not complete.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class HubDataset(NamedTuple):
 
 
 def is_offline() -> bool:
-    """Whether the environment forbids asking the hub."""
+    """Say whether the environment forbids asking the hub."""
     return any(
         os.environ.get(name, "").strip().upper() in {"1", "ON", "YES", "TRUE"}
         for name in _OFFLINE_VARIABLES
@@ -54,41 +54,40 @@ def look_up(table: DatasetTable) -> HubDataset:
     """Ask the hub about the split that ``table`` names.
 
     Raises:
-        EnvironmentProblem: the hub cannot be asked, or does not have it; says which and what to do.
+        EnvironmentProblem: the hub cannot be asked, or does not have the data set; the error says what to do.
     """
     _needs_packages(table.id)
     from huggingface_hub import HfApi
 
     with _hub_errors(table):
-        info = None
-        for hub_id in [table.id, *table.former_ids]:
-            info = _known(HfApi(), hub_id, table.revision)
-            if info is not None:
-                break
+        hub_ids = [table.id, *table.former_ids]
+        answers = (_repository_info(HfApi(), hub_id, table.revision) for hub_id in hub_ids)
+        info = next((answer for answer in answers if answer is not None), None)
         if info is None:
+            revision = f" with revision {table.revision}" if table.revision else ""
             raise EnvironmentProblem(
-                f"the hub knows no data set {one_line(table.id, 80)}"
-                + (f" with revision {table.revision}" if table.revision else "")
-                + ", or HF_TOKEN does not open it",
+                f"the hub knows no data set {one_line(table.id, 80)}{revision}, "
+                "or HF_TOKEN does not open it",
                 hint=f"HF_TOKEN=… bench pull, or a copy of your own: --tasks NAME=PATH "
                 f"({_endpoint()}/datasets/{table.id})",
             )
         sizes = {file.rfilename: file.size for file in info.siblings or ()}
         files = _files_of_split(info, table)
     card = info.card_data.to_dict() if info.card_data is not None else {}
-    known = [sizes.get(name) for name in files]
+    known_sizes = [sizes.get(name) for name in files]
+    readme = ["README.md"] if "README.md" in sizes else []
     return HubDataset(
         hub_id=info.id,
         revision=info.sha,
         license=_license(card.get("license")),
         gated=bool(info.gated),
-        files=tuple(dict.fromkeys([*files, *(n for n in ("README.md",) if n in sizes)])),
-        bytes=sum(size for size in known if size) if all(known) else None,
+        files=tuple(dict.fromkeys([*files, *readme])),
+        bytes=sum(size for size in known_sizes if size) if all(known_sizes) else None,
     )
 
 
-def download(found: HubDataset, table: DatasetTable) -> HubFiles:
-    """The files of ``found`` on this machine; what is here already is not fetched again.
+def download(dataset: HubDataset, table: DatasetTable) -> HubFiles:
+    """Download the files of ``dataset``; files that are here already are not fetched again.
 
     Raises:
         EnvironmentProblem: as ``look_up``; what was fetched so far is kept.
@@ -99,21 +98,21 @@ def download(found: HubDataset, table: DatasetTable) -> HubFiles:
 
     with _hub_errors(table):
         folder = snapshot_download(
-            found.hub_id,
+            dataset.hub_id,
             repo_type="dataset",
-            revision=found.revision,
-            allow_patterns=[_literal(name) for name in found.files],
+            revision=dataset.revision,
+            allow_patterns=[_literal(name) for name in dataset.files],
         )
-    return HubFiles(Path(folder), found.hub_id, found.revision)
+    return HubFiles(Path(folder), dataset.hub_id, dataset.revision)
 
 
 def _literal(name: str) -> str:
-    """A file name as a pattern that matches nothing else."""
+    """Return a pattern that matches this file name and nothing else."""
     return re.sub(r"([*?\[])", r"[\1]", name)
 
 
-def _known(api: Any, hub_id: str, revision: str | None) -> Any:
-    """What the hub says about ``hub_id``; None where it has no such repository or revision."""
+def _repository_info(api: Any, hub_id: str, revision: str | None) -> Any:
+    """Return what the hub says about ``hub_id``; None where it has no such repository or revision."""
     from huggingface_hub.errors import (
         GatedRepoError,
         HFValidationError,
@@ -130,7 +129,7 @@ def _known(api: Any, hub_id: str, revision: str | None) -> Any:
 
 
 def _files_of_split(info: Any, table: DatasetTable) -> list[str]:
-    """Paths of the split's files, as ``datasets`` finds them by the card and the files' names."""
+    """Return the paths of the split's files, which ``datasets`` finds by the card and the files' names."""
     import datasets
     from datasets.exceptions import DatasetNotFoundError
 
@@ -138,23 +137,23 @@ def _files_of_split(info: Any, table: DatasetTable) -> list[str]:
     try:
         builder = datasets.load_dataset_builder(hub_id, table.config, revision=info.sha)
     except DatasetNotFoundError:
-        # The hub has just named it: what `datasets` does not find it may not open.
+        # The hub has just named the repository, so `datasets` was not allowed to open it.
         if not info.gated:
             raise
         raise _gated(table) from None
     except ValueError as error:
         raise EnvironmentProblem(
-            f"data set {hub_id} has no config {table.config!r}: {one_line(str(error), 120)}",
-            hint="its layout has changed; pin an older revision in the task file",
+            f"data set {hub_id} has no config {table.config!r}: {one_line(error, 120)}",
+            hint="the layout of the data set has changed; pin an older revision in the task file",
         ) from None
     splits = {str(name): list(files) for name, files in (builder.config.data_files or {}).items()}
     if table.split not in splits:
         raise EnvironmentProblem(
-            f"data set {hub_id} has no split {table.split!r} (it has {', '.join(splits)})",
-            hint="its layout has changed; pin an older revision in the task file",
+            f"data set {hub_id} has no split {table.split!r} (its splits: {', '.join(splits)})",
+            hint="the layout of the data set has changed; pin an older revision in the task file",
         )
-    found = [_LOCATION.fullmatch(name) for name in splits[table.split]]
-    return [match["path"] for match in found if match is not None]
+    matches = [_LOCATION.fullmatch(name) for name in splits[table.split]]
+    return [match["path"] for match in matches if match is not None]
 
 
 def _license(value: object) -> str | None:
@@ -169,8 +168,8 @@ def _needs_packages(hub_id: str) -> None:
             raise missing_package("downloading a data set", package, "hf")
     if is_offline():
         raise EnvironmentProblem(
-            f"data set {hub_id}: the hub may not be asked (HF_HUB_OFFLINE is set)",
-            hint="unset HF_HUB_OFFLINE and repeat, or use a copy: --tasks NAME=PATH",
+            f"data set {hub_id} must come from the hub, but HF_HUB_OFFLINE forbids to ask it",
+            hint="unset HF_HUB_OFFLINE and run the command again, or use a copy: --tasks NAME=PATH",
         )
 
 
@@ -211,16 +210,16 @@ def _hub_errors(table: DatasetTable) -> Iterator[None]:
         raise _gated(table) from None
     except RepositoryNotFoundError:
         raise EnvironmentProblem(
-            f"data set {name} is not there, or HF_TOKEN does not open it",
+            f"the hub has no data set {name}, or HF_TOKEN does not open it",
             hint="HF_TOKEN=hf_… bench pull …",
         ) from None
     except unreachable as error:
         raise EnvironmentProblem(
-            f"data set {name}: no answer from {_endpoint()}: {one_line(str(error), 100)}",
-            hint="run the same command again, it resumes; or set HF_ENDPOINT to a mirror that works",
+            f"data set {name}: {_endpoint()} does not answer: {one_line(error, 100)}",
+            hint="run the same command again, and it resumes; or set HF_ENDPOINT to a mirror that works",
         ) from None
     except OSError as error:
         raise EnvironmentProblem(
-            f"data set {name} could not be downloaded: {one_line(str(error), 140)}",
-            hint="run the same command again: it resumes",
+            f"data set {name} could not be downloaded: {one_line(error, 140)}",
+            hint="run the same command again, and it resumes",
         ) from None

@@ -1,4 +1,4 @@
-"""From a row of a data set to samples: columns looked up, literals decoded, pages kept by content."""
+"""Turns a row of a data set into samples: looks up columns, decodes literals, keeps pages by content."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 from bench.errors import InvalidInput, did_you_mean
 from bench.schema import AnswerType
+from bench.tasks.cells import Row
 from bench.tasks.datasettable import ColumnsTable, DatasetTable
 from bench.tasks.decoders import decode
-from bench.tasks.rows import Row
 from bench.text import one_line
 
 KeepPage = Callable[[Any], str]
@@ -20,13 +20,13 @@ KeepPage = Callable[[Any], str]
 
 _VLMEVALKIT = {"index", "image", "question", "answer"}
 _LONGEST_REFERENCE = 64
-"""Characters up to which VLMEvalKit takes an image cell for the index of another row."""
+"""VLMEvalKit takes an image cell of at most this many characters for the index of another row."""
 _QUOTED = re.compile(r"[\"']([^\"']+)[\"']")
-"""Base64 holds no quotes, so a list of it needs no parser, however long it is."""
+"""Base64 contains no quotes, so a list of it needs no parser, however long it is."""
 
 
 def vlmevalkit_table(table: DatasetTable, answer_type: AnswerType) -> DatasetTable:
-    """``table`` with the columns of VLMEvalKit's TSV files, whatever the hub's copy calls them."""
+    """Return ``table`` with the columns of VLMEvalKit's TSV files, whatever the hub's copy calls them."""
     columns = ColumnsTable(id="index", question="question", answers="answer", images="image")
     decoder = "json" if answer_type == "json" else "literal-or-string"
     kept = {
@@ -44,14 +44,13 @@ def vlmevalkit_table(table: DatasetTable, answer_type: AnswerType) -> DatasetTab
 
 
 def is_vlmevalkit(row: Row, table: DatasetTable) -> bool:
-    """Whether ``row`` has VLMEvalKit's columns and lacks those that ``table`` names."""
-    return set(row) >= _VLMEVALKIT and any(
-        _base(name, row) not in row for name in _named_columns(table)
-    )
+    """Say whether ``row`` has VLMEvalKit's columns and lacks some that ``table`` names."""
+    lacks_some = any(_base(name, row) not in row for name in _named_columns(table))
+    return lacks_some and set(row) >= _VLMEVALKIT
 
 
 class Mapper:
-    """Turns rows into lines of ``samples.jsonl``; counts what it leaves out, and why."""
+    """Turns rows into lines of ``samples.jsonl``, and counts what it leaves out and why."""
 
     def __init__(
         self,
@@ -61,7 +60,7 @@ class Mapper:
         *,
         shares_images: bool = False,
     ) -> None:
-        """``shares_images``: an image cell may name the row that holds the image, as VLMEvalKit's do."""
+        """``shares_images``: an image cell may name another row that holds the image, as in VLMEvalKit."""
         self.table, self.answer_type, self.keep_page = table, answer_type, keep_page
         self.left_out: Counter[str] = Counter()
         self.rows = 0
@@ -69,10 +68,10 @@ class Mapper:
         self._images_by_row: dict[str, list[str]] | None = {} if shares_images else None
 
     def samples(self, row: Row) -> Iterator[dict[str, Any]]:
-        """The samples of one row: one, or as many as its list of questions holds.
+        """Yield the samples of one row: one, or as many as its list of questions holds.
 
         Raises:
-            InvalidInput: a column is missing, or a cell is not what the table says; names the row.
+            InvalidInput: a column is missing, or a cell is not what the table says. The error names the row.
         """
         number = self.rows
         self.rows += 1
@@ -84,19 +83,9 @@ class Mapper:
             raise InvalidInput(f"row {number}: {error.message}", hint=error.hint) from None
 
     def _samples(self, number: int, row: Row) -> Iterator[dict[str, Any]]:
-        row_id = self._row_id(number, row)
-        items: list[tuple[str, Mapping[str, Any]]] = [(row_id, row)]
-        if self.table.each is not None:
-            listed = self._cell(row, self.table.each)
-            if listed is None:
-                self.left_out["without questions"] += 1
-                return
-            if not isinstance(listed, list) or not all(isinstance(i, dict) for i in listed):
-                raise InvalidInput(f"column {self.table.each!r}: expected a list of objects")
-            items = [(f"{row_id}/{n}", {**row, **item}) for n, item in enumerate(listed)]
-        # Later rows may name this one's image, even where it is not asked about.
+        # Later rows may name the image of this row, even if no question is asked about it.
         images = None if self._images_by_row is None else self._images(row)
-        for sample_id, item in items:
+        for sample_id, item in self._items(number, row):
             question = self._question(item)
             references = self._references(item)
             if question is None or references is None:
@@ -115,6 +104,19 @@ class Mapper:
                 "metadata": {**self.table.labels, **self._metadata(item)},
             }
 
+    def _items(self, number: int, row: Row) -> list[tuple[str, Row]]:
+        """Return id and cells of each question of the row."""
+        row_id = self._row_id(number, row)
+        if self.table.each is None:
+            return [(row_id, row)]
+        listed = self._cell(row, self.table.each)
+        if listed is None:
+            self.left_out["without questions"] += 1
+            return []
+        if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
+            raise InvalidInput(f"column {self.table.each!r}: expected a list of objects")
+        return [(f"{row_id}/{n}", {**row, **item}) for n, item in enumerate(listed)]
+
     def _row_id(self, number: int, row: Row) -> str:
         if self.table.columns.id is None:
             return str(number)
@@ -126,7 +128,7 @@ class Mapper:
         return str(value)
 
     def _unique(self, sample_id: str) -> str:
-        # Some data sets use an id twice; the order of rows is fixed, so a counter stays the same too.
+        # Some data sets use an id twice. The order of rows is fixed, so a counter gives stable ids.
         unique, copy = sample_id, 1
         while unique in self._ids:
             copy += 1
@@ -165,36 +167,32 @@ class Mapper:
         return files
 
     def _shared_images(self, row: Row, known: dict[str, list[str]]) -> list[str]:
-        """The images of a VLMEvalKit row: base64, a list of that, or the index of another row."""
+        """Return the images of a VLMEvalKit row: base64, a list of that, or the index of another row."""
         value = row.get("image")
         if not isinstance(value, str):
             return []
         if len(value) <= _LONGEST_REFERENCE:
             if value not in known:
-                raise InvalidInput(
-                    f"image names row {one_line(value)!r}, which does not come before"
-                )
+                raise InvalidInput(f"image names row {one_line(value)!r}, which is no earlier row")
             files = known[value]
         else:
-            listed = value.startswith("[")
-            files = [
-                self.keep_page(text) for text in (_QUOTED.findall(value) if listed else [value])
-            ]
+            encoded = _QUOTED.findall(value) if value.startswith("[") else [value]
+            files = [self.keep_page(text) for text in encoded]
         known[str(row.get("index"))] = files
         return files
 
     def _metadata(self, row: Row) -> dict[str, str]:
-        found = {}
+        metadata: dict[str, str] = {}
         for name, column in self.table.metadata.items():
             value = self._cell(row, column)
             if isinstance(value, list) and all(isinstance(item, (str, int)) for item in value):
                 value = ", ".join(map(str, value))
             if value not in (None, ""):
-                found[name] = value if isinstance(value, str) else json.dumps(value, default=str)
-        return found
+                metadata[name] = value if isinstance(value, str) else json.dumps(value, default=str)
+        return metadata
 
     def _cell(self, row: Row, name: str) -> Any:
-        """A column, decoded; or the key behind the first dots, where no column has the whole name."""
+        """Return a decoded column, or the key behind the dots where no column has the whole name."""
         base = _base(name, row)
         value = row.get(base)
         if base in self.table.decode:
@@ -216,7 +214,7 @@ def _base(name: str, row: Row) -> str:
 
 
 def _named_columns(table: DatasetTable) -> list[str]:
-    """The columns that must be there; with ``each``, question and answers are keys of its items."""
+    """Return the columns that must exist; with ``each``, question and answers are keys of its items."""
     columns = table.columns
     named = [columns.id, *columns.image_columns()[:1], table.each]
     if table.each is None:

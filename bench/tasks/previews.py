@@ -1,4 +1,4 @@
-"""Small JPEG copies of page images, kept in the run directory so that a report needs nothing else."""
+"""Writes small JPEG copies of page images into the run directory, so that a report needs nothing else."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ PREVIEW_SIDE = 1280
 
 
 def preview_path(run: Path, page: Page) -> Path:
-    """Where the preview of ``page`` lies; named by content, so equal pages share one file."""
+    """Return the file of the preview of ``page``; it is named by content, so equal pages share it."""
+    # Longer than Page.key: runs of earlier versions have their previews under these names.
     return run / "pages" / f"{page.sha256[:20]}-{page.index}.jpg"
 
 
 def write_preview(run: Path, page: Page) -> Path | None:
-    """Write the preview of ``page`` unless it is there; None where the page cannot be opened."""
+    """Write the preview of ``page`` unless it exists; None where the page cannot be opened."""
     from PIL import Image
 
     path = preview_path(run, page)
@@ -40,15 +41,11 @@ def write_preview(run: Path, page: Page) -> Path | None:
 
 
 def write_previews(run: Path, tasks: Iterable[Task], *, limit: int) -> None:
-    """Write the previews of the first ``limit`` pages of ``tasks``, unless they are there already."""
-    pages = {
-        preview_path(run, page): page
-        for task in tasks
-        for document in task.documents.values()
-        for page in document.pages
-    }
+    """Write the previews of the first ``limit`` pages of ``tasks``, unless they exist already."""
+    documents = (document for task in tasks for document in task.documents.values())
+    pages = {preview_path(run, page): page for document in documents for page in document.pages}
     for path, page in list(pages.items())[:limit]:
-        # A file that was replaced since the run is another page: it must not stand for the old one.
+        # A file that was replaced since the run is another page, and must not stand for the old one.
         if not path.is_file() and _is_unchanged(page):
             write_preview(run, page)
 

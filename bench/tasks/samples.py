@@ -1,279 +1,296 @@
-"""``samples.jsonl`` and ``samples.csv``: one question a line, with its pages and accepted answers.
+"""Reads ``samples.jsonl`` and ``samples.csv``: one question a line, with its pages and accepted answers.
 
-Reading collects every problem instead of stopping at the first, so that a person repairs a file in one
-go. A JSONL line::
+Reading collects every problem instead of stopping at the first one, so that a person repairs a file in one
+go. A line of JSONL::
 
     {"id": "q1", "images": ["p1.png", "p2.png"], "question": "…", "answers": ["…"],
      "metadata": {"doc_type": "invoice", "field": "total", "language": "en"}}
 
-with ``"document": "file.pdf"`` in place of ``images`` where one file holds all pages. In a CSV, columns
-other than these are metadata; ``answers`` holds one answer, or a JSON list of them. A line with
-``"draft": true`` is not asked and not scored: its answers are nobody's yet.
+``"document": "file.pdf"`` stands in place of ``images`` where one file holds all pages. In a CSV, columns
+other than these are metadata, and ``answers`` holds one answer or a JSON list of them. A line with
+``"draft": true`` is neither asked nor scored, because no person has confirmed its answers.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, get_args
 
 from bench.errors import did_you_mean
+from bench.formatting import plural
 from bench.schema import AnswerType, Json
 from bench.tasks.csvfile import read_table
 from bench.tasks.problems import Problem
 from bench.text import one_line
 
 MAX_LINE_BYTES = 16 * 2**20
-"""A longer line is refused: it is no question, and one of them must not take all memory."""
+"""A longer line is refused: it is no question, and one line must not take all memory."""
+
+SAMPLE_FILES = ("samples.jsonl", "samples.csv")
+
+_PAGE_KEYS = ("images", "image", "document")
+_KEYS = ("id", *_PAGE_KEYS, "question", "answers", "answer", "answer_type", "metadata", "draft")
+_TRUE_WORDS = frozenset({"true", "1", "yes", "да"})
 
 
 @dataclass(frozen=True, slots=True)
 class SampleRow:
-    """One line of a samples file, checked, its pages still names."""
+    """One line of a samples file, checked; its pages are still names of files."""
 
     line: int
     id: str
     files: tuple[str, ...]
-    """Page files as written, relative to the documents' folder."""
+    """Page files as written, relative to the folder of the documents."""
     question: str
     references: tuple[Json, ...]
     answer_type: AnswerType
     metadata: Mapping[str, str]
 
 
-_KEYS = (
-    "id",
-    "images",
-    "image",
-    "document",
-    "question",
-    "answers",
-    "answer",
-    "answer_type",
-    "metadata",
-    "draft",
-)
-_ANSWER_TYPES = ("text", "json", "description")
+@dataclass(slots=True)
+class SampleTable:
+    """The samples of one file, read to its end, and everything that is wrong in it."""
 
-
-class Rows(NamedTuple):
-    """A samples file, read to its end."""
-
-    rows: list[SampleRow]
+    file: str
+    """Name of the file that the problems are in, unless they name another one."""
+    rows: list[SampleRow] = field(default_factory=list)
     """Lines without a problem of their own."""
-    problems: list[Problem]
-    files: list[tuple[int, str]]
-    """Every page file with the line that names it, of lines with problems and of drafts too."""
-    notes: list[Problem]
-    """What is worth saying and not wrong."""
+    page_files: list[tuple[int, str]] = field(default_factory=list)
+    """Every page file with the line that names it, also of drafts and of lines with problems."""
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[Problem] = field(default_factory=list)
+    """What a person should know although nothing is wrong."""
+
+    def add_problem(self, message: str, *, line: int = 0, file: str | None = None) -> None:
+        """Note that something is wrong; line 0 stands for the whole file."""
+        self.problems.append(Problem(file or self.file, line, message))
+
+    def add_note(self, message: str) -> None:
+        """Note something about the whole file that a person should know."""
+        self.notes.append(Problem(self.file, 0, message))
+
+    def add_row(self, row: SampleRow) -> None:
+        """Add a sample and the files of its pages."""
+        self.page_files.extend((row.line, name) for name in row.files)
+        self.rows.append(row)
 
 
-def read_rows(path: Path, answer_type: AnswerType) -> Rows:
-    """Every line of a samples file, and every problem in it; drafts are counted and passed over.
+def samples_file(folder: Path) -> Path | None:
+    """Return the samples file of a task's folder; None where there is none."""
+    return next((folder / name for name in SAMPLE_FILES if (folder / name).is_file()), None)
 
-    ``answer_type`` holds for lines that name none.
+
+def read_samples(path: Path, answer_type: AnswerType) -> SampleTable:
+    """Read every line of a samples file and collect every problem in it.
+
+    Drafts are counted and left out. ``answer_type`` holds for lines that name none.
     """
-    read = Rows([], [], [], [])
-    seen: dict[str, int] = {}
+    table = SampleTable(path.name)
+    first_lines: dict[str, int] = {}
     drafts = 0
     is_csv = path.suffix.lower() == ".csv"
-    records = (
-        read_table(path, read.problems, read.notes)
-        if is_csv
-        else _json_records(path, read.problems)
-    )
+    records = read_table(path, table.problems, table.notes) if is_csv else _json_lines(path, table)
     for line, record in records:
-        found = _Checked(path.name, line, record, from_csv=is_csv)
-        row = found.draft(answer_type) if found.is_draft else found.row(answer_type)
-        read.files.extend((line, name) for name in row.files)
-        read.problems.extend(found.problems)
-        if row.id in seen:
-            message = f"id {one_line(row.id, 60)!r} already stands in line {seen[row.id]}"
-            read.problems.append(Problem(path.name, line, message))
+        reader = _RecordReader(record, answer_type, from_csv=is_csv)
+        row = reader.row(line)
+        for message in reader.problems:
+            table.add_problem(message, line=line)
+        if row.id in first_lines:
+            message = f"line {first_lines[row.id]} already has the id {one_line(row.id, 60)!r}"
+            table.add_problem(message, line=line)
         elif row.id:
-            seen[row.id] = line
-        drafts += found.is_draft
-        if not found.is_draft and not found.problems:
-            read.rows.append(row)
+            first_lines[row.id] = line
+        drafts += reader.is_draft
+        if reader.is_draft or reader.problems:
+            table.page_files.extend((line, name) for name in row.files)
+        else:
+            table.add_row(row)
     if drafts:
-        left = f"{drafts} draft{'s are' if drafts > 1 else ' is'} left out until accepted"
-        read.notes.append(Problem(path.name, 0, f"{left}; bench data accept"))
-    if not read.rows and not read.problems:
-        why = f"holds only drafts ({drafts})" if drafts else "holds no samples"
-        read.problems.append(Problem(path.name, 0, why))
-    return read
+        is_left_out = "is left out until it is" if drafts == 1 else "are left out until they are"
+        table.add_note(f"{plural(drafts, 'draft')} {is_left_out} accepted: bench data accept")
+    if not table.rows and not table.problems:
+        reason = f"the file holds only drafts ({drafts})" if drafts else "the file holds no samples"
+        table.add_problem(reason)
+    return table
 
 
-def _json_records(path: Path, problems: list[Problem]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _json_lines(path: Path, table: SampleTable) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield number and record of every line that is a JSON object; blank lines are skipped."""
     with path.open("rb") as stream:
-        for number, raw in enumerate(iter(lambda: stream.readline(MAX_LINE_BYTES + 1), b""), 1):
+        number = 0
+        while raw := stream.readline(MAX_LINE_BYTES + 1):
+            number += 1
             if len(raw) > MAX_LINE_BYTES:
-                problems.append(Problem(path.name, number, "line is longer than 16 MiB"))
+                table.add_problem("the line is longer than 16 MiB", line=number)
                 return
             try:
                 text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
                 record = json.loads(text) if text else None
             except UnicodeDecodeError as error:
-                problems.append(Problem(path.name, number, f"not UTF-8 at byte {error.start}"))
+                message = f"the line is not UTF-8 at byte {error.start}"
+                table.add_problem(message, line=number)
+                continue
             except (ValueError, RecursionError) as error:
-                problems.append(
-                    Problem(path.name, number, f"not JSON: {one_line(str(error), 100)}")
-                )
-            else:
-                if isinstance(record, dict):
-                    yield number, record
-                elif text:
-                    problems.append(Problem(path.name, number, "expected a JSON object {…}"))
+                table.add_problem(f"the line is not JSON: {one_line(error, 100)}", line=number)
+                continue
+            if isinstance(record, dict):
+                yield number, record
+            elif text:
+                table.add_problem("expected a JSON object {…} on this line", line=number)
 
 
-class _Checked:
-    """One record being checked; ``problems`` says what is wrong with it."""
+class _RecordReader:
+    """Checks one record; ``problems`` says what is wrong with it."""
 
-    def __init__(self, file: str, line: int, record: dict[str, Any], *, from_csv: bool) -> None:
-        self.file, self.line, self.record, self.from_csv = file, line, record, from_csv
-        self.problems: list[Problem] = []
+    def __init__(self, record: dict[str, Any], default: AnswerType, *, from_csv: bool) -> None:
+        self.record, self.from_csv = record, from_csv
+        self.problems: list[str] = []
         self.is_draft = self._is_draft()
+        self.answer_type = self._answer_type(default)
+
+    def row(self, line: int) -> SampleRow:
+        """Return the sample, with gaps where ``problems`` says so.
+
+        Of a draft only the id and the pages must be right yet.
+        """
+        return SampleRow(
+            line=line,
+            id=self._id(line),
+            files=self._files(),
+            question="" if self.is_draft else self._question(),
+            references=() if self.is_draft else self._references(),
+            answer_type=self.answer_type,
+            metadata=self._metadata(),
+        )
 
     def _is_draft(self) -> bool:
         value = self.record.get("draft", False)
         if self.from_csv and isinstance(value, str):
-            value = value.strip().lower() in {"true", "1", "yes", "да"}
+            return value.strip().lower() in _TRUE_WORDS
         if not isinstance(value, bool):
-            self._problem(f"draft must be true or false, got {_named(value)}")
+            self.problems.append(f"draft must be true or false, but it is {_shown(value)}")
         return value is True
 
-    def row(self, default_type: AnswerType) -> SampleRow:
-        """The row, with gaps where ``problems`` says so."""
-        answer_type = self._answer_type(default_type)
-        return SampleRow(
-            line=self.line,
-            id=self._id(),
-            files=self._files(),
-            question=self._text("question"),
-            references=self._references(answer_type),
-            answer_type=answer_type,
-            metadata=self._metadata(),
-        )
-
-    def draft(self, default_type: AnswerType) -> SampleRow:
-        """A row of which only the id and the pages must be right yet."""
-        answer_type = self._answer_type(default_type)
-        return SampleRow(
-            self.line, self._id(), self._files(), "", (), answer_type, self._metadata()
-        )
-
-    def _answer_type(self, default_type: AnswerType) -> AnswerType:
-        answer_type: AnswerType = self.record.get("answer_type", default_type)
-        if answer_type in _ANSWER_TYPES:
+    def _answer_type(self, default: AnswerType) -> AnswerType:
+        answer_type: AnswerType = self.record.get("answer_type", default)
+        allowed = get_args(AnswerType)
+        if answer_type in allowed:
             return answer_type
-        self._problem(
-            f"answer_type must be one of {', '.join(_ANSWER_TYPES)}, got {_named(answer_type)}"
+        self.problems.append(
+            f"answer_type must be one of {', '.join(allowed)}, but it is {_shown(answer_type)}"
         )
-        return default_type
+        return default
 
-    def _problem(self, message: str) -> None:
-        self.problems.append(Problem(self.file, self.line, message))
-
-    def _id(self) -> str:
-        value = self.record.get("id", f"line-{self.line}")
+    def _id(self, line: int) -> str:
+        value = self.record.get("id", f"line-{line}")
         if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
-        if not isinstance(value, str) or not value.strip():
-            self._problem("id must be a non-empty string")
-            return ""
-        return value
+            return str(value)
+        if isinstance(value, str) and value.strip():
+            return value
+        self.problems.append("id must be a non-empty string")
+        return ""
 
-    def _text(self, key: str) -> str:
-        value = self.record.get(key)
-        if not isinstance(value, str) or not value.strip():
-            came = (
-                "is missing"
-                if value is None
-                else f"must be a non-empty string, got {_named(value)}"
-            )
-            self._problem(f"{key} {came}")
-            return ""
-        return value
+    def _question(self) -> str:
+        value = self.record.get("question")
+        if isinstance(value, str) and value.strip():
+            return value
+        self.problems.append(
+            "the question is missing"
+            if value is None
+            else f"the question must be a non-empty string, but it is {_shown(value)}"
+        )
+        return ""
 
     def _files(self) -> tuple[str, ...]:
-        given = [key for key in ("images", "image", "document") if self.record.get(key) is not None]
+        given = [key for key in _PAGE_KEYS if self.record.get(key) is not None]
         if len(given) != 1:
             came = " and ".join(given) if given else "neither"
-            self._problem(f"expected either images or document, got {came}")
+            self.problems.append(f"expected either images or document, got {came}")
             return ()
         value = self.record[given[0]]
         if isinstance(value, str):
-            parsed = _json_list(value)
-            value = [value] if parsed is None else parsed
-        if (
-            not isinstance(value, list)
-            or not value
-            or not all(isinstance(v, str) and v for v in value)
-        ):
-            self._problem(f"{given[0]} must name at least one file, got {_named(value)}")
+            listed = _json_list(value)
+            value = [value] if listed is None else listed
+        names_files = isinstance(value, list) and all(isinstance(v, str) and v for v in value)
+        if not value or not names_files:
+            self.problems.append(
+                f"{given[0]} must name at least one file, but it is {_shown(value)}"
+            )
             return ()
         return tuple(value)
 
-    def _references(self, answer_type: AnswerType) -> tuple[Json, ...]:
+    def _references(self) -> tuple[Json, ...]:
+        values = self._answers()
+        if values is None:
+            return ()
+        if any(value is None for value in values):
+            self.problems.append(
+                'answers must not hold null; write "" where the field is not on the page'
+            )
+            return ()
+        if self.answer_type == "json":
+            return tuple(_json_reference(value) for value in values)
+        wrong = next((value for value in values if not isinstance(value, str)), None)
+        if wrong is not None:
+            self.problems.append(
+                f'answers must be strings: write "{_shown(wrong)}", not {_shown(wrong)}'
+            )
+        return tuple(values)
+
+    def _answers(self) -> list[Any] | None:
+        """Return what ``answers`` or ``answer`` holds as a list; None where that is not possible."""
         key = "answers" if "answers" in self.record else "answer"
         value = self.record.get(key)
+        if value is None:
+            self.problems.append("the answers are missing")
+            return None
         if self.from_csv and isinstance(value, str):
-            parsed = _json_list(value)
-            if parsed is None and value.lstrip().startswith(("['", '["')):
-                self._problem(f'answers: no JSON list (["…", "…"]), got {one_line(value, 60)}')
-                return ()
-            value = [value] if parsed is None else parsed
+            listed = _json_list(value)
+            if listed is None and value.lstrip().startswith(("['", '["')):
+                self.problems.append(
+                    f'expected answers as a JSON list (["…", "…"]), got {one_line(value, 60)}'
+                )
+                return None
+            value = [value] if listed is None else listed
         elif key == "answer" and not isinstance(value, list):
-            value = None if value is None else [value]
+            value = [value]
         if not isinstance(value, list) or not value:
-            came = (
-                "are missing" if value is None else f"must be a non-empty list, got {_named(value)}"
-            )
-            self._problem(f"answers {came}")
-            return ()
-        if any(item is None for item in value):
-            self._problem(
-                "answers hold null; an answer that is not on the page is the empty string"
-            )
-            return ()
-        if answer_type == "json":
-            return tuple(self._json_reference(item) for item in value)
-        bad = next((item for item in value if not isinstance(item, str)), None)
-        if bad is not None:
-            self._problem(f'answers must be strings ("{_named(bad)}" in quotes), got {_named(bad)}')
-        return tuple(value)
-
-    def _json_reference(self, item: Any) -> Json:
-        if not isinstance(item, str):
-            return item
-        try:
-            return json.loads(item)
-        except (ValueError, RecursionError):
-            # A plain string is a JSON value too once it is a reference.
-            return item
+            self.problems.append(f"answers must be a non-empty list, got {_shown(value)}")
+            return None
+        return value
 
     def _metadata(self) -> dict[str, str]:
-        extra = {k: v for k, v in self.record.items() if k not in _KEYS}
+        other = {str(key): value for key, value in self.record.items() if key not in _KEYS}
         if self.from_csv:
-            return {str(k): str(v) for k, v in extra.items()}
-        for key in extra:
-            self._problem(
-                f"unknown key {one_line(str(key), 40)!r}; {did_you_mean(str(key), _KEYS)}"
-            )
-        value = self.record.get("metadata") or {}
-        if not isinstance(value, dict):
-            self._problem(f"metadata must be an object, got {_named(value)}")
+            return {key: str(value) for key, value in other.items()}
+        for key in other:
+            hint = did_you_mean(key, _KEYS)
+            self.problems.append(f"there is no key {one_line(key, 40)!r}; {hint}")
+        metadata = self.record.get("metadata") or {}
+        if not isinstance(metadata, dict):
+            self.problems.append(f"metadata must be an object, but it is {_shown(metadata)}")
             return {}
-        bad = [k for k, v in value.items() if isinstance(v, (dict, list))]
-        if bad:
-            self._problem(f"metadata.{one_line(bad[0], 40)} must be a plain value")
-        return {str(k): str(v) for k, v in value.items() if v is not None}
+        nested = next((k for k, v in metadata.items() if isinstance(v, (dict, list))), None)
+        if nested is not None:
+            self.problems.append(f"metadata.{one_line(nested, 40)} must be a plain value")
+        return {str(key): str(value) for key, value in metadata.items() if value is not None}
+
+
+def _json_reference(value: Any) -> Json:
+    """Return the JSON value that a string holds; any other string is a JSON value as it stands."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
 
 
 def _json_list(text: str) -> list[Any] | None:
-    """A JSON list written in a cell; None where the text is anything else."""
+    """Return the JSON list that a cell holds; None where the text is anything else."""
     if not text.startswith("["):
         return None
     try:
@@ -283,5 +300,5 @@ def _json_list(text: str) -> list[Any] | None:
     return value if isinstance(value, list) else None
 
 
-def _named(value: Any) -> str:
+def _shown(value: Any) -> str:
     return one_line(json.dumps(value, ensure_ascii=False, default=str), 60)

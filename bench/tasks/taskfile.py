@@ -1,4 +1,7 @@
-"""``task.toml``: what a task is called, how it asks, and how it is scored. TOML checked by pydantic."""
+"""Reads ``task.toml``: what a task is called, how it asks, and how it is scored.
+
+The tables are pydantic models, so that every key, type and range is checked in one place.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,17 @@ from bench.text import one_line
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+TASK_FILE = "task.toml"
+
 DEFAULT_METRICS: dict[AnswerType, tuple[str, ...]] = {
     "text": ("anls", "exact_match", "contains", "cer", "wer", "fuzzy_ratio"),
     "json": ("anls_star", "kie_f1"),
     "description": ("fuzzy_ratio", "anls"),
 }
 """Metrics of a task that names none, by the type of its answers; the first is the headline."""
+
+LONG_ANSWER_TOKENS = 512
+"""``max_new_tokens`` of a task with JSON or free-text answers that sets no bound of its own."""
 
 DEFAULT_PROMPT = "{question}\nAnswer the question using a single word or phrase."
 """The instruction of the Qwen-VL and LLaVA evaluation prompts for short answers."""
@@ -41,7 +49,7 @@ class PromptTable(BaseModel):
     @classmethod
     def _holds_the_question(cls, template: str) -> str:
         if template.count("{question}") != 1:
-            raise ValueError("must hold {question} exactly once")
+            raise ValueError("the template must contain {question} exactly once")
         return template
 
 
@@ -83,56 +91,56 @@ class TaskFile(BaseModel):
     """The published data set that the samples come from; None where they lie beside the file."""
 
     def headline_first_metrics(self) -> tuple[str, ...]:
-        """The task's metrics, or the defaults of its answer type."""
+        """Return the metrics of the task, or the defaults of its answer type."""
         return tuple(dict.fromkeys(self.metrics)) or DEFAULT_METRICS[self.answer_type]
 
     def prompt_template(self) -> PromptTemplate:
-        """The template; without a ``[prompt]``, only short answers get the short-answer instruction."""
+        """Return the template; without a ``[prompt]``, only short answers get an instruction."""
         if "prompt" not in self.model_fields_set and self.answer_type != "text":
             return PromptTemplate()
         return PromptTemplate(self.prompt.template, self.prompt.system)
 
     def decoding(self) -> Generation:
-        """Decoding settings; longer answers get more tokens where the file names no number."""
+        """Return the decoding settings; longer answers get more tokens where the file names no number."""
         tokens = self.generation.max_new_tokens
         if "max_new_tokens" not in self.generation.model_fields_set and self.answer_type != "text":
-            tokens = 512
+            tokens = LONG_ANSWER_TOKENS
         return Generation(tokens, tuple(self.generation.stop))
 
 
 class ReadTaskFile(NamedTuple):
-    """A task file, read as far as it could be."""
+    """A task file, read as far as possible."""
 
     spec: TaskFile
-    """What could be used; defaults stand in for what could not."""
+    """What could be used; defaults stand in for the rest."""
     problems: list[Problem]
 
 
 def check_task_file(path: Path) -> ReadTaskFile:
-    """Parse one ``task.toml`` and collect everything wrong in it, with lines where they can be told."""
-    name = path.name
+    """Parse one ``task.toml`` and collect every problem in it, with its line where that is known."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         table = tomllib.loads(text)
     except UnicodeDecodeError as error:
-        message = f"not UTF-8 at byte {error.start}; save it as UTF-8"
-        return ReadTaskFile(TaskFile(), [Problem(name, 0, message)])
+        message = f"the file is not UTF-8 at byte {error.start}; save it as UTF-8"
+        return ReadTaskFile(TaskFile(), [Problem(path.name, 0, message)])
     except tomllib.TOMLDecodeError as error:
-        found = re.search(r"at line (\d+)", str(error))
-        line = int(found[1]) if found else 0
-        return ReadTaskFile(TaskFile(), [Problem(name, line, f"not TOML: {one_line(str(error))}")])
+        place = re.search(r"at line (\d+)", str(error))
+        line = int(place[1]) if place else 0
+        message = f"the file is not valid TOML: {one_line(error)}"
+        return ReadTaskFile(TaskFile(), [Problem(path.name, line, message)])
     try:
         return ReadTaskFile(TaskFile.model_validate(table), [])
     except ValidationError as error:
         problems = [
-            Problem(name, _line_of(text, entry["loc"]), _described(entry))
+            Problem(path.name, _line_of(text, entry["loc"]), _described(entry))
             for entry in error.errors()
         ]
-        return ReadTaskFile(_salvaged(table, error), problems)
+        return ReadTaskFile(_without_wrong_keys(table, error), problems)
 
 
-def _salvaged(table: dict[str, Any], error: ValidationError) -> TaskFile:
-    """The file without its wrong top-level keys, so that the samples can be checked all the same."""
+def _without_wrong_keys(table: dict[str, Any], error: ValidationError) -> TaskFile:
+    """Return the file without its wrong top-level keys, so that the samples can be checked as well."""
     wrong = {entry["loc"][0] for entry in error.errors() if entry["loc"]}
     try:
         return TaskFile.model_validate({k: v for k, v in table.items() if k not in wrong})
@@ -141,43 +149,56 @@ def _salvaged(table: dict[str, Any], error: ValidationError) -> TaskFile:
 
 
 def _line_of(text: str, location: tuple[int | str, ...]) -> int:
-    """The line of a key, or of the table it is missing in; 0 where the file says it in another way."""
+    """Return the line of a key, or of the nearest table around it; 0 where neither has a line."""
     keys = [key for key in location if isinstance(key, str)]
+    lines = _key_lines(text)
     for length in range(len(keys), 0, -1):
-        wanted, table = keys[:length], []
-        for number, line in enumerate(text.splitlines(), 1):
-            header = re.fullmatch(r"\s*\[([^\[\]]+)\]\s*(#.*)?", line)
-            if header is not None:
-                table = [part.strip(" \"'") for part in header[1].split(".")]
-                if table == wanted:
-                    return number
-            key = line.partition("=")[0].strip(" \t\"'")
-            if "=" in line and [*table, key] == wanted:
-                return number
+        line = lines.get(tuple(keys[:length]))
+        if line is not None:
+            return line
     return 0
 
 
+def _key_lines(text: str) -> dict[tuple[str, ...], int]:
+    """Return the line of every table and key that is written as ``[a.b]`` or ``key = …``.
+
+    TOML parsers keep no line numbers, and these two forms are what people write.
+    """
+    lines: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.fullmatch(r"\s*\[([^\[\]]+)\]\s*(#.*)?", line)
+        if header is not None:
+            table = tuple(part.strip(" \"'") for part in header[1].split("."))
+            lines.setdefault(table, number)
+        elif "=" in line:
+            key = line.partition("=")[0].strip(" \t\"'")
+            lines.setdefault((*table, key), number)
+    return lines
+
+
 def _described(entry: ErrorDetails) -> str:
-    """One problem that pydantic found, with the key's place and a way out."""
+    """Describe one problem that pydantic saw: the place of the key, what is wrong, and a way out."""
     keys = [str(key) for key in entry["loc"]]
     where = ".".join(keys)
     if entry["type"] == "extra_forbidden":
-        hint = did_you_mean(keys[-1], _known_keys(TaskFile, keys[:-1]))
-        return f"{where}: unknown key; {hint}"
+        hint = did_you_mean(keys[-1], _known_keys(keys[:-1]))
+        return f"there is no key {where!r}; {hint}"
     if entry["type"] == "missing":
-        return f"{where}: is missing"
+        return f"the key {where!r} is missing"
     came = one_line(repr(entry["input"])[:400], 60)
-    message = entry["msg"].removeprefix("Value error, ")
-    return f"{where}: {one_line(message)} (got {came})"
+    message = one_line(entry["msg"].removeprefix("Value error, "))
+    return f"{where}: {message} (got {came})"
 
 
-def _known_keys(model: type[BaseModel], parents: list[str]) -> list[str]:
-    """Keys that are allowed inside ``parents``."""
+def _known_keys(parents: list[str]) -> list[str]:
+    """Return the keys that are allowed inside the table ``parents``."""
+    model: type[BaseModel] = TaskFile
     for parent in parents:
         info = model.model_fields.get(parent)
         # A table that may be missing is annotated "Table | None".
         kinds = () if info is None else (info.annotation, *get_args(info.annotation))
-        tables = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
+        tables = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
         if not tables:
             return []
         model = tables[0]
