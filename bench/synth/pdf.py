@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.errors import missing_package
 from bench.synth.fonts import font_path
-from bench.synth.sheet import Color, Ink, Operation, Shape, Sheet, Text
+from bench.synth.sheet import Color, Ink, Operation, Shape, Sheet, TextRun
 
 
 def _unit(color: Color) -> tuple[float, float, float]:
@@ -25,14 +25,14 @@ class _Writer:
         self.height = height
 
     def draw(self, operation: Operation) -> None:
-        if isinstance(operation, Text):
+        if isinstance(operation, TextRun):
             self._text(operation)
         elif isinstance(operation, Shape):
             self._shape(operation)
         else:
             self._ink(operation)
 
-    def _text(self, text: Text) -> None:
+    def _text(self, text: TextRun) -> None:
         _register(text.font.face)
         self.canvas.setFillColorRGB(*_unit(text.font.color))
         self.canvas.setFont(text.font.face, text.font.size)
@@ -67,13 +67,13 @@ class _Writer:
         self.canvas.setStrokeAlpha(ink.opacity)
         # Letters of a seal are pictures here: as text they would stand one by one in the text layer.
         for part in ink.operations:
-            if isinstance(part, Text):
+            if isinstance(part, TextRun):
                 self._picture(part)
             else:
                 self._shape(part)
         self.canvas.restoreState()
 
-    def _picture(self, text: Text) -> None:
+    def _picture(self, text: TextRun) -> None:
         """``text`` as an image with transparency."""
         from PIL import Image
 

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from bench.synth.fonts import advances
 from bench.synth.generate import INSTRUCTIONS
 from bench.synth.layouts import slip as layouts
-from bench.synth.questions import QUESTIONS
+from bench.synth.questions import question_texts
 from bench.synth.raster import rasterise
 from bench.synth.sheet import Font, Sheet
-from bench.synth.values import catalogue, parties
-from bench.synth.values.slip import LABELS, Slip, company, slip
+from bench.synth.values import parties
+from bench.synth.values.goods import till_goods
+from bench.synth.values.slip import Slip, slip, slip_company, slip_words
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 CELL = 28
 """Pixels of a side of what one visual token covers."""
 HELD_OUT = ("card",)
-"""Layout families that no lesson shows."""
-FAMILIES = tuple(name for name in layouts.FAMILIES if name not in HELD_OUT)
+"""Layouts that no lesson shows."""
+TAUGHT_LAYOUTS = tuple(name for name in layouts.LAYOUTS if name not in HELD_OUT)
 
 DIGITS = "0123456789"
 LETTERS = {
@@ -66,12 +67,12 @@ class Lesson(NamedTuple):
 def text(rng: Random, cells: tuple[int, int]) -> Lesson:
     """A page of ``cells`` (columns, rows) full of unconnected lines: nothing to ask, much to recognise."""
     width, height = cells[0] * CELL, cells[1] * CELL
-    st = layouts.style(rng, (width, height))
+    st = layouts.draw_style(rng, (width, height))
     sheet = Sheet(width, height, paper=st.paper)
     y = rng.uniform(0, 8)
     while True:
         if rng.random() < 0.3:
-            other = layouts.style(rng, (width, height))
+            other = layouts.draw_style(rng, (width, height))
             st = st._replace(face=other.face, size=other.size, pitch=other.pitch)
         font = Font(st.face, st.size, st.ink)
         y += max(font.size * 1.15, st.pitch * 0.9)
@@ -93,11 +94,11 @@ def page(rng: Random, cells: tuple[int, int], entries: int | None, turns: int) -
     """
     language = rng.choice(("en", "ru"))
     values = slip(rng, language, entries=entries)
-    st = layouts.style(rng, (cells[0] * CELL, cells[1] * CELL))
+    st = layouts.draw_style(rng, (cells[0] * CELL, cells[1] * CELL))
     if entries is not None:
         values = Slip(values.doc_type, "", "", values.entries)
         st = st._replace(margin=rng.uniform(3, 10), pitch=st.size * rng.uniform(1.25, 1.6))
-    sheet = layouts.FAMILIES[rng.choice(FAMILIES)](values, rng, st)
+    sheet = layouts.LAYOUTS[rng.choice(TAUGHT_LAYOUTS)](values, rng, st)
     asked = _ask(rng, language, values, sheet, st.colon)
     rng.shuffle(asked)
     if entries is not None:
@@ -110,7 +111,7 @@ def _ask(
     rng: Random, language: str, values: Slip, sheet: Sheet, colon: str
 ) -> list[tuple[str, str]]:
     """Everything that can be asked about what was drawn."""
-    canonical = QUESTIONS["slip", language]
+    canonical = question_texts("slip", language)
     asked: list[tuple[str, str]] = []
     for field, value in sheet.fields.items():
         question = canonical[field]
@@ -146,7 +147,7 @@ def _glyphs(sheet: Sheet) -> tuple[Glyph, ...]:
     found = []
     for text in sheet.texts():
         x = text.x
-        steps = advances(text.font.face, text.text, text.font.size * text.squeeze)
+        steps = advances(text.font.face, text.text, text.font.size)
         for character, step in zip(text.text, steps, strict=True):
             if not character.isspace():
                 found.append(Glyph(character, x + step / 2, text.y - text.font.size * 0.33))
@@ -179,12 +180,11 @@ def _lexicon() -> dict[str, tuple[str, ...]]:
         for _ in range(1500):
             person = parties.person(rng, language)
             found |= {person.surname, person.given, person.short}
-        for labels in LABELS[language].values():
+        for labels in slip_words(language)["labels"].values():
             found |= set(labels)
-        goods = catalogue.TILL_RU if language == "ru" else catalogue.TILL_EN + catalogue.CAFE_EN
-        for name, *_ in goods:
-            found |= set(name.split())
-        for question in QUESTIONS["slip", language].values():
+        for good in till_goods(language, "shop") + till_goods(language, "diner"):
+            found |= set(good.name.split())
+        for question in question_texts("slip", language).values():
             found |= set(question.split())
     return {language: tuple(sorted(found)) for language, found in words.items()}
 
@@ -214,7 +214,7 @@ def _words(rng: Random, language: str, max_length: int) -> str:
         lambda: _invented(rng, language),
         lambda: _digits(rng),
         lambda: rng.choice(slip(rng, language).entries).value,
-        lambda: company(rng, language),
+        lambda: slip_company(rng, language),
         lambda: "".join(rng.choice(_MARKS) for _ in range(rng.randint(1, 4))),
     )
     weights = (4, 3, 4, 4, 1, 1)

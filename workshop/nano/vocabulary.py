@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bench.synth.generate import INSTRUCTIONS
-from bench.synth.questions import QUESTIONS
+from bench.synth.questions import question_texts
 from workshop.nano.lessons import LETTERS, READ, READ_LINE
 from workshop.tiny_checkpoint import SPECIAL_TOKENS
 
@@ -66,7 +66,7 @@ def _corpus() -> Iterator[str]:
         for _ in range(60):
             yield sentence
     for language in ("en", "ru"):
-        questions = QUESTIONS["slip", language].values()
+        questions = question_texts("slip", language).values()
         for question in (*questions, READ[language], READ_LINE[language]):
             for _ in range(20):
                 yield question
