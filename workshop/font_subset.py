@@ -32,7 +32,6 @@ ORIGINALS = (
     Original("sans-bold.ttf", ("liberation2/LiberationSans-Bold.ttf",), "latin"),
     Original("serif.ttf", ("liberation2/LiberationSerif-Regular.ttf",), "latin"),
     Original("serif-bold.ttf", ("liberation2/LiberationSerif-Bold.ttf",), "latin"),
-    Original("serif-italic.ttf", ("liberation2/LiberationSerif-Italic.ttf",), "latin"),
     Original("mono.ttf", ("liberation2/LiberationMono-Regular.ttf",), "latin"),
     Original("mono-bold.ttf", ("liberation2/LiberationMono-Bold.ttf",), "latin"),
     Original("till.ttf", ("pt-mono-latin-400.woff", "pt-mono-cyrillic-400.woff"), "latin"),

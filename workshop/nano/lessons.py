@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 CELL = 28
-"""Pixels of a side of what one visual token covers."""
+"""Side, in pixels, of the square that one visual token covers."""
 HELD_OUT = ("card",)
 """Layouts that no lesson shows."""
 TAUGHT_LAYOUTS = tuple(name for name in layouts.LAYOUTS if name not in HELD_OUT)
@@ -65,7 +65,7 @@ class Lesson(NamedTuple):
 
 
 def text(rng: Random, cells: tuple[int, int]) -> Lesson:
-    """A page of ``cells`` (columns, rows) full of unconnected lines: nothing to ask, much to recognise."""
+    """Draw a page of ``cells`` (columns, rows) full of unconnected lines, which nothing is asked about."""
     width, height = cells[0] * CELL, cells[1] * CELL
     st = layouts.draw_style(rng, (width, height))
     sheet = Sheet(width, height, paper=st.paper)
@@ -88,9 +88,10 @@ def text(rng: Random, cells: tuple[int, int]) -> Lesson:
 
 
 def page(rng: Random, cells: tuple[int, int], entries: int | None, turns: int) -> Lesson:
-    """A slip on a page of ``cells`` (columns, rows), and ``turns`` questions about it.
+    """Draw a slip on a page of ``cells`` (columns, rows), and at most ``turns`` questions about it.
 
-    With a number of ``entries`` it is an excerpt: these lines alone, without a heading, to be read aloud too.
+    With a number of ``entries`` the page is an excerpt: it holds only so many lines and no heading, and the
+    first question asks to read everything aloud.
     """
     language = rng.choice(("en", "ru"))
     values = slip(rng, language, entries=entries)
@@ -110,7 +111,7 @@ def page(rng: Random, cells: tuple[int, int], entries: int | None, turns: int) -
 def _ask(
     rng: Random, language: str, values: Slip, sheet: Sheet, colon: str
 ) -> list[tuple[str, str]]:
-    """Everything that can be asked about what was drawn."""
+    """Return everything that can be asked about what was drawn, with the answers."""
     canonical = question_texts("slip", language)
     asked: list[tuple[str, str]] = []
     for field, value in sheet.fields.items():
@@ -132,7 +133,7 @@ def _ask(
 
 
 def _rows(sheet: Sheet) -> list[list[str]]:
-    """The texts of each line, from top to bottom."""
+    """Return the texts of each line, from top to bottom."""
     rows: dict[int, list[str]] = {}
     for drawn in sheet.texts():
         rows.setdefault(round(drawn.y), []).append(drawn.text.strip())
@@ -144,19 +145,19 @@ def _instructed(rng: Random, language: str, question: str) -> str:
 
 
 def _glyphs(sheet: Sheet) -> tuple[Glyph, ...]:
-    found = []
+    glyphs = []
     for text in sheet.texts():
         x = text.x
         steps = advances(text.font.face, text.text, text.font.size)
         for character, step in zip(text.text, steps, strict=True):
             if not character.isspace():
-                found.append(Glyph(character, x + step / 2, text.y - text.font.size * 0.33))
+                glyphs.append(Glyph(character, x + step / 2, text.y - text.font.size * 0.33))
             x += step
-    return tuple(found)
+    return tuple(glyphs)
 
 
 def _picture(sheet: Sheet, rng: Random) -> Image.Image:
-    """``sheet`` as pixels, sometimes blurred a little, as a page is that was resized."""
+    """Render ``sheet``, and sometimes blur it a little, as resizing a page does."""
     from PIL import Image, ImageFilter
 
     image = rasterise(sheet, layouts.DPI)
@@ -173,20 +174,20 @@ def _picture(sheet: Sheet, rng: Random) -> Image.Image:
 
 @lru_cache(maxsize=1)
 def _lexicon() -> dict[str, tuple[str, ...]]:
-    """Words of each language that documents hold."""
+    """Return the words of each language that documents hold, sorted."""
     rng = Random("lexicon")
     words: dict[str, set[str]] = {"en": set(), "ru": set()}
-    for language, found in words.items():
+    for language, known in words.items():
         for _ in range(1500):
             person = parties.person(rng, language)
-            found |= {person.surname, person.given, person.short}
+            known |= {person.surname, person.given, person.short}
         for labels in slip_words(language)["labels"].values():
-            found |= set(labels)
+            known |= set(labels)
         for good in till_goods(language, "shop") + till_goods(language, "diner"):
-            found |= set(good.name.split())
+            known |= set(good.name.split())
         for question in question_texts("slip", language).values():
-            found |= set(question.split())
-    return {language: tuple(sorted(found)) for language, found in words.items()}
+            known |= set(question.split())
+    return {language: tuple(sorted(known)) for language, known in words.items()}
 
 
 _PUNCTUATION = ".,-/:№"
@@ -195,7 +196,7 @@ _MARKS = DIGITS + _PUNCTUATION + "#()%+*$£&"
 
 
 def _invented(rng: Random, language: str) -> str:
-    """A word that is none, so that reading is not guessing."""
+    """Make up a word that does not exist, so that it must be read letter by letter."""
     letters = "".join(rng.choice(LETTERS[language]) for _ in range(rng.randint(2, 9)))
     return rng.choice((str.lower, str.upper, str.capitalize))(letters)
 
@@ -208,7 +209,7 @@ def _digits(rng: Random) -> str:
 
 
 def _words(rng: Random, language: str, max_length: int) -> str:
-    """Words, numbers and values, up to ``max_length`` characters."""
+    """Return words, numbers and values, up to ``max_length`` characters."""
     makers: Sequence[Callable[[], str]] = (
         lambda: rng.choice(_lexicon()[language]),
         lambda: _invented(rng, language),

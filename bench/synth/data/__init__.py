@@ -1,6 +1,7 @@
-"""The words that documents are made of, as TOML and CSV files; each file is read once, when it is first needed.
+"""The words that documents are made of, as TOML and CSV files.
 
-The order of lists and rows decides what a seed draws, so entries are added at an end only.
+Each file is read once, when it is first needed. A seed draws from lists by position: a list that gets
+shorter, longer or another order changes every document.
 """
 
 from __future__ import annotations

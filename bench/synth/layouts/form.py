@@ -246,7 +246,10 @@ def chinese(person: Applicant, rng: Random) -> tuple[Sheet, ...]:
     form.print(photo.x + photo.width / 2, top + photo.height / 2 + 4, "照片", align="center")
     sheet.rectangle(Box(_LEFT, y, _SPAN, 128), width=0.7)
     sheet.text(_LEFT + 8, y + 20, "本人声明：", strong)
-    declaration = "以上所填内容均真实有效，如有虚假，本人愿意承担由此产生的一切责任，并同意公司依据有关规定处理。"
+    declaration = (
+        "以上所填内容均真实有效，如有虚假，本人愿意承担由此产生的一切责任，"
+        "并同意公司依据有关规定处理。"
+    )
     box = Box(_LEFT + 8, y + 30, _SPAN - 16, 40)
     sheet.paragraph(box, declaration, form.label, leading=1.6)
     form.print(_LEFT + 250, y + 108, "本人签名：")

@@ -125,10 +125,10 @@ def russian(receipt: Receipt, rng: Random, style: ReceiptStyle) -> tuple[Sheet, 
     roll.pair("Дата", f"{day} {time}", date=day, time=time)
     roll.rule()
     for number, item in enumerate(receipt.items, start=1):
+        roll.write(f"{number}. {item.name}")
         total = money(item.total)
-        roll.write(f"{number}. {item.name}", **{f"item_{number}_name": item.name})
-        amount = f"   {quantity(item.quantity)} x {money(item.price)}"
-        roll.pair(amount, f"={total}", **{f"item_{number}_total": total})
+        roll.pair(f"   {quantity(item.quantity)} x {money(item.price)}", f"={total}")
+        roll.sheet.fields |= {f"item_{number}_name": item.name, f"item_{number}_total": total}
     roll.rule()
     total = money(receipt.total)
     roll.pair("ИТОГ", f"={total}", large=1.45, strong=True, total=total)
@@ -178,8 +178,8 @@ def english(receipt: Receipt, rng: Random, style: ReceiptStyle) -> tuple[Sheet, 
     for number, item in enumerate(receipt.items, start=1):
         name = f"{quantity(item.quantity)} x {item.name}" if item.quantity != 1 else item.name
         total = english_money(item.total)
-        fields = {f"item_{number}_name": item.name, f"item_{number}_total": total}
-        roll.pair(name, total, **fields)
+        roll.pair(name, total)
+        roll.sheet.fields |= {f"item_{number}_name": item.name, f"item_{number}_total": total}
     roll.rule(mark)
     if receipt.service:
         subtotal, service = english_money(receipt.subtotal), english_money(receipt.service)

@@ -69,7 +69,7 @@ class InvoiceLines:
 def draw_lines(
     rng: Random, goods: tuple[Good, ...], count: int, rates: tuple[str, ...]
 ) -> InvoiceLines:
-    """Draw ``count`` different goods with plausible quantities and prices, all at one of the tax ``rates``."""
+    """Draw ``count`` different goods with plausible quantities and prices, at one of the tax ``rates``."""
     rate = Decimal(rng.choice(rates))
     rows = []
     for good in rng.sample(goods, min(count, len(goods))):

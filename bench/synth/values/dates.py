@@ -8,7 +8,7 @@ from bench.synth.data import read_table
 
 
 def months(language: str) -> list[str]:
-    """Return the names of the months as dates have them, January first (``ru`` in the genitive, or ``en``)."""
+    """Return the names of the months as dates have them, January first (``ru`` or ``en``)."""
     names: list[str] = read_table("words")["months"][language]
     return names
 

@@ -1,4 +1,4 @@
-"""Goods and services that are really sold, by language and line of business (``data/goods.csv``, ``till.csv``).
+"""Goods and services that are really sold (``data/goods.csv`` and ``data/till.csv``).
 
 Prices are ranges in the language's currency (RUB, GBP or USD, CNY): per unit without tax on an invoice,
 with tax at a till.

@@ -1,7 +1,8 @@
 """Identifiers with valid check digits.
 
 INN, KPP, ОГРН: orders of the Federal Tax Service (ММВ-7-6/435, ЯК-7-6/9). Account key: Bank of Russia
-regulation 515 of 1997. IBAN and VAT numbers: ISO 13616, HMRC. 统一社会信用代码: GB 32100-2015. 身份证号码: GB 11643-1999.
+regulation 515 of 1997. IBAN and VAT numbers: ISO 13616, HMRC. 统一社会信用代码: GB 32100-2015.
+身份证号码: GB 11643-1999.
 """
 
 from __future__ import annotations
