@@ -19,7 +19,7 @@ from bench.errors import InvalidInput
 from bench.files import read_lines
 from tests.tiny_qwen import one_thread
 from workshop.nano import checkpoint, lessons
-from workshop.nano.batches import CHARACTERS, IGNORED, TrainingBatch, Batcher
+from workshop.nano.batches import CHARACTERS, IGNORED, Batcher, TrainingBatch
 from workshop.nano.network import Learner, inputs
 from workshop.nano.train import LessonDataset, Settings, Trainer
 from workshop.nano.vocabulary import train_tokenizer
@@ -112,7 +112,7 @@ def test_lessons_follow_from_the_seed_and_ask_what_is_drawn() -> None:
     drawn = "".join(glyph.character for glyph in first.glyphs)
     for _, answer in first.turns:
         assert set("".join(answer.split())) <= set(drawn)
-    assert not set(lessons.HELD_OUT) & set(lessons.FAMILIES)
+    assert not set(lessons.HELD_OUT) & set(lessons.TAUGHT_LAYOUTS)
 
 
 def test_lessons_ask_for_goods_that_are_on_the_page_only() -> None:

@@ -1,7 +1,7 @@
-"""The bundled documents and the bundled tasks over them: ``python -m workshop.example_docs ROOT``.
+"""Draw the bundled documents and write the bundled tasks: ``python -m workshop.example_docs ROOT``.
 
-Writes ``ROOT/example_docs`` and ``ROOT/tasks``. What is committed there was made by this module, and a
-test makes the tasks again to see that they still agree.
+The command writes ``ROOT/example_docs`` and ``ROOT/tasks``. What is committed there was made by this module, and
+a test makes the tasks again and compares them.
 """
 
 # ruff: noqa: E501  (prose and tables read better in long lines)
@@ -39,7 +39,7 @@ class ExampleRow(NamedTuple):
     layout: str | None = None
     dpi: int | None = None
     fax: bool = False
-    """Two frames of a black-and-white TIFF."""
+    """Whether the pages become the frames of a black-and-white TIFF."""
 
     @property
     def name(self) -> str:
@@ -87,7 +87,7 @@ EXAMPLES = (
 
 @dataclass(frozen=True, slots=True)
 class BundledTask:
-    """One bundled task: which questions it asks of which documents, and what its file says."""
+    """A bundled task: which documents it asks about, what it asks, and what its file says."""
 
     title: str
     chosen: Callable[[ExampleRow], bool]
@@ -264,7 +264,7 @@ def task_lines(name: str, drawn: list[ExampleDocument]) -> list[dict[str, Json]]
 
 
 def task_file(name: str) -> str:
-    """The ``task.toml`` of one bundled task."""
+    """Return the ``task.toml`` of one bundled task."""
     task = TASKS[name]
     metrics = ", ".join(f'"{metric}"' for metric in task.metrics)
     template = "{question}" + (f"\\n{task.instruction}" if task.instruction else "")
@@ -302,12 +302,12 @@ def write_examples(root: Path) -> None:
 _README = """\
 # Example documents
 
-Synthetic documents in Russian, English and Chinese: nobody's data. Companies, people, account and tax numbers
-are made up (check digits are valid, so that programs accept them); any likeness is chance. They may be used for
-anything: [CC0 1.0](https://creativecommons.org/publicdomain/zero/1.0/).
+These are synthetic documents in Russian, English and Chinese. The companies, people, account and tax numbers are
+made up; any likeness to real ones is chance. Check digits are valid, so that programs accept them. You may use the
+documents for anything: [CC0 1.0](https://creativecommons.org/publicdomain/zero/1.0/).
 
-Made, with the questions in `tasks/`, by `python -m workshop.example_docs .`; more of the same kind come from
-`bench data synth`.
+`python -m workshop.example_docs .` makes them, and the questions in `tasks/`. `bench data synth` draws more of the
+same kinds ([docs/example_docs.md](../docs/example_docs.md)).
 
 """
 
@@ -330,4 +330,6 @@ def _listing(drawn: list[ExampleDocument]) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        sys.exit("Name one folder to write into: python -m workshop.example_docs ROOT")
     write_examples(Path(sys.argv[1]))

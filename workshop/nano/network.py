@@ -59,7 +59,11 @@ class Learner(nn.Module):
         slots: Tensor,
         start: int,
     ) -> Losses:
-        """See ``TrainingBatch``; ``angles`` (N, head / 2), ``mask`` (B, 1, T, T), ``start`` of the visual tokens."""
+        """Return the losses of a batch.
+
+        ``angles`` are (N, head / 2), ``mask`` (B, 1, T, T), ``start`` the place of the first visual token;
+        for the others see ``TrainingBatch``.
+        """
         visual = self.encode_pages(patches, angles)
         guesses = self.auxiliary(visual).float().view(-1, CLASSES)
         wanted = slots.reshape(-1)

@@ -5,8 +5,8 @@
 The batch of a step depends only on the seed and on the number of the step, so many slices give the same
 training as one long run. The learning rate stays level after a warm-up and falls to zero over the last part
 (Hu et al., 2024, "warmup-stable-decay"), so the length need not be known from the beginning. Muon (Jordan et
-al., 2024) updates the matrices of the blocks, AdamW everything else. ``workshop/nano/README.md`` tells how the
-bundled model was trained.
+al., 2024) updates the matrices of the blocks, AdamW everything else. ``README.md`` beside this file tells how
+the bundled model was trained.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader, Dataset
 from bench.errors import BenchError, InvalidInput
 from bench.files import write_bytes_atomically
 from workshop.nano import checkpoint, lessons
-from workshop.nano.batches import KINDS, TrainingBatch, Batcher, LessonKind
+from workshop.nano.batches import KINDS, Batcher, LessonKind, TrainingBatch
 from workshop.nano.curves import LOG, write_curves
 from workshop.nano.network import Learner, inputs
 from workshop.nano.vocabulary import train_tokenizer
