@@ -20,6 +20,7 @@ from bench.synth.kinds import LAYOUTS
 from bench.synth.questions import question_texts
 from bench.synth.values.goods import goods, till_goods
 from bench.synth.values.slip import slip_words
+from workshop.references import read_references
 
 FOLDER = Path(bench.synth.data.__file__).parent
 PAIRS = [(kind, language) for kind, row in KINDS.items() for language in row.languages]
@@ -89,7 +90,7 @@ def test_every_question_is_asked_of_some_document(kind, language):
 
 @pytest.mark.parametrize(("kind", "language"), PAIRS)
 def test_references_name_fields_that_are_drawn(kind, language):
-    references = read_table("references")[kind][language]
+    references = read_references()[kind][language]
     fields = drawn_fields(kind, language)
     assert set(references["keys"]) <= fields
     for length in ("full", "short"):

@@ -22,6 +22,7 @@ from bench.synth.generated import DocumentQuestion, GeneratedDocument
 from bench.synth.kinds import make
 from bench.synth.raster import rasterise
 from bench.synth.scanning import ScanStrength
+from workshop.references import describe, key_facts
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -237,9 +238,9 @@ def _lines(document: ExampleDocument, task: BundledTask, turn: int) -> list[dict
         return sample_line(f"{row.name}/{name}", files, text, answers, facts)
 
     if task.answer_type == "json":
-        return [line("fields", "all", extraction_question(drawn), [drawn.structured])]
+        return [line("fields", "all", extraction_question(drawn), [key_facts(drawn)])]
     if task.answer_type == "description":
-        return [line("description", "description", _DESCRIBE[row.language], drawn.descriptions)]
+        return [line("description", "description", _DESCRIBE[row.language], describe(drawn))]
     return [
         line(question.field, question.field, question.text, question.answers)
         for question in _spread(drawn.questions, task.most, turn)
@@ -247,11 +248,12 @@ def _lines(document: ExampleDocument, task: BundledTask, turn: int) -> list[dict
 
 
 def extraction_question(drawn: GeneratedDocument) -> str:
-    """Ask for the keys of ``drawn.structured``, each with its meaning."""
+    """Ask for the keys of the document's key facts, each with its meaning."""
+    facts = key_facts(drawn)
     meanings = _KEY_MEANINGS[drawn.language]
-    goods = drawn.structured.get("items") or [{}]
+    goods = facts.get("items") or [{}]
     item_keys = ", ".join(goods[0])
-    named = [f"{key} ({meanings[key].format(item_keys=item_keys)})" for key in drawn.structured]
+    named = [f"{key} ({meanings[key].format(item_keys=item_keys)})" for key in facts]
     separator = "、" if drawn.language == "zh" else ", "
     return _EXTRACT[drawn.language].format(keys=separator.join(named))
 

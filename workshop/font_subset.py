@@ -2,7 +2,8 @@
 
 Run ``python -m workshop.font_subset ORIGINALS`` when the fonts change. It needs fonttools and writes into
 ``bench/synth/fonts``. The fonts lose their hinting, because pages are drawn at 300 dpi and above, or reduced
-from there. They lose their names, because several originals keep theirs for unmodified copies (OFL, clause 3).
+from there. They lose their names, because several originals reserve theirs for unmodified copies (OFL,
+clause 3).
 """
 
 from __future__ import annotations

@@ -1,14 +1,12 @@
-"""The kinds of documents: for each, how its values are drawn, laid out and described."""
+"""The kinds of documents: for each, how its values are drawn and laid out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
 from bench.errors import InvalidInput, did_you_mean
-from bench.schema import Json
-from bench.synth.data import read_table
 from bench.synth.generated import GeneratedDocument, printed_fields
 from bench.synth.layouts import (
     contract_en,
@@ -31,51 +29,9 @@ from bench.synth.values import slip as slip_values
 def _document(
     kind: str, language: str, layout: str, sheets: tuple[Sheet, ...], dpi: int = 150
 ) -> GeneratedDocument:
-    """Put the references beside the drawn pages: they are what was drawn, not what was meant to be."""
-    fields = printed_fields(sheets)
-    keys = read_table("references")[kind][language]["keys"]
-    structured: dict[str, Json] = {key: fields[key] for key in keys if key in fields}
-    goods = _goods(fields)
-    if goods and kind != "contract":
-        structured["items"] = goods
-    return GeneratedDocument(
-        kind=kind,
-        language=language,
-        layout=layout,
-        sheets=sheets,
-        questions=ask(kind, language, fields),
-        structured=structured,
-        descriptions=_descriptions(kind, language, fields, goods),
-        dpi=dpi,
-    )
-
-
-def _goods(fields: Mapping[str, str]) -> list[Json]:
-    """Return the rows of the goods table as objects, as far as they were drawn."""
-    rows: list[Json] = []
-    while f"item_{len(rows) + 1}_name" in fields:
-        stem = f"item_{len(rows) + 1}_"
-        keys = ("name", "quantity", "price", "total")
-        rows.append({key: fields[stem + key] for key in keys if stem + key in fields})
-    return rows
-
-
-class _BlankWhereNotDrawn(dict[str, str]):
-    def __missing__(self, key: str) -> str:
-        return ""
-
-
-def _descriptions(
-    kind: str, language: str, fields: Mapping[str, str], goods: list[Json]
-) -> tuple[str, str]:
-    """Return two reference descriptions, a full one and a short one."""
-    separator = {"zh": "、", "ru": "; ", "en": ", "}[language]
-    names = [row["name"] for row in goods]
-    values = _BlankWhereNotDrawn(fields, items=separator.join(names), n=str(len(names)))
-    templates = read_table("references")[kind][language]
-    full, short = (templates[length].format_map(values) for length in ("full", "short"))
-    # The dot of an abbreviation («г.», "Inc.") also ends the sentence.
-    return full.replace("..", "."), short.replace("..", ".")
+    """Ask about the drawn pages: the answers are what was drawn, not what was meant to be."""
+    questions = ask(kind, language, printed_fields(sheets))
+    return GeneratedDocument(kind, language, layout, sheets, questions, dpi)
 
 
 def _schet_faktura(rng: Random, language: str, layout: str | None) -> GeneratedDocument:
