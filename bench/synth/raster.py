@@ -1,4 +1,4 @@
-"""From a sheet to pixels, with Pillow.
+"""Turn a sheet into pixels, with Pillow.
 
 Each glyph is placed on its own at the position the font's design widths give, because FreeType's
 advances are whole pixels: at screen resolutions a line set with them would come out shorter or longer
@@ -32,7 +32,7 @@ class _Glyph(NamedTuple):
 
 @lru_cache(maxsize=8192)
 def _glyph(face: str, size: float, character: str) -> _Glyph:
-    """The glyph's coverage at ``size`` pixels per em."""
+    """Draw a glyph at ``size`` pixels per em."""
     from PIL import Image, ImageDraw
 
     drawn = font(face, size)
@@ -59,7 +59,7 @@ def _paint_text(image: Image.Image, text: TextRun, scale: float, color: Any) -> 
 
 
 def _paint_turned(image: Image.Image, text: TextRun, size: float, scale: float, color: Any) -> None:
-    """A text at an angle: drawn level around the middle of a square, which is then turned."""
+    """Paint a text at an angle: draw it level around the middle of a square, then turn the square."""
     from PIL import Image
 
     half = math.ceil(text.width * scale + size * 2)
@@ -96,7 +96,7 @@ def _paint_shape(image: Image.Image, shape: Shape, scale: float, color: Any, fil
 
 
 def _extent(ink: Ink, scale: float, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Pixels that ``ink`` may touch, inside the page."""
+    """Return the box of pixels that ``ink`` may touch, inside the page."""
     xs: list[float] = []
     ys: list[float] = []
     for part in ink.operations:
@@ -128,7 +128,7 @@ def _color_of(ink: Ink) -> Color:
 
 
 def _paint_ink(image: Image.Image, ink: Ink, scale: float) -> None:
-    """Darken what lies beneath by the ink's colour (multiply), where the ink covers it."""
+    """Multiply what lies beneath by the ink's colour where the ink covers it."""
     from PIL import Image, ImageChops
 
     left, top, right, bottom = _extent(ink, scale, image.size)
@@ -151,7 +151,7 @@ def _paint_ink(image: Image.Image, ink: Ink, scale: float) -> None:
 
 
 def _blotches(size: tuple[int, int], seed: int, scale: float) -> Image.Image:
-    """Uneven ink: smooth noise, mostly full, thin in places."""
+    """Return the coverage of uneven ink: smooth noise, mostly full, thin in places."""
     import numpy as np
     from PIL import Image
 
@@ -166,7 +166,7 @@ def _blotches(size: tuple[int, int], seed: int, scale: float) -> Image.Image:
 
 
 def rasterise(sheet: Sheet, dpi: int) -> Image.Image:
-    """``sheet`` as an RGB image at ``dpi`` (its size rounded to whole pixels)."""
+    """Draw ``sheet`` as an RGB image at ``dpi``, its size rounded to whole pixels."""
     from PIL import Image
 
     factor = 1 if dpi >= _SMOOTH_BELOW else 2

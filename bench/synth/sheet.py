@@ -1,8 +1,8 @@
-"""A page as a list of drawing operations, in points (1/72 inch), the origin at the top left.
+"""A page as a list of drawing operations, in points (1/72 inch), with the origin at the top left.
 
 Layouts write to a :class:`Sheet`; ``raster.py`` and ``pdf.py`` read from it. The sheet also remembers
-every text that was drawn and which of them is the value of a field, so references are what stands on
-the page rather than what was meant to stand there.
+which text is the value of which field, so references are what is on the page and not what was meant to be
+there.
 """
 
 from __future__ import annotations
@@ -81,12 +81,12 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Ink:
-    """Stamp or pen drawn over the page: what lies beneath shows through."""
+    """A stamp or pen strokes over the page: what lies beneath shows through."""
 
     operations: tuple[TextRun | Shape, ...]
     opacity: float = 0.8
     wear: int | None = None
-    """Seed of the blotches of a worn stamp; None draws evenly."""
+    """Seed of the uneven ink of a worn stamp; None draws evenly."""
 
 
 Operation = TextRun | Shape | Ink
@@ -254,7 +254,7 @@ _NO_LINE_START = frozenset("，。、；：？！）》】」』%％,.;:)")
 
 
 def _pieces(text: str) -> list[str]:
-    """Unbreakable pieces; the blanks between words belong to the piece before them."""
+    """Split ``text`` into pieces that no line may break; blanks belong to the piece before them."""
     pieces: list[str] = []
     current = ""
     for character in text:
@@ -276,17 +276,23 @@ def _pieces(text: str) -> list[str]:
             current += character
     if current:
         pieces.append(current)
-    whole: list[str] = []
+    return _with_abbreviations_kept(pieces)
+
+
+def _with_abbreviations_kept(pieces: list[str]) -> list[str]:
+    """Join an abbreviation with the piece after it."""
+    joined: list[str] = []
     for piece in pieces:
-        if whole and whole[-1].split(" ")[-2:-1] and whole[-1].split(" ")[-2] in _KEPT_WITH_NEXT:
-            whole[-1] += piece
+        words = joined[-1].split(" ") if joined else []
+        if len(words) > 1 and words[-2] in _KEPT_WITH_NEXT:
+            joined[-1] += piece
         else:
-            whole.append(piece)
-    return whole
+            joined.append(piece)
+    return joined
 
 
 def wrap(text: str, font: Font, width: float) -> list[str]:
-    """``text`` as lines no wider than ``width`` points; newlines are kept, long words are cut."""
+    """Break ``text`` into lines no wider than ``width`` points; newlines are kept, long words are cut."""
 
     def measure(part: str) -> float:
         return text_width(font.face, _shown(part), font.size)
@@ -302,9 +308,9 @@ def wrap(text: str, font: Font, width: float) -> list[str]:
                 lines.append(_shown(line))
             line = piece
             while measure(line) > width and len(line) > 1:
-                cut = next(
-                    (n for n in range(len(line) - 1, 1, -1) if measure(line[:n]) <= width), 1
-                )
+                cut = len(line) - 1
+                while cut > 1 and measure(line[:cut]) > width:
+                    cut -= 1
                 lines.append(line[:cut])
                 line = line[cut:]
         lines.append(_shown(line).removesuffix("-") if line.endswith(SOFT_HYPHEN) else _shown(line))
@@ -312,6 +318,6 @@ def wrap(text: str, font: Font, width: float) -> list[str]:
 
 
 def _shown(line: str) -> str:
-    """``line`` as drawn: blanks at its end dropped, only a last soft hyphen kept."""
+    """Return ``line`` as it is drawn: without blanks at its end, and with a soft hyphen at its end only."""
     line = line.rstrip()
     return line.replace(SOFT_HYPHEN, "") + ("-" if line.endswith(SOFT_HYPHEN) else "")

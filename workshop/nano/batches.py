@@ -1,4 +1,4 @@
-"""Lessons as arrays: the questions of a page packed behind it, unseen by one another.
+"""Turn lessons into arrays: the questions of a page are packed behind it and do not see one another.
 
 A sequence is ``prefix | question answer | question answer | …``. Every question continues the prefix: its
 positions begin where the prefix ends, and its tokens attend to the prefix and to themselves. So a page is
@@ -67,7 +67,7 @@ class TrainingBatch(NamedTuple):
 
 
 class Batcher:
-    """Turns lessons into batches."""
+    """Turns lessons into batches of arrays."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -77,7 +77,7 @@ class Batcher:
 
     @cached_property
     def _parts(self) -> tuple[list[int], list[int], int, int]:
-        """Tokens before a page, behind it, of a page, and of an answer's end."""
+        """The tokens before a page and behind it, the token of a page, and the token that ends an answer."""
         opening = (
             "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
             "<|im_start|>user\n<|vision_start|>"
@@ -87,7 +87,7 @@ class Batcher:
         return self._ids(opening), self._ids("<|vision_end|>"), page, end
 
     def batch(self, kind: LessonKind, lessons: Sequence[Lesson], rng: Random) -> TrainingBatch:
-        """``lessons`` with pictures of one size."""
+        """Pack ``lessons``, whose pictures have one size, into one batch."""
         columns, rows = (side // CELL for side in lessons[0].image.size)
         patches = np.stack([_patches(lesson, rng) for lesson in lessons])
         slots = np.stack([_slots(lesson, columns, rows) for lesson in lessons])
@@ -136,7 +136,7 @@ class Batcher:
 
 
 def _patches(lesson: Lesson, rng: Random) -> NDArray[np.float32]:
-    """(patches, 588), normalised as the processor does, with the grain and light of a scan now and then."""
+    """Return (patches, 588), normalised as the processor does; some pages get the grain of a scan."""
     pixels = np.asarray(lesson.image, np.float32) / 255
     if rng.random() < 0.3:
         noise = np.random.default_rng(rng.getrandbits(32))

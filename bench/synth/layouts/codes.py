@@ -8,7 +8,7 @@ from bench.synth.sheet import INK, Box, Sheet
 
 
 def qr_block(rng: Random, sheet: Sheet, x: float, y: float, side: float, modules: int = 29) -> None:
-    """A square that looks like a QR code: finder patterns and random modules. It encodes nothing."""
+    """Draw a square that looks like a QR code: finder patterns and random modules."""
     unit = side / modules
     finders = ((0, 0), (modules - 7, 0), (0, modules - 7))
 
@@ -38,7 +38,7 @@ def qr_block(rng: Random, sheet: Sheet, x: float, y: float, side: float, modules
 
 
 def bar_code(rng: Random, sheet: Sheet, box: Box) -> None:
-    """Bars of random widths between guard bars. They encode nothing."""
+    """Draw bars of random widths."""
     unit = box.width / 113
     x = box.x
     while x < box.x + box.width - 3 * unit:

@@ -6,22 +6,12 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
+from bench.synth.data import read_table
 from bench.synth.fonts import bold, text_width
 from bench.synth.sheet import Box, Color, Font, Sheet
 from bench.synth.values.slip import Slip, SlipEntry
 
 DPI = 72
-_FACES = (
-    "sans",
-    "serif",
-    "office",
-    "mono",
-    "grotesque",
-    "humanist",
-    "till",
-    "sans-bold",
-    "humanist-bold",
-)
 
 
 class SlipStyle(NamedTuple):
@@ -39,7 +29,7 @@ class SlipStyle(NamedTuple):
     ink: Color
     paper: Color
     colon: str
-    """Behind a label."""
+    """What follows a label."""
 
 
 def draw_style(rng: Random, size: tuple[int, int] | None = None) -> SlipStyle:
@@ -50,7 +40,7 @@ def draw_style(rng: Random, size: tuple[int, int] | None = None) -> SlipStyle:
     light = rng.randrange(228, 256)
     tint = rng.choice((0, 0, 0, 6, 12))
     return SlipStyle(
-        face=rng.choice(_FACES),
+        face=rng.choice(read_table("slips")["faces"]),
         size=letter,
         pitch=letter * rng.uniform(1.35, 1.9),
         width=width,
@@ -63,7 +53,7 @@ def draw_style(rng: Random, size: tuple[int, int] | None = None) -> SlipStyle:
 
 
 class _Page:
-    """Writes lines from the top; what does not fit is left out, and so is not asked."""
+    """Writes lines from the top. What does not fit is left out, so nobody asks about it."""
 
     def __init__(self, style: SlipStyle) -> None:
         self.style = style
@@ -74,14 +64,14 @@ class _Page:
         self.y = style.margin * 0.6
 
     def step(self, lines: float = 1.0) -> float | None:
-        """The next baseline, or None at the foot of the page."""
+        """Move down and return the next baseline, or None at the foot of the page."""
         if self.y + self.style.pitch * lines > self.style.height - 4:
             return None
         self.y += self.style.pitch * lines
         return self.y - (self.style.pitch - self.style.size) * 0.5 - self.style.size * 0.12
 
     def fit(self, text: str, font: Font, room: float) -> Font:
-        """``font``, smaller where ``text`` would not fit into ``room``."""
+        """Return ``font``, smaller where ``text`` would not fit into ``room`` points."""
         wide = text_width(font.face, text, font.size)
         return font if wide <= room else font.at(font.size * room / wide)
 
@@ -101,8 +91,9 @@ class _Page:
         self.sheet.text(x, y, text, font, align=align, field=field)
 
 
-def _head(page: _Page, values: Slip, rng: Random) -> None:
-    """Set company and title, in either order, at the left or in the middle."""
+def _begin(values: Slip, rng: Random, style: SlipStyle) -> _Page:
+    """Begin a page with company and title, in either order, at the left or in the middle."""
+    page = _Page(style)
     middle = rng.random() < 0.5
     x = page.style.width / 2 if middle else page.left
     parts = [(values.company, "company"), (values.title, None)]
@@ -111,12 +102,12 @@ def _head(page: _Page, values: Slip, rng: Random) -> None:
     for text, field in parts:
         if text and (y := page.step()) is not None:
             page.write(x, y, text, page.strong, align="center" if middle else "left", field=field)
+    return page
 
 
 def lines(values: Slip, rng: Random, style: SlipStyle) -> Sheet:
     """Draw ``Label: value`` a line, the value behind its label."""
-    page = _Page(style)
-    _head(page, values, rng)
+    page = _begin(values, rng, style)
     for entry in values.entries:
         if (y := page.step()) is None:
             break
@@ -128,8 +119,7 @@ def lines(values: Slip, rng: Random, style: SlipStyle) -> Sheet:
 
 def columns(values: Slip, rng: Random, style: SlipStyle) -> Sheet:
     """Draw labels on the left, values in a column of their own."""
-    page = _Page(style)
-    _head(page, values, rng)
+    page = _begin(values, rng, style)
     widest = max(
         text_width(style.face, entry.label + style.colon, style.size) for entry in values.entries
     )
@@ -146,8 +136,7 @@ def columns(values: Slip, rng: Random, style: SlipStyle) -> Sheet:
 
 def ends(values: Slip, rng: Random, style: SlipStyle) -> Sheet:
     """Draw labels at the left edge, values at the right one, as a till prints; goods before the sums."""
-    page = _Page(style)
-    _head(page, values, rng)
+    page = _begin(values, rng, style)
     sums = {"subtotal", "tax", "total", "cash", "change", "card"}
     above = [entry for entry in values.entries if entry.field not in sums]
     below = [entry for entry in values.entries if entry.field in sums]
@@ -173,8 +162,7 @@ def ends(values: Slip, rng: Random, style: SlipStyle) -> Sheet:
 
 def grid(values: Slip, rng: Random, style: SlipStyle) -> Sheet:
     """Draw a bordered table of two columns."""
-    page = _Page(style)
-    _head(page, values, rng)
+    page = _begin(values, rng, style)
     page.y += 4
     split = page.left + (page.right - page.left) * rng.uniform(0.38, 0.5)
     light = rng.randrange(90, 190)
@@ -194,8 +182,7 @@ def grid(values: Slip, rng: Random, style: SlipStyle) -> Sheet:
 
 def stacked(values: Slip, rng: Random, style: SlipStyle) -> Sheet:
     """Draw each value on the line under its label, which is smaller."""
-    page = _Page(style)
-    _head(page, values, rng)
+    page = _begin(values, rng, style)
     small = page.font.at(style.size * rng.uniform(0.8, 1.0))
     for entry in values.entries:
         y = page.step(0.85)
@@ -210,8 +197,7 @@ def stacked(values: Slip, rng: Random, style: SlipStyle) -> Sheet:
 
 def card(values: Slip, rng: Random, style: SlipStyle) -> Sheet:
     """Draw two columns of labels over values, in boxes: no other layout puts values side by side."""
-    page = _Page(style)
-    _head(page, values, rng)
+    page = _begin(values, rng, style)
     page.y += 4
     width = (page.right - page.left) / 2
     small = page.font.at(style.size * 0.85)

@@ -1,4 +1,4 @@
-"""What offices put on paper by hand: stamps and signatures."""
+"""What people put on paper by hand: stamps and signatures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STAMP_BLUE: Color = (45, 70, 170)
 def circle(
     x: float, y: float, radius: float, width: float, color: Color, *, squash: float = 1.0
 ) -> Shape:
-    """A circle, or an ellipse where ``squash`` (height over width) is not 1."""
+    """Return a circle, or an ellipse where ``squash`` (height over width) is not 1."""
     points = tuple(
         (x + radius * math.cos(a / 36 * math.pi), y + radius * squash * math.sin(a / 36 * math.pi))
         for a in range(73)
@@ -37,7 +37,7 @@ def arc_text(
     squash: float = 1.0,
     spread: float | None = None,
 ) -> list[TextRun]:
-    """``text`` along a circle (or ellipse), centred at its top or bottom, read from outside or inside.
+    """Set ``text`` along a circle or ellipse, centred at its top or bottom.
 
     ``spread`` is the angle (radians) that the whole text is stretched or squeezed to.
     """
@@ -124,7 +124,7 @@ def chinese_oval_stamp(
     *,
     title: str = "发票专用章",
 ) -> Ink:
-    """发票专用章: the red oval invoice seal with the tax number in its middle."""
+    """Draw a 发票专用章: the red oval invoice seal with the tax number in its middle."""
     squash = 0.72
     name_font = Font("zh-song", radius * 0.19, RED)
     code_font = Font("sans" if code.isascii() else "zh-song", radius * 0.135, RED)
@@ -141,7 +141,7 @@ def chinese_oval_stamp(
 def box_stamp(
     rng: Random, x: float, y: float, lines: Sequence[str], color: Color, size: float = 15
 ) -> Ink:
-    """A rectangular office stamp (PAID, RECEIVED), its centre at (x, y)."""
+    """Draw a rectangular office stamp (PAID, RECEIVED), its centre at (x, y)."""
     large = Font("sans-bold", size, color)
     fonts = [large, *[large.at(size * 0.52)] * (len(lines) - 1)]
     printed = list(zip(lines, fonts, strict=True))
@@ -162,16 +162,16 @@ def box_stamp(
 def signature(
     rng: Random, x: float, y: float, width: float = 60, height: float = 20, color: Color = BLUE_INK
 ) -> Ink:
-    """A pen signature over the line at ``y``: a capital, running waves, mostly a flourish."""
+    """Draw a pen signature over the line at ``y``: a capital, running waves, a flourish."""
     capital = [(px, py) for px, py in rng.choice(read_table("signature")["capitals"])]
     start = max(px for px, _ in capital)
     controls = list(capital)
     position, number = start + 0.04, rng.randrange(3, 8)
     tall = rng.randrange(number)
     for n in range(number):
-        height_here = rng.uniform(0.75, 1.05) if n == tall else rng.uniform(0.15, 0.5)
+        wave_height = rng.uniform(0.75, 1.05) if n == tall else rng.uniform(0.15, 0.5)
         position += rng.uniform(0.035, 0.075)
-        controls.append((position, -height_here * (1 - n / number * 0.4)))
+        controls.append((position, -wave_height * (1 - n / number * 0.4)))
         position += rng.uniform(0.02, 0.06)
         controls.append((position, rng.choice((rng.uniform(-0.1, 0.1), rng.uniform(0.2, 0.45)))))
     ending = rng.randrange(4)
