@@ -136,6 +136,31 @@ def test_torch_is_imported_only_where_it_lives(path: Path) -> None:
             assert node.module.split(".")[0] not in {"torch", "transformers"}
 
 
+def test_nothing_in_the_package_imports_the_workshop() -> None:
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+            outside = {name.split(".")[0] for name in names} & {"workshop", "tests", "benchmarks"}
+            assert not outside, f"{path.relative_to(ROOT)} must not import {', '.join(outside)}"
+
+
+def test_the_wheel_holds_the_package_and_nothing_of_the_workshop() -> None:
+    builder = pytest.importorskip("hatchling.builders.wheel").WheelBuilder(str(ROOT))
+    paths = {file.distribution_path for file in builder.recurse_included_files()}
+    assert {Path(path).parts[0] for path in paths} == {"bench"}
+    for needed in (
+        "bench/synth/data/goods.csv",
+        "bench/synth/data/questions.toml",
+        "bench/synth/fonts/sans.ttf",
+        "bench/models/bundled/qwen2-vl-nano/model.safetensors",
+        "bench/_data/tasks/slips/task.toml",
+        "bench/_data/example_docs/1.png",
+    ):
+        assert needed in paths
+
+
 def test_the_command_line_answers_without_anything_heavy() -> None:
     script = (
         "import sys, bench.cli\n"

@@ -64,7 +64,9 @@ def test_its_documents_tell_the_same_numbers_and_those_of_the_log() -> None:
     for value, interval in stated:
         assert f"| {value} {interval} |" in told
 
-    log = {line["step"]: line for line in read_lines(root / "docs" / "nano-training.jsonl")}
+    training = root / "workshop" / "nano"
+    told = (training / "README.md").read_text(encoding="utf-8")
+    log = {line["step"]: line for line in read_lines(training / "training.jsonl")}
     assert max(log) == Settings().steps
     for step in (500, 1500, 3000, 4400):
         (row,) = re.findall(rf"^\| {step:,} \|.*$", told, re.MULTILINE)
@@ -75,5 +77,6 @@ def test_its_documents_tell_the_same_numbers_and_those_of_the_log() -> None:
             (answered, ("parts.right", "pages.right")),
         ):
             for shown, key in zip(cell.split(", "), keys, strict=True):
-                found = [line[key] for line in lines if key in line]
-                assert shown == (f"{sum(found) / len(found):.2f}" if found else "–"), (step, key)
+                values = [line[key] for line in lines if key in line]
+                expected = f"{sum(values) / len(values):.2f}" if values else "–"
+                assert shown == expected, (step, key)

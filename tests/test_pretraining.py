@@ -19,7 +19,7 @@ from bench.errors import InvalidInput
 from bench.files import read_lines
 from tests.tiny_qwen import one_thread
 from workshop.nano import checkpoint, lessons
-from workshop.nano.batches import CHARACTERS, IGNORED, Batch, Batcher
+from workshop.nano.batches import CHARACTERS, IGNORED, Batcher, TrainingBatch
 from workshop.nano.network import Learner, inputs
 from workshop.nano.train import LessonDataset, Settings, Trainer
 from workshop.nano.vocabulary import train_tokenizer
@@ -45,7 +45,7 @@ def learner(folder: Path) -> Learner:
     return Learner(checkpoint.new_model(folder, seed=0))
 
 
-def batch(seed: int, *, count: int = 2, turns: int = 3) -> Batch:
+def batch(seed: int, *, count: int = 2, turns: int = 3) -> TrainingBatch:
     rng = Random(seed)
     pages = [lessons.page(rng, (9, 3), 2, turns) for _ in range(count)]
     return Batcher(train_tokenizer()).batch("parts", pages, rng)
@@ -112,7 +112,7 @@ def test_lessons_follow_from_the_seed_and_ask_what_is_drawn() -> None:
     drawn = "".join(glyph.character for glyph in first.glyphs)
     for _, answer in first.turns:
         assert set("".join(answer.split())) <= set(drawn)
-    assert not set(lessons.HELD_OUT) & set(lessons.FAMILIES)
+    assert not set(lessons.HELD_OUT) & set(lessons.TAUGHT_LAYOUTS)
 
 
 def test_lessons_ask_for_goods_that_are_on_the_page_only() -> None:
@@ -175,7 +175,7 @@ def test_a_signal_ends_a_slice_behind_the_step_in_hand(tmp_path: Path) -> None:
     trainer = Trainer(tmp_path, SETTINGS)
     learn, handler = trainer.learn, signal.getsignal(signal.SIGTERM)
 
-    def interrupted(drawn: Batch) -> dict[str, float]:
+    def interrupted(drawn: TrainingBatch) -> dict[str, float]:
         os.kill(os.getpid(), signal.SIGTERM)
         return learn(drawn)
 

@@ -62,8 +62,8 @@ def test_the_committed_pages_are_what_the_generator_draws(tmp_path):
     from workshop import example_docs as examples
 
     for name in ("receipt-zh-1", "invoice-en-1"):
-        example = next(e for e in examples.EXAMPLES if e.stem == name)
-        examples.write_example(example, examples.example_record(example), tmp_path)
+        row = next(row for row in examples.EXAMPLES if row.stem == name)
+        examples.write_example(row, examples.draw_example(row), tmp_path)
         made = Image.open(tmp_path / f"{name}.png").convert("L")
         kept = Image.open(DOCUMENTS / f"{name}.png").convert("L")
         assert made.size == kept.size

@@ -1,41 +1,46 @@
-"""The bundled documents and the bundled tasks over them: ``python -m workshop.example_docs ROOT``.
+"""Draw the bundled documents and write the bundled tasks: ``python -m workshop.example_docs ROOT``.
 
-Writes ``ROOT/example_docs`` and ``ROOT/tasks``. What is committed there was made by this module, and a
-test makes the tasks again to see that they still agree.
+The command writes ``ROOT/example_docs`` and ``ROOT/tasks``. What is committed there was made by this module, and
+a test makes the tasks again and compares them.
 """
 
 # ruff: noqa: E501  (prose and tables read better in long lines)
 from __future__ import annotations
 
+import io
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from bench.schema import Json
-from bench.synth.degrade import Strength, degrade, draw_scan
-from bench.synth.files import fax_tiff, png, sample_line, write_pages, write_samples
+from bench.synth.files import sample_line, write_pages, write_samples
 from bench.synth.generate import INSTRUCTIONS
-from bench.synth.generated import Question, Record
+from bench.synth.generated import DocumentQuestion, GeneratedDocument
 from bench.synth.kinds import make
 from bench.synth.raster import rasterise
+from bench.synth.scanning import ScanStrength
+from workshop.references import describe, key_facts
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
-class Example(NamedTuple):
-    """One bundled document."""
+class ExampleRow(NamedTuple):
+    """What is drawn for one bundled document."""
 
     stem: str
     """File name without suffix; also the stem of sample ids, except for ``1``."""
     kind: str
     language: str
     seed: int
-    strength: Strength = "clean"
+    strength: ScanStrength = "clean"
     layout: str | None = None
     dpi: int | None = None
     fax: bool = False
-    """Two frames of a black-and-white TIFF."""
+    """Whether the pages become the frames of a black-and-white TIFF."""
 
     @property
     def name(self) -> str:
@@ -44,49 +49,49 @@ class Example(NamedTuple):
 
 
 EXAMPLES = (
-    Example("1", "schet-faktura", "ru", 23, layout="sans", dpi=300),
-    Example("schet-faktura-2", "schet-faktura", "ru", 22, "heavy", "serif"),
-    Example("schet-1", "invoice", "ru", 31, layout="classic"),
-    Example("schet-2", "invoice", "ru", 42, "light", "qr"),
-    Example("invoice-en-1", "invoice", "en", 51, layout="modern"),
-    Example("invoice-en-2", "invoice", "en", 62, "light", "classic"),
-    Example("invoice-en-3", "invoice", "en", 73, "heavy", "ledger"),
-    Example("invoice-en-4", "invoice", "en", 84, layout="long", dpi=200, fax=True),
-    Example("invoice-zh-1", "invoice", "zh", 96, layout="paper", dpi=200),
-    Example("invoice-zh-2", "invoice", "zh", 108, layout="digital", dpi=200),
-    Example("invoice-zh-3", "invoice", "zh", 113, "light", "paper", 200),
-    Example("invoice-zh-4", "invoice", "zh", 124, "heavy", "digital", 200),
-    Example("receipt-ru-1", "receipt", "ru", 121),
-    Example("receipt-ru-2", "receipt", "ru", 132, "photo"),
-    Example("receipt-en-1", "receipt", "en", 141),
-    Example("receipt-en-2", "receipt", "en", 152, "photo"),
-    Example("receipt-zh-1", "receipt", "zh", 161),
-    Example("receipt-zh-2", "receipt", "zh", 172, "light"),
-    Example("form-ru-1", "form", "ru", 181, "light"),
-    Example("form-en-1", "form", "en", 192),
-    Example("form-zh-1", "form", "zh", 203),
-    Example("contract-ru", "contract", "ru", 211, layout="serif"),
-    Example("slip-en-1", "slip", "en", 301, layout="lines"),
-    Example("slip-en-2", "slip", "en", 302, layout="columns"),
-    Example("slip-en-3", "slip", "en", 303, layout="ends"),
-    Example("slip-en-4", "slip", "en", 304, layout="grid"),
-    Example("slip-en-5", "slip", "en", 305, "light", "stacked"),
-    Example("slip-en-6", "slip", "en", 306, layout="card"),
-    Example("slip-ru-1", "slip", "ru", 311, layout="lines"),
-    Example("slip-ru-2", "slip", "ru", 312, layout="columns"),
-    Example("slip-ru-3", "slip", "ru", 313, layout="ends"),
-    Example("slip-ru-4", "slip", "ru", 314, layout="grid"),
-    Example("slip-ru-5", "slip", "ru", 315, "light", "stacked"),
-    Example("slip-ru-6", "slip", "ru", 316, layout="card"),
+    ExampleRow("1", "schet-faktura", "ru", 23, layout="sans", dpi=300),
+    ExampleRow("schet-faktura-2", "schet-faktura", "ru", 22, "heavy", "serif"),
+    ExampleRow("schet-1", "invoice", "ru", 31, layout="classic"),
+    ExampleRow("schet-2", "invoice", "ru", 42, "light", "qr"),
+    ExampleRow("invoice-en-1", "invoice", "en", 51, layout="modern"),
+    ExampleRow("invoice-en-2", "invoice", "en", 62, "light", "classic"),
+    ExampleRow("invoice-en-3", "invoice", "en", 73, "heavy", "ledger"),
+    ExampleRow("invoice-en-4", "invoice", "en", 84, layout="long", dpi=200, fax=True),
+    ExampleRow("invoice-zh-1", "invoice", "zh", 96, layout="paper", dpi=200),
+    ExampleRow("invoice-zh-2", "invoice", "zh", 108, layout="digital", dpi=200),
+    ExampleRow("invoice-zh-3", "invoice", "zh", 113, "light", "paper", 200),
+    ExampleRow("invoice-zh-4", "invoice", "zh", 124, "heavy", "digital", 200),
+    ExampleRow("receipt-ru-1", "receipt", "ru", 121),
+    ExampleRow("receipt-ru-2", "receipt", "ru", 132, "photo"),
+    ExampleRow("receipt-en-1", "receipt", "en", 141),
+    ExampleRow("receipt-en-2", "receipt", "en", 152, "photo"),
+    ExampleRow("receipt-zh-1", "receipt", "zh", 161),
+    ExampleRow("receipt-zh-2", "receipt", "zh", 172, "light"),
+    ExampleRow("form-ru-1", "form", "ru", 181, "light"),
+    ExampleRow("form-en-1", "form", "en", 192),
+    ExampleRow("form-zh-1", "form", "zh", 203),
+    ExampleRow("contract-ru", "contract", "ru", 211, layout="serif"),
+    ExampleRow("slip-en-1", "slip", "en", 301, layout="lines"),
+    ExampleRow("slip-en-2", "slip", "en", 302, layout="columns"),
+    ExampleRow("slip-en-3", "slip", "en", 303, layout="ends"),
+    ExampleRow("slip-en-4", "slip", "en", 304, layout="grid"),
+    ExampleRow("slip-en-5", "slip", "en", 305, "light", "stacked"),
+    ExampleRow("slip-en-6", "slip", "en", 306, layout="card"),
+    ExampleRow("slip-ru-1", "slip", "ru", 311, layout="lines"),
+    ExampleRow("slip-ru-2", "slip", "ru", 312, layout="columns"),
+    ExampleRow("slip-ru-3", "slip", "ru", 313, layout="ends"),
+    ExampleRow("slip-ru-4", "slip", "ru", 314, layout="grid"),
+    ExampleRow("slip-ru-5", "slip", "ru", 315, "light", "stacked"),
+    ExampleRow("slip-ru-6", "slip", "ru", 316, layout="card"),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Bundled:
-    """One bundled task: which questions it asks of which documents, and what its file says."""
+class BundledTask:
+    """A bundled task: which documents it asks about, what it asks, and what its file says."""
 
     title: str
-    chosen: Callable[[Example], bool]
+    chosen: Callable[[ExampleRow], bool]
     instruction: str
     """What follows the question in the prompt; empty for none."""
     answer_type: str = "text"
@@ -96,8 +101,8 @@ class Bundled:
     """Questions a document, at most."""
 
 
-def _of(kind: str | None, language: str | None) -> Callable[[Example], bool]:
-    return lambda example: kind in (None, example.kind) and language in (None, example.language)
+def _of(kind: str, language: str | None) -> Callable[[ExampleRow], bool]:
+    return lambda row: row.kind == kind and language in (None, row.language)
 
 
 _ANY_SHORT = "Отвечайте кратко, только ответ. / Answer briefly, with the answer only. / 请简短回答，只给出答案。"
@@ -106,25 +111,25 @@ _STRUCTURED = frozenset({"1", "schet-2", "invoice-en-1", "invoice-en-2", "invoic
 _DESCRIBED = frozenset({"1", "schet-1", "form-ru-1", "contract-ru", "invoice-en-1", "receipt-en-1", "form-en-1",
                         "invoice-zh-1", "receipt-zh-1"})  # fmt: skip
 
-TASKS: Mapping[str, Bundled] = {
-    "invoices-ru": Bundled(
+TASKS: Mapping[str, BundledTask] = {
+    "invoices-ru": BundledTask(
         "Invoice fields, Russian",
-        lambda e: e.language == "ru" and e.kind in ("invoice", "schet-faktura"), INSTRUCTIONS["ru"],
+        lambda row: row.language == "ru" and row.kind in ("invoice", "schet-faktura"), INSTRUCTIONS["ru"],
     ),
-    "invoices-en": Bundled("Invoice fields, English", _of("invoice", "en"), INSTRUCTIONS["en"]),
-    "invoices-zh": Bundled("Invoice fields, Chinese", _of("invoice", "zh"), INSTRUCTIONS["zh"]),
-    "receipts": Bundled("Receipt fields in Russian, English and Chinese", _of("receipt", None), _ANY_SHORT, most=6),
-    "forms": Bundled("Forms filled in by hand, in Russian, English and Chinese", _of("form", None), _ANY_SHORT, most=6),
-    "contract-ru": Bundled(
+    "invoices-en": BundledTask("Invoice fields, English", _of("invoice", "en"), INSTRUCTIONS["en"]),
+    "invoices-zh": BundledTask("Invoice fields, Chinese", _of("invoice", "zh"), INSTRUCTIONS["zh"]),
+    "receipts": BundledTask("Receipt fields in Russian, English and Chinese", _of("receipt", None), _ANY_SHORT, most=6),
+    "forms": BundledTask("Forms filled in by hand, in Russian, English and Chinese", _of("form", None), _ANY_SHORT, most=6),
+    "contract-ru": BundledTask(
         "A three-page contract with a text layer, Russian", _of("contract", "ru"), INSTRUCTIONS["ru"], most=16
     ),
-    "slips": Bundled("Small slips in Russian and English, for small models", _of("slip", None), ""),
-    "extraction": Bundled(
-        "Structured extraction to JSON, three languages", lambda e: e.stem in _STRUCTURED, "", "json",
+    "slips": BundledTask("Small slips in Russian and English, for small models", _of("slip", None), ""),
+    "extraction": BundledTask(
+        "Structured extraction to JSON, three languages", lambda row: row.stem in _STRUCTURED, "", "json",
         ("anls_star", "kie_f1"), 1024,
     ),
-    "description": Bundled(
-        "Describing a document, three languages", lambda e: e.stem in _DESCRIBED, "", "description",
+    "description": BundledTask(
+        "Describing a document, three languages", lambda row: row.stem in _DESCRIBED, "", "description",
         ("fuzzy_ratio", "anls"), 512,
     ),
 }  # fmt: skip
@@ -164,110 +169,104 @@ _KEY_MEANINGS = {
 """What the keys of an extraction mean, in the language of the question."""
 
 
-class Document(NamedTuple):
+class ExampleDocument(NamedTuple):
     """A bundled document with how samples name its files."""
 
-    example: Example
-    record: Record
+    row: ExampleRow
+    drawn: GeneratedDocument
     files: dict[str, Json]
 
 
-def example_record(example: Example) -> Record:
-    """The values and sheets of a bundled document, before rendering."""
-    return make(
-        example.kind, example.language, Random(f"example/{example.seed}"), layout=example.layout
-    )
+def draw_example(row: ExampleRow) -> GeneratedDocument:
+    """Draw the values and sheets of a bundled document, before rendering."""
+    return make(row.kind, row.language, Random(f"example/{row.seed}"), layout=row.layout)
 
 
-def example_files(example: Example, record: Record) -> dict[str, Json]:
-    """How samples name the files of a bundled document."""
-    if example.fax:
-        return {"images": [f"{example.stem}.tiff"]}
-    if example.kind == "contract":
-        return {"document": f"{example.stem}.pdf"}
-    suffix = "png" if example.strength == "clean" else "jpg"
-    return {"images": [f"{example.stem}.{suffix}"]}
+def _files(row: ExampleRow) -> dict[str, Json]:
+    if row.fax:
+        return {"images": [f"{row.stem}.tiff"]}
+    if row.kind == "contract":
+        return {"document": f"{row.stem}.pdf"}
+    suffix = "png" if row.strength == "clean" else "jpg"
+    return {"images": [f"{row.stem}.{suffix}"]}
 
 
-def write_example(example: Example, record: Record, folder: Path) -> None:
+def write_example(row: ExampleRow, drawn: GeneratedDocument, folder: Path) -> None:
     """Render one bundled document into ``folder``."""
-    rng = Random(f"scan/{example.seed}")
-    dpi = example.dpi or record.dpi
-    if example.fax:
-        images = [rasterise(sheet, dpi) for sheet in record.sheets]
-        (folder / f"{example.stem}.tiff").write_bytes(fax_tiff(images, dpi))
-        return
-    if example.kind != "contract" and len(record.sheets) == 1:
-        image = rasterise(record.sheets[0], dpi)
-        if example.strength == "clean":
-            (folder / f"{example.stem}.png").write_bytes(png(image, dpi))
-        else:
-            scan = degrade(image, draw_scan(rng, example.strength), rng.getrandbits(32), dpi)
-            (folder / f"{example.stem}.jpg").write_bytes(scan)
-        return
-    write_pages(record, folder, example.stem, example.strength, rng, dpi)
+    dpi = row.dpi or drawn.dpi
+    if row.fax:
+        pages = [rasterise(sheet, dpi) for sheet in drawn.sheets]
+        (folder / f"{row.stem}.tiff").write_bytes(_fax_tiff(pages, dpi))
+    else:
+        write_pages(drawn, folder, row.stem, row.strength, Random(f"scan/{row.seed}"), dpi)
 
 
-def documents() -> list[Document]:
-    """Every bundled document, drawn but not rendered."""
-    drawn = ((example, example_record(example)) for example in EXAMPLES)
-    return [Document(example, record, example_files(example, record)) for example, record in drawn]
+def _fax_tiff(pages: Sequence[Image.Image], dpi: int) -> bytes:
+    """Return ``pages`` as the frames of a black-and-white TIFF (CCITT group 4), as a fax server stores them."""
+    first, *others = [
+        page.convert("L").point(lambda grey: 255 if grey > 150 else 0).convert("1")
+        for page in pages
+    ]
+    buffer = io.BytesIO()
+    first.save(
+        buffer, "TIFF", save_all=True, append_images=others, compression="group4", dpi=(dpi, dpi)
+    )
+    return buffer.getvalue()
 
 
-def _spread(questions: tuple[Question, ...], most: int, turn: int) -> list[Question]:
-    """At most ``most`` questions: the fixed fields, then others by turns, in the table's order."""
-    fixed = [q for q in questions if q.field in _ALWAYS]
-    others = [q for q in questions if q.field not in _ALWAYS]
+def documents() -> list[ExampleDocument]:
+    """Draw every bundled document, but render none."""
+    return [ExampleDocument(row, draw_example(row), _files(row)) for row in EXAMPLES]
+
+
+def _spread(
+    questions: tuple[DocumentQuestion, ...], most: int, turn: int
+) -> list[DocumentQuestion]:
+    """Choose at most ``most`` questions: the fixed fields, then others by turns, in the given order."""
+    fixed = [question.field for question in questions if question.field in _ALWAYS]
+    others = [question.field for question in questions if question.field not in _ALWAYS]
     room = min(max(0, most - len(fixed)), len(others))
     picked = [others[(turn + n * len(others) // room) % len(others)] for n in range(room)]
-    chosen = {q.field for q in (*fixed, *picked)}
-    return [q for q in questions if q.field in chosen]
+    return [question for question in questions if question.field in {*fixed, *picked}]
 
 
-def _lines(document: Document, task: Bundled, turn: int) -> list[dict[str, Json]]:
-    example, record, files = document
-    facts = {"doc_type": example.kind, "field": "", "language": example.language}
+def _lines(document: ExampleDocument, task: BundledTask, turn: int) -> list[dict[str, Json]]:
+    row, drawn, files = document
+
+    def line(name: str, field: str, text: str, answers: Sequence[Json]) -> dict[str, Json]:
+        facts = {"doc_type": row.kind, "field": field, "language": row.language}
+        return sample_line(f"{row.name}/{name}", files, text, answers, facts)
+
     if task.answer_type == "json":
-        text = extraction_question(record)
-        return [
-            sample_line(
-                f"{example.name}/fields", files, text, [record.structured], facts | {"field": "all"}
-            )
-        ]
+        return [line("fields", "all", extraction_question(drawn), [key_facts(drawn)])]
     if task.answer_type == "description":
-        text = _DESCRIBE[example.language]
-        return [sample_line(f"{example.name}/description", files, text, record.descriptions,
-                            facts | {"field": "description"})]  # fmt: skip
+        return [line("description", "description", _DESCRIBE[row.language], describe(drawn))]
     return [
-        sample_line(
-            f"{example.name}/{q.field}", files, q.text, q.answers, facts | {"field": q.field}
-        )
-        for q in _spread(record.questions, task.most, turn)
+        line(question.field, question.field, question.text, question.answers)
+        for question in _spread(drawn.questions, task.most, turn)
     ]
 
 
-def extraction_question(record: Record) -> str:
-    """Asks for the keys of ``record.structured``, each with its meaning."""
-    meanings = _KEY_MEANINGS[record.language]
-    items = record.structured.get("items") or [{}]
-    named = [
-        f"{key} ({meanings[key].format(item_keys=', '.join(items[0]))})"
-        for key in record.structured
-    ]
-    return _EXTRACT[record.language].format(
-        keys=("、" if record.language == "zh" else ", ").join(named)
-    )
+def extraction_question(drawn: GeneratedDocument) -> str:
+    """Ask for the keys of the document's key facts, each with its meaning."""
+    facts = key_facts(drawn)
+    meanings = _KEY_MEANINGS[drawn.language]
+    goods = facts.get("items") or [{}]
+    item_keys = ", ".join(goods[0])
+    named = [f"{key} ({meanings[key].format(item_keys=item_keys)})" for key in facts]
+    separator = "、" if drawn.language == "zh" else ", "
+    return _EXTRACT[drawn.language].format(keys=separator.join(named))
 
 
-def task_lines(name: str, drawn: list[Document]) -> list[dict[str, Json]]:
-    """The samples of one bundled task."""
+def task_lines(name: str, drawn: list[ExampleDocument]) -> list[dict[str, Json]]:
+    """Return the samples of one bundled task."""
     task = TASKS[name]
-    chosen = [document for document in drawn if task.chosen(document.example)]
+    chosen = [document for document in drawn if task.chosen(document.row)]
     return [line for turn, document in enumerate(chosen) for line in _lines(document, task, turn)]
 
 
 def task_file(name: str) -> str:
-    """The ``task.toml`` of one bundled task."""
+    """Return the ``task.toml`` of one bundled task."""
     task = TASKS[name]
     metrics = ", ".join(f'"{metric}"' for metric in task.metrics)
     template = "{question}" + (f"\\n{task.instruction}" if task.instruction else "")
@@ -293,7 +292,7 @@ def write_examples(root: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     drawn = documents()
     for document in drawn:
-        write_example(document.example, document.record, folder)
+        write_example(document.row, document.drawn, folder)
     (folder / "README.md").write_text(_README + _listing(drawn), encoding="utf-8", newline="\n")
     for name in TASKS:
         home = root / "tasks" / name
@@ -305,12 +304,12 @@ def write_examples(root: Path) -> None:
 _README = """\
 # Example documents
 
-Synthetic documents in Russian, English and Chinese: nobody's data. Companies, people, account and tax numbers
-are made up (check digits are valid, so that programs accept them); any likeness is chance. They may be used for
-anything: [CC0 1.0](https://creativecommons.org/publicdomain/zero/1.0/).
+These are synthetic documents in Russian, English and Chinese. The companies, people, account and tax numbers are
+made up; any likeness to real ones is chance. Check digits are valid, so that programs accept them. You may use the
+documents for anything: [CC0 1.0](https://creativecommons.org/publicdomain/zero/1.0/).
 
-Made, with the questions in `tasks/`, by `python -m workshop.example_docs .`; more of the same kind come from
-`bench data synth`.
+`python -m workshop.example_docs .` makes them, and the questions in `tasks/`. `bench data synth` draws more of the
+same kinds ([docs/example_docs.md](../docs/example_docs.md)).
 
 """
 
@@ -322,16 +321,17 @@ _LOOKS = {
 }
 
 
-def _listing(drawn: list[Document]) -> str:
-    rows = ["| File | Kind | Language | Look | Pages |", "|---|---|---|---|---|"]
-    for example, record, files in drawn:
+def _listing(drawn: list[ExampleDocument]) -> str:
+    lines = ["| File | Kind | Language | Look | Pages |", "|---|---|---|---|---|"]
+    for row, document, files in drawn:
         name = files.get("document") or files["images"][0]
-        look = "black-and-white fax" if example.fax else _LOOKS[example.strength]
-        rows.append(
-            f"| `{name}` | {example.kind} | {example.language} | {look} | {len(record.sheets)} |"
-        )
-    return "\n".join(rows) + "\n"
+        look = "black-and-white fax" if row.fax else _LOOKS[row.strength]
+        pages = len(document.sheets)
+        lines.append(f"| `{name}` | {row.kind} | {row.language} | {look} | {pages} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        sys.exit("Name one folder to write into: python -m workshop.example_docs ROOT")
     write_examples(Path(sys.argv[1]))

@@ -1,8 +1,9 @@
-"""Make the shipped fonts from their originals: subset, drop hinting, rename (see README.md beside them).
+"""Make the shipped fonts from their originals (``bench/synth/fonts/README.md`` names them).
 
-Run by hand when the fonts change: ``python -m workshop.font_subset ORIGINALS``. It needs fonttools.
-Hinting goes because pages are drawn at 300 dpi and above, or reduced from there. The names go because
-several originals reserve theirs for unmodified copies (OFL, clause 3).
+Run ``python -m workshop.font_subset ORIGINALS`` when the fonts change. It needs fonttools and writes into
+``bench/synth/fonts``. The fonts lose their hinting, because pages are drawn at 300 dpi and above, or reduced
+from there. They lose their names, because several originals reserve theirs for unmodified copies (OFL,
+clause 3).
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ ORIGINALS = (
     Original("sans-bold.ttf", ("liberation2/LiberationSans-Bold.ttf",), "latin"),
     Original("serif.ttf", ("liberation2/LiberationSerif-Regular.ttf",), "latin"),
     Original("serif-bold.ttf", ("liberation2/LiberationSerif-Bold.ttf",), "latin"),
-    Original("serif-italic.ttf", ("liberation2/LiberationSerif-Italic.ttf",), "latin"),
     Original("mono.ttf", ("liberation2/LiberationMono-Regular.ttf",), "latin"),
     Original("mono-bold.ttf", ("liberation2/LiberationMono-Bold.ttf",), "latin"),
     Original("till.ttf", ("pt-mono-latin-400.woff", "pt-mono-cyrillic-400.woff"), "latin"),
@@ -118,5 +118,7 @@ def _subset(original: Original, folder: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        sys.exit("Name the folder of the original fonts: python -m workshop.font_subset ORIGINALS")
     for row in ORIGINALS:
         _subset(row, Path(sys.argv[1]), FOLDER)

@@ -1,8 +1,8 @@
-"""Synthetic documents with exact references: values, layouts, rendering and degradation kept apart.
+"""Synthetic documents with exact references.
 
-``values`` draws what a document says (valid check digits, totals that add up), ``layouts`` puts it on
-sheets, ``raster`` and ``pdf`` render the sheets, ``degrade`` makes scans of them, ``questions`` asks about
-what was drawn. Everything follows from a seed: the same seed gives the same bytes.
+``values`` draws what a document says (valid check digits, totals that add up) with the words in ``data``,
+``layouts`` puts it on sheets, ``raster`` and ``pdf`` render the sheets, ``scanning`` makes scans of them,
+``questions`` asks about what was drawn. Everything follows from a seed: the same seed gives the same bytes.
 """
 
 from __future__ import annotations

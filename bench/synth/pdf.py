@@ -1,7 +1,7 @@
-"""From sheets to a PDF with a text layer, through reportlab.
+"""Turn sheets into a PDF with a text layer, with reportlab.
 
-The same drawing operations as ``raster.py`` reads; invariant mode keeps the bytes the same for the same
-sheets. Only TrueType outlines can be embedded, so the Chinese faces (CFF) cannot.
+The drawing operations are those that ``raster.py`` reads. Invariant mode gives the same bytes for the same
+sheets. The writer embeds TrueType outlines only, so it cannot draw with the Chinese faces (CFF).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.errors import missing_package
-from bench.synth.fonts import font_path
-from bench.synth.sheet import Color, Ink, Operation, Shape, Sheet, Text
+from bench.synth.fonts import font, font_path
+from bench.synth.sheet import Color, Ink, Operation, Shape, Sheet, TextRun
 
 
 def _unit(color: Color) -> tuple[float, float, float]:
@@ -25,14 +25,14 @@ class _Writer:
         self.height = height
 
     def draw(self, operation: Operation) -> None:
-        if isinstance(operation, Text):
+        if isinstance(operation, TextRun):
             self._text(operation)
         elif isinstance(operation, Shape):
             self._shape(operation)
         else:
             self._ink(operation)
 
-    def _text(self, text: Text) -> None:
+    def _text(self, text: TextRun) -> None:
         _register(text.font.face)
         self.canvas.setFillColorRGB(*_unit(text.font.color))
         self.canvas.setFont(text.font.face, text.font.size)
@@ -67,26 +67,22 @@ class _Writer:
         self.canvas.setStrokeAlpha(ink.opacity)
         # Letters of a seal are pictures here: as text they would stand one by one in the text layer.
         for part in ink.operations:
-            if isinstance(part, Text):
+            if isinstance(part, TextRun):
                 self._picture(part)
             else:
                 self._shape(part)
         self.canvas.restoreState()
 
-    def _picture(self, text: Text) -> None:
-        """``text`` as an image with transparency."""
-        from PIL import Image
-
-        from bench.synth.fonts import font
+    def _picture(self, text: TextRun) -> None:
+        """Draw ``text`` as an image with transparency."""
+        from PIL import Image, ImageDraw
+        from reportlab.lib.utils import ImageReader
 
         scale = 8
         pixels = font(text.font.face, text.font.size * scale)
         left, top, right, bottom = (int(v) for v in pixels.getbbox(text.text, anchor="ls"))
         if right <= left or bottom <= top:
             return
-        from PIL import ImageDraw
-        from reportlab.lib.utils import ImageReader
-
         mask = Image.new("L", (right - left, bottom - top), 0)
         ImageDraw.Draw(mask).text((-left, -top), text.text, font=pixels, fill=255, anchor="ls")
         picture = Image.new("RGBA", mask.size, (*text.font.color, 0))
@@ -94,14 +90,8 @@ class _Writer:
         self.canvas.saveState()
         self.canvas.translate(text.x, self.height - text.y)
         self.canvas.rotate(text.angle)
-        self.canvas.drawImage(
-            ImageReader(picture),
-            left / scale,
-            -bottom / scale,
-            mask.width / scale,
-            mask.height / scale,
-            mask="auto",
-        )
+        place = (left / scale, -bottom / scale, mask.width / scale, mask.height / scale)
+        self.canvas.drawImage(ImageReader(picture), *place, mask="auto")
         self.canvas.restoreState()
 
 
@@ -114,7 +104,7 @@ def _register(face: str) -> None:
 
 
 def write_pdf(sheets: Sequence[Sheet], title: str) -> bytes:
-    """The sheets as the pages of one PDF 1.4 file."""
+    """Return a PDF 1.4 file with a page for each sheet."""
     try:
         from reportlab.pdfgen.canvas import Canvas
     except ImportError:

@@ -1,4 +1,4 @@
-"""From a sheet to pixels, with Pillow.
+"""Turn a sheet into pixels, with Pillow.
 
 Each glyph is placed on its own at the position the font's design widths give, because FreeType's
 advances are whole pixels: at screen resolutions a line set with them would come out shorter or longer
@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.synth.fonts import advances, font
-from bench.synth.sheet import Color, Ink, Shape, Sheet, Text
+from bench.synth.sheet import Color, Ink, Shape, Sheet, TextRun
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,7 +32,7 @@ class _Glyph(NamedTuple):
 
 @lru_cache(maxsize=8192)
 def _glyph(face: str, size: float, character: str) -> _Glyph:
-    """The glyph's coverage at ``size`` pixels per em."""
+    """Draw a glyph at ``size`` pixels per em."""
     from PIL import Image, ImageDraw
 
     drawn = font(face, size)
@@ -44,13 +44,13 @@ def _glyph(face: str, size: float, character: str) -> _Glyph:
     return _Glyph(mask, left, top)
 
 
-def _paint_text(image: Image.Image, text: Text, scale: float, color: Any) -> None:
+def _paint_text(image: Image.Image, text: TextRun, scale: float, color: Any) -> None:
     size = round(text.font.size * scale * 4) / 4
     if text.angle:
         _paint_turned(image, text, size, scale, color)
         return
     x, y = text.x * scale, round(text.y * scale)
-    widths = advances(text.font.face, text.text, text.font.size * scale * text.squeeze)
+    widths = advances(text.font.face, text.text, text.font.size * scale)
     for character, width in zip(text.text, widths, strict=True):
         glyph = _glyph(text.font.face, size, character)
         if glyph.mask is not None:
@@ -58,13 +58,13 @@ def _paint_text(image: Image.Image, text: Text, scale: float, color: Any) -> Non
         x += width
 
 
-def _paint_turned(image: Image.Image, text: Text, size: float, scale: float, color: Any) -> None:
-    """A text at an angle: drawn level around the middle of a square, which is then turned."""
+def _paint_turned(image: Image.Image, text: TextRun, size: float, scale: float, color: Any) -> None:
+    """Paint a text at an angle: draw it level around the middle of a square, then turn the square."""
     from PIL import Image
 
     half = math.ceil(text.width * scale + size * 2)
     level = Image.new("L", (2 * half, 2 * half), 0)
-    flat = Text(half / scale, half / scale, text.text, text.font, squeeze=text.squeeze)
+    flat = TextRun(half / scale, half / scale, text.text, text.font)
     _paint_text(level, flat, scale, 255)
     turned = level.rotate(text.angle, Image.Resampling.BICUBIC)
     image.paste(color, (round(text.x * scale) - half, round(text.y * scale) - half), turned)
@@ -96,11 +96,11 @@ def _paint_shape(image: Image.Image, shape: Shape, scale: float, color: Any, fil
 
 
 def _extent(ink: Ink, scale: float, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Pixels that ``ink`` may touch, inside the page."""
+    """Return the box of pixels that ``ink`` may touch, inside the page."""
     xs: list[float] = []
     ys: list[float] = []
     for part in ink.operations:
-        if isinstance(part, Text):
+        if isinstance(part, TextRun):
             reach = part.width + part.font.size
             xs += [part.x - reach, part.x + reach]
             ys += [part.y - reach, part.y + reach]
@@ -115,20 +115,20 @@ def _extent(ink: Ink, scale: float, size: tuple[int, int]) -> tuple[int, int, in
     )
 
 
-def _moved(part: Text | Shape, x: float, y: float) -> Text | Shape:
-    if isinstance(part, Text):
+def _moved(part: TextRun | Shape, x: float, y: float) -> TextRun | Shape:
+    if isinstance(part, TextRun):
         return replace(part, x=part.x - x, y=part.y - y)
     return replace(part, points=tuple((px - x, py - y) for px, py in part.points))
 
 
 def _color_of(ink: Ink) -> Color:
     first = ink.operations[0]
-    color = first.font.color if isinstance(first, Text) else first.color
+    color = first.font.color if isinstance(first, TextRun) else first.color
     return color if color is not None else (0, 0, 0)
 
 
 def _paint_ink(image: Image.Image, ink: Ink, scale: float) -> None:
-    """Darken what lies beneath by the ink's colour (multiply), where the ink covers it."""
+    """Multiply what lies beneath by the ink's colour where the ink covers it."""
     from PIL import Image, ImageChops
 
     left, top, right, bottom = _extent(ink, scale, image.size)
@@ -138,7 +138,7 @@ def _paint_ink(image: Image.Image, ink: Ink, scale: float) -> None:
     mask = Image.new("L", (right - left, bottom - top), 0)
     for part in ink.operations:
         moved = _moved(part, left / scale, top / scale)
-        if isinstance(moved, Text):
+        if isinstance(moved, TextRun):
             _paint_text(mask, moved, scale, 255)
         else:
             _paint_shape(mask, moved, scale, 255, 255 if moved.fill is not None else None)
@@ -151,7 +151,7 @@ def _paint_ink(image: Image.Image, ink: Ink, scale: float) -> None:
 
 
 def _blotches(size: tuple[int, int], seed: int, scale: float) -> Image.Image:
-    """Uneven ink: smooth noise, mostly full, thin in places."""
+    """Return the coverage of uneven ink: smooth noise, mostly full, thin in places."""
     import numpy as np
     from PIL import Image
 
@@ -166,7 +166,7 @@ def _blotches(size: tuple[int, int], seed: int, scale: float) -> Image.Image:
 
 
 def rasterise(sheet: Sheet, dpi: int) -> Image.Image:
-    """``sheet`` as an RGB image at ``dpi`` (its size rounded to whole pixels)."""
+    """Draw ``sheet`` as an RGB image at ``dpi``, its size rounded to whole pixels."""
     from PIL import Image
 
     factor = 1 if dpi >= _SMOOTH_BELOW else 2
@@ -174,7 +174,7 @@ def rasterise(sheet: Sheet, dpi: int) -> Image.Image:
     size = (round(sheet.width * dpi / 72), round(sheet.height * dpi / 72))
     image = Image.new("RGB", (size[0] * factor, size[1] * factor), sheet.paper)
     for operation in sheet.operations:
-        if isinstance(operation, Text):
+        if isinstance(operation, TextRun):
             _paint_text(image, operation, scale, operation.font.color)
         elif isinstance(operation, Shape):
             _paint_shape(image, operation, scale, operation.color, operation.fill)

@@ -1,8 +1,8 @@
-"""A page as a list of drawing operations, in points (1/72 inch), the origin at the top left.
+"""A page as a list of drawing operations, in points (1/72 inch), with the origin at the top left.
 
 Layouts write to a :class:`Sheet`; ``raster.py`` and ``pdf.py`` read from it. The sheet also remembers
-every text that was drawn and which of them is the value of a field, so references are what stands on
-the page rather than what was meant to stand there.
+which text is the value of which field, so references are what is on the page and not what was meant to be
+there.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ LEADING = 1.2
 """Distance between baselines, in ems."""
 ASCENT = 0.74
 """Height of a capital with a little air, in ems: where the first baseline lies in a box."""
+_CELL_LEADING = 1.15
+"""The lines of a table's cell stand closer."""
 
 
 class Box(NamedTuple):
@@ -48,7 +50,7 @@ class Font(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextRun:
     """One line of text."""
 
     x: float
@@ -58,15 +60,11 @@ class Text:
     font: Font
     angle: float = 0.0
     """Degrees counter-clockwise around (x, y)."""
-    field: str | None = None
-    """Field whose value (or a line of it) this is."""
-    squeeze: float = 1.0
-    """Horizontal scale of the advances."""
 
     @property
     def width(self) -> float:
         """Points."""
-        return text_width(self.font.face, self.text, self.font.size) * self.squeeze
+        return text_width(self.font.face, self.text, self.font.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +81,15 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Ink:
-    """Stamp or pen drawn over the page: what lies beneath shows through."""
+    """A stamp or pen strokes over the page: what lies beneath shows through."""
 
-    operations: tuple[Text | Shape, ...]
+    operations: tuple[TextRun | Shape, ...]
     opacity: float = 0.8
     wear: int | None = None
-    """Seed of the blotches of a worn stamp; None draws evenly."""
+    """Seed of the uneven ink of a worn stamp; None draws evenly."""
 
 
-Operation = Text | Shape | Ink
+Operation = TextRun | Shape | Ink
 
 
 @dataclass(slots=True)
@@ -115,14 +113,15 @@ class Sheet:
         align: str = "left",
         field: str | None = None,
     ) -> float:
-        """Draw one line with its baseline at ``y``; return its width.
+        """Draw one line with its baseline at ``y``; return its width in points.
 
-        ``align`` is ``left`` (the text begins at ``x``), ``center`` or ``right``; ``field`` names the field.
+        ``align`` is ``left`` (the text begins at ``x``), ``center`` or ``right``; ``field`` is the field
+        whose value this is.
         """
         width = text_width(font.face, text, font.size)
         if align != "left":
             x -= width if align == "right" else width / 2
-        self.operations.append(Text(x, y, text, font, field=field))
+        self.operations.append(TextRun(x, y, text, font))
         if field is not None:
             self.fields.setdefault(field, text)
         return width
@@ -171,16 +170,12 @@ class Sheet:
             last = number == len(lines) - 1
             if align == "justify" and not last and " " in line:
                 self._justified(box.x, y, box.width, line, font)
+            elif align == "center":
+                self.text(box.x + box.width / 2, y, line, font, align=align)
+            elif align == "right":
+                self.text(box.x + box.width, y, line, font, align=align)
             else:
-                x = {"center": box.x + box.width / 2, "right": box.x + box.width}.get(align, box.x)
-                self.text(
-                    x,
-                    y,
-                    line,
-                    font,
-                    align=align if align in ("center", "right") else "left",
-                    field=field,
-                )
+                self.text(box.x, y, line, font)
             y += step
         if field is not None:
             self.fields[field] = text
@@ -201,45 +196,40 @@ class Sheet:
         font: Font,
         *,
         align: str = "left",
-        valign: str = "middle",
         padding: float = 2.0,
         field: str | None = None,
     ) -> None:
-        """Set ``text`` inside ``box``, wrapped, and smaller where it would not fit otherwise."""
+        """Set ``text`` in the middle of ``box``, wrapped, and smaller where it would not fit otherwise."""
         inner = Box(box.x + padding, box.y, box.width - 2 * padding, box.height)
         size = font.size
         while size > 4:
             lines = wrap(text, font.at(size), inner.width)
             widest = max(text_width(font.face, line, size) for line in lines)
-            if (
-                len(lines) * size * 1.15 <= box.height
-                and widest <= inner.width + 0.01
-                and not _torn(text, lines)
-            ):
+            low_enough = len(lines) * size * _CELL_LEADING <= box.height
+            if low_enough and widest <= inner.width + 0.01 and not _torn(text, lines):
                 break
             size -= 0.25
-        height = len(lines) * size * 1.15
-        top = {"top": box.y + 1, "bottom": box.y + box.height - height}.get(
-            valign, box.y + (box.height - height) / 2
-        )
-        area = Box(inner.x, top, inner.width, height)
-        self.paragraph(area, text, font.at(size), align=align, field=field, leading=1.15)
+        height = len(lines) * size * _CELL_LEADING
+        area = Box(inner.x, box.y + (box.height - height) / 2, inner.width, height)
+        self.paragraph(area, text, font.at(size), align=align, field=field, leading=_CELL_LEADING)
+
+    def stamp(self, ink: Ink) -> None:
+        """Put a stamp or a signature over what is drawn so far."""
+        self.operations.append(ink)
 
     def flow(self, x: float, y: float, parts: tuple[tuple[str, Font, str | None], ...]) -> float:
-        """Draw (text, font, field) one after another on a baseline; return the x behind the last."""
+        """Draw each (text, font, field) behind the one before on a baseline; return the x behind the last."""
         for text, font, name in parts:
             x += self.text(x, y, text, font, field=name)
         return x
 
-    def texts(self) -> list[Text]:
-        """Every text on the page in drawing order, stamps included."""
-        found: list[Text] = []
+    def texts(self) -> list[TextRun]:
+        """Return every text on the page in drawing order, stamps included."""
+        texts: list[TextRun] = []
         for operation in self.operations:
-            if isinstance(operation, Text):
-                found.append(operation)
-            elif isinstance(operation, Ink):
-                found.extend(part for part in operation.operations if isinstance(part, Text))
-        return found
+            parts = operation.operations if isinstance(operation, Ink) else (operation,)
+            texts += [part for part in parts if isinstance(part, TextRun)]
+        return texts
 
 
 def _torn(text: str, lines: list[str]) -> bool:
@@ -264,7 +254,7 @@ _NO_LINE_START = frozenset("，。、；：？！）》】」』%％,.;:)")
 
 
 def _pieces(text: str) -> list[str]:
-    """Unbreakable pieces; the blanks between words belong to the piece before them."""
+    """Split ``text`` into pieces that no line may break; blanks belong to the piece before them."""
     pieces: list[str] = []
     current = ""
     for character in text:
@@ -286,17 +276,23 @@ def _pieces(text: str) -> list[str]:
             current += character
     if current:
         pieces.append(current)
-    whole: list[str] = []
+    return _with_abbreviations_kept(pieces)
+
+
+def _with_abbreviations_kept(pieces: list[str]) -> list[str]:
+    """Join an abbreviation with the piece after it."""
+    joined: list[str] = []
     for piece in pieces:
-        if whole and whole[-1].split(" ")[-2:-1] and whole[-1].split(" ")[-2] in _KEPT_WITH_NEXT:
-            whole[-1] += piece
+        words = joined[-1].split(" ") if joined else []
+        if len(words) > 1 and words[-2] in _KEPT_WITH_NEXT:
+            joined[-1] += piece
         else:
-            whole.append(piece)
-    return whole
+            joined.append(piece)
+    return joined
 
 
 def wrap(text: str, font: Font, width: float) -> list[str]:
-    """``text`` as lines no wider than ``width`` points; newlines are kept, long words are cut."""
+    """Break ``text`` into lines no wider than ``width`` points; newlines are kept, long words are cut."""
 
     def measure(part: str) -> float:
         return text_width(font.face, _shown(part), font.size)
@@ -312,9 +308,9 @@ def wrap(text: str, font: Font, width: float) -> list[str]:
                 lines.append(_shown(line))
             line = piece
             while measure(line) > width and len(line) > 1:
-                cut = next(
-                    (n for n in range(len(line) - 1, 1, -1) if measure(line[:n]) <= width), 1
-                )
+                cut = len(line) - 1
+                while cut > 1 and measure(line[:cut]) > width:
+                    cut -= 1
                 lines.append(line[:cut])
                 line = line[cut:]
         lines.append(_shown(line).removesuffix("-") if line.endswith(SOFT_HYPHEN) else _shown(line))
@@ -322,6 +318,6 @@ def wrap(text: str, font: Font, width: float) -> list[str]:
 
 
 def _shown(line: str) -> str:
-    """``line`` as drawn: blanks at its end dropped, only a last soft hyphen kept."""
+    """Return ``line`` as it is drawn: without blanks at its end, and with a soft hyphen at its end only."""
     line = line.rstrip()
     return line.replace(SOFT_HYPHEN, "") + ("-" if line.endswith(SOFT_HYPHEN) else "")

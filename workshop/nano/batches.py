@@ -1,4 +1,4 @@
-"""Lessons as arrays: the questions of a page packed behind it, unseen by one another.
+"""Turn lessons into arrays: the questions of a page are packed behind it and do not see one another.
 
 A sequence is ``prefix | question answer | question answer | …``. Every question continues the prefix: its
 positions begin where the prefix ends, and its tokens attend to the prefix and to themselves. So a page is
@@ -38,18 +38,18 @@ CLASSES = len(CHARACTERS) + 2
 """Nothing, each of the characters, any other one."""
 
 
-Kind = Literal["text", "parts", "pages"]
+LessonKind = Literal["text", "parts", "pages"]
 """Of lessons: unconnected text, excerpts of slips, whole slips."""
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[LessonKind, ...] = get_args(LessonKind)
 
 
-class Batch(NamedTuple):
+class TrainingBatch(NamedTuple):
     """Pages of one size with their questions.
 
     B pages of N patches and V = N / 4 visual tokens each, T tokens a sequence.
     """
 
-    kind: Kind
+    kind: LessonKind
     patches: NDArray[np.float32]
     """(B, N, 588): pixels of each patch by channel, row and column; the four of a cell are neighbours."""
     cells: tuple[int, int]
@@ -67,7 +67,7 @@ class Batch(NamedTuple):
 
 
 class Batcher:
-    """Turns lessons into batches."""
+    """Turns lessons into batches of arrays."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -77,7 +77,7 @@ class Batcher:
 
     @cached_property
     def _parts(self) -> tuple[list[int], list[int], int, int]:
-        """Tokens before a page, behind it, of a page, and of an answer's end."""
+        """The tokens before a page and behind it, the token of a page, and the token that ends an answer."""
         opening = (
             "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
             "<|im_start|>user\n<|vision_start|>"
@@ -86,8 +86,8 @@ class Batcher:
         (end,) = self._ids("<|im_end|>")
         return self._ids(opening), self._ids("<|vision_end|>"), page, end
 
-    def batch(self, kind: Kind, lessons: Sequence[Lesson], rng: Random) -> Batch:
-        """``lessons`` with pictures of one size."""
+    def batch(self, kind: LessonKind, lessons: Sequence[Lesson], rng: Random) -> TrainingBatch:
+        """Pack ``lessons``, whose pictures have one size, into one batch."""
         columns, rows = (side // CELL for side in lessons[0].image.size)
         patches = np.stack([_patches(lesson, rng) for lesson in lessons])
         slots = np.stack([_slots(lesson, columns, rows) for lesson in lessons])
@@ -102,7 +102,9 @@ class Batcher:
             size = len(tokens)
             ids[row, :size], positions[:, row, :size] = tokens, places
             segments[row, :size], targets[row, :size] = parts, wanted
-        return Batch(kind, patches, (columns, rows), ids, positions, segments, targets, slots)
+        return TrainingBatch(
+            kind, patches, (columns, rows), ids, positions, segments, targets, slots
+        )
 
     def _sequence(
         self, lesson: Lesson, columns: int, rows: int
@@ -134,7 +136,7 @@ class Batcher:
 
 
 def _patches(lesson: Lesson, rng: Random) -> NDArray[np.float32]:
-    """(patches, 588), normalised as the processor does, with the grain and light of a scan now and then."""
+    """Return (patches, 588), normalised as the processor does; some pages get the grain of a scan."""
     pixels = np.asarray(lesson.image, np.float32) / 255
     if rng.random() < 0.3:
         noise = np.random.default_rng(rng.getrandbits(32))
@@ -150,11 +152,12 @@ def _patches(lesson: Lesson, rng: Random) -> NDArray[np.float32]:
 
 def _slots(lesson: Lesson, columns: int, rows: int) -> NDArray[np.int64]:
     across, down = SLOTS
-    found = np.zeros((rows, columns, down, across), np.int64)
+    slots = np.zeros((rows, columns, down, across), np.int64)
     for glyph in lesson.glyphs:
         x, y = int(glyph.x * across / CELL), int(glyph.y * down / CELL)
         if not (0 <= x < columns * across and 0 <= y < rows * down):
             continue
         place = (y // down, x // across, y % down, x % across)
-        found[place] = IGNORED if found[place] else _CLASS.get(glyph.character, len(CHARACTERS) + 1)
-    return found.reshape(rows * columns, down * across)
+        other = len(CHARACTERS) + 1
+        slots[place] = IGNORED if slots[place] else _CLASS.get(glyph.character, other)
+    return slots.reshape(rows * columns, down * across)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MIN_PIXELS = 4 * 28 * 28
 MAX_PIXELS = 16 * 16 * 28 * 28
-"""Bounds of a page, pixels: beyond the largest page that training shows (14 x 13 cells), not far."""
+"""Bounds of a page, pixels: a little more than the largest page of the training (14 x 13 cells)."""
 
 TEXT: dict[str, Any] = {
     "hidden_size": 256,
@@ -79,7 +79,7 @@ def write_settings(folder: Path) -> None:
 
 
 def new_model(folder: Path, seed: int) -> Qwen2VLForConditionalGeneration:
-    """The architecture of ``folder``'s settings with fresh weights, fp32."""
+    """Return a model with the settings in ``folder`` and fresh weights, in fp32."""
     import torch
     import transformers
 

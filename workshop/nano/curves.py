@@ -1,7 +1,8 @@
-"""The picture of a pretraining, from its log."""
+"""Draw the curves of a pretraining from its log: ``python -m workshop.nano.curves FOLDER``."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,3 +34,7 @@ def write_curves(folder: Path) -> None:
 
 def _series(log: Sequence[Mapping[str, Any]], key: str) -> list[tuple[int, float]]:
     return [(int(line["step"]), float(line[key])) for line in log if key in line]
+
+
+if __name__ == "__main__":
+    write_curves(Path(sys.argv[1]))

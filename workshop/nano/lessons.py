@@ -15,20 +15,21 @@ from typing import TYPE_CHECKING, NamedTuple
 from bench.synth.fonts import advances
 from bench.synth.generate import INSTRUCTIONS
 from bench.synth.layouts import slip as layouts
-from bench.synth.questions import QUESTIONS
+from bench.synth.questions import question_texts
 from bench.synth.raster import rasterise
 from bench.synth.sheet import Font, Sheet
-from bench.synth.values import catalogue, parties
-from bench.synth.values.slip import LABELS, Slip, company, slip
+from bench.synth.values import parties
+from bench.synth.values.goods import till_goods
+from bench.synth.values.slip import Slip, slip, slip_company, slip_words
 
 if TYPE_CHECKING:
     from PIL import Image
 
 CELL = 28
-"""Pixels of a side of what one visual token covers."""
+"""Side, in pixels, of the square that one visual token covers."""
 HELD_OUT = ("card",)
-"""Layout families that no lesson shows."""
-FAMILIES = tuple(name for name in layouts.FAMILIES if name not in HELD_OUT)
+"""Layouts that no lesson shows."""
+TAUGHT_LAYOUTS = tuple(name for name in layouts.LAYOUTS if name not in HELD_OUT)
 
 DIGITS = "0123456789"
 LETTERS = {
@@ -64,14 +65,14 @@ class Lesson(NamedTuple):
 
 
 def text(rng: Random, cells: tuple[int, int]) -> Lesson:
-    """A page of ``cells`` (columns, rows) full of unconnected lines: nothing to ask, much to recognise."""
+    """Draw a page of ``cells`` (columns, rows) full of unconnected lines, which nothing is asked about."""
     width, height = cells[0] * CELL, cells[1] * CELL
-    st = layouts.style(rng, (width, height))
+    st = layouts.draw_style(rng, (width, height))
     sheet = Sheet(width, height, paper=st.paper)
     y = rng.uniform(0, 8)
     while True:
         if rng.random() < 0.3:
-            other = layouts.style(rng, (width, height))
+            other = layouts.draw_style(rng, (width, height))
             st = st._replace(face=other.face, size=other.size, pitch=other.pitch)
         font = Font(st.face, st.size, st.ink)
         y += max(font.size * 1.15, st.pitch * 0.9)
@@ -87,17 +88,18 @@ def text(rng: Random, cells: tuple[int, int]) -> Lesson:
 
 
 def page(rng: Random, cells: tuple[int, int], entries: int | None, turns: int) -> Lesson:
-    """A slip on a page of ``cells`` (columns, rows), and ``turns`` questions about it.
+    """Draw a slip on a page of ``cells`` (columns, rows), and at most ``turns`` questions about it.
 
-    With a number of ``entries`` it is an excerpt: these lines alone, without a heading, to be read aloud too.
+    With a number of ``entries`` the page is an excerpt: it holds only so many lines and no heading, and the
+    first question asks to read everything aloud.
     """
     language = rng.choice(("en", "ru"))
     values = slip(rng, language, entries=entries)
-    st = layouts.style(rng, (cells[0] * CELL, cells[1] * CELL))
+    st = layouts.draw_style(rng, (cells[0] * CELL, cells[1] * CELL))
     if entries is not None:
         values = Slip(values.doc_type, "", "", values.entries)
         st = st._replace(margin=rng.uniform(3, 10), pitch=st.size * rng.uniform(1.25, 1.6))
-    sheet = layouts.FAMILIES[rng.choice(FAMILIES)](values, rng, st)
+    sheet = layouts.LAYOUTS[rng.choice(TAUGHT_LAYOUTS)](values, rng, st)
     asked = _ask(rng, language, values, sheet, st.colon)
     rng.shuffle(asked)
     if entries is not None:
@@ -109,8 +111,8 @@ def page(rng: Random, cells: tuple[int, int], entries: int | None, turns: int) -
 def _ask(
     rng: Random, language: str, values: Slip, sheet: Sheet, colon: str
 ) -> list[tuple[str, str]]:
-    """Everything that can be asked about what was drawn."""
-    canonical = QUESTIONS["slip", language]
+    """Return everything that can be asked about what was drawn, with the answers."""
+    canonical = question_texts("slip", language)
     asked: list[tuple[str, str]] = []
     for field, value in sheet.fields.items():
         question = canonical[field]
@@ -131,7 +133,7 @@ def _ask(
 
 
 def _rows(sheet: Sheet) -> list[list[str]]:
-    """The texts of each line, from top to bottom."""
+    """Return the texts of each line, from top to bottom."""
     rows: dict[int, list[str]] = {}
     for drawn in sheet.texts():
         rows.setdefault(round(drawn.y), []).append(drawn.text.strip())
@@ -143,19 +145,19 @@ def _instructed(rng: Random, language: str, question: str) -> str:
 
 
 def _glyphs(sheet: Sheet) -> tuple[Glyph, ...]:
-    found = []
+    glyphs = []
     for text in sheet.texts():
         x = text.x
-        steps = advances(text.font.face, text.text, text.font.size * text.squeeze)
+        steps = advances(text.font.face, text.text, text.font.size)
         for character, step in zip(text.text, steps, strict=True):
             if not character.isspace():
-                found.append(Glyph(character, x + step / 2, text.y - text.font.size * 0.33))
+                glyphs.append(Glyph(character, x + step / 2, text.y - text.font.size * 0.33))
             x += step
-    return tuple(found)
+    return tuple(glyphs)
 
 
 def _picture(sheet: Sheet, rng: Random) -> Image.Image:
-    """``sheet`` as pixels, sometimes blurred a little, as a page is that was resized."""
+    """Render ``sheet``, and sometimes blur it a little, as resizing a page does."""
     from PIL import Image, ImageFilter
 
     image = rasterise(sheet, layouts.DPI)
@@ -172,21 +174,20 @@ def _picture(sheet: Sheet, rng: Random) -> Image.Image:
 
 @lru_cache(maxsize=1)
 def _lexicon() -> dict[str, tuple[str, ...]]:
-    """Words of each language that documents hold."""
+    """Return the words of each language that documents hold, sorted."""
     rng = Random("lexicon")
     words: dict[str, set[str]] = {"en": set(), "ru": set()}
-    for language, found in words.items():
+    for language, known in words.items():
         for _ in range(1500):
             person = parties.person(rng, language)
-            found |= {person.surname, person.given, person.short}
-        for labels in LABELS[language].values():
-            found |= set(labels)
-        goods = catalogue.TILL_RU if language == "ru" else catalogue.TILL_EN + catalogue.CAFE_EN
-        for name, *_ in goods:
-            found |= set(name.split())
-        for question in QUESTIONS["slip", language].values():
-            found |= set(question.split())
-    return {language: tuple(sorted(found)) for language, found in words.items()}
+            known |= {person.surname, person.given, person.short}
+        for labels in slip_words(language)["labels"].values():
+            known |= set(labels)
+        for good in till_goods(language, "shop") + till_goods(language, "diner"):
+            known |= set(good.name.split())
+        for question in question_texts("slip", language).values():
+            known |= set(question.split())
+    return {language: tuple(sorted(known)) for language, known in words.items()}
 
 
 _PUNCTUATION = ".,-/:№"
@@ -195,7 +196,7 @@ _MARKS = DIGITS + _PUNCTUATION + "#()%+*$£&"
 
 
 def _invented(rng: Random, language: str) -> str:
-    """A word that is none, so that reading is not guessing."""
+    """Make up a word that does not exist, so that it must be read letter by letter."""
     letters = "".join(rng.choice(LETTERS[language]) for _ in range(rng.randint(2, 9)))
     return rng.choice((str.lower, str.upper, str.capitalize))(letters)
 
@@ -208,13 +209,13 @@ def _digits(rng: Random) -> str:
 
 
 def _words(rng: Random, language: str, max_length: int) -> str:
-    """Words, numbers and values, up to ``max_length`` characters."""
+    """Return words, numbers and values, up to ``max_length`` characters."""
     makers: Sequence[Callable[[], str]] = (
         lambda: rng.choice(_lexicon()[language]),
         lambda: _invented(rng, language),
         lambda: _digits(rng),
         lambda: rng.choice(slip(rng, language).entries).value,
-        lambda: company(rng, language),
+        lambda: slip_company(rng, language),
         lambda: "".join(rng.choice(_MARKS) for _ in range(rng.randint(1, 4))),
     )
     weights = (4, 3, 4, 4, 1, 1)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from workshop.nano.batches import CLASSES, IGNORED, SLOTS, Batch
+from workshop.nano.batches import CLASSES, IGNORED, SLOTS, TrainingBatch
 
 if TYPE_CHECKING:
     from transformers import Qwen2VLForConditionalGeneration
@@ -59,7 +59,11 @@ class Learner(nn.Module):
         slots: Tensor,
         start: int,
     ) -> Losses:
-        """See ``Batch``; ``angles`` (N, head / 2), ``mask`` (B, 1, T, T), ``start`` of the visual tokens."""
+        """Return the losses of a batch.
+
+        ``angles`` are (N, head / 2), ``mask`` (B, 1, T, T), ``start`` the place of the first visual token;
+        for the others see ``TrainingBatch``.
+        """
         visual = self.encode_pages(patches, angles)
         guesses = self.auxiliary(visual).float().view(-1, CLASSES)
         wanted = slots.reshape(-1)
@@ -146,7 +150,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tens
     """Attention of (B, heads, T, head) with the scores written out.
 
     Pages are small, so the scores fit, and on a CPU this is faster than the fused kernel, whose backward
-    pass is slow there (docs/nano.md).
+    pass is slow there (see README.md beside this file).
     """
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     if mask is not None:
@@ -170,7 +174,7 @@ def vision_angles(model: Any, cells: tuple[int, int]) -> Tensor:
     return torch.cat([grid * frequencies for grid in ordered], dim=-1)
 
 
-def inputs(model: Any, batch: Batch, device: torch.device) -> dict[str, Any]:
+def inputs(model: Any, batch: TrainingBatch, device: torch.device) -> dict[str, Any]:
     """The arguments of ``Learner.forward`` on ``device``."""
     segments = torch.from_numpy(batch.segments).to(device)
     length = segments.shape[1]

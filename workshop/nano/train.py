@@ -2,10 +2,11 @@
 
     python -m workshop.nano.train FOLDER --minutes 10
 
-A step's batch depends on the seed and the step's number alone, so training in slices is training in one
-go. The learning rate stays level after a warm-up and cools down to zero over the last part (Hu et al., 2024,
-"warmup-stable-decay"), so that the length need not be known from the beginning. Matrices of the blocks are
-updated by Muon (Jordan et al., 2024), everything else by AdamW. ``docs/nano.md`` tells how it went.
+The batch of a step depends only on the seed and on the number of the step, so many slices give the same
+training as one long run. The learning rate stays level after a warm-up and falls to zero over the last part
+(Hu et al., 2024, "warmup-stable-decay"), so the length need not be known from the beginning. Muon (Jordan et
+al., 2024) updates the matrices of the blocks, AdamW everything else. ``README.md`` beside this file tells how
+the bundled model was trained.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from torch.utils.data import DataLoader, Dataset
 from bench.errors import BenchError, InvalidInput
 from bench.files import write_bytes_atomically
 from workshop.nano import checkpoint, lessons
-from workshop.nano.batches import KINDS, Batch, Batcher, Kind
+from workshop.nano.batches import KINDS, Batcher, LessonKind, TrainingBatch
 from workshop.nano.curves import LOG, write_curves
 from workshop.nano.network import Learner, inputs
 from workshop.nano.vocabulary import train_tokenizer
@@ -36,20 +37,20 @@ from workshop.nano.vocabulary import train_tokenizer
 WARMUP_STEPS = 60
 GRADIENT_NORM = 1.0
 KEEP_SECONDS = 240
-"""Between two times that everything is written: what a crash loses at most."""
+"""Seconds between two times that everything is written: a crash loses no more than that."""
 
 
 class Settings(NamedTuple):
-    """What a training is; as the defaults are, the bundled checkpoint was trained."""
+    """What decides a training. The defaults are those of the bundled checkpoint."""
 
     steps: int = 4400
-    """Of all slices."""
+    """Of all slices together."""
     cooldown: int = 2750
     """Last steps, over which the learning rate falls to zero."""
     cells: int = 1200
     """Visual tokens a step, about."""
     rate: float = 2e-3
-    """Learning rate at its height."""
+    """Highest learning rate."""
     weight_decay: float = 0.02
     """Of the blocks' matrices."""
     auxiliary_weight: float = 0.5
@@ -58,7 +59,7 @@ class Settings(NamedTuple):
     """Of weights and lessons."""
 
     def check_same(self, before: Mapping[str, Any]) -> None:
-        """Refuse to go on with a training of other settings; its length may change on the way."""
+        """Refuse to go on with other settings; only the length of a training may change on the way."""
         for name, value in self._asdict().items():
             if name not in {"steps", "cooldown"} and before[name] != value:
                 raise InvalidInput(
@@ -68,7 +69,7 @@ class Settings(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """What is taught up to a step: relative shares of the kinds of lessons."""
+    """What is taught up to a step: how often each kind of lesson comes."""
 
     until: int
     text: float
@@ -84,7 +85,7 @@ CURRICULUM = (
 )
 
 
-class LessonDataset(Dataset[Batch]):
+class LessonDataset(Dataset[TrainingBatch]):
     """Step → its batch."""
 
     def __init__(self, settings: Settings) -> None:
@@ -94,13 +95,13 @@ class LessonDataset(Dataset[Batch]):
     def __len__(self) -> int:
         return self._settings.steps
 
-    def __getitem__(self, step: int) -> Batch:
+    def __getitem__(self, step: int) -> TrainingBatch:
         rng = Random(f"{self._settings.seed}/{step}")
         stage = next(stage for stage in CURRICULUM if step < stage.until)
         (kind,) = rng.choices(KINDS, (stage.text, stage.parts, stage.pages))
         return self._batcher.batch(kind, self._lessons(kind, rng), rng)
 
-    def _lessons(self, kind: Kind, rng: Random) -> list[lessons.Lesson]:
+    def _lessons(self, kind: LessonKind, rng: Random) -> list[lessons.Lesson]:
         if kind == "text":
             size = (rng.randint(5, 12), rng.randint(1, 6))
             return [lessons.text(rng, size) for _ in range(self._count(size))]
@@ -120,9 +121,18 @@ class LessonDataset(Dataset[Batch]):
 class Trainer:
     """The model, its optimisers and the folder that they are kept in."""
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: Settings, *, bfloat16: bool | None = None) -> None:
+        """Begin a training in ``folder``, or go on with the one that is there.
+
+        Args:
+            folder: of the checkpoint and of the training's state.
+            settings: must be those that the training was begun with.
+            bfloat16: whether the forward pass computes in bf16. None means: on a GPU only, because most
+                processors have no bf16 units and are many times slower with it than with fp32.
+        """
         self.folder, self.settings = folder, settings
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.bfloat16 = self.device.type == "cuda" if bfloat16 is None else bfloat16
         checkpoint.write_settings(folder)
         torch.manual_seed(settings.seed)
         self.learner = Learner(checkpoint.new_model(folder, settings.seed)).to(self.device)
@@ -144,7 +154,7 @@ class Trainer:
         self.seconds = 0.0
         self.stopped = False
         self._sums: dict[str, list[float]] = {}
-        """Measures of the steps since the last line of the log."""
+        """Measure → its values in the steps since the last line of the log."""
         self._restore()
 
     @property
@@ -161,7 +171,7 @@ class Trainer:
             self.step, self.seconds, self._sums = state["step"], state["seconds"], state["sums"]
 
     def save(self) -> None:
-        """Keep everything that the next slice needs, and the checkpoint as it is now."""
+        """Write everything that the next slice needs, and the checkpoint as it is now."""
         state = io.BytesIO()
         torch.save({
             "settings": self.settings._asdict(), "learner": self.learner.state_dict(),
@@ -173,17 +183,21 @@ class Trainer:
         write_curves(self.folder)
 
     def rate(self) -> float:
-        """The learning rate of this step, as a share of its height."""
+        """Return the learning rate of this step, as a share of the highest one."""
         left = float(self.settings.steps - self.step) / max(1, self.settings.cooldown)
         return float(max(0.0, min(1.0, (self.step + 1) / WARMUP_STEPS, left)))
 
-    def learn(self, batch: Batch) -> dict[str, float]:
-        """One step; ``FloatingPointError`` where the gradient is no number, before any weight is touched."""
+    def learn(self, batch: TrainingBatch) -> dict[str, float]:
+        """Learn from one batch and return its measures.
+
+        Raises:
+            FloatingPointError: the gradient is not finite; no weight was changed.
+        """
         share = self.rate()
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = self.settings.rate * share
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             losses = self.learner(**inputs(self.learner.model, batch, self.device))
         loss = self.settings.auxiliary_weight * losses.characters
         if losses.answers is not None:
@@ -200,8 +214,8 @@ class Trainer:
             name: value.item() for name, value in losses._asdict().items() if value is not None
         } | {"norm": norm}
 
-    def batches(self, workers: int) -> Iterator[Batch]:
-        """From this step to the last one, drawn by ``workers`` processes."""
+    def batches(self, workers: int) -> Iterator[TrainingBatch]:
+        """Yield the batches from this step to the last one, drawn by ``workers`` processes."""
         loader = DataLoader(
             LessonDataset(self.settings),
             batch_size=None,
@@ -214,7 +228,7 @@ class Trainer:
         yield from loader
 
     def run(self, *, minutes: float, workers: int = 1, log_every: int = 25) -> None:
-        """Until the last step, the end of the slice, or a signal; the step in hand is finished."""
+        """Train until the last step, the end of the slice, or a signal; a step that has begun is finished."""
         handlers = {
             number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)
         }
@@ -264,29 +278,51 @@ def _ignore_interrupt(_worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+_HELP = {
+    "steps": "steps of the whole training",
+    "cooldown": "last steps, over which the learning rate falls to zero",
+    "cells": "visual tokens in a step, about",
+    "rate": "highest learning rate",
+    "weight_decay": "weight decay of the blocks' matrices",
+    "auxiliary_weight": "weight of the characters' loss, beside 1 for the answers'",
+    "seed": "seed of the weights and of the lessons",
+}
+
+
 def main() -> None:
-    """Parse and run."""
+    """Read the command line and train for one slice."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="of the checkpoint and of the training's state")
-    parser.add_argument("--minutes", type=float, default=10, help="length of this slice (10)")
-    parser.add_argument("--workers", type=int, default=1, help="processes that draw lessons (1)")
-    parser.add_argument("--log-every", type=int, default=25, help="steps (25)")
+    parser.add_argument(
+        "folder", type=Path, help="folder of the checkpoint and of the training's state"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=10, help="length of this slice, minutes (10)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, help="number of processes that draw lessons (1)"
+    )
+    parser.add_argument("--log-every", type=int, default=25, help="steps between log lines (25)")
+    parser.add_argument("--bfloat16", action=argparse.BooleanOptionalAction,
+                        help="compute the forward pass in bf16 (on a GPU yes, on a CPU no)")  # fmt: skip
     for name, value in Settings()._asdict().items():
         option = "--" + name.replace("_", "-")
-        parser.add_argument(option, type=type(value), default=value, help=f"({value})")
+        parser.add_argument(
+            option, type=type(value), default=value, help=f"{_HELP[name]} ({value})"
+        )
     options = vars(parser.parse_args())
     settings = Settings(**{name: options[name] for name in Settings._fields})
     try:
-        trainer = Trainer(options["folder"], settings)
+        trainer = Trainer(options["folder"], settings, bfloat16=options["bfloat16"])
         trainer.run(
             minutes=options["minutes"], workers=options["workers"], log_every=options["log_every"]
         )
     except BenchError as error:
         sys.exit(f"{error.message}; {error.hint}")
-    more = "; the same command goes on" if trainer.step < settings.steps else ""
-    sys.stderr.write(f"{trainer.step} of {settings.steps} steps{more}\n")
+    sys.stderr.write(f"{trainer.step} of {settings.steps} steps are done.\n")
+    if trainer.step < settings.steps:
+        sys.stderr.write("Run the same command again to go on.\n")
 
 
 if __name__ == "__main__":

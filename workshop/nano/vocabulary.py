@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bench.synth.generate import INSTRUCTIONS
-from bench.synth.questions import QUESTIONS
+from bench.synth.questions import question_texts
 from workshop.nano.lessons import LETTERS, READ, READ_LINE
 from workshop.tiny_checkpoint import SPECIAL_TOKENS
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 MERGED_TOKENS = 600
-"""Vocabulary beside the special tokens."""
+"""Size of the vocabulary without the special tokens."""
 
 _SPLIT = r"\p{N}|[^\r\n\p{L}\p{N}]?\p{L}+| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 """Qwen2's pre-tokenizer, without the English contractions."""
@@ -29,7 +29,7 @@ _WHOLE = LETTERS["ru"] + _CAPITALS + "№«»—"
 
 
 def train_tokenizer() -> Tokenizer:
-    """The tokenizer, always the same one."""
+    """Train the tokenizer; it is always the same one."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -66,7 +66,7 @@ def _corpus() -> Iterator[str]:
         for _ in range(60):
             yield sentence
     for language in ("en", "ru"):
-        questions = QUESTIONS["slip", language].values()
+        questions = question_texts("slip", language).values()
         for question in (*questions, READ[language], READ_LINE[language]):
             for _ in range(20):
                 yield question

@@ -20,7 +20,7 @@ _UNITS = 1000
 
 
 def font_path(face: str) -> Path:
-    """The file of ``face``."""
+    """Return the file of ``face``."""
     try:
         return FACES[face]
     except KeyError:
@@ -31,7 +31,7 @@ def font_path(face: str) -> Path:
 
 @lru_cache(maxsize=512)
 def font(face: str, size: float) -> FreeTypeFont:
-    """``face`` at ``size`` pixels per em; cached, because opening a CJK font takes milliseconds."""
+    """Open ``face`` at ``size`` pixels per em; cached, because opening a CJK font takes milliseconds."""
     try:
         from PIL import ImageFont
     except ImportError:
@@ -41,21 +41,21 @@ def font(face: str, size: float) -> FreeTypeFont:
 
 @lru_cache(maxsize=65536)
 def _advance(face: str, character: str) -> float:
-    """Advance width in ems. Measured at a large size, so that pixel rounding does not show."""
+    """Return the advance width in ems, measured at a large size, so that pixel rounding does not show."""
     return font(face, _UNITS).getlength(character) / _UNITS
 
 
 def advances(face: str, text: str, size: float) -> list[float]:
-    """Advance width of each character of ``text`` at ``size``, in the unit of ``size``; no kerning."""
+    """Return the advance width of each character of ``text``, in the unit of ``size``, without kerning."""
     return [_advance(face, character) * size for character in text]
 
 
 def text_width(face: str, text: str, size: float) -> float:
-    """Width of ``text`` at ``size``, in the unit of ``size``."""
+    """Return the width of ``text`` at ``size``, in the unit of ``size``."""
     return sum(advances(face, text, size))
 
 
 def bold(face: str) -> str:
-    """The bold face of the same family, or ``face`` itself where the family has none."""
+    """Return the bold face of the same family, or ``face`` itself where the family has none."""
     name = face.partition("-")[0] if not face.startswith("zh-") else face
     return f"{name}-bold" if f"{name}-bold" in FACES else face

@@ -1,4 +1,4 @@
-"""The values of a supply contract (ru) or a service agreement (en)."""
+"""The values of a supply contract, Russian or English."""
 
 from __future__ import annotations
 
@@ -6,47 +6,49 @@ from dataclasses import dataclass
 from datetime import date
 from random import Random
 
-from bench.synth.values import catalogue, parties
-from bench.synth.values.amounts import Lines, draw_lines
+from bench.synth.values import parties
+from bench.synth.values.amounts import InvoiceLines, draw_lines
+from bench.synth.values.goods import goods
 from bench.synth.values.parties import Company
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
-    """What the parties agreed."""
+class SupplyContract:
+    """What the two parties agreed."""
 
     number: str
     day: date
     city: str
     seller: Company
     buyer: Company
-    lines: Lines
+    lines: InvoiceLines
     prepayment: int
     """Per cent."""
     pay_days: int
     """Days for the rest of the price."""
     delivery_days: int
     penalty: str
-    """Per cent a day."""
+    """Per cent a day, with a decimal comma."""
     warranty_months: int
     claim_days: int
     until: date
 
 
-def agreement(rng: Random, language: str) -> Agreement:
-    """Values of a contract in ``language``."""
+def supply_contract(rng: Random, language: str) -> SupplyContract:
+    """Draw the values of a contract in ``language`` (``ru`` or ``en``)."""
     if language == "ru":
         trade = rng.choice(("office", "building"))
         seller = parties.russian_company(rng, trade)
         buyer = parties.russian_company(rng, avoid=seller.name)
-        lines = draw_lines(rng, catalogue.RU[trade], rng.randint(5, 7), ("0.20",))
+        count = rng.randint(5, 7)
     else:
         trade = rng.choice(("electronics", "furniture"))
         seller = parties.english_company(rng, trade)
         buyer = parties.english_company(rng)
-        lines = draw_lines(rng, catalogue.EN[trade], rng.randint(4, 6), ("0.20",))
-    day = parties.day(rng)
-    return Agreement(
+        count = rng.randint(4, 6)
+    lines = draw_lines(rng, goods(language)[trade], count, ("0.20",))
+    day = parties.working_day(rng)
+    return SupplyContract(
         number=f"{rng.randrange(11, 260)}-{'П' if language == 'ru' else 'S'}/{day.year}",
         day=day,
         city=seller.city,

@@ -6,7 +6,7 @@ import io
 import math
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     Pixels = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
     Generator = np.random.Generator
 
-Strength = Literal["clean", "light", "heavy", "photo"]
+ScanStrength = Literal["clean", "light", "heavy", "photo"]
 """``clean`` leaves the page alone; ``photo`` lays it on a table under a hand-held camera."""
 
-STRENGTHS: tuple[Strength, ...] = ("clean", "light", "heavy", "photo")
+STRENGTHS: tuple[ScanStrength, ...] = get_args(ScanStrength)
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
-    """One setting of the degradation."""
+class ScanSettings:
+    """How a page is scanned or photographed."""
 
     angle: float
     """Skew, degrees."""
@@ -47,24 +47,24 @@ class Scan:
     """Displacement of the corners as a share of the width (photo only)."""
 
 
-def draw_scan(rng: Random, strength: Strength) -> Scan:
-    """A setting drawn at random; ``strength`` is not ``clean``."""
+def draw_scan_settings(rng: Random, strength: ScanStrength) -> ScanSettings:
+    """Draw settings at random; ``strength`` is not ``clean``."""
     heavy = strength == "heavy"
     warm = rng.uniform(0.0, 0.05 if heavy else 0.03)
     if strength == "photo":
-        return Scan(
-            rng.uniform(-2.5, 2.5),
-            rng.uniform(0.4, 0.8),
-            rng.uniform(2.5, 5),
-            rng.uniform(0.14, 0.28),
-            14,
-            (1.0, 0.985 - warm / 2, 0.95 - warm),
-            0,
-            rng.randint(70, 84),
+        return ScanSettings(
+            angle=rng.uniform(-2.5, 2.5),
+            blur=rng.uniform(0.4, 0.8),
+            noise=rng.uniform(2.5, 5),
+            light=rng.uniform(0.14, 0.28),
+            fade=14,
+            tint=(1.0, 0.985 - warm / 2, 0.95 - warm),
+            specks=0,
+            quality=rng.randint(70, 84),
             grey=False,
             perspective=rng.uniform(0.012, 0.03),
         )
-    return Scan(
+    return ScanSettings(
         angle=rng.choice((-1, 1)) * rng.uniform(0.25, 1.6 if heavy else 0.8),
         blur=rng.uniform(0.55, 0.95) if heavy else rng.uniform(0.25, 0.5),
         noise=rng.uniform(6, 11) if heavy else rng.uniform(2, 4.5),
@@ -77,8 +77,8 @@ def draw_scan(rng: Random, strength: Strength) -> Scan:
     )
 
 
-def degrade(image: Image.Image, scan: Scan, seed: int, dpi: int = 150) -> bytes:
-    """``image`` as a scan, a JPEG file; the same arguments give the same bytes."""
+def scan_page(image: Image.Image, scan: ScanSettings, seed: int, dpi: int = 150) -> bytes:
+    """Return ``image`` as a scan, the bytes of a JPEG file; the same arguments give the same bytes."""
     import numpy as np
     from PIL import Image, ImageFilter
 
@@ -100,7 +100,7 @@ def degrade(image: Image.Image, scan: Scan, seed: int, dpi: int = 150) -> bytes:
     return buffer.getvalue()
 
 
-def _turn(image: Image.Image, scan: Scan, noise: Generator) -> Image.Image:
+def _turn(image: Image.Image, scan: ScanSettings, noise: Generator) -> Image.Image:
     """Skew on the scanner's white lid, or lay the page on a table and tilt it."""
     from PIL import Image
 
@@ -109,7 +109,7 @@ def _turn(image: Image.Image, scan: Scan, noise: Generator) -> Image.Image:
     return _photograph(image, scan, noise)
 
 
-def _photograph(image: Image.Image, scan: Scan, noise: Generator) -> Image.Image:
+def _photograph(image: Image.Image, scan: ScanSettings, noise: Generator) -> Image.Image:
     import numpy as np
     from PIL import Image, ImageFilter
 
@@ -123,20 +123,18 @@ def _photograph(image: Image.Image, scan: Scan, noise: Generator) -> Image.Image
     wood = np.clip(hue[None, None, :] + rows[:, :, None], 0, 255).astype(np.uint8)
     table = Image.fromarray(wood).resize(size, Image.Resampling.BICUBIC)
     shadow = Image.new("L", size, 0)
+    # The light comes from above and a little from the left.
     shadow.paste(140, (margin + 5, margin + 8, margin + 5 + image.width, margin + 8 + image.height))
     table.paste((18, 16, 16), (0, 0), shadow.filter(ImageFilter.GaussianBlur(9)))
     table.paste(image, (margin, margin))
     table = table.rotate(scan.angle, Image.Resampling.BICUBIC, fillcolor=tuple(int(v) for v in hue))
     shift = scan.perspective * size[0]
-    corners = [
-        (x + noise.uniform(0, shift) * sx, y + noise.uniform(0, shift) * sy)
-        for x, y, sx, sy in (
-            (0, 0, 1, 1),
-            (size[0], 0, -1, 1),
-            (size[0], size[1], -1, -1),
-            (0, size[1], 1, -1),
-        )
-    ]
+    corners = []
+    for right, low in ((False, False), (True, False), (True, True), (False, True)):
+        inward_x, inward_y = noise.uniform(0, shift), noise.uniform(0, shift)
+        x = size[0] - inward_x if right else inward_x
+        y = size[1] - inward_y if low else inward_y
+        corners.append((x, y))
     return table.transform(
         size, Image.Transform.PERSPECTIVE, _coefficients(corners, size), Image.Resampling.BICUBIC
     )
