@@ -7,12 +7,13 @@ from typing import Any
 
 from bench.measure import EnergyMeter, MemoryMeter, Monitor, memory_now, watch
 from bench.measure.monitor import Write
+from bench.models.backends import traits_of
 from bench.schema import ModelSpec
 
 
 def measures_locally(spec: ModelSpec) -> bool:
     """Whether the model computes on this machine, so that its memory and its devices say something of it."""
-    return True
+    return traits_of(spec).runs_in == "process"
 
 
 class Instruments:
