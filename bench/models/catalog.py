@@ -169,7 +169,9 @@ def user_models(bench_toml: Path) -> Mapping[str, UserModel]:
     if not isinstance(tables, dict) or not all(
         isinstance(table, dict) for table in tables.values()
     ):
-        raise InvalidInput(f"{bench_toml}: models should hold tables, as in [models.my-name]")
+        raise InvalidInput(
+            f"{bench_toml}: the key models should hold tables, for example [models.my-name]"
+        )
     for name in tables:
         if file_name(name) != name:
             raise InvalidInput(
@@ -209,7 +211,7 @@ def _folder(name: str) -> Path | None:
 def _unknown(name: str, users: Iterable[str]) -> InvalidInput:
     shown = one_line(name, 80)
     if name.endswith(_WEIGHT_FILES):
-        return InvalidInput(f"{shown} is a file; a model is named by its folder")
+        return InvalidInput(f"{shown} is a file, but a model is named by its folder")
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
         return InvalidInput(
             f"there is no folder {shown}", hint="bench list models shows the names that are known"
@@ -217,7 +219,7 @@ def _unknown(name: str, users: Iterable[str]) -> InvalidInput:
     known = {*users, *catalog(), *(hub.rpartition("/")[2] for hub in _hub_ids())}
     hint = did_you_mean(name, known)
     if not hint.startswith("did"):
-        hint = "bench list models shows the names; a checkpoint folder or a hub id (org/name) works too"
+        hint = "bench list models shows the names; a checkpoint folder or a hub id (org/name) is a name too"
     return InvalidInput(f"there is no model {shown!r}", hint=hint)
 
 
@@ -289,7 +291,7 @@ def _with_overrides(spec: ModelSpec, overrides: Overrides) -> ModelSpec:
     if spec.quantization not in {None, given.get("quantization", spec.quantization)}:
         raise InvalidInput(
             f"model {spec.name!r} is already quantized as {spec.quantization}, "
-            f"it cannot be loaded as {given['quantization']}",
+            f"so it cannot be loaded as {given['quantization']}",
             hint="name the unquantized checkpoint",
         )
     changed = replace(spec, **given, options={**spec.options, **options})

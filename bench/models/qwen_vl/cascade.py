@@ -153,8 +153,9 @@ class CascadeCache:
         starts = [run.start for run in runs] or ends[:-1]
         used = [run.length for run in runs] or list(lengths)
         numbers = torch.tensor([ends, [*starts, 0], [*used, 0]], dtype=torch.int32)
-        found = upload(numbers, self.shape.device)
-        return Segments(found[0], found[1], found[2, :-1], max(lengths), max(used))
+        # One copy to the device for all three.
+        on_device = upload(numbers, self.shape.device)
+        return Segments(on_device[0], on_device[1], on_device[2, :-1], max(lengths), max(used))
 
 
 class PrefixRun:

@@ -56,14 +56,15 @@ LEAST_ROW = 128
 
 def limits(device: torch.device, cache_bytes: int | None) -> Limits:
     """The limits on ``device``; ``cache_bytes`` overrides what is read from the device."""
-    found = CPU_LIMITS
+    own = CPU_LIMITS
     if device.type == "cuda":
         import torch
 
         free, _ = torch.cuda.mem_get_info(device)
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        found = cuda_limits(free + unused)
-    return found if not cache_bytes else found._replace(cache_bytes=cache_bytes)
+        # What the allocator holds and does not use is free for the cache as well.
+        own = cuda_limits(free + unused)
+    return own if not cache_bytes else own._replace(cache_bytes=cache_bytes)
 
 
 def cuda_limits(free: int) -> Limits:

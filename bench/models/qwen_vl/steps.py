@@ -130,11 +130,11 @@ class StepRow:
         documents, width, *_ = self._shape
         grid = queries.reshape(documents, width, shape.heads, shape.groups, shape.size)
         folded = grid.transpose(1, 2).flatten(1, 3)
-        found = kernel(folded, *stored, self._shared, causal=False, scale=scale)
+        of_prefixes = kernel(folded, *stored, self._shared, causal=False, scale=scale)
         split = (documents, shape.heads, width, shape.groups)
         shared = Seen(
-            found.values.view(*split, shape.size).transpose(1, 2).reshape(own.values.shape),
-            found.logsumexp.reshape(split).transpose(1, 2).reshape(own.logsumexp.shape),
+            of_prefixes.values.view(*split, shape.size).transpose(1, 2).reshape(own.values.shape),
+            of_prefixes.logsumexp.reshape(split).transpose(1, 2).reshape(own.logsumexp.shape),
         )
         return merge(shared, own).unsqueeze(0)
 

@@ -240,8 +240,8 @@ class BranchRow:
             scale=scale,
         )
         unfolded = seen.view(documents, shape.heads, shape.groups, self._width, shape.size)
-        found = unfolded.permute(0, 3, 1, 2, 4)[self._row, self._slot]
-        return found.reshape(1, len(found), shape.heads * shape.groups, shape.size)
+        packed_again = unfolded.permute(0, 3, 1, 2, 4)[self._row, self._slot]
+        return packed_again.reshape(1, len(packed_again), shape.heads * shape.groups, shape.size)
 
     def _visible(self, questions: torch.Tensor) -> torch.Tensor:
         """What to add to the scores: (documents, 1, groups x width, length), 0 or minus infinity.
