@@ -163,7 +163,7 @@ def test_a_score_without_a_split_is_warned_of_and_more_so_under_the_tasks_name()
     rules = [rule("a", tuned="cer=0.0")]
     assert "does not say on which documents" in tuning_warnings(rules, [SPEC], [task()])[0]
     named = [replace(rules[0], source="demo/best_cer0.csv")]
-    assert "the very documents" in tuning_warnings(named, [SPEC], [task()])[0]
+    assert "the same documents" in tuning_warnings(named, [SPEC], [task()])[0]
 
 
 def test_a_prompt_without_a_score_is_not_warned_of() -> None:

@@ -75,7 +75,7 @@ def answers(spec: ModelSpec, folder: Path) -> tuple[Output, ...]:
         ),
         (
             lambda weights: weights | {"visual.extra.weight": torch.zeros(3)},
-            "have no place in the model",
+            "has no place in the model",
         ),
         (
             lambda weights: weights | {"model.norm.weight": torch.zeros(65)},
