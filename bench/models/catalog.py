@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Unpack
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.errors import InvalidInput, did_you_mean
 from bench.models.backends import BACKENDS, HUB_BACKEND, check_options
@@ -46,6 +46,7 @@ class CatalogEntry(BaseModel):
 
     name: str
     backend: str
+    """Key of ``BACKENDS``."""
     checkpoint: str | None = None
     """Hub id; None where the backend needs no weights."""
     quantization: Quantization | None = None
@@ -61,6 +62,13 @@ class CatalogEntry(BaseModel):
     """Memory of the weights alone, in 16 bits where they are not quantized."""
     weight_bytes_source: Literal["parameters", "packing"] | None = None
     """How ``weight_bytes`` was computed; the head of ``catalog.toml`` explains both."""
+
+    @field_validator("backend")
+    @classmethod
+    def _is_a_backend(cls, backend: str) -> str:
+        if backend not in BACKENDS:
+            raise ValueError(f"there is no backend {backend!r}; {did_you_mean(backend, BACKENDS)}")
+        return backend
 
     def spec(self) -> ModelSpec:
         """The specification that this row stands for."""
@@ -325,7 +333,7 @@ def _by_hub_name() -> Mapping[str, CatalogEntry]:
 def _validated(model: type[_Row], row: Mapping[str, Any], where: str) -> _Row:
     """``row`` as ``model``; the first problem becomes one line."""
     try:
-        entry = model.model_validate(row)
+        return model.model_validate(row)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in problem["loc"])
@@ -336,9 +344,3 @@ def _validated(model: type[_Row], row: Mapping[str, Any], where: str) -> _Row:
             ) from error
         message = f"{where}: {one_line(place, 60)}: {problem['msg']}"
         raise InvalidInput(one_line(message, 300)) from error
-    backend = getattr(entry, "backend", None)
-    if backend is not None and backend not in BACKENDS:
-        raise InvalidInput(
-            f"{where}: there is no backend {backend!r}", hint=did_you_mean(backend, BACKENDS)
-        )
-    return entry
