@@ -20,7 +20,7 @@ from bench.models.qwen_vl.pixels import (  # noqa: E402
     PagePixels,
     PageQueue,
     PageReader,
-    Wanted,
+    ReadRequest,
     read_ahead,
 )
 from bench.models.qwen_vl.processing import Processor  # noqa: E402
@@ -114,11 +114,11 @@ class Watched:
         return self.reader.read(page)
 
 
-def watched(tiny: Checkpoint, folder: Path, count: int) -> tuple[Watched, list[Wanted]]:
+def watched(tiny: Checkpoint, folder: Path, count: int) -> tuple[Watched, list[ReadRequest]]:
     """A reader, and ``count`` documents of one page that are wanted of it."""
     reader = Watched(tiny.processor.reader)
     made = [make_document(folder, f"page{number}", [(60, 90)]) for number in range(count)]
-    return reader, [Wanted(reader, document.pages) for document in made]  # type: ignore[arg-type]
+    return reader, [ReadRequest(reader, document.pages) for document in made]  # type: ignore[arg-type]
 
 
 def test_what_is_expected_is_read_behind_the_last_pages_and_once(
