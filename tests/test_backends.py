@@ -105,7 +105,11 @@ def test_models_that_cannot_follow_are_named_beside_those_that_can() -> None:
         resolve_all(["qwen2-vl-2b", "ocr", "fake"], min_pixels=9000)
     assert "the models 'ocr' and 'fake' cannot follow --min-pixels" in caught.value.message
     assert "run them separately without --min-pixels" in str(caught.value.hint)
+    assert "set min_pixels for one of the other models" in str(caught.value.hint)
     assert "[models.NAME]" in str(caught.value.hint)
+    with pytest.raises(InvalidInput) as caught:
+        resolve_all(["qwen2-vl-2b", "ocr"], options={"reuse": False})
+    assert "run it separately without --no-reuse, or set options.reuse" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize(

@@ -130,10 +130,10 @@ def test_what_is_expected_is_read_behind_the_last_pages_and_once(
     queue.expect(second)
     assert len(list(queue.read(first))) == 2
     # Two pages for each thread are on their way, no more.
-    assert [begun.wanted for begun in queue._begun] == second[: 2 * WORKERS]
+    assert [begun.request for begun in queue._begun] == second[: 2 * WORKERS]
     queue.expect(third)
     assert len(list(queue.read(second))) == len(second)
-    assert [begun.wanted for begun in queue._begun] == third
+    assert [begun.request for begun in queue._begun] == third
     assert len(list(queue.read(third))) == 1
     assert sorted(reader.pages, key=str) == sorted((one.pages[0] for one in wanted), key=str)
 
@@ -209,7 +209,7 @@ def test_a_template_that_glues_text_to_the_question_is_refused(tmp_path: Path) -
         "{% endfor %}"
     )
     edit_json(folder / "chat_template.json", chat_template=template)
-    with pytest.raises(InvalidInput, match="one token"):
+    with pytest.raises(InvalidInput, match="both share a token"):
         Processor(resolve(str(folder)), folder)
 
 

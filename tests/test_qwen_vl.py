@@ -346,7 +346,7 @@ def test_running_out_of_memory_has_its_own_error(
 
     assert model._parts is not None
     monkeypatch.setattr(model._parts.loaded.model.model, "get_image_features", refuse)
-    with pytest.raises(OutOfMemory, match=r"answering 4 question\(s\) at once"):
+    with pytest.raises(OutOfMemory, match=r"answering 4 questions at once"):
         model.generate(groups[:1])
 
 

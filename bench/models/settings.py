@@ -12,7 +12,7 @@ from typing import Any, Literal, TypedDict
 
 from bench.errors import InvalidInput, did_you_mean
 from bench.formatting import listed
-from bench.models.backends import BackendTraits, traits_of
+from bench.models.backends import traits_of
 from bench.schema import Json, ModelSpec
 from bench.text import one_line
 
@@ -136,14 +136,10 @@ def _asked_for(overrides: Mapping[str, Any]) -> Iterable[str]:
 
 def _follows(spec: ModelSpec, key: str, overrides: Mapping[str, Any]) -> bool:
     traits = traits_of(spec)
-    if key == "device" and overrides["device"] == "cpu" and _runs_on_cpu(traits):
+    # A backend in a process of this machine runs on its processor without being asked to.
+    if key == "device" and overrides["device"] == "cpu" and traits.runs_in == "process":
         return True
     return key in traits.settings or key in traits.options
-
-
-def _runs_on_cpu(traits: BackendTraits) -> bool:
-    """Whether the backend runs on this machine's processor without being asked to."""
-    return traits.runs_in == "process"
 
 
 def _refusal(unable: Sequence[ModelSpec], said: str, key: str) -> str:
@@ -157,7 +153,8 @@ def _advice(key: str, said: str, unable: Sequence[ModelSpec], specs: Sequence[Mo
     if len(unable) == len(specs):
         return f"leave out {said}"
     those = "it" if len(unable) == 1 else "them"
+    setting = key if key in Overrides.__annotations__ else f"options.{key}"
     return (
-        f"run {those} separately without {said}, or set {key} for one of the other models alone, in a "
+        f"run {those} separately without {said}, or set {setting} for one of the other models alone, in a "
         "table [models.NAME] of bench.toml"
     )
