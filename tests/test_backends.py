@@ -208,6 +208,8 @@ def test_a_backend_is_one_class_and_one_row(
     # This machine's processor is none of its business: even --device cpu would change nothing.
     with pytest.raises(InvalidInput, match="'far' cannot follow --device"):
         check_followed([spec], {"device": "cpu"})
+    with pytest.raises(InvalidInput, match="has no way to answer without the network"):
+        check_followed([spec], {"offline": True})
 
 
 def test_an_unknown_backend_is_named() -> None:

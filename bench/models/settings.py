@@ -56,6 +56,7 @@ _MISSING: dict[str, str] = {
     "device": "choice of devices",
     "min_pixels": "lower bound on the pixels of a page",
     "max_pixels": "upper bound on the pixels of a page",
+    "offline": "way to answer without the network",
     "reuse": "page reuse that could be switched off",
     "reference": "reference engine",
 }
@@ -123,11 +124,10 @@ def check_followed(
 def _asked_for(overrides: Mapping[str, Any]) -> Iterable[str]:
     """The settings and options that somebody gave, ``options`` by their own names.
 
-    ``auto`` asks for nothing. Options without a flag are left to ``check_options``, and ``offline`` is a
-    promise about the network that a model without a checkpoint keeps anyway.
+    ``auto`` asks for nothing. Options without a flag are left to ``check_options``.
     """
     for key, value in overrides.items():
-        if key in _MISSING and value not in {None, "auto"}:
+        if key in _MISSING and value not in {None, "auto", False}:
             yield key
     for key, value in (overrides.get("options") or {}).items():
         if key in _MISSING and value is not None:
@@ -136,6 +136,9 @@ def _asked_for(overrides: Mapping[str, Any]) -> Iterable[str]:
 
 def _follows(spec: ModelSpec, key: str, overrides: Mapping[str, Any]) -> bool:
     traits = traits_of(spec)
+    if key == "offline":
+        # A model without a checkpoint asks no hub, so it keeps this promise anyway.
+        return not traits.needs_network
     # A backend in a process of this machine runs on its processor without being asked to.
     if key == "device" and overrides["device"] == "cpu" and traits.runs_in == "process":
         return True
