@@ -148,10 +148,10 @@ class _Begun(NamedTuple):
 
 
 class PageQueue:
-    """Pages on their way from files to patches: worker threads are ahead of whoever takes them.
+    """Pages on their way from files to patches, read by worker threads before they are needed.
 
-    Also from call to call: while the last documents of a call are computed, the threads read on with what
-    is expected after them.
+    The threads also work between calls: while the last documents of a call are computed, they read the pages
+    that are expected in the next one.
     """
 
     def __init__(self) -> None:
@@ -183,12 +183,15 @@ class PageQueue:
         self._expected = documents
 
     def forget(self) -> None:
-        """Let go of everything that nobody has taken."""
+        """Drop the pages that were read, or are being read, and that nobody has taken."""
         self._expected = ()
         self._keep(())
 
     def _begin(self, waiting: Iterator[ReadRequest]) -> None:
-        """Have two pages for each thread on their way, as far as so many are ``waiting``."""
+        """Have two pages for each thread on their way, as far as so many are ``waiting``.
+
+        One is being read, and one waits so that the thread can go on at once.
+        """
         while sum(len(begun.pages) for begun in self._begun) < 2 * WORKERS:
             request = next(waiting, None)
             if request is None:
@@ -201,7 +204,8 @@ class PageQueue:
         try:
             return tuple(page.result() for page in begun.pages)
         except (RuntimeError, MemoryError):
-            # The call before this one may have left no memory for them; if there is none now, it is said.
+            # The call before this one may have left no memory for them; if there is none now either, the
+            # error is raised here.
             return tuple(begun.request.reader.read(page) for page in begun.request.pages)
 
     def _keep(self, requests: Sequence[ReadRequest]) -> None:
