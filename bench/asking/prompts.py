@@ -49,7 +49,7 @@ class PromptRule:
     text: str
     """What the model is given after the page images."""
     sha256: str
-    """Of the text in UTF-8, hexadecimal."""
+    """The sha256 of the text in UTF-8, hexadecimal."""
     source: str
     """The file that it comes from: its folder's name and its own."""
     key: str = ""

@@ -46,7 +46,7 @@ class LocalCheckpoint(NamedTuple):
     quantization: str | None
     """In the words of ``ModelSpec.quantization``; None where the weights are not quantized."""
     bytes_per_parameter: int
-    """Of the weights as they lie on disk; meaningless where they are quantized."""
+    """Bytes of one weight in the files; it says nothing where the weights are quantized."""
     weight_bytes: int
     """Size of the weight files."""
 

@@ -13,7 +13,7 @@ from bench.schema import Batch, ModelInfo, ModelSpec, PageGroup
 
 
 class Model(Protocol):
-    """One model in a process of its own. The harness makes it as ``Backend(spec)``, which loads nothing yet."""
+    """One model in a process of its own. It is made as ``Backend(spec)``, which loads nothing yet."""
 
     def __init__(self, spec: ModelSpec) -> None:
         """Keep ``spec``; raise ``InvalidInput`` where it asks for something that the backend cannot do."""

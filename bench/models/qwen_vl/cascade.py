@@ -48,7 +48,7 @@ class CascadeCache:
     def __init__(self, shape: TreeShape, kernel: Kernel) -> None:
         self.shape, self.kernel = shape, kernel
         self.keys: list[torch.Tensor] = []
-        """Of each layer, (tokens, key/value heads, size)."""
+        """One tensor for each layer: (tokens, key/value heads, size)."""
         self.values: list[torch.Tensor] = []
         self._stretches: list[tuple[int, int]] = []
         self._prefixes: list[int] = []
@@ -81,7 +81,7 @@ class CascadeCache:
         return True
 
     def release(self) -> None:
-        """Let go of the memory; the next flight takes new."""
+        """Free the memory; the next flight takes new memory."""
         self.keys, self.values = [], []
 
     def prefix(self, documents: Sequence[int], lengths: Sequence[int]) -> PrefixRun:

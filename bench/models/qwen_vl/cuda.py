@@ -198,7 +198,7 @@ class Graphs:
         return graph.replay
 
     def settle(self) -> None:
-        """Wait until no graph runs, so that any may go."""
+        """Wait until no graph runs any more, so that each of them may be deleted."""
         import torch
 
         torch.cuda.synchronize()
@@ -211,7 +211,7 @@ class Sent(NamedTuple):
     arrived: torch.cuda.Event | None
 
     def read(self) -> list[list[float]]:
-        """Wait for them, and for nothing that was asked of the device later."""
+        """The numbers as rows, once they have arrived; later work of the device is not waited for."""
         if self.arrived is not None:
             self.arrived.synchronize()
         rows: list[list[float]] = self.numbers.tolist()
@@ -234,7 +234,7 @@ def send(numbers: torch.Tensor) -> Sent:
 
 
 def upload(numbers: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """``numbers`` on ``device``; the host goes on at once."""
+    """``numbers`` on ``device``; the host does not wait for the copy."""
     if device.type != "cuda":
         return numbers.to(device)
     return numbers.pin_memory().to(device, non_blocking=True)

@@ -22,7 +22,7 @@ class Encoded(NamedTuple):
 
     document: Prompted
     features: list[PageFeatures]
-    """Of each page."""
+    """What the vision tower made of each page."""
 
     @property
     def need(self) -> plan.Need:
@@ -37,9 +37,9 @@ class FlightQuestion(NamedTuple):
     """One question of a flight."""
 
     row: int
-    """Its document's, in the cache."""
+    """The row of its document in the cache."""
     number: int
-    """Among its document's questions of the same turn."""
+    """Its number among the questions about its document in the same turn."""
     question: PromptedQuestion
 
 

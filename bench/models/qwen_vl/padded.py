@@ -24,7 +24,7 @@ class _Row(NamedTuple):
     document: Prompted
     question: PromptedQuestion
     features: Any
-    """Of the document's pages, as the model's ``forward`` takes them."""
+    """What the vision tower made of each of the document's pages."""
 
 
 class _Prompt(NamedTuple):

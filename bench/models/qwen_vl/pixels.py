@@ -39,7 +39,7 @@ class PagePixels(NamedTuple):
     something that the table cannot hold."""
     height: int
     width: int
-    """Of the page, in patches."""
+    """Height and width of the page in patches."""
     tokens: int
     """Visual tokens that the page becomes."""
 
@@ -157,7 +157,7 @@ class PageQueue:
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="pages")
         self._begun: deque[_Begun] = deque()
-        """Being read, or read and not taken yet, in order."""
+        """Documents that are being read, or were read and not taken yet, in order."""
         self._expected: Sequence[ReadRequest] = ()
 
     def read(

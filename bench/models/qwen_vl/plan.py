@@ -19,24 +19,26 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 CPU_BYTES = 2 * 2**30
-"""Keys and values in flight on a CPU; more documents at once hardly make a CPU faster."""
+"""Bytes of keys and values in flight on a CPU; more documents at once hardly make a CPU faster."""
 CUDA_SHARE = 0.5
-"""Of the memory that is free after loading; the rest is for pixels, activations and logits."""
+"""Share of the memory free after loading that keys and values may take. The rest is for pixels, activations
+and logits."""
 TURN_COLUMNS = 4096
-"""Of a document, for questions and answers at one time: 500 questions about a page are asked in turns."""
+"""The most columns that one document's questions and answers take at a time. 500 questions about a page are
+asked in turns."""
 
 
 class Limits(NamedTuple):
     """What is computed together, at most."""
 
     cache_bytes: int
-    """Keys and values in flight."""
+    """Bytes of the keys and values in flight."""
     vision_patches: int
-    """In a call of the vision tower that holds more than one page."""
+    """Patches in a call of the vision tower that holds more than one page."""
     prefix_tokens: int
-    """In a row that holds more than one prefix."""
+    """Tokens in a row that holds more than one prefix."""
     question_tokens: int
-    """In a row that holds more than one question."""
+    """Tokens in a row that holds more than one question."""
 
 
 class Need(NamedTuple):

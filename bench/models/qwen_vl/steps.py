@@ -166,7 +166,7 @@ class Steps:
             self._grid(StepShape(1, 1, LEAST_PREFIX, LEAST_BRANCH)).step()
 
     def release(self) -> None:
-        """Give up all memory."""
+        """Free all memory."""
         self._forget()
         self.cache.release()
 

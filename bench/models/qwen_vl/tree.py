@@ -39,13 +39,13 @@ class TreeShape(NamedTuple):
     groups: int
     """Query heads to a key/value head."""
     size: int
-    """Of a head."""
+    """Numbers in a key or value of one head."""
     dtype: torch.dtype
     device: torch.device
 
     @property
     def bytes_per_column(self) -> int:
-        """Of the keys and values of one token in all layers."""
+        """Bytes of the keys and values of one token in all layers."""
         return 2 * self.layers * self.heads * self.size * self.dtype.itemsize
 
 
