@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 from bench.errors import InvalidInput, did_you_mean
 from bench.formatting import listed
@@ -43,7 +43,7 @@ class Overrides(TypedDict, total=False):
 _CHOICES: dict[str, tuple[str, ...]] = {
     "dtype": ("auto", "bf16", "fp16", "fp32"),
     "attention": ("auto", "sdpa", "flash_attention_2", "eager"),
-    "quantization": ("gptq-int4", "gptq-int8", "awq", "nf4", "int8"),
+    "quantization": get_args(Quantization),
 }
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
