@@ -6,7 +6,7 @@ import ast
 import importlib
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,13 @@ import bench
 from bench.asking.protocols import apply
 from bench.errors import InvalidInput
 from bench.models import BACKENDS, check_options, make_model, traits_of, with_traits
+from bench.models.backends import Backend, BackendTraits
 from bench.models.catalog import resolve, resolve_all
+from bench.models.settings import check_followed
 from bench.runner import RunSettings, execute, plan_run
+from bench.runner.predict import predict
 from bench.runner.sweep import swept
-from bench.schema import ModelInfo, ModelSpec
+from bench.schema import Batch, ModelInfo, ModelSpec, Output, PageGroup
 from bench.tasks import load_task
 
 PACKAGE = Path(bench.__file__).parent
@@ -102,7 +105,11 @@ def test_models_that_cannot_follow_are_named_beside_those_that_can() -> None:
         resolve_all(["qwen2-vl-2b", "ocr", "fake"], min_pixels=9000)
     assert "the models 'ocr' and 'fake' cannot follow --min-pixels" in caught.value.message
     assert "run them separately without --min-pixels" in str(caught.value.hint)
+    assert "set min_pixels for one of the other models" in str(caught.value.hint)
     assert "[models.NAME]" in str(caught.value.hint)
+    with pytest.raises(InvalidInput) as caught:
+        resolve_all(["qwen2-vl-2b", "ocr"], options={"reuse": False})
+    assert "run it separately without --no-reuse, or set options.reuse" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +165,51 @@ def test_options_are_known_and_of_their_type(options: dict[str, Any], message: s
     with pytest.raises(InvalidInput) as caught:
         check_options(ModelSpec("m", "fake", options=options))
     assert message in caught.value.message
+
+
+class Echo:
+    """A backend from outside the package: it answers with the question, as a distant server might."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        check_options(spec)
+        self.spec = spec
+
+    def load(self) -> ModelInfo:
+        return ModelInfo(self.spec.backend, {})
+
+    def generate(self, groups: Sequence[PageGroup]) -> Batch:
+        requests = [request for group in groups for request in group.requests]
+        return Batch(tuple(Output(one.sample_id, one.question, "stop") for one in requests))
+
+    def expect(self, groups: Sequence[PageGroup]) -> None:
+        del groups
+
+    def economize(self) -> str | None:
+        return None
+
+    def reset(self) -> None:
+        pass
+
+
+def test_a_backend_is_one_class_and_one_row(
+    monkeypatch: pytest.MonkeyPatch, make_task: MakeTask
+) -> None:
+    traits = BackendTraits(
+        options={"url": (str,)}, runs_in="server", memory=None, needs_network=True
+    )
+    monkeypatch.setitem(BACKENDS, "echo", Backend(f"{__name__}:Echo", traits))
+    spec = ModelSpec("far", "echo", options={"url": "x"})
+    task = load_task(make_task())
+    page = next(iter(task.documents.values())).pages[0].path
+    prediction = predict([page], "What is this?", spec)
+    assert prediction.text == "What is this?"
+    record = with_traits(prediction.model, spec).details["traits"]
+    assert (record["runs_in"], record["memory"], record["needs_network"]) == ("server", None, True)
+    # This machine's processor is none of its business: even --device cpu would change nothing.
+    with pytest.raises(InvalidInput, match="'far' cannot follow --device"):
+        check_followed([spec], {"device": "cpu"})
+    with pytest.raises(InvalidInput, match="has no way to answer without the network"):
+        check_followed([spec], {"offline": True})
 
 
 def test_an_unknown_backend_is_named() -> None:

@@ -246,7 +246,9 @@ def test_missing_shards_are_counted_and_named(tmp_path: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
     (folder / shards["w1"]).write_bytes(b"weights")
     error = refusal(str(folder))
-    assert "2 of 3 weight files are missing (model-00002-of-00003.safetensors)" in error.message
+    assert (
+        "lacks 2 of 3 weight files; the first is model-00002-of-00003.safetensors" in error.message
+    )
 
 
 def test_a_git_lfs_pointer_is_told_from_weights(tmp_path: Path) -> None:
@@ -291,7 +293,7 @@ def test_an_adapter_that_names_no_base_is_refused(tmp_path: Path) -> None:
 
 def test_a_pickled_adapter_is_refused(tmp_path: Path) -> None:
     adapter = write_adapter(tmp_path / "lora", "a/b", weights="adapter_model.bin")
-    assert "found only pickled ones" in refusal(str(adapter)).message
+    assert "it holds only pickled ones" in refusal(str(adapter)).message
 
 
 def test_a_row_of_bench_toml_is_a_model(tmp_path: Path) -> None:

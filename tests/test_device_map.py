@@ -17,6 +17,7 @@ pytest.importorskip("transformers")
 from bench.errors import InvalidInput, OutOfMemory  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
 from bench.models.qwen_vl import QwenVL  # noqa: E402
+from bench.models.qwen_vl.device import weights_by_device  # noqa: E402
 from bench.schema import Json, ModelInfo, Output  # noqa: E402
 from tests.tiny_qwen import make_document, make_group, one_thread  # noqa: E402
 from workshop.tiny_checkpoint import write_tiny_checkpoint  # noqa: E402
@@ -91,8 +92,6 @@ def test_layers_left_in_main_memory_beside_gpus_are_refused(
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     spec = resolve(str(write_tiny_checkpoint(tmp_path / "tiny")))
-    from bench.models.qwen_vl.device import weights_by_device
-
     with pytest.raises(OutOfMemory, match="the GPUs together do not hold"):
         weights_by_device(spec, Spilled())
 
@@ -100,10 +99,10 @@ def test_layers_left_in_main_memory_beside_gpus_are_refused(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"options": {"device_map": "sequential"}}, "device_map is auto, not 'sequential'"),
+        ({"options": {"device_map": "sequential"}}, "device_map should be auto, is 'sequential'"),
         ({"options": {"device_map": True}}, "device_map should be a word"),
-        ({"options": {"device_map": "auto"}, "device": "cpu"}, "device cpu is one"),
-        ({"options": {"device_map": "auto"}, "device": "cuda:1"}, "device cuda:1 is one"),
+        ({"options": {"device_map": "auto"}, "device": "cpu"}, "device cpu is a single one"),
+        ({"options": {"device_map": "auto"}, "device": "cuda:1"}, "device cuda:1 is a single one"),
     ],
 )
 def test_a_device_map_that_cannot_be_is_refused_before_loading(

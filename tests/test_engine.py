@@ -305,7 +305,7 @@ def test_an_unknown_engine_is_refused(qwen2: Path) -> None:
     ("option", "value"), [("reuse", "false"), ("reference", 1), ("cache_bytes", True)]
 )
 def test_an_option_of_another_kind_is_refused(option: str, value: object, qwen2: Path) -> None:
-    with pytest.raises(InvalidInput, match=f"option {option} takes"):
+    with pytest.raises(InvalidInput, match=f"option {option} should be"):
         QwenVL(resolve(str(qwen2), options={option: value}))
 
 

@@ -20,7 +20,7 @@ from bench.models.qwen_vl.pixels import (  # noqa: E402
     PagePixels,
     PageQueue,
     PageReader,
-    Wanted,
+    ReadRequest,
     read_ahead,
 )
 from bench.models.qwen_vl.processing import Processor  # noqa: E402
@@ -114,11 +114,11 @@ class Watched:
         return self.reader.read(page)
 
 
-def watched(tiny: Checkpoint, folder: Path, count: int) -> tuple[Watched, list[Wanted]]:
+def watched(tiny: Checkpoint, folder: Path, count: int) -> tuple[Watched, list[ReadRequest]]:
     """A reader, and ``count`` documents of one page that are wanted of it."""
     reader = Watched(tiny.processor.reader)
     made = [make_document(folder, f"page{number}", [(60, 90)]) for number in range(count)]
-    return reader, [Wanted(reader, document.pages) for document in made]  # type: ignore[arg-type]
+    return reader, [ReadRequest(reader, document.pages) for document in made]  # type: ignore[arg-type]
 
 
 def test_what_is_expected_is_read_behind_the_last_pages_and_once(
@@ -130,10 +130,10 @@ def test_what_is_expected_is_read_behind_the_last_pages_and_once(
     queue.expect(second)
     assert len(list(queue.read(first))) == 2
     # Two pages for each thread are on their way, no more.
-    assert [begun.wanted for begun in queue._begun] == second[: 2 * WORKERS]
+    assert [begun.request for begun in queue._begun] == second[: 2 * WORKERS]
     queue.expect(third)
     assert len(list(queue.read(second))) == len(second)
-    assert [begun.wanted for begun in queue._begun] == third
+    assert [begun.request for begun in queue._begun] == third
     assert len(list(queue.read(third))) == 1
     assert sorted(reader.pages, key=str) == sorted((one.pages[0] for one in wanted), key=str)
 
@@ -209,7 +209,7 @@ def test_a_template_that_glues_text_to_the_question_is_refused(tmp_path: Path) -
         "{% endfor %}"
     )
     edit_json(folder / "chat_template.json", chat_template=template)
-    with pytest.raises(InvalidInput, match="one token"):
+    with pytest.raises(InvalidInput, match="both share a token"):
         Processor(resolve(str(folder)), folder)
 
 

@@ -141,8 +141,8 @@ def test_smaller_rows_end_somewhere() -> None:
 
 def test_planning_memory_needs_no_torch() -> None:
     script = (
-        "import sys, bench.models.qwen_vl.fit, bench.models.catalog as c;"
-        "c.published_shape(c.resolve('qwen2-vl-7b-int4'));"
+        "import sys, bench.models.qwen_vl.fit, bench.models.catalog as c,"
+        "bench.models.footprint as f;f.published_shape(c.resolve('qwen2-vl-7b-int4'));"
         "print('torch' in sys.modules or 'transformers' in sys.modules)"
     )
     done = subprocess.run(
@@ -160,5 +160,5 @@ def test_a_damaged_weight_file_is_one_line(checkpoints: dict[str, Path], tmp_pat
     names = {weight.name for weight in stored_weights(checkpoints["qwen3_vl"])}
     assert "model.language_model.layers.0.self_attn.q_proj.weight" in names
     (tmp_path / "model.safetensors").write_bytes(b"\xff" * 64)
-    with pytest.raises(InvalidInput, match=r"model\.safetensors is no safetensors file"):
+    with pytest.raises(InvalidInput, match=r"model\.safetensors is not a safetensors file"):
         stored_weights(tmp_path)

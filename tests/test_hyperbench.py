@@ -345,7 +345,7 @@ def test_each_row_brings_its_own_prompts(tmp_path: Path) -> None:
     texts = {(e["model"], e["text"]) for e in run.record["prompts"]}
     assert ("Qwen2-VL-2B-Instruct", "Напиши Фамилия. Пример: Куликов.") in texts
     assert {text for model, text in texts if "7B" in model} == {"{question}"}
-    assert "tuned on the very documents" in run.record["warnings"][0]
+    assert "chosen on the same documents" in run.record["warnings"][0]
 
 
 def test_the_same_model_with_two_collections_is_two_runs(tmp_path: Path) -> None:

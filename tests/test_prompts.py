@@ -109,7 +109,7 @@ def test_a_collection_of_vlmhyperbench_is_read_with_hashes_and_scores(tmp_path: 
     ("lines", "message"),
     [
         (("prompt;key", "a;b"), "no column 'doc_class_question_type'"),
-        (("prompt;doc_class_question_type", ";x"), "c.csv:2: prompt is empty"),
+        (("prompt;doc_class_question_type", ";x"), "c.csv:2: the prompt is empty"),
         (("prompt;doc_class_question_type", "a;x", "b;x"), "'x' already has a prompt in line 2"),
         (("prompt;doc_class_question_type",), "holds no prompts"),
     ],
@@ -134,14 +134,14 @@ def test_a_prompt_about_a_bundle_says_how_many_pages_there_are(tmp_path: Path) -
 
 
 def test_a_collection_that_fits_no_question_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="fits no question"):
+    with pytest.raises(InvalidInput, match="no row of the prompt collection fits any question"):
         check_used([rule("a", key="x y")], [SPEC], [task(**PASSPORT)])
 
 
 def test_questions_without_a_prompt_are_counted() -> None:
     other = replace(task(), samples=(*task().samples, *task(**PASSPORT).samples))
     found = check_used([rule("a", key="passport")], [SPEC], [other])
-    assert found[0].startswith("1 of 2 questions have no prompt")
+    assert found[0].startswith("the prompt collection has no prompt for 1 of 2 questions")
 
 
 # Tuned on what is scored
@@ -149,7 +149,9 @@ def test_questions_without_a_prompt_are_counted() -> None:
 
 def test_a_prompt_chosen_on_the_scored_split_is_warned_of() -> None:
     rules = [rule("a", split="test", tuned="cer=0.0")]
-    assert "the split scored here" in tuning_warnings(rules, [SPEC], [task(split="test")])[0]
+    assert (
+        "The same split is scored here" in tuning_warnings(rules, [SPEC], [task(split="test")])[0]
+    )
 
 
 def test_a_prompt_chosen_on_another_split_is_not_warned_of() -> None:
@@ -159,9 +161,9 @@ def test_a_prompt_chosen_on_another_split_is_not_warned_of() -> None:
 
 def test_a_score_without_a_split_is_warned_of_and_more_so_under_the_tasks_name() -> None:
     rules = [rule("a", tuned="cer=0.0")]
-    assert "does not name" in tuning_warnings(rules, [SPEC], [task()])[0]
+    assert "does not say on which documents" in tuning_warnings(rules, [SPEC], [task()])[0]
     named = [replace(rules[0], source="demo/best_cer0.csv")]
-    assert "the very documents" in tuning_warnings(named, [SPEC], [task()])[0]
+    assert "the same documents" in tuning_warnings(named, [SPEC], [task()])[0]
 
 
 def test_a_prompt_without_a_score_is_not_warned_of() -> None:
@@ -193,7 +195,7 @@ def test_a_run_records_every_prompt_with_its_hash_and_warnings(tmp_path: Path) -
     assert entries[rules[0].sha256]["text"] == rules[0].text
     assert entries[rules[0].sha256]["questions"] == 2
     assert sum(e["questions"] for e in run.record["prompts"]) == 5
-    assert "tuned on the very documents" in run.record["warnings"][0]
+    assert "chosen on the same documents" in run.record["warnings"][0]
     assert from_record(run.record["spec"]["settings"]["prompts"]) == rules
 
 

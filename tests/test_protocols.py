@@ -94,7 +94,7 @@ def test_what_a_person_asks_for_wins_and_is_a_deviation(docvqa: Task) -> None:
     assert made.models[0].max_pixels == 501_760
     assert made.record is not None
     assert len(made.record["deviations"]) == 3
-    assert "max_pixels is 501760, where the protocol has 602112" in made.record["deviations"][2]
+    assert "max_pixels is 501760; the protocol sets 602112" in made.record["deviations"][2]
 
 
 def test_a_task_that_the_protocol_does_not_know_is_told(make_task: MakeTask) -> None:
@@ -102,7 +102,7 @@ def test_a_task_that_the_protocol_does_not_know_is_told(make_task: MakeTask) -> 
     record = apply("lmms-eval", [FAKE], [own]).record
     assert record is not None
     assert record["deviations"] == [
-        "Nothing is known of how lmms-eval asks mine: its general settings are used."
+        "It is not known how lmms-eval asks mine, so its general settings are used."
     ]
 
 

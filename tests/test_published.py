@@ -107,7 +107,7 @@ def test_under_the_same_protocol_only_its_own_differences_are_named(
     rows = rows_of(make_task, tmp_path, 35, protocol="vlmevalkit")
     said = " ".join(of_split(rows, "validation").differences)
     assert "Protocol:" not in said
-    assert "FlashAttention 2 is mandatory" in said
+    assert "VLMEvalKit always uses FlashAttention 2" in said
 
 
 def test_a_model_with_an_adapter_is_another_model(make_task: MakeTask, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ pytest.importorskip("transformers")
 
 from bench.errors import InvalidInput, OutOfMemory  # noqa: E402
 from bench.models.architectures import read_bounds, read_folder  # noqa: E402
+from bench.models.backends import traits_of  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
-from bench.models.qwen_vl import _OPTIONS, QwenVL  # noqa: E402
+from bench.models.qwen_vl import QwenVL  # noqa: E402
 from bench.models.qwen_vl.clock import Clock  # noqa: E402
 from bench.models.qwen_vl.loading import CLASSES  # noqa: E402
 from bench.schema import Output, PageGroup  # noqa: E402
@@ -345,7 +346,7 @@ def test_running_out_of_memory_has_its_own_error(
 
     assert model._parts is not None
     monkeypatch.setattr(model._parts.loaded.model.model, "get_image_features", refuse)
-    with pytest.raises(OutOfMemory, match=r"answering 4 question\(s\) at once"):
+    with pytest.raises(OutOfMemory, match=r"answering 4 questions at once"):
         model.generate(groups[:1])
 
 
@@ -432,7 +433,7 @@ def test_what_was_loaded_is_recorded(checkpoints: dict[str, Path]) -> None:
 def test_every_option_is_explained() -> None:
     page = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
     explained = re.findall(r"^\| `(\w+)` \|", page.read_text(encoding="utf-8"), re.MULTILINE)
-    assert set(explained) == set(_OPTIONS)
+    assert set(explained) == set(traits_of(resolve("qwen2-vl-2b")).options)
 
 
 def test_an_unknown_option_is_refused(checkpoints: dict[str, Path]) -> None:

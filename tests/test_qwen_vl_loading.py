@@ -71,11 +71,11 @@ def answers(spec: ModelSpec, folder: Path) -> tuple[Output, ...]:
     [
         (
             lambda weights: {k: v for k, v in weights.items() if "layers.1.mlp.up_proj" not in k},
-            "1 weights are missing",
+            "1 weight is missing",
         ),
         (
             lambda weights: weights | {"visual.extra.weight": torch.zeros(3)},
-            "have no place in the model",
+            "has no place in the model",
         ),
         (
             lambda weights: weights | {"model.norm.weight": torch.zeros(65)},

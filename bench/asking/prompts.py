@@ -1,17 +1,20 @@
 """Which prompt a question is asked with: by task, model, document type and field.
 
-A collection is a CSV file as VLMHyperBench's, ``prompt;doc_class_question_type[;cer]``, with the key
-``<doc_class> <question_type>`` (our ``doc_type`` and ``field``), or a ``.txt`` file that holds one prompt
-for everything. Columns ``model`` and ``task`` narrow a row down; ``split`` says which documents a prompt was
-chosen on. ``{question}`` and ``{pages}`` in a prompt are filled in; one without them is sent as it stands.
+A prompt collection is a CSV file in VLMHyperBench's form, ``prompt;doc_class_question_type[;cer]``. Its key
+is ``<doc_class> <question_type>``, which are our ``doc_type`` and ``field``. A ``.txt`` file holds one prompt
+for every question. The columns ``model`` and ``task`` restrict a row to one of them, and ``split`` says which
+documents the prompt was chosen on. ``{question}`` and ``{pages}`` in a prompt are filled in; a prompt without
+them is sent as it is.
 
-Of the rows that fit a question the most specific one is taken:
+Of the rows that fit a question, the most specific one is used:
 
-1. key: document type and field, before document type, before any;
-2. then model: its name, before the longest family (``qwen2-vl`` of ``qwen2-vl-2b``), before any;
-3. then task: its name, before any;
+1. by its key: document type and field, then document type alone, then no key;
+2. among those, by its model: the model's name, then the longest family of it (``qwen2-vl`` of
+   ``qwen2-vl-2b``), then no model;
+3. among those, by its task: the task's name, then no task.
 
-and where no row fits, the prompt of the protocol, before that of ``task.toml``, before the built-in one.
+Where no row fits, the question is asked with the protocol's prompt, else with that of ``task.toml``, else
+with the built-in one.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import InvalidInput
+from bench.formatting import plural
 from bench.schema import ModelSpec, Sample, Task
 from bench.tasks.csvfile import read_table
 from bench.tasks.hyperbench.bundles import PAGES_PREFIX
@@ -33,8 +37,9 @@ from bench.text import one_line
 
 _COLUMNS = (("prompt",), ("doc_class_question_type",))
 _MAX_BYTES = 4 * 2**20
+"""A file of prompts is far smaller; a larger one is another file, named by mistake."""
 _SCORES = ("cer", "wer", "score", "anls")
-"""Columns that say how a prompt scored on the documents that it was chosen on."""
+"""Columns that hold the score of a prompt on the documents that it was chosen on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ class PromptRule:
     text: str
     """What the model is given after the page images."""
     sha256: str
-    """Of the text in UTF-8, hexadecimal."""
+    """The sha256 of the text in UTF-8, hexadecimal."""
     source: str
     """The file that it comes from: its folder's name and its own."""
     key: str = ""
@@ -70,9 +75,9 @@ def read_prompts(path: Path) -> tuple[PromptRule, ...]:
         InvalidInput: the file cannot be read, a prompt is empty, or two rows are for the same questions.
     """
     if not path.is_file():
-        raise InvalidInput(f"prompt collection {one_line(str(path))} does not exist")
+        raise InvalidInput(f"the prompt collection {one_line(str(path))} does not exist")
     if path.stat().st_size > _MAX_BYTES:
-        raise InvalidInput(f"prompt collection {one_line(str(path))} is larger than 4 MiB")
+        raise InvalidInput(f"the prompt collection {one_line(str(path))} is larger than 4 MiB")
     source = f"{path.resolve().parent.name}/{path.name}"
     if path.suffix.lower() == ".txt":
         return (_one_for_all(path, source),)
@@ -81,7 +86,7 @@ def read_prompts(path: Path) -> tuple[PromptRule, ...]:
     lines: dict[tuple[str, str, str], int] = {}
     for line, cells in read_table(path, problems, [], _COLUMNS):
         if not str(cells.get("prompt", "")).strip():
-            problems.append(Problem(path.name, line, "prompt is empty"))
+            problems.append(Problem(path.name, line, "the prompt is empty"))
             continue
         rule = _rule(cells, source)
         place = (rule.key, rule.model, rule.task)
@@ -108,26 +113,33 @@ class Chooser:
 
     def __init__(self, rules: Sequence[PromptRule], spec: ModelSpec | None, task: Task) -> None:
         self.task = task
-        self._rules = [
-            (rank, bool(rule.task), rule)
-            for rule in rules
-            if spec is not None
-            and rule.task in {"", task.name}
-            and (rank := _model_rank(rule.model, spec)) >= 0
-        ]
-        self._found: dict[tuple[str, str], PromptRule | None] = {}
+        self._rules: list[tuple[int, bool, PromptRule]] = []
+        """Rank of its model, whether it names the task, and the rule."""
+        self._chosen: dict[tuple[str, str], PromptRule | None] = {}
+        """Document type and field → the rule for them: many questions share both."""
+        if spec is None:
+            return
+        for rule in rules:
+            rank = _model_rank(rule.model, spec)
+            if rank >= 0 and rule.task in {"", task.name}:
+                self._rules.append((rank, bool(rule.task), rule))
 
     def rule(self, sample: Sample) -> PromptRule | None:
         """The most specific rule for a question; None where none fits."""
         place = (sample.metadata.get("doc_type", ""), sample.metadata.get("field", ""))
-        if place not in self._found:
-            ranked = [
-                ((key, model, task), rule)
-                for model, task, rule in self._rules
-                if (key := _key_rank(rule.key, *place)) >= 0
-            ]
-            self._found[place] = max(ranked, key=lambda item: item[0])[1] if ranked else None
-        return self._found[place]
+        if place not in self._chosen:
+            self._chosen[place] = self._most_specific(*place)
+        return self._chosen[place]
+
+    def _most_specific(self, doc_type: str, field: str) -> PromptRule | None:
+        best: PromptRule | None = None
+        best_rank: tuple[int, int, bool] | None = None
+        for model, task, rule in self._rules:
+            key = _key_rank(rule.key, doc_type, field)
+            rank = (key, model, task)
+            if key >= 0 and (best_rank is None or rank > best_rank):
+                best, best_rank = rule, rank
+        return best
 
     def prompt(self, sample: Sample) -> str:
         """The user text that a question is asked with."""
@@ -174,11 +186,12 @@ def check_used(
     if missing == total:
         keys = ", ".join(repr(one_line(rule.key, 40)) for rule in rules[:3])
         raise InvalidInput(
-            f"the prompt collection fits no question; its keys are as {keys}",
-            hint="a key is the question's doc_type and field with a blank between them",
+            f"no row of the prompt collection fits any question; its first keys are {keys}",
+            hint="a key is the doc_type and the field of a question, with one space between them",
         )
     return [
-        f"{missing} of {total} questions have no prompt in the collection; the task's own is used"
+        f"the prompt collection has no prompt for {missing:,} of {plural(total, 'question')}; "
+        "they are asked with the task's own prompt"
     ]
 
 
@@ -186,7 +199,7 @@ def tuning_warnings(
     rules: Sequence[PromptRule], models: Sequence[ModelSpec], tasks: Sequence[Task]
 ) -> list[str]:
     """Where prompts were, or may have been, chosen by their score on what is scored here."""
-    found: Counter[tuple[str, str, str]] = Counter()
+    counts: Counter[tuple[str, str, str]] = Counter()
     for spec in models:
         for task in tasks:
             chooser = Chooser(rules, spec, task)
@@ -194,11 +207,11 @@ def tuning_warnings(
                 rule = chooser.rule(sample)
                 doubt = _doubt(rule, task, sample) if rule is not None else None
                 if rule is not None and doubt is not None:
-                    found[task.name, rule.source, doubt] += 1
+                    counts[task.name, rule.source, doubt] += 1
     return [
-        f"Task {one_line(task, 60)}: {count} {'questions are' if count > 1 else 'question is'} asked with "
-        f"prompts of {one_line(source, 80)} {doubt}"
-        for (task, source, doubt), count in found.items()
+        f"Task {one_line(task, 60)}: {plural(count, 'question is', 'questions are')} asked with prompts "
+        f"of {one_line(source, 80)} {doubt}"
+        for (task, source, doubt), count in counts.items()
     ]
 
 
@@ -210,20 +223,22 @@ def _doubt(rule: PromptRule, task: Task, sample: Sample) -> str | None:
         on = f"that were chosen on split {one_line(rule.split, 40)}"
         if split:
             return (
-                f"{on}, which is the split scored here: the scores are too good to hold elsewhere."
+                f"{on}. The same split is scored here, so the scores are better than they would be on "
+                "other documents."
             )
-        return f"{on}; the task does not say which split its documents are of."
+        return f"{on}. The task does not say which split its documents belong to."
     if not rule.tuned:
         return None
     column = rule.tuned.partition("=")[0]
     if _plain(task.name) in _plain(rule.source):
         return (
-            f"that were chosen by their {column} (a column of the file), and the file is named after this "
-            "task: the prompts were most likely tuned on the very documents they are scored on."
+            f"that were chosen by their {column} (a column of the file). The file is named after this "
+            "task, so the prompts were most likely chosen on the same documents that are scored here."
         )
     return (
-        f"that were chosen by their {column} (a column of the file) on documents that it does not name: "
-        "if it was these, the scores are too good. A column split would tell."
+        f"that were chosen by their {column} (a column of the file). The file does not say on which "
+        "documents. If they are the documents scored here, the scores are too good; a column named split "
+        "would say so."
     )
 
 
@@ -253,7 +268,8 @@ def _one_for_all(path: Path, source: str) -> PromptRule:
         text = path.read_text(encoding="utf-8-sig").strip()
     except UnicodeDecodeError as error:
         raise InvalidInput(
-            f"{one_line(str(path))}: not UTF-8 at byte {error.start}", hint="save it as UTF-8"
+            f"{one_line(str(path))} is not UTF-8 at byte {error.start}",
+            hint="save the file as UTF-8",
         ) from None
     if not text:
         raise InvalidInput(f"{one_line(str(path))} holds no prompt")
@@ -265,13 +281,13 @@ def _digest(text: str) -> str:
 
 
 def _key_rank(key: str, doc_type: str, field: str) -> int:
-    """Type and field before type before any; -1 where the key is another one."""
+    """2 for document type and field, 1 for the type alone, 0 for no key; -1 where the key is another."""
     if not key:
         return 0
-    kind = " ".join(doc_type.split())
+    # Compared with single spaces, which is how the keys of a file are read.
     if key == " ".join(f"{doc_type} {field}".split()):
         return 2
-    return 1 if key == kind else -1
+    return 1 if key == " ".join(doc_type.split()) else -1
 
 
 def begins_name(beginning: str, spec: ModelSpec) -> bool:
@@ -280,19 +296,21 @@ def begins_name(beginning: str, spec: ModelSpec) -> bool:
 
 
 _EXACT = 1000
+"""Rank of an exact name: above that of any beginning, which has as many parts as a name may have."""
 
 
 def _model_rank(model: str, spec: ModelSpec) -> int:
     """The exact name before the longest beginning of it; -1 where it is another model."""
     if not model:
         return 0
-    wanted = _parts(model)
-    names = [
-        _parts(name) for name in (spec.name, (spec.checkpoint or "").rpartition("/")[2]) if name
-    ]
-    if wanted in names:
+    beginning = _parts(model)
+    checkpoint = (spec.checkpoint or "").rpartition("/")[2]
+    names = [_parts(name) for name in (spec.name, checkpoint) if name]
+    if beginning in names:
         return _EXACT
-    return len(wanted) if any(name[: len(wanted)] == wanted for name in names) else -1
+    if any(name[: len(beginning)] == beginning for name in names):
+        return len(beginning)
+    return -1
 
 
 def _parts(name: str) -> list[str]:
@@ -308,4 +326,6 @@ def _entry(spec: ModelSpec, task: Task, rule: PromptRule | None, count: int) -> 
     if rule is None:
         text = task.prompt.template
         return {**where, "text": text, "sha256": _digest(text), "source": "task"}
-    return {**where, **{k: v for k, v in asdict(rule).items() if v and k not in {"model", "task"}}}
+    told = {key: value for key, value in asdict(rule).items() if value}
+    # Model and task are those that were asked, not those that the row is restricted to.
+    return {**where, **told, "model": spec.name, "task": task.name}

@@ -1,8 +1,8 @@
-"""Protocols: how another tool asks and scores, so that a published number can be aimed at by name.
+"""Protocols: how another tool asks and scores, so that a run can repeat a published number by its name.
 
-``protocols.toml`` holds the data with their sources; ``docs/protocols.md`` says what each does to a number.
-Applying one is a pure function of models and tasks. What a person asks for otherwise wins over a protocol,
-and is recorded as a deviation from it.
+``protocols.toml`` holds the protocols with their sources, and ``docs/protocols.md`` says what each of them
+does to a number. Applying a protocol is a pure function of models and tasks. What a person asks for wins over
+the protocol, and the run records it as a deviation.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ class _Table(BaseModel):
 
 
 class PixelBoundsTable(_Table):
-    """Pixels of a page after resizing."""
+    """Bounds on the pixels of a page after resizing, as a table of the file may hold them."""
 
     min_pixels: Annotated[int, Field(gt=0)] | None = None
     max_pixels: Annotated[int, Field(gt=0)] | None = None
 
 
 class TaskSettings(PixelBoundsTable):
-    """What a protocol asks of a task; None leaves what is more general."""
+    """What a protocol sets for a task; None leaves the protocol's general setting."""
 
     prompt: str | None = None
     system: str | None = None
     max_new_tokens: Annotated[int, Field(gt=0, le=32_768)] | None = None
     stop: tuple[str, ...] | None = None
     metrics: Mapping[str, str] = {}
-    """Metric → the variant that stands in for it, in front of it."""
+    """Metric → the variant of it that the tool uses, which is computed as well and comes first."""
     differences: tuple[str, ...] = ()
 
     @field_validator("prompt")
     @classmethod
     def _holds_the_question(cls, prompt: str | None) -> str | None:
         if prompt is not None and prompt.count("{question}") != 1:
-            raise ValueError("must hold {question} exactly once")
+            raise ValueError("the prompt must hold {question} exactly once")
         return prompt
 
     @field_validator("metrics")
@@ -64,7 +64,7 @@ class TaskSettings(PixelBoundsTable):
     def _are_known(cls, metrics: Mapping[str, str]) -> Mapping[str, str]:
         for name in (*metrics, *metrics.values()):
             if name not in METRICS:
-                raise ValueError(f"unknown metric {name}; {did_you_mean(name, METRICS)}")
+                raise ValueError(f"there is no metric {name}; {did_you_mean(name, METRICS)}")
         return metrics
 
 
@@ -110,7 +110,7 @@ def get_protocol(name: str) -> Protocol:
     known = protocols()
     if name not in known:
         raise InvalidInput(
-            f"no protocol is called {one_line(name, 60)!r}", hint=did_you_mean(name, known)
+            f"there is no protocol {one_line(name, 60)!r}", hint=did_you_mean(name, known)
         )
     return known[name]
 
@@ -126,10 +126,10 @@ def apply(
     """Set up models and tasks as the protocol ``name`` asks.
 
     Args:
-        name: of the protocol.
-        models: pixel bounds that they already have were asked for by a person, and stay.
-        tasks: as they were loaded.
-        max_new_tokens: what a person asked for, which wins.
+        name: the protocol's name.
+        models: the models; pixel bounds that they already have were asked for by a person, and stay.
+        tasks: the tasks as they were loaded.
+        max_new_tokens: the value that a person asked for, which wins.
         collection: the prompt collection that a person asked for, which wins where it has a prompt.
 
     Raises:
@@ -140,50 +140,50 @@ def apply(
         return Applied(tuple(models), tuple(tasks), None)
     deviations: list[str] = []
     if max_new_tokens is not None:
-        deviations.append(f"--max-new-tokens {max_new_tokens} holds for every task.")
+        deviations.append(f"--max-new-tokens {max_new_tokens} is used for every task.")
     if collection is not None:
-        deviations.append(f"Prompts come from {one_line(collection, 80)} where it has one.")
+        deviations.append(
+            f"Where {one_line(collection, 80)} has a prompt for a question, that prompt is used."
+        )
     bounds = _shared_bounds(name, protocol, tasks)
-    made = tuple(_model(protocol, bounds, spec, deviations) for spec in models)
+    bounded = tuple(_model(protocol, bounds, spec, deviations) for spec in models)
     asked = tuple(_task(protocol, task) for task in tasks)
-    known = [protocol.task(task.name) for task in tasks]
-    for task, settings in zip(tasks, known, strict=True):
-        # A protocol that names no task asks all alike.
-        if settings is None and protocol.tasks:
+    differences = list(protocol.differences)
+    for task in tasks:
+        settings = protocol.task(task.name)
+        if settings is not None:
+            differences += settings.differences
+        elif protocol.tasks:
+            # A protocol without tables for tasks asks all tasks in the same way, so nothing is missing.
             deviations.append(
-                f"Nothing is known of how {name} asks {task.name}: its general settings are used."
+                f"It is not known how {name} asks {task.name}, so its general settings are used."
             )
-    differences = [
-        *protocol.differences,
-        *(d for s in known if s is not None for d in s.differences),
-    ]
     record = {
         "name": name,
         "title": protocol.title,
         "source": protocol.source,
         "answer": protocol.answer,
         "tasks": {task.name: _asked(task) for task in asked},
-        "models": {spec.name: _bounds_of(spec) for spec in made},
+        "models": {spec.name: _bounds_of(spec) for spec in bounded},
         "deviations": deviations,
         "differences": list(dict.fromkeys(differences)),
     }
-    return Applied(made, asked, record)
+    return Applied(bounded, asked, record)
 
 
 def _shared_bounds(name: str, protocol: Protocol, tasks: Sequence[Task]) -> PixelBoundsTable:
-    """A model is loaded once, with one pair of bounds for all tasks."""
-    found: dict[tuple[int | None, int | None], str] = {}
+    """The bounds of all tasks: a model is loaded once, so it has one pair of bounds for all of them."""
+    first_with: dict[tuple[int | None, int | None], str] = {}
     for task in tasks:
         own = protocol.task(task.name) or TaskSettings()
-        pair = (own.min_pixels, own.max_pixels)
-        found.setdefault(pair, task.name)
-    if len(found) > 1:
-        first, second = list(found.values())[:2]
+        first_with.setdefault((own.min_pixels, own.max_pixels), task.name)
+    if len(first_with) > 1:
+        first, second = list(first_with.values())[:2]
         raise InvalidInput(
-            f"protocol {name} resizes the pages of {first} and {second} differently",
-            hint=f"run them apart: --tasks {first}, then --tasks {second}",
+            f"the protocol {name} resizes the pages of {first} and {second} differently",
+            hint=f"run them separately: --tasks {first}, then --tasks {second}",
         )
-    low, high = next(iter(found), (None, None))
+    low, high = next(iter(first_with), (None, None))
     return PixelBoundsTable(min_pixels=low, max_pixels=high)
 
 
@@ -194,20 +194,20 @@ def _model(
     # A protocol's bounds are those of a vision-language model; an OCR baseline reads pages as they are.
     if not traits.visual_tokens:
         return spec
-    family = next(
-        (b for key, b in protocol.models.items() if begins_name(key, spec)), PixelBoundsTable()
-    )
-    wanted: dict[str, int | None] = {}
+    families = [table for key, table in protocol.models.items() if begins_name(key, spec)]
+    family = families[0] if families else PixelBoundsTable()
+    chosen: dict[str, int | None] = {}
     for key in ("min_pixels", "max_pixels"):
-        levels = (getattr(level, key) for level in (bounds, family, protocol))
-        asked, own = next((v for v in levels if v is not None), None), getattr(spec, key)
+        # The most specific table that says something: the task's, the model family's, the protocol's.
+        asked = _first(*(getattr(table, key) for table in (bounds, family, protocol)))
+        own = getattr(spec, key)
         if own is not None and asked not in {None, own}:
-            deviations.append(f"{spec.name}: {key} is {own}, where the protocol has {asked}.")
-        wanted[key] = asked if own is None else own
+            deviations.append(f"{spec.name}: {key} is {own}; the protocol sets {asked}.")
+        chosen[key] = asked if own is None else own
     options = dict(spec.options)
     if protocol.jpeg_quality is not None and "jpeg_quality" in traits.options:
         options.setdefault("jpeg_quality", protocol.jpeg_quality)
-    low, high = wanted["min_pixels"], wanted["max_pixels"]
+    low, high = chosen["min_pixels"], chosen["max_pixels"]
     if low is not None and high is not None and low > high:
         raise InvalidInput(
             f"{spec.name}: min_pixels ({low}) is above max_pixels ({high}) under this protocol",
@@ -228,14 +228,16 @@ def _task(protocol: Protocol, task: Task) -> Task:
     )
     types = {sample.answer_type for sample in task.samples}
     variants = {**protocol.metrics, **own.metrics}
-    named = [*protocol.headline, *(variants.get(m, m) for m in task.metrics), *task.metrics]
-    metrics = tuple(m for m in dict.fromkeys(named) if types <= METRICS[m].answer_types)
+    as_the_tool = [variants.get(metric, metric) for metric in task.metrics]
+    named = dict.fromkeys([*protocol.headline, *as_the_tool, *task.metrics])
+    metrics = tuple(metric for metric in named if types <= METRICS[metric].answer_types)
     changed = replace(task, prompt=prompt, generation=generation, metrics=metrics)
     # Another prompt is another task: runs under different protocols must not stand in one column.
     return replace(changed, digest=task_digest(changed))
 
 
 def _first(*values: Any) -> Any:
+    """The first value that is not None; None where all are."""
     return next((value for value in values if value is not None), None)
 
 

@@ -53,7 +53,7 @@ class Linear(NamedTuple):
 
     @property
     def parameters(self) -> int:
-        """Of the weight; a bias is counted apart."""
+        """How many numbers the weight holds; a bias is counted apart."""
         return self.rows * self.columns
 
 

@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Unpack
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.errors import InvalidInput, did_you_mean
 from bench.models.backends import BACKENDS, ENDPOINT_BACKEND, HUB_BACKEND, check_options, make_model
@@ -47,6 +47,7 @@ class CatalogEntry(BaseModel):
 
     name: str
     backend: str
+    """Key of ``BACKENDS``."""
     checkpoint: str | None = None
     """Hub id; None where the backend needs no weights."""
     quantization: Quantization | None = None
@@ -62,6 +63,13 @@ class CatalogEntry(BaseModel):
     """Memory of the weights alone, in 16 bits where they are not quantized."""
     weight_bytes_source: Literal["parameters", "packing"] | None = None
     """How ``weight_bytes`` was computed; the head of ``catalog.toml`` explains both."""
+
+    @field_validator("backend")
+    @classmethod
+    def _is_a_backend(cls, backend: str) -> str:
+        if backend not in BACKENDS:
+            raise ValueError(f"there is no backend {backend!r}; {did_you_mean(backend, BACKENDS)}")
+        return backend
 
     def spec(self) -> ModelSpec:
         """The specification that this row stands for."""
@@ -201,7 +209,9 @@ def user_models(bench_toml: Path) -> Mapping[str, UserTable]:
     if not isinstance(tables, dict) or not all(
         isinstance(table, dict) for table in tables.values()
     ):
-        raise InvalidInput(f"{bench_toml}: models should hold tables, as in [models.my-name]")
+        raise InvalidInput(
+            f"{bench_toml}: the key models should hold tables, for example [models.my-name]"
+        )
     for name in tables:
         if file_name(name) != name:
             raise InvalidInput(
@@ -247,7 +257,7 @@ def _folder(name: str) -> Path | None:
 def _unknown(name: str, users: Iterable[str]) -> InvalidInput:
     shown = one_line(name, 80)
     if name.endswith(_WEIGHT_FILES):
-        return InvalidInput(f"{shown} is a file; a model is named by its folder")
+        return InvalidInput(f"{shown} is a file, but a model is named by its folder")
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
         return InvalidInput(
             f"there is no folder {shown}", hint="bench list models shows the names that are known"
@@ -255,7 +265,7 @@ def _unknown(name: str, users: Iterable[str]) -> InvalidInput:
     known = {*users, *catalog(), *(hub.rpartition("/")[2] for hub in _hub_ids())}
     hint = did_you_mean(name, known)
     if not hint.startswith("did"):
-        hint = "bench list models shows the names; a checkpoint folder or a hub id (org/name) works too"
+        hint = "bench list models shows the names; a checkpoint folder or a hub id (org/name) is a name too"
     return InvalidInput(f"there is no model {shown!r}", hint=hint)
 
 
@@ -341,7 +351,7 @@ def _with_overrides(spec: ModelSpec, overrides: Overrides) -> ModelSpec:
     if spec.quantization not in {None, given.get("quantization", spec.quantization)}:
         raise InvalidInput(
             f"model {spec.name!r} is already quantized as {spec.quantization}, "
-            f"it cannot be loaded as {given['quantization']}",
+            f"so it cannot be loaded as {given['quantization']}",
             hint="name the unquantized checkpoint",
         )
     changed = replace(spec, **given, options={**spec.options, **options})
@@ -375,7 +385,7 @@ def _by_hub_name() -> Mapping[str, CatalogEntry]:
 def _validated(model: type[_Row], row: Mapping[str, Any], where: str) -> _Row:
     """``row`` as ``model``; the first problem becomes one line."""
     try:
-        entry = model.model_validate(row)
+        return model.model_validate(row)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in problem["loc"])
@@ -386,9 +396,3 @@ def _validated(model: type[_Row], row: Mapping[str, Any], where: str) -> _Row:
             ) from error
         message = f"{where}: {one_line(place, 60)}: {problem['msg']}"
         raise InvalidInput(one_line(message, 300)) from error
-    backend = getattr(entry, "backend", None)
-    if backend is not None and backend not in BACKENDS:
-        raise InvalidInput(
-            f"{where}: there is no backend {backend!r}", hint=did_you_mean(backend, BACKENDS)
-        )
-    return entry

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import EnvironmentProblem, InvalidInput
+from bench.formatting import plural
 from bench.models.backends import BACKENDS
 from bench.paths import BUNDLED
 from bench.text import one_line
@@ -28,6 +29,8 @@ TUNING_FILE = "tune.json"
 """Beside an adapter: what it was trained on, and how."""
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+# A Trainer leaves these beside good weights; they hold no model.
+_NO_WEIGHTS = frozenset({"training_args.bin", "optimizer.pt", "scheduler.pt"})
 _DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _LFS_POINTER = b"version https://git-lfs"
 _MAX_HEADER = 100_000_000
@@ -43,7 +46,7 @@ class LocalCheckpoint(NamedTuple):
     quantization: str | None
     """In the words of ``ModelSpec.quantization``; None where the weights are not quantized."""
     bytes_per_parameter: int
-    """Of the weights as they lie on disk; meaningless where they are quantized."""
+    """Bytes of one weight in the files; it says nothing where the weights are quantized."""
     weight_bytes: int
     """Size of the weight files."""
 
@@ -76,8 +79,8 @@ def read_checkpoint(folder: Path) -> LocalCheckpoint:
     model_type = str(config.get("model_type"))
     if model_type not in ARCHITECTURES:
         raise InvalidInput(
-            f"{folder}: model_type {one_line(model_type, 60)!r} has no backend",
-            hint="known: " + ", ".join(ARCHITECTURES),
+            f"{folder}: no backend can load the model_type {one_line(model_type, 60)!r}",
+            hint="these can be loaded: " + ", ".join(ARCHITECTURES),
         )
     return LocalCheckpoint(
         folder=folder,
@@ -102,9 +105,9 @@ def read_adapter(folder: Path) -> LocalAdapter:
             hint='write "base_model_name_or_path": "<hub id or folder>" into it',
         )
     if not (folder / "adapter_model.safetensors").is_file():
-        found = "only pickled ones (adapter_model.bin)" if _pickles(folder) else "none"
+        present = "only pickled ones (adapter_model.bin)" if _pickles(folder) else "no weights"
         raise InvalidInput(
-            f"{folder}: expected weights in adapter_model.safetensors, found {found}",
+            f"{folder} should hold weights in adapter_model.safetensors, but it holds {present}",
             hint="save the adapter with a current PEFT: model.save_pretrained(FOLDER)",
         )
     _refuse_pointer(folder / "adapter_model.safetensors")
@@ -163,7 +166,8 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
         missing = [path.name for path in files if not path.is_file()]
         if missing:
             raise InvalidInput(
-                f"{folder}: {len(missing)} of {len(files)} weight files are missing ({missing[0]})",
+                f"{folder} lacks {len(missing)} of {plural(len(files), 'weight file')}; "
+                f"the first is {missing[0]}",
                 hint="download the checkpoint again",
             )
     else:
@@ -221,7 +225,7 @@ def _header(path: Path) -> list[StoredWeight]:
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise InvalidInput(
-            f"{path} is no safetensors file: {one_line(str(error), 80)}",
+            f"{path} is not a safetensors file: {one_line(str(error), 80)}",
             hint="download the checkpoint again",
         ) from None
 
@@ -237,7 +241,9 @@ def read_json(path: Path) -> Mapping[str, Any]:
     except (OSError, ValueError) as error:
         raise InvalidInput(f"{path} cannot be read as JSON: {one_line(str(error))}") from error
     if not isinstance(content, dict):
-        raise InvalidInput(f"{path} should hold a JSON object, holds {type(content).__name__}")
+        raise InvalidInput(
+            f"{path} should hold a JSON object, but it holds a {type(content).__name__}"
+        )
     return content
 
 
@@ -285,13 +291,13 @@ def weights_missing(hub_id: str, reason: str) -> EnvironmentProblem:
 def _no_weights(folder: Path) -> InvalidInput:
     if pickles := _pickles(folder):
         return InvalidInput(
-            f"{folder}: expected weights as safetensors, found pickled ones ({pickles[0].name}), "
-            "which can run code when opened",
+            f"{folder} should hold weights as safetensors, but it holds pickled ones ({pickles[0].name}), "
+            "which can run code when they are opened",
             hint="convert them to safetensors: model.save_pretrained(FOLDER) with a current transformers",
         )
     if gguf := sorted(folder.glob("*.gguf")):
         return InvalidInput(
-            f"{folder}: expected weights as safetensors, found GGUF ({gguf[0].name})"
+            f"{folder} should hold weights as safetensors, but it holds a GGUF file ({gguf[0].name})"
         )
     return InvalidInput(
         f"{folder} has a config.json but no weights (model.safetensors)",
@@ -309,13 +315,12 @@ def _sha256(path: Path) -> str:
 
 
 def _pickles(folder: Path) -> list[Path]:
-    found = [path for pattern in _PICKLES for path in sorted(folder.glob(pattern))]
-    # A Trainer leaves these beside good weights; they hold no model.
-    return [
-        path
-        for path in found
-        if path.name not in {"training_args.bin", "optimizer.pt", "scheduler.pt"}
-    ]
+    """Files in ``folder`` that may hold pickled weights, in the order of their patterns."""
+    pickles: list[Path] = []
+    for pattern in _PICKLES:
+        matching = sorted(folder.glob(pattern))
+        pickles += [path for path in matching if path.name not in _NO_WEIGHTS]
+    return pickles
 
 
 def _refuse_pointer(path: Path) -> None:

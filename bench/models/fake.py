@@ -34,26 +34,26 @@ class Fake:
         self.chunked = 0
 
     def load(self) -> ModelInfo:
-        """Nothing to load; fails where the script says so."""
+        """Load nothing; fail where the script says so."""
         if "load_error" in self.options:
             raise EnvironmentProblem(self.options["load_error"])
         return ModelInfo(self.spec.backend, {"options": sorted(self.options)}, device="cpu")
 
     def reset(self) -> None:
-        """Nothing is remembered."""
+        """Do nothing, because nothing is remembered."""
 
     def expect(self, groups: Sequence[PageGroup]) -> None:
-        """Nothing is read ahead."""
+        """Do nothing, because no page is read."""
 
     def economize(self) -> str | None:
-        """As often as the script allows."""
+        """Say yes as often as the script allows."""
         if self.chunked >= self.options.get("chunks", 0):
             return None
         self.chunked += 1
         return f"chunks cut {self.chunked} times"
 
     def generate(self, groups: Sequence[PageGroup]) -> Batch:
-        """Answer by the script."""
+        """Answer as the script says."""
         requests = [request for group in groups for request in group.requests]
         if len(requests) > self.options.get("capacity", len(requests)):
             raise OutOfMemory(f"{len(requests)} requests; {self.options['capacity']} fit")

@@ -1,7 +1,7 @@
 """The protocol that every backend follows.
 
-A backend turns page groups into outputs, and nothing else: batching, ordering, retries, timing of the
-whole and storing are the runner's.
+A backend turns page groups into outputs, and nothing else. The runner makes batches, orders them, asks again
+after failures, measures the whole and stores the outputs.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from bench.schema import Batch, ModelInfo, ModelSpec, PageGroup
 
 
 class Model(Protocol):
-    """One loaded model in its own process. Made as ``Backend(spec)``; making it loads nothing."""
+    """One model in a process of its own. It is made as ``Backend(spec)``, which loads nothing yet."""
 
     def __init__(self, spec: ModelSpec) -> None:
-        """Keep ``spec``; raise ``InvalidInput`` where it asks for what the backend cannot do."""
+        """Keep ``spec``; raise ``InvalidInput`` where it asks for something that the backend cannot do."""
 
     def load(self) -> ModelInfo:
         """Load weights onto the device and say what was really loaded.
@@ -33,26 +33,27 @@ class Model(Protocol):
         with ``stop_reason="error"``.
 
         Raises:
-            OutOfMemory: the batch does not fit; the runner asks for less (``bench.runner.ladder``). A
-                backend that raises it follows ``PageGroup.max_pixels``.
+            OutOfMemory: the batch does not fit into memory; the runner then asks for less
+                (``bench.runner.ladder``). A backend that raises it also follows ``PageGroup.max_pixels``.
         """
         ...
 
     def expect(self, groups: Sequence[PageGroup]) -> None:
-        """Learn what will be asked after the next call, in place of what was expected before.
+        """Learn which groups the call after the next one will probably bring.
 
-        Its pages may be read while that call computes. It need not come true.
+        They replace what was expected before. A backend may read their pages while the next call computes.
+        The runner may still ask for other groups instead.
         """
         ...
 
     def economize(self) -> str | None:
-        """Compute in smaller chunks from now on, for want of memory.
+        """Compute in smaller pieces from now on, because memory ran out.
 
         Returns:
-            What was made smaller, in a few words; None where nothing more can be.
+            What was made smaller, in a few words; None where nothing can be made smaller any more.
         """
         ...
 
     def reset(self) -> None:
-        """Forget pages seen so far, so that the next request meets its page for the first time."""
+        """Forget the pages seen so far, so that the next request is the first one about its page."""
         ...

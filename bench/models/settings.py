@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 from bench.errors import InvalidInput, did_you_mean
 from bench.formatting import listed
-from bench.models.backends import BackendTraits, traits_of
+from bench.models.backends import traits_of
 from bench.schema import Json, ModelSpec
 from bench.text import one_line
 
@@ -43,7 +43,7 @@ class Overrides(TypedDict, total=False):
 _CHOICES: dict[str, tuple[str, ...]] = {
     "dtype": ("auto", "bf16", "fp16", "fp32"),
     "attention": ("auto", "sdpa", "flash_attention_2", "eager"),
-    "quantization": ("gptq-int4", "gptq-int8", "awq", "nf4", "int8"),
+    "quantization": get_args(Quantization),
 }
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
@@ -56,6 +56,7 @@ _MISSING: dict[str, str] = {
     "device": "choice of devices",
     "min_pixels": "lower bound on the pixels of a page",
     "max_pixels": "upper bound on the pixels of a page",
+    "offline": "way to answer without the network",
     "reuse": "page reuse that could be switched off",
     "reference": "reference engine",
 }
@@ -123,11 +124,10 @@ def check_followed(
 def _asked_for(overrides: Mapping[str, Any]) -> Iterable[str]:
     """The settings and options that somebody gave, ``options`` by their own names.
 
-    ``auto`` asks for nothing. Options without a flag are left to ``check_options``, and ``offline`` is a
-    promise about the network that a model without a checkpoint keeps anyway.
+    ``auto`` asks for nothing. Options without a flag are left to ``check_options``.
     """
     for key, value in overrides.items():
-        if key in _MISSING and value not in {None, "auto"}:
+        if key in _MISSING and value not in {None, "auto", False}:
             yield key
     for key, value in (overrides.get("options") or {}).items():
         if key in _MISSING and value is not None:
@@ -136,14 +136,13 @@ def _asked_for(overrides: Mapping[str, Any]) -> Iterable[str]:
 
 def _follows(spec: ModelSpec, key: str, overrides: Mapping[str, Any]) -> bool:
     traits = traits_of(spec)
-    if key == "device" and overrides["device"] == "cpu" and _runs_on_cpu(traits):
+    if key == "offline":
+        # A model without a checkpoint asks no hub, so it keeps this promise anyway.
+        return not traits.needs_network
+    # A backend in a process of this machine runs on its processor without being asked to.
+    if key == "device" and overrides["device"] == "cpu" and traits.runs_in == "process":
         return True
     return key in traits.settings or key in traits.options
-
-
-def _runs_on_cpu(traits: BackendTraits) -> bool:
-    """Whether the backend runs on this machine's processor without being asked to."""
-    return traits.runs_in == "process"
 
 
 def _refusal(unable: Sequence[ModelSpec], said: str, key: str) -> str:
@@ -157,7 +156,8 @@ def _advice(key: str, said: str, unable: Sequence[ModelSpec], specs: Sequence[Mo
     if len(unable) == len(specs):
         return f"leave out {said}"
     those = "it" if len(unable) == 1 else "them"
+    setting = key if key in Overrides.__annotations__ else f"options.{key}"
     return (
-        f"run {those} separately without {said}, or set {key} for one of the other models alone, in a "
+        f"run {those} separately without {said}, or set {setting} for one of the other models alone, in a "
         "table [models.NAME] of bench.toml"
     )

@@ -106,10 +106,10 @@ class Ocr:
         self.read_documents.clear()
 
     def expect(self, groups: Sequence[PageGroup]) -> None:
-        """Nothing is read ahead: the engines use every core already."""
+        """Do nothing: the OCR engines use every core already, so reading ahead would gain no time."""
 
     def economize(self) -> str | None:
-        """There are no chunks: a page is read after the other."""
+        """Return None: pages are read one after the other, so there is nothing to make smaller."""
         return None
 
     def generate(self, groups: Sequence[PageGroup]) -> Batch:

@@ -34,7 +34,7 @@ _DOUBTFUL_ADDRESS = 0.6
 """Below this, an address without a label beneath the party's name may be the better one."""
 
 _ASKING_WEIGHT = 0.3
-"""Of the words that only questions use, beside those that stand on documents."""
+"""How much a word that only questions use counts, beside a label that documents print."""
 
 
 class OcrQuestion(NamedTuple):

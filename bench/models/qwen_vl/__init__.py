@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.errors import InvalidInput
+from bench.formatting import plural
 from bench.models.backends import check_options
 from bench.schema import Batch, Json, ModelInfo, ModelSpec, Output, PageGroup
 
@@ -116,7 +117,7 @@ class QwenVL:
             failure = error.with_traceback(None)
         self._free_memory()
         questions = sum(len(group.requests) for group in groups)
-        raise out_of_memory(failure, f"answering {questions} question(s) at once") from None
+        raise out_of_memory(failure, f"answering {plural(questions, 'question')} at once") from None
 
     def expect(self, groups: Sequence[PageGroup]) -> None:
         """Let worker threads read the pages of ``groups`` ahead; see ``bench.models.model.Model``."""
@@ -144,9 +145,9 @@ class QwenVL:
         outputs = dict(prompting.settled)
         for question, answer in answers:
             outputs[question.place] = _output(parts, question, answer)
-        found = [outputs[place] for place in sorted(outputs)]
+        in_order = [outputs[place] for place in sorted(outputs)]
         clock.lap("other")
-        return found
+        return in_order
 
     def _free_memory(self) -> None:
         import gc
@@ -166,14 +167,17 @@ def _check_choices(spec: ModelSpec) -> None:
     engine = spec.options.get("engine")
     if engine not in {None, "tree", "cascade", "padded"}:
         raise InvalidInput(
-            f"model {spec.name!r}: option engine is tree, cascade or padded, not {engine!r}"
+            f"model {spec.name!r}: the option engine should be tree, cascade or padded, is {engine!r}"
         )
     placement = spec.options.get("device_map")
     if placement not in {None, "auto"}:
-        raise InvalidInput(f"model {spec.name!r}: option device_map is auto, not {placement!r}")
+        raise InvalidInput(
+            f"model {spec.name!r}: the option device_map should be auto, is {placement!r}"
+        )
     if placement is not None and spec.device not in {"auto", "cuda"}:
         raise InvalidInput(
-            f"model {spec.name!r}: option device_map takes all GPUs, device {spec.device} is one",
+            f"model {spec.name!r}: the option device_map spreads it over all GPUs, but the device "
+            f"{spec.device} is a single one",
             hint="leave out one of them",
         )
 

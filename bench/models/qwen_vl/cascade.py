@@ -48,7 +48,7 @@ class CascadeCache:
     def __init__(self, shape: TreeShape, kernel: Kernel) -> None:
         self.shape, self.kernel = shape, kernel
         self.keys: list[torch.Tensor] = []
-        """Of each layer, (tokens, key/value heads, size)."""
+        """One tensor for each layer: (tokens, key/value heads, size)."""
         self.values: list[torch.Tensor] = []
         self._stretches: list[tuple[int, int]] = []
         self._prefixes: list[int] = []
@@ -81,7 +81,7 @@ class CascadeCache:
         return True
 
     def release(self) -> None:
-        """Let go of the memory; the next flight takes new."""
+        """Free the memory; the next flight takes new memory."""
         self.keys, self.values = [], []
 
     def prefix(self, documents: Sequence[int], lengths: Sequence[int]) -> PrefixRun:
@@ -153,8 +153,9 @@ class CascadeCache:
         starts = [run.start for run in runs] or ends[:-1]
         used = [run.length for run in runs] or list(lengths)
         numbers = torch.tensor([ends, [*starts, 0], [*used, 0]], dtype=torch.int32)
-        found = upload(numbers, self.shape.device)
-        return Segments(found[0], found[1], found[2, :-1], max(lengths), max(used))
+        # One copy to the device for all three.
+        on_device = upload(numbers, self.shape.device)
+        return Segments(on_device[0], on_device[1], on_device[2, :-1], max(lengths), max(used))
 
 
 class PrefixRun:

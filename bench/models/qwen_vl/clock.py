@@ -24,16 +24,16 @@ class Clock:
     """Seconds by stage. Every moment from its making to its last lap is counted for exactly one stage."""
 
     def __init__(self, device: torch.device, now: Callable[[], float] = time.perf_counter) -> None:
-        """``now`` gives seconds that never go back."""
+        """Start counting; ``now`` gives seconds that never go back."""
         self._device, self._now = device, now
         self._start = self._last = now()
         self._seconds = dict.fromkeys(STAGES, 0.0)
         self.first_token_seconds: float | None = None
-        """From the clock's making to the logits of the first token; None before them."""
+        """Seconds until the logits of the first token were there; None before that."""
 
     @property
     def stages(self) -> dict[str, float]:
-        """Seconds of each stage that took any, in the order of ``STAGES``."""
+        """Stage → its seconds, for every stage that took some, in the order of ``STAGES``."""
         return {stage: seconds for stage, seconds in self._seconds.items() if seconds > 0}
 
     def lap(self, stage: str) -> None:
@@ -48,6 +48,6 @@ class Clock:
         self._last = now
 
     def first_token(self) -> None:
-        """The lap that has just ended brought the logits of an answer's first token."""
+        """Note that the lap that has just ended brought the logits of an answer's first token."""
         if self.first_token_seconds is None:
             self.first_token_seconds = self._last - self._start

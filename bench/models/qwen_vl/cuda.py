@@ -35,7 +35,7 @@ def flash(
     """
     from torch.nn.attention.varlen import AuxRequest, varlen_attn
 
-    found, logsumexp = varlen_attn(
+    seen, logsumexp = varlen_attn(
         queries,
         keys,
         values,
@@ -50,7 +50,7 @@ def flash(
         seqused_k=segments.used,
     )
     # The documentation says (queries, heads); the kernel gives (heads, queries), and ``trial`` watches it.
-    return Seen(found, logsumexp.transpose(0, 1))
+    return Seen(seen, logsumexp.transpose(0, 1))
 
 
 def flash_operator(
@@ -69,7 +69,7 @@ def flash_operator(
     """
     import torch
 
-    found, logsumexp, *_ = torch.ops.aten._flash_attention_forward(
+    seen, logsumexp, *_ = torch.ops.aten._flash_attention_forward(
         queries,
         keys,
         values,
@@ -83,7 +83,7 @@ def flash_operator(
         scale=scale,
         seqused_k=segments.used,
     )
-    return Seen(found, logsumexp.transpose(0, 1))
+    return Seen(seen, logsumexp.transpose(0, 1))
 
 
 KERNELS: dict[str, Kernel] = {
@@ -108,8 +108,8 @@ def trial(
     def draw(tokens: int, count: int) -> torch.Tensor:
         return torch.randn(tokens, count, size, generator=generator).to(device, dtype)
 
-    def numbers(*found: int) -> torch.Tensor:
-        return torch.tensor(found, dtype=torch.int32, device=device)
+    def numbers(*values: int) -> torch.Tensor:
+        return torch.tensor(values, dtype=torch.int32, device=device)
 
     query_heads = heads * groups
     forms = {
@@ -129,10 +129,10 @@ def trial(
             outside[start : start + count] = False
         keys[outside] = values[outside] = float("nan")
         longest = max(last - first for first, last in pairwise(ends))
-        found = Segments(numbers(*ends), numbers(*starts, 0), numbers(*used), longest, 256)
-        expected = plain(queries, keys, values, found, causal=causal, scale=size**-0.5)
+        segments = Segments(numbers(*ends), numbers(*starts, 0), numbers(*used), longest, 256)
+        expected = plain(queries, keys, values, segments, causal=causal, scale=size**-0.5)
         try:
-            seen = kernel(queries, keys, values, found, causal=causal, scale=size**-0.5)
+            seen = kernel(queries, keys, values, segments, causal=causal, scale=size**-0.5)
             for got, want in zip(seen, expected, strict=True):
                 torch.testing.assert_close(got.float(), want.float(), rtol=2e-2, atol=2e-2)
         except (RuntimeError, ImportError, TypeError, ValueError, AssertionError) as error:
@@ -154,8 +154,8 @@ def fused_attention(device: torch.device) -> AbstractContextManager[None]:
         SDPBackend.EFFICIENT_ATTENTION,
         SDPBackend.CUDNN_ATTENTION,
     ]
-    found: AbstractContextManager[None] = sdpa_kernel(fused)
-    return found
+    only_fused: AbstractContextManager[None] = sdpa_kernel(fused)
+    return only_fused
 
 
 class Graphs:
@@ -198,7 +198,7 @@ class Graphs:
         return graph.replay
 
     def settle(self) -> None:
-        """Wait until no graph runs, so that any may go."""
+        """Wait until no graph runs any more, so that each of them may be deleted."""
         import torch
 
         torch.cuda.synchronize()
@@ -211,7 +211,7 @@ class Sent(NamedTuple):
     arrived: torch.cuda.Event | None
 
     def read(self) -> list[list[float]]:
-        """Wait for them, and for nothing that was asked of the device later."""
+        """The numbers as rows, once they have arrived; later work of the device is not waited for."""
         if self.arrived is not None:
             self.arrived.synchronize()
         rows: list[list[float]] = self.numbers.tolist()
@@ -234,7 +234,7 @@ def send(numbers: torch.Tensor) -> Sent:
 
 
 def upload(numbers: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """``numbers`` on ``device``; the host goes on at once."""
+    """``numbers`` on ``device``; the host does not wait for the copy."""
     if device.type != "cuda":
         return numbers.to(device)
     return numbers.pin_memory().to(device, non_blocking=True)

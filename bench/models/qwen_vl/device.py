@@ -69,7 +69,7 @@ def pick_attention(spec: ModelSpec, device: torch.device, dtype: torch.dtype) ->
     )
     if spec.attention == "flash_attention_2" and not usable:
         raise EnvironmentProblem(
-            "flash_attention_2 needs a GPU, bf16 or fp16, and the package flash-attn",
+            "flash_attention_2 needs a GPU, the number format bf16 or fp16, and the package flash-attn",
             hint="--attention sdpa",
         )
     if spec.attention != "auto":
@@ -90,7 +90,7 @@ def weights_by_device(spec: ModelSpec, model: Any) -> dict[str, int]:
     if torch.cuda.is_available() and places & {"cpu", "disk"}:
         raise OutOfMemory(
             f"the GPUs together do not hold {spec.checkpoint}: accelerate would keep some of its layers in "
-            "main memory and copy them for every token",
+            "main memory and copy them to a GPU for every token",
             hint="use more GPUs or a quantized model (-int4, -nf4)",
         )
     held: dict[str, int] = {}

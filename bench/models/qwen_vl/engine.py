@@ -97,11 +97,9 @@ class TreeEngine:
     def _features(self, documents: Sequence[Prompted], clock: Clock) -> Iterator[Encoded]:
         pages = [page for document in documents for page in document.prefix.pages]
         patches = [len(page.patches) for page in pages]
-        features = [
-            found
-            for pack in plan.packs(patches, self._limits.vision_patches)
-            for found in vision.encode_pages(self._model, self._reader, pages[pack], clock)
-        ]
+        features: list[vision.PageFeatures] = []
+        for pack in plan.packs(patches, self._limits.vision_patches):
+            features += vision.encode_pages(self._model, self._reader, pages[pack], clock)
         start = 0
         for document in documents:
             end = start + len(document.prefix.pages)
@@ -116,9 +114,10 @@ class TreeEngine:
         cache, way = self._memory(columns)
         flight = Flight(self._model, cache, documents, way, self._limits)
         clock.lap("prefix")
-        return [
-            answer for asked in flight.turns(self._budget) for answer in flight.answer(asked, clock)
-        ]
+        answers: list[tuple[PromptedQuestion, Completion]] = []
+        for turn in flight.turns(self._budget):
+            answers += flight.answer(turn, clock)
+        return answers
 
     def _memory(self, columns: Sequence[int]) -> tuple[Cache, Decode]:
         """Room for documents of so many columns each, and the way to decode what is in it."""

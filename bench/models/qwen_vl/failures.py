@@ -17,7 +17,7 @@ def out_of_memory(error: BaseException, doing: str) -> OutOfMemory:
     """One line for a memory error, with the allocator's figures where it gives some."""
     return OutOfMemory(
         f"out of memory while {doing}: {one_line(str(error), 160)}",
-        hint="try a smaller --batch-size or --max-pixels, or a quantized model (-int4, -nf4)",
+        hint="use a smaller --batch-size or --max-pixels, or a quantized model (-int4, -nf4)",
     )
 
 
@@ -28,7 +28,7 @@ def load_failure(folder: Path, error: Exception, device: torch.device) -> Except
     if isinstance(error, ImportError):
         return EnvironmentProblem(
             f"{folder} cannot be loaded: {one_line(str(error))}",
-            hint="bench doctor says which of the installed versions do not fit together",
+            hint="bench doctor says which of the installed versions do not work together",
         )
     return InvalidInput(
         f"{folder} cannot be loaded: {one_line(str(error))}",

@@ -25,12 +25,12 @@ from bench.models.checkpoints import StoredWeight, stored_weights
 from bench.models.qwen_vl.plan import Limits, Need, columns, flights
 
 CUDA_CONTEXT_BYTES = 600 * 2**20
-"""Of a process that has used CUDA: driver, kernels and the matrix library's workspace. Not measured."""
+"""Memory of a process that has used CUDA: driver, kernels, the matrix library's workspace. Not measured."""
 
 FLOAT = 4
 """Bytes of a number in float32: pixels, rotary embedding and the choice of tokens are computed in it."""
 OWNER_BYTES = 4
-"""Of a column of the cache: the question that it belongs to."""
+"""Bytes of the note in the cache that says which question a column belongs to."""
 
 GROUP = 128
 """Weights that share a scale in the GPTQ and AWQ checkpoints of the family."""
@@ -128,7 +128,7 @@ class Work(NamedTuple):
 
     @property
     def visual_tokens(self) -> int:
-        """Of all pages."""
+        """Visual tokens of all pages together."""
         return sum(self.pages)
 
 
@@ -148,13 +148,13 @@ class Peak(NamedTuple):
     cache: int
     """Keys and values in flight."""
     documents: int
-    """In the fullest flight."""
+    """Documents in the fullest flight."""
     pages: int
-    """In the fullest flight."""
+    """Pages in the fullest flight."""
 
     @property
     def bytes(self) -> int:
-        """Of the fullest stage."""
+        """Bytes at the fullest stage."""
         return self.features + max(
             self.vision, self.cache + max(self.prefix, self.questions, self.logits)
         )

@@ -22,7 +22,7 @@ class Encoded(NamedTuple):
 
     document: Prompted
     features: list[PageFeatures]
-    """Of each page."""
+    """What the vision tower made of each page."""
 
     @property
     def need(self) -> plan.Need:
@@ -37,9 +37,9 @@ class FlightQuestion(NamedTuple):
     """One question of a flight."""
 
     row: int
-    """Its document's, in the cache."""
+    """The row of its document in the cache."""
     number: int
-    """Among its document's questions of the same turn."""
+    """Its number among the questions about its document in the same turn."""
     question: PromptedQuestion
 
 
@@ -88,12 +88,13 @@ class Flight:
         needs = [item.need for item in self._documents]
         turns = [plan.turns(need, budget) for need in needs]
         for turn in range(max(map(len, turns))):
-            yield [
-                FlightQuestion(row, number, question)
-                for row, item in enumerate(self._documents)
-                if turn < len(turns[row])
-                for number, question in enumerate(item.document.questions[turns[row][turn]])
-            ]
+            asked: list[FlightQuestion] = []
+            for row, item in enumerate(self._documents):
+                # A document with fewer turns than the others has no question left.
+                if turn < len(turns[row]):
+                    together = item.document.questions[turns[row][turn]]
+                    asked += [FlightQuestion(row, *numbered) for numbered in enumerate(together)]
+            yield asked
 
     def answer(
         self, asked: Sequence[FlightQuestion], clock: Clock

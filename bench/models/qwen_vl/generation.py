@@ -68,7 +68,7 @@ class Prompted(NamedTuple):
 
     prefix: Prefix
     questions: tuple[PromptedQuestion, ...]
-    """At least one, each with a limit of at least one token."""
+    """At least one question, each with a limit of at least one token."""
 
 
 class Completion(NamedTuple):

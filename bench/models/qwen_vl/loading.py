@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import InvalidInput
+from bench.formatting import plural
 from bench.models.checkpoints import (
     LocalCheckpoint,
     check_base,
@@ -157,17 +158,25 @@ def _check_report(folder: Path, report: Mapping[str, Any]) -> None:
     Raises:
         InvalidInput: weights are missing, left over, or of another shape.
     """
-    for kind, word in (
-        ("missing_keys", "are missing"),
-        ("mismatched_keys", "have another shape than config.json says"),
-        ("unexpected_keys", "have no place in the model"),
+    for kind, one, many in (
+        ("missing_keys", "weight is missing", "weights are missing"),
+        (
+            "mismatched_keys",
+            "weight has another shape than config.json says",
+            "weights have another shape than config.json says",
+        ),
+        (
+            "unexpected_keys",
+            "weight has no place in the model",
+            "weights have no place in the model",
+        ),
     ):
         names = sorted(str(name) for name in report.get(kind) or ())
         if kind == "unexpected_keys":
             names = without_empty_biases(folder, names)
         if names:
             raise InvalidInput(
-                f"{folder}: {len(names)} weights {word}, the first is {one_line(names[0], 80)}",
+                f"{folder}: {plural(len(names), one, many)}; the first is {one_line(names[0], 80)}",
                 hint="check that config.json belongs to these weights, or download them again",
             )
     if report.get("error_msgs"):
@@ -208,8 +217,8 @@ def _with_adapter(
         )
     if not hasattr(wrapped.base_model, "merge_and_unload"):
         raise InvalidInput(
-            f"the adapter {folder} is of a type that does not live in the weights",
-            hint="LoRA and its relatives can be used",
+            f"the adapter {folder} is of a type that cannot be put into the weights",
+            hint="LoRA adapters and variants of LoRA can be used",
         )
     adapted = wrapped.merge_and_unload() if merge else wrapped.get_base_model()
     return adapted, {"adapter": spec.adapter, "adapter_merged": merge}

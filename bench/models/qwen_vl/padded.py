@@ -24,7 +24,7 @@ class _Row(NamedTuple):
     document: Prompted
     question: PromptedQuestion
     features: Any
-    """Of the document's pages, as the model's ``forward`` takes them."""
+    """What the vision tower made of each of the document's pages."""
 
 
 class _Prompt(NamedTuple):
@@ -54,14 +54,11 @@ class PaddedEngine:
         if not prepared:
             return []
         with torch.inference_mode():
-            rows = [
-                _Row(document, question, features)
-                for document in prepared
-                for features in [
-                    encode_pages(self._model, self._reader, document.prefix.pages, clock)
-                ]
-                for question in document.questions
-            ]
+            rows: list[_Row] = []
+            for document in prepared:
+                pages = document.prefix.pages
+                features = encode_pages(self._model, self._reader, pages, clock)
+                rows += [_Row(document, question, features) for question in document.questions]
             prompt = self._pad(rows)
             cache = DynamicCache(config=self._model.config.get_text_config())
             state = _Greedy(rows, prompt, self._decoding)
@@ -93,6 +90,11 @@ class PaddedEngine:
         return None
 
     def _pad(self, rows: Sequence[_Row]) -> _Prompt:
+        """The prompts of ``rows``, each at the right end of its row.
+
+        Padding on the left, because the last column of every row is then the end of its prompt: one
+        column of logits serves all rows, and the next token has the same place in each.
+        """
         import torch
 
         longest = max(row.question.prompt_tokens for row in rows)

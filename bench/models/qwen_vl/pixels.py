@@ -40,7 +40,7 @@ class PagePixels(NamedTuple):
     something that the table cannot hold."""
     height: int
     width: int
-    """Of the page, in patches."""
+    """Height and width of the page in patches."""
     tokens: int
     """Visual tokens that the page becomes."""
 
@@ -70,10 +70,10 @@ class PageReader:
         image = open_page(page)
         if self.jpeg_quality is not None:
             image = reencoded(image, self.jpeg_quality)
-        found = self._processed(image) if self.table is None else self._cut(image)
+        pixels = self._processed(image) if self.table is None else self._cut(image)
         if self.uploads is None:
-            return found
-        return found._replace(patches=self.uploads.send(found.patches))
+            return pixels
+        return pixels._replace(patches=self.uploads.send(pixels.patches))
 
     def tokens(self, page: Page) -> int:
         """Visual tokens that ``page`` becomes, from its size alone.
@@ -110,6 +110,8 @@ class PageReader:
         side, merge = images.patch_size, images.merge_size
         rows, columns = height // side, width // side
         cut = resized.reshape(rows // merge, merge, side, columns // merge, merge, side, 3)
+        # The patches that become one visual token side by side, and channels before pixels: the order in
+        # which the vision tower takes them.
         ordered = np.ascontiguousarray(cut.transpose(0, 3, 1, 4, 6, 2, 5))
         patches = torch.from_numpy(ordered.reshape(rows * columns, 3, side * side))
         return PagePixels(patches, rows, columns, rows * columns // merge**2)
@@ -142,39 +144,39 @@ class ReadRequest(NamedTuple):
 
 
 class _Begun(NamedTuple):
-    wanted: ReadRequest
+    request: ReadRequest
     pages: list[Future[PagePixels]]
 
 
 class PageQueue:
-    """Pages on their way from files to patches: worker threads are ahead of whoever takes them.
+    """Pages on their way from files to patches, read by worker threads before they are needed.
 
-    Also from call to call: while the last documents of a call are computed, the threads read on with what
-    is expected after them.
+    The threads also work between calls: while the last documents of a call are computed, they read the pages
+    that are expected in the next one.
     """
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="pages")
         self._begun: deque[_Begun] = deque()
-        """Being read, or read and not taken yet, in order."""
+        """Documents that are being read, or were read and not taken yet, in order."""
         self._expected: Sequence[ReadRequest] = ()
 
     def read(
         self, documents: Sequence[ReadRequest]
     ) -> Iterator[tuple[PagePixels, ...] | InvalidInput]:
         """The pages of each document, in order; the error of its first bad page where it has one."""
-        wanted = [*documents, *self._expected]
+        requests = [*documents, *self._expected]
         self._expected = ()
-        self._keep(wanted)
-        waiting = iter(wanted[len(self._begun) :])
+        self._keep(requests)
+        waiting = iter(requests[len(self._begun) :])
         for _ in documents:
             self._begin(waiting)
             try:
-                found = self._taken(self._begun.popleft())
+                pages = self._taken(self._begun.popleft())
             except InvalidInput as error:
                 yield error
             else:
-                yield found
+                yield pages
         self._begin(waiting)
 
     def expect(self, documents: Sequence[ReadRequest]) -> None:
@@ -182,31 +184,35 @@ class PageQueue:
         self._expected = documents
 
     def forget(self) -> None:
-        """Let go of everything that nobody has taken."""
+        """Drop the pages that were read, or are being read, and that nobody has taken."""
         self._expected = ()
         self._keep(())
 
     def _begin(self, waiting: Iterator[ReadRequest]) -> None:
-        """Have two pages for each thread on their way, as far as so many are ``waiting``."""
+        """Have two pages for each thread on their way, as far as so many are ``waiting``.
+
+        One is being read, and one waits so that the thread can go on at once.
+        """
         while sum(len(begun.pages) for begun in self._begun) < 2 * WORKERS:
-            wanted = next(waiting, None)
-            if wanted is None:
+            request = next(waiting, None)
+            if request is None:
                 return
-            reading = [self._pool.submit(wanted.reader.read, page) for page in wanted.pages]
-            self._begun.append(_Begun(wanted, reading))
+            reading = [self._pool.submit(request.reader.read, page) for page in request.pages]
+            self._begun.append(_Begun(request, reading))
 
     def _taken(self, begun: _Begun) -> tuple[PagePixels, ...]:
         """The pages of a document whose turn it is."""
         try:
             return tuple(page.result() for page in begun.pages)
         except (RuntimeError, MemoryError):
-            # The call before this one may have left no memory for them; if there is none now, it is said.
-            return tuple(begun.wanted.reader.read(page) for page in begun.wanted.pages)
+            # The call before this one may have left no memory for them; if there is none now either, the
+            # error is raised here.
+            return tuple(begun.request.reader.read(page) for page in begun.request.pages)
 
-    def _keep(self, wanted: Sequence[ReadRequest]) -> None:
-        """Drop what was begun, from the first document on that is not the next one of ``wanted``."""
-        pairs = zip(self._begun, wanted, strict=False)
-        known = sum(1 for _ in takewhile(lambda pair: pair[0].wanted == pair[1], pairs))
+    def _keep(self, requests: Sequence[ReadRequest]) -> None:
+        """Drop what was begun, from the first document on that is not the next one of ``requests``."""
+        pairs = zip(self._begun, requests, strict=False)
+        known = sum(1 for _ in takewhile(lambda pair: pair[0].request == pair[1], pairs))
         while len(self._begun) > known:
             for page in self._begun.pop().pages:
                 page.cancel()

@@ -19,24 +19,26 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 CPU_BYTES = 2 * 2**30
-"""Keys and values in flight on a CPU; more documents at once hardly make a CPU faster."""
+"""Bytes of keys and values in flight on a CPU; more documents at once hardly make a CPU faster."""
 CUDA_SHARE = 0.5
-"""Of the memory that is free after loading; the rest is for pixels, activations and logits."""
+"""Share of the memory free after loading that keys and values may take. The rest is for pixels, activations
+and logits."""
 TURN_COLUMNS = 4096
-"""Of a document, for questions and answers at one time: 500 questions about a page are asked in turns."""
+"""The most columns that one document's questions and answers take at a time. 500 questions about a page are
+asked in turns."""
 
 
 class Limits(NamedTuple):
     """What is computed together, at most."""
 
     cache_bytes: int
-    """Keys and values in flight."""
+    """Bytes of the keys and values in flight."""
     vision_patches: int
-    """In a call of the vision tower that holds more than one page."""
+    """Patches in a call of the vision tower that holds more than one page."""
     prefix_tokens: int
-    """In a row that holds more than one prefix."""
+    """Tokens in a row that holds more than one prefix."""
     question_tokens: int
-    """In a row that holds more than one question."""
+    """Tokens in a row that holds more than one question."""
 
 
 class Need(NamedTuple):
@@ -56,14 +58,15 @@ LEAST_ROW = 128
 
 def limits(device: torch.device, cache_bytes: int | None) -> Limits:
     """The limits on ``device``; ``cache_bytes`` overrides what is read from the device."""
-    found = CPU_LIMITS
+    own = CPU_LIMITS
     if device.type == "cuda":
         import torch
 
         free, _ = torch.cuda.mem_get_info(device)
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        found = cuda_limits(free + unused)
-    return found if not cache_bytes else found._replace(cache_bytes=cache_bytes)
+        # What the allocator holds and does not use is free for the cache as well.
+        own = cuda_limits(free + unused)
+    return own if not cache_bytes else own._replace(cache_bytes=cache_bytes)
 
 
 def cuda_limits(free: int) -> Limits:

@@ -84,5 +84,5 @@ def rope_positions(model: Any, prefix: Prefix) -> torch.Tensor:
         mm_token_type_ids=(ids == model.config.image_token_id).int(),
         image_grid_thw=torch.tensor([(1, page.height, page.width) for page in prefix.pages]),
     )
-    found: torch.Tensor = positions[:, 0]
-    return found
+    of_prefix: torch.Tensor = positions[:, 0]
+    return of_prefix

@@ -140,8 +140,8 @@ class Processor:
             whole = self.tokenizer.encode(before + _SAMPLE + after, add_special_tokens=False)
             if whole != [*ids[0], *self.tokens(_SAMPLE), *ids[1]]:
                 raise InvalidInput(
-                    f"the chat template in {self.template_source} puts text beside the question that "
-                    "belongs to one token with it",
+                    f"the chat template in {self.template_source} puts text next to the question, so that "
+                    "both share a token",
                     hint="use the chat template of the base checkpoint",
                 )
             if not mark or ids[0].count(self.image_token_id) != pages:

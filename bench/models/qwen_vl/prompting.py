@@ -36,22 +36,22 @@ class Prompting:
         A request that cannot be asked is put into ``settled`` instead.
         """
         gathered = self._gather(groups)
-        found = self._processor.queue.read([self._wanted(asked) for asked in gathered])
-        for asked, document in zip(gathered, found, strict=True):
-            if isinstance(document, InvalidInput):
-                self.settled |= {one.place: failure(one.request, document) for one in asked}
+        pages_of = self._processor.queue.read([self._read_request(asked) for asked in gathered])
+        for asked, pages in zip(gathered, pages_of, strict=True):
+            if isinstance(pages, InvalidInput):
+                self.settled |= {one.place: failure(one.request, pages) for one in asked}
                 continue
-            prefix = self._processor.prefix(document, asked[0].group.system)
-            questions = [self._question(one, document, len(prefix.ids)) for one in asked]
+            prefix = self._processor.prefix(pages, asked[0].group.system)
+            questions = [self._question(one, pages, len(prefix.ids)) for one in asked]
             kept = tuple(question for question in questions if question is not None)
             if kept:
                 yield Prompted(prefix, kept)
 
     def expect(self, groups: Sequence[PageGroup]) -> None:
         """Let the worker threads go on with ``groups`` behind the next ``documents``."""
-        self._processor.queue.expect([self._wanted(asked) for asked in self._gather(groups)])
+        self._processor.queue.expect([self._read_request(asked) for asked in self._gather(groups)])
 
-    def _wanted(self, asked: Sequence[_Asked]) -> ReadRequest:
+    def _read_request(self, asked: Sequence[_Asked]) -> ReadRequest:
         group = asked[0].group
         return ReadRequest(self._processor.reader_at(group.max_pixels), group.document.pages)
 
@@ -80,8 +80,8 @@ class Prompting:
         prompt, limit = prefix + len(ids), group.generation.max_new_tokens
         if prompt + limit > self._context:
             problem = InvalidInput(
-                f"{prompt} prompt tokens ({visual} of them visual) and {limit} for the answer exceed "
-                f"the model's context of {self._context}; lower --max-pixels"
+                f"the prompt has {prompt} tokens ({visual} of them visual) and the answer may have {limit}, "
+                f"which is more than the model's context of {self._context}; lower --max-pixels"
             )
             self.settled[place] = failure(request, problem)
             return None

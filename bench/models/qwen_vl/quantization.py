@@ -41,8 +41,8 @@ def agreed_quantization(spec: ModelSpec, checkpoint: LocalCheckpoint) -> str | N
         )
     if checkpoint.quantization is None and wanted not in {None, *LOADED_QUANTIZED}:
         raise InvalidInput(
-            f"{spec.checkpoint} is not quantized; {wanted} cannot be made while loading",
-            hint="nf4 and int8 can",
+            f"{spec.checkpoint} is not quantized, and it cannot be quantized as {wanted} while it is loaded",
+            hint="--quantization nf4 or int8, or name a checkpoint that is quantized as you want",
         )
     quantization = checkpoint.quantization or wanted
     for package, extra in _NEEDED_BY.get(quantization or "", ()):

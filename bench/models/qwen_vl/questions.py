@@ -31,13 +31,13 @@ class QuestionBranch:
     prompt: Sequence[int]
     """The question's tokens."""
     position: int
-    """Of the next token; text has the same one in all three dimensions of mRoPE."""
+    """Position of the next token; text has the same one in all three dimensions of mRoPE."""
     limit: int
     """Tokens that the answer may have."""
     ids: list[int] = field(default_factory=list)
     """The answer's tokens so far."""
     probabilities: list[float] = field(default_factory=list)
-    """Of ``ids``."""
+    """The probability of each of ``ids``."""
     ended: bool = False
     """Whether the model has ended the answer itself."""
 

@@ -71,13 +71,13 @@ class ReferenceEngine:
             streamer=_FirstToken(clock),
         )
         clock.lap("decode")
-        found = output.sequences[0, ids.shape[1] :].tolist()
+        generated = output.sequences[0, ids.shape[1] :].tolist()
         probabilities = [
             float(scores[0].float().softmax(-1)[token])
-            for token, scores in zip(found, output.scores, strict=True)
+            for token, scores in zip(generated, output.scores, strict=True)
         ]
-        ended = found[-1] in self._decoding.end_tokens
-        return Completion.of(found, probabilities, ended=ended)
+        ended = generated[-1] in self._decoding.end_tokens
+        return Completion.of(generated, probabilities, ended=ended)
 
 
 class _FirstToken:

@@ -41,21 +41,21 @@ def select_engine(
         }
     allowed = limits(model.device, spec.options.get("cache_bytes"))
     details: dict[str, Json] = {"cache_bytes": allowed.cache_bytes}
-    found = _find_kernel(model, wanted)
-    if found.kernel is None:
+    choice = _find_kernel(model, wanted)
+    if choice.kernel is None:
         return TreeEngine(model, reader, decoding, allowed), details | {
             "engine": "tree: a document's prefix once, its questions packed behind it",
-            "text_attention": f"sdpa over a tree of questions ({found.reason})",
+            "text_attention": f"sdpa over a tree of questions ({choice.reason})",
         }
     graphs = _graphs(spec, model)
-    steps = Steps(model, found.kernel, decoding, graphs)
+    steps = Steps(model, choice.kernel, decoding, graphs)
     engine = TreeEngine(model, reader, decoding, allowed, steps)
     steps.prove()
     how = "launched kernel by kernel" if graphs is None else "CUDA graphs, one a shape"
     return engine, details | {
         "engine": "cascade: a document's prefix once, its questions as runs behind it",
-        "text_attention": f"prefix and branch apart, merged ({found.reason})",
-        "vision_attention": _pack_vision(model, found.kernel),
+        "text_attention": f"prefix and branch apart, merged ({choice.reason})",
+        "vision_attention": _pack_vision(model, choice.kernel),
         "decoding_steps": how if steps.obstacle is None else f"no CUDA graphs: {steps.obstacle}",
     }
 
@@ -74,10 +74,10 @@ def _find_kernel(model: Any, wanted: str | None) -> KernelChoice:
         return KernelChoice(None, "as asked for")
     shape = tree_shape(model)
     if shape.device.type == "cuda":
-        found = first_that_agrees(shape)
-        if found.kernel is not None:
-            return found
-        reason = found.reason
+        choice = first_that_agrees(shape)
+        if choice.kernel is not None:
+            return choice
+        reason = choice.reason
     else:
         reason = f"no fused kernel for runs of keys on {shape.device.type}"
     return KernelChoice(plain if wanted == "cascade" else None, reason)

@@ -131,11 +131,11 @@ class StepRow:
         documents, width, *_ = self._shape
         grid = queries.reshape(documents, width, shape.heads, shape.groups, shape.size)
         folded = grid.transpose(1, 2).flatten(1, 3)
-        found = kernel(folded, *stored, self._shared, causal=False, scale=scale)
+        of_prefixes = kernel(folded, *stored, self._shared, causal=False, scale=scale)
         split = (documents, shape.heads, width, shape.groups)
         shared = Seen(
-            found.values.view(*split, shape.size).transpose(1, 2).reshape(own.values.shape),
-            found.logsumexp.reshape(split).transpose(1, 2).reshape(own.logsumexp.shape),
+            of_prefixes.values.view(*split, shape.size).transpose(1, 2).reshape(own.values.shape),
+            of_prefixes.logsumexp.reshape(split).transpose(1, 2).reshape(own.logsumexp.shape),
         )
         return merge(shared, own).unsqueeze(0)
 
@@ -167,7 +167,7 @@ class Steps:
             self._grid(StepShape(1, 1, LEAST_PREFIX, LEAST_BRANCH)).step()
 
     def release(self) -> None:
-        """Give up all memory."""
+        """Free all memory."""
         self._forget()
         self.cache.release()
 

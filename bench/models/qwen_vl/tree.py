@@ -39,13 +39,13 @@ class TreeShape(NamedTuple):
     groups: int
     """Query heads to a key/value head."""
     size: int
-    """Of a head."""
+    """Numbers in a key or value of one head."""
     dtype: torch.dtype
     device: torch.device
 
     @property
     def bytes_per_column(self) -> int:
-        """Of the keys and values of one token in all layers."""
+        """Bytes of the keys and values of one token in all layers."""
         return 2 * self.layers * self.heads * self.size * self.dtype.itemsize
 
 
@@ -240,8 +240,8 @@ class BranchRow:
             scale=scale,
         )
         unfolded = seen.view(documents, shape.heads, shape.groups, self._width, shape.size)
-        found = unfolded.permute(0, 3, 1, 2, 4)[self._row, self._slot]
-        return found.reshape(1, len(found), shape.heads * shape.groups, shape.size)
+        packed_again = unfolded.permute(0, 3, 1, 2, 4)[self._row, self._slot]
+        return packed_again.reshape(1, len(packed_again), shape.heads * shape.groups, shape.size)
 
     def _visible(self, questions: torch.Tensor) -> torch.Tensor:
         """What to add to the scores: (documents, 1, groups x width, length), 0 or minus infinity.

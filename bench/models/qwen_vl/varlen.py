@@ -76,7 +76,7 @@ def plain(
     """``Kernel`` by the textbook, sequence by sequence in float32: what other kernels are judged by."""
     import torch
 
-    found = torch.empty(queries.shape, dtype=queries.dtype, device=queries.device)
+    seen_values = torch.empty(queries.shape, dtype=queries.dtype, device=queries.device)
     weights = torch.empty(queries.shape[:2], dtype=torch.float32, device=queries.device)
     ends, groups = segments.ends.tolist(), queries.shape[1] // keys.shape[1]
     runs = zip(ends, ends[1:], segments.starts.tolist(), segments.used.tolist(), strict=False)
@@ -89,9 +89,9 @@ def plain(
             ahead = torch.ones(count, used, dtype=torch.bool, device=queries.device)
             scores.masked_fill_(ahead.triu(used - count + 1)[:, None, None], float("-inf"))
         seen = torch.einsum("qhgk,khd->qhgd", scores.softmax(-1), told)
-        found[first:last] = seen.flatten(1, 2).to(found.dtype)
+        seen_values[first:last] = seen.flatten(1, 2).to(seen_values.dtype)
         weights[first:last] = scores.logsumexp(-1).flatten(1, 2)
-    return Seen(found, weights)
+    return Seen(seen_values, weights)
 
 
 def merge(first: Seen, second: Seen) -> torch.Tensor:

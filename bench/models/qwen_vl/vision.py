@@ -44,12 +44,12 @@ def encode_pages(
     clock.lap("transfer")
     grid = torch.tensor([(1, page.height, page.width) for page in pages], device=device)
     with fused_attention(device):
-        found = model.model.get_image_features(values, grid, return_dict=True)
+        output = model.model.get_image_features(values, grid, return_dict=True)
     clock.lap("vision")
-    layers = getattr(found, "deepstack_features", None) or ()
+    layers = getattr(output, "deepstack_features", None) or ()
     return [
         PageFeatures(tokens, tuple(layer[index] for layer in layers))
-        for index, tokens in enumerate(found.pooler_output)
+        for index, tokens in enumerate(output.pooler_output)
     ]
 
 
