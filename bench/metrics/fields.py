@@ -191,9 +191,9 @@ def field_match(prediction: Json, references: Sequence[Json]) -> MetricValue:
     """
     if not references:
         return MetricValue(None)
-    structured = [r for r in references if isinstance(r, dict | list)]
+    structured = [reference for reference in references if isinstance(reference, dict | list)]
     if not structured:
-        texts = [as_text(r) for r in references]
+        texts = [as_text(reference) for reference in references]
         return MetricValue(float(field_equivalent(as_text(prediction), texts).equivalent))
     parsed = parsed_fields(prediction)
     agreements = [typed_agreement(parsed, parsed_fields(reference)) for reference in structured]
