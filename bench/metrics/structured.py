@@ -23,8 +23,8 @@ MAX_LEAF_PAIRS = 4_000_000
 beyond are surplus and match nothing."""
 
 MAX_EXACT_TIES = 120
-"""Longer lists are matched by scipy, because Munkres takes minutes: the matching is as good, but ties may
-fall otherwise."""
+"""Longer lists are matched by scipy, because the time of Munkres grows with the cube of the length. The
+matching is as good, but ties may fall otherwise."""
 
 MIN_FAST = 8
 """Lists up to this long are matched by the package's solver, which is fast enough and spares scipy's
