@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from bench.metrics.edit import EditCounts
 from bench.rundir.store import RunStore
 from bench.runner import RunSettings, execute, plan_run
 from bench.schema import ModelSpec, Output
+from bench.scoring.answers import score_answer
 from bench.scoring.edit_errors import edit_errors
 from bench.scoring.evaluation import Cell, document_key, evaluate, write_scores
+from bench.scoring.levels import LEVELS, level
 from bench.tasks import load_task
 from tests.conftest import MakeTask
 
@@ -160,3 +163,29 @@ def test_tasks_without_error_rates_have_no_kinds_of_errors(
     plan = plan_run([ModelSpec("m", "fake")], [load_task(make_task())], RunSettings())
     run = execute(plan, tmp_path / "r").run
     assert edit_errors(evaluate(run, ["anls"])) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "metric", "expected"),
+    [
+        ("abcd", "anls", "right"),
+        ("abXd", "anls", "partly"),
+        ("abXY", "anls", "partly"),
+        ("aXYZ", "anls", "wrong"),
+        ("abcd", "cer", "right"),
+        ("abXY", "cer", "partly"),
+        ("aXYZ", "cer", "wrong"),
+    ],
+)
+def test_an_answer_is_accepted_from_half_a_score_on_and_right_if_perfect(
+    make_task: MakeTask, text: str, metric: str, expected: str
+) -> None:
+    rows = [{"id": "0", "images": ["p0.png"], "question": "Q?", "answers": ["abcd"]}]
+    task = replace(load_task(make_task(rows)), metrics=(metric,))
+    sample = task.samples[0]
+    assert level(score_answer(task, sample, Output("0", text, "stop")), metric) == expected
+    assert (
+        level(score_answer(task, sample, Output("0", "", "error", error="x")), metric) == "failed"
+    )
+    assert level(score_answer(task, sample, None), metric) == level(None, metric) == "open"
+    assert len(LEVELS) == 6

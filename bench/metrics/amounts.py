@@ -101,12 +101,13 @@ def read_amount(text: str, *, language: str | None = None) -> Amount | None:
     factor = -sign if negative else sign
     if not values:
         return None
-    return Amount(frozenset(v * factor for v in values), f"{factor}{numeral}", currencies)
+    signed = frozenset(value * factor for value in values)
+    return Amount(signed, f"{factor}{numeral}", currencies)
 
 
 def _sign_and_marks(before: str, behind: str) -> tuple[int | None, list[str]]:
     """The sign and the marks around the numeral; the sign is None if there is more than one."""
-    signs = [c for c in before + behind if c in "+-"]
+    signs = [character for character in before + behind if character in "+-"]
     if len(signs) > 1 or (signs and signs[0] == "+" and "+" in behind):
         return None, []
     marks = [re.sub(r"[+-]", "", part).strip(" .") for part in (before, behind)]
@@ -129,7 +130,7 @@ def _numeral_values(numeral: str, language: str | None, *, money: bool) -> froze
     grouped = re.sub(r"(?<=\d)[ '\"](?=\d{3}(?!\d))", "_", numeral)
     if re.search(r"[ '\"]", grouped) or re.search(r"[.,_]{2}", grouped):
         return frozenset()
-    marks = [c for c in grouped if c in ".,"]
+    marks = [character for character in grouped if character in ".,"]
     whole = grouped.replace("_", ",") if "," not in marks else grouped.replace("_", ".")
     if not marks:
         value = _grouped_integer(grouped.replace("_", ","), ",")
@@ -162,7 +163,7 @@ def _settled(
 ) -> frozenset[Decimal]:
     """The readings of a lone separator that language and currency leave open."""
     if as_decimal is None or as_group is None:
-        return frozenset(v for v in (as_decimal, as_group) if v is not None)
+        return frozenset(value for value in (as_decimal, as_group) if value is not None)
     if money:
         # No currency is written with three decimals.
         return frozenset({as_group})
@@ -181,9 +182,11 @@ def _decimal(integer: str, separator: str, fraction: str) -> Decimal | None:
 def _grouped_integer(text: str, separator: str) -> Decimal | None:
     """An integer in groups of three, or in one; None with leading zeros or other groups."""
     groups = text.split(separator)
-    if not all(g.isdecimal() for g in groups) or (len(text) > 1 and groups[0].startswith("0")):
+    if not all(group.isdecimal() for group in groups) or (
+        len(text) > 1 and groups[0].startswith("0")
+    ):
         return None
-    if len(groups) > 1 and (len(groups[0]) > 3 or any(len(g) != 3 for g in groups[1:])):
+    if len(groups) > 1 and (len(groups[0]) > 3 or any(len(group) != 3 for group in groups[1:])):
         return None
     return Decimal("".join(groups))
 

@@ -46,7 +46,7 @@ def anls_normalized(
 ) -> float:
     """ANLS with the length of the normalised strings (VLMEvalKit, anls_star on options)."""
     answer = _collapsed(prediction)
-    similarity = max(_similarity(answer, _collapsed(r)) for r in references)
+    similarity = max(_similarity(answer, _collapsed(reference)) for reference in references)
     return similarity if similarity >= threshold else 0.0
 
 
@@ -63,7 +63,7 @@ def anls_mp_docvqa(
     answer = prediction.lower().strip()
     if not answer or answer == "none" or answer_type == "not-answerable":
         return 0.0
-    similarity = max(_similarity(answer, r.lower().strip()) for r in references)
+    similarity = max(_similarity(answer, reference.lower().strip()) for reference in references)
     return similarity if similarity >= THRESHOLD else 0.0
 
 
@@ -102,17 +102,20 @@ def _best_assignment(gains: list[list[float]]) -> float:
     from scipy.optimize import linear_sum_assignment
 
     rows, columns = linear_sum_assignment(gains, maximize=True)
-    return float(sum(gains[r][c] for r, c in zip(rows, columns, strict=True)))
+    pairs = zip(rows, columns, strict=True)
+    return float(sum(gains[row][column] for row, column in pairs))
 
 
 def dude_score(prediction: Json, references: Sequence[Json]) -> MetricValue:
     """The table's DUDE: references that are lists make it a list question, answered by a JSON list."""
-    lists = [r for r in references if isinstance(r, list)]
+    lists = [reference for reference in references if isinstance(reference, list)]
     if not lists:
         texts = as_texts(references)
         return MetricValue(anls_dude([as_text(prediction)], texts) if texts else None)
     items = _items(prediction)
-    return MetricValue(max(anls_dude(items, as_texts(r), answer_type="list") for r in lists))
+    return MetricValue(
+        max(anls_dude(items, as_texts(reference), answer_type="list") for reference in lists)
+    )
 
 
 def _items(prediction: Json) -> list[str]:

@@ -74,18 +74,21 @@ def reliability_bins(
     edges = np.linspace(0, 1, bins + 1, dtype=np.float32)
     index = np.searchsorted(edges, values, side="right") - 1
     counts = np.bincount(index, minlength=bins + 1)
-    means = np.bincount(index, weights=values.astype(np.float64), minlength=bins + 1)
+    sums = np.bincount(index, weights=values.astype(np.float64), minlength=bins + 1)
     hits = np.bincount(index, weights=right, minlength=bins + 1)
-    return tuple(
-        Bin(
-            float(edges[b]),
-            float(edges[min(b + 1, bins)]),
-            int(counts[b]),
-            float(means[b] / counts[b]),
-            float(hits[b] / counts[b]),
+    bins_with_samples = []
+    for filled in np.flatnonzero(counts).tolist():
+        samples = int(counts[filled])
+        bins_with_samples.append(
+            Bin(
+                low=float(edges[filled]),
+                high=float(edges[min(filled + 1, bins)]),
+                samples=samples,
+                confidence=float(sums[filled] / samples),
+                accuracy=float(hits[filled] / samples),
+            )
         )
-        for b in np.flatnonzero(counts).tolist()
-    )
+    return tuple(bins_with_samples)
 
 
 def ece(
@@ -108,7 +111,8 @@ def brier(confidences: Sequence[float], correct: Sequence[float]) -> float | Non
     if not confidences:
         return None
     pairs = zip(confidences, correct, strict=True)
-    return sum((p - y) ** 2 for p, y in pairs) / len(confidences)
+    squares = [(confidence - outcome) ** 2 for confidence, outcome in pairs]
+    return sum(squares) / len(confidences)
 
 
 def _check(confidences: Sequence[float], correct: Sequence[float], bins: int) -> None:
@@ -119,7 +123,7 @@ def _check(confidences: Sequence[float], correct: Sequence[float], bins: int) ->
         )
     if bins < 1:
         raise InvalidInput(f"calibration needs at least one bin, got {bins}")
-    wrong = next((c for c in confidences if not 0 <= c <= 1), None)
+    wrong = next((value for value in confidences if not 0 <= value <= 1), None)
     if wrong is not None:
         raise InvalidInput(f"a confidence must lie between 0 and 1, got {wrong!r}")
 

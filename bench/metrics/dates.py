@@ -119,7 +119,7 @@ def read_time(text: str) -> Moment | None:
 def _at(reading: DateReading | None, clock: str) -> DateReading | None:
     if reading is None:
         return None
-    moments = frozenset(m._replace(time=clock) for m in reading.moments)
+    moments = frozenset(moment._replace(time=clock) for moment in reading.moments)
     return DateReading(moments, (*reading.order, clock) if reading.order else ())
 
 
@@ -188,7 +188,7 @@ def _numeric(text: str, language: str | None) -> DateReading | None:
 def _named(text: str, _language: str | None) -> DateReading | None:
     """A date with the month as a word, in any order of day and year."""
     text = re.sub(r"(?<=\d)(?:st|nd|rd|th|-?(?:го|е|ое))\b", "", text)
-    words = [w for w in _WORD.findall(text) if w not in {"of", "the", "г", "год", "года"}]
+    words = [word for word in _WORD.findall(text) if word not in {"of", "the", "г", "год", "года"}]
     if len(words) != 1:
         return None
     month = _MONTHS.get(words[0])

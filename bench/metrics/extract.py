@@ -82,7 +82,7 @@ def _without_special_tokens(text: str) -> str:
 
 
 def _without_prefix(text: str) -> str:
-    mark = next((m for m in _MARKS if text.startswith(m)), "")
+    mark = next((mark for mark in _MARKS if text.startswith(mark)), "")
     match = _PREFIX.match(text, len(mark))
     if match is None:
         return text

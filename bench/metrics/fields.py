@@ -43,7 +43,7 @@ class Context(NamedTuple):
     language: str | None = None
     """ISO 639-1."""
     expected: frozenset[str] = frozenset()
-    """Kinds that the field's name, or a mark in either text, speaks of."""
+    """Types that the field's name, or a mark in either text, names."""
 
 
 class ValueType(NamedTuple):
@@ -91,7 +91,7 @@ def _phone(text: str, context: Context) -> str | None:
 
 def _registered(kind: str) -> Callable[[str, Context], str | None]:
     def read(text: str, context: Context) -> str | None:
-        # Nine digits are a KPP only where one is spoken of: the others carry a checksum.
+        # A KPP has no checksum, so nine digits are one only where the field or a label says so.
         if kind == "kpp" and kind not in context.expected:
             return None
         return identifiers.read_registered(text, kind)
@@ -116,7 +116,7 @@ TYPES: Final = (
     ),
     ValueType("identifier", lambda text, _: identifiers.read_identifier(text), _equal),
 )
-"""From the most telling type to the loosest; the first that both texts are of decides."""
+"""From the most specific type to the loosest; the first type that both texts have decides."""
 
 
 def field_equivalent(
@@ -131,11 +131,12 @@ def field_equivalent(
     Args:
         prediction: The answer.
         references: Accepted answers.
-        field: Name of the field; words such as "date" or "сумма" allow readings that are else too bold.
-        language: ISO 639-1 code of the document; settles the order of dates and the decimal separator.
+        field: Name of the field; words such as "date" or "сумма" allow readings that would be too bold
+            without them.
+        language: ISO 639-1 code of the document; it decides the order of dates and the decimal separator.
 
     Returns:
-        The first match, else no match with the kind that the first reference has.
+        The first match; without one, no match with the kind of the first reference.
     """
     name = (field or "").lower().replace("_", " ")
     expected = frozenset(kind for kind, pattern in _HINT_PATTERNS.items() if pattern.search(name))
@@ -168,7 +169,7 @@ def _compare(answer: str, reference: str, context: Context) -> FieldMatch:
 
 
 def _informed(context: Context, answer: str, reference: str) -> Context:
-    """``context`` with what the two texts themselves give away."""
+    """``context`` with what the two texts themselves say about type and language."""
     expected = set(context.expected)
     for text in (answer, reference):
         if identifiers.looks_like_phone(text):
@@ -191,9 +192,9 @@ def field_match(prediction: Json, references: Sequence[Json]) -> MetricValue:
     """
     if not references:
         return MetricValue(None)
-    structured = [r for r in references if isinstance(r, dict | list)]
+    structured = [reference for reference in references if isinstance(reference, dict | list)]
     if not structured:
-        texts = [as_text(r) for r in references]
+        texts = [as_text(reference) for reference in references]
         return MetricValue(float(field_equivalent(as_text(prediction), texts).equivalent))
     parsed = parsed_fields(prediction)
     agreements = [typed_agreement(parsed, parsed_fields(reference)) for reference in structured]

@@ -57,7 +57,8 @@ def has_special_digits(text: str) -> bool:
     """Whether ``text`` holds a superscript, fraction or the like, which no plain number reading covers."""
     if text.isascii():
         return False
-    return any(unicodedata.decomposition(c).startswith(_KEPT_APART) for c in text if c > "\x7f")
+    decompositions = [unicodedata.decomposition(character) for character in text]
+    return any(decomposition.startswith(_KEPT_APART) for decomposition in decompositions)
 
 
 def same_text(a: str, b: str) -> bool:

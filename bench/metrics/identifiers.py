@@ -69,7 +69,7 @@ def is_snils(text: str) -> bool:
     # Numbers up to 001-001-998 were given out without a control number.
     if int(text[:9]) <= 1_001_998:
         return True
-    total = sum((9 - i) * int(c) for i, c in enumerate(text[:9]))
+    total = sum((9 - i) * int(digit) for i, digit in enumerate(text[:9]))
     return total % 101 % 100 == int(text[9:])
 
 
@@ -77,7 +77,8 @@ def is_iban(text: str) -> bool:
     """Whether ``text`` has the form of an IBAN and the remainder 1 by 97 (ISO 13616)."""
     if not re.fullmatch(r"[A-Z]{2}\d{2}[A-Z\d]{11,30}", text, re.ASCII):
         return False
-    return int("".join(str(int(c, 36)) for c in text[4:] + text[:4])) % 97 == 1
+    rearranged = text[4:] + text[:4]
+    return int("".join(str(int(character, 36)) for character in rearranged)) % 97 == 1
 
 
 def is_vat(text: str) -> bool:
@@ -97,8 +98,8 @@ def _iso_7064(digits: str) -> bool:
 
 
 def _luhn(digits: str) -> bool:
-    doubled = [int(d) * (1 + i % 2) for i, d in enumerate(reversed(digits))]
-    return sum(d - 9 if d > 9 else d for d in doubled) % 10 == 0
+    doubled = [int(digit) * (1 + i % 2) for i, digit in enumerate(reversed(digits))]
+    return sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0
 
 
 _REGISTERED: Final[tuple[tuple[str, str, Callable[[str], bool]], ...]] = (

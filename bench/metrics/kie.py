@@ -34,9 +34,14 @@ def normalize_fields(value: Json) -> Json:
         return {}
     if isinstance(value, dict):
         cleaned = {
-            key: normalize_fields(value[key]) for key in sorted(value, key=lambda k: (len(k), k))
+            key: normalize_fields(value[key])
+            for key in sorted(value, key=lambda name: (len(name), name))
         }
-        return {k: v if isinstance(v, list) else [v] for k, v in cleaned.items() if v}
+        return {
+            key: field if isinstance(field, list) else [field]
+            for key, field in cleaned.items()
+            if field
+        }
     if not isinstance(value, list):
         return [str(value).strip()]
     if all(isinstance(item, dict) for item in value):

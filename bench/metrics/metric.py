@@ -33,7 +33,7 @@ class MetricValue(NamedTuple):
     """Σ value·weight / Σ weight over samples is the corpus value: a mean, or the rate of the corpus."""
 
 
-Score = Callable[[Json, Sequence[Json]], MetricValue]
+ScoreFunction = Callable[[Json, Sequence[Json]], MetricValue]
 """From an answer (a string, or parsed JSON) and its accepted references to a value."""
 
 
@@ -54,7 +54,7 @@ class Metric:
     variant: str
     """Which of the definitions in use this one is, and how it differs from its neighbours."""
     answer_types: frozenset[AnswerKind]
-    score: Score
+    score: ScoreFunction
 
 
 def as_text(value: Json) -> str:
@@ -111,7 +111,7 @@ def _within_depth(value: Json) -> bool:
     return False
 
 
-def text_metric(function: Callable[[str, Sequence[str]], float | None]) -> Score:
+def text_metric(function: Callable[[str, Sequence[str]], float | None]) -> ScoreFunction:
     """Make a function on strings the score of a metric; without references it gives no value."""
 
     def score(prediction: Json, references: Sequence[Json]) -> MetricValue:

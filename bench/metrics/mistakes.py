@@ -88,7 +88,7 @@ def _unparseable(wrong: Answered) -> bool:
 def _format_only(wrong: Answered) -> bool:
     if wrong.answer_type == "json":
         return field_match(wrong.answer, wrong.references).value == 1.0
-    texts = [as_text(r) for r in wrong.references]
+    texts = [as_text(reference) for reference in wrong.references]
     match = field_equivalent(wrong.answer, texts, field=wrong.field, language=wrong.language)
     return match.equivalent
 
@@ -113,7 +113,9 @@ def _partial(wrong: Answered) -> bool:
         value = field_match(wrong.answer, wrong.references).value
         return value is not None and value > 0
     answer = plain(wrong.answer).casefold()
-    return any(_is_near(answer, plain(as_text(r)).casefold()) for r in wrong.references)
+    return any(
+        _is_near(answer, plain(as_text(reference)).casefold()) for reference in wrong.references
+    )
 
 
 def _is_near(answer: str, reference: str) -> bool:

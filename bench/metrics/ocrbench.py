@@ -22,9 +22,9 @@ def ocrbench(prediction: str, references: Sequence[str], *, dataset: str = "") -
         dataset: With ``HME100k`` (formulas), case is kept and all blanks are dropped instead.
     """
     if dataset == _FORMULA_SET:
-        return float(any(_squeezed(r) in _squeezed(prediction) for r in references))
+        return float(any(_squeezed(reference) in _squeezed(prediction) for reference in references))
     answer = _lowered(prediction)
-    return float(any(_lowered(r) in answer for r in references))
+    return float(any(_lowered(reference) in answer for reference in references))
 
 
 def ocrbench_v2_vqa(prediction: str, references: Sequence[str], *, language: str = "en") -> float:
@@ -38,7 +38,8 @@ def ocrbench_v2_vqa(prediction: str, references: Sequence[str], *, language: str
     """
     chinese = language == "cn"
     answer = _lowered(prediction, squeeze=chinese)
-    return max(_v2_similarity(answer, _lowered(r, squeeze=chinese), chinese) for r in references)
+    accepted = [_lowered(reference, squeeze=chinese) for reference in references]
+    return max(_v2_similarity(answer, reference, chinese) for reference in accepted)
 
 
 def _v2_similarity(answer: str, reference: str, chinese: bool) -> float:

@@ -18,10 +18,10 @@ from bench.metrics.metric import MetricValue, as_text, as_texts, best
 from bench.schema import Json
 
 MAX_PAGES = 1000
-"""Numbers beyond this many are not looked at."""
+"""Numbers beyond this many are ignored: no bundle has so many pages."""
 
 _Measure = Callable[[Sequence[int]], float]
-"""From the right place of each page, in the order answered, to a correlation."""
+"""From the right place of every page, in the answered order, to a correlation."""
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
@@ -50,15 +50,17 @@ def page_accuracy(prediction: Json, references: Sequence[Json]) -> MetricValue:
     The weight is the number of pages, so that the corpus value is the accuracy over all pages.
     """
     values = []
-    for right, said in _pairs(prediction, references):
-        agree = sum(a == b for a, b in zip(right, said, strict=False))
-        values.append(MetricValue(agree / max(len(right), len(said)), float(len(right))))
+    for expected, answered in _pairs(prediction, references):
+        agreeing = sum(page == other for page, other in zip(expected, answered, strict=False))
+        positions = max(len(expected), len(answered))
+        values.append(MetricValue(agreeing / positions, float(len(expected))))
     return best(values, higher=True)
 
 
 def sequence_match(prediction: Json, references: Sequence[Json]) -> MetricValue:
     """1 if the whole sequence is right, however it is written, else 0."""
-    values = [float(right == said) for right, said in _pairs(prediction, references)]
+    pairs = _pairs(prediction, references)
+    values = [float(expected == answered) for expected, answered in pairs]
     return MetricValue(max(values) if values else None)
 
 
@@ -75,22 +77,23 @@ def spearman_rho(prediction: Json, references: Sequence[Json]) -> MetricValue:
 def _pairs(
     prediction: Json, references: Sequence[Json]
 ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """The expected and the answered numbers, for every reference that holds some."""
     text = as_text(prediction)
-    rights = [sequence(reference) for reference in as_texts(references)]
-    return [(right, sequence(text, len(right))) for right in rights if right]
+    all_expected = [sequence(reference) for reference in as_texts(references)]
+    return [(expected, sequence(text, len(expected))) for expected in all_expected if expected]
 
 
 def _correlated(prediction: Json, references: Sequence[Json], measure: _Measure) -> MetricValue:
     values = []
-    for right, said in _pairs(prediction, references):
+    for expected, answered in _pairs(prediction, references):
         # A reference of one page has no order, and one that names a page twice is no order.
-        if len(right) < 2 or len(set(right)) < len(right):
+        if len(expected) < 2 or len(set(expected)) < len(expected):
             continue
-        if sorted(right) != sorted(said):
+        if sorted(expected) != sorted(answered):
             values.append(0.0)
             continue
-        place = {page: i for i, page in enumerate(right)}
-        values.append(measure([place[page] for page in said]))
+        place = {page: i for i, page in enumerate(expected)}
+        values.append(measure([place[page] for page in answered]))
     return MetricValue(max(values) if values else None)
 
 

@@ -53,7 +53,11 @@ def char_f1(prediction: str, references: Sequence[str]) -> float:
 
 def _characters(text: str) -> list[str]:
     plain = unicodedata.normalize("NFKC", text).lower()
-    return [c for c in plain if not c.isspace() and not unicodedata.category(c).startswith("P")]
+    return [
+        character
+        for character in plain
+        if not character.isspace() and not unicodedata.category(character).startswith("P")
+    ]
 
 
 def _overlap(predicted: Sequence[Hashable], expected: Sequence[Hashable]) -> float:

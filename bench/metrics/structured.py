@@ -23,8 +23,8 @@ MAX_LEAF_PAIRS = 4_000_000
 beyond are surplus and match nothing."""
 
 MAX_EXACT_TIES = 120
-"""Longer lists are matched by scipy, because Munkres takes minutes: the matching is as good, but ties may
-fall otherwise."""
+"""Longer lists are matched by scipy, because the time of Munkres grows with the cube of the length. The
+matching is as good, but ties may fall otherwise."""
 
 MIN_FAST = 8
 """Lists up to this long are matched by the package's solver, which is fast enough and spares scipy's
@@ -70,9 +70,12 @@ def anls_star_score(prediction: Json, references: Sequence[Json]) -> MetricValue
     """
     if not references:
         return MetricValue(None)
-    are_scalars = all(isinstance(r, str | int | float | None) for r in references)
+    are_scalars = all(isinstance(reference, str | int | float | None) for reference in references)
     try:
-        options = tuple(r if isinstance(r, str) else as_json(r) for r in references)
+        options = tuple(
+            reference if isinstance(reference, str) else as_json(reference)
+            for reference in references
+        )
         if are_scalars and isinstance(prediction, str):
             answer: Json = as_text(prediction)
         else:
@@ -83,12 +86,13 @@ def anls_star_score(prediction: Json, references: Sequence[Json]) -> MetricValue
 
 
 def _size(value: Json) -> int:
+    """Leaves of ``value``; of alternatives, those of the largest."""
     if isinstance(value, dict):
-        return sum(_size(v) for v in value.values())
+        return sum(map(_size, value.values()))
     if isinstance(value, list):
-        return sum(_size(v) for v in value)
+        return sum(map(_size, value))
     if isinstance(value, tuple):
-        return max((_size(v) for v in value), default=0)
+        return max(map(_size, value), default=0)
     return 1
 
 
@@ -142,7 +146,7 @@ class _Comparison:
 
     def _options(self, options: tuple[Json, ...], prediction: Json) -> _Match:
         candidates = [self.match(option, prediction) for option in options]
-        return max(candidates, key=lambda m: (m.mean, m.closest == prediction))
+        return max(candidates, key=lambda match: (match.mean, match.closest == prediction))
 
     def _dicts(self, reference: dict[str, Json], prediction: Json) -> _Match:
         if not isinstance(prediction, dict):

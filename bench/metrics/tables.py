@@ -229,7 +229,7 @@ def ted_accuracy_score(prediction: Json, references: Sequence[Json]) -> MetricVa
 
 def _field_tree(value: Json, label: str) -> Node[str]:
     if isinstance(value, dict):
-        return Node(label, tuple(_field_tree(v, k) for k, v in value.items()))
+        return Node(label, tuple(_field_tree(child, key) for key, child in value.items()))
     if all(isinstance(item, dict) for item in value):
         return Node(label, tuple(_field_tree(item, "<subtree>") for item in value))
     return Node(label, tuple(Node(f"{_LEAF}{item}") for item in value))

@@ -68,7 +68,7 @@ def vqa_accuracy(prediction: str, references: Sequence[str]) -> float:
     The metric is made for ten annotators. With n equal references the best score is min(1, (n − 1)/3).
     """
     answer = vqa_normalize(prediction)
-    matches = [answer == vqa_normalize(r) for r in references]
+    matches = [answer == vqa_normalize(reference) for reference in references]
     total = sum(matches)
     return sum(min(1.0, (total - own) / 3) for own in matches) / len(matches)
 

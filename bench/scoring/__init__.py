@@ -1,1 +1,1 @@
-"""From recorded outputs to scores: evaluation, paired comparison, published scores, data frames."""
+"""From recorded outputs to scores: answers, evaluation, levels, comparison, published scores, data frames."""

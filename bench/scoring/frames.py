@@ -14,19 +14,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.rundir.store import RunStore
-from bench.scoring.evaluation import document_key, evaluate
+from bench.scoring.answers import Answer
+from bench.scoring.evaluation import document_keys, evaluate
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def answers(run: Path | str) -> pd.DataFrame:
-    """One row per model and question.
+_MEASURED = (
+    "prompt_tokens",
+    "visual_tokens",
+    "generated_tokens",
+    "confidence",
+    "min_confidence",
+)
+"""Columns that are fields of ``bench.schema.Output``."""
 
-    Columns: ``model``, ``task``, ``sample_id``, ``document`` (equal for equal page contents; the cluster of
-    every interval), ``question``, ``reference`` (the first), ``text`` (raw), ``answer`` (extracted),
-    ``stop_reason``, ``error``, ``mistake``, token counts, ``confidence`` (mean token probability) and
-    ``min_confidence``, one column per metric, and the sample's metadata.
+
+def answers(run: Path | str) -> pd.DataFrame:
+    """One row for each model and question.
+
+    The columns are ``model``, ``task``, ``sample_id``, ``document`` (equal for equal page contents, the
+    cluster of every interval), ``question``, ``reference`` (the first), ``text`` (raw), ``answer``
+    (extracted), ``stop_reason``, ``error``, ``mistake``, token counts, ``confidence`` (mean token
+    probability) and ``min_confidence``, one column per metric, and the sample's metadata.
 
     Raises:
         InvalidInput: ``run`` is no run directory, or a damaged one.
@@ -36,40 +47,37 @@ def answers(run: Path | str) -> pd.DataFrame:
     evaluation = evaluate(RunStore.open(Path(run)))
     rows: list[dict[str, Any]] = []
     for (model, task), cell in evaluation.cells.items():
-        for answer in cell.answers:
-            sample, output = answer.sample, answer.output
-            rows.append(
-                {
-                    "model": model,
-                    "task": task,
-                    "sample_id": sample.id,
-                    "document": document_key(cell.task, sample.document_id),
-                    "question": sample.question,
-                    "reference": sample.references[0],
-                    "text": None if output is None else output.text,
-                    "answer": answer.extracted,
-                    "stop_reason": None if output is None else output.stop_reason,
-                    "error": None if output is None else output.error,
-                    "mistake": answer.mistake,
-                    "prompt_tokens": None if output is None else output.prompt_tokens,
-                    "visual_tokens": None if output is None else output.visual_tokens,
-                    "generated_tokens": None if output is None else output.generated_tokens,
-                    "confidence": None if output is None else output.confidence,
-                    "min_confidence": None if output is None else output.min_confidence,
-                    **{name: score.value for name, score in answer.scores.items()},
-                    **sample.metadata,
-                }
-            )
+        for answer, document in zip(cell.answers, document_keys(cell), strict=True):
+            rows.append({"model": model, "task": task, **_columns(answer, document)})
     return pd.DataFrame(rows)
 
 
+def _columns(answer: Answer, document: str) -> dict[str, Any]:
+    sample, output = answer.sample, answer.output
+    return {
+        "sample_id": sample.id,
+        "document": document,
+        "question": sample.question,
+        "reference": sample.references[0],
+        "text": None if output is None else output.text,
+        "answer": answer.extracted,
+        "stop_reason": None if output is None else output.stop_reason,
+        "error": None if output is None else output.error,
+        "mistake": answer.mistake,
+        # A question that was not asked yet has no output, and so None in all of these.
+        **{column: getattr(output, column, None) for column in _MEASURED},
+        **{name: score.value for name, score in answer.scores.items()},
+        **sample.metadata,
+    }
+
+
 def batches(run: Path | str) -> pd.DataFrame:
-    """One row per batch of the offline scenario: seconds, stages, tokens, peak memory (bytes)."""
+    """One row for each batch of the offline scenario: seconds, stages, tokens, peak memory in bytes."""
     return _records(run, RunStore.batches)
 
 
 def latencies(run: Path | str) -> pd.DataFrame:
-    """One row per question of the single-stream scenario: seconds, first token, stages; warm beside cold."""
+    """One row for each question of the single-stream scenario: seconds, first token, stages, warm or cold."""
     return _records(run, RunStore.latencies)
 
 

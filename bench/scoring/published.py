@@ -24,7 +24,7 @@ from bench.rundir.store import RunStore
 from bench.schema import Estimate, ModelSpec, Task
 from bench.scoring.evaluation import Cell, Evaluation
 
-Verdict = Literal["within", "below", "above", "not tested"]
+PublishedVerdict = Literal["within", "below", "above", "not tested"]
 """Where our score stands. ``within``: the published score lies inside our interval. ``below`` and
 ``above``: our interval lies below or above the published score."""
 
@@ -80,7 +80,7 @@ class PublishedRow:
     ours: Estimate
     difference: float | None
     """Ours minus published."""
-    verdict: Verdict
+    verdict: PublishedVerdict
     differences: tuple[str, ...]
     """What is known to differ: protocol, split, subset, precision, …"""
     conditions: str
@@ -195,7 +195,7 @@ def _row(run: RunStore, spec: ModelSpec, cell: Cell, score: CheckpointScore) -> 
     )
 
 
-def _verdict(ours: Estimate, published: float) -> Verdict:
+def _verdict(ours: Estimate, published: float) -> PublishedVerdict:
     if ours.low is None or ours.high is None:
         return "not tested"
     if published > ours.high:

@@ -197,7 +197,8 @@ def mcnemar_chi_square(b: int, c: int, *, corrected: bool = True) -> ChiSquare:
     return ChiSquare(statistic, chi_square_tail(statistic))
 
 
-# Proportions of independent trials: Brown, Cai and DasGupta (2001)
+# Proportions of independent trials: Brown, Cai and DasGupta (2001), "Interval Estimation for a Binomial
+# Proportion", Statistical Science 16(2)
 
 
 def wilson(successes: float, n: float, confidence: float = CONFIDENCE) -> Interval:
