@@ -1,7 +1,7 @@
 """What docs/adding.md promises: a stranger adds a thing in one file and one row, and it works at once.
 
 Each test changes a copy of the checkout and asks one question through the command line. What a report section
-takes is in tests/test_report_sections.py.
+takes is tested with the report.
 """
 
 from __future__ import annotations
@@ -43,12 +43,18 @@ class Checkout:
         self.touched.add(name)
 
     def add_rows(self, name: str, rows: dict[str, str]) -> None:
-        """Add text to an existing file: line that is there → what to write after it."""
+        """Add text to an existing file: existing line → what to write after it."""
         text = (self.root / name).read_text(encoding="utf-8")
         for line, row in rows.items():
             assert text.count(f"\n{line}\n") == 1, line
             text = text.replace(f"\n{line}\n", f"\n{line}\n{row}\n")
         (self.root / name).write_text(text, encoding="utf-8")
+        self.touched.add(name)
+
+    def append(self, name: str, text: str) -> None:
+        """Add text to the end of an existing file."""
+        with (self.root / name).open("a", encoding="utf-8") as stream:
+            stream.write(text)
         self.touched.add(name)
 
     def bench(self, *arguments: str) -> str:
@@ -64,7 +70,7 @@ class Checkout:
         return done.stdout
 
     def run(self, model: str, task: str) -> dict[str, Any]:
-        """Ask one question of one model; the score of each metric and the answer."""
+        """Ask one model one question and score the answer."""
         self.bench(
             *["run", "--models", model, "--tasks", task, "--limit", "1"],
             *["--latency-samples", "0", "--no-warmup", "--no-report", "--out", "runs"],
@@ -86,6 +92,7 @@ def page(path: Path) -> Path:
     return path
 
 
+MODEL = '\n[models.{name}]\nbackend = "{backend}"\nlicense = "cc0-1.0"\n'
 SAMPLE = {"id": "1", "images": ["page.png"], "question": "Total?", "answers": ["TOTAL?"]}
 
 
@@ -102,9 +109,9 @@ def test_a_metric_is_a_function_and_a_row(checkout: Checkout, make_task: Any) ->
     checkout.write(
         "bench/metrics/shouting.py",
         '"""Scores answers in capitals."""\n\n\n'
-        "def shouted(answer: str, reference: str) -> float:\n"
-        '    """Return 1 if the answer is the reference in capitals."""\n'
-        "    return float(answer == reference.upper())\n",
+        "def shouted(answer: str, references: list[str]) -> float:\n"
+        '    """Return 1 if the answer is a reference in capitals."""\n'
+        "    return float(answer in [reference.upper() for reference in references])\n",
     )
     checkout.add_rows(
         "bench/metrics/table.py",
@@ -114,7 +121,7 @@ def test_a_metric_is_a_function_and_a_row(checkout: Checkout, make_task: Any) ->
             ),
             "_ROWS: Final = (": (
                 '    Metric(name="shouted", title="Shouted", direction="higher", range=(0.0, 1.0),\n'
-                '        definition="1 if the answer is the reference in capitals.",\n'
+                '        definition="1 if the answer is a reference in capitals.",\n'
                 '        source="own definition", variant="no blanks are removed",\n'
                 "        answer_types=_TEXT, score=text_metric(shouted)),"
             ),
@@ -126,21 +133,17 @@ def test_a_metric_is_a_function_and_a_row(checkout: Checkout, make_task: Any) ->
     assert checkout.touched == {"bench/metrics/shouting.py", "bench/metrics/table.py"}
 
 
-MODEL = 'backend = "fake"\noptions = { default = "from a row" }\n'
-
-
 def test_a_model_is_a_row_of_the_catalog(checkout: Checkout, make_task: Any) -> None:
-    catalog = checkout.root / "bench/models/catalog.toml"
-    with catalog.open("a", encoding="utf-8") as stream:
-        stream.write(f"\n[models.pocket]\n{MODEL}")
+    checkout.append("bench/models/catalog.toml", MODEL.format(name="pocket", backend="fake"))
     assert "pocket" in checkout.bench("list", "models")
-    assert checkout.run("pocket", str(make_task()))["answer"] == "from a row"
+    assert checkout.run("pocket", str(make_task()))["answer"] == ""
+    assert checkout.touched == {"bench/models/catalog.toml"}
 
 
 def test_a_model_of_ones_own_is_a_table_of_bench_toml(checkout: Checkout, make_task: Any) -> None:
-    table = '[models.mine]\nmodel = "fake"\noptions = { default = "from a table" }\n'
+    table = '[models.small]\nmodel = "fake"\noptions = { default = "from a table" }\n'
     Path("bench.toml").write_text(table, encoding="utf-8")
-    assert checkout.run("mine", str(make_task()))["answer"] == "from a table"
+    assert checkout.run("small", str(make_task()))["answer"] == "from a table"
     assert checkout.touched == set()
 
 
@@ -175,12 +178,11 @@ def test_a_backend_is_one_file_and_a_row(checkout: Checkout, make_task: Any) -> 
     checkout.write("bench/models/shout.py", BACKEND)
     row = '    "shout": Backend("bench.models.shout:Shout", BackendTraits()),'
     checkout.add_rows("bench/models/backends.py", {"BACKENDS: dict[str, Backend] = {": row})
-    model = '[models.loud]\nbackend = "shout"\n'
-    with (checkout.root / "bench/models/catalog.toml").open("a", encoding="utf-8") as stream:
-        stream.write(f"\n{model}")
+    assert checkout.touched == {"bench/models/shout.py", "bench/models/backends.py"}
+    # A model that uses the backend is another row, as for every model.
+    checkout.append("bench/models/catalog.toml", MODEL.format(name="loud", backend="shout"))
     task = make_task([{**SAMPLE, "images": ["p0.png"]}])
     assert checkout.run("loud", str(task))["answer"] == "TOTAL?"
-    assert checkout.touched == {"bench/models/shout.py", "bench/models/backends.py"}
 
 
 def test_the_documentation_names_the_files_that_are_touched() -> None:

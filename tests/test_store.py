@@ -148,3 +148,15 @@ def test_a_lock_keeps_others_out_until_its_holder_is_gone(tmp_path: Path) -> Non
     assert not is_locked(tmp_path)
     with RunLock(tmp_path):
         assert is_locked(tmp_path)
+
+
+def test_the_texts_of_documents_are_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = {"spec_id": "0" * 64, "tasks": [], "models": []}
+    run = RunStore.create(tmp_path, "run", record, [])
+    write_json(run.path / "mine" / "texts.json", {"p0.png": "Total 12"})
+    assert run.document_texts("mine") == {"p0.png": "Total 12"}
+    monkeypatch.setattr("bench.rundir.store.read_json", None)
+    assert run.document_texts("mine") == {"p0.png": "Total 12"}
+    assert run.document_texts("other") == {}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bench.errors import InvalidInput
+from bench.paths import data_root
 from bench.tasks import bundled_tasks, check_task, expand_tasks, find_task, load_task
 from tests.conftest import MakeTask
 
@@ -181,6 +182,14 @@ def test_the_digest_changes_with_whatever_an_answer_depends_on(make_task: MakeTa
     (page / "p0.png").write_bytes((page / "p1.png").read_bytes())
     assert first == same
     assert len({first, asked, load_task(page).digest}) == 3
+
+
+def test_a_task_keeps_the_digest_that_earlier_runs_recorded() -> None:
+    (path,) = (data_root() / "results" / "example").rglob("run.json")
+    for recorded in json.loads(path.read_text(encoding="utf-8"))["tasks"]:
+        task = load_task(find_task(recorded["name"]))
+        if task.version == recorded["version"]:
+            assert task.digest == recorded["digest"]
 
 
 def test_an_unknown_task_offers_the_nearest_name() -> None:

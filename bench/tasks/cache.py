@@ -99,7 +99,7 @@ def make_from_hub(
     key = f"{files.revision[:12]}-{table.digest(spec.answer_type)[:12]}"
     out = cache_root() / file_name(name) / key
     if (out / MARKER).is_file():
-        return CachedTask(refresh(folder, out), read_json(out / MARKER))
+        return _refreshed(folder, out)
     origin = {"hub_id": files.hub_id, "revision": files.revision}
     return _make(folder, spec, open_rows(files.folder, table), out, origin, progress)
 
@@ -117,7 +117,7 @@ def make_from_path(
     key = f"{_LOCAL}{fingerprint(path)[:12]}-{table.digest(spec.answer_type)[:12]}"
     out = cache_root() / file_name(name) / key
     if (out / MARKER).is_file():
-        return CachedTask(refresh(folder, out), read_json(out / MARKER))
+        return _refreshed(folder, out)
     source = open_rows(path, table)
     origin: dict[str, Any] = {"path": str(path.expanduser().resolve())}
     if source.kind == "tsv" and path.is_file() and table.tsv_md5 is not None:
@@ -160,10 +160,19 @@ def refresh(folder: Path, out: Path) -> Path:
     return out
 
 
+def _refreshed(folder: Path, out: Path) -> CachedTask:
+    return CachedTask(refresh(folder, out), read_json(out / MARKER))
+
+
 def _make(
-    folder: Path, spec: TaskFile, source: DatasetRows, out: Path, origin: Mapping[str, Any],
+    folder: Path,
+    spec: TaskFile,
+    source: DatasetRows,
+    out: Path,
+    origin: Mapping[str, Any],
     progress: Progress | None,
-) -> CachedTask:  # fmt: skip
+) -> CachedTask:
+    """Write the pages, the samples and, last, the marker of a data set into ``out``."""
     table = _table(spec)
     first = next(source.rows, None)
     if first is None:
@@ -179,7 +188,7 @@ def _make(
     if samples == 0:
         raise InvalidInput(
             f"none of the {mapper.rows} rows can be asked and scored: "
-            + ", ".join(f"{count} are {why}" for why, count in mapper.left_out.items()),
+            + ", ".join(f"{plural(count, 'row')} {why}" for why, count in mapper.left_out.items()),
             hint="the answers of many test splits are not public; use the validation split",
         )
     refresh(folder, out)

@@ -89,12 +89,13 @@ def check_task(folder: Path, *, allow_unreadable: bool = False, deep: bool = Fal
     """
     source, problems = _read_source(folder)
     folder, spec, samples = source
+    notes = [note.inside(folder) for note in samples.notes]
     try:
         root = documents_root(folder, spec)
     except InvalidInput as error:
         # Without the folder every page would be missing: one problem stands for all of those.
         problems += [Problem.of(error, TASK_FILE), *samples.problems]
-        return CheckedTask(None, [problem.inside(folder) for problem in problems])
+        return CheckedTask(None, [problem.inside(folder) for problem in problems], notes)
     pages, page_problems = _read_pages(samples, root, spec.pdf_dpi, allow_unreadable)
     if deep:
         page_problems += _undecodable_pages(samples, pages)
@@ -102,7 +103,7 @@ def check_task(folder: Path, *, allow_unreadable: bool = False, deep: bool = Fal
     return CheckedTask(
         task=None if problems else _assemble(source, pages),
         problems=[problem.inside(folder) for problem in problems],
-        notes=[note.inside(folder) for note in samples.notes],
+        notes=notes,
         spec=spec,
         rows=samples.rows,
         root=root,

@@ -45,7 +45,7 @@ def vlmevalkit_table(table: DatasetTable, answer_type: AnswerType) -> DatasetTab
 
 def is_vlmevalkit(row: Row, table: DatasetTable) -> bool:
     """Say whether ``row`` has VLMEvalKit's columns and lacks some that ``table`` names."""
-    lacks_some = any(_base(name, row) not in row for name in _named_columns(table))
+    lacks_some = any(_column_of(name, row) not in row for name in _named_columns(table))
     return lacks_some and set(row) >= _VLMEVALKIT
 
 
@@ -123,7 +123,7 @@ class Mapper:
         value = self._cell(row, self.table.columns.id)
         if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
             raise InvalidInput(
-                f"column {self.table.columns.id!r}: expected an id, got {_named(value)}"
+                f"column {self.table.columns.id!r}: expected an id, got {_shown(value)}"
             )
         return str(value)
 
@@ -143,7 +143,7 @@ class Mapper:
         if value is None or (isinstance(value, str) and not value.strip()):
             return None
         if not isinstance(value, str):
-            raise InvalidInput(f"question: expected a string, got {_named(value)}")
+            raise InvalidInput(f"question: expected a string, got {_shown(value)}")
         return value
 
     def _references(self, row: Row) -> list[Any] | None:
@@ -193,23 +193,24 @@ class Mapper:
 
     def _cell(self, row: Row, name: str) -> Any:
         """Return a decoded column, or the key behind the dots where no column has the whole name."""
-        base = _base(name, row)
-        value = row.get(base)
-        if base in self.table.decode:
+        column = _column_of(name, row)
+        value = row.get(column)
+        if column in self.table.decode:
             try:
-                value = decode(self.table.decode[base], value)
+                value = decode(self.table.decode[column], value)
             except InvalidInput as error:
-                raise InvalidInput(f"column {base!r}: {error.message}") from None
-        for key in filter(None, name[len(base) + 1 :].split(".")):
+                raise InvalidInput(f"column {column!r}: {error.message}") from None
+        for key in filter(None, name[len(column) + 1 :].split(".")):
             if value is None:
                 return None
             if not isinstance(value, Mapping):
-                raise InvalidInput(f"column {base!r}: expected an object with {key!r}")
+                raise InvalidInput(f"column {column!r}: expected an object with {key!r}")
             value = value.get(key)
         return value
 
 
-def _base(name: str, row: Row) -> str:
+def _column_of(name: str, row: Row) -> str:
+    """Return the column that ``name`` begins with: the whole name, or the part before the first dot."""
     return name if name in row else name.partition(".")[0]
 
 
@@ -224,15 +225,15 @@ def _named_columns(table: DatasetTable) -> list[str]:
 
 def _check_columns(table: DatasetTable, row: Row) -> None:
     for name in _named_columns(table):
-        if _base(name, row) not in row:
+        if _column_of(name, row) not in row:
             raise InvalidInput(f"the data set has no column {name!r}", hint=did_you_mean(name, row))
 
 
 def _text(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise InvalidInput(f"answers: expected strings, got {_named(value)}")
+        raise InvalidInput(f"answers: expected strings, got {_shown(value)}")
     return str(value)
 
 
-def _named(value: Any) -> str:
+def _shown(value: Any) -> str:
     return f"{type(value).__name__} {one_line(repr(value)[:400], 60)}"

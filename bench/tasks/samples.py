@@ -258,7 +258,7 @@ class _RecordReader:
         elif key == "answer" and not isinstance(value, list):
             value = [value]
         if not isinstance(value, list) or not value:
-            self.problems.append(f"answers must be a non-empty list, got {_shown(value)}")
+            self.problems.append(f"answers must be a non-empty list, but they are {_shown(value)}")
             return None
         return value
 

@@ -188,7 +188,7 @@ def _described(entry: ErrorDetails) -> str:
         return f"the key {where!r} is missing"
     came = one_line(repr(entry["input"])[:400], 60)
     message = one_line(entry["msg"].removeprefix("Value error, "))
-    return f"{where}: {message} (got {came})"
+    return f"{where}: {message.replace('Input should be', 'expected')}, got {came}"
 
 
 def _known_keys(parents: list[str]) -> list[str]:
