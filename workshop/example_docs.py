@@ -1,7 +1,7 @@
 """Draw the bundled documents and write the bundled tasks: ``python -m workshop.example_docs ROOT``.
 
 The command writes ``ROOT/example_docs`` and ``ROOT/tasks``. ``example_docs.toml`` says which documents and
-tasks there are. What is committed was made by this module, and a test makes the tasks again and compares them.
+tasks there are. What is committed was made by this module; a test makes the tasks again and compares them.
 """
 
 from __future__ import annotations
@@ -197,11 +197,11 @@ _README = """\
 # Example documents
 
 These are synthetic documents in Russian, English and Chinese. The companies, people, account and tax numbers
-are made up; any likeness to real ones is chance. Check digits are valid, so that programs accept them. You may
-use the documents for anything: [CC0 1.0](https://creativecommons.org/publicdomain/zero/1.0/).
+are made up; any likeness to real ones is chance. Check digits are valid, so that programs accept them. You
+may use the documents for anything: [CC0 1.0](https://creativecommons.org/publicdomain/zero/1.0/).
 
-`python -m workshop.example_docs .` makes them, and the questions in `tasks/`. `bench data synth` draws more of
-the same kinds ([docs/example_docs.md](../docs/example_docs.md)).
+`python -m workshop.example_docs .` makes them, and the questions in `tasks/`. `bench data synth` draws more
+of the same kinds ([docs/example_docs.md](../docs/example_docs.md)).
 
 """
 
