@@ -1,8 +1,8 @@
 """Write a tiny Qwen-VL checkpoint with random weights, in the form of those on the hub.
 
-With it, tests and benchmarks run the real loading and generating code anywhere. It has the same files, key names
-and special tokens as the hub's Instruct checkpoints, a chat template, a processor configuration, and a generation
-configuration that asks for sampling. Its answers mean nothing.
+With it, tests and benchmarks run the real loading and generating code anywhere. It has the same files, key
+names and special tokens as the hub's Instruct checkpoints, a chat template, a processor configuration, and a
+generation configuration that asks for sampling. Its answers mean nothing.
 """
 
 from __future__ import annotations
@@ -123,8 +123,8 @@ def write_tiny_checkpoint(
 ) -> Path:
     """Write a checkpoint of about 0.2 million parameters into ``folder`` and return the folder.
 
-    ``end_share`` is the part of the vocabulary that ends an answer. Random weights would hardly ever choose the
-    two real end tokens, and tests of batches need answers of different lengths.
+    ``end_share`` is the part of the vocabulary that ends an answer. Random weights would hardly ever choose
+    the two real end tokens, and tests of batches need answers of different lengths.
 
     Raises:
         InvalidInput: ``model_type`` is not a member of the family.

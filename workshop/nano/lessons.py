@@ -1,8 +1,8 @@
-"""Lessons: small pictures of text with questions and answers, from single words to whole slips.
+"""Draw lessons: small pictures of text with questions and answers, from single words to whole slips.
 
-Everything follows from a random generator. What is drawn comes from ``bench.synth``; lessons differ from
-its documents in their questions: beside those that the documents are tested with, the words of a label
-are asked for in several ways, and lines are read aloud.
+A random generator decides everything. The pictures come from ``bench.synth``. Lessons ask more than its
+documents do: beside the questions of the bundled tasks they ask for a label in several wordings, and they ask
+to read lines aloud.
 """
 
 from __future__ import annotations
