@@ -7,13 +7,14 @@ tasks there are. What is committed was made by this module; a test makes the tas
 from __future__ import annotations
 
 import io
-import json
 import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import tomlkit
 
 from bench.schema import Json
 from bench.synth.files import sample_line, write_pages, write_samples
@@ -167,15 +168,20 @@ def task_file(name: str) -> str:
     """Return the ``task.toml`` of one bundled task."""
     task = SETTINGS["tasks"][name]
     instructions = INSTRUCTIONS | {"any": SETTINGS["words"]["any"]}
-    instruction = f"\\n{instructions[task['instruction']]}" if "instruction" in task else ""
-    return (
-        f"{_RULE}"
-        f'name = "{name}"\nversion = "1"\ntitle = "{task["title"]}"\nlicense = "CC0-1.0"\n'
-        f'source = "Synthetic documents: python -m workshop.example_docs"\ndocuments = "example_docs"\n'
-        f'answer_type = "{task["answer_type"]}"\nmetrics = {json.dumps(task["metrics"])}\n\n'
-        f'[prompt]\ntemplate = "{{question}}{instruction}"\n\n'
-        f"[generation]\nmax_new_tokens = {task['max_new_tokens']}\n"
-    )
+    instruction = f"\n{instructions[task['instruction']]}" if "instruction" in task else ""
+    content = {
+        "name": name,
+        "version": "1",
+        "title": task["title"],
+        "license": "CC0-1.0",
+        "source": "Synthetic documents: python -m workshop.example_docs",
+        "documents": "example_docs",
+        "answer_type": task["answer_type"],
+        "metrics": task["metrics"],
+        "prompt": {"template": f"{{question}}{instruction}"},
+        "generation": {"max_new_tokens": task["max_new_tokens"]},
+    }
+    return _RULE + tomlkit.dumps(content)
 
 
 def write_examples(root: Path) -> None:
