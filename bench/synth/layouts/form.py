@@ -101,19 +101,13 @@ def russian(person: Applicant, rng: Random) -> tuple[Sheet, ...]:
     face = "serif"
     form = _Form(rng, Font(face, 10.5), _hand(rng))
     sheet, small = form.sheet, Font(face, 9)
-    middle, photo = _WIDTH / 2 - 40, _RIGHT - 43
-    sheet.text(_RIGHT, 44, "Форма № К-1", small.at(8.5), align="right")
-    sheet.text(middle, 72, "АНКЕТА СОИСКАТЕЛЯ", Font(f"{face}-bold", 16), align="center")
-    sheet.text(middle, 88, "(заполняется от руки, разборчиво)", small, align="center")
-    sheet.rectangle(Box(photo - 43, 58, 86, 112), width=0.7)
-    sheet.text(photo, 112, "Место для", small, align="center")
-    sheet.text(photo, 124, "фотографии", small, align="center")
+    _russian_title(sheet, small)
     names = (
         ("1. Фамилия", person.surname, "surname"),
         ("Имя", person.given, "given_name"),
         ("Отчество", person.patronymic, "patronymic"),
     )
-    y = form.lines(122, 27, names, right=photo - 57)
+    y = form.lines(122, 27, names, right=_RIGHT - 100)  # beside the photograph
     form.line(y, "2. Дата рождения", person.born, "birth_date", right=250)
     sexes = {"m": "мужской", "f": "женский"}
     form.choice(y, "Пол:", 300, sexes, "m" if person.male else "f", "sex", question_x=270)
@@ -158,6 +152,16 @@ def russian(person: Applicant, rng: Random) -> tuple[Sheet, ...]:
     sheet.line(378, y + 2, _RIGHT, y + 2)
     form.sign(400, y, 80, 20)
     return (sheet,)
+
+
+def _russian_title(sheet: Sheet, small: Font) -> None:
+    middle, photo = _WIDTH / 2 - 40, _RIGHT - 43
+    sheet.text(_RIGHT, 44, "Форма № К-1", small.at(8.5), align="right")
+    sheet.text(middle, 72, "АНКЕТА СОИСКАТЕЛЯ", Font(f"{small.face}-bold", 16), align="center")
+    sheet.text(middle, 88, "(заполняется от руки, разборчиво)", small, align="center")
+    sheet.rectangle(Box(photo - 43, 58, 86, 112), width=0.7)
+    sheet.text(photo, 112, "Место для", small, align="center")
+    sheet.text(photo, 124, "фотографии", small, align="center")
 
 
 def english(person: Applicant, rng: Random) -> tuple[Sheet, ...]:
