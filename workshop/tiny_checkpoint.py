@@ -1,8 +1,8 @@
-"""A tiny checkpoint with random weights, written the way the hub's Qwen-VL checkpoints are.
+"""Write a tiny Qwen-VL checkpoint with random weights, in the form of those on the hub.
 
-It exists so that the real loading and generating code runs anywhere: same files, same key names, same
-special tokens, a chat template, a processor configuration, and a generation configuration that asks
-for sampling, as those of the Instruct checkpoints do. Its answers mean nothing.
+With it, tests and benchmarks run the real loading and generating code anywhere. It has the same files, key
+names and special tokens as the hub's Instruct checkpoints, a chat template, a processor configuration, and a
+generation configuration that asks for sampling. Its answers mean nothing.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _SENTENCES = (
     "发票号码是什么？ 合计金额是多少？",
 )
 _MERGED_TOKENS = 512
-"""Vocabulary beside the special tokens: all bytes and some merges."""
+"""Size of the vocabulary without the special tokens: all bytes and some merges."""
 
 _TEXT: dict[str, Any] = {
     "hidden_size": 64,
@@ -123,15 +123,15 @@ def write_tiny_checkpoint(
 ) -> Path:
     """Write a checkpoint of about 0.2 million parameters into ``folder`` and return the folder.
 
-    ``end_share`` is the part of the vocabulary that ends an answer: random weights would hardly ever
-    choose the two real end tokens, and answers of different lengths are what batches must cope with.
+    ``end_share`` is the part of the vocabulary that ends an answer. Random weights would hardly ever choose
+    the two real end tokens, and tests of batches need answers of different lengths.
 
     Raises:
         InvalidInput: ``model_type`` is not a member of the family.
     """
     if model_type not in _ARCHITECTURES:
         raise InvalidInput(
-            f"there is no tiny checkpoint of type {model_type!r}",
+            f"no tiny checkpoint has the type {model_type!r}",
             hint=did_you_mean(model_type, _ARCHITECTURES),
         )
     folder.mkdir(parents=True, exist_ok=True)
@@ -146,7 +146,7 @@ def write_tiny_checkpoint(
 
 
 def _write_tokenizer(folder: Path) -> Mapping[str, int]:
-    """Byte-level BPE over a few sentences, in the two files that the hub's checkpoints have."""
+    """Train a byte-level BPE on a few sentences, write its two files, and return token → id."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -268,7 +268,7 @@ def _write_weights(folder: Path, model_type: str, seed: int) -> None:
 
 
 def hub_key(name: str, model_type: str) -> str:
-    """A parameter's name in the hub's files, which are older than transformers' present layout."""
+    """Return a parameter's name in the hub's files, which are older than transformers' present layout."""
     if model_type == "qwen3_vl":
         return name
     return name.replace("model.visual.", "visual.").replace("model.language_model.", "model.")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
+import tomlkit
+
 from bench.errors import InvalidInput, did_you_mean
 from bench.synth.files import sample_line, write_pages, write_samples
 from bench.synth.kinds import KINDS, LANGUAGES, LAYOUTS, make
@@ -129,17 +131,21 @@ def _task_file(
 ) -> str:
     languages = list(dict.fromkeys(language for _, language in pairs))
     kinds = list(dict.fromkeys(kind for kind, _ in pairs))
-    instruction = INSTRUCTIONS[languages[0] if len(languages) == 1 else "en"]
     chosen = f"--kind {','.join(kinds)} --lang {','.join(languages)}"
     command = f"bench data synth {chosen} -n {count} --seed {seed} --scan {scan}"
     if layouts:
         command += f" --layout {','.join(layouts)}"
     letters = (letter if letter.isalnum() or letter in "-_." else "-" for letter in name)
-    task_name = "".join(letters) or "synth"
-    return (
-        f'name = "{task_name}"\nversion = "1"\n'
-        f'title = "Synthetic documents: {", ".join(kinds)} ({", ".join(languages)})"\n'
-        f'license = "CC0-1.0"\nsource = "{command}"\nanswer_type = "text"\n'
-        'metrics = ["anls", "exact_match", "contains", "cer", "fuzzy_ratio"]\n\n'
-        f'[prompt]\ntemplate = "{{question}}\\n{instruction}"\n\n[generation]\nmax_new_tokens = 64\n'
-    )
+    instruction = INSTRUCTIONS[languages[0] if len(languages) == 1 else "en"]
+    content = {
+        "name": "".join(letters) or "synth",
+        "version": "1",
+        "title": f"Synthetic documents: {', '.join(kinds)} ({', '.join(languages)})",
+        "license": "CC0-1.0",
+        "source": command,
+        "answer_type": "text",
+        "metrics": ["anls", "exact_match", "contains", "cer", "fuzzy_ratio"],
+        "prompt": {"template": f"{{question}}\n{instruction}"},
+        "generation": {"max_new_tokens": 64},
+    }
+    return tomlkit.dumps(content)

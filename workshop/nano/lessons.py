@@ -1,8 +1,8 @@
-"""Lessons: small pictures of text with questions and answers, from single words to whole slips.
+"""Draw lessons: small pictures of text with questions and answers, from single words to whole slips.
 
-Everything follows from a random generator. What is drawn comes from ``bench.synth``; lessons differ from
-its documents in their questions: beside those that the documents are tested with, the words of a label
-are asked for in several ways, and lines are read aloud.
+A random generator decides everything. The pictures come from ``bench.synth``. Lessons ask more than its
+documents do: beside the questions of the bundled tasks they ask for a label in several wordings, and they ask
+to read lines aloud.
 """
 
 from __future__ import annotations
@@ -67,15 +67,15 @@ class Lesson(NamedTuple):
 def text(rng: Random, cells: tuple[int, int]) -> Lesson:
     """Draw a page of ``cells`` (columns, rows) full of unconnected lines, which nothing is asked about."""
     width, height = cells[0] * CELL, cells[1] * CELL
-    st = layouts.draw_style(rng, (width, height))
-    sheet = Sheet(width, height, paper=st.paper)
+    style = layouts.draw_style(rng, (width, height))
+    sheet = Sheet(width, height, paper=style.paper)
     y = rng.uniform(0, 8)
     while True:
         if rng.random() < 0.3:
             other = layouts.draw_style(rng, (width, height))
-            st = st._replace(face=other.face, size=other.size, pitch=other.pitch)
-        font = Font(st.face, st.size, st.ink)
-        y += max(font.size * 1.15, st.pitch * 0.9)
+            style = style._replace(face=other.face, size=other.size, pitch=other.pitch)
+        font = Font(style.face, style.size, style.ink)
+        y += max(font.size * 1.15, style.pitch * 0.9)
         if y > height - font.size * 0.28:
             break
         line = _words(rng, rng.choice(("en", "ru")), rng.randint(4, 1 + int(width / font.size * 2)))
@@ -95,12 +95,12 @@ def page(rng: Random, cells: tuple[int, int], entries: int | None, turns: int) -
     """
     language = rng.choice(("en", "ru"))
     values = slip(rng, language, entries=entries)
-    st = layouts.draw_style(rng, (cells[0] * CELL, cells[1] * CELL))
+    style = layouts.draw_style(rng, (cells[0] * CELL, cells[1] * CELL))
     if entries is not None:
         values = Slip(values.doc_type, "", "", values.entries)
-        st = st._replace(margin=rng.uniform(3, 10), pitch=st.size * rng.uniform(1.25, 1.6))
-    sheet = layouts.LAYOUTS[rng.choice(TAUGHT_LAYOUTS)](values, rng, st)
-    asked = _ask(rng, language, values, sheet, st.colon)
+        style = style._replace(margin=rng.uniform(3, 10), pitch=style.size * rng.uniform(1.25, 1.6))
+    sheet = layouts.LAYOUTS[rng.choice(TAUGHT_LAYOUTS)](values, rng, style)
+    asked = _ask(rng, language, values, sheet, style.colon)
     rng.shuffle(asked)
     if entries is not None:
         whole = "\n".join(" ".join(row) for row in _rows(sheet))

@@ -1,7 +1,8 @@
-"""The forward pass of training: Qwen2-VL's arithmetic over whole batches of equal pages.
+"""The forward pass of training: the arithmetic of Qwen2-VL over whole batches of pages of one size.
 
-The modules are those of transformers, so that a checkpoint is one by construction; the pass is written
-out because theirs takes pages one after the other, which leaves a processor idle with pages this small.
+The modules are those of transformers, so the weights fit its checkpoints by construction. The pass is written
+out here, because the one of transformers takes pages one after the other, and with pages this small it leaves
+most of a processor idle.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
 
 
 EMPTY_WEIGHT = 0.1
-"""Of a part of a cell without a character: there are many more of them, and little is to be learnt there."""
+"""Weight of a part of a cell without a character: most parts have none, and they teach little."""
 
 
 class Losses(NamedTuple):
-    """Means over what is learned from a batch."""
+    """The losses and hit rates of a batch, each a mean."""
 
     characters: Tensor
     """Cross entropy of the characters in the parts of the cells, empty parts at ``EMPTY_WEIGHT``; nats."""
     seen: Tensor
-    """Share of the characters that are recognised."""
+    """Share of the characters that the auxiliary head recognises."""
     answers: Tensor | None = None
     """Cross entropy of the answers' tokens, nats; None where nothing is asked."""
     right: Tensor | None = None
@@ -36,10 +37,10 @@ class Losses(NamedTuple):
 
 
 class Learner(nn.Module):
-    """The model with an auxiliary head: which characters does a visual token cover?
+    """The model with an auxiliary head, which says which characters a visual token covers.
 
-    The head gives every visual token something to learn from the first step on, long before answers
-    do. It is thrown away at the end.
+    The head gives every visual token something to learn from the first step on, long before the answers do.
+    It is thrown away at the end.
     """
 
     def __init__(self, model: Qwen2VLForConditionalGeneration) -> None:

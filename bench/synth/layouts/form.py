@@ -13,6 +13,9 @@ _INKS: tuple[Color, ...] = (BLUE_INK, (20, 40, 120), (30, 30, 60))
 _LEFT, _RIGHT, _WIDTH, _HEIGHT = 52.0, 543.0, 595.2, 841.92
 _SPAN = _RIGHT - _LEFT
 
+Rows = tuple[tuple[str, str, str], ...]
+"""(label, answer, field)."""
+
 
 def _hand(rng: Random) -> Font:
     """Draw a handwriting and an ink; the script face runs wider, so it is set smaller."""
@@ -47,6 +50,13 @@ class _Form:
         end = x + self.print(x, y, label)
         self.sheet.line(end + 4, y + 2, right, y + 2)
         self.write(end + 10, y, value, field)
+
+    def lines(self, y: float, step: float, rows: Rows, right: float = _RIGHT) -> float:
+        """Set (label, answer, field) lines ``step`` points apart; return the y of the line after the last."""
+        for label, value, field in rows:
+            self.line(y, label, value, field, right=right)
+            y += step
+        return y
 
     def boxes(self, x: float, y: float, text: str, field: str) -> None:
         """Write one character a box."""
@@ -91,29 +101,21 @@ def russian(person: Applicant, rng: Random) -> tuple[Sheet, ...]:
     face = "serif"
     form = _Form(rng, Font(face, 10.5), _hand(rng))
     sheet, small = form.sheet, Font(face, 9)
-    middle, photo = _WIDTH / 2 - 40, _RIGHT - 43
-    sheet.text(_RIGHT, 44, "Форма № К-1", small.at(8.5), align="right")
-    sheet.text(middle, 72, "АНКЕТА СОИСКАТЕЛЯ", Font(f"{face}-bold", 16), align="center")
-    sheet.text(middle, 88, "(заполняется от руки, разборчиво)", small, align="center")
-    sheet.rectangle(Box(photo - 43, 58, 86, 112), width=0.7)
-    sheet.text(photo, 112, "Место для", small, align="center")
-    sheet.text(photo, 124, "фотографии", small, align="center")
-    y, beside_photo = 122.0, _RIGHT - 100
-    for label, value, field in (
+    _russian_title(sheet, small)
+    names = (
         ("1. Фамилия", person.surname, "surname"),
         ("Имя", person.given, "given_name"),
         ("Отчество", person.patronymic, "patronymic"),
-    ):
-        form.line(y, label, value, field, right=beside_photo)
-        y += 27
+    )
+    y = form.lines(122, 27, names, right=_RIGHT - 100)  # beside the photograph
     form.line(y, "2. Дата рождения", person.born, "birth_date", right=250)
     sexes = {"m": "мужской", "f": "женский"}
     form.choice(y, "Пол:", 300, sexes, "m" if person.male else "f", "sex", question_x=270)
-    y += 27
-    form.line(y, "3. Гражданство", "Российская Федерация", "citizenship")
-    y += 27
-    form.line(y, "4. Адрес регистрации", person.address, "address")
-    y += 27
+    residence = (
+        ("3. Гражданство", "Российская Федерация", "citizenship"),
+        ("4. Адрес регистрации", person.address, "address"),
+    )
+    y = form.lines(y + 27, 27, residence)
     form.print(_LEFT, y, "5. Паспорт: серия")
     form.boxes(_LEFT + 92, y, person.passport[:4], "passport_series")
     form.print(_LEFT + 168, y, "номер")
@@ -128,15 +130,13 @@ def russian(person: Applicant, rng: Random) -> tuple[Sheet, ...]:
     y += 29
     schools = {"s": "среднее", "p": "среднее профессиональное", "h": "высшее"}
     form.choice(y, "8. Образование:", _LEFT + 88, schools, person.education, "education")
-    y += 27
-    for label, value, field in (
+    work = (
         ("9. Специальность", person.profession, "profession"),
         ("10. Желаемая должность", person.position, "position"),
         ("11. Желаемая заработная плата, руб.", person.salary, "salary"),
         ("12. Последнее место работы", person.employer, "employer"),
-    ):
-        form.line(y, label, value, field)
-        y += 27
+    )
+    y = form.lines(y + 27, 27, work)
     travel = {"yes": "да", "no": "нет"}
     form.choice(y, "13. Готовность к командировкам:", _LEFT + 178, travel, person.travel, "travel")
     y += 24
@@ -152,6 +152,16 @@ def russian(person: Applicant, rng: Random) -> tuple[Sheet, ...]:
     sheet.line(378, y + 2, _RIGHT, y + 2)
     form.sign(400, y, 80, 20)
     return (sheet,)
+
+
+def _russian_title(sheet: Sheet, small: Font) -> None:
+    middle, photo = _WIDTH / 2 - 40, _RIGHT - 43
+    sheet.text(_RIGHT, 44, "Форма № К-1", small.at(8.5), align="right")
+    sheet.text(middle, 72, "АНКЕТА СОИСКАТЕЛЯ", Font(f"{small.face}-bold", 16), align="center")
+    sheet.text(middle, 88, "(заполняется от руки, разборчиво)", small, align="center")
+    sheet.rectangle(Box(photo - 43, 58, 86, 112), width=0.7)
+    sheet.text(photo, 112, "Место для", small, align="center")
+    sheet.text(photo, 124, "фотографии", small, align="center")
 
 
 def english(person: Applicant, rng: Random) -> tuple[Sheet, ...]:
@@ -195,10 +205,11 @@ def english(person: Applicant, rng: Random) -> tuple[Sheet, ...]:
     schools = {"s": "Secondary", "p": "Diploma", "h": "University degree"}
     form.choice(y, "Highest qualification:", _LEFT + 118, schools, person.education, "education")
     y += 28
-    form.line(y, "Current or last employer", person.employer, "employer")
-    y += 28
-    form.line(y, "Job title", person.profession, "profession")
-    y = section("4. Declaration", y + 34)
+    work = (
+        ("Current or last employer", person.employer, "employer"),
+        ("Job title", person.profession, "profession"),
+    )
+    y = section("4. Declaration", form.lines(y, 28, work) + 6)
     declaration = (
         "I confirm that the information given in this form is complete and correct. I understand "
         "that a false statement may lead to the withdrawal of an offer of employment."

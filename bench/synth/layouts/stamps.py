@@ -44,7 +44,7 @@ def arc_text(
     widths = advances(font.face, text, font.size)
     total = sum(widths)
     angle_per_point = (spread / total) if spread is not None else 1 / radius
-    out = []
+    texts = []
     position = -total / 2
     for character, width in zip(text, widths, strict=True):
         angle = (position + width / 2) * angle_per_point
@@ -62,8 +62,8 @@ def arc_text(
         # The glyph turns about the left end of its baseline, so that end is moved back by half a glyph.
         px -= width / 2 * math.cos(tilt)
         py += width / 2 * math.sin(tilt)
-        out.append(TextRun(px, py, character, font, angle=math.degrees(tilt)))
-    return out
+        texts.append(TextRun(px, py, character, font, angle=math.degrees(tilt)))
+    return texts
 
 
 def turned(
