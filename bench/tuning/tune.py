@@ -223,7 +223,7 @@ def _notes(parts: Parts, examples: Sequence[TrainingExample]) -> list[str]:
     notes = []
     if parts.held_out:
         documents = plural(len(parts.validation.documents), "document")
-        notes.append(f"{documents} of {parts.train.name} validate and are not trained on")
+        notes.append(f"Held out for validation: {documents} of {parts.train.name}")
     limit = parts.train.generation.max_new_tokens
     lengths = [len(branch.answer) for example in examples for branch in example.branches]
     too_long = sum(length > limit for length in lengths)
