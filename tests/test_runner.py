@@ -299,6 +299,23 @@ def test_a_model_is_told_what_comes_after_the_next_call(
     assert calls[-1][1] == []
 
 
+def test_of_a_model_on_another_machine_no_memory_energy_or_load_is_recorded(
+    make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "measures_locally", lambda spec: False)
+    asked = plan(make_task(), latency_samples=2)
+    record = run_record(asked)
+    run = RunStore.create(tmp_path / "r", "run", record, asked.tasks, known_texts(asked))
+    assert worker.Worker(run, "fake", io.StringIO(), Shard()).work() == 0
+    loaded = run.model_record("fake")
+    assert loaded is not None
+    assert "memory_after_load" not in loaded
+    for batch in run.batches("fake", "mine"):
+        assert not {"memory", "energy"} & batch.keys()
+    assert run.monitor("fake") == []
+    assert run.is_complete()
+
+
 def test_questions_of_a_document_stay_together_where_they_fit(make_task: MakeTask) -> None:
     groups = page_groups(load_task(make_task(documents=4, questions=3)))
     sizes = [[len(group.requests) for group in batch] for batch in batched(groups, 4)]
