@@ -465,7 +465,7 @@ def test_a_batch_that_ends_the_process_once_is_asked_again(
         for question in range(4)
     }
     (restarted,) = [event for event in recorder.events if event["event"] == "restarted"]
-    assert "it starts again and repeats the batch" in restarted["message"]
+    assert "It starts again and repeats the batch." in restarted["message"]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ from bench.cli import cli
 from bench.errors import InvalidInput, OutOfMemory
 from bench.models.catalog import resolve
 from bench.tuning.lora import Lora
-from bench.tuning.training import Diverged, PackedTrainer, Schedule
+from bench.tuning.trainer import Diverged, PackedTrainer
+from bench.tuning.training import Schedule
 from bench.tuning.tune import Order, Tuned, tune
 from bench.tuning.validation import Validated
 from tests.tiny_qwen import draw_page, one_thread

@@ -275,24 +275,25 @@ class _Processes:
         call = process.call
         if call is None:
             if process.answered:
-                self._tell(process, f"{message}; it starts again")
+                self._tell(process, f"{message}. It starts again.")
             else:
                 # It would only die again, while the model is loaded or asked for the first time.
                 self._give_up(message, status)
             return process.answered
         if process.died_in is None or not call.overlaps(process.died_in):
             process.died_in = call
-            self._tell(process, f"{message}; it starts again and repeats the batch")
+            self._tell(process, f"{message}. It starts again and repeats the batch.")
             return True
         self._record_failure(process, call, process.said or f"ProcessDied: {message}")
         process.died_in = None
         process.lost += 1
         if process.lost >= LOST_IN_A_ROW:
             batches = plural(process.lost, "batch", "batches")
-            self._give_up(f"{message}; {batches} in a row ended it twice", status)
+            self._give_up(f"{message}. {batches} in a row ended it twice.", status)
             return False
         questions = plural(call.questions, "question")
-        self._tell(process, f"{message} again; {questions} of {call.task} are recorded as failed")
+        record = f"the batch ended it twice, so its {questions} of {call.task} count as failed"
+        self._tell(process, f"{message}. It starts again; {record}.")
         return True
 
     def _cause(self, process: _Process, status: int) -> str:
@@ -307,7 +308,7 @@ class _Processes:
         out_of_memory = -status == signal.SIGKILL
         likely = "the system ran out of memory" if out_of_memory else "native code crashed"
         signal_name = signal.Signals(-status).name
-        return f"{name} was ended by signal {-status} ({signal_name}); likely {likely}"
+        return f"{name} was ended by signal {-status} ({signal_name}), probably because {likely}"
 
     def _record_failure(self, process: _Process, call: _Call, error: str) -> None:
         """Record the questions of a call that have no answer as failed, in the files of the dead process."""

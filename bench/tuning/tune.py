@@ -33,7 +33,8 @@ from bench.tuning.feeding import Feeder
 from bench.tuning.lora import Lora, add_lora
 from bench.tuning.packing import rows
 from bench.tuning.parts import Parts, find_parts
-from bench.tuning.training import Diverged, Ended, Listener, Schedule, Subject, train
+from bench.tuning.trainer import Diverged, Listener, Subject
+from bench.tuning.training import Ended, Schedule, train
 from bench.tuning.validation import Validator, direction
 
 
