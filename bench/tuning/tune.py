@@ -25,8 +25,7 @@ from bench.models.qwen_vl.loading import (
 from bench.models.qwen_vl.processing import Processor
 from bench.models.qwen_vl.vision import flatten_patch_embedding
 from bench.schema import ModelSpec
-from bench.tuning import adapter_folder as record
-from bench.tuning import memory
+from bench.tuning import adapter_folder, memory
 from bench.tuning.base_model import base_name, check_weights, trainable
 from bench.tuning.examples import TrainingExample, end_token, read_examples
 from bench.tuning.feeding import Feeder
@@ -104,7 +103,7 @@ def tune(order: Order, listener: Listener) -> Tuned:
     identity = _identity(order, spec, folder, parts, processor.details())
     if not _anew(order):
         # Refuse another training's folder now: reading documents and loading weights may take minutes.
-        record.former(order.out, identity)
+        adapter_folder.former(order.out, identity)
     examples, validation = _examples(parts, spec, folder, processor)
     for note in _notes(parts, examples):
         listener.say(note)
@@ -128,9 +127,9 @@ def _train(work: _Work, identity: dict[str, Any], listener: Listener) -> Tuned:
     trained = sum(parameter.numel() for parameter in trainable_parameters)
     listener.say(f"{plural(trained, 'parameter')} will be trained on {loaded.device}")
     if _anew(order):
-        record.clear(out)
+        adapter_folder.clear(out)
     # Only now, so that a training that was refused may be ordered again with other settings.
-    written = record.begin(
+    record = adapter_folder.begin(
         out,
         identity,
         {
@@ -143,7 +142,7 @@ def _train(work: _Work, identity: dict[str, Any], listener: Listener) -> Tuned:
     )
 
     def conclude(status: str, **facts: Any) -> None:
-        record.conclude(out, written, status, time.monotonic() - started, **facts)
+        adapter_folder.conclude(out, record, status, time.monotonic() - started, **facts)
 
     try:
         ended = train(subject, order.schedule, out, listener)
@@ -163,7 +162,7 @@ def _train(work: _Work, identity: dict[str, Any], listener: Listener) -> Tuned:
     )
     if not ended.interrupted:
         # They hold optimizer states; the best adapter among them is in ``out`` itself.
-        shutil.rmtree(out / record.CHECKPOINTS)
+        shutil.rmtree(out / adapter_folder.CHECKPOINTS)
     return Tuned(out, ended, work.parts.validation.metrics[0], work.parts.test_names)
 
 
@@ -308,7 +307,7 @@ def _identity(
             "min_pixels": input_side["min_pixels"],
             "max_pixels": input_side["max_pixels"],
         },
-        "task": record.task_record(parts),
+        "task": adapter_folder.task_record(parts),
         "lora": order.lora._asdict(),
         "schedule": order.schedule._asdict(),
         "validation_share": order.validation_share,
