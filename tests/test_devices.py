@@ -278,11 +278,12 @@ def test_scores_do_not_depend_on_the_number_of_processes(
 
 
 class Killer:
-    """Kills the second process of a model as soon as it has stored something."""
+    """Kills the second process of a model when it has stored something, so many times."""
 
-    def __init__(self, results: Path) -> None:
+    def __init__(self, results: Path, times: int = 1) -> None:
         self.results = results
-        self.killed = False
+        self.times = times
+        self.killed = 0
         self.said: list[Mapping[str, Any]] = []
 
     def started(self, run: RunStore, *, resumed: bool) -> None:
@@ -293,17 +294,47 @@ class Killer:
 
     def event(self, model: str, event: Mapping[str, Any]) -> None:
         self.said.append(event)
-        if not self.killed and list(self.results.rglob("outputs.shard-1.jsonl")):
+        if self.killed < self.times and list(self.results.rglob("outputs.shard-1.jsonl")):
             for path in Path("/proc").glob("[0-9]*/cmdline"):
                 words = path.read_bytes().split(b"\0") if path.exists() else []
                 if str(self.results).encode() in b" ".join(words) and b'"number": 1' in b"".join(
                     words
                 ):
                     os.kill(int(path.parent.name), signal.SIGKILL)
-                    self.killed = True
+                    self.killed += 1
 
 
-@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc to find processes")
+NEEDS_PROC = pytest.mark.skipif(
+    not Path("/proc/self/cmdline").exists(), reason="needs /proc to find processes"
+)
+
+
+@NEEDS_PROC
+def test_a_process_that_is_killed_once_is_started_again_while_the_others_work(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    folder = make_task(documents=12)
+    spec = ModelSpec("fake", "fake", options={"default": "to {sample_id}", "delay": 0.01})
+    killer = Killer(tmp_path / "r")
+    outcome = execute(
+        plan(folder, spec, latency_samples=2),
+        tmp_path / "r",
+        devices=parse_devices("cpu,cpu"),
+        progress=killer,
+    )
+    assert killer.killed == 1
+    (restarted,) = [event for event in killer.said if event["event"] == "restarted"]
+    assert "process on cpu was ended by signal 9 (SIGKILL)" in restarted["message"]
+    assert outcome.failed_models == ()
+    assert outcome.run.is_complete()
+    assert {row["text"] for row in rows(outcome.run)} == {
+        f"to d{document}/q{question}" for document in range(12) for question in range(4)
+    }
+    assert len(rows(outcome.run)) == 48
+    assert leftovers(outcome.run) == []
+
+
+@NEEDS_PROC
 @pytest.mark.parametrize("then", ["", "cpu,cpu", "cpu,cpu,cpu"])
 def test_a_process_that_is_killed_is_recorded_and_its_part_resumed_on_any_number_of_devices(
     then: str, make_task: MakeTask, tmp_path: Path
@@ -311,7 +342,7 @@ def test_a_process_that_is_killed_is_recorded_and_its_part_resumed_on_any_number
     folder = make_task(documents=12)
     spec = ModelSpec("fake", "fake", options={"default": "to {sample_id}", "delay": 0.01})
     asked = plan(folder, spec, latency_samples=2)
-    killer = Killer(tmp_path / "r")
+    killer = Killer(tmp_path / "r", times=99)
     broken = execute(asked, tmp_path / "r", devices=parse_devices("cpu,cpu"), progress=killer)
     assert killer.killed
     assert broken.failed_models == ("fake",)
@@ -321,7 +352,9 @@ def test_a_process_that_is_killed_is_recorded_and_its_part_resumed_on_any_number
     kept = len(rows(broken.run))
     # The other process did its own part, and no more.
     assert 24 <= kept < 48
-    resumed = execute(asked, tmp_path / "r", devices=parse_devices(then) if then else ())
+    # A batch may have been killed twice, and then its questions failed.
+    again = parse_devices(then) if then else ()
+    resumed = execute(asked, tmp_path / "r", devices=again, retry_failed=True)
     assert resumed.run.path == broken.run.path
     assert resumed.run.is_complete()
     assert resumed.run.failure("fake") is None

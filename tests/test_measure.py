@@ -19,6 +19,7 @@ from bench.measure import (
     doctor,
     environment,
     gpus,
+    is_device_lost,
     is_out_of_memory,
     memory_now,
 )
@@ -282,6 +283,48 @@ def test_a_lack_of_memory_is_recognised_by_its_class_or_its_words(
     error: Exception, expected: bool
 ) -> None:
     assert is_out_of_memory(error) is expected
+
+
+class Cuda(SimpleNamespace):
+    """torch with one GPU, on which a small computation raises ``error`` if there is one."""
+
+    def __init__(self, error: Exception | None) -> None:
+        super().__init__(cuda=SimpleNamespace(is_available=lambda: True))
+        self.error = error
+
+    def zeros(self, *_: Any, **__: Any) -> Cuda:
+        return self
+
+    def add_(self, number: int) -> Cuda:
+        return self
+
+    def item(self) -> float:
+        if self.error is not None:
+            raise self.error
+        return 1.0
+
+
+ILLEGAL = AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+
+@pytest.mark.parametrize(
+    ("error", "then", "expected"),
+    [
+        (ILLEGAL, ILLEGAL, True),
+        (RuntimeError("CUDA error: device-side assert triggered"), ILLEGAL, True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), ILLEGAL, True),
+        # An error of one call only: the GPU goes on.
+        (AcceleratorError("CUDA error: invalid argument"), None, False),
+        (AcceleratorError("CUDA error: out of memory"), ILLEGAL, False),
+        (ValueError("CUDA error"), ILLEGAL, False),
+        (RuntimeError("a page is torn"), ILLEGAL, False),
+    ],
+)
+def test_a_gpu_is_lost_where_it_computes_nothing_more(
+    error: Exception, then: Exception | None, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", Cuda(then))
+    assert is_device_lost(error) is expected
 
 
 def test_nothing_is_measured_here_of_a_model_that_runs_elsewhere() -> None:

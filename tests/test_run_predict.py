@@ -41,6 +41,7 @@ def test_a_prediction_carries_answer_time_and_memory(page: Path) -> None:
     found = predict([page], "What is this?", FAKE)
     assert (found.text, found.pages, found.question) == ("the answer", 1, "What is this?")
     assert found.seconds >= 0
+    assert found.memory is not None
     assert found.memory.peak_rss > 0
 
 
@@ -61,6 +62,15 @@ def test_how_sure_the_model_was_and_its_first_token_can_be_printed(page: Path) -
     text = describe(replace(found, output=output, first_token_seconds=0.25))
     assert "first token after 0.250 s" in text
     assert "Confidence: 0.91, least sure token 0.40" in text
+
+
+def test_the_memory_of_this_machine_is_not_shown_for_a_model_on_another(
+    page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.runner.predict.measures_locally", lambda spec: False)
+    prediction = predict([page], "What is this?", FAKE)
+    assert prediction.memory is None
+    assert "emory" not in describe(prediction)
 
 
 def test_a_question_must_say_something(page: Path) -> None:

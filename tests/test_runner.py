@@ -26,7 +26,7 @@ from bench.runner.batches import batched, latency_questions, page_groups
 from bench.runner.run_record import known_texts, run_record
 from bench.runner.shards import Shard
 from bench.runner.spec import ALWAYS_RECORDED
-from bench.schema import Batch, ModelSpec, PageGroup, Task
+from bench.schema import Batch, ModelSpec, Output, PageGroup, Task
 from bench.scoring.evaluation import evaluate, write_scores
 from bench.tasks import load_task
 from tests.conftest import MakeTask
@@ -177,7 +177,7 @@ def test_scores_of_an_unfinished_run_do_not_conclude_it(
     asked = plan(make_task(), fake("fine"), fake("other"))
     with monkeypatch.context() as patch:
         # By sys.modules: the package's attribute of that name is the function.
-        patch.setattr(sys.modules["bench.runner.execute"], "_run_model", lambda *_: 1)
+        patch.setattr(sys.modules["bench.runner.execute"], "run_model", lambda *_: 1)
         run = execute(asked, tmp_path / "r").run
     write_scores(evaluate(run))
     execute(asked, tmp_path / "r")
@@ -297,6 +297,23 @@ def test_a_model_is_told_what_comes_after_the_next_call(
         # What does not fit comes in halves, the first of them first.
         assert told[: len(following)] == following
     assert calls[-1][1] == []
+
+
+def test_of_a_model_on_another_machine_no_memory_energy_or_load_is_recorded(
+    make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "measures_locally", lambda spec: False)
+    asked = plan(make_task(), latency_samples=2)
+    record = run_record(asked)
+    run = RunStore.create(tmp_path / "r", "run", record, asked.tasks, known_texts(asked))
+    assert worker.Worker(run, "fake", io.StringIO(), Shard()).work() == 0
+    loaded = run.model_record("fake")
+    assert loaded is not None
+    assert "memory_after_load" not in loaded
+    for batch in run.batches("fake", "mine"):
+        assert not {"memory", "energy"} & batch.keys()
+    assert run.monitor("fake") == []
+    assert run.is_complete()
 
 
 def test_questions_of_a_document_stay_together_where_they_fit(make_task: MakeTask) -> None:
@@ -428,6 +445,85 @@ def test_a_process_that_dies_is_recorded_as_dead(make_task: MakeTask, tmp_path: 
     failure = outcome.run.failure("fake")
     assert failure is not None
     assert "SIGKILL" in failure["message"]
+
+
+@pytest.mark.parametrize("way", ["kill", "lose"])
+def test_a_batch_that_ends_the_process_once_is_asked_again(
+    make_task: MakeTask, tmp_path: Path, way: str
+) -> None:
+    folder, recorder = make_task(), Recorder()
+    script: dict[str, Any] = {way: ["d1/q2"], "once": str(tmp_path / "happened")}
+    asked = plan(folder, fake(**script), batch_size=4, latency_samples=2)
+    outcome = execute(asked, tmp_path / "r", progress=recorder)
+    assert (tmp_path / "happened").exists()
+    assert outcome.failed_models == ()
+    assert outcome.run.is_complete()
+    outputs = outcome.run.outputs("fake", "mine")
+    assert {key: output.text for key, output in outputs.items()} == {
+        f"d{document}/q{question}": f"answer to d{document}/q{question}"
+        for document in range(3)
+        for question in range(4)
+    }
+    (restarted,) = [event for event in recorder.events if event["event"] == "restarted"]
+    assert "It starts again and repeats the batch." in restarted["message"]
+
+
+@pytest.mark.parametrize(
+    ("way", "error"),
+    [
+        ("kill", "ProcessDied: the model's process was ended by signal 9 (SIGKILL)"),
+        ("lose", "RuntimeError: CUDA error: an illegal memory access was encountered"),
+    ],
+)
+def test_only_the_batch_that_ends_the_process_twice_fails(
+    make_task: MakeTask, tmp_path: Path, way: str, error: str
+) -> None:
+    script: dict[str, Any] = {way: ["d1/q2"]}
+    asked = plan(make_task(), fake(**script), batch_size=4, latency_samples=0)
+    outcome = execute(asked, tmp_path / "r")
+    assert outcome.failed_models == ()
+    assert outcome.run.is_complete()
+    assert outcome.run.failure("fake") is None
+    outputs = outcome.run.outputs("fake", "mine")
+    assert len(outputs) == 12
+    failed = {key: output.error for key, output in outputs.items() if output.error is not None}
+    assert failed.keys() == {f"d1/q{question}" for question in range(4)}
+    assert all(message.startswith(error) for message in failed.values())
+
+
+def test_a_model_whose_every_batch_ends_the_process_is_given_up(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    models = (fake("broken", kill=["/"]), fake("fine"))
+    asked = plan(make_task(documents=6), *models, batch_size=4, latency_samples=0, warmup=False)
+    outcome = execute(asked, tmp_path / "r")
+    assert outcome.failed_models == ("broken",)
+    failure = outcome.run.failure("broken")
+    assert failure is not None
+    assert "3 batches in a row ended it twice" in failure["message"]
+    assert len(outcome.run.outputs("broken", "mine")) == 12
+    assert len(outcome.run.outputs("fine", "mine")) == 24
+
+
+def test_a_latency_question_that_ends_the_process_twice_is_recorded_as_failed(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    script: dict[str, Any] = {"kill": ["d0/q0"]}
+    asked = plan(make_task(), fake(**script), latency_samples=3, warmup=False)
+    record = run_record(asked)
+    run = RunStore.create(tmp_path / "r", "run", record, asked.tasks, known_texts(asked))
+    answers = [Output(sample.id, "known", "stop") for sample in asked.tasks[0].samples]
+    run.append_outputs("fake", "mine", answers)
+    outcome = execute(asked, tmp_path / "r", resume=run.path)
+    assert outcome.run.is_complete()
+    latencies = {row["sample_id"]: row for row in run.latencies("fake", "mine")}
+    assert {key: row["failed"] for key, row in latencies.items()} == {
+        "d0/q0": True,
+        "d1/q0": False,
+        "d2/q0": False,
+    }
+    assert latencies["d0/q0"]["seconds"] is None
+    assert all(output.text == "known" for output in run.outputs("fake", "mine").values())
 
 
 def test_a_run_directory_holds_what_a_reviewer_asks_for(

@@ -21,7 +21,8 @@ from bench.cli import cli
 from bench.errors import InvalidInput, OutOfMemory
 from bench.models.catalog import resolve
 from bench.tuning.lora import Lora
-from bench.tuning.training import Diverged, PackedTrainer, Schedule
+from bench.tuning.trainer import Diverged, PackedTrainer
+from bench.tuning.training import Schedule
 from bench.tuning.tune import Order, Tuned, tune
 from bench.tuning.validation import Validated
 from tests.tiny_qwen import draw_page, one_thread
@@ -140,7 +141,9 @@ def test_a_model_learns_its_documents_and_the_comparison_says_so(
     assert sum(a == b for a, b in zip(learnt, [*ASKED.values()] * 4, strict=True)) >= 10
     assert heard.scores[tuned.ended.best_step or 0].score > 0.8
     assert not (out / "checkpoints").exists()
-    plan = r"\d+ documents in \d+ rows, 80 steps; about \d+ MiB of memory \(.*\)"
+    plan = (
+        r"Training on \d+ documents in \d+ rows, 80 steps; it needs about \d+ MiB of memory \(.*\)"
+    )
     assert any(re.fullmatch(plan, line) for line in heard.said)
     found = record(out)
     assert found["status"] == "finished"
@@ -329,7 +332,7 @@ def test_a_killed_training_goes_on_to_the_same_adapter(
     assert record(broken)["status"] == "running"
     heard = Heard()
     tuned = tune(order(base, cut, broken, schedule=schedule, lora=lora), heard)
-    assert "Going on from step 4" in heard.said
+    assert "Training goes on from step 4" in heard.said
     assert sorted(heard.losses) == [5, 6, 7, 8]
     assert tuned.ended.steps == 8
     assert record(broken)["resumptions"] == 1

@@ -35,7 +35,7 @@ def tune(*arguments: object) -> None:
         (("-m", "qwen2-vl-2b-int4", "-t", "t", "--quantization", "nf4"), "is already quantized"),
         (("-m", "ocr", "-t", "t"), "only the Qwen-VL family can"),
         (("-m", "qwen2-vl-2b", "-t", "t", "--device", "cuda:1"), "the first GPU that it sees"),
-        (("--merge", "qwen2-vl-2b"), "is not an adapter, there is nothing to merge"),
+        (("--merge", "qwen2-vl-2b"), "is not an adapter, so there is nothing to merge"),
     ],
 )
 def test_what_is_wrong_is_said_at_once(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bench.errors import OutOfMemory
+from bench.formatting import memory_size
 from bench.models.architectures import read_folder
 from bench.tuning.lora import Lora, add_lora
 from bench.tuning.memory import (
@@ -205,3 +206,11 @@ def test_nothing_is_promised_where_nothing_fits(large: Setup) -> None:
 def test_the_fullest_row_is_the_most_in_each_respect() -> None:
     rows = [(example(40, 10, 10),), (example(30, 5), example(30, 5), example(30, 5))]
     assert fullest(rows) == MemoryRow(105, 12, 3)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(None, "–"), (3 * 2**20, "3 MiB"), (2**30 - 1, "1024 MiB"), (5 * 2**29, "2.5 GiB")],
+)
+def test_memory_is_written_in_the_unit_that_fits(size: int | None, text: str) -> None:
+    assert memory_size(size) == text

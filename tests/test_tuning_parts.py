@@ -139,7 +139,7 @@ def test_a_page_in_two_parts_is_refused(tmp_path: Path, part: str, word: str) ->
     folder = write_task(tmp_path / "leaky", pages | {"p4.png": "validation", "q2.tiff": part})
     with pytest.raises(InvalidInput) as caught:
         find_parts(str(folder), (), 0.1, 0)
-    assert f"1 files of the training part show pages of the {word} part" in caught.value.message
+    assert f"the training part and the {word} part share pages in 1 file: " in caught.value.message
     assert "p2.png" in caught.value.message
     assert "q2.tiff" in caught.value.message
 
@@ -152,7 +152,7 @@ def test_further_tasks_are_kept_out(ten: Path, tmp_path: Path) -> None:
     assert [task.name for task in found.tests] == ["ten-test", "apart"]
     assert found.test_names == (f"{ten}-test", str(apart))
     other = write_task(tmp_path / "other", {seen: None})
-    with pytest.raises(InvalidInput, match="show pages of the test part"):
+    with pytest.raises(InvalidInput, match="training part and the test part share pages"):
         find_parts(str(ten), (str(other),), 0.2, 0)
 
 

@@ -61,7 +61,8 @@ def predict_command(
 
         from bench.cli import echo_json
 
-        echo_json({**asdict(answer), "memory": answer.memory._asdict()})
+        memory = None if answer.memory is None else answer.memory._asdict()
+        echo_json({**asdict(answer), "memory": memory})
         return
     click.echo(printable(answer.text, newlines=True))
     click.echo(describe(answer), err=True)

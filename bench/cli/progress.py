@@ -127,6 +127,8 @@ class RunProgress(Bars):
             self.say(f"{model}: {event['answers']} failed answers are asked again")
         elif kind == "smaller":
             self.say(f"{model}: out of memory, going on with {event['action']}")
+        elif kind == "restarted":
+            self.say(f"{model}: {one_line(str(event.get('message')), 300)}")
         elif kind == "failed":
             self.say(f"{model}: failed: {one_line(str(event.get('message')), 300)}")
             if event.get("hint"):

@@ -2,15 +2,16 @@
 
 ``environment``: the software and hardware that a result depends on. ``memory``: the peaks of this process.
 ``monitor``: what the devices did during the run, sampled once a second. ``energy``: the energy that the GPUs
-used. ``nvml``: the questions to the driver. ``doctor``: what this machine lacks, and how to install it.
+used. ``device_errors``: out of memory, and a lost GPU. ``nvml``: the questions to the driver. ``doctor``:
+what this machine lacks, and how to install it.
 """
 
+from bench.measure.device_errors import is_device_lost, is_out_of_memory
 from bench.measure.energy import EnergyMeter
 from bench.measure.environment import environment, gpus
 from bench.measure.memory import (
     Memory,
     MemoryMeter,
-    is_out_of_memory,
     memory_now,
     peak_rss,
     release_memory,
@@ -24,6 +25,7 @@ __all__ = [
     "Monitor",
     "environment",
     "gpus",
+    "is_device_lost",
     "is_out_of_memory",
     "memory_now",
     "peak_rss",

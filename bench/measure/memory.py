@@ -1,4 +1,4 @@
-"""Peak memory of this process in bytes, and the errors by which a lack of memory shows.
+"""Peak memory of this process, in bytes.
 
 ``allocated`` and ``reserved`` are what torch's caching allocator says on CUDA. ``process`` is what the
 driver (NVML) accounts to this process, with its context and libraries; it is sampled. ``rss`` is the
@@ -118,29 +118,6 @@ def peak_rss() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # getrusage counts kibibytes on Linux and bytes on macOS.
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-_OUT_OF_MEMORY = (
-    "CUDA out of memory",
-    "CUDA error: out of memory",
-    "CUDA driver error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "DefaultCPUAllocator: can't allocate",
-)
-"""How torch, the driver and CUDA's libraries say it where the error has no class of its own."""
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` means that memory ran out, on a GPU or on the CPU."""
-    if isinstance(error, MemoryError):
-        return True
-    # torch.OutOfMemoryError and torch.AcceleratorError are runtime errors; torch need not be loaded for this.
-    if not isinstance(error, RuntimeError):
-        return False
-    if type(error).__name__ == "OutOfMemoryError":
-        return True
-    return any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def release_memory() -> None:

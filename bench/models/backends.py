@@ -140,6 +140,9 @@ BACKENDS: dict[str, Backend] = {
                 "chunks": (int,),
                 "delay": (int, float),
                 "load_error": (str,),
+                "kill": (list,),
+                "lose": (list,),
+                "once": (str,),
             }
         ),
     ),

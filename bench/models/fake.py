@@ -11,12 +11,18 @@ Options of the spec (all may be left out)::
     chunks    how often smaller chunks help: each time the memory holds twice as many pixels
     delay     seconds a request takes
     load_error  a message: loading fails with it
+    kill      fragments of sample ids at which the process ends as if the system killed it
+    lose      fragments of sample ids at which the call fails as if the GPU were lost
+    once      a file that is made at the first ``kill`` or ``lose``; while it is there, both are over
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from bench.errors import EnvironmentProblem, OutOfMemory
@@ -63,9 +69,23 @@ class Fake:
         for request in requests:
             if any(part in request.sample_id for part in self.options.get("refuse", ())):
                 raise RuntimeError(f"scripted failure of {request.sample_id}")
+            self._end_badly(request.sample_id)
         started = time.perf_counter()
         outputs = tuple(self._answer(request) for request in requests)
         return Batch(outputs, {"decode": time.perf_counter() - started})
+
+    def _end_badly(self, sample_id: str) -> None:
+        """Kill this process, or fail as a lost GPU does, where the script says so."""
+        ways = {"kill", "lose"} & self.options.keys()
+        chosen = [way for way in ways if any(part in sample_id for part in self.options[way])]
+        once = self.options.get("once")
+        if not chosen or (once is not None and Path(once).exists()):
+            return
+        if once is not None:
+            Path(once).touch()
+        if "kill" in chosen:
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     def _answer(self, request: Request) -> Output:
         time.sleep(self.options.get("delay", 0))

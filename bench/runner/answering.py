@@ -7,11 +7,15 @@ import traceback
 from collections.abc import Sequence
 
 from bench.errors import OutOfMemory
-from bench.measure import release_memory
+from bench.measure import is_device_lost, release_memory
 from bench.models.model import Model
 from bench.runner.batches import singles
 from bench.schema import Batch, Output, PageGroup
 from bench.text import one_line
+
+
+class DeviceLost(Exception):
+    """The GPU can compute nothing more in this process; no question is at fault yet."""
 
 
 def answer(model: Model, groups: Sequence[PageGroup]) -> Batch:
@@ -22,12 +26,15 @@ def answer(model: Model, groups: Sequence[PageGroup]) -> Batch:
 
     Raises:
         OutOfMemory: the batch does not fit; the caller asks for less.
+        DeviceLost: the process must end, and another one may ask these questions once more.
     """
     try:
         return _complete(groups, model.generate(groups))
     except OutOfMemory:
         raise
     except Exception as error:
+        if is_device_lost(error):
+            raise DeviceLost(_named(error)) from error
         if len(sample_ids(groups)) == 1:
             traceback.print_exc()
             return failures(groups, error)
@@ -41,9 +48,13 @@ def answer(model: Model, groups: Sequence[PageGroup]) -> Batch:
 
 def failures(groups: Sequence[PageGroup], error: Exception) -> Batch:
     """A failed output for each question of ``groups``, with the message of ``error``."""
-    message = f"{type(error).__name__}: {one_line(str(error), 500)}"
+    message = _named(error)
     ids = sample_ids(groups)
     return Batch(tuple(Output(sample_id, "", "error", error=message) for sample_id in ids))
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {one_line(str(error), 500)}"
 
 
 def sample_ids(groups: Sequence[PageGroup]) -> list[str]:

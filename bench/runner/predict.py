@@ -14,6 +14,7 @@ from bench.models import make_model
 from bench.models.catalog import resolve
 from bench.models.footprint import expected_memory
 from bench.paths import data_root
+from bench.runner.instruments import measures_locally
 from bench.schema import (
     Document,
     Generation,
@@ -47,8 +48,8 @@ class Prediction:
     """The part of ``seconds`` until the first token; None where the model has no tokens."""
     stages: Mapping[str, float]
     """The parts of ``seconds``, by stage."""
-    memory: Memory
-    """Peaks over loading and answering, bytes."""
+    memory: Memory | None
+    """The peaks over loading and answering, in bytes; None where the model runs on another machine."""
 
 
 def predict(
@@ -74,7 +75,7 @@ def predict(
         loaded = time.perf_counter()
         batch = backend.generate([_group(pages, question, max_new_tokens)])
         answered = time.perf_counter()
-        memory = meter.reading()
+        memory = meter.reading() if measures_locally(model) else None
     output = batch.outputs[0]
     if output.error is not None:
         raise InvalidInput(f"{model.name} gave no answer: {output.error}")
@@ -131,7 +132,9 @@ def describe(prediction: Prediction) -> str:
         least = output.min_confidence
         unsure = "" if least is None else f", least sure token {least:.2f}"
         lines.append(f"Confidence: {output.confidence:.2f}{unsure}")
-    return "\n".join([*lines, _memory(prediction.memory)])
+    if prediction.memory is not None:
+        lines.append(_memory(prediction.memory))
+    return "\n".join(lines)
 
 
 def _time(prediction: Prediction) -> str:

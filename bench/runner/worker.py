@@ -29,7 +29,7 @@ from bench.measure import release_memory
 from bench.models import make_model, with_traits
 from bench.models.model import Model
 from bench.rundir.store import RunStore
-from bench.runner.answering import answer, failures, sample_ids
+from bench.runner.answering import DeviceLost, answer, failures, sample_ids
 from bench.runner.batches import (
     batched,
     default_batch_size,
@@ -42,7 +42,7 @@ from bench.runner.instruments import Instruments, measures_locally
 from bench.runner.ladder import Ladder, PageBounds, marked
 from bench.runner.shards import Shard, divide
 from bench.runner.spec import RunSettings
-from bench.runner.statuses import FAILED, STOPPED, UNFINISHED
+from bench.runner.statuses import FAILED, LOST, STOPPED, UNFINISHED
 from bench.schema import Batch, ModelInfo, Output, PageGroup
 from bench.text import one_line, utc_now
 
@@ -56,6 +56,8 @@ class Worker:
         self.settings = RunSettings.from_record(run.record["spec"]["settings"])
         self.stop = threading.Event()
         self.model: Model = make_model(self.spec)
+        self.places: dict[str, dict[str, int]] = {}
+        """Task → sample id → place among the task's questions, by which the parent is told what is asked."""
         self.batch_size = 1
         self.ladder = Ladder(self.batch_size)
         self.instruments = Instruments(
@@ -74,6 +76,8 @@ class Worker:
             name: page_groups(self.run.load_task(name), self.spec, self.settings.prompts)
             for name in self.run.task_names()
         }
+        for name, groups in tasks.items():
+            self.places[name] = {key: place for place, key in enumerate(sample_ids(groups))}
         with self.instruments:
             self._load(tasks)
             self.instruments.begin()
@@ -233,6 +237,7 @@ class Worker:
                 continue
             self.model.expect(self.ladder.bounded(pending[0] if pending else following))
             groups = self.ladder.bounded(groups)
+            self._say_what_is_asked(task, groups, alone=False)
             started = time.perf_counter()
             try:
                 answered = answer(self.model, groups)
@@ -253,6 +258,12 @@ class Worker:
             self.run.append_batch(self.name, task, self._facts(groups, answered, seconds))
             stored += fresh
         return stored
+
+    def _say_what_is_asked(self, task: str, groups: Sequence[PageGroup], *, alone: bool) -> None:
+        """Tell the parent, so that it knows the questions in which this process died, if it dies."""
+        ids = sample_ids(groups)
+        first = self.places[task][ids[0]]
+        self.emit("asking", task=task, first=first, questions=len(ids), alone=alone)
 
     def _facts(self, groups: Sequence[PageGroup], batch: Batch, seconds: float) -> dict[str, Any]:
         """The record of one call in ``batches.jsonl``."""
@@ -285,6 +296,7 @@ class Worker:
                 continue
             if self.stop.is_set():
                 return False
+            self._say_what_is_asked(task, [group], alone=True)
             self.model.reset()
             record = {"sample_id": sample_id, "pages": len(group.document.pages)}
             record |= self._asked_alone(group)
@@ -336,6 +348,13 @@ def main(arguments: Sequence[str]) -> int:
             worker = Worker(run, name, events, shard)
             threading.Thread(target=_listen, args=(worker,), daemon=True).start()
             return worker.work()
+        except DeviceLost as error:
+            traceback.print_exc()
+            lost = {"event": "lost", "shard": shard.number, "message": str(error)}
+            events.write(json.dumps(lost) + "\n")
+            events.flush()
+            # At once: what a dead GPU still holds cannot be freed, and trying may hang.
+            os._exit(LOST)
         except Exception as error:
             traceback.print_exc()
             _report_failure(run.model_folder(name), events, shard, error)

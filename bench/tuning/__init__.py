@@ -10,7 +10,8 @@ Read the modules in the order of the data::
     memory          what a step will hold in memory, before anything is loaded
     lora            which layers get an adapter
     validation      the loss and the task's own metric, with the engine of ``bench run``
-    training        transformers' Trainer over packed rows: resuming, early stopping, divergence
+    trainer         transformers' Trainer over packed rows: loss, validation, the best checkpoint
+    training        a whole training: its schedule, where it goes on, how it ends
     adapter_folder  the files of an adapter: what was trained, on what, by which command
     curves          losses and scores by step, as a picture
     merge           an adapter that becomes part of the weights

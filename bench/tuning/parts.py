@@ -108,7 +108,7 @@ def check_apart(parts: Mapping[str, Sequence[Task]]) -> None:
         more = f"; and {len(shared) - 3} more" if len(shared) > 3 else ""
         files = plural(len(shared), "file")
         raise InvalidInput(
-            f"{files} of the {first} part show pages of the {second} part: {named}{more}",
+            f"the {first} part and the {second} part share pages in {files}: {named}{more}",
             hint="take them out of one part, or cut the whole task again with bench data split",
         )
 

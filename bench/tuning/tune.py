@@ -21,15 +21,15 @@ from bench.models.qwen_vl.loading import LoadedModel, load_model, locate
 from bench.models.qwen_vl.processing import Processor
 from bench.models.qwen_vl.vision import flatten_patch_embedding
 from bench.schema import ModelSpec
-from bench.tuning import adapter_folder as record
-from bench.tuning import memory
+from bench.tuning import adapter_folder, memory
 from bench.tuning.base_model import base_name, check_weights, trainable
 from bench.tuning.examples import TrainingExample, end_token, read_examples
 from bench.tuning.feeding import Feeder
 from bench.tuning.lora import Lora, add_lora
 from bench.tuning.packing import rows
 from bench.tuning.parts import Parts, find_parts
-from bench.tuning.training import Diverged, Ended, Listener, Schedule, Subject, train
+from bench.tuning.trainer import Diverged, Listener, Subject
+from bench.tuning.training import Ended, Schedule, train
 from bench.tuning.validation import Validator, direction
 
 
@@ -99,7 +99,7 @@ def tune(order: Order, listener: Listener) -> Tuned:
     identity = _identity(order, spec, folder, parts, processor.details())
     if not _anew(order):
         # Refuse another training's folder now: reading documents and loading weights may take minutes.
-        record.former(order.out, identity)
+        adapter_folder.former(order.out, identity)
     examples, validation = _examples(parts, spec, folder, processor)
     for note in _notes(parts, examples):
         listener.say(note)
@@ -123,9 +123,9 @@ def _train(work: _Work, identity: dict[str, Any], listener: Listener) -> Tuned:
     trained = sum(parameter.numel() for parameter in trainable_parameters)
     listener.say(f"{plural(trained, 'parameter')} will be trained on {loaded.device}")
     if _anew(order):
-        record.clear(out)
+        adapter_folder.clear(out)
     # Only now, so that a training that was refused may be ordered again with other settings.
-    written = record.begin(
+    record = adapter_folder.begin(
         out,
         identity,
         {
@@ -138,7 +138,7 @@ def _train(work: _Work, identity: dict[str, Any], listener: Listener) -> Tuned:
     )
 
     def conclude(status: str, **facts: Any) -> None:
-        record.conclude(out, written, status, time.monotonic() - started, **facts)
+        adapter_folder.conclude(out, record, status, time.monotonic() - started, **facts)
 
     try:
         ended = train(subject, order.schedule, out, listener)
@@ -158,7 +158,7 @@ def _train(work: _Work, identity: dict[str, Any], listener: Listener) -> Tuned:
     )
     if not ended.interrupted:
         # They hold optimizer states; the best adapter among them is in ``out`` itself.
-        shutil.rmtree(out / record.CHECKPOINTS)
+        shutil.rmtree(out / adapter_folder.CHECKPOINTS)
     return Tuned(out, ended, work.parts.validation.metrics[0], work.parts.test_names)
 
 
@@ -219,7 +219,7 @@ def _notes(parts: Parts, examples: Sequence[TrainingExample]) -> list[str]:
     notes = []
     if parts.held_out:
         documents = plural(len(parts.validation.documents), "document")
-        notes.append(f"{documents} of {parts.train.name} validate and are not trained on")
+        notes.append(f"Held out for validation: {documents} of {parts.train.name}")
     limit = parts.train.generation.max_new_tokens
     lengths = [len(branch.answer) for example in examples for branch in example.branches]
     too_long = sum(length > limit for length in lengths)
@@ -303,7 +303,7 @@ def _identity(
             "min_pixels": input_side["min_pixels"],
             "max_pixels": input_side["max_pixels"],
         },
-        "task": record.task_record(parts),
+        "task": adapter_folder.task_record(parts),
         "lora": order.lora._asdict(),
         "schedule": order.schedule._asdict(),
         "validation_share": order.validation_share,
