@@ -98,6 +98,17 @@ def gib(value: float | None) -> str:
     )
 
 
+def byte_size(value: float | None) -> str:
+    """Bytes with the binary unit that suits them: 12.0 KiB, 3.5 MiB, 4.25 GiB."""
+    if value is None:
+        return DASH
+    if value >= 2**30:
+        return f"{value / 2**30:.2f} GiB"
+    if value >= 2**20:
+        return f"{value / 2**20:.1f} MiB"
+    return f"{value / 2**10:.1f} KiB" if value >= 2**10 else plural(int(value), "byte")
+
+
 def megabytes(value: float) -> str:
     """Bytes as MB (10⁶), with the unit: what file managers show."""
     return f"{value / 1e6:.1f} MB"

@@ -18,9 +18,9 @@ _MARKS = {"ok": ("✓", "green"), "note": ("!", "yellow"), "missing": ("✗", "r
 @results_option
 @json_option
 def doctor_command(results: Path, as_json: bool) -> None:
-    """Check this machine; name the cure of what is missing.
+    """Check this machine, and say how to install what is missing.
 
-    Exit status 3 where something is marked ✗.
+    The exit status is 3 if something is marked ✗.
     """
     from bench.measure.doctor import examine
 

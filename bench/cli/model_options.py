@@ -1,0 +1,149 @@
+"""Options that say how a model is loaded and how large its pages are, and the models that come of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli.commands import option
+from bench.cli.options import bench_toml
+from bench.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from bench.schema import ModelSpec
+
+PAGES = "Pages"
+ENGINE = "Engine"
+
+FEWEST_PIXELS = 4 * 28 * 28
+"""Four visual tokens of Qwen2-VL, its smallest page. A smaller bound was surely meant in tokens."""
+FEWEST_TOKENS, MOST_TOKENS = 4, 16_384
+"""The bounds of Qwen2-VL's own image processor."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOptions:
+    """What the command line says about every model that it names; None leaves a model as it is."""
+
+    dtype: str | None = None
+    attention: str | None = None
+    quantization: str | None = None
+    device: str | None = None
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    visual_tokens: int | None = None
+    """Bound on a page in visual tokens; each model's token size makes ``max_pixels`` of it."""
+    offline: bool = False
+
+
+class MaxPixels(click.ParamType[int]):
+    """A bound on a page in pixels; a number that can only be meant in visual tokens is refused."""
+
+    name = "pixels"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number of pixels."""
+        text = str(value)
+        if not (text.isascii() and text.isdigit()):
+            self.fail(f"expected a number of pixels, got {text[:40]!r}", param, ctx)
+        if int(text) < FEWEST_PIXELS:
+            self.fail(
+                f"expected at least {FEWEST_PIXELS:,} pixels (4 visual tokens), got {int(text):,}; "
+                f"if you mean visual tokens, type --visual-tokens {text}",
+                param,
+                ctx,
+            )
+        return int(text)
+
+
+dtype_option = option(
+    "--dtype",
+    type=click.Choice(["auto", "bf16", "fp16", "fp32"]),
+    group=ENGINE,
+    help="Compute in this number format. Without the option, auto takes bf16 on a GPU and fp32 on a CPU.",
+)
+device_option = option(
+    "--device",
+    metavar="DEVICE",
+    group=ENGINE,
+    help="Run on this device: auto, cpu, cuda or cuda:N. Without the option, auto takes a GPU if there is "
+    "one.",
+)
+offline_option = option(
+    "--offline",
+    is_flag=True,
+    group=ENGINE,
+    help="Use only what is on this machine, and never open a network connection.",
+)
+min_pixels_option = option(
+    "--min-pixels",
+    type=click.IntRange(1),
+    metavar="PIXELS",
+    group=PAGES,
+    help="Enlarge a page that has fewer pixels than this. Without the option, the model's own bound holds.",
+)
+max_pixels_option = option(
+    "--max-pixels",
+    type=MaxPixels(),
+    metavar="PIXELS",
+    group=PAGES,
+    help="Shrink a page that has more pixels than this. Without the option, the model's own bound holds.",
+)
+visual_tokens_option = option(
+    "--visual-tokens",
+    type=click.IntRange(FEWEST_TOKENS, MOST_TOKENS),
+    metavar="N",
+    group=PAGES,
+    help="Shrink a page to at most N visual tokens. This is --max-pixels in other units: a token covers "
+    "28x28 pixels, and 32x32 for Qwen3-VL.",
+)
+
+
+def resolve_models(
+    names: Iterable[str], options: ModelOptions, config: Path | None = None
+) -> tuple[ModelSpec, ...]:
+    """The models that ``names`` mean, with what the command line says about them.
+
+    Args:
+        names: catalog names, hub ids, folders, or names of ``[models.NAME]`` tables.
+        options: what holds for all of them.
+        config: the file with those tables; None for ``bench.toml`` in the working directory.
+
+    Raises:
+        InvalidInput: a name is unknown, or an option does not suit its model.
+    """
+    from bench.models.catalog import resolve_all
+
+    if options.visual_tokens is not None and options.max_pixels is not None:
+        raise InvalidInput(
+            "--visual-tokens and --max-pixels bound the same thing in two units",
+            hint="leave out one of them",
+        )
+    specs = resolve_all(
+        names,
+        bench_toml=config or bench_toml(),
+        dtype=options.dtype,
+        attention=options.attention,
+        quantization=options.quantization,
+        device=options.device,
+        min_pixels=options.min_pixels,
+        max_pixels=options.max_pixels,
+        offline=options.offline or None,
+    )
+    if options.visual_tokens is None:
+        return specs
+    from bench.runner.sweep import tokens_as_pixels
+
+    return tuple(
+        replace(spec, max_pixels=tokens_as_pixels(spec, options.visual_tokens)) for spec in specs
+    )
+
+
+def resolve_model(name: str, options: ModelOptions) -> ModelSpec:
+    """The one model that ``name`` means, as ``resolve_models`` makes it."""
+    (spec,) = resolve_models([name], options)
+    return spec
