@@ -350,7 +350,7 @@ def test_ctrl_c_finishes_the_batch_and_prints_the_command_that_resumes(
     assert 0 < len(done) < 80
     assert sum(len(batch["samples"]) for batch in run.batches("scripted", "mine")) == len(done)
     finished = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    assert f"Resuming {path}" in finished.stderr
+    assert f"Continuing the run {path}" in finished.stderr
     assert len(RunStore.open(path).outputs("scripted", "mine")) == 80
 
 

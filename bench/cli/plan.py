@@ -21,7 +21,7 @@ from bench.cli.model_options import (
 )
 from bench.cli.options import BatchSize, NameList, json_option, results_option
 from bench.errors import EnvironmentProblem, InvalidInput
-from bench.formatting import byte_size, count, plural
+from bench.formatting import byte_size, count, percent, plural
 from bench.text import one_line, printable
 
 if TYPE_CHECKING:
@@ -409,7 +409,7 @@ def _designs(
         shares = [share for share in SHARES if share >= difference][:4]
     return [
         (
-            f"{share:.0%} of questions discordant, correlation {options.correlation:g}",
+            f"{percent(share)} of questions discordant, correlation {options.correlation:g}",
             Design(
                 discordant_variance(share, difference), max(1.0, per_document), options.correlation
             ),

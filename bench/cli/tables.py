@@ -36,14 +36,19 @@ def table(rows: Sequence[Row]) -> str:
 
     names = list(rows[0])
     cells = [[printable(_plain(row[name])) for name in names] for row in rows]
-    drawn = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     columns = list(zip(*cells, strict=True))
-    for name, column in zip(names, columns, strict=True):
-        numeric = _is_numeric(column)
+    numeric = [_is_numeric(column) for column in columns]
+    # Names, in the first column, stay whole where there is room, so that they can be copied.
+    whole = [True, *numeric[1:]]
+    width = _line_width()
+    if _least_width(names, columns, whole) > width:
+        whole = numeric
+    drawn = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for name, is_number, no_wrap in zip(names, numeric, whole, strict=True):
         drawn.add_column(
             Text(printable(name)),
-            justify="right" if numeric else "left",
-            no_wrap=numeric,
+            justify="right" if is_number else "left",
+            no_wrap=no_wrap,
             overflow="fold",
         )
     for line in cells:
@@ -52,7 +57,7 @@ def table(rows: Sequence[Row]) -> str:
     terminal = sys.stdout.isatty()
     console = Console(
         file=stream,
-        width=max(_line_width(), _least_width(names, columns)),
+        width=max(width, _least_width(names, columns, whole)),
         force_terminal=terminal,
         no_color="NO_COLOR" in os.environ,
         highlight=False,
@@ -82,12 +87,19 @@ def _line_width() -> int:
     return UNBOUNDED
 
 
-def _least_width(names: Sequence[str], columns: Sequence[Sequence[str]]) -> int:
-    """The width below which numbers would be broken; a terminal that is narrower wraps the lines itself."""
+def _least_width(
+    names: Sequence[str], columns: Sequence[Sequence[str]], whole: Sequence[bool]
+) -> int:
+    """The width below which whole cells would be broken; a narrower terminal wraps the lines itself."""
+    widths = []
+    for name, column, stays_whole in zip(names, columns, whole, strict=True):
+        longest = max(map(_width, (name, *column)))
+        widths.append(longest if stays_whole else min(longest, NARROWEST_TEXT))
+    return sum(widths) + GAP * len(widths)
+
+
+def _width(text: str) -> int:
+    """Columns on a terminal: Chinese characters take two."""
     from rich.cells import cell_len
 
-    widths = []
-    for name, column in zip(names, columns, strict=True):
-        longest = max(cell_len(text) for text in (name, *column))
-        widths.append(longest if _is_numeric(column) else min(longest, NARROWEST_TEXT))
-    return sum(widths) + GAP * len(widths)
+    return cell_len(text)
