@@ -17,7 +17,7 @@ Row = Mapping[str, Any]
 
 GAP = 2
 """Blanks between two columns."""
-NARROWEST_TEXT = 12
+NARROWEST_TEXT = 10
 """Columns that a text cell gets before its words are folded too small to read."""
 UNBOUNDED = 10_000
 """Width where nobody looks at the table: a program that reads it wants one line for each row."""
