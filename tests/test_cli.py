@@ -541,7 +541,7 @@ def test_a_seed_in_the_file_is_explained(bench: Any, tmp_path: Path) -> None:
     (tmp_path / "bench.toml").write_text("[run]\nseed = 0\n")
     result = bench("run", "-m", "fake")
     assert result.status == 2
-    assert "it changed nothing in a run, so delete the line" in result.err
+    assert "delete the line, because it changed nothing in a run" in result.err
 
 
 def test_a_bound_means_the_same_in_both_units(bench: Any, make_task: MakeTask) -> None:

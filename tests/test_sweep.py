@@ -64,7 +64,7 @@ def test_invalid_values_are_one_line(text: str, message: str) -> None:
 def test_a_bound_in_pixels_that_is_meant_in_tokens_is_told_what_to_type() -> None:
     with pytest.raises(InvalidInput) as error:
         parse_sweep("max_pixels=256,512")
-    assert error.value.hint == "if you mean visual tokens: --sweep visual_tokens=256,512"
+    assert error.value.hint == "--sweep visual_tokens=256,512, if you mean visual tokens"
 
 
 def test_a_row_has_the_same_name_in_either_unit() -> None:

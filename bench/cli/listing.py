@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from bench.metrics.calibration import CorpusMetric
 
 KINDS = ("models", "tasks", "metrics", "runs")
+TITLES = {
+    "docvqa": "DocVQA",
+    "memory_gib": "memory, GiB",
+    "headline": "main metric",
+    "here": "on this machine",
+}
+"""Headings of columns whose key says too little to a person."""
 TableRow = dict[str, Any]
 
 
@@ -40,7 +47,7 @@ def list_command(kind: str, results: Path, as_json: bool) -> None:
     if as_json:
         echo_json(rows)
     elif rows:
-        click.echo(table(rows))
+        click.echo(table(rows, TITLES))
     else:
         click.echo(f"There are no {kind} yet. To make one, type: {FIRST_RUN}", err=True)
 

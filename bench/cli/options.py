@@ -108,7 +108,7 @@ def bench_toml() -> Path | None:
     return path if path.is_file() else None
 
 
-REMOVED_KEYS = {"seed": "it changed nothing in a run, so delete the line"}
+REMOVED_KEYS = {"seed": "delete the line, because it changed nothing in a run"}
 """Keys that [run] had once, and what to do about them."""
 
 

@@ -24,8 +24,8 @@ UNBOUNDED = 10_000
 _NUMBER = re.compile(r"[<>]? ?[+\-−]?[\d,]+(\.\d+)?( ?(%|B|KiB|MiB|GiB|bytes?))?")
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Rows of equal keys as aligned text under a header of the keys.
+def table(rows: Sequence[Row], titles: Mapping[str, str] | None = None) -> str:
+    """Rows of equal keys as aligned text, under a header of the keys or of their ``titles``.
 
     A cell that is wider than the terminal allows is folded over several lines. Where standard output is no
     terminal, every row is one line, unless the variable ``COLUMNS`` says how wide a line may be.
@@ -37,16 +37,17 @@ def table(rows: Sequence[Row]) -> str:
     names = list(rows[0])
     cells = [[printable(_plain(row[name])) for name in names] for row in rows]
     columns = list(zip(*cells, strict=True))
+    headings = [printable((titles or {}).get(name, name)) for name in names]
     numeric = [_is_numeric(column) for column in columns]
     # Names, in the first column, stay whole where there is room, so that they can be copied.
     whole = [True, *numeric[1:]]
     width = _line_width()
-    if _least_width(names, columns, whole) > width:
+    if _least_width(headings, columns, whole) > width:
         whole = numeric
     drawn = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-    for name, is_number, no_wrap in zip(names, numeric, whole, strict=True):
+    for heading, is_number, no_wrap in zip(headings, numeric, whole, strict=True):
         drawn.add_column(
-            Text(printable(name)),
+            Text(heading),
             justify="right" if is_number else "left",
             no_wrap=no_wrap,
             overflow="fold",
@@ -57,7 +58,7 @@ def table(rows: Sequence[Row]) -> str:
     terminal = sys.stdout.isatty()
     console = Console(
         file=stream,
-        width=max(width, _least_width(names, columns, whole)),
+        width=max(width, _least_width(headings, columns, whole)),
         force_terminal=terminal,
         no_color="NO_COLOR" in os.environ,
         highlight=False,
@@ -88,12 +89,12 @@ def _line_width() -> int:
 
 
 def _least_width(
-    names: Sequence[str], columns: Sequence[Sequence[str]], whole: Sequence[bool]
+    headings: Sequence[str], columns: Sequence[Sequence[str]], whole: Sequence[bool]
 ) -> int:
     """The width below which whole cells would be broken; a narrower terminal wraps the lines itself."""
     widths = []
-    for name, column, stays_whole in zip(names, columns, whole, strict=True):
-        longest = max(map(_width, (name, *column)))
+    for heading, column, stays_whole in zip(headings, columns, whole, strict=True):
+        longest = max(map(_width, (heading, *column)))
         widths.append(longest if stays_whole else min(longest, NARROWEST_TEXT))
     return sum(widths) + GAP * len(widths)
 

@@ -88,7 +88,7 @@ def _bound(value: str, unit: str, where: str) -> int:
     )
     if in_pixels and re.fullmatch(r"[0-9]{1,4}", value):
         tokens = where.replace("max-pixels", VISUAL_TOKENS).replace("max_pixels", VISUAL_TOKENS)
-        raise InvalidInput(message, hint=f"if you mean visual tokens: {tokens}")
+        raise InvalidInput(message, hint=f"{tokens}, if you mean visual tokens")
     raise InvalidInput(message, hint=_EXAMPLE)
 
 
