@@ -64,8 +64,8 @@ def _parse() -> argparse.Namespace:
         "--image",
         type=Path,
         action="append",
-        help="Ask about this image, TIFF file or PDF file. The option may be given several times. The default "
-        "is example_docs/1.png.",
+        help="Ask about this image, TIFF file or PDF file. The option may be given several times. The "
+        "default is example_docs/1.png.",
     )
     parser.add_argument(
         "--question", default=QUESTION, help=f"Ask this question. The default is: {QUESTION}"

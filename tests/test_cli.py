@@ -490,7 +490,7 @@ def test_the_help_of_run_has_groups(bench: Any) -> None:
     titles = [line.rstrip(":") for line in lines if line.endswith(":") and line[0] != " "]
     assert titles == ["What to run", "Pages", "Engine", "Measuring", "Run directory", "Output"]
     assert lines[-1].strip().startswith("-h, --help")
-    for verb, title in (("tune", "Training:"), ("plan", "Can it show a difference?:")):
+    for verb, title in (("tune", "Training:"), ("plan", "Comparison:")):
         assert title in help_of(bench, verb)
 
 

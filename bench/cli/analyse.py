@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.commands import option, takes
+from bench.cli.commands import argument, choice, takes
 from bench.cli.lookup import find_run
-from bench.cli.options import NameList, OneName, json_option, results_option
+from bench.cli.options import NameList, OneName, json_choice, results_choice
 from bench.cli.reporting import check_destination, print_summary, write_reports
 from bench.errors import InvalidInput
 
@@ -20,41 +20,32 @@ if TYPE_CHECKING:
     from bench.rundir.store import RunStore
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoreOptions:
     """What a person chose for ``bench score``."""
 
-    source: str
-    metrics: tuple[str, ...] | None
-    task: str | None
-    model: str | None
-    results: Path
-    as_json: bool
+    source: str = argument(metavar="SOURCE")
+    metrics: tuple[str, ...] | None = choice(
+        type=NameList(),
+        help="Score with these metrics instead of the tasks' own. The first one decides the ranking.",
+    )
+    task: str | None = choice(
+        "-t",
+        also=("--tasks",),
+        type=OneName(),
+        help="Name the task that a file of answers belongs to. The answers become a run.",
+    )
+    model: str | None = choice(
+        "-m",
+        also=("--models",),
+        type=OneName(),
+        help="Report a file of answers under this model name.  [default: the file's name]",
+    )
+    results: Path = results_choice()
+    as_json: bool = json_choice()
 
 
 @click.command("score")
-@click.argument("source", metavar="SOURCE")
-@option(
-    "--metrics",
-    type=NameList(),
-    help="Score with these metrics instead of the tasks' own. The first one decides the ranking.",
-)
-@option(
-    "-t",
-    "--task",
-    also=("--tasks",),
-    type=OneName(),
-    help="Name the task that a file of answers belongs to. The answers become a run.",
-)
-@option(
-    "-m",
-    "--model",
-    also=("--models",),
-    type=OneName(),
-    help="Report a file of answers under this model name.  [default: the file's name]",
-)
-@results_option
-@json_option
 @takes(ScoreOptions)
 def score_command(options: ScoreOptions) -> None:
     """Score answers that are already stored; no model is needed.
@@ -96,19 +87,45 @@ def _imported(path: Path, options: ScoreOptions) -> RunStore:
     return import_predictions(path, task, options.results, model=options.model)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ReportChoices:
     """What a person chose for ``bench report``."""
 
-    runs: tuple[str, ...]
-    out: Path | None
-    formats: tuple[str, ...]
-    images: str
-    max_mb: float
-    title: str | None
-    open_it: bool
-    results: Path
-    as_json: bool
+    runs: tuple[str, ...] = argument(nargs=-1, required=True, metavar="RUN...")
+    out: Path | None = choice(
+        "-o",
+        also=("--output",),
+        type=click.Path(path_type=Path),
+        help="Write the report into this folder, or into one file whose suffix (.html, .md, .csv, .json) "
+        "names the format.  [default: the run directory]",
+    )
+    formats: tuple[str, ...] = choice(
+        "--format",
+        type=NameList(),
+        default="html,md",
+        help="Write these formats, separated by commas: html, md, csv, json, vlmhyperbench.",
+    )
+    images: str = choice(
+        default="all",
+        metavar="WHICH",
+        help="Put page images into the HTML: none, failures (pages of wrong answers), all, or a number of "
+        "pages.",
+    )
+    max_mb: float = choice(
+        type=float,
+        default=25.0,
+        metavar="MB",
+        help="Keep the HTML file below this size by leaving page images out.",
+    )
+    title: str | None = choice(metavar="TEXT", help="Give the report this heading.")
+    open_it: bool = choice("--open", help="Open the HTML file in a browser.")
+    results: Path = choice(
+        also=("--runs",),
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path("results"),
+        help="Look for runs in this folder.",
+    )
+    as_json: bool = json_choice()
 
     def for_renderers(self) -> ReportOptions:
         """The choices that the renderers need."""
@@ -119,49 +136,6 @@ class ReportChoices:
 
 
 @click.command("report")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
-@option(
-    "-o",
-    "--out",
-    also=("--output",),
-    type=click.Path(path_type=Path),
-    help="Write the report into this folder, or into one file whose suffix (.html, .md, .csv, .json) names "
-    "the format.  [default: the run directory]",
-)
-@option(
-    "--format",
-    "formats",
-    type=NameList(),
-    default="html,md",
-    show_default=True,
-    help="Write these formats, separated by commas: html, md, csv, json, vlmhyperbench.",
-)
-@option(
-    "--images",
-    default="all",
-    show_default=True,
-    metavar="WHICH",
-    help="Put page images into the HTML: none, failures (pages of wrong answers), all, or a number of pages.",
-)
-@option(
-    "--max-mb",
-    type=float,
-    default=25.0,
-    show_default=True,
-    metavar="MB",
-    help="Keep the HTML file below this size by leaving page images out.",
-)
-@option("--title", metavar="TEXT", help="Give the report this heading.")
-@option("--open", "open_it", is_flag=True, help="Open the HTML file in a browser.")
-@option(
-    "--results",
-    also=("--runs",),
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("results"),
-    show_default=True,
-    help="Look for runs in this folder.",
-)
-@json_option
 @takes(ReportChoices)
 def report_command(choices: ReportChoices) -> None:
     """Write the report of one run, or of several runs together.
@@ -181,11 +155,18 @@ def report_command(choices: ReportChoices) -> None:
         webbrowser.open(page.resolve().as_uri())
 
 
+@dataclass(frozen=True, kw_only=True)
+class ShowOptions:
+    """What a person chose for ``bench show``."""
+
+    run: str = argument()
+    sample: str | None = argument(required=False)
+    results: Path = results_choice()
+
+
 @click.command("show")
-@click.argument("run")
-@click.argument("sample", required=False)
-@results_option
-def show_command(run: str, sample: str | None, results: Path) -> None:
+@takes(ShowOptions)
+def show_command(options: ShowOptions) -> None:
     """Show one question of a run with every model's answer.
 
     RUN is the path of a run, its name, a part of its name, or "last". Without SAMPLE, the questions of the
@@ -195,11 +176,11 @@ def show_command(run: str, sample: str | None, results: Path) -> None:
     from bench.rundir.store import RunStore
     from bench.scoring.evaluation import evaluate
 
-    store = RunStore.open(find_run(run, results))
-    if sample is None:
+    store = RunStore.open(find_run(options.run, options.results))
+    if options.sample is None:
         _list_samples(store)
     else:
-        click.echo(show_sample(evaluate(store), sample).rstrip())
+        click.echo(show_sample(evaluate(store), options.sample).rstrip())
 
 
 def _list_samples(store: RunStore) -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from bench import formatting
-from bench.cli.commands import option, takes
+from bench.cli.commands import argument, choice, takes
 from bench.cli.lookup import find_sides, matched_sides
-from bench.cli.options import NameList, json_option, results_option
+from bench.cli.options import NameList, json_choice, results_choice
 from bench.formatting import plural
 from bench.text import one_line, printable
 
@@ -20,50 +20,36 @@ if TYPE_CHECKING:
     from bench.scoring.comparison import Comparison, Flip, Row
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class CompareOptions:
     """What a person chose for ``bench compare``."""
 
-    first: str
-    second: str
-    inside: str | None
-    metrics: tuple[str, ...] | None
-    by: tuple[str, ...] | None
-    flips: int
-    results: Path
-    as_json: bool
+    first: str = argument(metavar="A")
+    second: str = argument(metavar="B")
+    inside: str | None = choice(
+        "--run",
+        metavar="RUN",
+        help="Look for the models A and B in this run.  [default: the newest run]",
+    )
+    metrics: tuple[str, ...] | None = choice(
+        type=NameList(),
+        help="Score with these metrics instead of the tasks' own. The first one is compared.",
+    )
+    by: tuple[str, ...] | None = choice(
+        type=NameList(),
+        help="Compare also by these metadata, such as language, doc_type or field.  "
+        "[default: field, if B comes from bench tune]",
+    )
+    flips: int = choice(
+        type=click.IntRange(0),
+        default=10,
+        help="Print at most N answers that were gained, and at most N that were lost.",
+    )
+    results: Path = results_choice()
+    as_json: bool = json_choice()
 
 
 @click.command("compare")
-@click.argument("first", metavar="A")
-@click.argument("second", metavar="B")
-@option(
-    "--run",
-    "inside",
-    metavar="RUN",
-    help="Look for the models A and B in this run.  [default: the newest run]",
-)
-@option(
-    "--metrics",
-    type=NameList(),
-    help="Score with these metrics instead of the tasks' own. The first one is compared.",
-)
-@option(
-    "--by",
-    type=NameList(),
-    help="Compare also by these metadata, such as language, doc_type or field.  "
-    "[default: field, if B comes from bench tune]",
-)
-@option(
-    "--flips",
-    type=click.IntRange(0),
-    default=10,
-    show_default=True,
-    metavar="N",
-    help="Print at most N answers that were gained, and at most N that were lost.",
-)
-@results_option
-@json_option
 @takes(CompareOptions)
 def compare_command(options: CompareOptions) -> None:
     """Compare model B with model A, question by question.

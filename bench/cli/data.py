@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.commands import VerbGroup, option, takes
-from bench.cli.model_options import ModelOptions, device_option, offline_option, resolve_model
-from bench.cli.options import Label, NameList, OneName, json_option
+from bench.cli.commands import VerbGroup, argument, choice, takes
+from bench.cli.model_options import ModelOptions, device_choice, offline_choice, resolve_model
+from bench.cli.options import Label, NameList, OneName, json_choice
 from bench.errors import INCOMPLETE, InvalidInput
 from bench.formatting import plural
 from bench.text import one_line, printable
@@ -19,7 +20,7 @@ from bench.text import one_line, printable
 if TYPE_CHECKING:
     from bench.schema import Task
 
-_folder = click.argument("folder", type=click.Path(path_type=Path))
+_folder = partial(argument, type=click.Path(path_type=Path))
 
 
 @click.group("data", cls=VerbGroup)
@@ -34,25 +35,29 @@ def data_command() -> None:
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
 
 
+@dataclass(frozen=True, kw_only=True)
+class InitOptions:
+    """What a person chose for ``bench data init``."""
+
+    folder: Path = _folder()
+    lang: str = choice(
+        type=click.Choice(["en", "ru", "zh"]),
+        default="en",
+        help="Write the first questions and the prompt in the language of the documents.",
+    )
+    questions: tuple[tuple[str, str], ...] = choice(
+        "--ask",
+        type=Label(),
+        multiple=True,
+        metavar="FIELD=QUESTION",
+        help="Ask this question about every document. The option may be given several times. Without it, the "
+        "questions are about the number, the date and the total.",
+    )
+
+
 @data_command.command("init")
-@_folder
-@option(
-    "--lang",
-    type=click.Choice(["en", "ru", "zh"]),
-    default="en",
-    show_default=True,
-    help="Write the first questions and the prompt in the language of the documents.",
-)
-@option(
-    "--ask",
-    "questions",
-    type=Label(),
-    multiple=True,
-    metavar="FIELD=QUESTION",
-    help="Ask this question about every document. The option may be given several times. Without it, the "
-    "questions are about the number, the date and the total.",
-)
-def init_command(folder: Path, lang: str, questions: tuple[tuple[str, str], ...]) -> None:
+@takes(InitOptions)
+def init_command(options: InitOptions) -> None:
     """Make a task from a folder of page images and PDFs, or add its new documents to the task.
 
     Every line is a draft without an answer. Write the answers into samples.jsonl, or let a model draft them.
@@ -63,14 +68,16 @@ def init_command(folder: Path, lang: str, questions: tuple[tuple[str, str], ...]
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
     from bench.authoring.starter import start_task
 
-    started = start_task(folder, language=lang, questions=dict(questions) or None)
-    samples = printable(str(folder / "samples.jsonl"))
+    started = start_task(
+        options.folder, language=options.lang, questions=dict(options.questions) or None
+    )
+    samples = printable(str(options.folder / "samples.jsonl"))
     click.echo(
         f"Found {plural(started.documents, 'document')} ({started.new_documents:,} new), and added "
         f"{plural(started.questions, 'question')} to {samples}."
     )
     if started.questions:
-        place = shlex.quote(str(folder))
+        place = shlex.quote(str(options.folder))
         click.echo(
             'Now write the answers ("answers": ["…"], or [""] if the page has none), or let a model draft '
             f"them:\n  bench data annotate {place} --model MODEL\n"
@@ -78,26 +85,23 @@ def init_command(folder: Path, lang: str, questions: tuple[tuple[str, str], ...]
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class AnnotateOptions(ModelOptions):
     """What a person chose for ``bench data annotate``."""
 
-    folder: Path
-    model: str
+    folder: Path = _folder()
+    model: str = choice(
+        "-m",
+        also=("--models",),
+        type=OneName(),
+        required=True,
+        help="Let this model draft the answers. Name it as in bench run.",
+    )
+    device: str | None = device_choice()
+    offline: bool = offline_choice()
 
 
 @data_command.command("annotate")
-@_folder
-@option(
-    "-m",
-    "--model",
-    also=("--models",),
-    type=OneName(),
-    required=True,
-    help="Let this model draft the answers. Name it as in bench run.",
-)
-@device_option
-@offline_option
 @takes(AnnotateOptions)
 def annotate_command(options: AnnotateOptions) -> None:
     """Let a model draft the answers that are missing.
@@ -122,19 +126,26 @@ def annotate_command(options: AnnotateOptions) -> None:
         raise click.exceptions.Exit(INCOMPLETE)
 
 
+@dataclass(frozen=True, kw_only=True)
+class AcceptOptions:
+    """What a person chose for ``bench data accept``."""
+
+    folder: Path = _folder()
+    ids: tuple[str, ...] | None = choice(
+        type=NameList(), help="Accept only the drafts with these ids, separated by commas."
+    )
+
+
 @data_command.command("accept")
-@_folder
-@option(
-    "--ids", type=NameList(), help="Accept only the drafts with these ids, separated by commas."
-)
-def accept_command(folder: Path, ids: tuple[str, ...] | None) -> None:
+@takes(AcceptOptions)
+def accept_command(options: AcceptOptions) -> None:
     """Turn drafts that have answers into references.
 
     Correct the drafts in samples.jsonl first. Afterwards models are scored against them.
     """
     from bench.authoring.drafts import accept_drafts
 
-    accepted, unanswered = accept_drafts(folder, ids)
+    accepted, unanswered = accept_drafts(options.folder, options.ids)
     click.echo(f"Accepted {plural(accepted, 'draft')}.")
     if unanswered:
         click.echo(
@@ -142,11 +153,18 @@ def accept_command(folder: Path, ids: tuple[str, ...] | None) -> None:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ValidateOptions:
+    """What a person chose for ``bench data validate``."""
+
+    task: str = argument()
+    deep: bool = choice(help="Decode every page completely, not only its header.")
+    as_json: bool = json_choice()
+
+
 @data_command.command("validate")
-@click.argument("task")
-@option("--deep", is_flag=True, help="Decode every page completely, not only its header.")
-@json_option
-def validate_command(task: str, deep: bool, as_json: bool) -> None:
+@takes(ValidateOptions)
+def validate_command(options: ValidateOptions) -> None:
     """Check a task and name every problem in it.
 
     TASK is a task's name, a task folder, or a folder of your own documents. The exit status is 0 if the task
@@ -157,16 +175,16 @@ def validate_command(task: str, deep: bool, as_json: bool) -> None:
     from bench.tasks.problems import Problem
 
     notes: list[Problem] = []
-    loaded, problems = check_task(find_task(task), deep=deep, notes=notes)
-    if as_json:
+    loaded, problems = check_task(find_task(options.task), deep=options.deep, notes=notes)
+    if options.as_json:
         echo_json([problem._asdict() for problem in problems])
     else:
         lines = [*map(str, problems), *(f"note: {note}" for note in notes)]
         for line in lines:
             click.echo(printable(line))
     if problems:
-        raise InvalidInput(f"{one_line(task, 80)} has {plural(len(problems), 'problem')}")
-    if loaded is not None and not as_json:
+        raise InvalidInput(f"{one_line(options.task, 80)} has {plural(len(problems), 'problem')}")
+    if loaded is not None and not options.as_json:
         click.echo(f"{_described(loaded)}. No problem was found.")
 
 
@@ -179,42 +197,39 @@ def _described(task: Task) -> str:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class SplitOptions:
+    """What a person chose for ``bench data split``."""
+
+    folder: Path = _folder()
+    train: float = choice(
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        default=0.8,
+        metavar="SHARE",
+        help="Put this share of the documents into the training part.",
+    )
+    validation: float = choice(
+        type=click.FloatRange(0, 1, max_open=True),
+        default=0.0,
+        metavar="SHARE",
+        help="Put this share of the documents into a part for the validation in bench tune. Without such a "
+        "part, bench tune validates on some of the training documents.",
+    )
+    seed: int = choice(
+        type=int,
+        default=0,
+        help="Choose the documents with this seed. Another seed gives other parts.",
+    )
+    out: Path | None = choice(
+        "-o",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Write the parts into this folder.  [default: the folder that holds the task]",
+    )
+
+
 @data_command.command("split")
-@_folder
-@option(
-    "--train",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.8,
-    show_default=True,
-    metavar="SHARE",
-    help="Put this share of the documents into the training part.",
-)
-@option(
-    "--validation",
-    type=click.FloatRange(0, 1, max_open=True),
-    default=0.0,
-    show_default=True,
-    metavar="SHARE",
-    help="Put this share of the documents into a part for the validation in bench tune. Without such a part, "
-    "bench tune validates on some of the training documents.",
-)
-@option(
-    "--seed",
-    type=int,
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Choose the documents with this seed. Another seed gives other parts.",
-)
-@option(
-    "-o",
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Write the parts into this folder.  [default: the folder that holds the task]",
-)
-def split_command(
-    folder: Path, train: float, validation: float, seed: int, out: Path | None
-) -> None:
+@takes(SplitOptions)
+def split_command(options: SplitOptions) -> None:
     """Split a task by document into NAME-train for tuning and NAME-test for measuring.
 
     No document is in two parts, even under two names. Every sample says in metadata.split which part it
@@ -223,7 +238,10 @@ def split_command(
     from bench.authoring.splitting import split_task
     from bench.tasks import find_task
 
-    parts = split_task(find_task(str(folder)), train, seed, out, validation=validation)
+    task = find_task(str(options.folder))
+    parts = split_task(
+        task, options.train, options.seed, options.out, validation=options.validation
+    )
     sizes = [(parts.train, parts.train_documents)]
     if parts.validation is not None:
         sizes.append((parts.validation, parts.validation_documents))
@@ -232,18 +250,50 @@ def split_command(
         click.echo(f"{printable(str(part))}: {plural(documents, 'document')}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SynthOptions:
     """What a person chose for ``bench data synth``."""
 
-    folder: Path | None
-    out: Path | None
-    kinds: tuple[str, ...]
-    languages: tuple[str, ...]
-    count: int
-    seed: int
-    scan: str
-    layouts: tuple[str, ...] | None
+    folder: Path | None = argument(
+        metavar="[OUT]", type=click.Path(path_type=Path, file_okay=False), required=False
+    )
+    out: Path | None = choice(
+        "-o",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Write the task into this folder, as OUT does.",
+    )
+    kinds: tuple[str, ...] = choice(
+        "--kind",
+        also=("--kinds",),
+        type=NameList(),
+        required=True,
+        help="Draw these kinds of documents, separated by commas: schet-faktura, invoice, receipt, form, "
+        "contract, slip.",
+    )
+    languages: tuple[str, ...] = choice(
+        "--lang",
+        type=NameList(),
+        default="ru",
+        help="Draw documents in these languages, separated by commas: ru, en, zh. Some kinds exist in some "
+        "languages only.",
+    )
+    count: int = choice("-n", type=click.IntRange(1), default=20, help="Draw N documents.")
+    seed: int = choice(
+        type=int,
+        default=0,
+        help="Draw with this seed. The same seed gives the same bytes, and another seed other documents.",
+    )
+    scan: str = choice(
+        default="mixed",
+        metavar="QUALITY",
+        help="Make the pages look scanned: clean, light, heavy, photo, or mixed (clean, light and heavy).",
+    )
+    layouts: tuple[str, ...] | None = choice(
+        "--layout",
+        also=("--layouts",),
+        type=NameList(),
+        help="Use only these layouts of the kind, separated by commas. Without the option, all are used.",
+    )
 
     @property
     def destination(self) -> Path:
@@ -253,64 +303,6 @@ class SynthOptions:
 
 
 @data_command.command("synth")
-@click.argument(
-    "folder", metavar="[OUT]", type=click.Path(path_type=Path, file_okay=False), required=False
-)
-@option(
-    "-o",
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Write the task into this folder, as OUT does.",
-)
-@option(
-    "--kind",
-    "kinds",
-    also=("--kinds",),
-    type=NameList(),
-    required=True,
-    help="Draw these kinds of documents, separated by commas: schet-faktura, invoice, receipt, form, "
-    "contract, slip.",
-)
-@option(
-    "--lang",
-    "languages",
-    type=NameList(),
-    default="ru",
-    show_default=True,
-    help="Draw documents in these languages, separated by commas: ru, en, zh. Some kinds exist in some "
-    "languages only.",
-)
-@option(
-    "-n",
-    "--count",
-    type=click.IntRange(1),
-    default=20,
-    show_default=True,
-    metavar="N",
-    help="Draw N documents.",
-)
-@option(
-    "--seed",
-    type=int,
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Draw with this seed. The same seed gives the same bytes, and another seed other documents.",
-)
-@option(
-    "--scan",
-    default="mixed",
-    show_default=True,
-    metavar="QUALITY",
-    help="Make the pages look scanned: clean, light, heavy, photo, or mixed (clean, light and heavy).",
-)
-@option(
-    "--layout",
-    "layouts",
-    also=("--layouts",),
-    type=NameList(),
-    help="Use only these layouts of the kind, separated by commas. Without the option, all are used.",
-)
 @takes(SynthOptions)
 def synth_command(options: SynthOptions) -> None:
     """Draw documents whose answers are known exactly, as many as you like.

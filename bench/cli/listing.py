@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.commands import argument, takes
 from bench.cli.lookup import FIRST_RUN
-from bench.cli.options import json_option, results_option
+from bench.cli.options import json_choice, results_choice
 from bench.errors import InvalidInput
 from bench.text import printable
 
@@ -28,11 +30,18 @@ TITLES = {
 TableRow = dict[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ListOptions:
+    """What a person chose for ``bench list``."""
+
+    kind: str = argument(type=click.Choice(KINDS))
+    results: Path = results_choice()
+    as_json: bool = json_choice()
+
+
 @click.command("list")
-@click.argument("kind", type=click.Choice(KINDS))
-@results_option
-@json_option
-def list_command(kind: str, results: Path, as_json: bool) -> None:
+@takes(ListOptions)
+def list_command(options: ListOptions) -> None:
     """List the models, tasks, metrics or runs that can be named."""
     from bench.cli import echo_json
     from bench.cli.tables import table
@@ -41,15 +50,15 @@ def list_command(kind: str, results: Path, as_json: bool) -> None:
         "models": _models,
         "tasks": _tasks,
         "metrics": _metrics,
-        "runs": lambda: _runs(results),
+        "runs": lambda: _runs(options.results),
     }
-    rows = listings[kind]()
-    if as_json:
+    rows = listings[options.kind]()
+    if options.as_json:
         echo_json(rows)
     elif rows:
         click.echo(table(rows, TITLES))
     else:
-        click.echo(f"There are no {kind} yet. To make one, type: {FIRST_RUN}", err=True)
+        click.echo(f"There are no {options.kind} yet. To make one, type: {FIRST_RUN}", err=True)
 
 
 def _models() -> list[TableRow]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.commands import option
+from bench.cli.commands import choice
 from bench.cli.options import bench_toml
 from bench.errors import InvalidInput
 
@@ -25,7 +26,7 @@ FEWEST_TOKENS, MOST_TOKENS = 4, 16_384
 """The bounds of Qwen2-VL's own image processor."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelOptions:
     """What the command line says about every model that it names; None leaves a model as it is."""
 
@@ -60,43 +61,41 @@ class MaxPixels(click.ParamType[int]):
         return int(text)
 
 
-dtype_option = option(
-    "--dtype",
+dtype_choice = partial(
+    choice,
     type=click.Choice(["auto", "bf16", "fp16", "fp32"]),
     group=ENGINE,
     help="Compute in this number format. Without the option, auto takes bf16 on a GPU and fp32 on a CPU.",
 )
-device_option = option(
-    "--device",
+device_choice = partial(
+    choice,
     metavar="DEVICE",
     group=ENGINE,
     help="Run on this device: auto, cpu, cuda or cuda:N. Without the option, auto takes a GPU if there is "
     "one.",
 )
-offline_option = option(
-    "--offline",
-    is_flag=True,
+offline_choice = partial(
+    choice,
     group=ENGINE,
     help="Use only what is on this machine, and never open a network connection.",
 )
-min_pixels_option = option(
-    "--min-pixels",
+min_pixels_choice = partial(
+    choice,
     type=click.IntRange(1),
     metavar="PIXELS",
     group=PAGES,
     help="Enlarge a page that has fewer pixels than this. Without the option, the model's own bound holds.",
 )
-max_pixels_option = option(
-    "--max-pixels",
+max_pixels_choice = partial(
+    choice,
     type=MaxPixels(),
     metavar="PIXELS",
     group=PAGES,
     help="Shrink a page that has more pixels than this. Without the option, the model's own bound holds.",
 )
-visual_tokens_option = option(
-    "--visual-tokens",
+visual_tokens_choice = partial(
+    choice,
     type=click.IntRange(FEWEST_TOKENS, MOST_TOKENS),
-    metavar="N",
     group=PAGES,
     help="Shrink a page to at most N visual tokens. This is --max-pixels in other units: a token covers "
     "28x28 pixels, and 32x32 for Qwen3-VL.",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bench.cli.commands import option
+from bench.cli.commands import choice
 from bench.errors import InvalidInput, did_you_mean
 from bench.text import one_line
 
@@ -83,23 +84,19 @@ class Label(click.ParamType[tuple[str, str]]):
         return key, content
 
 
-json_option = option(
+json_choice = partial(
+    choice,
     "--json",
-    "as_json",
-    is_flag=True,
     group=OUTPUT,
     help="Print the result as one JSON document and nothing else.",
 )
-results_option = option(
-    "--results",
-    "results",
+results_choice = partial(
+    choice,
     also=("--runs", "--out"),
     type=click.Path(path_type=Path, file_okay=False),
     default=RESULTS,
-    show_default=True,
     help="Look for runs in this folder.",
 )
-max_new_tokens_help = "Let an answer have at most this many tokens."
 
 
 def bench_toml() -> Path | None:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from bench.cli.commands import GroupedCommand, option, takes
+from bench.cli.commands import GroupedCommand, choice, takes
 from bench.cli.model_options import (
     ModelOptions,
-    dtype_option,
-    max_pixels_option,
-    min_pixels_option,
+    dtype_choice,
+    max_pixels_choice,
+    min_pixels_choice,
     resolve_models,
-    visual_tokens_option,
+    visual_tokens_choice,
 )
-from bench.cli.options import BatchSize, NameList, json_option, results_option
+from bench.cli.options import BatchSize, NameList, json_choice, results_choice
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.formatting import byte_size, count, percent, plural
 from bench.text import one_line, printable
@@ -38,8 +38,8 @@ _QUESTION = "x" * 64
 _MAX_SIDE = 100_000
 
 WHAT = "What to plan"
-FIT = "Does it fit into memory?"
-COMPARISON = "Can it show a difference?"
+FIT = "Memory"
+COMPARISON = "Comparison"
 
 
 class PageSize(click.ParamType[tuple[int, int]]):
@@ -60,24 +60,85 @@ class PageSize(click.ParamType[tuple[int, int]]):
         return sides
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PlanOptions(ModelOptions):
     """What a person chose for ``bench plan``."""
 
-    tasks: tuple[str, ...]
-    models: tuple[str, ...] | None
-    memory: float | None
+    tasks: tuple[str, ...] = choice(
+        "-t",
+        also=("--task",),
+        type=NameList(),
+        required=True,
+        group=WHAT,
+        help="Plan for these tasks, separated by commas.",
+    )
+    models: tuple[str, ...] | None = choice(
+        "-m",
+        also=("--model",),
+        type=NameList(),
+        group=WHAT,
+        help="Predict whether these models fit into memory. Names are separated by commas.",
+    )
+    memory: float | None = choice(
+        type=click.FloatRange(0, 10_000, min_open=True),
+        metavar="GIB",
+        group=FIT,
+        help="Assume a GPU with this much memory, in GiB.  [default: the largest GPU of this machine]",
+    )
     """GiB."""
-    page_size: tuple[int, int] | None
-    batch_size: int
+    page_size: tuple[int, int] | None = choice(
+        type=PageSize(),
+        group=FIT,
+        help="Assume that all pages have this size in pixels, such as 1700x2200. The option is needed for "
+        "data sets that are not on this machine.",
+    )
+    batch_size: int = choice(
+        type=BatchSize(),
+        default="auto",
+        group=FIT,
+        help="Assume this many questions in one call, as in bench run. auto means 64.",
+    )
     """Questions per call; 0 lets the program choose."""
-    difference: float | None
-    power: float
-    pilot: tuple[str, str] | None
-    discordance: float | None
-    correlation: float
-    results: Path
-    as_json: bool
+    min_pixels: int | None = min_pixels_choice()
+    max_pixels: int | None = max_pixels_choice()
+    visual_tokens: int | None = visual_tokens_choice()
+    dtype: str | None = dtype_choice()
+    difference: float | None = choice(
+        type=click.FloatRange(0.0001, 1),
+        metavar="D",
+        group=COMPARISON,
+        help="Compute how many documents it takes to show this difference between two mean scores.  "
+        f"[default: {DIFFERENCE:g} if no --models are named]",
+    )
+    power: float = choice(
+        type=click.FloatRange(0.51, 0.999),
+        default=0.8,
+        metavar="P",
+        group=COMPARISON,
+        help="Show an existing difference with this probability.",
+    )
+    pilot: tuple[str, str] | None = choice(
+        nargs=2,
+        metavar="A B",
+        group=COMPARISON,
+        help="Estimate the variance from two models that were already run. Name them as in bench compare.",
+    )
+    discordance: float | None = choice(
+        type=click.FloatRange(0.0001, 1),
+        metavar="SHARE",
+        group=COMPARISON,
+        help="Without a pilot, assume that only one of the two models answers this share of the questions "
+        "right.",
+    )
+    correlation: float = choice(
+        type=click.FloatRange(0, 1),
+        default=0.1,
+        metavar="R",
+        group=COMPARISON,
+        help="Without a pilot, assume this correlation between the questions of one document.",
+    )
+    results: Path = results_choice()
+    as_json: bool = json_choice()
 
     @property
     def asks_for_comparison(self) -> bool:
@@ -87,91 +148,6 @@ class PlanOptions(ModelOptions):
 
 
 @click.command("plan", cls=GroupedCommand)
-@option(
-    "-t",
-    "--tasks",
-    also=("--task",),
-    type=NameList(),
-    required=True,
-    group=WHAT,
-    help="Plan for these tasks, separated by commas.",
-)
-@option(
-    "-m",
-    "--models",
-    also=("--model",),
-    type=NameList(),
-    group=WHAT,
-    help="Predict whether these models fit into memory. Names are separated by commas.",
-)
-@option(
-    "--memory",
-    type=click.FloatRange(0, 10_000, min_open=True),
-    metavar="GIB",
-    group=FIT,
-    help="Assume a GPU with this much memory, in GiB.  [default: the largest GPU of this machine]",
-)
-@option(
-    "--page-size",
-    type=PageSize(),
-    group=FIT,
-    help="Assume that all pages have this size in pixels, such as 1700x2200. The option is needed for data "
-    "sets that are not on this machine.",
-)
-@option(
-    "--batch-size",
-    type=BatchSize(),
-    default="auto",
-    show_default=True,
-    group=FIT,
-    help="Assume this many questions in one call, as in bench run. auto means 64.",
-)
-@min_pixels_option
-@max_pixels_option
-@visual_tokens_option
-@dtype_option
-@option(
-    "--difference",
-    type=click.FloatRange(0.0001, 1),
-    metavar="D",
-    group=COMPARISON,
-    help="Compute how many documents it takes to show this difference between two mean scores.  "
-    f"[default: {DIFFERENCE:g} if no --models are named]",
-)
-@option(
-    "--power",
-    type=click.FloatRange(0.51, 0.999),
-    default=0.8,
-    show_default=True,
-    metavar="P",
-    group=COMPARISON,
-    help="Show an existing difference with this probability.",
-)
-@option(
-    "--pilot",
-    nargs=2,
-    metavar="A B",
-    group=COMPARISON,
-    help="Estimate the variance from two models that were already run. Name them as in bench compare.",
-)
-@option(
-    "--discordance",
-    type=click.FloatRange(0.0001, 1),
-    metavar="SHARE",
-    group=COMPARISON,
-    help="Without a pilot, assume that only one of the two models answers this share of the questions right.",
-)
-@option(
-    "--correlation",
-    type=click.FloatRange(0, 1),
-    default=0.1,
-    show_default=True,
-    metavar="R",
-    group=COMPARISON,
-    help="Without a pilot, assume this correlation between the questions of one document.",
-)
-@results_option
-@json_option
 @takes(PlanOptions)
 def plan_command(options: PlanOptions) -> None:
     """Predict whether models fit into memory, and how many documents a comparison needs.

@@ -7,63 +7,47 @@ from pathlib import Path
 
 import click
 
-from bench.cli.commands import option, takes
+from bench.cli.commands import argument, choice, takes
 from bench.cli.model_options import (
     ModelOptions,
-    device_option,
-    max_pixels_option,
-    offline_option,
+    device_choice,
+    max_pixels_choice,
+    offline_choice,
     resolve_model,
-    visual_tokens_option,
+    visual_tokens_choice,
 )
-from bench.cli.options import OneName, json_option
+from bench.cli.options import OneName, json_choice
 from bench.text import printable
 
 DEFAULT_QUESTION = "Опиши документ."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PredictOptions(ModelOptions):
     """What a person chose for ``bench predict``."""
 
-    images: tuple[Path, ...]
-    question: str
-    model: str | None
-    max_new_tokens: int
-    as_json: bool
+    images: tuple[Path, ...] = argument(nargs=-1, type=click.Path(path_type=Path))
+    question: str = choice(
+        "-q", default=DEFAULT_QUESTION, metavar="TEXT", help="Ask this question."
+    )
+    model: str | None = choice(
+        "-m",
+        also=("--models",),
+        type=OneName(),
+        help="Ask this model: a name from bench list models, a hub id, or a folder with a checkpoint or an "
+        "adapter.  [default: the largest Qwen2-VL that fits]",
+    )
+    max_new_tokens: int = choice(
+        type=click.IntRange(1, 32_768), default=256, help="Let the answer have at most N tokens."
+    )
+    max_pixels: int | None = max_pixels_choice()
+    visual_tokens: int | None = visual_tokens_choice()
+    device: str | None = device_choice()
+    offline: bool = offline_choice()
+    as_json: bool = json_choice()
 
 
 @click.command("predict")
-@click.argument("images", nargs=-1, type=click.Path(path_type=Path))
-@option(
-    "-q",
-    "--question",
-    default=DEFAULT_QUESTION,
-    show_default=True,
-    metavar="TEXT",
-    help="Ask this question.",
-)
-@option(
-    "-m",
-    "--model",
-    also=("--models",),
-    type=OneName(),
-    help="Ask this model: a name from bench list models, a hub id, or a folder with a checkpoint or an "
-    "adapter.  [default: the largest Qwen2-VL that fits]",
-)
-@option(
-    "--max-new-tokens",
-    type=click.IntRange(1, 32_768),
-    default=256,
-    show_default=True,
-    metavar="N",
-    help="Let the answer have at most N tokens.",
-)
-@max_pixels_option
-@visual_tokens_option
-@device_option
-@offline_option
-@json_option
 @takes(PredictOptions)
 def predict_command(options: PredictOptions) -> None:
     """Ask a model one question about page images.

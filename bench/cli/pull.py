@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from bench.cli.commands import option, takes
-from bench.cli.options import NameList, json_option
+from bench.cli.commands import choice, takes
+from bench.cli.options import NameList, json_choice
 from bench.errors import InvalidInput
 from bench.formatting import byte_size, plural
 from bench.text import one_line, printable
@@ -37,39 +37,31 @@ class Download(NamedTuple):
     """What ``_fetch`` needs: the task's folder, file and hub entry, or the model's specification."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PullOptions:
     """What a person chose for ``bench pull``."""
 
-    tasks: tuple[str, ...] | None
-    models: tuple[str, ...] | None
-    config: Path | None
-    dry_run: bool
-    as_json: bool
+    tasks: tuple[str, ...] | None = choice(
+        "-t",
+        also=("--task",),
+        type=NameList(),
+        help="Download the data sets of these tasks, separated by commas.",
+    )
+    models: tuple[str, ...] | None = choice(
+        "-m",
+        also=("--model",),
+        type=NameList(),
+        help="Download the checkpoints of these models, separated by commas.",
+    )
+    config: Path | None = choice(
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        help="Look for the models also in the tables [models.NAME] of this TOML file.",
+    )
+    dry_run: bool = choice(help="Print sizes and licences, then stop.")
+    as_json: bool = json_choice()
 
 
 @click.command("pull")
-@option(
-    "-t",
-    "--tasks",
-    also=("--task",),
-    type=NameList(),
-    help="Download the data sets of these tasks, separated by commas.",
-)
-@option(
-    "-m",
-    "--models",
-    also=("--model",),
-    type=NameList(),
-    help="Download the checkpoints of these models, separated by commas.",
-)
-@option(
-    "--config",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Look for the models also in the tables [models.NAME] of this TOML file.",
-)
-@option("--dry-run", is_flag=True, help="Print sizes and licences, then stop.")
-@json_option
 @takes(PullOptions)
 def pull_command(options: PullOptions) -> None:
     """Download data sets and checkpoints for later use without a network.

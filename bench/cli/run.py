@@ -8,7 +8,7 @@ import click
 
 from bench.cli.commands import GroupedCommand, takes
 from bench.cli.execution import check_loadable, devices_for, execute_plan
-from bench.cli.run_options import RunOptions, run_options
+from bench.cli.run_options import RunOptions
 from bench.errors import ENVIRONMENT, INCOMPLETE
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 
 @click.command("run", cls=GroupedCommand)
-@run_options
 @takes(RunOptions)
 def run_command(options: RunOptions) -> None:
     """Run models on tasks, and write a report.

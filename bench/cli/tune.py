@@ -5,25 +5,24 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench import formatting
-from bench.cli.commands import GroupedCommand, option, takes
+from bench.cli.commands import GroupedCommand, choice, takes
 from bench.cli.model_options import (
     ENGINE,
     ModelOptions,
-    max_pixels_option,
-    min_pixels_option,
-    offline_option,
+    max_pixels_choice,
+    min_pixels_choice,
+    offline_choice,
     resolve_model,
-    visual_tokens_option,
+    visual_tokens_choice,
 )
-from bench.cli.options import NameList, OneName, json_option
+from bench.cli.options import NameList, OneName, json_choice
 from bench.errors import INTERRUPTED, InvalidInput
 from bench.formatting import plural
 from bench.text import printable
@@ -33,46 +32,182 @@ if TYPE_CHECKING:
     from bench.tuning.training import Schedule
     from bench.tuning.tune import Order, Tuned
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 WHAT = "What to train"
 ADAPTER = "Adapter"
 TRAINING = "Training"
 VALIDATION = "Validation"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TuneOptions(ModelOptions):
     """What a person chose for ``bench tune``."""
 
-    model: str | None
-    task: str | None
-    out: Path
-    merge: str | None
-    rank: int
-    alpha: int | None
-    dropout: float
-    modules: tuple[str, ...] | None
-    vision: bool
-    merger: bool
-    learning_rate: float
-    schedule: str
-    warmup: float
-    weight_decay: float
-    epochs: float
-    max_steps: int | None
-    batch_tokens: int
-    accumulate: int
-    gradient_checkpointing: bool
-    validation: float
-    validate_every: int | None
-    patience: int
-    keep_out: tuple[str, ...]
-    seed: int
-    resume: bool
-    fresh: bool
-    no_memory_check: bool
-    as_json: bool
+    model: str | None = choice(
+        "-m",
+        also=("--models",),
+        type=OneName(),
+        group=WHAT,
+        help="Train an adapter for this model: a catalog name, a hub id, or a checkpoint folder.",
+    )
+    task: str | None = choice(
+        "-t",
+        also=("--tasks",),
+        type=OneName(),
+        group=WHAT,
+        help="Train on this task. bench data split must have cut it, or its samples must carry "
+        "metadata.split.",
+    )
+    out: Path = choice(
+        "-o",
+        type=click.Path(path_type=Path, file_okay=False),
+        required=True,
+        group=WHAT,
+        help="Write the adapter into this folder. With --merge, write the merged checkpoint into it.",
+    )
+    merge: str | None = choice(
+        metavar="ADAPTER",
+        group=WHAT,
+        help="Do not train. Instead add this adapter to the weights of its base model, and write the result.",
+    )
+    keep_out: tuple[str, ...] = choice(
+        type=NameList(),
+        default=(),
+        group=WHAT,
+        help="Never train on documents of these tasks. Names are separated by commas.",
+    )
+    resume: bool = choice(group=WHAT, help="Continue the training in --out, and begin no new one.")
+    fresh: bool = choice(
+        group=WHAT, help="Begin a new training even if --out already holds an adapter."
+    )
+    rank: int = choice(
+        type=click.IntRange(1, 1024),
+        default=16,
+        group=ADAPTER,
+        help="Give the adapter's matrices this rank.",
+    )
+    alpha: int | None = choice(
+        type=click.IntRange(1),
+        group=ADAPTER,
+        help="Scale the adapter's update by N / rank.  [default: 2 x rank]",
+    )
+    dropout: float = choice(
+        type=click.FloatRange(0, 1, max_open=True),
+        default=0.0,
+        metavar="P",
+        group=ADAPTER,
+        help="Drop inputs of the adapter with this probability while training.",
+    )
+    modules: tuple[str, ...] | None = choice(
+        type=NameList(),
+        group=ADAPTER,
+        help="Adapt only these layers, such as q_proj,v_proj.  [default: every linear layer]",
+    )
+    vision: bool = choice(
+        group=ADAPTER, help="Adapt the vision tower as well as the language model."
+    )
+    merger: bool = choice(
+        group=ADAPTER, help="Adapt also the layers between the vision tower and the language model."
+    )
+    min_pixels: int | None = min_pixels_choice()
+    max_pixels: int | None = max_pixels_choice()
+    visual_tokens: int | None = visual_tokens_choice()
+    quantization: str | None = choice(
+        type=click.Choice(["nf4", "int8"]),
+        group=ENGINE,
+        help="Load the base model in 4 bits (nf4) or 8 bits (int8), as QLoRA does.",
+    )
+    dtype: str | None = choice(
+        type=click.Choice(["auto", "bf16", "fp32"]),
+        group=ENGINE,
+        help="Compute in this number format. Without the option, auto takes bf16 on a GPU and fp32 on a CPU.",
+    )
+    device: str | None = choice(
+        metavar="DEVICE",
+        group=ENGINE,
+        help="Train on this device: auto, cpu or cuda. Without the option, auto takes a GPU if there is one.",
+    )
+    offline: bool = offline_choice()
+    no_memory_check: bool = choice(group=ENGINE, help="Begin even if the memory seems too small.")
+    learning_rate: float = choice(
+        type=click.FloatRange(0, min_open=True),
+        default=2e-4,
+        metavar="RATE",
+        group=TRAINING,
+        help="Let the learning rate rise to this value.",
+    )
+    schedule: str = choice(
+        type=click.Choice(["cosine", "linear", "constant"]),
+        default="cosine",
+        group=TRAINING,
+        help="Change the learning rate in this way after the warm-up.",
+    )
+    warmup: float = choice(
+        type=click.FloatRange(0, 1, max_open=True),
+        default=0.03,
+        metavar="SHARE",
+        group=TRAINING,
+        help="Let the learning rate rise from 0 during this share of the steps.",
+    )
+    weight_decay: float = choice(
+        type=click.FloatRange(0),
+        default=0.0,
+        metavar="DECAY",
+        group=TRAINING,
+        help="Use this weight decay in AdamW.",
+    )
+    epochs: float = choice(
+        type=click.FloatRange(0, min_open=True),
+        default=3.0,
+        metavar="N",
+        group=TRAINING,
+        help="Train on every example N times.",
+    )
+    max_steps: int | None = choice(
+        type=click.IntRange(1),
+        group=TRAINING,
+        help="Stop after N steps of the optimizer, whatever --epochs says.",
+    )
+    batch_tokens: int = choice(
+        type=click.IntRange(64),
+        default=4096,
+        group=TRAINING,
+        help="Compute at most N tokens together. A batch holds as many pages, questions and answers as fit.",
+    )
+    accumulate: int = choice(
+        type=click.IntRange(1),
+        default=1,
+        group=TRAINING,
+        help="Add up the gradients of N batches before each step of the optimizer.",
+    )
+    gradient_checkpointing: bool = choice(
+        group=TRAINING, help="Save memory by computing activations twice instead of keeping them."
+    )
+    seed: int = choice(
+        type=int,
+        default=0,
+        group=TRAINING,
+        help="Start the random numbers with this seed: the order of the examples, the choice of validation "
+        "documents, and the adapter's first weights.",
+    )
+    validation: float = choice(
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        default=0.1,
+        metavar="SHARE",
+        group=VALIDATION,
+        help="Validate on this share of the training documents, if the task has no validation part.",
+    )
+    validate_every: int | None = choice(
+        type=click.IntRange(1),
+        group=VALIDATION,
+        help="Validate after every N steps.  [default: ten times during the training]",
+    )
+    patience: int = choice(
+        type=click.IntRange(0),
+        default=3,
+        group=VALIDATION,
+        help="Stop after N validations in a row that are no better than the best one. 0 never stops early.",
+    )
+    as_json: bool = json_choice()
 
     def lora(self) -> Lora:
         """The adapter that is asked for."""
@@ -108,250 +243,7 @@ class TuneOptions(ModelOptions):
         )
 
 
-_OPTIONS = (
-    option(
-        "-m",
-        "--model",
-        also=("--models",),
-        type=OneName(),
-        group=WHAT,
-        help="Train an adapter for this model: a catalog name, a hub id, or a checkpoint folder.",
-    ),
-    option(
-        "-t",
-        "--task",
-        also=("--tasks",),
-        type=OneName(),
-        group=WHAT,
-        help="Train on this task. bench data split must have cut it, or its samples must carry "
-        "metadata.split.",
-    ),
-    option(
-        "-o",
-        "--out",
-        type=click.Path(path_type=Path, file_okay=False),
-        required=True,
-        group=WHAT,
-        help="Write the adapter into this folder. With --merge, write the merged checkpoint into it.",
-    ),
-    option(
-        "--merge",
-        metavar="ADAPTER",
-        group=WHAT,
-        help="Do not train. Instead add this adapter to the weights of its base model, and write the result.",
-    ),
-    option(
-        "--keep-out",
-        type=NameList(),
-        default=(),
-        group=WHAT,
-        help="Never train on documents of these tasks. Names are separated by commas.",
-    ),
-    option(
-        "--resume",
-        is_flag=True,
-        group=WHAT,
-        help="Continue the training in --out, and begin no new one.",
-    ),
-    option(
-        "--fresh",
-        is_flag=True,
-        group=WHAT,
-        help="Begin a new training even if --out already holds an adapter.",
-    ),
-    option(
-        "--rank",
-        type=click.IntRange(1, 1024),
-        default=16,
-        show_default=True,
-        metavar="N",
-        group=ADAPTER,
-        help="Give the adapter's matrices this rank.",
-    ),
-    option(
-        "--alpha",
-        type=click.IntRange(1),
-        metavar="N",
-        group=ADAPTER,
-        help="Scale the adapter's update by N / rank.  [default: 2 x rank]",
-    ),
-    option(
-        "--dropout",
-        type=click.FloatRange(0, 1, max_open=True),
-        default=0.0,
-        show_default=True,
-        metavar="P",
-        group=ADAPTER,
-        help="Drop inputs of the adapter with this probability while training.",
-    ),
-    option(
-        "--modules",
-        type=NameList(),
-        group=ADAPTER,
-        help="Adapt only these layers, such as q_proj,v_proj.  [default: every linear layer]",
-    ),
-    option(
-        "--vision",
-        is_flag=True,
-        group=ADAPTER,
-        help="Adapt the vision tower as well as the language model.",
-    ),
-    option(
-        "--merger",
-        is_flag=True,
-        group=ADAPTER,
-        help="Adapt also the layers between the vision tower and the language model.",
-    ),
-    min_pixels_option,
-    max_pixels_option,
-    visual_tokens_option,
-    option(
-        "--quantization",
-        type=click.Choice(["nf4", "int8"]),
-        group=ENGINE,
-        help="Load the base model in 4 bits (nf4) or 8 bits (int8), as QLoRA does.",
-    ),
-    option(
-        "--dtype",
-        type=click.Choice(["auto", "bf16", "fp32"]),
-        group=ENGINE,
-        help="Compute in this number format. Without the option, auto takes bf16 on a GPU and fp32 on a CPU.",
-    ),
-    option(
-        "--device",
-        metavar="DEVICE",
-        group=ENGINE,
-        help="Train on this device: auto, cpu or cuda. Without the option, auto takes a GPU if there is one.",
-    ),
-    offline_option,
-    option(
-        "--no-memory-check",
-        is_flag=True,
-        group=ENGINE,
-        help="Begin even if the memory seems too small.",
-    ),
-    option(
-        "--learning-rate",
-        type=click.FloatRange(0, min_open=True),
-        default=2e-4,
-        show_default=True,
-        metavar="RATE",
-        group=TRAINING,
-        help="Let the learning rate rise to this value.",
-    ),
-    option(
-        "--schedule",
-        type=click.Choice(["cosine", "linear", "constant"]),
-        default="cosine",
-        show_default=True,
-        group=TRAINING,
-        help="Change the learning rate in this way after the warm-up.",
-    ),
-    option(
-        "--warmup",
-        type=click.FloatRange(0, 1, max_open=True),
-        default=0.03,
-        show_default=True,
-        metavar="SHARE",
-        group=TRAINING,
-        help="Let the learning rate rise from 0 during this share of the steps.",
-    ),
-    option(
-        "--weight-decay",
-        type=click.FloatRange(0),
-        default=0.0,
-        show_default=True,
-        metavar="DECAY",
-        group=TRAINING,
-        help="Use this weight decay in AdamW.",
-    ),
-    option(
-        "--epochs",
-        type=click.FloatRange(0, min_open=True),
-        default=3.0,
-        show_default=True,
-        metavar="N",
-        group=TRAINING,
-        help="Train on every example N times.",
-    ),
-    option(
-        "--max-steps",
-        type=click.IntRange(1),
-        metavar="N",
-        group=TRAINING,
-        help="Stop after N steps of the optimizer, whatever --epochs says.",
-    ),
-    option(
-        "--batch-tokens",
-        type=click.IntRange(64),
-        default=4096,
-        show_default=True,
-        metavar="N",
-        group=TRAINING,
-        help="Compute at most N tokens together. A batch holds as many pages, questions and answers as fit.",
-    ),
-    option(
-        "--accumulate",
-        type=click.IntRange(1),
-        default=1,
-        show_default=True,
-        metavar="N",
-        group=TRAINING,
-        help="Add up the gradients of N batches before each step of the optimizer.",
-    ),
-    option(
-        "--gradient-checkpointing",
-        is_flag=True,
-        group=TRAINING,
-        help="Save memory by computing activations twice instead of keeping them.",
-    ),
-    option(
-        "--seed",
-        type=int,
-        default=0,
-        show_default=True,
-        metavar="N",
-        group=TRAINING,
-        help="Start the random numbers with this seed: the order of the examples, the choice of validation "
-        "documents, and the adapter's first weights.",
-    ),
-    option(
-        "--validation",
-        type=click.FloatRange(0, 1, min_open=True, max_open=True),
-        default=0.1,
-        show_default=True,
-        metavar="SHARE",
-        group=VALIDATION,
-        help="Validate on this share of the training documents, if the task has no validation part.",
-    ),
-    option(
-        "--validate-every",
-        type=click.IntRange(1),
-        metavar="N",
-        group=VALIDATION,
-        help="Validate after every N steps.  [default: ten times during the training]",
-    ),
-    option(
-        "--patience",
-        type=click.IntRange(0),
-        default=3,
-        show_default=True,
-        metavar="N",
-        group=VALIDATION,
-        help="Stop after N validations in a row that are no better than the best one. 0 never stops early.",
-    ),
-    json_option,
-)
-
-
-def _tune_options(function: F) -> F:
-    for decorate in reversed(_OPTIONS):
-        function = decorate(function)
-    return function
-
-
 @click.command("tune", cls=GroupedCommand)
-@_tune_options
 @takes(TuneOptions)
 def tune_command(options: TuneOptions) -> None:
     """Train a LoRA adapter for a Qwen-VL model on a task.
