@@ -131,7 +131,7 @@ def test_a_dry_run_names_the_variants_the_protocol_and_the_prompts(
     assert "mine.txt (72 questions)" in out
     _, out, _ = bench(capfd, *common, "--dry-run", "--json")
     record = json.loads(out)
-    bounds = [(model["max_pixels"], model["visual_tokens"]) for model in record["models"]]
+    bounds = [(model["max_pixels"], model["max_visual_tokens"]) for model in record["models"]]
     assert bounds == [(200_704, 256), (401_408, 512)]
     assert record["protocol"]["name"] == "native"
     assert {entry["source"] for entry in record["prompts"]} == {"task"}

@@ -50,7 +50,7 @@ def _model_facts(plan: RunPlan, spec: ModelSpec, devices: Sequence[Device]) -> d
         "backend": spec.backend,
         "checkpoint": spec.checkpoint,
         "max_pixels": None if bound is None else bound.pixels,
-        "visual_tokens": None if bound is None else bound.visual_tokens,
+        "max_visual_tokens": None if bound is None else bound.visual_tokens,
         "expected_memory_bytes": expected_memory(spec),
         "download_bytes": download_size(spec),
         "device_map": spec.options.get("device_map"),
@@ -125,7 +125,7 @@ def _model_row(model: Mapping[str, Any]) -> dict[str, str]:
         if download
         else "nothing",
         "max. pixels a page": formatting.count(model["max_pixels"]),
-        "max. visual tokens": formatting.count(model["visual_tokens"]),
+        "max. visual tokens": formatting.count(model["max_visual_tokens"]),
         "checkpoint": model["checkpoint"] or formatting.DASH,
     }
 
@@ -150,12 +150,13 @@ def _memory(facts: Mapping[str, Any], devices: Sequence[Device]) -> list[str]:
     if not seen:
         return ["No GPU was found, so models with weights would run on the CPU."]
     lines = [
-        f"{gpu['name']}: {byte_size(gpu['free_bytes'])} of {byte_size(gpu['memory_bytes'])} are free"
+        f"{gpu['name']}: {byte_size(gpu.get('free_bytes'))} of {byte_size(gpu.get('memory_bytes'))} are free"
         for gpu in seen
     ]
     if any(device.name == "cpu" for device in devices):
         return lines
-    free = [gpu["free_bytes"] for gpu in seen]
+    # A driver that does not say how much is free must not make every model seem too large.
+    free = [gpu.get("free_bytes", float("inf")) for gpu in seen]
     # A batch system may name GPUs by other words than numbers; then any of them may be meant.
     entries = [device.environment["CUDA_VISIBLE_DEVICES"] for device in devices]
     used = [free[int(e)] for e in entries if e.isdigit() and int(e) < len(free)] or free

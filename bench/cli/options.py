@@ -23,7 +23,7 @@ OUTPUT = "Output"
 
 
 class NameList(click.ParamType[tuple[str, ...]]):
-    """Names separated by commas; a quoted comma is not needed, no name has one."""
+    """Names separated by commas. There is no way to quote a comma, because no name has one."""
 
     name = "names"
 

@@ -251,13 +251,13 @@ def _memory(gib: float | None) -> int:
         return int(gib * 2**30)
     from bench.measure import gpus
 
-    devices = gpus()
-    if not devices:
+    memories = [int(gpu["memory_bytes"]) for gpu in gpus() if "memory_bytes" in gpu]
+    if not memories:
         raise InvalidInput(
-            "this machine has no GPU, so the command must say how much memory to plan for",
+            "this machine shows no GPU, so the command must say how much memory to plan for",
             hint="--memory 24 (in GiB)",
         )
-    return max(int(gpu["memory_bytes"]) for gpu in devices)
+    return max(memories)
 
 
 def _groups(name: str, size: tuple[int, int] | None, batch_size: int) -> list[PageGroup]:

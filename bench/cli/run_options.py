@@ -75,7 +75,8 @@ class RunOptions(ModelOptions):
     sample_ids: str | None = choice(
         metavar="IDS",
         group=WHAT,
-        help="Ask only these questions. IDS are ids separated by commas, or a file with one id a line.",
+        help="Ask only the questions with these ids, separated by commas. IDS may also be a file with one id "
+        "a line.",
     )
     prompts: Path | None = choice(
         type=click.Path(path_type=Path),
@@ -88,7 +89,8 @@ class RunOptions(ModelOptions):
         default="native",
         metavar="NAME",
         group=WHAT,
-        help="Ask and score as another tool does: vlmevalkit, lmms-eval or vlmhyperbench.",
+        help="Ask and score as another tool does: vlmevalkit, lmms-eval or vlmhyperbench. native asks as "
+        "each task says.",
     )
     max_new_tokens: int | None = choice(
         type=click.IntRange(1, 32_768),
