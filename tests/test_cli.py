@@ -558,6 +558,23 @@ def test_a_bound_means_the_same_in_both_units(bench: Any, make_task: MakeTask) -
     assert all(number in shown for number in ("1,003,520", "1,310,720", "1,280"))
 
 
+def test_of_two_units_the_flag_beats_the_file(
+    bench: Any, make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bench.toml").write_text("[run]\nmax_pixels = 1003520\n")
+    folder = make_task()
+
+    def bound(*arguments: str) -> int:
+        out = bench("run", "-m", "qwen2-vl-2b", "-t", folder, "--dry-run", "--json", *arguments).out
+        return int(json.loads(out)["models"][0]["max_pixels"])
+
+    assert bound() == 1_003_520
+    assert bound("--visual-tokens", "256") == 200_704
+    monkeypatch.setenv("BENCH_RUN_VISUAL_TOKENS", "512")
+    assert bound() == 401_408
+    assert bound("--max-pixels", "200704") == 200_704
+
+
 @pytest.mark.parametrize("verb", ["run", "plan", "tune", "predict"])
 def test_every_verb_with_pages_has_both_units(bench: Any, verb: str) -> None:
     text = help_of(bench, verb)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from bench.cli.commands import choice
 from bench.cli.options import bench_toml
@@ -117,11 +118,7 @@ def resolve_models(
     """
     from bench.models.catalog import resolve_all
 
-    if options.visual_tokens is not None and options.max_pixels is not None:
-        raise InvalidInput(
-            "--visual-tokens and --max-pixels bound the same thing in two units",
-            hint="leave out one of them",
-        )
+    options = _in_one_unit(options)
     specs = resolve_all(
         names,
         bench_toml=config or bench_toml(),
@@ -140,6 +137,34 @@ def resolve_models(
     return tuple(
         replace(spec, max_pixels=tokens_as_pixels(spec, options.visual_tokens)) for spec in specs
     )
+
+
+def _in_one_unit(options: ModelOptions) -> ModelOptions:
+    """``options`` with one bound on a page: of two, the flag beats the variable beats the file.
+
+    Raises:
+        InvalidInput: both bounds come from the same place.
+    """
+    if options.visual_tokens is None or options.max_pixels is None:
+        return options
+    sources = [
+        ParameterSource.DEFAULT_MAP,
+        ParameterSource.ENVIRONMENT,
+        ParameterSource.COMMANDLINE,
+    ]
+    context = click.get_current_context()
+    pixels, tokens = (
+        sources.index(context.get_parameter_source(name) or ParameterSource.DEFAULT_MAP)
+        for name in ("max_pixels", "visual_tokens")
+    )
+    if pixels == tokens:
+        raise InvalidInput(
+            "--visual-tokens and --max-pixels bound the same thing in two units",
+            hint="leave out one of them",
+        )
+    if pixels > tokens:
+        return replace(options, visual_tokens=None)
+    return replace(options, max_pixels=None)
 
 
 def resolve_model(name: str, options: ModelOptions) -> ModelSpec:

@@ -254,7 +254,7 @@ def _memory(gib: float | None) -> int:
     memories = [int(gpu["memory_bytes"]) for gpu in gpus() if "memory_bytes" in gpu]
     if not memories:
         raise InvalidInput(
-            "this machine shows no GPU, so the command must say how much memory to plan for",
+            "no GPU was found here, so the command must say how much memory to plan for",
             hint="--memory 24 (in GiB)",
         )
     return max(memories)
