@@ -184,8 +184,13 @@ def show_command(options: ShowOptions) -> None:
 
 
 def _list_samples(store: RunStore) -> None:
+    from bench.cli.tables import table
     from bench.text import one_line
 
-    for name in store.task_names():
-        for sample in store.load_task(name).samples:
-            click.echo(f"{one_line(sample.id, 60)}  {one_line(sample.question, 80)}")
+    tasks = [store.load_task(name) for name in store.task_names()]
+    rows = [
+        {"sample": sample.id, "question": one_line(sample.question)}
+        for task in tasks
+        for sample in task.samples
+    ]
+    click.echo(table(rows))

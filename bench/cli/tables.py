@@ -8,10 +8,13 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench import formatting
 from bench.text import printable
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 Row = Mapping[str, Any]
 
@@ -35,8 +38,8 @@ def table(rows: Sequence[Row], titles: Mapping[str, str] | None = None) -> str:
     from rich.text import Text
 
     names = list(rows[0])
-    cells = [[printable(_plain(row[name])) for name in names] for row in rows]
-    columns = list(zip(*cells, strict=True))
+    cells = [[_cell(row[name]) for name in names] for row in rows]
+    columns = [[cell.plain for cell in column] for column in zip(*cells, strict=True)]
     headings = [printable((titles or {}).get(name, name)) for name in names]
     numeric = [_is_numeric(column) for column in columns]
     # Names, in the first column, stay whole where there is room, so that they can be copied.
@@ -53,7 +56,7 @@ def table(rows: Sequence[Row], titles: Mapping[str, str] | None = None) -> str:
             overflow="fold",
         )
     for line in cells:
-        drawn.add_row(*map(Text, line))
+        drawn.add_row(*line)
     stream = io.StringIO()
     terminal = sys.stdout.isatty()
     console = Console(
@@ -68,12 +71,17 @@ def table(rows: Sequence[Row], titles: Mapping[str, str] | None = None) -> str:
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
 
 
-def _plain(value: Any) -> str:
+def _cell(value: Any) -> Text:
+    """What a cell shows; a ``Text`` is one that the caller has made printable and may have coloured."""
+    from rich.text import Text
+
+    if isinstance(value, Text):
+        return value
     if value is None:
-        return formatting.DASH
+        return Text(formatting.DASH)
     if isinstance(value, (list, tuple)):
-        return " ".join(map(str, value))
-    return str(value)
+        value = " ".join(map(str, value))
+    return Text(printable(str(value)))
 
 
 def _is_numeric(column: Sequence[str]) -> bool:
