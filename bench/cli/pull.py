@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from bench.cli.commands import choice, takes
-from bench.cli.options import NameList, json_choice
+from bench.cli.options import NameList, bench_toml, json_choice
 from bench.errors import InvalidInput
 from bench.formatting import byte_size, plural
 from bench.text import one_line, printable
@@ -55,7 +55,8 @@ class PullOptions:
     )
     config: Path | None = choice(
         type=click.Path(path_type=Path, dir_okay=False, exists=True),
-        help="Look for the models also in the tables [models.NAME] of this TOML file.",
+        help="Look for the models also in the tables [models.NAME] of this TOML file. Without the option, "
+        "bench.toml in the working directory is read.",
     )
     dry_run: bool = choice(help="Print sizes and licences, then stop.")
     as_json: bool = json_choice()
@@ -126,7 +127,7 @@ def _task_download(name: str) -> Download:
             spec.dataset.revision,
             spec.license or "not stated",
             0,
-            "is here already",
+            "is already here",
         )
     hub = look_up(spec.dataset)
     if made is not None and made.facts.get("revision") == hub.revision:
@@ -168,13 +169,13 @@ def _model_downloads(names: Sequence[str], config: Path | None) -> list[Download
         return []
     licenses = {entry.checkpoint: entry.license for entry in catalog().values() if entry.checkpoint}
     downloads = []
-    for spec in resolve_all(names, bench_toml=config):
+    for spec in resolve_all(names, bench_toml=config or bench_toml()):
         if spec.checkpoint is None:
             downloads.append(_nothing("model", spec.name))
             continue
         size = download_size(spec)
         license_ = licenses.get(spec.checkpoint, "see its page on the hub")
-        note = "is here already" if size == 0 else ""
+        note = "is already here" if size == 0 else ""
         downloads.append(
             Download("model", spec.name, spec.checkpoint, spec.revision, license_, size, note, spec)
         )
