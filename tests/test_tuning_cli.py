@@ -73,7 +73,9 @@ def test_what_is_typed_after_a_stop_does_not_begin_anew(
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == 130
     again = f"bench tune -m qwen2-vl-2b -t 'my task' --out {tmp_path}"
-    assert result.stderr.splitlines()[-1] == f"The training was stopped. To continue it, type: {again}"
+    assert (
+        result.stderr.splitlines()[-1] == f"The training was stopped. To continue it, type: {again}"
+    )
 
 
 def test_progress_elsewhere_than_on_a_terminal_is_lines(
