@@ -136,7 +136,7 @@ def _add_parameter(command: Callable[..., None], declared: Field[Any]) -> None:
         return
     if not any(spelling.startswith("--") for spelling in declarations):
         declarations = (*declarations, "--" + declared.name.replace("_", "-"))
-    if declared.type == "bool":
+    if declared.type in ("bool", bool):
         settings = {"is_flag": True, **settings}
     click.option(*declarations, declared.name, cls=kind, **settings)(command)
 
