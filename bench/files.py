@@ -82,7 +82,7 @@ def storage_errors(path: Path) -> Iterator[None]:
             ) from None
         raise EnvironmentProblem(
             f"{path} cannot be written: {error.strerror or error}",
-            hint="choose another folder: --out FOLDER (of a report: --output FOLDER)",
+            hint="choose another folder: --out FOLDER",
         ) from None
 
 

@@ -98,11 +98,15 @@ def gib(value: float | None) -> str:
     )
 
 
-def memory_size(value: float | None) -> str:
-    """Bytes of memory with the unit: GiB, or MiB below one."""
+def byte_size(value: float | None) -> str:
+    """Bytes with the binary unit that suits them: 12.0 KiB, 3.5 MiB, 4.25 GiB."""
     if value is None:
         return DASH
-    return f"{value / 2**30:.1f} GiB" if value >= 2**30 else f"{value / 2**20:.0f} MiB"
+    if value >= 2**30:
+        return f"{value / 2**30:.2f} GiB"
+    if value >= 2**20:
+        return f"{value / 2**20:.1f} MiB"
+    return f"{value / 2**10:.1f} KiB" if value >= 2**10 else plural(int(value), "byte")
 
 
 def megabytes(value: float) -> str:

@@ -295,7 +295,7 @@ def test_the_report_of_a_run_that_cannot_be_written_to_goes_elsewhere(
     monkeypatch.setattr("bench.tasks.previews.write_previews", refuse)
     status, _, err = run_bench(capfd, "report", run.path, "-o", tmp_path / "mine.html")
     assert status == 0
-    assert "warning: pages have no pictures" in err
+    assert "warning: the report has no page images" in err
     assert (tmp_path / "mine.html").is_file()
 
 
@@ -321,4 +321,4 @@ def test_resume_and_fresh_exclude_each_other(
     run = make_run(make_task(), tmp_path / "results", models=["good"])
     arguments = ["-m", "ocr", "-t", tmp_path / "mine", "--resume", run.path, "--fresh"]
     status, _, err = run_bench(capfd, "run", *arguments)
-    assert (status, "exclude each other" in err) == (2, True)
+    assert (status, "--resume continues a run, but --fresh begins a new one" in err) == (2, True)

@@ -332,7 +332,7 @@ def test_validation_names_every_problem_and_exits_2(bench: Any, make_task: MakeT
 def test_validation_of_a_sound_folder_says_so(bench: Any, make_task: MakeTask) -> None:
     result = bench("data", "validate", make_task(), "--deep")
     assert result.status == 0
-    assert "nothing is wrong" in result.out
+    assert "No problem was found" in result.out
 
 
 @pytest.mark.parametrize("kind", ["models", "tasks", "metrics", "runs"])
@@ -357,14 +357,16 @@ def test_the_doctor_names_a_cure_for_everything_that_is_missing(bench: Any) -> N
 def test_the_engine_is_chosen_for_qwen_models_and_refused_for_others(
     flag: str, option: dict[str, bool]
 ) -> None:
-    from bench.cli.planning import resolved
+    from bench.cli.planning import models_to_run
     from bench.cli.run import run_command
+    from bench.cli.run_options import RunOptions
 
     context = run_command.make_context("run", ["-m", "qwen2-vl-2b", flag])
-    (qwen,) = resolved(context.params["models"], context.params)
+    options = RunOptions(**context.params)
+    (qwen,) = models_to_run(options.models, options)
     assert dict(qwen.options) == option
     with pytest.raises(InvalidInput, match=f"the model 'ocr' cannot follow {flag}"):
-        resolved(["qwen2-vl-2b", "ocr"], context.params)
+        models_to_run(["qwen2-vl-2b", "ocr"], options)
 
 
 def test_documents_are_drawn_into_a_folder_named_after_them_or_into_the_one_named(
@@ -388,11 +390,278 @@ def test_a_wide_terminal_shows_whole_cells(
     definitions = [row["definition"] for row in json.loads(bench("list", "metrics", "--json").out)]
     longest = max(definitions, key=len)
     assert len(longest) > 60
-    assert (longest in out, "…" not in out) == (whole, whole)
-    assert whole or longest[:59] + "…" in out
+    assert (longest in out) == whole
+    # What does not fit into the line is folded, never cut.
+    assert "…" not in out
+    monkeypatch.setenv("COLUMNS", "1000")
+    assert sorted("".join(out.split())) == sorted("".join(bench("list", "metrics").out.split()))
+    if not whole:
+        assert max(map(len, out.splitlines())) <= columns
 
 
 def test_tables_are_named_by_their_files(bench: Any, finished: Path, tmp_path: Path) -> None:
     lines = bench("report", finished, "--format", "csv", "-o", "a.csv").out.splitlines()
     assert lines[-2:] == ["Table    a.csv", "Table    a-samples.csv"]
     assert (tmp_path / "a.csv").is_file()
+
+
+# Options: one record, the same words in every verb, groups and whole sentences in the help
+
+
+def help_of(bench: Any, *verbs: str) -> str:
+    text: str = bench(*verbs, "--help").out
+    return text
+
+
+def commands() -> list[tuple[str, ...]]:
+    """Every command that takes options, as it is typed."""
+    from click import Context, Group
+
+    from bench.cli import cli
+
+    typed: list[tuple[str, ...]] = []
+    for verb in VERBS:
+        command = cli.get_command(Context(cli), verb)
+        typed += (
+            [(verb, name) for name in command.commands] if isinstance(command, Group) else [(verb,)]
+        )
+    return typed
+
+
+def command_of(typed: tuple[str, ...]) -> Any:
+    from click import Context, Group
+
+    from bench.cli import cli
+
+    command: Any = cli.get_command(Context(cli), typed[0])
+    return command.commands[typed[1]] if isinstance(command, Group) else command
+
+
+def test_the_options_of_run_are_one_typed_record() -> None:
+    from bench.cli.run import run_command
+    from bench.cli.run_options import RunOptions
+
+    arguments = ["-m", "fake", "--visual-tokens", "256", "--label", "a=b", "--batch-size", "4"]
+    options = RunOptions(**run_command.make_context("run", arguments).params)
+    assert options.models == ("fake",)
+    assert options.tasks == ("all",)
+    assert (options.visual_tokens, options.max_pixels) == (256, None)
+    assert (options.labels, options.batch_size) == ((("a", "b"),), 4)
+    with pytest.raises(AttributeError):
+        options.limit = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("typed", commands(), ids=" ".join)
+def test_a_name_of_a_model_or_task_has_both_spellings(typed: tuple[str, ...]) -> None:
+    spellings = {spelling for parameter in command_of(typed).params for spelling in parameter.opts}
+    for one, several in (("--model", "--models"), ("--task", "--tasks")):
+        assert (one in spellings) == (several in spellings)
+
+
+@pytest.mark.parametrize("typed", commands(), ids=" ".join)
+def test_every_option_is_explained_in_whole_sentences(typed: tuple[str, ...]) -> None:
+    for parameter in command_of(typed).params:
+        if parameter.param_type_name != "option":
+            continue
+        text = parameter.help.partition("  [default")[0].strip()
+        assert text.endswith("."), parameter.name
+        assert len(text.split()) >= 3, parameter.name
+        assert not text.startswith(("Of ", "As in")), parameter.name
+
+
+def test_the_help_shows_one_spelling_and_the_other_is_accepted(
+    bench: Any, make_task: MakeTask, finished: Path
+) -> None:
+    text = help_of(bench, "run")
+    assert "--models" in text
+    assert "--model " not in text
+    folder = make_task(name="other")
+    both = ("run", "--model", "good", "--task", folder, "--dry-run")
+    assert bench(*both).out == bench("run", "--models", "good", "--tasks", folder, "--dry-run").out
+    assert bench("pull", "--model", "ocr", "--dry-run").status == 0
+
+
+def test_one_model_is_asked_for_where_a_verb_takes_one(bench: Any) -> None:
+    result = bench("predict", "--models", "ocr,fake")
+    assert result.status == 2
+    assert "expected one name, got 2: ocr, fake" in result.err
+
+
+def test_the_help_of_run_has_groups(bench: Any) -> None:
+    lines = help_of(bench, "run").splitlines()
+    titles = [line.rstrip(":") for line in lines if line.endswith(":") and line[0] != " "]
+    assert titles == ["What to run", "Pages", "Engine", "Measuring", "Run directory", "Output"]
+    assert lines[-1].strip().startswith("-h, --help")
+    for verb, title in (("tune", "Training:"), ("plan", "Comparison:")):
+        assert title in help_of(bench, verb)
+
+
+def test_no_line_of_help_is_cut(bench: Any) -> None:
+    text = help_of(bench, "data")
+    assert "..." not in text.replace("[ARGS]...", "")
+    listing = " ".join(text.partition("Commands:")[2].split())
+    assert (
+        "Split a task by document into NAME-train for tuning and NAME-test for measuring."
+        in listing
+    )
+
+
+@pytest.mark.parametrize("name", ["BENCH_RUN_OUT", "BENCH_RUN_RESULTS"])
+def test_a_variable_may_have_any_spelling_of_its_option(
+    bench: Any, make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("BENCH_RUN_TASK", str(make_task()))
+    assert bench("run", "-m", "fake", "--no-report").status == 0
+    assert len(list((tmp_path / "elsewhere").iterdir())) == 1
+
+
+def test_a_flag_beats_a_variable_beats_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench.cli.run import run_command
+
+    def limit(*arguments: str) -> int:
+        context = run_command.make_context(
+            "run", ["-m", "fake", *arguments], auto_envvar_prefix="BENCH_RUN"
+        )
+        return int(context.params["limit"])
+
+    (tmp_path / "bench.toml").write_text("[run]\nlimit = 2\n")
+    assert limit() == 2
+    monkeypatch.setenv("BENCH_RUN_LIMIT", "3")
+    assert limit() == 3
+    assert limit("--limit", "4") == 4
+
+
+@pytest.mark.parametrize("verb", ["run", "score", "report", "compare"])
+def test_a_seed_that_changed_nothing_is_gone(bench: Any, verb: str) -> None:
+    assert "--seed" not in help_of(bench, verb)
+
+
+def test_a_seed_in_the_file_is_explained(bench: Any, tmp_path: Path) -> None:
+    (tmp_path / "bench.toml").write_text("[run]\nseed = 0\n")
+    result = bench("run", "-m", "fake")
+    assert result.status == 2
+    assert "delete the line, because it changed nothing in a run" in result.err
+
+
+def test_a_bound_means_the_same_in_both_units(bench: Any, make_task: MakeTask) -> None:
+    folder = make_task()
+    models = "qwen2-vl-2b,qwen3-vl-2b"
+
+    def bounds(*arguments: str) -> list[int]:
+        out = bench("run", "-m", models, "-t", folder, "--dry-run", "--json", *arguments).out
+        return [model["max_pixels"] for model in json.loads(out)["models"]]
+
+    assert bounds("--visual-tokens", "1280") == [1280 * 28 * 28, 1280 * 32 * 32]
+    assert bounds("--max-pixels", "1003520") == [1_003_520, 1_003_520]
+    shown = bench("run", "-m", models, "-t", folder, "--dry-run", "--visual-tokens", "1280").out
+    assert all(number in shown for number in ("1,003,520", "1,310,720", "1,280"))
+
+
+def test_of_two_units_the_flag_beats_the_file(
+    bench: Any, make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bench.toml").write_text("[run]\nmax_pixels = 1003520\n")
+    folder = make_task()
+
+    def bound(*arguments: str) -> int:
+        out = bench("run", "-m", "qwen2-vl-2b", "-t", folder, "--dry-run", "--json", *arguments).out
+        return int(json.loads(out)["models"][0]["max_pixels"])
+
+    assert bound() == 1_003_520
+    assert bound("--visual-tokens", "256") == 200_704
+    monkeypatch.setenv("BENCH_RUN_VISUAL_TOKENS", "512")
+    assert bound() == 401_408
+    assert bound("--max-pixels", "200704") == 200_704
+
+
+@pytest.mark.parametrize("verb", ["run", "plan", "tune", "predict"])
+def test_every_verb_with_pages_has_both_units(bench: Any, verb: str) -> None:
+    text = help_of(bench, verb)
+    assert "--visual-tokens N" in text
+    assert "--max-pixels PIXELS" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--max-pixels", "256"], "if you mean visual tokens, type --visual-tokens 256"),
+        (["--max-pixels", "many"], "expected a number of pixels"),
+        (["--visual-tokens", "3"], "3 is not in the range"),
+        (["--visual-tokens", "256", "--max-pixels", "200704"], "the same thing in two units"),
+        (["--visual-tokens", "256", "--sweep", "visual_tokens=256"], "already has a bound"),
+    ],
+)
+def test_a_bound_in_the_wrong_unit_is_refused_in_one_line(
+    bench: Any, make_task: MakeTask, arguments: list[str], says: str
+) -> None:
+    result = bench("run", "-m", "qwen2-vl-2b", "-t", make_task(), "--dry-run", *arguments)
+    assert result.status == 2
+    assert says in result.err
+    assert len(result.err.splitlines()) <= 2
+
+
+def test_a_report_is_written_where_out_says(bench: Any, finished: Path, tmp_path: Path) -> None:
+    assert bench("report", finished, "--out", tmp_path / "here", "--format", "md").status == 0
+    assert (tmp_path / "here" / "report.md").is_file()
+    assert not (finished / "report.md").exists()
+    assert bench("report", finished, "--output", "there", "--format", "md").status == 0
+    assert (tmp_path / "there" / "report.md").is_file()
+
+
+@pytest.mark.parametrize("spelling", ["--results", "--runs"])
+def test_the_folder_of_runs_is_named_for_a_report(
+    bench: Any, finished: Path, tmp_path: Path, spelling: str
+) -> None:
+    results = finished.parent.rename(tmp_path / "moved")
+    arguments = ("report", "last", spelling, results, "-o", "x.md")
+    assert bench(*arguments).status == 0
+    assert (tmp_path / "x.md").is_file()
+
+
+@pytest.mark.parametrize("spelling", ["--results", "--runs", "--out"])
+def test_the_folder_of_runs_is_named_where_it_is_only_looked_up(
+    bench: Any, finished: Path, tmp_path: Path, spelling: str
+) -> None:
+    results = finished.parent.rename(tmp_path / "moved")
+    for command in (
+        ("score", "last"),
+        ("show", "last"),
+        ("list", "runs"),
+        ("compare", "good", "bad"),
+    ):
+        assert bench(*command, spelling, results).status == 0
+
+
+def test_a_file_of_a_kind_that_no_report_has_is_refused(
+    bench: Any, finished: Path, tmp_path: Path
+) -> None:
+    result = bench("report", finished, "-o", "x.pdf")
+    assert result.status == 2
+    assert "cannot be written as .pdf" in result.err
+    assert ".html, .md, .csv, .json" in result.err
+    assert not (tmp_path / "x.pdf").exists()
+    # A folder that exists may have any name, and so may one whose end is no kind of file.
+    (tmp_path / "of.pdf").mkdir()
+    assert bench("report", finished, "-o", "of.pdf", "--format", "md").status == 0
+    assert bench("report", finished, "-o", "2026.11", "--format", "md").status == 0
+    assert (tmp_path / "2026.11" / "report.md").is_file()
+
+
+def test_a_table_for_a_program_has_one_line_a_row_and_no_colour(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    out = bench("list", "metrics").out
+    rows = json.loads(bench("list", "metrics", "--json").out)
+    assert len(out.splitlines()) == 1 + len(rows)
+    assert "\x1b" not in out
+
+
+def test_the_kinds_of_documents_in_the_help_are_those_that_are_drawn(bench: Any) -> None:
+    from bench.synth.kinds import KINDS
+
+    text = " ".join(help_of(bench, "data", "synth").split())
+    assert all(kind in text for kind in KINDS)

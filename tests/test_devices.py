@@ -190,7 +190,7 @@ def test_a_dry_run_divides_the_questions_as_the_run_would(
     assert found["devices"] == ["cpu", "cpu"]
     assert found["models"][0]["questions_by_device"] == [asked[0], asked[1]]
     _, out, _ = dry_run(capfd, *common)
-    assert f"fake: {asked[0]} + {asked[1]} questions, by device" in out
+    assert f"fake: the devices get {asked[0]} + {asked[1]} questions" in out
     _, out, _ = dry_run(capfd, *common[:-2], "--json")
     assert json.loads(out)["models"][0]["questions_by_device"] is None
 
@@ -205,16 +205,16 @@ def test_a_dry_run_looks_at_the_memory_of_the_gpus_that_would_be_used(
     ]
     monkeypatch.setattr("bench.cli.dry_run.gpus", lambda: seen)
     common = ("-m", "qwen2-vl-7b", "-t", make_task(), "--devices")
-    assert "not expected to fit" in dry_run(capfd, *common, "0,1")[1]
-    assert "not expected to fit" not in dry_run(capfd, *common, "0,2")[1]
+    assert "will probably not fit" in dry_run(capfd, *common, "0,1")[1]
+    assert "will probably not fit" not in dry_run(capfd, *common, "0,2")[1]
     Path("bench.toml").write_text(
         '[models.large]\nmodel = "qwen2-vl-72b"\noptions = { device_map = "auto" }\n'
         '[models.one]\nmodel = "qwen2-vl-72b"\n'
     )
     _, out, _ = dry_run(capfd, "-m", "large,one", *common[2:4])
-    assert "large: layers spread over all GPUs" in out
-    assert "large is not expected to fit" not in out
-    assert "one is not expected to fit" in out
+    assert "large: its layers are spread over all GPUs" in out
+    assert "large will probably not fit" not in out
+    assert "one will probably not fit" in out
 
 
 def test_a_dry_run_refuses_what_the_run_would(
@@ -414,7 +414,7 @@ def test_ctrl_c_reaches_every_process(make_task: MakeTask, tmp_path: Path) -> No
         assert process.stderr is not None
         said = process.stderr.read()
     assert process.returncode == 130
-    assert "Continue with: bench run" in said
+    assert "To continue it, type: bench run" in said
     (path,) = (tmp_path / "r").iterdir()
     run = RunStore.open(path)
     assert 0 < len(rows(run, "slow")) < 64

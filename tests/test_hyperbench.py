@@ -385,7 +385,7 @@ def test_a_row_without_answers_to_evaluate_is_refused_with_its_line(tmp_path: Pa
     config = make_installation(tmp_path, f"demo_mini;VQA;;Nobody-1B;;;['CER'];True;{ALL};;")
     result = CliRunner().invoke(cli, ["run", "--config", str(config)])
     assert isinstance(result.exception, InvalidInput)
-    assert "line 2: only_evaluate_metrics, but there are no answers" in str(result.exception)
+    assert "line 2 has only_evaluate_metrics, but neither the folder" in str(result.exception)
 
 
 @pytest.mark.parametrize("option", ["--models", "--tasks", "--prompts"])

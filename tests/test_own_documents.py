@@ -392,12 +392,12 @@ def call(*arguments: str) -> tuple[int, str]:
 def test_from_a_folder_of_scans_to_a_task_on_the_command_line(tmp_path: Path) -> None:
     folder = str(scans(tmp_path))
     assert (
-        "3 documents, 3 of them new; 3 questions"
+        "Found 3 documents (3 new), and added 3 questions"
         in call("data", "init", folder, "--ask", "a=A?")[1]
     )
-    assert "3 answers drafted" in call("data", "annotate", folder, "-m", "fake")[1]
-    assert "3 drafts accepted" in call("data", "accept", folder)[1]
-    assert "nothing is wrong" in call("data", "validate", folder)[1]
+    assert "The model drafted 3 answers" in call("data", "annotate", folder, "-m", "fake")[1]
+    assert "Accepted 3 drafts" in call("data", "accept", folder)[1]
+    assert "No problem was found" in call("data", "validate", folder)[1]
     assert "scans-train: 2 documents" in call("data", "split", folder, "--train", "0.6")[1]
 
 

@@ -133,7 +133,7 @@ def test_both_questions_at_once(capfd: pytest.CaptureFixture[str]) -> None:
         capfd, "-m", "qwen2-vl-2b", "-t", "receipts", "--memory", 8, "--difference", 0.1
     )
     assert status == 0
-    assert "predicted peak, GiB" in out
+    assert "predicted peak" in out
     assert "documents needed" in out
     _, fit_only, _ = plan(capfd, "-m", "qwen2-vl-2b", "-t", "receipts", "--memory", 8)
     assert "documents needed" not in fit_only
@@ -164,7 +164,7 @@ def test_without_a_gpu_the_memory_must_be_named(
 ) -> None:
     monkeypatch.setattr("bench.measure.gpus", list)
     status, _, err = plan(capfd, "-m", "qwen2-vl-2b", "-t", "receipts")
-    assert (status, "for how much memory?" in err) == (2, True)
+    assert (status, "how much memory to plan for" in err) == (2, True)
 
 
 def test_a_model_without_a_checkpoint_cannot_be_planned() -> None:

@@ -406,7 +406,7 @@ def test_ctrl_c_finishes_the_batch_and_prints_the_command_that_resumes(
     ) as process:
         assert process.stderr is not None
         said = ""
-        while "mine 0/80" not in said:
+        while "mine: 0 of 80" not in said:
             line = process.stderr.readline()
             assert line, said
             said += line
@@ -415,14 +415,14 @@ def test_ctrl_c_finishes_the_batch_and_prints_the_command_that_resumes(
         process.send_signal(signal.SIGINT)
         said += process.stderr.read()
     assert process.returncode == 130
-    assert "Continue with: bench run --config" in said
+    assert "To continue it, type: bench run --config" in said
     (path,) = (tmp_path / "r").iterdir()
     run = RunStore.open(path)
     done = run.outputs("scripted", "mine")
     assert 0 < len(done) < 80
     assert sum(len(batch["samples"]) for batch in run.batches("scripted", "mine")) == len(done)
     finished = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    assert f"Resuming {path}" in finished.stderr
+    assert f"Continuing the run {path}" in finished.stderr
     assert len(RunStore.open(path).outputs("scripted", "mine")) == 80
 
 

@@ -109,7 +109,9 @@ def test_sizes_and_licences_are_printed_before_anything_is_fetched(place: Place)
     (row,) = json.loads(dry.stdout)
     assert row["bytes"] == size
     assert row["license"] == "MIT"
-    assert row["note"] == "the hub says cc-by-4.0; newest revision, not pinned"
+    assert row["note"] == (
+        "the hub states the licence cc-by-4.0; the newest revision is taken, because none is pinned"
+    )
     assert place.transfers() == []
 
 
@@ -125,7 +127,7 @@ def test_a_pinned_data_set_that_is_here_needs_no_hub(place: Place) -> None:
     assert place.pull().returncode == 0
     again = place.pull(HF_ENDPOINT="http://127.0.0.1:9")
     assert again.returncode == 0, again.stderr
-    assert "here already" in again.stdout
+    assert "is already here" in again.stdout
 
 
 def test_a_transfer_that_breaks_off_once_is_tried_again(place: Place) -> None:
@@ -163,7 +165,7 @@ def test_a_data_set_of_image_files_and_a_metadata_file_is_pulled(place: Place) -
     place.write_task(TOML.replace('split = "test"', 'split = "train"'))
     pulled = place.pull()
     assert pulled.returncode == 0, pulled.stderr
-    assert "2 questions, 1 page images" in pulled.stderr
+    assert "has 2 questions on 1 page image" in pulled.stderr
 
 
 def test_a_gated_data_set_without_a_token_says_what_to_do(place: Place) -> None:

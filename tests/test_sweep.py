@@ -15,7 +15,7 @@ from bench.models.catalog import resolve, resolve_all
 from bench.report import build, write_report
 from bench.report.sweep import cost
 from bench.rundir.store import RunStore, find_runs
-from bench.runner.sweep import parse_sweep, swept
+from bench.runner.sweep import Sweep, parse_sweep, swept
 from bench.schema import ModelSpec
 from bench.scoring.evaluation import evaluate
 from tests.run_fixture import FixtureModel, make_run
@@ -28,22 +28,30 @@ def bench(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, s
     return int(end.value.code or 0), out, err
 
 
-def test_values_are_visual_tokens_in_any_order() -> None:
-    assert parse_sweep("max_pixels=1024, 256,512") == (256, 512, 1024)
+def tokens(*bounds: int) -> Sweep:
+    return Sweep("visual_tokens", bounds)
+
+
+def test_values_may_come_in_any_order_and_in_either_unit() -> None:
+    tokens = Sweep("visual_tokens", (256, 512, 1024))
+    assert parse_sweep("visual_tokens=1024, 256,512") == tokens
+    assert parse_sweep("visual-tokens=256,512,1024") == tokens
+    assert parse_sweep("max_pixels=401408,200704") == Sweep("max_pixels", (200_704, 401_408))
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("max_pixels", "only max_pixels can be swept"),
-        ("min_pixels=256", "only max_pixels can be swept"),
-        ("max_pixels=", "'' is not a number of visual tokens"),
-        ("max_pixels=256,big", "'big' is not a number"),
-        ("max_pixels=3", "'3' is not a number of visual tokens from 4 to 16,384"),
-        ("max_pixels=16385", "'16385' is not a number"),
-        ("max_pixels=2.5", "'2.5' is not a number"),
-        ("max_pixels=256,0256", "named twice"),
-        ("max_pixels=٢٥٦", "is not a number"),
+        ("visual_tokens", "only visual_tokens and max_pixels can be swept"),
+        ("min_pixels=256", "only visual_tokens and max_pixels can be swept"),
+        ("visual_tokens=", "'' is not a number of visual tokens"),
+        ("visual_tokens=256,big", "'big' is not a number"),
+        ("visual_tokens=3", "'3' is not a number of visual tokens from 4 to 16,384"),
+        ("visual_tokens=16385", "'16385' is not a number"),
+        ("visual_tokens=2.5", "'2.5' is not a number"),
+        ("visual_tokens=256,0256", "named twice"),
+        ("visual_tokens=٢٥٦", "is not a number"),
+        ("max_pixels=256,512", "'256' is not a number of pixels from 3,136 to 16,777,216"),
     ],
 )
 def test_invalid_values_are_one_line(text: str, message: str) -> None:
@@ -53,8 +61,27 @@ def test_invalid_values_are_one_line(text: str, message: str) -> None:
     assert "\n" not in error.value.message
 
 
+def test_a_bound_in_pixels_that_is_meant_in_tokens_is_told_what_to_type() -> None:
+    with pytest.raises(InvalidInput) as error:
+        parse_sweep("max_pixels=256,512")
+    assert error.value.hint == "--sweep visual_tokens=256,512, if you mean visual tokens"
+
+
+def test_a_row_has_the_same_name_in_either_unit() -> None:
+    models = resolve_all(["qwen2-vl-2b", "qwen3-vl-2b"])
+    qwen2 = swept(models[:1], parse_sweep("visual_tokens=256,1280"))
+    assert qwen2 == swept(models[:1], parse_sweep("max_pixels=200704,1003520"))
+    qwen3 = swept(models[1:], parse_sweep("visual_tokens=256"))
+    assert qwen3 == swept(models[1:], parse_sweep("max_pixels=262144"))
+
+
+def test_a_bound_between_two_tokens_keeps_its_pixels() -> None:
+    (spec,) = swept([resolve("qwen2-vl-2b")], parse_sweep("max_pixels=201000"))
+    assert (spec.name, spec.max_pixels) == ("qwen2-vl-2b@256", 201_000)
+
+
 def test_a_visual_token_has_the_size_that_the_model_gives_it() -> None:
-    specs = swept(resolve_all(["qwen2-vl-2b", "qwen3-vl-2b", "ocr"]), (256, 512))
+    specs = swept(resolve_all(["qwen2-vl-2b", "qwen3-vl-2b", "ocr"]), tokens(256, 512))
     assert {spec.name: spec.max_pixels for spec in specs} == {
         "qwen2-vl-2b@256": 256 * 28 * 28,
         "qwen2-vl-2b@512": 512 * 28 * 28,
@@ -66,22 +93,22 @@ def test_a_visual_token_has_the_size_that_the_model_gives_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "tokens", "message"),
+    ("model", "bound", "message"),
     [
-        ("ocr-fast", 256, "already has the bound max_pixels"),
-        ("qwen3-vl-2b", 32, "below its min_pixels"),
-        ("who/knows", 256, "size of a visual token of who/knows is not known"),
+        ("ocr-fast", 256, "already has a bound"),
+        ("qwen3-vl-2b", 32, "enlarges every page to"),
+        ("who/knows", 256, "the size of a visual token of who/knows is not known"),
     ],
 )
-def test_what_cannot_be_swept_is_refused(model: str, tokens: int, message: str) -> None:
+def test_what_cannot_be_swept_is_refused(model: str, bound: int, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
-        swept([resolve(model)], (tokens,))
+        swept([resolve(model)], tokens(bound))
 
 
 def test_a_prompt_for_a_model_holds_for_its_variants() -> None:
     from bench.asking.prompts import _model_rank
 
-    (spec,) = swept([resolve("qwen2-vl-2b-int4")], (256,))
+    (spec,) = swept([resolve("qwen2-vl-2b-int4")], tokens(256))
     assert _model_rank("qwen2-vl-2b-int4", spec) > _model_rank("qwen2-vl", spec) > 0
     assert _model_rank("qwen2-vl-2b-int8", spec) == -1
 
@@ -89,10 +116,12 @@ def test_a_prompt_for_a_model_holds_for_its_variants() -> None:
 def test_a_dry_run_names_the_variants_the_protocol_and_the_prompts(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    common = ("run", "-m", "qwen2-vl-2b", "-t", "receipts", "--sweep", "max_pixels=256,512")
+    common = ("run", "-m", "qwen2-vl-2b", "-t", "receipts", "--sweep", "visual_tokens=256,512")
     status, out, _ = bench(capfd, *common, "--dry-run")
     assert status == 0
     assert "qwen2-vl-2b@256" in out
+    assert "max. pixels a page  max. visual tokens" in out
+    assert "200,704                 256" in out
     assert "protocol  native" in out
     assert "prompts   the tasks' own (72 questions)" in out
     prompt = Path("mine.txt")
@@ -102,6 +131,8 @@ def test_a_dry_run_names_the_variants_the_protocol_and_the_prompts(
     assert "mine.txt (72 questions)" in out
     _, out, _ = bench(capfd, *common, "--dry-run", "--json")
     record = json.loads(out)
+    bounds = [(model["max_pixels"], model["max_visual_tokens"]) for model in record["models"]]
+    assert bounds == [(200_704, 256), (401_408, 512)]
     assert record["protocol"]["name"] == "native"
     assert {entry["source"] for entry in record["prompts"]} == {"task"}
 
@@ -128,14 +159,14 @@ def test_a_sweep_of_a_real_checkpoint(
 ) -> None:
     command: tuple[Any, ...] = (
         *("run", "-m", tiny, "-t", "receipts", "-n", 4, "--max-new-tokens", 4, "--device", "cpu"),
-        *("--latency-samples", 2, "--sweep", "max_pixels=16,64", "--json"),
+        *("--latency-samples", 2, "--sweep", "visual_tokens=16,64", "--json"),
     )
     status, out, _ = bench(capfd, *command)
     assert status == 0
     (run,) = find_runs(tmp_path / "results")
-    tokens = {name: visual_tokens(run, name) for name in run.model_names()}
-    assert list(tokens) == ["tiny@16", "tiny@64"]
-    assert max(tokens["tiny@16"]) <= 16 < max(tokens["tiny@64"]) <= 64
+    counts = {name: visual_tokens(run, name) for name in run.model_names()}
+    assert list(counts) == ["tiny@16", "tiny@64"]
+    assert max(counts["tiny@16"]) <= 16 < max(counts["tiny@64"]) <= 64
     assert {row["key"] for row in json.loads(out)["rows"]} == {"tiny@16", "tiny@64"}
     # Finished: the same command begins another run, with --resume it finds nothing to do.
     assert bench(capfd, *command, "--resume", run.path)[0] == 0

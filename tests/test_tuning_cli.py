@@ -27,10 +27,10 @@ def tune(*arguments: object) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--task", "t"), "--model is missing"),
-        (("--model", "qwen2-vl-2b"), "--task is missing"),
-        (("-m", "qwen2-vl-2b", "-t", "t", "--resume", "--fresh"), "exclude each other"),
-        (("-m", "qwen2-vl-2b", "-t", "t", "--resume"), "holds no training to go on with"),
+        (("--task", "t"), "the option --model is missing"),
+        (("--model", "qwen2-vl-2b"), "the option --task is missing"),
+        (("-m", "qwen2-vl-2b", "-t", "t", "--resume", "--fresh"), "--fresh begins a new one"),
+        (("-m", "qwen2-vl-2b", "-t", "t", "--resume"), "holds no training that could be continued"),
         (("-m", "qwen2-vl-2b", "-t", "nowhere"), "no task and no folder is called 'nowhere'"),
         (("-m", "qwen2-vl-2b-int4", "-t", "t", "--quantization", "nf4"), "is already quantized"),
         (("-m", "ocr", "-t", "t"), "only the Qwen-VL family can"),
@@ -73,7 +73,9 @@ def test_what_is_typed_after_a_stop_does_not_begin_anew(
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == 130
     again = f"bench tune -m qwen2-vl-2b -t 'my task' --out {tmp_path}"
-    assert result.stderr.splitlines()[-1] == f"Stopped. Continue with: {again}"
+    assert (
+        result.stderr.splitlines()[-1] == f"The training was stopped. To continue it, type: {again}"
+    )
 
 
 def test_progress_elsewhere_than_on_a_terminal_is_lines(
@@ -91,8 +93,8 @@ def test_progress_elsewhere_than_on_a_terminal_is_lines(
             progress.step(done, 400, 1.5)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "step 100: validation loss 2.000, score 0.250, the best so far"
-    assert lines[1] == "step 101/400, loss 1.500, about 19:56 left"
-    assert lines[-1] == "step 400/400, loss 1.500, about 0:00 left"
+    assert lines[1] == "step 101/400, loss 1.500, about 19 min 56 s left"
+    assert lines[-1] == "step 400/400, loss 1.500, about 0 s left"
     assert len(lines) == pytest.approx(100, abs=3)
     assert (tmp_path / "curves.svg").is_file()
 

@@ -52,13 +52,13 @@ def compare(*arguments: object) -> str:
 
 def test_every_task_is_marked_by_what_the_model_saw_of_it(run: Any, tmp_path: Path) -> None:
     names = run.task_names()
-    (found,) = json.loads(compare("base", "adapter", "--out", tmp_path / "results", "--json"))
+    (found,) = json.loads(compare("base", "adapter", "--results", tmp_path / "results", "--json"))
     marks = {row["name"]: row["trained"] for row in found["rows"] if " · " not in row["name"]}
     assert marks == {names[0]: "test", names[1]: "train", names[2]: "none"}
-    text = compare("base", "adapter", "--out", tmp_path / "results")
-    assert f"{names[0]}: test part of the task it was trained on" in text
-    assert f"{names[1]}: holds documents that B was trained on" in text
-    assert f"{names[2]}: not trained on: a loss here is forgetting" in text
+    text = compare("base", "adapter", "--results", tmp_path / "results")
+    assert f"{names[0]}: it is the test part of the training task" in text
+    assert f"{names[1]}: B was trained on some of its documents" in text
+    assert f"{names[2]}: B was not trained on it" in text
 
 
 def test_every_report_says_what_a_score_of_a_tuned_model_is_worth(run: Any) -> None:
@@ -89,25 +89,25 @@ def test_documents_of_the_training_are_known_under_another_name(tmp_path: Path) 
     }
     tuned = FixtureModel("adapter", 0.8, details={"trained_on": trained})
     make_run(tmp_path / "results", (FixtureModel("base", 0.4), tuned), tasks, previews=False)
-    (found,) = json.loads(compare("base", "adapter", "--out", tmp_path / "results", "--json"))
+    (found,) = json.loads(compare("base", "adapter", "--results", tmp_path / "results", "--json"))
     marks = {row["name"]: row["trained"] for row in found["rows"] if " · " not in row["name"]}
     assert list(marks.values()) == ["train", "validation", "none"]
 
 
 def test_a_model_that_was_not_tuned_has_no_marks(run: Any, tmp_path: Path) -> None:
-    text = compare("adapter", "base", "--out", tmp_path / "results")
+    text = compare("adapter", "base", "--results", tmp_path / "results")
     assert "trained on" not in text
     assert "field=" not in text
 
 
 def test_fields_are_shown_for_a_tuned_model_and_flips_both_ways(run: Any, tmp_path: Path) -> None:
-    text = compare("base", "adapter", "--out", tmp_path / "results", "--flips", 1)
+    text = compare("base", "adapter", "--results", tmp_path / "results", "--flips", 1)
     assert " · field=" in text
     gained, lost = text.index("answers gained:"), text.index("answers lost:")
     assert gained < text.index("\ngained ") < lost < text.index("\nlost ")
     assert text.count("\ngained ") == text.count("\nlost ") == 1
     assert " · field=" not in compare(
-        "base", "adapter", "--out", tmp_path / "results", "--by", "language"
+        "base", "adapter", "--results", tmp_path / "results", "--by", "language"
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bench.errors import OutOfMemory
-from bench.formatting import memory_size
+from bench.formatting import byte_size
 from bench.models.architectures import read_folder
 from bench.tuning.lora import Lora, add_lora
 from bench.tuning.memory import (
@@ -213,4 +213,4 @@ def test_the_fullest_row_is_the_most_in_each_respect() -> None:
     [(None, "–"), (3 * 2**20, "3 MiB"), (2**30 - 1, "1024 MiB"), (5 * 2**29, "2.5 GiB")],
 )
 def test_memory_is_written_in_the_unit_that_fits(size: int | None, text: str) -> None:
-    assert memory_size(size) == text
+    assert byte_size(size) == text

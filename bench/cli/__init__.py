@@ -1,7 +1,8 @@
 """The command line: parse, call one function, print.
 
-Results go to standard output, everything else to standard error. Exit codes: 0 fine, 1 a bug, 2 something
-typed or written wrongly, 3 the machine lacks something, 4 incomplete, 130 interrupted and resumable.
+Results go to standard output, everything else to standard error. Exit codes: 0 means success, 1 a bug, 2
+that the user typed or wrote something wrong, 3 that the machine lacks something, 4 that the work is
+incomplete, and 130 that the user stopped it and can continue it.
 """
 
 from __future__ import annotations
@@ -21,21 +22,27 @@ from bench.text import printable
 # Verb → (module, object, one line of help). Modules are imported when their verb is used, so that
 # `bench --help` answers at once.
 VERBS: dict[str, tuple[str, str]] = {
-    "run": ("bench.cli.run", "Run models over tasks, and report."),
-    "score": ("bench.cli.analyse", "Score stored outputs again; no model is needed."),
-    "report": ("bench.cli.analyse", "Write the report of one or more runs."),
-    "compare": ("bench.cli.compare", "Compare two models, or two runs, question by question."),
+    "run": ("bench.cli.run", "Run models on tasks, and write a report."),
+    "score": ("bench.cli.analyse", "Score answers that are already stored; no model is needed."),
+    "report": (
+        "bench.cli.analyse",
+        "Write the report of one run, or of several runs together.",
+    ),
+    "compare": ("bench.cli.compare", "Compare model B with model A, question by question."),
     "plan": (
         "bench.cli.plan",
-        "Will it fit into memory, and how many documents does a comparison need?",
+        "Predict whether models fit into memory, and how many documents a comparison needs.",
     ),
-    "show": ("bench.cli.analyse", "Show one sample of a run with every model's answer."),
-    "list": ("bench.cli.listing", "List models, tasks, metrics or runs."),
+    "show": ("bench.cli.analyse", "Show one question of a run with every model's answer."),
+    "list": ("bench.cli.listing", "List the models, tasks, metrics or runs that can be named."),
     "predict": ("bench.cli.predict", "Ask a model one question about page images."),
-    "tune": ("bench.cli.tune", "Train a LoRA adapter of a Qwen-VL on a task."),
-    "data": ("bench.cli.data", "Make and check document sets."),
-    "pull": ("bench.cli.pull", "Download data sets and checkpoints for use without a network."),
-    "doctor": ("bench.cli.doctor", "Check this machine; name the cure of what is missing."),
+    "tune": ("bench.cli.tune", "Train a LoRA adapter for a Qwen-VL model on a task."),
+    "data": ("bench.cli.data", "Make, check and split sets of documents."),
+    "pull": (
+        "bench.cli.pull",
+        "Download data sets and checkpoints for later use without a network.",
+    ),
+    "doctor": ("bench.cli.doctor", "Check this machine, and say how to install what is missing."),
 }
 
 EPILOG = """\b
@@ -65,17 +72,18 @@ class Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Click's, with a did-you-mean."""
+        """Do as click does, and suggest a verb for one that is misspelled."""
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            raise click.UsageError(f"no verb is called {args[0]!r}; {did_you_mean(args[0], VERBS)}")
+            hint = did_you_mean(args[0], VERBS)
+            raise click.UsageError(f"there is no verb {args[0]!r}; {hint}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Click's, where a reader of a pipe (head, less) that has had enough is no failure."""
+        """Do as click does, but do not fail when the reader of a pipe (head, less) closes it."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            # Here and not in main: click would make it an exit status of 1 before.
+            # Here and not in main: before that, click would turn it into exit status 1.
             _drop_output()
             raise click.exceptions.Exit(0) from None
 
@@ -94,7 +102,7 @@ class Verbs(click.Group):
 @click.version_option(bench.__version__, prog_name="docvlm-bench")
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Which vision-language model reads your documents best on the GPU you have."""
+    """Find out which vision-language model reads your documents best on the GPU you have."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -113,7 +121,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except BenchError as error:
         status = _complain(error.message, error.hint, error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        status = _complain("interrupted", None, 130)
+        status = _complain("the program was interrupted", None, 130)
     except BrokenPipeError:
         _drop_output()
         status = 0
@@ -126,7 +134,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _drop_output() -> None:
-    """Python must not complain of a broken pipe when it flushes at its end."""
+    """Keep Python from complaining about the broken pipe when it flushes at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -2,189 +2,195 @@
 
 from __future__ import annotations
 
-import sys
 import webbrowser
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import NameList, find_run, json_option, results_option
-from bench.errors import EnvironmentProblem, InvalidInput
-from bench.text import printable
+from bench.cli.commands import argument, choice, takes
+from bench.cli.lookup import find_run
+from bench.cli.options import NameList, OneName, json_choice, results_choice
+from bench.cli.reporting import check_destination, print_summary, write_reports
+from bench.errors import InvalidInput
 
 if TYPE_CHECKING:
     from bench.report import ReportOptions
     from bench.rundir.store import RunStore
-    from bench.scoring.evaluation import Evaluation
 
-PREVIEW_LIMIT = 2_000
-"""Pages whose previews are made for a report; more would take minutes and not fit in a page."""
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions:
+    """What a person chose for ``bench score``."""
+
+    source: str = argument(metavar="SOURCE")
+    metrics: tuple[str, ...] | None = choice(
+        type=NameList(),
+        help="Score with these metrics instead of the tasks' own. The first one decides the ranking.",
+    )
+    task: str | None = choice(
+        "-t",
+        also=("--tasks",),
+        type=OneName(),
+        help="Name the task that a file of answers belongs to. The answers become a run.",
+    )
+    model: str | None = choice(
+        "-m",
+        also=("--models",),
+        type=OneName(),
+        help="Report a file of answers under this model name.  [default: the file's name]",
+    )
+    results: Path = results_choice()
+    as_json: bool = json_choice()
 
 
 @click.command("score")
-@click.argument("source", metavar="RUN|PREDICTIONS.jsonl")
-@click.option("--metrics", type=NameList(), help="Replace the tasks' own; the first leads.")
-@click.option("--task", help="The task that PREDICTIONS.jsonl answers; they become a run.")
-@click.option("--model", help="Name to report PREDICTIONS.jsonl under.  [default: the file's name]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the intervals.")
-@results_option
-@json_option
-def score_command(
-    source: str,
-    metrics: tuple[str, ...] | None,
-    task: str | None,
-    model: str | None,
-    seed: int,
-    results: Path,
-    as_json: bool,
-) -> None:
-    """Score stored outputs again; no model is needed.
+@takes(ScoreOptions)
+def score_command(options: ScoreOptions) -> None:
+    """Score answers that are already stored; no model is needed.
 
-    SOURCE is a run, or a file of answers that were made elsewhere: JSON Lines with sample_id and text.
+    SOURCE is a run (a path, a name, a part of a name, or "last"), or a file of answers that another program
+    made: JSON Lines with sample_id and text.
     """
     from bench.rundir.store import RunStore
     from bench.scoring.evaluation import evaluate, write_scores
 
-    if Path(source).is_file():
-        run = _imported(Path(source), task, model, results, metrics)
-    elif Path(source).suffix == ".jsonl":
-        raise InvalidInput(f"{source} does not exist", hint="name a file of answers, or a run")
+    source = Path(options.source)
+    if source.is_file():
+        run = _imported(source, options)
+    elif source.suffix == ".jsonl":
+        raise InvalidInput(
+            f"the file {source} does not exist", hint="name a file of answers, or a run"
+        )
     else:
-        run = RunStore.open(find_run(source, results))
-    evaluation = evaluate(run, metrics)
+        run = RunStore.open(find_run(options.source, options.results))
+    evaluation = evaluate(run, options.metrics)
     write_scores(evaluation)
-    print_summary([evaluation], [run.path / "scores"], as_json=as_json)
+    print_summary([evaluation], [run.path / "scores"], as_json=options.as_json)
 
 
-def _imported(
-    path: Path, task: str | None, model: str | None, results: Path, metrics: tuple[str, ...] | None
-) -> RunStore:
+def _imported(path: Path, options: ScoreOptions) -> RunStore:
+    """A run made of the answers in ``path``."""
     from bench.runner.imported import import_predictions
     from bench.scoring.evaluation import check_metrics
     from bench.tasks import find_task, load_task
 
-    if task is None:
-        raise InvalidInput(f"{path} holds answers, but to which task?", hint="add --task NAME")
-    loaded = load_task(find_task(task))
+    if options.task is None:
+        raise InvalidInput(
+            f"{path} is a file of answers, and the command does not say which task they answer",
+            hint=f"bench score {path} --task NAME",
+        )
+    task = load_task(find_task(options.task))
     # Before anything is written: a wrong metric must not leave a run behind.
-    check_metrics(loaded, metrics)
-    return import_predictions(path, loaded, results, model=model)
+    check_metrics(task, options.metrics)
+    return import_predictions(path, task, options.results, model=options.model)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportChoices:
+    """What a person chose for ``bench report``."""
+
+    runs: tuple[str, ...] = argument(nargs=-1, required=True, metavar="RUN...")
+    out: Path | None = choice(
+        "-o",
+        also=("--output",),
+        type=click.Path(path_type=Path),
+        help="Write the report into this folder, or into one file whose suffix (.html, .md, .csv, .json) "
+        "names the format.  [default: the run directory]",
+    )
+    formats: tuple[str, ...] = choice(
+        "--format",
+        type=NameList(),
+        default="html,md",
+        help="Write these formats, separated by commas: html, md, csv, json, vlmhyperbench.",
+    )
+    images: str = choice(
+        default="all",
+        metavar="WHICH",
+        help="Put page images into the HTML: none, failures (pages of wrong answers), all, or a number of "
+        "pages.",
+    )
+    max_mb: float = choice(
+        type=float,
+        default=25.0,
+        metavar="MB",
+        help="Keep the HTML file below this size by leaving page images out.",
+    )
+    title: str | None = choice(metavar="TEXT", help="Give the report this heading.")
+    open_it: bool = choice("--open", help="Open the HTML file in a browser.")
+    results: Path = choice(
+        also=("--runs",),
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path("results"),
+        help="Look for runs in this folder.",
+    )
+    as_json: bool = json_choice()
+
+    def for_renderers(self) -> ReportOptions:
+        """The choices that the renderers need."""
+        from bench.report import ReportOptions
+
+        images = int(self.images) if self.images.isdigit() else self.images
+        return ReportOptions(images=images, max_mb=self.max_mb, title=self.title)
 
 
 @click.command("report")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    help="Folder, or one file whose suffix tells the format.  [default: the run directory]",
-)
-@click.option(
-    "--format",
-    "formats",
-    type=NameList(),
-    default="html,md",
-    show_default=True,
-    help="Any of html, md, csv, json, vlmhyperbench.",
-)
-@click.option(
-    "--images",
-    default="all",
-    show_default=True,
-    help="Page images in the HTML: none, failures, all, or how many.",
-)
-@click.option(
-    "--max-mb", type=float, default=25.0, show_default=True, help="Largest HTML file, in MB."
-)
-@click.option("--title", help="Heading of the report.")
-@click.option("--open", "open_it", is_flag=True, help="Open the HTML in a browser.")
-@results_option
-@json_option
-def report_command(
-    runs: tuple[str, ...],
-    output: Path | None,
-    formats: tuple[str, ...],
-    images: str,
-    max_mb: float,
-    title: str | None,
-    open_it: bool,
-    results: Path,
-    as_json: bool,
-) -> None:
-    """Write the report of one or more runs: RUN is a path, a run's name, a part of it, or "last"."""
-    from bench.report import ReportOptions
+@takes(ReportChoices)
+def report_command(choices: ReportChoices) -> None:
+    """Write the report of one run, or of several runs together.
+
+    RUN is the path of a run, its name, a part of its name, or "last".
+    """
     from bench.rundir.store import RunStore
     from bench.scoring.evaluation import evaluate
 
-    choice = int(images) if images.isdigit() else images
-    options = ReportOptions(images=choice, max_mb=max_mb, title=title)
-    evaluations = [evaluate(RunStore.open(find_run(run, results))) for run in runs]
-    written = reported(evaluations, output, formats, options)
-    print_summary(evaluations, written, as_json=as_json)
-    if open_it and (page := next((path for path in written if path.suffix == ".html"), None)):
+    check_destination(choices.out)
+    paths = [find_run(name, choices.results) for name in choices.runs]
+    evaluations = [evaluate(RunStore.open(path)) for path in paths]
+    written = write_reports(evaluations, choices.out, choices.formats, choices.for_renderers())
+    print_summary(evaluations, written, as_json=choices.as_json)
+    page = next((path for path in written if path.suffix == ".html"), None)
+    if choices.open_it and page is not None:
         webbrowser.open(page.resolve().as_uri())
 
 
-def reported(
-    evaluations: Sequence[Evaluation],
-    output: Path | None,
-    formats: Sequence[str],
-    options: ReportOptions | None = None,
-) -> list[Path]:
-    """Make the pages' previews, then write the report; the files written."""
-    from bench.report import ReportOptions, build, write_view
-    from bench.report.write import check_options
-    from bench.tasks.previews import write_previews
+@dataclass(frozen=True, kw_only=True)
+class ShowOptions:
+    """What a person chose for ``bench show``."""
 
-    options = options or ReportOptions()
-    check_options(options)
-    for evaluation in evaluations:
-        try:
-            write_previews(evaluation.run.path, evaluation.tasks.values(), limit=PREVIEW_LIMIT)
-        except EnvironmentProblem as error:
-            # Somebody else's run is often read-only; its report can be written elsewhere.
-            click.echo(f"warning: pages have no pictures: {printable(error.message)}", err=True)
-    return write_view(build(evaluations, options), output, formats, options)
-
-
-def print_summary(
-    evaluations: Sequence[Evaluation], written: Sequence[Path], *, as_json: bool
-) -> None:
-    """The leaderboard on standard output, and where the files are."""
-    from bench.report import ReportOptions, build, terminal_summary
-    from bench.report.tables import report_json
-
-    view = build(evaluations, ReportOptions())
-    if as_json:
-        click.echo(report_json(view).rstrip())
-        return
-    terminal = sys.stdout.isatty()
-    click.echo(terminal_summary(view, color=terminal).rstrip())
-    for path in written:
-        if path.suffix in {".html", ""}:
-            click.echo(f"{'Report' if path.suffix else 'Scores'}   {path}")
-    for path in written:
-        if path.suffix == ".csv":
-            click.echo(f"Table    {path}")
+    run: str = argument()
+    sample: str | None = argument(required=False)
+    results: Path = results_choice()
 
 
 @click.command("show")
-@click.argument("run")
-@click.argument("sample", required=False)
-@results_option
-def show_command(run: str, sample: str | None, results: Path) -> None:
-    """Show one sample of a run with every model's answer; without SAMPLE, list the samples."""
+@takes(ShowOptions)
+def show_command(options: ShowOptions) -> None:
+    """Show one question of a run with every model's answer.
+
+    RUN is the path of a run, its name, a part of its name, or "last". Without SAMPLE, the questions of the
+    run are listed with their ids.
+    """
     from bench.report import show_sample
     from bench.rundir.store import RunStore
     from bench.scoring.evaluation import evaluate
+
+    store = RunStore.open(find_run(options.run, options.results))
+    if options.sample is None:
+        _list_samples(store)
+    else:
+        click.echo(show_sample(evaluate(store), options.sample).rstrip())
+
+
+def _list_samples(store: RunStore) -> None:
+    from bench.cli.tables import table
     from bench.text import one_line
 
-    store = RunStore.open(find_run(run, results))
-    if sample is None:
-        for name in store.task_names():
-            for entry in store.load_task(name).samples:
-                click.echo(f"{one_line(entry.id, 60)}  {one_line(entry.question, 80)}")
-        return
-    click.echo(show_sample(evaluate(store), sample).rstrip())
+    tasks = [store.load_task(name) for name in store.task_names()]
+    rows = [
+        {"sample": sample.id, "question": one_line(sample.question)}
+        for task in tasks
+        for sample in task.samples
+    ]
+    click.echo(table(rows))

@@ -1,164 +1,115 @@
-"""``bench compare``: is it a difference."""
+"""``bench compare``: is the difference between two models real, and which answers make it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import NameList, find_run, json_option, results_option
-from bench.errors import InvalidInput, did_you_mean
+from bench import formatting
+from bench.cli.commands import argument, choice, takes
+from bench.cli.lookup import find_sides, matched_sides
+from bench.cli.options import NameList, json_choice, results_choice
+from bench.formatting import plural
 from bench.text import one_line, printable
 
 if TYPE_CHECKING:
-    from bench.rundir.store import RunStore
-    from bench.scoring.comparison import Comparison, ComparisonRow, Flip, Side
+    from bench.scoring.comparison import Comparison, ComparisonRow, Flip
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions:
+    """What a person chose for ``bench compare``."""
+
+    first: str = argument(metavar="A")
+    second: str = argument(metavar="B")
+    inside: str | None = choice(
+        "--run",
+        metavar="RUN",
+        help="Look for the models A and B in this run.  [default: the newest run]",
+    )
+    metrics: tuple[str, ...] | None = choice(
+        type=NameList(),
+        help="Score with these metrics instead of the tasks' own. The first one is compared.",
+    )
+    by: tuple[str, ...] | None = choice(
+        type=NameList(),
+        help="Compare also by these metadata, such as language, doc_type or field.  "
+        "[default: field, if B comes from bench tune]",
+    )
+    flips: int = choice(
+        type=click.IntRange(0),
+        default=10,
+        help="Print at most N answers that were gained, and at most N that were lost.",
+    )
+    results: Path = results_choice()
+    as_json: bool = json_choice()
 
 
 @click.command("compare")
-@click.argument("first", metavar="A")
-@click.argument("second", metavar="B")
-@click.option(
-    "--run", "inside", help="The run that A and B are models of.  [default: the last one]"
-)
-@click.option(
-    "--metrics", type=NameList(), help="Instead of the tasks' own; the first is compared."
-)
-@click.option(
-    "--by",
-    type=NameList(),
-    default=None,
-    help="Break down by metadata: language, doc_type, field.  [default: field, where B is tuned]",
-)
-@click.option(
-    "--flips",
-    type=click.IntRange(0),
-    default=10,
-    show_default=True,
-    help="How many answers to print that were gained, and how many that were lost.",
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the intervals.")
-@results_option
-@json_option
-def compare_command(
-    first: str,
-    second: str,
-    inside: str | None,
-    metrics: tuple[str, ...] | None,
-    by: tuple[str, ...] | None,
-    flips: int,
-    seed: int,
-    results: Path,
-    as_json: bool,
-) -> None:
-    """Compare B with A on the same questions: paired differences and the answers that flipped.
+@takes(CompareOptions)
+def compare_command(options: CompareOptions) -> None:
+    """Compare model B with model A, question by question.
 
-    A and B are two runs, or two models of one run, or RUN:MODEL each. Where B comes from bench tune,
-    every task is marked: trained on, its test part, or not trained on (what was forgotten).
+    A and B are two runs, two models of one run, or RUN:MODEL each. The command prints paired differences with
+    their intervals, and the answers that only one of the two models got right. If bench tune made B, every
+    task is marked: B was trained on it, it is the test part, or B was not trained on it.
     """
-    from bench.scoring.comparison import as_json as comparison_json
-    from bench.scoring.comparison import compare, usual_keys
+    from bench.cli import echo_json
+    from bench.scoring.comparison import as_json, compare, usual_keys
 
-    sides = [sides_of(name, inside, results, metrics) for name in (first, second)]
-    found = [
-        compare(a, b, by=usual_keys(a, b) if by is None else by)
-        for a, b in matched(sides[0], sides[1])
+    first = find_sides(options.first, options.inside, options.results, options.metrics)
+    second = find_sides(options.second, options.inside, options.results, options.metrics)
+    comparisons = [
+        compare(a, b, by=usual_keys(a, b) if options.by is None else options.by)
+        for a, b in matched_sides(first, second)
     ]
-    if as_json:
-        from bench.cli import echo_json
-
-        echo_json([comparison_json(comparison) for comparison in found])
+    if options.as_json:
+        echo_json([as_json(comparison) for comparison in comparisons])
         return
-    for number, comparison in enumerate(found):
-        click.echo(("\n" if number else "") + _text(comparison, flips))
-
-
-def sides_of(
-    name: str, inside: str | None, results: Path, metrics: tuple[str, ...] | None
-) -> list[Side]:
-    """Every model that ``name`` can mean: all models of a run, or one model of a run."""
-    from bench.rundir.store import RunStore, find_runs
-    from bench.scoring.comparison import Side
-    from bench.scoring.evaluation import evaluate
-
-    run_name, separator, model = name.rpartition(":")
-    if _is_run(name, results):
-        run_name, model = name, ""
-    elif not separator:
-        if inside is None and not find_runs(results):
-            raise InvalidInput(
-                f"{one_line(name, 60)!r} is neither a run nor a model: {results} holds no run yet",
-                hint="bench run --models ocr --tasks all",
-            )
-        # A model before a part of a run's name: runs are often named after their models.
-        here = RunStore.open(find_run(inside or "last", results))
-        if name in here.model_names():
-            run_name, model = str(here.path), name
-        else:
-            run_name, model = _run_by_part(name, here, results), ""
-    evaluation = evaluate(RunStore.open(find_run(run_name, results)), metrics)
-    if not model:
-        return [Side(evaluation, each) for each in evaluation.models]
-    if model not in evaluation.models:
-        raise InvalidInput(
-            f"run {evaluation.run.id} has no model {one_line(model, 60)!r}",
-            hint=did_you_mean(model, evaluation.models),
-        )
-    return [Side(evaluation, model)]
-
-
-def _is_run(name: str, results: Path) -> bool:
-    from bench.rundir.store import RUN_FILE
-
-    folders = (Path(name), results / name)
-    return name in {"last", "latest"} or any((path / RUN_FILE).is_file() for path in folders)
-
-
-def _run_by_part(name: str, here: RunStore, results: Path) -> str:
-    from bench.rundir.store import find_runs
-
-    ids = [run.id for run in find_runs(results)]
-    if not any(name in run_id for run_id in ids):
-        raise InvalidInput(
-            f"{one_line(name, 60)!r} is neither a model of {here.id} nor a run in {results}",
-            hint=did_you_mean(name, [*here.model_names(), *ids]),
-        )
-    return str(find_run(name, results))
-
-
-def matched(first: Sequence[Side], second: Sequence[Side]) -> list[tuple[Side, Side]]:
-    """Pairs of sides: the only ones, or those of one model's name."""
-    if len(first) == len(second) == 1:
-        return [(first[0], second[0])]
-    by_name = {side.model: side for side in second}
-    pairs = [(side, by_name[side.model]) for side in first if side.model in by_name]
-    if not pairs:
-        raise InvalidInput(
-            "the two runs have no model of the same name",
-            hint=f"name one of each: {first[0].label} {second[0].label}",
-        )
-    return pairs
+    click.echo("\n\n".join(_text(comparison, options.flips) for comparison in comparisons))
 
 
 def _text(comparison: Comparison, flips: int) -> str:
-    from bench.cli.listing import table
+    from bench.cli.tables import table
 
     lines = [f"A  {comparison.first.label}", f"B  {comparison.second.label}", ""]
     lines.append(table([_cells(row) for row in comparison.rows]))
-    lines += _trained(comparison)
+    lines += _training_marks(comparison)
     lines += ["", *_doubts(comparison)]
     lines += [
-        f"note: {count} questions of {task} are not shared and were left out"
+        f"note: {plural(count, 'question')} of {task} could not be paired, and "
+        f"{'was' if count == 1 else 'were'} left out"
         for task, count in comparison.unpaired.items()
     ]
     lines.append(
-        "B − A, paired by question, 95 % interval clustered by document; p adjusted by Holm. "
-        "Gained and lost: answers whose score crosses 0.5; McNemar's exact test on them."
+        "B − A is paired by question; its 95 % interval is clustered by document, and p is adjusted by Holm. "
+        "An answer is gained or lost if its score crosses 0.5; McNemar's exact test compares the two numbers."
     )
     lines += _flipped(comparison.flips, flips)
     return "\n".join(lines)
+
+
+def _cells(row: ComparisonRow) -> dict[str, str]:
+    gap = row.difference
+    known = gap.low is not None and gap.high is not None
+    return {
+        "task": row.name,
+        "metric": row.metric,
+        "n": formatting.count(gap.n),
+        "docs": formatting.count(gap.clusters),
+        "A": formatting.score(row.first),
+        "B": formatting.score(row.second),
+        "B-A": formatting.signed(gap.difference),
+        "95% CI": f"[{gap.low:+.3f}, {gap.high:+.3f}]" if known else formatting.DASH,
+        "p (Holm)": formatting.p_value(row.p_holm),
+        "gained": formatting.count(row.gained),
+        "lost": formatting.count(row.lost),
+        "McNemar p": formatting.p_value(row.p_mcnemar),
+    }
 
 
 def _doubts(comparison: Comparison) -> list[str]:
@@ -166,77 +117,53 @@ def _doubts(comparison: Comparison) -> list[str]:
     doubted = [row for row in comparison.rows if row.difference.warning]
     lines = [f"note: {row.name}: {row.difference.warning}" for row in doubted if not row.is_slice]
     if parts := [row for row in doubted if row.is_slice]:
-        count = sum(row.is_slice for row in comparison.rows)
+        total = sum(row.is_slice for row in comparison.rows)
         lines.append(
-            f"note: {len(parts)} of {count} parts of tasks rest on few documents, or on few where the models "
-            "differ: their intervals and p are rough"
+            f"note: {len(parts)} of {plural(total, 'part')} of tasks rest on few documents, or on few where "
+            "the models differ, so their intervals and p are rough"
         )
     return lines
 
 
-_TRAINED = {
-    "train": "holds documents that B was trained on: a gain here proves nothing",
-    "validation": "chose the checkpoint that B is: a gain here is flattering",
-    "test": "test part of the task it was trained on, unseen in training",
-    "none": "not trained on: a loss here is forgetting",
+_TRAINING_MARKS = {
+    "train": "B was trained on some of its documents, so a gain here proves nothing",
+    "validation": "its score chose the checkpoint that B is, so a gain here flatters B",
+    "test": "it is the test part of the training task, and B has not seen its documents",
+    "none": "B was not trained on it, so a loss here means that B forgot something",
 }
 
 
-def _trained(comparison: Comparison) -> list[str]:
-    """What B has to do with each task, where it was tuned."""
+def _training_marks(comparison: Comparison) -> list[str]:
+    """What B has to do with each task, where B was tuned."""
     by_task = {row.name: row.trained for row in comparison.rows if not row.is_slice}
     marks = [
-        f"{printable(task)}: {_TRAINED[trained]}" for task, trained in by_task.items() if trained
+        f"{printable(task)}: {_TRAINING_MARKS[trained]}"
+        for task, trained in by_task.items()
+        if trained
     ]
     return ["", *marks] if marks else []
 
 
 def _flipped(flips: Sequence[Flip], count: int) -> list[str]:
-    """The answers that changed sides, the gained and the lost apart, ``count`` of each."""
+    """The answers that only one side got right, the gained and the lost apart, ``count`` of each."""
+    gained = [flip for flip in flips if flip.second_score > flip.first_score]
+    lost = [flip for flip in flips if flip.second_score < flip.first_score]
     lines: list[str] = []
-    for word, found in (
-        ("gained", [flip for flip in flips if flip.second_score > flip.first_score]),
-        ("lost", [flip for flip in flips if flip.second_score < flip.first_score]),
-    ):
-        if not count or not found:
+    for word, group in (("gained", gained), ("lost", lost)):
+        if not count or not group:
             continue
-        lines += ["", f"{len(found)} {'answer' if len(found) == 1 else 'answers'} {word}:"]
-        lines += [_flip(flip) for flip in found[:count]]
-        if len(found) > count:
-            lines.append(f"… and {len(found) - count} more: --flips {len(found)}")
+        lines += ["", f"{plural(len(group), 'answer')} {word}:"]
+        lines += [_flip(flip, word) for flip in group[:count]]
+        if len(group) > count:
+            lines.append(f"… and {len(group) - count} more; --flips {len(group)} shows all")
     return lines
 
 
-def _cells(row: ComparisonRow) -> dict[str, str]:
-    gap = row.difference
-    interval = "-" if gap.low is None or gap.high is None else f"[{gap.low:+.3f}, {gap.high:+.3f}]"
-    return {
-        "task": row.name,
-        "metric": row.metric,
-        "n": str(gap.n),
-        "docs": str(gap.clusters),
-        "A": f"{row.first:.3f}",
-        "B": f"{row.second:.3f}",
-        "B-A": "-" if gap.difference is None else f"{gap.difference:+.3f}",
-        "95% CI": interval,
-        "p (Holm)": _p(row.p_holm),
-        "gained": str(row.gained),
-        "lost": str(row.lost),
-        "McNemar p": _p(row.p_mcnemar),
-    }
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _flip(flip: Flip) -> str:
-    mark = "gained" if flip.second_score > flip.first_score else "lost  "
+def _flip(flip: Flip, word: str) -> str:
     reference = flip.sample.references[0] if flip.sample.references else ""
+    where = f"{printable(flip.task)}/{printable(flip.sample.id)}"
     return (
-        f"{mark} {printable(flip.task)}/{printable(flip.sample.id)}: {one_line(flip.sample.question, 70)}\n"
+        f"{word:<6} {where}: {one_line(flip.sample.question, 70)}\n"
         f"       expected {one_line(str(reference), 60)!r}; "
         f"A {one_line(flip.first.extracted, 60)!r} ({flip.first_score:.2f}); "
         f"B {one_line(flip.second.extracted, 60)!r} ({flip.second_score:.2f})"

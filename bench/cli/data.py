@@ -3,232 +3,311 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import Label, NameList, json_option
+from bench.cli.commands import VerbGroup, argument, choice, takes
+from bench.cli.model_options import ModelOptions, device_choice, offline_choice, resolve_model
+from bench.cli.options import Label, NameList, OneName, json_choice
 from bench.errors import INCOMPLETE, InvalidInput
+from bench.formatting import plural
 from bench.text import one_line, printable
 
-_folder = click.argument("folder", type=click.Path(path_type=Path))
+if TYPE_CHECKING:
+    from bench.schema import Task
+
+_folder = partial(argument, type=click.Path(path_type=Path))
 
 
-@click.group("data")
+@click.group("data", cls=VerbGroup)
 def data_command() -> None:
-    """Make and check document sets.
+    """Make, check and split sets of documents.
 
     \b
-    bench data init scans/ --lang ru            ask about every document in a folder
-    bench data annotate scans/ --model qwen2-vl-7b    draft the answers
-    bench data accept scans/                    after looking through them
-    bench data validate scans/
+    bench data init scans/ --lang ru                  ask questions about every document in a folder
+    bench data annotate scans/ --model qwen2-vl-7b    let a model draft the answers
+    bench data accept scans/                          accept the drafts after you have corrected them
+    bench data validate scans/                        check the result
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
 
 
-@data_command.command("validate")
-@click.argument("task")
-@click.option("--deep", is_flag=True, help="Also decode every page, not only its header.")
-@json_option
-def validate_command(task: str, deep: bool, as_json: bool) -> None:
-    """Check a task (a name, a task folder, or a folder of own documents); name every problem.
+@dataclass(frozen=True, kw_only=True)
+class InitOptions:
+    """What a person chose for ``bench data init``."""
 
-    Exit status 0 where it can be run, 2 where it cannot.
-    """
-    from bench.tasks import check_task, find_task
-
-    checked = check_task(find_task(task), deep=deep)
-    loaded, problems = checked.task, checked.problems
-    if as_json:
-        from bench.cli import echo_json
-
-        echo_json([problem._asdict() for problem in problems])
-    else:
-        for problem in problems:
-            click.echo(printable(str(problem)))
-        for note in checked.notes:
-            click.echo(printable(f"note: {note}"))
-    if problems:
-        raise InvalidInput(
-            f"{one_line(task, 80)}: {len(problems)} problem{'s' if len(problems) > 1 else ''}"
-        )
-    if loaded is not None and not as_json:
-        pages = sum(len(document.pages) for document in loaded.documents.values())
-        click.echo(
-            f"{loaded.name}: {len(loaded.samples)} questions on {len(loaded.documents)} documents "
-            f"({pages} pages), headline {loaded.metrics[0]}; nothing is wrong"
-        )
+    folder: Path = _folder()
+    lang: str = choice(
+        type=click.Choice(["en", "ru", "zh"]),
+        default="en",
+        help="Write the first questions and the prompt in the language of the documents.",
+    )
+    questions: tuple[tuple[str, str], ...] = choice(
+        "--ask",
+        type=Label(),
+        multiple=True,
+        metavar="FIELD=QUESTION",
+        help="Ask this question about every document. The option may be given several times. Without it, the "
+        "questions are about the number, the date and the total.",
+    )
 
 
 @data_command.command("init")
-@_folder
-@click.option(
-    "--lang",
-    type=click.Choice(["en", "ru", "zh"]),
-    default="en",
-    show_default=True,
-    help="Language of the documents: of the starting questions and of the prompt.",
-)
-@click.option(
-    "--ask",
-    "questions",
-    type=Label(),
-    multiple=True,
-    metavar="FIELD=QUESTION",
-    help="Asked about every document; repeatable. Without it: number, date, total.",
-)
-def init_command(folder: Path, lang: str, questions: tuple[tuple[str, str], ...]) -> None:
-    """Make a task of a folder of page images and PDFs; add lines for new documents to one.
+@takes(InitOptions)
+def init_command(options: InitOptions) -> None:
+    """Make a task from a folder of page images and PDFs, or add its new documents to the task.
 
-    Every line is a draft without an answer: write the answers into samples.jsonl, or let a model draft
-    them. A subfolder's name becomes the documents' type.
+    Every line is a draft without an answer. Write the answers into samples.jsonl, or let a model draft them.
+    The name of a subfolder becomes the type of its documents.
 
     \b
     bench data init scans/ --lang ru --ask "inn=Какой ИНН у продавца?" --ask "total=Сумма к оплате?"
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
     from bench.authoring.starter import start_task
 
-    started = start_task(folder, language=lang, questions=dict(questions) or None)
+    started = start_task(
+        options.folder, language=options.lang, questions=dict(options.questions) or None
+    )
+    samples = printable(str(options.folder / "samples.jsonl"))
     click.echo(
-        f"{started.documents} documents, {started.new_documents} of them new; "
-        f"{started.questions} questions added to {printable(str(folder / 'samples.jsonl'))}"
+        f"Found {plural(started.documents, 'document')} ({started.new_documents:,} new), and added "
+        f"{plural(started.questions, 'question')} to {samples}."
     )
     if started.questions:
-        place = shlex.quote(str(folder))
+        place = shlex.quote(str(options.folder))
         click.echo(
-            f'Write the answers ("answers": ["…"]; [""] where the page has none), or draft them:\n'
-            f"  bench data annotate {place} --model MODEL\nThen: bench data accept {place}"
+            'Now write the answers ("answers": ["…"], or [""] if the page has none), or let a model draft '
+            f"them:\n  bench data annotate {place} --model MODEL\n"
+            f"When the answers are right, accept them:\n  bench data accept {place}"
         )
 
 
-@data_command.command("annotate")
-@_folder
-@click.option("-m", "--model", required=True, help="As in bench run: a name, a hub id or a folder.")
-@click.option("--device", help="auto, cpu, cuda or cuda:N.")
-@click.option("--offline", is_flag=True, help="Never touch the network.")
-def annotate_command(folder: Path, model: str, device: str | None, offline: bool) -> None:
-    """Let a model draft the answers that are missing; nothing that has an answer is touched.
+@dataclass(frozen=True, kw_only=True)
+class AnnotateOptions(ModelOptions):
+    """What a person chose for ``bench data annotate``."""
 
-    Drafts are not scored. Correct them in samples.jsonl, then accept them. Do not judge a model by
-    references that it drafted itself: metadata.drafted_by says which did.
+    folder: Path = _folder()
+    model: str = choice(
+        "-m",
+        also=("--models",),
+        type=OneName(),
+        required=True,
+        help="Let this model draft the answers. Name it as in bench run.",
+    )
+    device: str | None = device_choice()
+    offline: bool = offline_choice()
+
+
+@data_command.command("annotate")
+@takes(AnnotateOptions)
+def annotate_command(options: AnnotateOptions) -> None:
+    """Let a model draft the answers that are missing.
+
+    Answers that exist are not changed, and drafts are not scored. Correct them in samples.jsonl, then accept
+    them. Do not judge a model by references that it drafted itself; metadata.drafted_by names the model.
     """
     from bench.authoring.annotate import annotate
-    from bench.models.catalog import resolve
-
-    toml = Path("bench.toml") if Path("bench.toml").is_file() else None
-    spec = resolve(model, bench_toml=toml, device=device, offline=offline or None)
 
     def say(done: int, total: int) -> None:
-        click.echo(f"{done} of {total} documents", err=True)
+        click.echo(f"{done:,} of {plural(total, 'document')} done", err=True)
 
-    result = annotate(folder, spec, say)
+    result = annotate(options.folder, resolve_model(options.model, options), say)
     for failure in result.failed:
         click.echo(printable(f"failed: {failure}"), err=True)
-    click.echo(f"{result.drafted} answers drafted on {result.documents} documents")
+    drafted, documents = plural(result.drafted, "answer"), plural(result.documents, "document")
+    click.echo(f"The model drafted {drafted} on {documents}.")
     if result.drafted:
-        click.echo(f"Correct them, then: bench data accept {shlex.quote(str(folder))}")
+        place = shlex.quote(str(options.folder))
+        click.echo(f"Correct the drafts, then accept them: bench data accept {place}")
     if result.failed:
         raise click.exceptions.Exit(INCOMPLETE)
 
 
+@dataclass(frozen=True, kw_only=True)
+class AcceptOptions:
+    """What a person chose for ``bench data accept``."""
+
+    folder: Path = _folder()
+    ids: tuple[str, ...] | None = choice(
+        type=NameList(), help="Accept only the drafts with these ids, separated by commas."
+    )
+
+
 @data_command.command("accept")
-@_folder
-@click.option("--ids", type=NameList(), help="Only these drafts, separated by commas.")
-def accept_command(folder: Path, ids: tuple[str, ...] | None) -> None:
-    """Turn drafts that have answers into references."""
+@takes(AcceptOptions)
+def accept_command(options: AcceptOptions) -> None:
+    """Turn drafts that have answers into references.
+
+    Correct the drafts in samples.jsonl first. Afterwards models are scored against them.
+    """
     from bench.authoring.drafts import accept_drafts
 
-    accepted, without = accept_drafts(folder, ids)
-    click.echo(f"{accepted} drafts accepted")
-    if without:
-        click.echo(f"{without} stay drafts: they have no answers yet")
+    accepted, unanswered = accept_drafts(options.folder, options.ids)
+    click.echo(f"Accepted {plural(accepted, 'draft')}.")
+    if unanswered:
+        click.echo(
+            f"Without an answer, and therefore still drafts: {plural(unanswered, 'question')}."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidateOptions:
+    """What a person chose for ``bench data validate``."""
+
+    task: str = argument()
+    deep: bool = choice(help="Decode every page completely, not only its header.")
+    as_json: bool = json_choice()
+
+
+@data_command.command("validate")
+@takes(ValidateOptions)
+def validate_command(options: ValidateOptions) -> None:
+    """Check a task and name every problem in it.
+
+    TASK is a task's name, a task folder, or a folder of your own documents. The exit status is 0 if the task
+    can be run, and 2 if it cannot.
+    """
+    from bench.cli import echo_json
+    from bench.tasks import check_task, find_task
+
+    checked = check_task(find_task(options.task), deep=options.deep)
+    if options.as_json:
+        echo_json([problem._asdict() for problem in checked.problems])
+    else:
+        lines = [*map(str, checked.problems), *(f"note: {note}" for note in checked.notes)]
+        for line in lines:
+            click.echo(printable(line))
+    if checked.problems:
+        count = plural(len(checked.problems), "problem")
+        raise InvalidInput(f"{one_line(options.task, 80)} has {count}")
+    if checked.task is not None and not options.as_json:
+        click.echo(f"{_described(checked.task)}. No problem was found.")
+
+
+def _described(task: Task) -> str:
+    pages = sum(len(document.pages) for document in task.documents.values())
+    return (
+        f"{printable(task.name)} has {plural(len(task.samples), 'question')} on "
+        f"{plural(len(task.documents), 'document')} ({plural(pages, 'page')}), "
+        f"and {task.metrics[0]} decides its ranking"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitOptions:
+    """What a person chose for ``bench data split``."""
+
+    folder: Path = _folder()
+    train: float = choice(
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        default=0.8,
+        metavar="SHARE",
+        help="Put this share of the documents into the training part.",
+    )
+    validation: float = choice(
+        type=click.FloatRange(0, 1, max_open=True),
+        default=0.0,
+        metavar="SHARE",
+        help="Put this share of the documents into a part for the validation in bench tune. Without such a "
+        "part, bench tune validates on some of the training documents.",
+    )
+    seed: int = choice(
+        type=int,
+        default=0,
+        help="Choose the documents with this seed. Another seed gives other parts.",
+    )
+    out: Path | None = choice(
+        "-o",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Write the parts into this folder.  [default: the folder that holds the task]",
+    )
 
 
 @data_command.command("split")
-@_folder
-@click.option(
-    "--train",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.8,
-    show_default=True,
-    help="Share of the documents that go to the training part.",
-)
-@click.option(
-    "--validation",
-    type=click.FloatRange(0, 1, max_open=True),
-    default=0.0,
-    show_default=True,
-    help="Share of the documents for a part that bench tune validates with; without one it holds "
-    "out some of the training part.",
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the choice.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the parts; without it, beside the task.",
-)
-def split_command(
-    folder: Path, train: float, validation: float, seed: int, out: Path | None
-) -> None:
-    """Cut a task by document: NAME-train for tuning, NAME-test for measuring.
+@takes(SplitOptions)
+def split_command(options: SplitOptions) -> None:
+    """Split a task by document into NAME-train for tuning and NAME-test for measuring.
 
-    A document is never in two parts, under whatever name, and every sample says in metadata.split
-    where it is.
+    No document is in two parts, even under two names. Every sample says in metadata.split which part it
+    belongs to.
     """
     from bench.authoring.splitting import split_task
     from bench.tasks import find_task
 
-    parts = split_task(find_task(str(folder)), train, seed, out, validation=validation)
-    click.echo(f"{printable(str(parts.train))}: {parts.train_documents} documents")
+    task = find_task(str(options.folder))
+    parts = split_task(
+        task, options.train, options.seed, options.out, validation=options.validation
+    )
+    sizes = [(parts.train, parts.train_documents)]
     if parts.validation is not None:
-        click.echo(f"{printable(str(parts.validation))}: {parts.validation_documents} documents")
-    click.echo(f"{printable(str(parts.test))}: {parts.test_documents} documents")
+        sizes.append((parts.validation, parts.validation_documents))
+    sizes.append((parts.test, parts.test_documents))
+    for part, documents in sizes:
+        click.echo(f"{printable(str(part))}: {plural(documents, 'document')}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthOptions:
+    """What a person chose for ``bench data synth``."""
+
+    folder: Path | None = argument(
+        metavar="[OUT]", type=click.Path(path_type=Path, file_okay=False), required=False
+    )
+    out: Path | None = choice(
+        "-o",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Write the task into this folder, as OUT does.",
+    )
+    kinds: tuple[str, ...] = choice(
+        "--kind",
+        also=("--kinds",),
+        type=NameList(),
+        required=True,
+        help="Draw these kinds of documents, separated by commas: schet-faktura, invoice, receipt, form, "
+        "contract, slip.",
+    )
+    languages: tuple[str, ...] = choice(
+        "--lang",
+        type=NameList(),
+        default="ru",
+        help="Draw documents in these languages, separated by commas: ru, en, zh. Some kinds exist in some "
+        "languages only.",
+    )
+    count: int = choice("-n", type=click.IntRange(1), default=20, help="Draw N documents.")
+    seed: int = choice(
+        type=int,
+        default=0,
+        help="Draw with this seed. The same seed gives the same bytes, and another seed other documents.",
+    )
+    scan: str = choice(
+        default="mixed",
+        metavar="QUALITY",
+        help="Make the pages look scanned: clean, light, heavy, photo, or mixed (clean, light and heavy).",
+    )
+    layouts: tuple[str, ...] | None = choice(
+        "--layout",
+        also=("--layouts",),
+        type=NameList(),
+        help="Use only these layouts of the kind, separated by commas. Without the option, all are used.",
+    )
+
+    @property
+    def destination(self) -> Path:
+        """The folder that is named, or one called after what is drawn."""
+        default = "-".join(["synth", *self.kinds, *self.languages, str(self.seed)])
+        return self.folder or self.out or Path(default)
 
 
 @data_command.command("synth")
-@click.argument("out", type=click.Path(path_type=Path, file_okay=False), required=False)
-@click.option(
-    "--out", "named", type=click.Path(path_type=Path, file_okay=False), help="The same as OUT."
-)
-@click.option("--kind", "kinds", type=NameList(), required=True, help="Kinds, separated by commas.")
-@click.option(
-    "--lang", "languages", type=NameList(), default="ru", show_default=True, help="ru, en, zh."
-)
-@click.option(
-    "-n",
-    "--count",
-    type=click.IntRange(1),
-    default=20,
-    show_default=True,
-    help="How many documents.",
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of everything drawn.")
-@click.option(
-    "--scan",
-    default="mixed",
-    show_default=True,
-    help="clean, light, heavy, photo or mixed: how badly the pages are scanned.",
-)
-@click.option(
-    "--layout",
-    "layouts",
-    type=NameList(),
-    help="Only these layouts of the kind; without it all of them are drawn.",
-)
-def synth_command(
-    out: Path | None,
-    named: Path | None,
-    kinds: tuple[str, ...],
-    languages: tuple[str, ...],
-    count: int,
-    seed: int,
-    scan: str,
-    layouts: tuple[str, ...] | None,
-) -> None:
-    """Draw documents with exact references into OUT: a task of as many documents as you like.
+@takes(SynthOptions)
+def synth_command(options: SynthOptions) -> None:
+    """Draw documents whose answers are known exactly, as many as you like.
 
-    Without OUT the folder is named after what is drawn. The same seed gives the same bytes, and a
-    larger count begins with the same documents.
+    The task is written into the folder OUT, or into a folder named after what is drawn. A larger count begins
+    with the same documents as a smaller one.
 
     \b
     bench data synth invoices/ --kind invoice,schet-faktura --lang ru -n 200
@@ -236,10 +315,18 @@ def synth_command(
     from bench.synth import synthesise
     from bench.tasks import load_task
 
-    folder = out or named or Path("-".join(["synth", *kinds, *languages, str(seed)]))
-    task = load_task(
-        synthesise(kinds, languages, count, seed, folder, scan=scan, layouts=layouts or ())
+    written = synthesise(
+        options.kinds,
+        options.languages,
+        options.count,
+        options.seed,
+        options.destination,
+        scan=options.scan,
+        layouts=options.layouts or (),
     )
-    click.echo(
-        f"{printable(str(folder))}: {len(task.samples)} questions on {len(task.documents)} documents"
+    task = load_task(written)
+    questions, documents = (
+        plural(len(task.samples), "question"),
+        plural(len(task.documents), "document"),
     )
+    click.echo(f"{printable(str(options.destination))}: {questions} on {documents}")

@@ -2,41 +2,58 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import json_option, results_option
+from bench.cli.commands import takes
+from bench.cli.options import json_choice, results_choice
 from bench.errors import ENVIRONMENT
-from bench.text import printable
+
+if TYPE_CHECKING:
+    from bench.measure.doctor import Check
 
 _MARKS = {"ok": ("✓", "green"), "note": ("!", "yellow"), "missing": ("✗", "red")}
 
 
-@click.command("doctor")
-@results_option
-@json_option
-def doctor_command(results: Path, as_json: bool) -> None:
-    """Check this machine; name the cure of what is missing.
+@dataclass(frozen=True, kw_only=True)
+class DoctorOptions:
+    """What a person chose for ``bench doctor``."""
 
-    Exit status 3 where something is marked ✗.
+    results: Path = results_choice()
+    as_json: bool = json_choice()
+
+
+@click.command("doctor")
+@takes(DoctorOptions)
+def doctor_command(options: DoctorOptions) -> None:
+    """Check this machine, and say how to install what is missing.
+
+    The exit status is 3 if something is marked ✗.
     """
+    from bench.cli import echo_json
+    from bench.cli.tables import table
     from bench.measure.doctor import examine
 
-    checks = examine(results)
-    if as_json:
-        from bench.cli import echo_json
-
+    checks = examine(options.results)
+    if options.as_json:
         echo_json([asdict(check) for check in checks])
     else:
-        width = max(len(check.name) for check in checks)
-        for check in checks:
-            mark, colour = _MARKS[check.state]
-            click.echo(
-                f"{click.style(mark, fg=colour)} {check.name:<{width}}  {printable(check.found)}"
-            )
-            if check.cure:
-                click.echo(f"  {'':<{width}}  try: {printable(check.cure)}")
+        click.echo(table([row for check in checks for row in _rows(check)]))
     if any(check.state == "missing" for check in checks):
         raise click.exceptions.Exit(ENVIRONMENT)
+
+
+def _rows(check: Check) -> list[dict[str, Any]]:
+    """One line for a check, and one for what to type where something is missing."""
+    from rich.text import Text
+
+    mark, colour = _MARKS[check.state]
+    rows: list[dict[str, Any]] = [
+        {"": Text(mark, style=colour), "check": check.name, "result": check.found}
+    ]
+    if check.cure:
+        rows.append({"": "", "check": "", "result": f"try: {check.cure}"})
+    return rows

@@ -8,49 +8,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import formatting
 from bench.asking.prompts import prompts_record
 from bench.asking.protocols import NATIVE
+from bench.cli.tables import table
+from bench.formatting import byte_size, plural
 from bench.measure import gpus
 from bench.models.footprint import download_size, expected_memory
 from bench.runner import RunPlan
 from bench.runner.batches import batched, default_batch_size, page_groups, pixels
 from bench.runner.devices import Device
 from bench.runner.shards import divide
-from bench.schema import ModelSpec
+from bench.runner.sweep import page_bound
+from bench.schema import ModelSpec, Task
 from bench.text import one_line
-
-GIB = 2**30
 
 
 def describe_json(plan: RunPlan, devices: Sequence[Device] = ()) -> dict[str, Any]:
-    """The plan as data: bytes and counts; null where something cannot be told.
+    """The plan as data: bytes, pixels and counts; null where something cannot be told.
 
     ``devices`` are those of ``--devices``, which share every model's questions.
     """
     return {
         "spec_id": plan.spec_id(),
-        "models": [
-            {
-                "name": spec.name,
-                "backend": spec.backend,
-                "checkpoint": spec.checkpoint,
-                "expected_memory_bytes": expected_memory(spec),
-                "download_bytes": download_size(spec),
-                "device_map": spec.options.get("device_map"),
-                "questions_by_device": _shares(plan, spec, devices) if devices else None,
-            }
-            for spec in plan.models
-        ],
-        "tasks": [
-            {
-                "name": task.name,
-                "questions": len(task.samples),
-                "documents": len(task.documents),
-                "pages": sum(len(document.pages) for document in task.documents.values()),
-                "largest_document_pixels": max(pixels(g.document) for g in page_groups(task)),
-            }
-            for task in plan.tasks
-        ],
+        "models": [_model_facts(plan, spec, devices) for spec in plan.models],
+        "tasks": [_task_facts(task) for task in plan.tasks],
         "questions": sum(len(task.samples) for task in plan.tasks) * len(plan.models),
         "protocol": plan.settings.protocol or {"name": NATIVE},
         "prompts": prompts_record(plan.settings.prompts, plan.models, plan.tasks),
@@ -60,84 +42,132 @@ def describe_json(plan: RunPlan, devices: Sequence[Device] = ()) -> dict[str, An
     }
 
 
-def describe(plan: RunPlan, devices: Sequence[Device] = ()) -> str:
-    """The plan for a person's eyes."""
-    facts = describe_json(plan, devices)
-    lines = [
-        f"{facts['questions']:,} questions in all; nothing is loaded or written by a dry run.",
-        "",
-    ]
-    native = facts["protocol"]["name"] == NATIVE
-    lines.append(f"protocol  {_protocol(facts['protocol'])}")
-    lines.append(f"prompts   {_prompts(facts['prompts'], native=native)}")
-    if devices:
-        lines.append(f"devices   {', '.join(facts['devices'])}: a process each, with a whole model")
-    lines.append("")
-    width = max(len(row["name"]) for row in [*facts["models"], *facts["tasks"]])
-    lines.append(f"{'task':<{width}}  questions  documents  pages  largest document")
-    lines += [
-        f"{row['name']:<{width}}  {row['questions']:>9,}  {row['documents']:>9,}  {row['pages']:>5,}  "
-        f"{row['largest_document_pixels'] / 1e6:.1f} megapixels"
-        for row in facts["tasks"]
-    ]
-    lines += ["", f"{'model':<{width}}  memory (estimate)  to download  checkpoint"]
-    lines += [
-        f"{row['name']:<{width}}  {_gib(row['expected_memory_bytes'], none='no weights'):>17}  "
-        f"{_gib(row['download_bytes'], none='unknown'):>11}  {row['checkpoint'] or '-'}"
-        for row in facts["models"]
-    ]
-    lines += [*_spread(facts["models"]), "", *_room(facts, devices)]
-    return "\n".join(lines)
+def _model_facts(plan: RunPlan, spec: ModelSpec, devices: Sequence[Device]) -> dict[str, Any]:
+    bound = page_bound(spec)
+    return {
+        "name": spec.name,
+        "backend": spec.backend,
+        "checkpoint": spec.checkpoint,
+        "max_pixels": None if bound is None else bound.pixels,
+        "max_visual_tokens": None if bound is None else bound.visual_tokens,
+        "expected_memory_bytes": expected_memory(spec),
+        "download_bytes": download_size(spec),
+        "device_map": spec.options.get("device_map"),
+        "questions_by_device": _questions_by_device(plan, spec, devices) if devices else None,
+    }
 
 
-def _shares(plan: RunPlan, spec: ModelSpec, devices: Sequence[Device]) -> list[int]:
+def _task_facts(task: Task) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "questions": len(task.samples),
+        "documents": len(task.documents),
+        "pages": sum(len(document.pages) for document in task.documents.values()),
+        "largest_document_pixels": max(pixels(group.document) for group in page_groups(task)),
+    }
+
+
+def _questions_by_device(plan: RunPlan, spec: ModelSpec, devices: Sequence[Device]) -> list[int]:
     """Questions of each device, divided as the runner does."""
     size = plan.settings.batch_size or default_batch_size(devices[0].name)
     batches = {task.name: list(batched(page_groups(task), size)) for task in plan.tasks}
-    return [
-        sum(
-            len(group.requests)
+    counts = []
+    for share in divide(batches, len(devices), spec.max_pixels):
+        groups = [
+            group
             for task, numbers in share.items()
             for number in numbers
             for group in batches[task][number]
-        )
-        for share in divide(batches, len(devices), spec.max_pixels)
+        ]
+        counts.append(sum(len(group.requests) for group in groups))
+    return counts
+
+
+def describe(plan: RunPlan, devices: Sequence[Device] = ()) -> str:
+    """The plan for a person's eyes."""
+    facts = describe_json(plan, devices)
+    native = facts["protocol"]["name"] == NATIVE
+    lines = [
+        f"This run would ask {plural(facts['questions'], 'question')} in all. "
+        "A dry run loads and writes nothing.",
+        "",
+        f"protocol  {_protocol(facts['protocol'])}",
+        f"prompts   {_prompts(facts['prompts'], native=native)}",
     ]
+    if devices:
+        names = ", ".join(facts["devices"])
+        lines.append(f"devices   {names}: each process loads the whole model")
+    lines += ["", table([_task_row(task) for task in facts["tasks"]])]
+    lines += ["", table([_model_row(model) for model in facts["models"]])]
+    lines += [*_placement(facts["models"]), "", *_memory(facts, devices)]
+    return "\n".join(lines)
 
 
-def _spread(models: Sequence[Mapping[str, Any]]) -> list[str]:
+def _task_row(task: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "task": task["name"],
+        "questions": formatting.count(task["questions"]),
+        "documents": formatting.count(task["documents"]),
+        "pages": formatting.count(task["pages"]),
+        "largest document, pixels": formatting.count(task["largest_document_pixels"]),
+    }
+
+
+def _model_row(model: Mapping[str, Any]) -> dict[str, str]:
+    memory, download = model["expected_memory_bytes"], model["download_bytes"]
+    return {
+        "model": model["name"],
+        "memory (estimate)": "no weights" if memory is None else byte_size(memory),
+        "to download": "unknown"
+        if download is None
+        else byte_size(download)
+        if download
+        else "nothing",
+        "max. pixels a page": formatting.count(model["max_pixels"]),
+        "max. visual tokens": formatting.count(model["max_visual_tokens"]),
+        "checkpoint": model["checkpoint"] or formatting.DASH,
+    }
+
+
+def _placement(models: Sequence[Mapping[str, Any]]) -> list[str]:
     """Which models do not run as one process on one device."""
     lines = []
-    for row in models:
-        if row["questions_by_device"] is not None:
-            counts = " + ".join(f"{count:,}" for count in row["questions_by_device"])
-            lines.append(f"{row['name']}: {counts} questions, by device")
-        if row["device_map"] is not None:
-            lines.append(f"{row['name']}: layers spread over all GPUs, answered by padded rows")
+    for model in models:
+        if model["questions_by_device"] is not None:
+            counts = " + ".join(f"{count:,}" for count in model["questions_by_device"])
+            lines.append(f"{model['name']}: the devices get {counts} questions")
+        if model["device_map"] is not None:
+            lines.append(
+                f"{model['name']}: its layers are spread over all GPUs, and it answers in padded batches"
+            )
     return ["", *lines] if lines else []
 
 
-def _room(facts: Mapping[str, Any], devices: Sequence[Device]) -> list[str]:
+def _memory(facts: Mapping[str, Any], devices: Sequence[Device]) -> list[str]:
     """What the GPUs have free, and which models are not expected to fit."""
     seen = facts["gpus"]
     if not seen:
-        return ["No GPU is seen: models with weights would run on the CPU."]
+        return ["No GPU was found, so models with weights would run on the CPU."]
     lines = [
-        f"{gpu['name']}: {_gib(gpu.get('free_bytes'))} of {_gib(gpu.get('memory_bytes'))} free"
+        f"{gpu['name']}: {byte_size(gpu.get('free_bytes'))} of {byte_size(gpu.get('memory_bytes'))} are free"
         for gpu in seen
     ]
     if any(device.name == "cpu" for device in devices):
         return lines
+    # A driver that does not say how much is free must not make every model seem too large.
     free = [gpu.get("free_bytes", float("inf")) for gpu in seen]
     # A batch system may name GPUs by other words than numbers; then any of them may be meant.
     entries = [device.environment["CUDA_VISIBLE_DEVICES"] for device in devices]
     used = [free[int(e)] for e in entries if e.isdigit() and int(e) < len(free)] or free
-    one = min(used) if devices else max(free)
-    return lines + [
-        f"{row['name']} is not expected to fit: --max-pixels or an Int4 variant takes less"
-        for row in facts["models"]
-        if (row["expected_memory_bytes"] or 0) > (one if row["device_map"] is None else sum(free))
-    ]
+    one_gpu = min(used) if devices else max(free)
+    for model in facts["models"]:
+        room = one_gpu if model["device_map"] is None else sum(free)
+        if (model["expected_memory_bytes"] or 0) > room:
+            lines.append(
+                f"{model['name']} will probably not fit. A smaller --visual-tokens or an Int4 variant needs "
+                "less memory."
+            )
+    return lines
 
 
 def _protocol(record: Mapping[str, Any]) -> str:
@@ -152,12 +182,6 @@ def _prompts(record: Sequence[Mapping[str, Any]], *, native: bool) -> str:
         counts[str(entry["source"])] += entry["questions"]
     named = {"task": "the tasks' own" if native else "the protocol, or the tasks' own"}
     return "; ".join(
-        f"{one_line(named.get(source, source), 80)} ({count:,} questions)"
+        f"{one_line(named.get(source, source), 80)} ({plural(count, 'question')})"
         for source, count in counts.most_common()
     )
-
-
-def _gib(count: int | None, none: str = "-") -> str:
-    if count is None:
-        return none
-    return "0" if count == 0 else f"{count / GIB:.1f} GiB"

@@ -2,97 +2,66 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import json_option, results_option
+from bench.cli.commands import argument, takes
+from bench.cli.lookup import FIRST_RUN
+from bench.cli.options import json_choice, results_choice
 from bench.errors import InvalidInput
-from bench.text import clip, printable
+from bench.text import printable
 
 if TYPE_CHECKING:
     from bench.metrics import Metric
     from bench.metrics.calibration import CorpusMetric
 
 KINDS = ("models", "tasks", "metrics", "runs")
-Row = Mapping[str, Any]
+TITLES = {
+    "docvqa": "DocVQA",
+    "memory_gib": "memory, GiB",
+    "headline": "main metric",
+    "here": "on this machine",
+}
+"""Headings of columns whose key says too little to a person."""
+TableRow = dict[str, Any]
 
-CELL = 60
-"""Columns that a cell of a table gets however narrow the terminal is."""
-_GAP = "  "
+
+@dataclass(frozen=True, kw_only=True)
+class ListOptions:
+    """What a person chose for ``bench list``."""
+
+    kind: str = argument(type=click.Choice(KINDS))
+    results: Path = results_choice()
+    as_json: bool = json_choice()
 
 
 @click.command("list")
-@click.argument("kind", type=click.Choice(KINDS))
-@results_option
-@json_option
-def list_command(kind: str, results: Path, as_json: bool) -> None:
-    """List models, tasks, metrics or runs."""
-    rows: dict[str, Callable[[], list[dict[str, Any]]]] = {
+@takes(ListOptions)
+def list_command(options: ListOptions) -> None:
+    """List the models, tasks, metrics or runs that can be named."""
+    from bench.cli import echo_json
+    from bench.cli.tables import table
+
+    listings: dict[str, Callable[[], list[TableRow]]] = {
         "models": _models,
         "tasks": _tasks,
         "metrics": _metrics,
-        "runs": lambda: _runs(results),
+        "runs": lambda: _runs(options.results),
     }
-    found = rows[kind]()
-    if as_json:
-        from bench.cli import echo_json
-
-        echo_json(found)
-        return
-    if not found:
-        click.echo(f"no {kind} yet; try: bench run --models ocr --tasks all", err=True)
-        return
-    click.echo(table(found))
+    rows = listings[options.kind]()
+    if options.as_json:
+        echo_json(rows)
+    elif rows:
+        click.echo(table(rows, TITLES))
+    else:
+        click.echo(f"There are no {options.kind} yet. To make one, type: {FIRST_RUN}", err=True)
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Rows of equal keys as aligned text, the keys as the header."""
-    columns = list(rows[0])
-    full = [[printable(_plain(row[c])) for c in columns] for row in rows]
-    longest = [max(map(_width, column)) for column in zip(columns, *full, strict=True)]
-    limit = _limit(longest, shutil.get_terminal_size().columns)
-    cells = [[clip(text, limit) for text in line] for line in full]
-    widths = [max(_width(text) for text in column) for column in zip(columns, *cells, strict=True)]
-    lines = [columns, *cells]
-    return "\n".join(
-        _GAP.join(_pad(text, width) for text, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
-
-
-def _limit(widths: Sequence[int], room: int) -> int:
-    """Columns that a cell may take: as many as let the table fit into ``room``, at least ``CELL``."""
-    room -= len(_GAP) * (len(widths) - 1)
-    limit = max(CELL, *widths)
-    while limit > CELL and sum(min(width, limit) for width in widths) > room:
-        limit -= 1
-    return limit
-
-
-def _width(text: str) -> int:
-    """Columns on a terminal: Chinese characters take two."""
-    from rich.cells import cell_len
-
-    return cell_len(text)
-
-
-def _pad(text: str, width: int) -> str:
-    return text + " " * (width - _width(text))
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, (list, tuple)):
-        return " ".join(map(str, value))
-    return str(value)
-
-
-def _models() -> list[dict[str, Any]]:
+def _models() -> list[TableRow]:
     from bench.models.catalog import catalog
     from bench.models.footprint import expected_memory, is_local
     from bench.models.settings import LOADED_QUANTIZED
@@ -118,46 +87,52 @@ def _models() -> list[dict[str, Any]]:
     return rows
 
 
-def _tasks() -> list[dict[str, Any]]:
-    from bench.tasks import bundled_tasks, dataset_spec, load_task, public_tasks
+def _tasks() -> list[TableRow]:
+    from bench.tasks import bundled_tasks, public_tasks
+
+    bundled = [_bundled_task(name, folder) for name, folder in bundled_tasks().items()]
+    public = [_public_task(name) for name in public_tasks()]
+    return [*bundled, *(row for row in public if row is not None)]
+
+
+def _bundled_task(name: str, folder: Path) -> TableRow:
+    from bench.tasks import load_task
+
+    task = load_task(folder)
+    languages = {sample.metadata.get("language") for sample in task.samples} - {None}
+    return {
+        "name": name,
+        "questions": len(task.samples),
+        "documents": len(task.documents),
+        "languages": sorted(str(language) for language in languages),
+        "headline": task.metrics[0],
+        "title": task.title,
+        "here": "yes",
+    }
+
+
+def _public_task(name: str) -> TableRow | None:
+    """A data set on the hub; None where the name stands for no data set."""
+    from bench.tasks import dataset_spec
     from bench.tasks.cache import find_made
 
-    rows: list[dict[str, Any]] = []
-    for name, folder in bundled_tasks().items():
-        task = load_task(folder)
-        languages = {s.metadata.get("language") for s in task.samples} - {None}
-        rows.append(
-            {
-                "name": name,
-                "questions": len(task.samples),
-                "documents": len(task.documents),
-                "languages": sorted(str(language) for language in languages),
-                "headline": task.metrics[0],
-                "title": task.title,
-                "here": "yes",
-            }
-        )
-    for name in public_tasks():
-        found = dataset_spec(name)
-        if found is None or found[1].dataset is None:
-            continue
-        spec, labels = found[1], found[1].dataset.labels
-        made = find_made(spec.name or name, spec)
-        rows.append(
-            {
-                "name": name,
-                "questions": made.facts["samples"] if made is not None else None,
-                "documents": None,
-                "languages": [labels["language"]] if "language" in labels else [],
-                "headline": spec.headline_first_metrics()[0],
-                "title": spec.title,
-                "here": "yes" if made is not None else "bench pull",
-            }
-        )
-    return rows
+    entry = dataset_spec(name)
+    if entry is None or entry[1].dataset is None:
+        return None
+    spec, labels = entry[1], entry[1].dataset.labels
+    made = find_made(spec.name or name, spec)
+    return {
+        "name": name,
+        "questions": made.facts["samples"] if made is not None else None,
+        "documents": None,
+        "languages": [labels["language"]] if "language" in labels else [],
+        "headline": spec.headline_first_metrics()[0],
+        "title": spec.title,
+        "here": "yes" if made is not None else "bench pull",
+    }
 
 
-def _metrics() -> list[dict[str, Any]]:
+def _metrics() -> list[TableRow]:
     from bench.metrics import METRICS
     from bench.metrics.calibration import CORPUS_METRICS
 
@@ -179,17 +154,11 @@ def _metrics() -> list[dict[str, Any]]:
     ]
 
 
-def _runs(results: Path) -> list[dict[str, Any]]:
-    from bench.rundir.store import RUN_FILE, RunStore, find_runs
+def _runs(results: Path) -> list[TableRow]:
+    from bench.rundir.store import find_runs
 
     runs = find_runs(results)
-    found = {run.path for run in runs}
-    for record in sorted(results.glob(f"*/{RUN_FILE}")):
-        if record.parent not in found:
-            try:
-                RunStore.open(record.parent)
-            except InvalidInput as error:
-                click.echo(f"warning: {printable(error.message)}", err=True)
+    _warn_of_damaged_runs(results, {run.path for run in runs})
     return [
         {
             "run": run.id,
@@ -200,3 +169,15 @@ def _runs(results: Path) -> list[dict[str, Any]]:
         }
         for run in runs
     ]
+
+
+def _warn_of_damaged_runs(results: Path, readable: set[Path]) -> None:
+    from bench.rundir.store import RUN_FILE, RunStore
+
+    for record in sorted(results.glob(f"*/{RUN_FILE}")):
+        if record.parent in readable:
+            continue
+        try:
+            RunStore.open(record.parent)
+        except InvalidInput as error:
+            click.echo(f"warning: {printable(error.message)}", err=True)

@@ -1,26 +1,29 @@
-"""Options and types that several verbs share."""
+"""Options and types that several verbs share, and the defaults that ``bench.toml`` gives them."""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from bench.cli.commands import choice
 from bench.errors import InvalidInput, did_you_mean
 from bench.text import one_line
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 RESULTS = Path("results")
-"""Where runs are written unless ``--out`` says otherwise."""
+"""The folder of the runs unless the command line says otherwise."""
+
+OUTPUT = "Output"
+"""Title of the group of options that every verb has."""
 
 
 class NameList(click.ParamType[tuple[str, ...]]):
-    """Names separated by commas; a quoted comma is not needed, no name has one."""
+    """Names separated by commas. There is no way to quote a comma, because no name has one."""
 
     name = "names"
 
@@ -34,6 +37,19 @@ class NameList(click.ParamType[tuple[str, ...]]):
         if not names:
             self.fail("expected at least one name", param, ctx)
         return names
+
+
+class OneName(click.ParamType[str]):
+    """One name, for a verb that works on one task or model."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name; a list of several is refused."""
+        names = NameList().convert(value, param, ctx)
+        if len(names) > 1:
+            self.fail(f"expected one name, got {len(names)}: {', '.join(names)}", param, ctx)
+        return names[0]
 
 
 class BatchSize(click.ParamType[int]):
@@ -68,17 +84,29 @@ class Label(click.ParamType[tuple[str, str]]):
         return key, content
 
 
-json_option: Callable[[F], F] = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document and nothing else."
+json_choice = partial(
+    choice,
+    "--json",
+    group=OUTPUT,
+    help="Print the result as one JSON document and nothing else.",
 )
-results_option: Callable[[F], F] = click.option(
-    "--out",
-    "results",
+results_choice = partial(
+    choice,
+    also=("--runs", "--out"),
     type=click.Path(path_type=Path, file_okay=False),
     default=RESULTS,
-    show_default=True,
-    help="Folder that holds the run directories.",
+    help="Look for runs in this folder.",
 )
+
+
+def bench_toml() -> Path | None:
+    """``bench.toml`` in the working directory, where there is one."""
+    path = Path("bench.toml")
+    return path if path.is_file() else None
+
+
+REMOVED_KEYS = {"seed": "delete the line, because it changed nothing in a run"}
+"""Keys that [run] had once, and what to do about them."""
 
 
 def config_defaults(context: click.Context, _: click.Parameter, value: Path | None) -> Path | None:
@@ -90,41 +118,51 @@ def config_defaults(context: click.Context, _: click.Parameter, value: Path | No
     Raises:
         InvalidInput: the file is missing or not TOML, has an unknown key, or a [run] that is no table.
     """
-    path = value or Path("bench.toml")
-    if value is None and not path.is_file():
+    path = value or bench_toml()
+    if path is None:
         return None
     if path.suffix.lower() == ".csv":
-        # A user_config.csv of VLMHyperBench: models and data sets stand in its rows.
+        # A user_config.csv of VLMHyperBench names models and data sets in its rows.
         context.default_map = {**(context.default_map or {}), "models": path.name}
         return path
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise InvalidInput(f"config file {path} does not exist") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidInput(f"{path}: cannot be read as TOML: {one_line(str(error))}") from None
-    for table in content:
-        if table not in {"run", "models"}:
-            raise InvalidInput(
-                f"{path}: unknown table [{table}]", hint=did_you_mean(table, ["run", "models"])
-            )
-    table = content.get("run", {})
-    if not isinstance(table, dict):
-        raise InvalidInput(f"{path}: run should be a table", hint="[run], and its keys below it")
+    table = _run_table(path)
     known = {
-        option.lstrip("-").replace("-", "_"): parameter
+        spelling.lstrip("-").replace("-", "_"): parameter
         for parameter in context.command.params
-        for option in parameter.opts
-        if option.startswith("--") and parameter.name != "config"
+        for spelling in parameter.opts
+        if spelling.startswith("--") and parameter.name != "config"
     }
     defaults: dict[str, Any] = {}
     for key, setting in table.items():
         parameter = known.get(key.replace("-", "_"))
         if parameter is None:
-            raise InvalidInput(f"{path}: [run] has no key {key!r}", hint=did_you_mean(key, known))
+            hint = REMOVED_KEYS.get(key) or did_you_mean(key, known)
+            raise InvalidInput(f"{path}: [run] has no key {key!r}", hint=hint)
         defaults[str(parameter.name)] = _as_option(setting, parameter)
     context.default_map = {**(context.default_map or {}), **defaults}
     return path
+
+
+def _run_table(path: Path) -> Mapping[str, Any]:
+    """The ``[run]`` table of a configuration file; empty where it has none."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise InvalidInput(f"the configuration file {path} does not exist") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidInput(f"{path} cannot be read as TOML: {one_line(str(error))}") from None
+    for table in content:
+        if table not in {"run", "models"}:
+            raise InvalidInput(
+                f"{path} has an unknown table [{table}]",
+                hint=did_you_mean(table, ["run", "models"]),
+            )
+    table = content.get("run", {})
+    if not isinstance(table, dict):
+        raise InvalidInput(
+            f"{path}: run should be a table", hint="write [run], and its keys below it"
+        )
+    return table
 
 
 def _as_option(setting: Any, parameter: click.Parameter) -> Any:
@@ -134,39 +172,3 @@ def _as_option(setting: Any, parameter: click.Parameter) -> Any:
     if isinstance(setting, list) and not isinstance(parameter.type, NameList):
         return ",".join(map(str, setting))
     return setting
-
-
-def find_run(name: str, results: Path) -> Path:
-    """The run directory for what a person typed: a path, a run's name, a part of it, or ``last``.
-
-    Raises:
-        InvalidInput: no run, or several, fit.
-    """
-    from bench.rundir.store import RUN_FILE, find_runs
-
-    path = Path(name)
-    # A whole name before a part of one: two runs of one second are called X and X-2.
-    for folder in (path, results / name):
-        if (folder / RUN_FILE).is_file():
-            return folder
-    runs = find_runs(results)
-    if name in {"last", "latest"} and runs:
-        return runs[0].path
-    fitting = [run.path for run in runs if name in run.id]
-    if len(fitting) == 1:
-        return fitting[0]
-    if path.is_dir():
-        raise InvalidInput(
-            f"{one_line(name)} is no run directory (it has no {RUN_FILE})", hint="bench list runs"
-        )
-    if fitting:
-        raise InvalidInput(
-            f"{len(fitting)} runs in {results} have {one_line(name, 60)!r} in their name",
-            hint="one of " + ", ".join(p.name for p in fitting[:3]),
-        )
-    raise InvalidInput(
-        f"no run is called {one_line(name, 80)!r} in {results}",
-        hint=did_you_mean(name, [run.id for run in runs])
-        if runs
-        else "bench run --models ocr --tasks all",
-    )

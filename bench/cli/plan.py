@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from bench.cli.options import BatchSize, NameList, json_option, results_option
+from bench.cli.commands import GroupedCommand, choice, takes
+from bench.cli.model_options import (
+    ModelOptions,
+    dtype_choice,
+    max_pixels_choice,
+    min_pixels_choice,
+    resolve_models,
+    visual_tokens_choice,
+)
+from bench.cli.options import BatchSize, NameList, json_choice, results_choice
 from bench.errors import EnvironmentProblem, InvalidInput
+from bench.formatting import byte_size, count, percent, plural
 from bench.text import one_line, printable
 
 if TYPE_CHECKING:
@@ -26,6 +37,10 @@ _QUESTION = "x" * 64
 """Stands for a question where the questions are not on this machine."""
 _MAX_SIDE = 100_000
 
+WHAT = "What to plan"
+FIT = "Memory"
+COMPARISON = "Comparison"
+
 
 class PageSize(click.ParamType[tuple[int, int]]):
     """``WIDTHxHEIGHT`` in pixels."""
@@ -38,152 +53,219 @@ class PageSize(click.ParamType[tuple[int, int]]):
         """Width and height."""
         if isinstance(value, tuple):
             return value
-        found = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", str(value).strip().lower())
-        sides = (int(found[1]), int(found[2])) if found is not None else (0, 0)
+        match = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", str(value).strip().lower())
+        sides = (int(match[1]), int(match[2])) if match is not None else (0, 0)
         if not 1 <= min(sides) <= max(sides) <= _MAX_SIDE:
             self.fail(f"expected pixels as 1700x2200, got {one_line(str(value), 40)!r}", param, ctx)
         return sides
 
 
-@click.command("plan")
-@click.option(
-    "-t",
-    "--tasks",
-    "--task",
-    "tasks",
-    type=NameList(),
-    required=True,
-    help="Tasks that would be run, separated by commas.",
-)
-@click.option(
-    "-m", "--models", type=NameList(), help="Models that would be run: will they fit into memory?"
-)
-@click.option(
-    "--memory",
-    type=click.FloatRange(0, 10_000, min_open=True),
-    help="Memory of one GPU in GiB.  [default: the largest GPU's here]",
-)
-@click.option(
-    "--page-size",
-    type=PageSize(),
-    help="Size of all pages, as 1700x2200; needed for data sets that are not on this machine.",
-)
-@click.option(
-    "--batch-size",
-    type=BatchSize(),
-    default="auto",
-    show_default=True,
-    help="Questions per call, as in bench run; auto: 64.",
-)
-@click.option("--min-pixels", type=click.IntRange(1), help="As in bench run.")
-@click.option("--max-pixels", type=click.IntRange(1), help="As in bench run.")
-@click.option(
-    "--dtype", type=click.Choice(["auto", "bf16", "fp16", "fp32"]), help="As in bench run."
-)
-@click.option(
-    "--difference",
-    type=click.FloatRange(0.0001, 1),
-    help="The difference of two mean scores that should be shown: how many documents does it take?  "
-    f"[default: {DIFFERENCE:g} where no --models are named]",
-)
-@click.option(
-    "--power",
-    type=click.FloatRange(0.51, 0.999),
-    default=0.8,
-    show_default=True,
-    help="Probability of showing it where it exists.",
-)
-@click.option(
-    "--pilot", nargs=2, metavar="A B", help="Two models that were run already; see bench compare."
-)
-@click.option(
-    "--discordance",
-    type=click.FloatRange(0.0001, 1),
-    help="Without a pilot: share of questions that only one of two models gets right.",
-)
-@click.option(
-    "--correlation",
-    type=click.FloatRange(0, 1),
-    default=0.1,
-    show_default=True,
-    help="Without a pilot: how alike the questions of one document are.",
-)
-@results_option
-@json_option
-def plan_command(**options: Any) -> None:
-    """Plan a run before it costs anything: does it fit, and can it show a difference?
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions(ModelOptions):
+    """What a person chose for ``bench plan``."""
 
-    With --models: predicted GPU memory on these tasks, pages in flight, and the largest --max-pixels that
-    fits. Needs neither a GPU nor weights. With --difference, or without --models: how many documents a
-    comparison of two models needs, and what the tasks as they are can show. Both can be asked at once.
+    tasks: tuple[str, ...] = choice(
+        "-t",
+        also=("--task",),
+        type=NameList(),
+        required=True,
+        group=WHAT,
+        help="Plan for these tasks, separated by commas.",
+    )
+    models: tuple[str, ...] | None = choice(
+        "-m",
+        also=("--model",),
+        type=NameList(),
+        group=WHAT,
+        help="Predict whether these models fit into memory. Names are separated by commas.",
+    )
+    memory: float | None = choice(
+        type=click.FloatRange(0, 10_000, min_open=True),
+        metavar="GIB",
+        group=FIT,
+        help="Assume a GPU with this much memory, in GiB.  [default: the largest GPU of this machine]",
+    )
+    """GiB."""
+    page_size: tuple[int, int] | None = choice(
+        type=PageSize(),
+        group=FIT,
+        help="Assume that all pages have this size in pixels, such as 1700x2200. The option is needed for "
+        "data sets that are not on this machine.",
+    )
+    batch_size: int = choice(
+        type=BatchSize(),
+        default="auto",
+        group=FIT,
+        help="Assume this many questions in one call, as in bench run. auto means 64.",
+    )
+    """Questions per call; 0 lets the program choose."""
+    min_pixels: int | None = min_pixels_choice()
+    max_pixels: int | None = max_pixels_choice()
+    visual_tokens: int | None = visual_tokens_choice()
+    dtype: str | None = dtype_choice()
+    difference: float | None = choice(
+        type=click.FloatRange(0.0001, 1),
+        metavar="D",
+        group=COMPARISON,
+        help="Compute how many documents it takes to show this difference between two mean scores.  "
+        f"[default: {DIFFERENCE:g} if no --models are named]",
+    )
+    power: float = choice(
+        type=click.FloatRange(0.51, 0.999),
+        default=0.8,
+        metavar="P",
+        group=COMPARISON,
+        help="Show an existing difference with this probability.",
+    )
+    pilot: tuple[str, str] | None = choice(
+        nargs=2,
+        metavar="A B",
+        group=COMPARISON,
+        help="Estimate the variance from two models that were already run. Name them as in bench compare.",
+    )
+    discordance: float | None = choice(
+        type=click.FloatRange(0.0001, 1),
+        metavar="SHARE",
+        group=COMPARISON,
+        help="Without a pilot, assume that only one of the two models answers this share of the questions "
+        "right.",
+    )
+    correlation: float = choice(
+        type=click.FloatRange(0, 1),
+        default=0.1,
+        metavar="R",
+        group=COMPARISON,
+        help="Without a pilot, assume this correlation between the questions of one document.",
+    )
+    results: Path = results_choice()
+    as_json: bool = json_choice()
+
+    @property
+    def asks_for_comparison(self) -> bool:
+        """Whether the person asks how many documents a comparison needs."""
+        named = (self.difference, self.pilot, self.discordance)
+        return self.models is None or any(value is not None for value in named)
+
+
+@click.command("plan", cls=GroupedCommand)
+@takes(PlanOptions)
+def plan_command(options: PlanOptions) -> None:
+    """Predict whether models fit into memory, and how many documents a comparison needs.
+
+    With --models, the command predicts the GPU memory on these tasks, the pages in flight, and the largest
+    bound on a page that fits. It needs neither a GPU nor weights. With --difference, or without --models, it
+    computes how many documents a comparison of two models needs, and what the tasks can show as they are.
+    Both can be asked at once.
 
     \b
     bench plan --models qwen2-vl-2b,qwen2-vl-7b-int4 --tasks my/documents --memory 24
     bench plan --models qwen2-vl-7b --tasks docvqa --memory 24 --page-size 1700x2200
-    bench plan --task my/documents --difference 0.02
+    bench plan --tasks my/documents --difference 0.02
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
-    compare = options["models"] is None or any(
-        options[name] is not None for name in ("difference", "pilot", "discordance")
-    )
-    fits = _forecasts(options) if options["models"] is not None else []
-    comparisons = _comparisons(options) if compare else []
-    if options["as_json"]:
-        from bench.cli import echo_json
+    from bench.cli import echo_json
 
-        echo_json(
-            {
-                "fit": [one.record() for one in fits],
-                "comparisons": [found.record() for found in comparisons],
-            }
-        )
+    fits = _forecasts(options)
+    comparisons = _comparisons(options) if options.asks_for_comparison else []
+    if options.as_json:
+        records = [comparison.record() for comparison in comparisons]
+        echo_json({"fit": [fit.record() for fit in fits], "comparisons": records})
         return
-    parts = [_fit_text(fits, options)] if fits else []
-    parts += [found.text() for found in comparisons]
-    if comparisons and options["pilot"] is None and options["discordance"] is None:
-        parts.append("No pilot was given: run two models on some documents, then --pilot A B.")
+    parts = [_fit_text(fits, options.tasks)] if fits else []
+    parts += [comparison.text() for comparison in comparisons]
+    if comparisons and options.pilot is None and options.discordance is None:
+        parts.append(
+            "These numbers rest on assumptions. For better ones, run two models on some of the documents and "
+            "name them: --pilot A B"
+        )
     click.echo("\n\n".join(parts))
 
 
 # Does it fit?
 
 
-def _forecasts(options: dict[str, Any]) -> list[Forecast]:
-    from bench.models.catalog import resolve_all
+class _Fit(NamedTuple):
+    """A prediction for one model, with its bounds on a page in both units."""
+
+    forecast: Forecast
+    token_pixels: int
+    """Pixels that one visual token covers."""
+
+    @property
+    def largest_visual_tokens(self) -> int | None:
+        pixels = self.forecast.largest_max_pixels
+        return None if pixels is None else pixels // self.token_pixels
+
+    def record(self) -> dict[str, Any]:
+        return {
+            **self.forecast.record(),
+            "max_visual_tokens": self.forecast.max_pixels // self.token_pixels,
+            "largest_visual_tokens": self.largest_visual_tokens,
+        }
+
+    def rows(self) -> dict[str, str]:
+        """What is shown of it, by the name of the line."""
+        one = self.forecast
+        stages = {stage: byte_size(size) for stage, size in one.stages.items()}
+        pixels, tokens = one.largest_max_pixels, self.largest_visual_tokens
+        return {
+            "fits": "yes" if one.fits else "no",
+            "predicted peak": byte_size(one.peak_bytes),
+            "  weights": byte_size(one.weight_bytes),
+            "  CUDA context (assumed)": byte_size(one.context_bytes),
+            "  features of the pages": stages["features"],
+            "  either: vision tower": stages["vision"],
+            "  or: keys and values": stages["cache"],
+            "    and prefixes": stages["prefix"],
+            "    or questions": stages["questions"],
+            "    or logits": stages["logits"],
+            "keys and values of one token": byte_size(one.column_bytes),
+            "questions in a call": count(one.batch_size),
+            "documents in flight, fullest call": count(one.documents),
+            "pages in flight, fullest call": count(one.pages),
+            "largest page, visual tokens": count(one.largest_page_tokens),
+            "bound on a page, pixels": count(one.max_pixels),
+            "bound on a page, visual tokens": count(one.max_pixels // self.token_pixels),
+            "largest --max-pixels that fits": "none" if pixels is None else count(pixels),
+            "largest --visual-tokens that fits": "none" if tokens is None else count(tokens),
+        }
+
+
+def _forecasts(options: PlanOptions) -> list[_Fit]:
     from bench.runner.batches import GPU_BATCH
     from bench.runner.forecast import forecast
+    from bench.runner.sweep import token_pixels
 
-    config = Path("bench.toml")
-    specs = resolve_all(
-        options["models"],
-        bench_toml=config if config.is_file() else None,
-        dtype=options["dtype"],
-        min_pixels=options["min_pixels"],
-        max_pixels=options["max_pixels"],
-    )
-    size = options["batch_size"] or GPU_BATCH
-    memory = _memory(options["memory"])
-    groups = [group for name in options["tasks"] for group in _groups(name, options, size)]
-    return [forecast(spec, groups, memory=memory, batch_size=size) for spec in specs]
+    if options.models is None:
+        return []
+    specs = resolve_models(options.models, options)
+    size = options.batch_size or GPU_BATCH
+    memory = _memory(options.memory)
+    groups = [group for name in options.tasks for group in _groups(name, options.page_size, size)]
+    forecasts = [forecast(spec, groups, memory=memory, batch_size=size) for spec in specs]
+    return [_Fit(one, token_pixels(spec)) for one, spec in zip(forecasts, specs, strict=True)]
 
 
 def _memory(gib: float | None) -> int:
+    """Bytes of the GPU that is planned for."""
     if gib is not None:
         return int(gib * 2**30)
     from bench.measure import gpus
 
     memories = [int(gpu["memory_bytes"]) for gpu in gpus() if "memory_bytes" in gpu]
     if not memories:
-        raise InvalidInput("no GPU is seen here: for how much memory?", hint="--memory 24 (GiB)")
+        raise InvalidInput(
+            "no GPU was found here, so the command must say how much memory to plan for",
+            hint="--memory 24 (in GiB)",
+        )
     return max(memories)
 
 
-def _groups(name: str, options: dict[str, Any], batch_size: int) -> list[PageGroup]:
+def _groups(name: str, size: tuple[int, int] | None, batch_size: int) -> list[PageGroup]:
     """The documents of a task with their questions; stand-ins where they are not on this machine."""
     from bench.runner.batches import page_groups
     from bench.runner.forecast import resized, stand_in
     from bench.tasks import dataset_spec, expand_tasks, load_task
 
-    size: tuple[int, int] | None = options["page_size"]
     try:
         folders = expand_tasks([name])
     except EnvironmentProblem as error:
@@ -203,45 +285,19 @@ def _groups(name: str, options: dict[str, Any], batch_size: int) -> list[PageGro
     return [group for task in tasks for group in page_groups(task)]
 
 
-def _fit_text(fits: Sequence[Forecast], options: dict[str, Any]) -> str:
-    from bench.cli.listing import table
+def _fit_text(fits: Sequence[_Fit], tasks: Sequence[str]) -> str:
+    from bench.cli.tables import table
 
-    memory = fits[0].memory_bytes
-    rows = [
-        ("fits", ["yes" if one.fits else "no" for one in fits]),
-        ("predicted peak, GiB", [_gib(one.peak_bytes) for one in fits]),
-        ("  weights", [_gib(one.weight_bytes) for one in fits]),
-        ("  CUDA context (assumed)", [_gib(one.context_bytes) for one in fits]),
-        ("  features of the pages", [_gib(one.stages["features"]) for one in fits]),
-        ("  either: vision tower", [_gib(one.stages["vision"]) for one in fits]),
-        ("  or: keys and values", [_gib(one.stages["cache"]) for one in fits]),
-        ("    and prefixes", [_gib(one.stages["prefix"]) for one in fits]),
-        ("    or questions", [_gib(one.stages["questions"]) for one in fits]),
-        ("    or logits", [_gib(one.stages["logits"]) for one in fits]),
-        ("keys and values a token, bytes", [f"{one.column_bytes:,}" for one in fits]),
-        ("questions a call", [f"{one.batch_size:,}" for one in fits]),
-        ("documents in flight, fullest call", [f"{one.documents:,}" for one in fits]),
-        ("pages in flight, fullest call", [f"{one.pages:,}" for one in fits]),
-        ("largest page, visual tokens", [f"{one.largest_page_tokens:,}" for one in fits]),
-        ("max_pixels", [f"{one.max_pixels:,}" for one in fits]),
-        ("largest max_pixels that fits", [_pixels(one.largest_max_pixels) for one in fits]),
+    by_model = {printable(fit.forecast.model): fit.rows() for fit in fits}
+    lines = [
+        {"": line, **{model: rows[line] for model, rows in by_model.items()}}
+        for line in fits[0].rows()
     ]
-    names = [printable(one.model) for one in fits]
-    lines = [{"": label, **dict(zip(names, values, strict=True))} for label, values in rows]
-    tasks = printable(", ".join(options["tasks"]))
-    text = f"Predicted for {tasks} in {_gib(memory)} GiB of GPU memory:\n\n{table(lines)}"
+    memory = byte_size(fits[0].forecast.memory_bytes)
     return (
-        text
-        + "\n\nBy the formula in docs/performance.md, which was checked on a CPU, not on a GPU."
+        f"Prediction for {printable(', '.join(tasks))} in {memory} of GPU memory:\n\n{table(lines)}\n\n"
+        "docs/performance.md explains the formula, which was checked on a CPU and not on a GPU."
     )
-
-
-def _pixels(count: int | None) -> str:
-    return "none" if count is None else f"{count:,}"
-
-
-def _gib(count: int) -> str:
-    return f"{count / 2**30:.2f}"
 
 
 # Can it show a difference?
@@ -264,81 +320,96 @@ class _Comparison(NamedTuple):
         }
 
     def text(self) -> str:
-        from bench.cli.listing import table
+        from bench.cli.tables import table
 
+        questions = plural(len(self.task.samples), "question")
+        documents = plural(len(self.task.documents), "document")
+        rows = [
+            {**row, **{key: count(row[key]) for key in ("documents needed", "questions needed")}}
+            for row in self.rows
+        ]
         return (
-            f"{self.task.name}: {len(self.task.samples)} questions on {len(self.task.documents)} "
-            f"documents.\nTo show a difference of {self.difference:g} between two models at 5 % with "
-            f"power {self.power:g}:\n\n{table(self.rows)}"
+            f"{printable(self.task.name)} has {questions} on {documents}.\n"
+            f"To show a difference of {self.difference:g} between two models (5 % level, power "
+            f"{self.power:g}):\n\n{table(rows)}"
         )
 
 
-def _comparisons(options: dict[str, Any]) -> list[_Comparison]:
-    from bench.stats import documents_needed, minimum_detectable_difference
+def _comparisons(options: PlanOptions) -> list[_Comparison]:
     from bench.tasks import expand_tasks, load_task
 
-    difference, power = options["difference"] or DIFFERENCE, options["power"]
-    found = []
-    for folder in expand_tasks(options["tasks"]):
+    difference = options.difference or DIFFERENCE
+    comparisons = []
+    for folder in expand_tasks(options.tasks):
         task = load_task(folder)
-        documents = len(task.documents)
-        per_document = len(task.samples) / documents
-        rows = []
-        for name, design in _designs(task.name, options, per_document, difference):
-            needed = documents_needed(difference, design, power=power)
-            shown = (
-                minimum_detectable_difference(documents, design, power=power)
-                if documents > 1
-                else None
-            )
-            rows.append(
-                {
-                    "assumption": name,
-                    "documents needed": needed,
-                    "questions needed": round(needed * per_document),
-                    "shown by this task": None if shown is None else round(shown, 4),
-                }
-            )
-        found.append(_Comparison(task, difference, power, rows))
-    return found
+        per_document = len(task.samples) / len(task.documents)
+        rows = [
+            _needed(task, assumption, design, difference, options.power)
+            for assumption, design in _designs(task.name, options, per_document, difference)
+        ]
+        comparisons.append(_Comparison(task, difference, options.power, rows))
+    return comparisons
+
+
+def _needed(
+    task: Task, assumption: str, design: Design, difference: float, power: float
+) -> dict[str, Any]:
+    """One line of the table: what it takes under an assumption, and what the task shows as it is."""
+    from bench.stats import documents_needed, minimum_detectable_difference
+
+    documents = len(task.documents)
+    needed = documents_needed(difference, design, power=power)
+    shown = None
+    if documents > 1:
+        shown = round(minimum_detectable_difference(documents, design, power=power), 4)
+    return {
+        "assumption": assumption,
+        "documents needed": needed,
+        "questions needed": round(needed * len(task.samples) / documents),
+        "shown by this task": shown,
+    }
 
 
 def _designs(
-    task: str, options: dict[str, Any], per_document: float, difference: float
+    task: str, options: PlanOptions, per_document: float, difference: float
 ) -> list[tuple[str, Design]]:
+    """Each assumption about the variance, in words and as numbers."""
     from bench.stats import Design, discordant_variance
 
-    pilot, correlation = options["pilot"], options["correlation"]
-    if pilot is not None:
-        return [("pilot " + " / ".join(pilot), _pilot(task, pilot, options["results"]))]
-    if options["discordance"] is not None:
-        shares = [options["discordance"]]
+    if options.pilot is not None:
+        design = _pilot(task, options.pilot, options.results)
+        return [("pilot " + " / ".join(options.pilot), design)]
+    if options.discordance is not None:
+        shares = [options.discordance]
     else:
         shares = [share for share in SHARES if share >= difference][:4]
     return [
         (
-            f"{share:.0%} of questions discordant, correlation {correlation:g}",
-            Design(discordant_variance(share, difference), max(1.0, per_document), correlation),
+            f"{percent(share)} of questions discordant, correlation {options.correlation:g}",
+            Design(
+                discordant_variance(share, difference), max(1.0, per_document), options.correlation
+            ),
         )
         for share in shares
     ]
 
 
 def _pilot(task: str, pilot: tuple[str, str], results: Path) -> Design:
-    from bench.cli.compare import matched, sides_of
+    """The variance between two models that were already run on ``task``."""
+    from bench.cli.lookup import find_sides, matched_sides
     from bench.scoring.comparison import compare
     from bench.stats import pilot_design
 
-    sides = [sides_of(name, None, results, None) for name in pilot]
-    ((first, second),) = matched(sides[0], sides[1])[:1]
-    found = compare(first, second)
-    for pairing in found.pairings:
+    first, second = (find_sides(name, None, results) for name in pilot)
+    pair = matched_sides(first, second)[0]
+    for pairing in compare(*pair).pairings:
         if pairing.task == task:
             a, b = pairing.values(pairing.first), pairing.values(pairing.second)
-            kept = [i for i, pair in enumerate(zip(a, b, strict=True)) if None not in pair]
+            kept = [i for i, scores in enumerate(zip(a, b, strict=True)) if None not in scores]
             return pilot_design(
                 [a[i] for i in kept], [b[i] for i in kept], [pairing.clusters[i] for i in kept]
             )
     raise InvalidInput(
-        f"the pilot did not ask the questions of {task}", hint="name two models that did"
+        f"the models of the pilot were not asked the questions of {task}",
+        hint="name two models that were",
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.model_options import resolve_models
+from bench.cli.run_options import RunOptions
 from bench.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from bench.schema import ModelSpec, Task
 
 
-def make_plan(options: dict[str, Any]) -> RunPlan:
+def make_plan(options: RunOptions) -> RunPlan:
     """The plan that the options of ``bench run`` ask for.
 
     Raises:
@@ -26,82 +28,77 @@ def make_plan(options: dict[str, Any]) -> RunPlan:
     from bench.runner.sweep import parse_sweep, swept
     from bench.tasks import expand_tasks, load_task
 
-    models = resolved(options["models"], options)
-    if options["sweep"] is not None:
-        models = swept(models, parse_sweep(options["sweep"]))
-    tasks = tuple(
-        load_task(folder, allow_unreadable=options["allow_unreadable"])
-        for folder in expand_tasks(options["tasks"])
-    )
-    path = options["prompts"]
-    rules = read_prompts(path) if path is not None else ()
-    return planned(models, tasks, rules, options)
+    models = models_to_run(options.models, options)
+    if options.sweep is not None:
+        models = swept(models, parse_sweep(options.sweep))
+    folders = expand_tasks(options.tasks)
+    tasks = [load_task(folder, allow_unreadable=options.allow_unreadable) for folder in folders]
+    rules = read_prompts(options.prompts) if options.prompts is not None else ()
+    return plan_of(models, tasks, rules, options)
 
 
-def resolved(names: Sequence[str], options: dict[str, Any]) -> tuple[ModelSpec, ...]:
-    """The models that ``names`` mean, with what the command line says about them."""
-    from bench.models.catalog import resolve_all
-
-    config = options["config"]
-    if config is not None and config.suffix.lower() == ".csv":
-        config = Path("bench.toml") if Path("bench.toml").is_file() else None
-    engine: dict[str, Any] = {"reuse": False} if options["no_reuse"] else {}
-    engine |= {"reference": True} if options["reference"] else {}
-    return resolve_all(
-        names,
-        bench_toml=config,
-        dtype=options["dtype"],
-        attention=options["attention"],
-        device=options["device"],
-        min_pixels=options["min_pixels"],
-        max_pixels=options["max_pixels"],
-        offline=options["offline"] or None,
-        options=engine,
-    )
+def models_to_run(names: Sequence[str], options: RunOptions) -> tuple[ModelSpec, ...]:
+    """The models that ``names`` mean, with the engine that the command line chose for them."""
+    engine: dict[str, bool] = {}
+    if options.no_reuse:
+        engine["reuse"] = False
+    if options.reference:
+        engine["reference"] = True
+    return resolve_models(names, options, options.model_tables, engine)
 
 
-def planned(
+def plan_of(
     models: Sequence[ModelSpec],
     tasks: Sequence[Task],
     rules: tuple[PromptRule, ...],
-    options: dict[str, Any],
+    options: RunOptions,
     only: Mapping[str, tuple[str, ...]] | None = None,
 ) -> RunPlan:
-    """The plan, by the protocol and the other options; what a person should know is said."""
+    """The plan for ``models`` and ``tasks`` as the protocol sets them up; its warnings are printed.
+
+    Args:
+        models: the models to run.
+        tasks: the tasks to run.
+        rules: rows of a prompt collection; empty for the tasks' own prompts.
+        options: everything else.
+        only: metadata key → values of the questions to ask; None for all questions.
+    """
     from bench.asking.prompts import check_used, tuning_warnings
     from bench.asking.protocols import apply
     from bench.runner import RunSettings, plan_run
 
     sources = dict.fromkeys(rule.source for rule in rules)
     models, tasks, protocol = apply(
-        options["protocol"],
+        options.protocol,
         models,
         tasks,
-        max_new_tokens=options["max_new_tokens"],
+        max_new_tokens=options.max_new_tokens,
         collection=", ".join(sources) or None,
     )
     settings = RunSettings(
-        limit=options["limit"],
-        sample_ids=_sample_ids(options["sample_ids"]),
-        batch_size=options["batch_size"] or None,
-        max_new_tokens=options["max_new_tokens"],
-        warmup=not options["no_warmup"],
-        latency_samples=options["latency_samples"],
+        limit=options.limit,
+        sample_ids=_sample_ids(options.sample_ids),
+        batch_size=options.batch_size or None,
+        max_new_tokens=options.max_new_tokens,
+        warmup=not options.no_warmup,
+        latency_samples=options.latency_samples,
         prompts=rules,
         protocol=protocol,
         only=only or {},
-        allow_downscale=options["allow_downscale"],
+        allow_downscale=options.allow_downscale,
     )
-    plan = plan_run(models, tasks, settings, name=options["name"], labels=dict(options["labels"]))
-    for warning in [
+    plan = plan_run(models, tasks, settings, name=options.name, labels=dict(options.labels))
+    warnings = [
         *check_used(rules, plan.models, plan.tasks),
         *tuning_warnings(rules, plan.models, plan.tasks),
-    ]:
+    ]
+    for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     return plan
 
 
 def _sample_ids(text: str | None) -> tuple[str, ...] | None:
+    """The ids of ``--sample-ids``: from the file that ``text`` names, or ``text`` itself."""
     if text is None:
         return None
     path = Path(text)
@@ -113,10 +110,11 @@ def _sample_ids(text: str | None) -> tuple[str, ...] | None:
     try:
         names = path.read_text(encoding="utf-8").splitlines() if is_file else text.split(",")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"--sample-ids {text}: cannot be read: {error}") from None
+        raise InvalidInput(f"--sample-ids {text} cannot be read: {error}") from None
     ids = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
     if not ids:
         raise InvalidInput(
-            f"--sample-ids {text}: holds no id", hint="one id a line, or ids with commas"
+            f"--sample-ids {text} holds no id",
+            hint="write one id a line into the file, or ids separated by commas",
         )
     return ids

@@ -2,65 +2,73 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
 
-from bench.cli.options import json_option
+from bench.cli.commands import argument, choice, takes
+from bench.cli.model_options import (
+    ModelOptions,
+    device_choice,
+    max_pixels_choice,
+    offline_choice,
+    resolve_model,
+    visual_tokens_choice,
+)
+from bench.cli.options import OneName, json_choice
 from bench.text import printable
 
 DEFAULT_QUESTION = "Опиши документ."
 
 
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions(ModelOptions):
+    """What a person chose for ``bench predict``."""
+
+    images: tuple[Path, ...] = argument(nargs=-1, type=click.Path(path_type=Path))
+    question: str = choice(
+        "-q", default=DEFAULT_QUESTION, metavar="TEXT", help="Ask this question."
+    )
+    model: str | None = choice(
+        "-m",
+        also=("--models",),
+        type=OneName(),
+        help="Ask this model: a name from bench list models, a hub id, or a folder with a checkpoint or an "
+        "adapter.  [default: the largest Qwen2-VL that fits]",
+    )
+    max_new_tokens: int = choice(
+        type=click.IntRange(1, 32_768), default=256, help="Let the answer have at most N tokens."
+    )
+    max_pixels: int | None = max_pixels_choice()
+    visual_tokens: int | None = visual_tokens_choice()
+    device: str | None = device_choice()
+    offline: bool = offline_choice()
+    as_json: bool = json_choice()
+
+
 @click.command("predict")
-@click.argument("images", nargs=-1, type=click.Path(path_type=Path))
-@click.option("-q", "--question", default=DEFAULT_QUESTION, show_default=True, help="What to ask.")
-@click.option(
-    "-m",
-    "--model",
-    help="Catalog name, hub id, checkpoint or adapter folder.  [default: the largest Qwen2-VL that fits]",
-)
-@click.option(
-    "--max-new-tokens",
-    type=click.IntRange(1, 32_768),
-    default=256,
-    show_default=True,
-    help="Longest answer, in tokens.",
-)
-@click.option("--device", help="auto, cpu, cuda or cuda:N.")
-@click.option("--offline", is_flag=True, help="Never touch the network.")
-@json_option
-def predict_command(
-    images: tuple[Path, ...],
-    question: str,
-    model: str | None,
-    max_new_tokens: int,
-    device: str | None,
-    offline: bool,
-    as_json: bool,
-) -> None:
-    """Ask a model one question about page images (IMAGES: pictures, TIFFs, PDFs; in order).
+@takes(PredictOptions)
+def predict_command(options: PredictOptions) -> None:
+    """Ask a model one question about page images.
+
+    IMAGES are pictures, TIFF files and PDF files; together, in the order given, they are one document.
 
     \b
     bench predict scan.png -q "What is the total?" -m qwen2-vl-2b
     bench predict contract.pdf -q "Кто арендатор?" -m ocr
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
-    from bench.models.catalog import resolve
+    from bench.cli import echo_json
     from bench.runner.predict import default_model, describe, example_page, predict
 
-    config = Path("bench.toml")
-    spec = resolve(
-        model or default_model(device or "auto"),
-        bench_toml=config if config.is_file() else None,
-        device=device,
-        offline=offline or None,
+    spec = resolve_model(options.model or default_model(options.device or "auto"), options)
+    answer = predict(
+        options.images or [example_page()],
+        options.question,
+        spec,
+        max_new_tokens=options.max_new_tokens,
     )
-    answer = predict(images or [example_page()], question, spec, max_new_tokens=max_new_tokens)
-    if as_json:
-        from dataclasses import asdict
-
-        from bench.cli import echo_json
-
+    if options.as_json:
         memory = None if answer.memory is None else answer.memory._asdict()
         echo_json({**asdict(answer), "memory": memory})
         return

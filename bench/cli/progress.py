@@ -1,4 +1,4 @@
-"""What a person sees of a run or a training while it goes on: bars on a terminal, plain lines elsewhere."""
+"""What a person sees of a run or a training while it goes on: bars on a terminal, lines of text elsewhere."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from rich.progress import (
 from rich.progress import Task as Bar
 from rich.text import Text
 
+from bench import formatting
+from bench.formatting import plural
 from bench.rundir.store import RunStore
 from bench.text import one_line, printable
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from bench.tuning.validation import Validated
 
 PLAIN_SECONDS = 10
-"""Seconds between two plain lines about the same task or training."""
+"""Seconds between two lines of text about the same task or training."""
 
 
 class Rate(ProgressColumn):
@@ -41,8 +43,8 @@ class Rate(ProgressColumn):
         return Text("" if speed is None else f"{speed:.2f} q/s", style="dim")
 
 
-class Unheard(Console):
-    """A console that falls silent when its reader leaves (2>&1 | head); the run goes on."""
+class SilencedConsole(Console):
+    """A console that falls silent when its reader leaves (2>&1 | head), so that the run goes on."""
 
     def on_broken_pipe(self) -> None:
         """Rich's would end the program."""
@@ -51,11 +53,11 @@ class Unheard(Console):
 
 
 class Bars:
-    """Bars where standard error is a terminal, and lines above them; a context manager."""
+    """Bars where standard error is a terminal, with lines of text above them; a context manager."""
 
     def __init__(self, *columns: ProgressColumn, quiet: bool = False) -> None:
         """``columns`` stand between the count of what is done and the note."""
-        self.console = Unheard(stderr=True, quiet=quiet, highlight=False)
+        self.console = SilencedConsole(stderr=True, quiet=quiet, highlight=False)
         self.progress: Progress | None = None
         if self.console.is_terminal and not quiet:
             self.progress = Progress(
@@ -93,26 +95,27 @@ class RunProgress(Bars):
         self.overall: TaskID | None = None
 
     def started(self, run: RunStore, *, resumed: bool) -> None:
-        """Name the run directory, and what is left of a resumed run."""
+        """Name the run directory, and say how much of a resumed run is already done."""
         self.per_model = sum(int(entry["samples"]) for entry in run.record["tasks"])
         self.total = self.per_model * len(run.model_names())
         if resumed:
-            cells = [(m, t) for m in run.model_names() for t in run.task_names()]
-            for model, task in cells:
-                if count := len(run.outputs(model, task)):
-                    self.finished[model, task] = count
+            for model in run.model_names():
+                for task in run.task_names():
+                    if count := len(run.outputs(model, task)):
+                        self.finished[model, task] = count
             done = sum(self.finished.values())
-            self.say(f"Resuming {run.path}: {done:,} of {self.total:,} answers are there")
+            answers = plural(self.total, "answer")
+            self.say(f"Continuing the run {run.path}; it already has {done:,} of {answers}")
         else:
-            self.say(f"Run {run.path}")
+            self.say(f"The run is kept in {run.path}")
         if self.progress is not None:
             self.overall = self.progress.add_task(
                 "all models", total=self.total, completed=sum(self.finished.values()), note=""
             )
 
     def stopping(self) -> None:
-        """The first Ctrl-C."""
-        self.say("Finishing the batch in flight; press Ctrl-C again to stop at once")
+        """Answer the first Ctrl-C."""
+        self.say("The current batch will be finished first. Press Ctrl-C again to stop at once.")
 
     def event(self, model: str, event: Mapping[str, Any]) -> None:
         """One event of a model's process."""
@@ -120,26 +123,28 @@ class RunProgress(Bars):
         if kind == "task":
             self._task(model, event)
         elif kind == "loading":
-            self.say(f"{model}: loading")
+            self.say(f"{model}: the model is being loaded")
         elif kind == "loaded":
-            self.say(f"{model}: loaded in {event['seconds']:.1f} s")
+            self.say(f"{model}: the model was loaded in {formatting.seconds(event['seconds'])}")
         elif kind == "retry":
-            self.say(f"{model}: {event['answers']} failed answers are asked again")
+            failed = plural(event["answers"], "failed question")
+            self.say(f"{model}: {failed} will be asked again")
         elif kind == "smaller":
-            self.say(f"{model}: out of memory, going on with {event['action']}")
+            self.say(f"{model}: the memory is full; the run continues with {event['action']}")
         elif kind == "restarted":
             self.say(f"{model}: {one_line(str(event.get('message')), 300)}")
         elif kind == "failed":
-            self.say(f"{model}: failed: {one_line(str(event.get('message')), 300)}")
+            self.say(f"{model}: the model failed: {one_line(str(event.get('message')), 300)}")
             if event.get("hint"):
                 self.say(f"{' ' * len(model)}  try: {one_line(str(event['hint']), 300)}")
         elif kind == "latency" and event["done"] == event["total"]:
-            self.say(f"{model}: latency measured on {event['total']} questions, one at a time")
+            questions = plural(event["total"], "question")
+            self.say(f"{model}: the latency was measured on {questions}, asked one at a time")
 
     def _task(self, model: str, event: Mapping[str, Any]) -> None:
         key = (model, str(event["task"]))
         self.finished[key] = event["done"]
-        note = f"{event['failed']} failed" if event["failed"] else ""
+        note = f"{event['failed']:,} failed" if event["failed"] else ""
         if self.progress is not None and self.overall is not None:
             if model not in self.bars:
                 self.bars[model] = self.progress.add_task(model, total=self.per_model, note=note)
@@ -152,7 +157,8 @@ class RunProgress(Bars):
         if last or now - self.shown.get(key, float("-inf")) >= PLAIN_SECONDS:
             self.shown[key] = now
             suffix = f", {note}" if note else ""
-            self.say(f"{model}: {event['task']} {event['done']}/{event['total']}{suffix}")
+            counts = f"{event['done']:,} of {plural(event['total'], 'question')}"
+            self.say(f"{model}: {event['task']}: {counts}{suffix}")
 
 
 class TuneProgress(Bars):
@@ -166,7 +172,7 @@ class TuneProgress(Bars):
         self.began: tuple[float, int] | None = None
 
     def step(self, done: int, total: int, loss: float | None) -> None:
-        """Move the bar; elsewhere a line now and then, with the time that is left."""
+        """Move the bar; elsewhere print a line now and then, with the time that is left."""
         note = "" if loss is None else f"loss {loss:.3f}"
         if self.progress is not None:
             if self.bar is None:
@@ -180,18 +186,12 @@ class TuneProgress(Bars):
         self.shown = now
         start, first = self.began
         left = (now - start) / max(1, done - first) * (total - done)
-        self.say(f"step {done}/{total}, {note}, about {_duration(left)} left")
+        self.say(f"step {done}/{total}, {note}, about {formatting.seconds(round(left))} left")
 
-    def validated(self, step: int, found: Validated, *, best: bool) -> None:
-        """A line, and the picture anew."""
+    def validated(self, step: int, scores: Validated, *, best: bool) -> None:
+        """Print the scores of a validation, and draw the curves again."""
         from bench.tuning.curves import write_curves
 
         mark = ", the best so far" if best else ""
-        self.say(f"step {step}: validation loss {found.loss:.3f}, score {found.score:.3f}{mark}")
+        self.say(f"step {step}: validation loss {scores.loss:.3f}, score {scores.score:.3f}{mark}")
         write_curves(self.out)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from bench.cli.options import NameList, json_option
+from bench.cli.commands import choice, takes
+from bench.cli.options import NameList, bench_toml, json_choice
 from bench.errors import InvalidInput
+from bench.formatting import byte_size, plural
 from bench.text import one_line, printable
 
 if TYPE_CHECKING:
@@ -18,8 +21,8 @@ if TYPE_CHECKING:
     from bench.tasks.taskfile import TaskFile
 
 
-class Wanted(NamedTuple):
-    """One thing to be fetched, or a reason why there is nothing to fetch."""
+class Download(NamedTuple):
+    """A task or a model, and what has to be downloaded for it."""
 
     kind: str
     """``task`` or ``model``."""
@@ -34,122 +37,159 @@ class Wanted(NamedTuple):
     """What ``_fetch`` needs: the task's folder, file and hub entry, or the model's specification."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class PullOptions:
+    """What a person chose for ``bench pull``."""
+
+    tasks: tuple[str, ...] | None = choice(
+        "-t",
+        also=("--task",),
+        type=NameList(),
+        help="Download the data sets of these tasks, separated by commas.",
+    )
+    models: tuple[str, ...] | None = choice(
+        "-m",
+        also=("--model",),
+        type=NameList(),
+        help="Download the checkpoints of these models, separated by commas.",
+    )
+    config: Path | None = choice(
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        help="Look for the models also in the tables [models.NAME] of this TOML file. Without the option, "
+        "bench.toml in the working directory is read.",
+    )
+    dry_run: bool = choice(help="Print sizes and licences, then stop.")
+    as_json: bool = json_choice()
+
+
 @click.command("pull")
-@click.option("-t", "--tasks", type=NameList(), help="Tasks, separated by commas.")
-@click.option("-m", "--models", type=NameList(), help="Models, separated by commas.")
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="TOML file whose [models.NAME] tables give models.",
-)
-@click.option("--dry-run", is_flag=True, help="Print sizes and licences, and stop.")
-@json_option
-def pull_command(
-    tasks: Sequence[str] | None,
-    models: Sequence[str] | None,
-    config: Path | None,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
+@takes(PullOptions)
+def pull_command(options: PullOptions) -> None:
     """Download data sets and checkpoints for later use without a network.
 
-    Sizes and licences are printed first. After a break, the same command fetches what is still missing.
+    Sizes and licences are printed first. If the download is interrupted, the same command fetches what is
+    still missing.
 
     \b
     bench pull --tasks docvqa,chartqa --models qwen2-vl-2b
     bench run --tasks docvqa,chartqa --models qwen2-vl-2b --offline
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
-    if not tasks and not models:
+    from bench.cli import echo_json
+
+    if not options.tasks and not options.models:
         raise InvalidInput(
-            "neither tasks nor models were named",
+            "the command names neither a task nor a model to download",
             hint="bench pull --tasks docvqa --models qwen2-vl-2b",
         )
-    wanted = [_task(name) for name in tasks or ()] + _models(models or (), config)
-    if as_json:
-        from bench.cli import echo_json
-
-        if dry_run:
-            echo_json([_row(item) for item in wanted])
-    else:
-        click.echo(_described(wanted))
-    if dry_run:
+    downloads = [_task_download(name) for name in options.tasks or ()]
+    downloads += _model_downloads(options.models or (), options.config)
+    if not options.as_json:
+        click.echo(_described(downloads))
+    if options.dry_run:
+        if options.as_json:
+            echo_json([_record(download) for download in downloads])
         return
-    done = [_fetch(item) for item in wanted]
-    if as_json:
-        echo_json(
-            [{**_row(item), "folder": str(where)} for item, where in zip(wanted, done, strict=True)]
-        )
+    folders = [_fetch(download) for download in downloads]
+    if options.as_json:
+        pairs = zip(downloads, folders, strict=True)
+        echo_json([{**_record(download), "folder": str(folder)} for download, folder in pairs])
         return
-    for item, where in zip(wanted, done, strict=True):
-        if where is not None:
-            click.echo(f"{item.name}: ready in {printable(str(where))}")
+    for download, folder in zip(downloads, folders, strict=True):
+        if folder is not None:
+            click.echo(f"{download.name} is ready in {printable(str(folder))}")
 
 
-def _task(name: str) -> Wanted:
+def _nothing(kind: str, name: str) -> Download:
+    """A task or model that is part of this package."""
+    return Download(kind, name, "this package", None, "-", 0, "needs no download")
+
+
+def _task_download(name: str) -> Download:
     from bench.tasks import dataset_spec, find_task
     from bench.tasks.cache import find_made
     from bench.tasks.hub import look_up
 
-    found = dataset_spec(name) if name != "all" else None
-    if found is None:
+    entry = dataset_spec(name) if name != "all" else None
+    if entry is None:
         if name != "all":
+            # Raises where there is no such task either.
             find_task(name)
-        return Wanted("task", name, "this package", None, "-", 0, "needs no download")
-    folder, spec = found
+        return _nothing("task", name)
+    folder, spec = entry
     if spec.dataset is None:
-        raise InvalidInput(f"task {one_line(name, 60)} has no [dataset]")
-    here = find_made(spec.name or folder.name, spec)
-    if here is not None and spec.dataset.revision is not None:
-        return Wanted(
-            "task", name, spec.dataset.id, spec.dataset.revision, spec.license or "not stated", 0,
-            "here already",
-        )  # fmt: skip
+        raise _no_dataset(name)
+    made = find_made(spec.name or folder.name, spec)
+    if made is not None and spec.dataset.revision is not None:
+        return Download(
+            "task",
+            name,
+            spec.dataset.id,
+            spec.dataset.revision,
+            spec.license or "not stated",
+            0,
+            "is already here",
+        )
     hub = look_up(spec.dataset)
-    if here is not None and here.facts.get("revision") == hub.revision:
+    if made is not None and made.facts.get("revision") == hub.revision:
         hub = hub._replace(bytes=0)
-    license_ = spec.license or hub.license or "not stated"
+    return Download(
+        "task",
+        name,
+        hub.hub_id,
+        hub.revision,
+        spec.license or hub.license or "not stated",
+        hub.bytes,
+        "; ".join(_notes(spec, hub)),
+        (folder, spec, hub),
+    )
+
+
+def _no_dataset(name: str) -> InvalidInput:
+    return InvalidInput(
+        f"the task.toml of {one_line(name, 60)} has no table [dataset], so there is nothing to download"
+    )
+
+
+def _notes(spec: TaskFile, hub: HubDataset) -> list[str]:
+    """What a person should know before the data set is downloaded."""
     notes = []
     if spec.license and hub.license and hub.license.lower() not in spec.license.lower():
-        notes.append(f"the hub says {hub.license}")
+        notes.append(f"the hub states the licence {hub.license}")
     if hub.gated:
-        notes.append("gated: terms must be accepted on the hub")
-    if spec.dataset.revision is None:
-        notes.append("newest revision, not pinned")
-    return Wanted(
-        "task", name, hub.hub_id, hub.revision, license_, hub.bytes, "; ".join(notes),
-        (folder, spec, hub),
-    )  # fmt: skip
+        notes.append("you must accept its terms on the hub first")
+    if spec.dataset is not None and spec.dataset.revision is None:
+        notes.append("the newest revision is taken, because none is pinned")
+    return notes
 
 
-def _models(names: Sequence[str], config: Path | None) -> list[Wanted]:
+def _model_downloads(names: Sequence[str], config: Path | None) -> list[Download]:
     from bench.models.catalog import catalog, resolve_all
     from bench.models.footprint import download_size
 
     if not names:
         return []
     licenses = {entry.checkpoint: entry.license for entry in catalog().values() if entry.checkpoint}
-    found = []
-    for spec in resolve_all(names, bench_toml=config):
+    downloads = []
+    for spec in resolve_all(names, bench_toml=config or bench_toml()):
         if spec.checkpoint is None:
-            found.append(
-                Wanted("model", spec.name, "this package", None, "-", 0, "needs no download")
-            )
+            downloads.append(_nothing("model", spec.name))
             continue
         size = download_size(spec)
         license_ = licenses.get(spec.checkpoint, "see its page on the hub")
-        note = "here already" if size == 0 else ""
-        found.append(
-            Wanted("model", spec.name, spec.checkpoint, spec.revision, license_, size, note, spec)
+        note = "is already here" if size == 0 else ""
+        downloads.append(
+            Download("model", spec.name, spec.checkpoint, spec.revision, license_, size, note, spec)
         )
-    return found
+    return downloads
 
 
-def _fetch(item: Wanted) -> Path | None:
-    if item.subject is None:
+def _fetch(download: Download) -> Path | None:
+    """Download it; the folder it lies in, None where nothing was to be done."""
+    if download.subject is None:
         return None
-    if item.kind == "model":
-        return _fetch_model(item.subject)
-    return _fetch_task(item.name, *item.subject)
+    if download.kind == "model":
+        return _fetch_model(download.subject)
+    return _fetch_task(download.name, *download.subject)
 
 
 def _fetch_model(spec: ModelSpec) -> Path:
@@ -168,55 +208,46 @@ def _fetch_task(name: str, folder: Path, spec: TaskFile, hub: HubDataset) -> Pat
     from bench.tasks.hub import download
 
     if spec.dataset is None:
-        raise InvalidInput(f"task {one_line(name, 60)} has no [dataset]")
+        raise _no_dataset(name)
     files = download(hub, spec.dataset)
     made = make_from_hub(spec.name or folder.name, folder, spec, files, _every_thousand(name))
     facts = made.facts
-    left = ", ".join(f"{count} rows {why}" for why, count in facts.get("left_out", {}).items())
-    click.echo(
-        f"{name}: {facts['samples']} questions, {facts['pages']} page images"
-        + (f"; left out: {left}" if left else ""),
-        err=True,
-    )
+    left_out = [f"{plural(n, 'row')} {why}" for why, n in facts.get("left_out", {}).items()]
+    questions, pages = plural(facts["samples"], "question"), plural(facts["pages"], "page image")
+    tail = f"; left out were {', '.join(left_out)}" if left_out else ""
+    click.echo(f"{name} has {questions} on {pages}{tail}", err=True)
     return made.folder
 
 
 def _every_thousand(name: str) -> Callable[[int], None]:
     def say(rows: int) -> None:
         if rows % 1000 == 0:
-            click.echo(f"{name}: {rows} rows", err=True)
+            click.echo(f"{name}: {plural(rows, 'row')} read", err=True)
 
     return say
 
 
-def _row(item: Wanted) -> dict[str, Any]:
-    return {key: value for key, value in item._asdict().items() if key != "subject"}
+def _record(download: Download) -> dict[str, Any]:
+    return {key: value for key, value in download._asdict().items() if key != "subject"}
 
 
-def _described(wanted: Sequence[Wanted]) -> str:
-    from bench.cli.listing import table
+def _described(downloads: Sequence[Download]) -> str:
+    from bench.cli.tables import table
 
     rows = [
         {
-            "kind": item.kind,
-            "name": item.name,
-            "from": item.source,
-            "revision": (item.revision or "-")[:12],
-            "size": _size(item.bytes),
-            "license": item.license,
-            "note": item.note,
+            "kind": download.kind,
+            "name": download.name,
+            "from": download.source,
+            "revision": (download.revision or "-")[:12],
+            "size": "unknown" if download.bytes is None else byte_size(download.bytes),
+            "license": download.license,
+            "note": download.note,
         }
-        for item in wanted
+        for download in downloads
     ]
-    sizes = [item.bytes for item in wanted]
-    total = sum(size for size in sizes if size is not None)
-    unknown = "" if all(size is not None for size in sizes) else ", and what has no size above"
-    return f"{table(rows)}\nIn all: {_size(total)}{unknown}"
-
-
-def _size(count: int | None) -> str:
-    if count is None:
-        return "unknown"
-    if count < 2**20:
-        return f"{count / 2**10:.1f} KiB" if count else "0"
-    return f"{count / 2**20:.1f} MiB" if count < 2**30 else f"{count / 2**30:.2f} GiB"
+    known = [download.bytes for download in downloads if download.bytes is not None]
+    total = f"In all, {byte_size(sum(known))} will be downloaded"
+    if len(known) < len(downloads):
+        total += ", and also what has no known size"
+    return f"{table(rows)}\n{total}."

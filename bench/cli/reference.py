@@ -10,14 +10,24 @@ from bench.cli import VERBS, cli
 
 HEADER = """# Command line
 
-This page is written by `make docs` from the program itself; a test fails where the two disagree.
+`make docs` writes this page from the program itself, and a test fails if the two disagree.
 
-Exit codes: **0** fine · **1** a bug in the program · **2** something typed or written wrongly · **3** the
-machine lacks something (weights, packages, memory) · **4** incomplete: a model failed, or more answers
-than `--max-errors` did · **130** interrupted; the same command resumes.
+Every option can also be set by an environment variable, `BENCH_<VERB>_<OPTION>`. For example,
+`BENCH_RUN_VISUAL_TOKENS=1280` sets `bench run --visual-tokens`. The options of `bench run` can also be set in
+the table `[run]` of a `bench.toml`. An option on the command line wins over a variable, and a variable wins
+over the file.
 
-Every option can be set by an environment variable, `BENCH_<VERB>_<OPTION>`, and those of `bench run` by
-the `[run]` table of a `bench.toml`. A flag beats a variable beats the file.
+Verbs that work on one model or task accept `--model` and `--task`, and verbs that work on several accept
+`--models` and `--tasks`. Both spellings are accepted everywhere; the help shows one of them.
+
+| Exit code | Meaning |
+|---|---|
+| 0 | The command did what it was asked to do. |
+| 1 | The program has a bug. |
+| 2 | Something was typed or written wrongly: an option, a file, a name. |
+| 3 | The machine lacks something: weights, packages or memory. |
+| 4 | The work is incomplete: a model failed, or more answers failed than `--max-errors` allows. |
+| 130 | You stopped the command. The same command continues the work. |
 """
 
 
@@ -26,13 +36,12 @@ def reference() -> str:
     parts = [HEADER, _section("bench", cli)]
     for verb in VERBS:
         command = cli.get_command(click.Context(cli), verb)
+        assert command is not None
+        parts.append(_section(f"bench {verb}", command))
         if isinstance(command, click.Group):
             parts += [
-                _section(f"bench {verb} {name}", child)
-                for name, child in sorted(command.commands.items())
+                _section(f"bench {verb} {name}", child) for name, child in command.commands.items()
             ]
-        elif command is not None:
-            parts.append(_section(f"bench {verb}", command))
     return "\n".join(parts)
 
 

@@ -5,153 +5,251 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import NameList, json_option
+from bench import formatting
+from bench.cli.commands import GroupedCommand, choice, takes
+from bench.cli.model_options import (
+    ENGINE,
+    ModelOptions,
+    max_pixels_choice,
+    min_pixels_choice,
+    offline_choice,
+    resolve_model,
+    visual_tokens_choice,
+)
+from bench.cli.options import NameList, OneName, json_choice
 from bench.errors import INTERRUPTED, InvalidInput
+from bench.formatting import plural
 from bench.text import printable
 
 if TYPE_CHECKING:
-    from bench.schema import ModelSpec
+    from bench.tuning.lora import Lora
+    from bench.tuning.training import Schedule
     from bench.tuning.tune import Order, Tuned
 
+WHAT = "What to train"
+ADAPTER = "Adapter"
+TRAINING = "Training"
+VALIDATION = "Validation"
 
-@click.command("tune")
-@click.option("-m", "--model", help="Base: a catalog name, hub id or checkpoint folder.")
-@click.option(
-    "-t",
-    "--task",
-    help="A task that bench data split has cut, or whose samples say metadata.split.",
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="Folder of the adapter; with --merge, of the merged checkpoint.",
-)
-@click.option("--merge", help="Instead of training: put this adapter into its base's weights.")
-@click.option(
-    "--rank", type=click.IntRange(1, 1024), default=16, show_default=True, help="Of the adapter."
-)
-@click.option(
-    "--alpha",
-    type=click.IntRange(1),
-    help="Scale of the update, over the rank.  [default: 2 x rank]",
-)
-@click.option(
-    "--dropout",
-    type=click.FloatRange(0, 1, max_open=True),
-    default=0.0,
-    show_default=True,
-    help="Of the adapter's inputs.",
-)
-@click.option(
-    "--modules",
-    type=NameList(),
-    help="Only these layers: q_proj,v_proj.  [default: every linear layer]",
-)
-@click.option(
-    "--vision", is_flag=True, help="Adapt the vision tower too, not only the language model."
-)
-@click.option("--merger", is_flag=True, help="Adapt the layers between the two too.")
-@click.option(
-    "--quantization",
-    type=click.Choice(["nf4", "int8"]),
-    help="Load the base in 4 or 8 bits (QLoRA).",
-)
-@click.option("--dtype", type=click.Choice(["auto", "bf16", "fp32"]), help="Precision of the base.")
-@click.option("--device", help="auto, cpu or cuda.")
-@click.option("--min-pixels", type=click.IntRange(1), help="As in bench run.")
-@click.option("--max-pixels", type=click.IntRange(1), help="As in bench run.")
-@click.option(
-    "--learning-rate",
-    type=click.FloatRange(0, min_open=True),
-    default=2e-4,
-    show_default=True,
-    help="At its highest.",
-)
-@click.option(
-    "--schedule",
-    type=click.Choice(["cosine", "linear", "constant"]),
-    default="cosine",
-    show_default=True,
-    help="Of the learning rate, after its rise.",
-)
-@click.option(
-    "--warmup",
-    type=click.FloatRange(0, 1, max_open=True),
-    default=0.03,
-    show_default=True,
-    help="Share of the steps over which it rises.",
-)
-@click.option(
-    "--weight-decay", type=click.FloatRange(0), default=0.0, show_default=True, help="Of AdamW."
-)
-@click.option(
-    "--epochs",
-    type=click.FloatRange(0, min_open=True),
-    default=3.0,
-    show_default=True,
-    help="Passes over the training part.",
-)
-@click.option("--max-steps", type=click.IntRange(1), help="Instead of --epochs.")
-@click.option(
-    "--batch-tokens",
-    type=click.IntRange(64),
-    default=4096,
-    show_default=True,
-    help="Tokens computed together: as many pages, questions and answers as fit.",
-)
-@click.option(
-    "--accumulate",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Batches to a step of the optimizer.",
-)
-@click.option(
-    "--gradient-checkpointing",
-    is_flag=True,
-    help="Compute activations twice instead of keeping them.",
-)
-@click.option(
-    "--validation",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.1,
-    show_default=True,
-    help="Share of the training documents that validate, where the task has no validation part.",
-)
-@click.option(
-    "--validate-every", type=click.IntRange(1), help="Steps.  [default: ten times in all]"
-)
-@click.option(
-    "--patience",
-    type=click.IntRange(0),
-    default=3,
-    show_default=True,
-    help="Validations without a better one before it stops; 0: never.",
-)
-@click.option(
-    "--keep-out",
-    "tests",
-    type=NameList(),
-    default=(),
-    help="Further tasks whose documents must not be trained on.",
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
-@click.option("--offline", is_flag=True, help="Never touch the network.")
-@click.option("--resume", is_flag=True, help="Go on with what --out holds, and begin nothing new.")
-@click.option("--fresh", is_flag=True, help="Begin anew, even over an adapter in --out.")
-@click.option("--no-memory-check", is_flag=True, help="Begin even where memory seems too small.")
-@json_option
-def tune_command(**options: Any) -> None:
-    """Train a LoRA adapter of a Qwen-VL on a task's training part.
 
-    The same command goes on where it was stopped or killed. The adapter is a model: name its folder
-    in bench run.
+@dataclass(frozen=True, kw_only=True)
+class TuneOptions(ModelOptions):
+    """What a person chose for ``bench tune``."""
+
+    model: str | None = choice(
+        "-m",
+        also=("--models",),
+        type=OneName(),
+        group=WHAT,
+        help="Train an adapter for this model: a catalog name, a hub id, or a checkpoint folder.",
+    )
+    task: str | None = choice(
+        "-t",
+        also=("--tasks",),
+        type=OneName(),
+        group=WHAT,
+        help="Train on this task. bench data split must have cut it, or its samples must carry "
+        "metadata.split.",
+    )
+    out: Path = choice(
+        "-o",
+        type=click.Path(path_type=Path, file_okay=False),
+        required=True,
+        group=WHAT,
+        help="Write the adapter into this folder. With --merge, write the merged checkpoint into it.",
+    )
+    merge: str | None = choice(
+        metavar="ADAPTER",
+        group=WHAT,
+        help="Do not train. Instead add this adapter to the weights of its base model, and write the result.",
+    )
+    keep_out: tuple[str, ...] = choice(
+        type=NameList(),
+        default=(),
+        group=WHAT,
+        help="Never train on documents of these tasks. Names are separated by commas.",
+    )
+    resume: bool = choice(group=WHAT, help="Continue the training in --out, and begin no new one.")
+    fresh: bool = choice(
+        group=WHAT, help="Begin a new training even if --out already holds an adapter."
+    )
+    rank: int = choice(
+        type=click.IntRange(1, 1024),
+        default=16,
+        group=ADAPTER,
+        help="Give the adapter's matrices this rank.",
+    )
+    alpha: int | None = choice(
+        type=click.IntRange(1),
+        group=ADAPTER,
+        help="Scale the adapter's update by N / rank.  [default: 2 x rank]",
+    )
+    dropout: float = choice(
+        type=click.FloatRange(0, 1, max_open=True),
+        default=0.0,
+        metavar="P",
+        group=ADAPTER,
+        help="Drop inputs of the adapter with this probability while training.",
+    )
+    modules: tuple[str, ...] | None = choice(
+        type=NameList(),
+        group=ADAPTER,
+        help="Adapt only these layers, such as q_proj,v_proj.  [default: every linear layer]",
+    )
+    vision: bool = choice(
+        group=ADAPTER, help="Adapt the vision tower as well as the language model."
+    )
+    merger: bool = choice(
+        group=ADAPTER, help="Adapt also the layers between the vision tower and the language model."
+    )
+    min_pixels: int | None = min_pixels_choice()
+    max_pixels: int | None = max_pixels_choice()
+    visual_tokens: int | None = visual_tokens_choice()
+    quantization: str | None = choice(
+        type=click.Choice(["nf4", "int8"]),
+        group=ENGINE,
+        help="Load the base model in 4 bits (nf4) or 8 bits (int8), as QLoRA does.",
+    )
+    dtype: str | None = choice(
+        type=click.Choice(["auto", "bf16", "fp32"]),
+        group=ENGINE,
+        help="Compute in this number format. Without the option, auto takes bf16 on a GPU and fp32 on a CPU.",
+    )
+    device: str | None = choice(
+        metavar="DEVICE",
+        group=ENGINE,
+        help="Train on this device: auto, cpu or cuda. Without the option, auto takes a GPU if there is one.",
+    )
+    offline: bool = offline_choice()
+    no_memory_check: bool = choice(group=ENGINE, help="Begin even if the memory seems too small.")
+    learning_rate: float = choice(
+        type=click.FloatRange(0, min_open=True),
+        default=2e-4,
+        metavar="RATE",
+        group=TRAINING,
+        help="Let the learning rate rise to this value.",
+    )
+    schedule: str = choice(
+        type=click.Choice(["cosine", "linear", "constant"]),
+        default="cosine",
+        group=TRAINING,
+        help="Change the learning rate in this way after the warm-up.",
+    )
+    warmup: float = choice(
+        type=click.FloatRange(0, 1, max_open=True),
+        default=0.03,
+        metavar="SHARE",
+        group=TRAINING,
+        help="Let the learning rate rise from 0 during this share of the steps.",
+    )
+    weight_decay: float = choice(
+        type=click.FloatRange(0),
+        default=0.0,
+        metavar="DECAY",
+        group=TRAINING,
+        help="Use this weight decay in AdamW.",
+    )
+    epochs: float = choice(
+        type=click.FloatRange(0, min_open=True),
+        default=3.0,
+        metavar="N",
+        group=TRAINING,
+        help="Train on every example N times.",
+    )
+    max_steps: int | None = choice(
+        type=click.IntRange(1),
+        group=TRAINING,
+        help="Stop after N steps of the optimizer, whatever --epochs says.",
+    )
+    batch_tokens: int = choice(
+        type=click.IntRange(64),
+        default=4096,
+        group=TRAINING,
+        help="Compute at most N tokens together. A batch holds as many pages, questions and answers as fit.",
+    )
+    accumulate: int = choice(
+        type=click.IntRange(1),
+        default=1,
+        group=TRAINING,
+        help="Add up the gradients of N batches before each step of the optimizer.",
+    )
+    gradient_checkpointing: bool = choice(
+        group=TRAINING, help="Save memory by computing activations twice instead of keeping them."
+    )
+    seed: int = choice(
+        type=int,
+        default=0,
+        group=TRAINING,
+        help="Start the random numbers with this seed: the order of the examples, the choice of validation "
+        "documents, and the adapter's first weights.",
+    )
+    validation: float = choice(
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        default=0.1,
+        metavar="SHARE",
+        group=VALIDATION,
+        help="Validate on this share of the training documents, if the task has no validation part.",
+    )
+    validate_every: int | None = choice(
+        type=click.IntRange(1),
+        group=VALIDATION,
+        help="Validate after every N steps.  [default: ten times during the training]",
+    )
+    patience: int = choice(
+        type=click.IntRange(0),
+        default=3,
+        group=VALIDATION,
+        help="Stop after N validations in a row that are no better than the best one. 0 never stops early.",
+    )
+    as_json: bool = json_choice()
+
+    def lora(self) -> Lora:
+        """The adapter that is asked for."""
+        from bench.tuning.lora import Lora
+
+        return Lora(
+            rank=self.rank,
+            alpha=self.alpha or 2 * self.rank,
+            dropout=self.dropout,
+            modules=self.modules or (),
+            vision=self.vision,
+            merger=self.merger,
+        )
+
+    def training_schedule(self) -> Schedule:
+        """The training that is asked for."""
+        from bench.tuning.training import Schedule
+
+        constant = self.schedule == "constant"
+        return Schedule(
+            learning_rate=self.learning_rate,
+            shape="constant_with_warmup" if constant else self.schedule,
+            warmup=self.warmup,
+            weight_decay=self.weight_decay,
+            epochs=self.epochs,
+            max_steps=self.max_steps,
+            batch_tokens=self.batch_tokens,
+            accumulate=self.accumulate,
+            validate_every=self.validate_every,
+            patience=self.patience,
+            gradient_checkpointing=self.gradient_checkpointing,
+            seed=self.seed,
+        )
+
+
+@click.command("tune", cls=GroupedCommand)
+@takes(TuneOptions)
+def tune_command(options: TuneOptions) -> None:
+    """Train a LoRA adapter for a Qwen-VL model on a task.
+
+    The same command continues a training that was stopped or killed. The adapter is used like a model: name
+    its folder in bench run.
 
     \b
     bench data split my/task
@@ -161,16 +259,57 @@ def tune_command(**options: Any) -> None:
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
     # PEFT imports bitsandbytes, which warns of a kernel on the hub that it can do without.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    if options["merge"] is not None:
-        _merge(options)
+    if options.merge is not None:
+        _merge(options.merge, options)
         return
-    for name in ("model", "task"):
-        if options[name] is None:
-            raise InvalidInput(f"--{name} is missing", hint=f"bench tune --{name} … --out …")
     from bench.tuning import check_packages
 
+    model = _given(options.model, "--model")
+    task = _given(options.task, "--task")
     check_packages()
-    order = _order(options)
+    order = _order(model, task, options)
+    tuned = _train(order)
+    if options.as_json:
+        _print_json(tuned)
+    else:
+        _print_result(tuned, order, model)
+
+
+def _given(value: str | None, name: str) -> str:
+    if value is None:
+        raise InvalidInput(f"the option {name} is missing", hint=f"bench tune {name} … --out …")
+    return value
+
+
+def _order(model: str, task: str, options: TuneOptions) -> Order:
+    """Everything that the training needs to know."""
+    from bench.models.checkpoints import TUNING_FILE
+    from bench.tuning.tune import Order
+
+    if options.resume and options.fresh:
+        raise InvalidInput(
+            "--resume continues a training, but --fresh begins a new one",
+            hint="leave out one of them",
+        )
+    if options.resume and not (options.out / TUNING_FILE).is_file():
+        raise InvalidInput(
+            f"{options.out} holds no training that could be continued", hint="leave out --resume"
+        )
+    return Order(
+        model=resolve_model(model, options),
+        task=task,
+        out=options.out,
+        lora=options.lora(),
+        schedule=options.training_schedule(),
+        tests=options.keep_out,
+        validation_share=options.validation,
+        check_memory=not options.no_memory_check,
+        fresh=options.fresh,
+    )
+
+
+def _train(order: Order) -> Tuned:
+    """Train with progress on standard error; a request to stop ends the program."""
     from bench.cli.progress import TuneProgress
     from bench.tuning.tune import tune
 
@@ -178,120 +317,72 @@ def tune_command(**options: Any) -> None:
         tuned = tune(order, progress)
     if tuned.ended.interrupted:
         again = [argument for argument in sys.argv[1:] if argument != "--fresh"]
-        click.echo(f"Stopped. Continue with: {shlex.join(['bench', *again])}", err=True)
+        command = shlex.join(["bench", *again])
+        click.echo(f"The training was stopped. To continue it, type: {command}", err=True)
         raise click.exceptions.Exit(INTERRUPTED)
-    _conclude(tuned, order, options)
+    return tuned
 
 
-def _order(options: dict[str, Any]) -> Order:
-    from bench.models.checkpoints import TUNING_FILE
-    from bench.tuning.lora import Lora
-    from bench.tuning.training import Schedule
-    from bench.tuning.tune import Order
-
-    out: Path = options["out"]
-    if options["resume"] and options["fresh"]:
-        raise InvalidInput("--resume and --fresh exclude each other", hint="leave out one of them")
-    if options["resume"] and not (out / TUNING_FILE).is_file():
-        raise InvalidInput(f"{out} holds no training to go on with", hint="leave out --resume")
-    shape = options["schedule"]
-    return Order(
-        model=_resolved(options["model"], options),
-        task=options["task"],
-        out=out,
-        lora=Lora(
-            rank=options["rank"],
-            alpha=options["alpha"] or 2 * options["rank"],
-            dropout=options["dropout"],
-            modules=options["modules"] or (),
-            vision=options["vision"],
-            merger=options["merger"],
-        ),
-        schedule=Schedule(
-            learning_rate=options["learning_rate"],
-            shape="constant_with_warmup" if shape == "constant" else shape,
-            warmup=options["warmup"],
-            weight_decay=options["weight_decay"],
-            epochs=options["epochs"],
-            max_steps=options["max_steps"],
-            batch_tokens=options["batch_tokens"],
-            accumulate=options["accumulate"],
-            validate_every=options["validate_every"],
-            patience=options["patience"],
-            gradient_checkpointing=options["gradient_checkpointing"],
-            seed=options["seed"],
-        ),
-        tests=tuple(options["tests"]),
-        validation_share=options["validation"],
-        check_memory=not options["no_memory_check"],
-        fresh=options["fresh"],
-    )
-
-
-def _resolved(name: str, options: dict[str, Any]) -> ModelSpec:
-    from bench.models.catalog import resolve
-
-    config = Path("bench.toml")
-    return resolve(
-        name,
-        bench_toml=config if config.is_file() else None,
-        quantization=options["quantization"],
-        dtype=options["dtype"],
-        device=options["device"],
-        min_pixels=options["min_pixels"],
-        max_pixels=options["max_pixels"],
-        offline=options["offline"] or None,
-    )
-
-
-def _merge(options: dict[str, Any]) -> None:
+def _merge(adapter: str, options: TuneOptions) -> None:
+    from bench.cli import echo_json
     from bench.tuning.merge import merge
 
-    out = merge(_resolved(options["merge"], options), options["out"])
-    if options["as_json"]:
-        from bench.cli import echo_json
-
+    out = merge(resolve_model(adapter, options), options.out)
+    if options.as_json:
         echo_json({"merged": str(out)})
         return
-    click.echo(f"{printable(str(out))} is a checkpoint: bench run --models {shlex.quote(str(out))}")
+    command = f"bench run --models {shlex.quote(str(out))}"
+    click.echo(f"{printable(str(out))} is now a checkpoint. To run it, type: {command}")
 
 
-def _conclude(tuned: Tuned, order: Order, options: dict[str, Any]) -> None:
+def _validations(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The validation before the training, and the best one; None where none was better than none."""
+    scores = [entry for entry in tuned.ended.history if "eval_score" in entry]
+    best = next((entry for entry in scores if entry["step"] == tuned.ended.best_step), None)
+    return scores[0], best
+
+
+def _print_json(tuned: Tuned) -> None:
+    from bench.cli import echo_json
+
+    before, best = _validations(tuned)
+    echo_json(
+        {
+            "adapter": str(tuned.out),
+            "steps": tuned.ended.steps,
+            "stopped_early": tuned.ended.stopped_early,
+            "metric": tuned.metric,
+            "before": before,
+            "best": best,
+        }
+    )
+
+
+def _print_result(tuned: Tuned, order: Order, model: str) -> None:
     from bench.tuning.adapter_folder import CURVES
 
     ended = tuned.ended
-    scores = [entry for entry in ended.history if "eval_score" in entry]
-    best = next((entry for entry in scores if entry["step"] == ended.best_step), None)
-    if options["as_json"]:
-        from bench.cli import echo_json
-
-        echo_json(
-            {
-                "adapter": str(tuned.out),
-                "steps": ended.steps,
-                "stopped_early": ended.stopped_early,
-                "metric": tuned.metric,
-                "before": scores[0],
-                "best": best,
-            }
+    before, best = _validations(tuned)
+    length = plural(ended.steps, "step")
+    if ended.stopped_early:
+        length = (
+            f"{length} of {formatting.count(ended.total)}, because validation stopped improving"
         )
-        return
-    early = f", stopped early at {ended.steps} of {ended.total}" if ended.stopped_early else ""
-    out, base = shlex.quote(str(tuned.out)), shlex.quote(options["model"])
     picture = printable(str(tuned.out / CURVES))
-    click.echo(f"{ended.steps} steps{early}; loss and score by step: {picture}")
+    click.echo(f"The training took {length}. {picture} shows loss and score by step.")
     if best is None:
-        click.echo("No validation was better than none: the adapter was not written.")
+        click.echo("No validation gave a usable score, so no adapter was written.")
         return
     click.echo(
-        f"Validation {tuned.metric}: {scores[0]['eval_score']:.3f} before, "
-        f"{best['eval_score']:.3f} at step {best['step']}, which is kept"
+        f"The validation score ({tuned.metric}) was {formatting.score(before['eval_score'])} before the "
+        f"training and {formatting.score(best['eval_score'])} at step {best['step']}, whose weights are kept."
     )
-    if best["eval_merit"] <= scores[0]["eval_merit"]:
+    if best["eval_merit"] <= before["eval_merit"]:
         click.echo("warning: the adapter is no better than the model without it", err=True)
+    out, base = shlex.quote(str(tuned.out)), shlex.quote(model)
     tests = shlex.quote(",".join(tuned.tests) or "TASK")
     click.echo(
-        f"Now compare on documents that neither training nor validation saw:\n"
+        "Now compare the two on documents that neither training nor validation has seen:\n"
         f"  bench run --models {base},{out} --tasks {tests}\n"
         f"  bench compare {shlex.quote(order.model.name)} {shlex.quote(printable(tuned.out.name))}"
     )

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from bench.errors import OutOfMemory
-from bench.formatting import memory_size
+from bench.formatting import byte_size
 from bench.models.architectures import Architecture
 from bench.models.qwen_vl.fit import CUDA_CONTEXT_BYTES, Activations
 from bench.tuning.examples import TrainingExample
@@ -173,7 +173,7 @@ def check_fits(setup: Setup, free: int, nf4: int, batch_tokens: int) -> str | No
         return None
     cure = cures(setup, free, nf4, batch_tokens)
     message = (
-        f"training would hold about {memory_size(expected.bytes)}, and {memory_size(free)} are free "
+        f"training would hold about {byte_size(expected.bytes)}, and {byte_size(free)} are free "
         f"({parts(expected)})"
     )
     if expected.bytes > free:
@@ -229,7 +229,7 @@ def parts(expected: MemoryEstimate) -> str:
         "logits": expected.logits,
         "pages": expected.vision,
     }
-    return ", ".join(f"{name} {memory_size(size)}" for name, size in named.items() if size >= 2**20)
+    return ", ".join(f"{name} {byte_size(size)}" for name, size in named.items() if size >= 2**20)
 
 
 def free_bytes(on_gpu: bool) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import OutOfMemory
-from bench.formatting import memory_size, plural
+from bench.formatting import byte_size, plural
 from bench.measure import is_out_of_memory
 from bench.models.architectures import read_folder
 from bench.models.checkpoints import TUNING_FILE, weights_digest
@@ -167,7 +167,7 @@ def _announcement(work: _Work, room: _Room) -> str:
     documents = plural(len(work.parts.train.documents), "document")
     row_count = plural(len(work.rows), "row")
     steps = plural(work.order.schedule.steps(len(work.rows)), "step")
-    size = memory_size(room.expected.bytes)
+    size = byte_size(room.expected.bytes)
     return (
         f"Training on {documents} in {row_count}, {steps}; it needs about {size} of memory "
         f"({memory.parts(room.expected)})"
@@ -270,8 +270,8 @@ def _ran_out(room: _Room, batch_tokens: int) -> OutOfMemory:
     enough = min(room.free, room.expected.bytes - 1)
     cure = memory.cures(room.setup, enough, room.nf4, batch_tokens)
     return OutOfMemory(
-        f"training ran out of memory: {memory_size(room.free)} were free, and about "
-        f"{memory_size(room.expected.bytes)} were expected to be needed",
+        f"training ran out of memory: {byte_size(room.free)} were free, and about "
+        f"{byte_size(room.expected.bytes)} were expected to be needed",
         hint=f"{cure}; add --fresh, because other options are another training",
     )
 

@@ -1,0 +1,142 @@
+"""Finding the runs and the models of runs that a person named on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import InvalidInput, did_you_mean
+from bench.text import one_line
+
+if TYPE_CHECKING:
+    from bench.rundir.store import RunStore
+    from bench.scoring.comparison import Side
+
+NEWEST = {"last", "latest"}
+"""Words for the newest run."""
+FIRST_RUN = "bench run --models ocr --tasks all"
+"""What to type where there is no run yet."""
+
+
+def find_run(name: str, results: Path) -> Path:
+    """The run directory for what a person typed: a path, a run's name, a part of it, or ``last``.
+
+    Raises:
+        InvalidInput: no run, or several, fit.
+    """
+    from bench.rundir.store import RUN_FILE, find_runs
+
+    path = Path(name)
+    # A whole name before a part of one: two runs of one second are called X and X-2.
+    for folder in (path, results / name):
+        if (folder / RUN_FILE).is_file():
+            return folder
+    runs = find_runs(results)
+    if name in NEWEST and runs:
+        return runs[0].path
+    fitting = [run.path for run in runs if name in run.id]
+    if len(fitting) == 1:
+        return fitting[0]
+    if path.is_dir():
+        raise InvalidInput(
+            f"{one_line(name)} is not a run directory: it has no {RUN_FILE}", hint="bench list runs"
+        )
+    if fitting:
+        raise InvalidInput(
+            f"{len(fitting)} runs in {results} have {one_line(name, 60)!r} in their names",
+            hint="name one of them: " + ", ".join(p.name for p in fitting[:3]),
+        )
+    known = [run.id for run in runs]
+    raise InvalidInput(
+        f"no run is called {one_line(name, 80)!r} in {results}",
+        hint=did_you_mean(name, known) if runs else FIRST_RUN,
+    )
+
+
+def find_sides(
+    name: str, inside: str | None, results: Path, metrics: tuple[str, ...] | None = None
+) -> list[Side]:
+    """Every model that ``name`` can mean: all models of a run, or one model of a run.
+
+    Args:
+        name: a run, RUN:MODEL, or a model of the run ``inside``.
+        inside: the run to look for models in; None for the newest one.
+        results: the folder of the runs.
+        metrics: score with these instead of the tasks' own metrics.
+
+    Raises:
+        InvalidInput: no run and no model fits ``name``.
+    """
+    from bench.rundir.store import RunStore
+    from bench.scoring.comparison import Side
+    from bench.scoring.evaluation import evaluate
+
+    run_name, model = _run_and_model(name, inside, results)
+    evaluation = evaluate(RunStore.open(find_run(run_name, results)), metrics)
+    if not model:
+        return [Side(evaluation, each) for each in evaluation.models]
+    if model not in evaluation.models:
+        raise InvalidInput(
+            f"run {evaluation.run.id} has no model {one_line(model, 60)!r}",
+            hint=did_you_mean(model, evaluation.models),
+        )
+    return [Side(evaluation, model)]
+
+
+def _run_and_model(name: str, inside: str | None, results: Path) -> tuple[str, str]:
+    """The names of the run and of the model in it; the latter is empty for a whole run."""
+    from bench.rundir.store import RunStore, find_runs
+
+    if _is_run(name, results):
+        return name, ""
+    run_name, separator, model = name.rpartition(":")
+    if separator:
+        return run_name, model
+    if inside is None and not find_runs(results):
+        raise InvalidInput(
+            f"{one_line(name, 60)!r} is neither a run nor a model: {results} holds no run yet",
+            hint=FIRST_RUN,
+        )
+    # A model before a part of a run's name: runs are often named after their models.
+    run = RunStore.open(find_run(inside or "last", results))
+    if name in run.model_names():
+        return str(run.path), name
+    return _run_by_part(name, run, results), ""
+
+
+def _is_run(name: str, results: Path) -> bool:
+    from bench.rundir.store import RUN_FILE
+
+    folders = (Path(name), results / name)
+    return name in NEWEST or any((folder / RUN_FILE).is_file() for folder in folders)
+
+
+def _run_by_part(name: str, run: RunStore, results: Path) -> str:
+    from bench.rundir.store import find_runs
+
+    ids = [other.id for other in find_runs(results)]
+    if not any(name in run_id for run_id in ids):
+        raise InvalidInput(
+            f"{one_line(name, 60)!r} is neither a model of {run.id} nor a run in {results}",
+            hint=did_you_mean(name, [*run.model_names(), *ids]),
+        )
+    return str(find_run(name, results))
+
+
+def matched_sides(first: Sequence[Side], second: Sequence[Side]) -> list[tuple[Side, Side]]:
+    """Pairs of sides: the only ones, or those of one model's name.
+
+    Raises:
+        InvalidInput: no model is on both sides.
+    """
+    if len(first) == len(second) == 1:
+        return [(first[0], second[0])]
+    by_name = {side.model: side for side in second}
+    pairs = [(side, by_name[side.model]) for side in first if side.model in by_name]
+    if not pairs:
+        raise InvalidInput(
+            "the two runs have no model of the same name",
+            hint=f"name one model of each: {first[0].label} {second[0].label}",
+        )
+    return pairs

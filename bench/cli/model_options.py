@@ -1,0 +1,182 @@
+"""Options that say how a model is loaded and how large its pages are, and the models that come of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from bench.cli.commands import choice
+from bench.cli.options import bench_toml
+from bench.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from bench.schema import ModelSpec
+
+PAGES = "Pages"
+ENGINE = "Engine"
+
+FEWEST_PIXELS = 4 * 28 * 28
+"""Four visual tokens of Qwen2-VL, its smallest page. A smaller bound was surely meant in tokens."""
+FEWEST_TOKENS, MOST_TOKENS = 4, 16_384
+"""The bounds of Qwen2-VL's own image processor."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """What the command line says about every model that it names; None leaves a model as it is."""
+
+    dtype: str | None = None
+    attention: str | None = None
+    quantization: str | None = None
+    device: str | None = None
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    visual_tokens: int | None = None
+    """Bound on a page in visual tokens; each model's token size makes ``max_pixels`` of it."""
+    offline: bool = False
+
+
+class MaxPixels(click.ParamType[int]):
+    """A bound on a page in pixels; a number that can only be meant in visual tokens is refused."""
+
+    name = "pixels"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number of pixels."""
+        text = str(value)
+        if not (text.isascii() and text.isdigit()):
+            self.fail(f"expected a number of pixels, got {text[:40]!r}", param, ctx)
+        if int(text) < FEWEST_PIXELS:
+            self.fail(
+                f"expected at least {FEWEST_PIXELS:,} pixels (4 visual tokens), got {int(text):,}; "
+                f"if you mean visual tokens, type --visual-tokens {text}",
+                param,
+                ctx,
+            )
+        return int(text)
+
+
+dtype_choice = partial(
+    choice,
+    type=click.Choice(["auto", "bf16", "fp16", "fp32"]),
+    group=ENGINE,
+    help="Compute in this number format. Without the option, auto takes bf16 on a GPU and fp32 on a CPU.",
+)
+device_choice = partial(
+    choice,
+    metavar="DEVICE",
+    group=ENGINE,
+    help="Run on this device: auto, cpu, cuda or cuda:N. Without the option, auto takes a GPU if there is "
+    "one.",
+)
+offline_choice = partial(
+    choice,
+    group=ENGINE,
+    help="Use only what is on this machine, and never open a network connection.",
+)
+min_pixels_choice = partial(
+    choice,
+    type=click.IntRange(1),
+    metavar="PIXELS",
+    group=PAGES,
+    help="Enlarge a page that has fewer pixels than this. Without the option, the model's own bound holds.",
+)
+max_pixels_choice = partial(
+    choice,
+    type=MaxPixels(),
+    metavar="PIXELS",
+    group=PAGES,
+    help="Shrink a page that has more pixels than this. Without the option, the model's own bound holds.",
+)
+visual_tokens_choice = partial(
+    choice,
+    type=click.IntRange(FEWEST_TOKENS, MOST_TOKENS),
+    group=PAGES,
+    help="Shrink a page to at most N visual tokens. This is --max-pixels in other units: a token covers "
+    "28x28 pixels, and 32x32 for Qwen3-VL.",
+)
+
+
+def resolve_models(
+    names: Iterable[str],
+    options: ModelOptions,
+    config: Path | None = None,
+    engine: Mapping[str, bool] | None = None,
+) -> tuple[ModelSpec, ...]:
+    """The models that ``names`` mean, with what the command line says about them.
+
+    Args:
+        names: catalog names, hub ids, folders, or names of ``[models.NAME]`` tables.
+        options: what holds for all of them.
+        config: the file with those tables; None for ``bench.toml`` in the working directory.
+        engine: options of the engine, such as ``reuse``; a model without such an engine is refused.
+
+    Raises:
+        InvalidInput: a name is unknown, or an option does not suit its model.
+    """
+    from bench.models.catalog import resolve_all
+
+    options = _in_one_unit(options)
+    specs = resolve_all(
+        names,
+        bench_toml=config or bench_toml(),
+        dtype=options.dtype,
+        attention=options.attention,
+        quantization=options.quantization,
+        device=options.device,
+        min_pixels=options.min_pixels,
+        max_pixels=options.max_pixels,
+        offline=options.offline or None,
+        options=engine or {},
+    )
+    if options.visual_tokens is None:
+        return specs
+    from bench.models.settings import check_followed
+    from bench.runner.sweep import tokens_as_pixels
+
+    bound = {"max_pixels": options.visual_tokens}
+    check_followed(specs, bound, flags={"max_pixels": "--visual-tokens"})
+
+    return tuple(
+        replace(spec, max_pixels=tokens_as_pixels(spec, options.visual_tokens)) for spec in specs
+    )
+
+
+def _in_one_unit(options: ModelOptions) -> ModelOptions:
+    """``options`` with one bound on a page: of two, the flag beats the variable beats the file.
+
+    Raises:
+        InvalidInput: both bounds come from the same place.
+    """
+    if options.visual_tokens is None or options.max_pixels is None:
+        return options
+    sources = [
+        ParameterSource.DEFAULT_MAP,
+        ParameterSource.ENVIRONMENT,
+        ParameterSource.COMMANDLINE,
+    ]
+    context = click.get_current_context()
+    pixels, tokens = (
+        sources.index(context.get_parameter_source(name) or ParameterSource.DEFAULT_MAP)
+        for name in ("max_pixels", "visual_tokens")
+    )
+    if pixels == tokens:
+        raise InvalidInput(
+            "--visual-tokens and --max-pixels bound the same thing in two units",
+            hint="leave out one of them",
+        )
+    if pixels > tokens:
+        return replace(options, visual_tokens=None)
+    return replace(options, max_pixels=None)
+
+
+def resolve_model(name: str, options: ModelOptions) -> ModelSpec:
+    """The one model that ``name`` means, as ``resolve_models`` makes it."""
+    (spec,) = resolve_models([name], options)
+    return spec

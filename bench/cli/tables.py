@@ -1,0 +1,114 @@
+"""Tables in the terminal: no lines, numbers to the right, and no cell is cut."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench import formatting
+from bench.text import printable
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+Row = Mapping[str, Any]
+
+GAP = 2
+"""Blanks between two columns."""
+NARROWEST_TEXT = 10
+"""Columns that a text cell gets before its words are folded too small to read."""
+UNBOUNDED = 10_000
+"""Width where nobody looks at the table: a program that reads it wants one line for each row."""
+_NUMBER = re.compile(r"[<>]? ?[+\-−]?[\d,]+(\.\d+)?( ?(%|B|KiB|MiB|GiB|bytes?))?")
+
+
+def table(rows: Sequence[Row], titles: Mapping[str, str] | None = None) -> str:
+    """Rows of equal keys as aligned text, under a header of the keys or of their ``titles``.
+
+    A cell that is wider than the terminal allows is folded over several lines. Where standard output is no
+    terminal, every row is one line, unless the variable ``COLUMNS`` says how wide a line may be.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    names = list(rows[0])
+    cells = [[_cell(row[name]) for name in names] for row in rows]
+    columns = [[cell.plain for cell in column] for column in zip(*cells, strict=True)]
+    headings = [printable((titles or {}).get(name, name)) for name in names]
+    numeric = [_is_numeric(column) for column in columns]
+    # Names, in the first column, stay whole where there is room, so that they can be copied.
+    whole = [True, *numeric[1:]]
+    width = _line_width()
+    if _least_width(headings, columns, whole) > width:
+        whole = numeric
+    drawn = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for heading, is_number, no_wrap in zip(headings, numeric, whole, strict=True):
+        drawn.add_column(
+            Text(heading),
+            justify="right" if is_number else "left",
+            no_wrap=no_wrap,
+            overflow="fold",
+        )
+    for line in cells:
+        drawn.add_row(*line)
+    stream = io.StringIO()
+    terminal = sys.stdout.isatty()
+    console = Console(
+        file=stream,
+        width=max(width, _least_width(headings, columns, whole)),
+        force_terminal=terminal,
+        no_color="NO_COLOR" in os.environ,
+        highlight=False,
+        legacy_windows=False,
+    )
+    console.print(drawn)
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
+
+
+def _cell(value: Any) -> Text:
+    """What a cell shows; a ``Text`` is one that the caller has made printable and may have coloured."""
+    from rich.text import Text
+
+    if isinstance(value, Text):
+        return value
+    if value is None:
+        return Text(formatting.DASH)
+    if isinstance(value, (list, tuple)):
+        value = " ".join(map(str, value))
+    return Text(printable(str(value)))
+
+
+def _is_numeric(column: Sequence[str]) -> bool:
+    """Whether a column holds numbers, beside dashes for what is not known."""
+    values = [cell for cell in column if cell != formatting.DASH]
+    return bool(values) and all(_NUMBER.fullmatch(cell.strip()) for cell in values)
+
+
+def _line_width() -> int:
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
+        return shutil.get_terminal_size().columns
+    return UNBOUNDED
+
+
+def _least_width(
+    headings: Sequence[str], columns: Sequence[Sequence[str]], whole: Sequence[bool]
+) -> int:
+    """The width below which whole cells would be broken; a narrower terminal wraps the lines itself."""
+    widths = []
+    for heading, column, stays_whole in zip(headings, columns, whole, strict=True):
+        longest = max(map(_width, (heading, *column)))
+        widths.append(longest if stays_whole else min(longest, NARROWEST_TEXT))
+    return sum(widths) + GAP * len(widths)
+
+
+def _width(text: str) -> int:
+    """Columns on a terminal: Chinese characters take two."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
