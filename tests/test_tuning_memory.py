@@ -210,7 +210,7 @@ def test_the_fullest_row_is_the_most_in_each_respect() -> None:
 
 @pytest.mark.parametrize(
     ("size", "text"),
-    [(None, "–"), (3 * 2**20, "3 MiB"), (2**30 - 1, "1024 MiB"), (5 * 2**29, "2.5 GiB")],
+    [(None, "–"), (3 * 2**20, "3.0 MiB"), (2**30 - 1, "1024.0 MiB"), (5 * 2**29, "2.50 GiB")],
 )
 def test_memory_is_written_in_the_unit_that_fits(size: int | None, text: str) -> None:
     assert byte_size(size) == text
