@@ -116,7 +116,7 @@ def _said(phrase: Phrase, question: str) -> float:
 
 def best_of(candidates: Iterable[Candidate]) -> Candidate | None:
     """The candidate with the highest score, the first in reading order where scores are equal."""
-    best = max(candidates, key=lambda c: c.score, default=None)
+    best = max(candidates, key=lambda candidate: candidate.score, default=None)
     return best if best is not None and best.score >= _MINIMUM else None
 
 

@@ -81,26 +81,26 @@ def lay_out(reading: Reading, page: int = 0) -> PageLayout:
         return PageLayout((), 1.0)
     gap = _WORD_GAP if reading.words else _LINE_GAP
     # Text that runs downwards would chain the rows beside it into one, so it gets rows of its own.
-    vertical = [f for f in fragments if len(f.text) > 1 and _is_vertical(f)]
-    level = [f for f in fragments if f not in vertical]
+    vertical = [one for one in fragments if len(one.text) > 1 and _is_vertical(one)]
+    level = [one for one in fragments if one not in vertical]
     rows_of_runs = [_runs(row, gap) for row in _rows(level)]
     rows_of_runs += [[[fragment]] for fragment in vertical]
     rows_of_runs.sort(key=_height_on_page)
     rows: list[tuple[TableCell, ...]] = []
     for number, runs in enumerate(rows_of_runs):
         rows.append(tuple(_cell(run, page, number) for run in runs))
-    heights = [fragment.bottom - fragment.top for fragment in level or fragments]
+    heights = [fragment.height for fragment in level or fragments]
     return PageLayout(tuple(rows), statistics.median(heights))
 
 
 def _height_on_page(runs: list[list[Fragment]]) -> float:
     """Where a row stands: the median middle of its fragments, pixels from the top."""
-    middles = [(fragment.top + fragment.bottom) / 2 for run in runs for fragment in run]
+    middles = [fragment.middle for run in runs for fragment in run]
     return statistics.median(middles)
 
 
 def _is_vertical(fragment: Fragment) -> bool:
-    return fragment.bottom - fragment.top > 1.5 * (fragment.right - fragment.left)
+    return fragment.height > 1.5 * fragment.width
 
 
 def _straighten(reading: Reading) -> list[Fragment]:
@@ -130,13 +130,12 @@ def _clean(fragment: Fragment) -> Fragment:
 def _rows(fragments: list[Fragment]) -> list[list[Fragment]]:
     """Fragments whose middles are at one height, whatever their size."""
     rows: list[list[Fragment]] = []
-    usual = statistics.median(f.bottom - f.top for f in fragments) if fragments else 1.0
-    for fragment in sorted(fragments, key=lambda f: ((f.top + f.bottom) / 2, f.left)):
-        middle, height = (fragment.top + fragment.bottom) / 2, fragment.bottom - fragment.top
+    usual = statistics.median(fragment.height for fragment in fragments) if fragments else 1.0
+    for fragment in sorted(fragments, key=lambda fragment: (fragment.middle, fragment.left)):
         best: tuple[float, list[Fragment]] | None = None
         for row in rows[-6:]:
-            apart = abs(middle - statistics.fmean((f.top + f.bottom) / 2 for f in row))
-            smaller = min(height, statistics.fmean(f.bottom - f.top for f in row))
+            apart = abs(fragment.middle - statistics.fmean(other.middle for other in row))
+            smaller = min(fragment.height, statistics.fmean(other.height for other in row))
             # A dash is two pixels high, but stands in the line's middle.
             if apart < _SAME_ROW * max(smaller, 0.7 * usual) and (best is None or apart < best[0]):
                 best = (apart, row)
@@ -144,7 +143,7 @@ def _rows(fragments: list[Fragment]) -> list[list[Fragment]]:
             rows.append([fragment])
         else:
             best[1].append(fragment)
-    return [sorted(row, key=lambda f: f.left) for row in rows]
+    return [sorted(row, key=lambda fragment: fragment.left) for row in rows]
 
 
 def _runs(row: list[Fragment], gap: float) -> list[list[Fragment]]:
@@ -154,7 +153,7 @@ def _runs(row: list[Fragment], gap: float) -> list[list[Fragment]]:
         if runs:
             previous = runs[-1][-1]
             # The taller of the two: a word without tall letters has a flat box.
-            height = max(1.0, fragment.bottom - fragment.top, previous.bottom - previous.top)
+            height = max(1.0, fragment.height, previous.height)
             if fragment.left - previous.right < max(gap, _reach(previous, fragment)) * height:
                 runs[-1].append(fragment)
                 continue
@@ -172,15 +171,15 @@ def _reach(previous: Fragment, fragment: Fragment) -> float:
 
 
 def _cell(run: list[Fragment], page: int, row: int) -> TableCell:
-    weight = sum(len(f.text) for f in run)
-    text = " ".join(f.text for f in run)
+    characters = sum(len(fragment.text) for fragment in run)
+    text = " ".join(fragment.text for fragment in run)
     return TableCell(
         text=re.sub("^([\u3400-\u9fff]) (?=[\u3400-\u9fff][:：])", r"\1", text),
-        left=min(f.left for f in run),
-        top=min(f.top for f in run),
-        right=max(f.right for f in run),
-        bottom=max(f.bottom for f in run),
-        confidence=sum(f.confidence * len(f.text) for f in run) / weight,
+        left=min(fragment.left for fragment in run),
+        top=min(fragment.top for fragment in run),
+        right=max(fragment.right for fragment in run),
+        bottom=max(fragment.bottom for fragment in run),
+        confidence=sum(fragment.confidence * len(fragment.text) for fragment in run) / characters,
         page=page,
         row=row,
     )
@@ -209,7 +208,7 @@ def stacks(layout: PageLayout) -> list[Stack]:
                 is_apart = below[0].top - stack.cell.bottom > _STACK_GAP * cell.height
                 if is_apart or len(stack.lines) > 7:
                     break
-                following = [c for c in below if _continues(stack.cell, c)]
+                following = [line for line in below if _continues(stack.cell, line)]
                 if following:
                     lines = (*stack.lines, following[0])
                     stack = Stack(_stacked(stack.cell, following[0]), lines)

@@ -127,7 +127,7 @@ class OcrDocument:
             party = anchor.field.party
             if distance is not None and party is not None and (best is None or distance < best[0]):
                 best = (distance, party)
-        if best is None and not any(a.field.party == "seller" for a in self.anchors):
+        if best is None and not any(anchor.field.party == "seller" for anchor in self.anchors):
             return "seller"  # A letterhead needs no heading: whoever writes stands at the top.
         return None if best is None else best[1]
 
@@ -193,15 +193,15 @@ class OcrDocument:
 
     def _is_labelled(self, cell: TableCell) -> bool:
         """Whether ``cell`` begins with a label, known or not."""
-        known = any(m.start <= 2 for m in self.marks_of.get(id(cell), ()))
+        known = any(mark.start <= 2 for mark in self.marks_of.get(id(cell), ()))
         return known or re.match(r"[^\d:,]{2,30}:", self.plain[id(cell)]) is not None
 
     def _freedom(self, cell: TableCell) -> float:
         """1 where ``cell`` may be any label's value, less where it carries a label of its own."""
-        leading = [m for m in self.marks_of.get(id(cell), ()) if m.start <= 2]
-        if any(re.match(r"\s*[:：]", cell.text[m.end :]) for m in leading):
+        leading = [mark for mark in self.marks_of.get(id(cell), ()) if mark.start <= 2]
+        if any(re.match(r"\s*[:：]", cell.text[mark.end :]) for mark in leading):
             return 0.1
-        return 0.6 if any(len(cell.text) > m.end for m in leading) else 1.0
+        return 0.6 if any(len(cell.text) > mark.end for mark in leading) else 1.0
 
     def _inline(self, mark: Mark) -> Iterable[Candidate]:
         next_labels = [m for m in self.marks_of[id(mark.cell)] if self._ends_value(mark, m)]
@@ -249,7 +249,7 @@ class OcrDocument:
         rows = self.layouts[mark.cell.page].rows
         edge = mark.cell.right - 0.5 * mark.cell.height
         if mark.field.kind is not ValueKind.PERSON:
-            return [c for c in rows[mark.cell.row] if c.left > edge]
+            return [cell for cell in rows[mark.cell.row] if cell.left > edge]
         # A name stands on the line of a signature, which may lie lower than its label's first line.
         near: list[TableCell] = []
         for row in rows[max(0, mark.cell.row - 2) : mark.cell.row + 4]:

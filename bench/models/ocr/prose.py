@@ -113,10 +113,11 @@ def sentences(layouts: Sequence[PageLayout]) -> list[Sentence]:
         cells = [row[0] for row in layout.rows if len(row) <= 2]
         if not cells:
             continue
-        left, right = min(c.left for c in cells), max(c.right for c in cells)
+        left = min(cell.left for cell in cells)
+        right = max(cell.right for cell in cells)
         text, first = "", cells[0]
         for number, row in enumerate(layout.rows):
-            line = " ".join(c.text for c in row)
+            line = " ".join(cell.text for cell in row)
             first = row[0] if not text else first
             hyphenated = text.endswith("-") and line[:1].islower()
             text = text[:-1] + line if hyphenated else f"{text} {line}".strip()

@@ -52,6 +52,21 @@ class Fragment(NamedTuple):
     confidence: float = 1.0
     """0 to 1."""
 
+    @property
+    def width(self) -> float:
+        """Pixels."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        """Pixels."""
+        return self.bottom - self.top
+
+    @property
+    def middle(self) -> float:
+        """Vertical centre, pixels."""
+        return (self.top + self.bottom) / 2
+
 
 class Reading(NamedTuple):
     """What a reader saw on one page; coordinates in the page's own pixels."""
@@ -65,10 +80,11 @@ class Reading(NamedTuple):
     @property
     def confidence(self) -> float:
         """Mean confidence over characters; 0 where nothing was read."""
-        characters = sum(len(f.text) for f in self.fragments)
+        characters = sum(len(fragment.text) for fragment in self.fragments)
         if characters == 0:
             return 0.0
-        return sum(f.confidence * len(f.text) for f in self.fragments) / characters
+        total = sum(fragment.confidence * len(fragment.text) for fragment in self.fragments)
+        return total / characters
 
     @property
     def density(self) -> float:
@@ -77,9 +93,10 @@ class Reading(NamedTuple):
         Less means that the engine saw text and knew no letters for it: RapidOCR drops the Cyrillic
         letters, keeps digits and punctuation, and is confident of what is left.
         """
-        wide = [f for f in self.fragments if f.right - f.left > 2 * (f.bottom - f.top)]
-        length = sum((f.right - f.left) / max(1.0, f.bottom - f.top) for f in wide)
-        return sum(len(f.text.replace(" ", "")) for f in wide) / length if length else 0.0
+        wide = [fragment for fragment in self.fragments if fragment.width > 2 * fragment.height]
+        length = sum(fragment.width / max(1.0, fragment.height) for fragment in wide)
+        characters = sum(len(fragment.text.replace(" ", "")) for fragment in wide)
+        return characters / length if length else 0.0
 
 
 class Reader(Protocol):
@@ -103,7 +120,10 @@ def text_layer_reading(page: Page) -> Reading | None:
     words = text_layer(page)
     if not words:
         return None
-    return Reading(tuple(Fragment(w.text, w.left, w.top, w.right, w.bottom) for w in words))
+    fragments = [
+        Fragment(word.text, word.left, word.top, word.right, word.bottom) for word in words
+    ]
+    return Reading(tuple(fragments))
 
 
 class RapidOcrReader:
@@ -159,7 +179,8 @@ class RapidOcrReader:
         fragments = []
         slopes = []
         for corners, text, score in zip(result.boxes, result.txts, result.scores, strict=True):
-            xs, ys = [float(c[0]) for c in corners], [float(c[1]) for c in corners]
+            xs = [float(x) for x, _ in corners]
+            ys = [float(y) for _, y in corners]
             width, fall = xs[1] - xs[0], ys[1] - ys[0]
             if width > 4 * abs(fall):
                 slopes.append((fall / width, width))
@@ -279,9 +300,9 @@ def parse_tesseract_tsv(tsv: str, scale: float = 1.0) -> Reading:
         columns = line.split("\t")
         if len(columns) != 12 or columns[0] != "5" or not columns[11].strip():
             continue
-        left, top, width, height, confidence = (float(c) for c in columns[6:11])
+        left, top, width, height, confidence = (float(column) for column in columns[6:11])
         # Rules and specks come back as words of confidence under 30.
-        if confidence < 30 and not any(c.isalnum() for c in columns[11]):
+        if confidence < 30 and not any(character.isalnum() for character in columns[11]):
             continue
         box = (left / scale, top / scale, (left + width) / scale, (top + height) / scale)
         fragment = Fragment(columns[11].strip(), *box, max(0.0, confidence) / 100)
@@ -302,8 +323,10 @@ def _as_cyrillic(words: Sequence[Fragment]) -> list[Fragment]:
 
     With two languages at once, Tesseract takes "ООО" and "АО" for Latin letters of the same shape.
     """
-    letters = "".join(c for word in words for c in word.text if c.isalpha())
-    cyrillic = sum("\u0400" <= c <= "\u04ff" for c in letters)
+    line = "".join(word.text for word in words)
+    letters = [character for character in line if character.isalpha()]
+    cyrillic = sum("\u0400" <= letter <= "\u04ff" for letter in letters)
+    # A Russian line may hold some Latin words, a Latin one few Cyrillic letters.
     if cyrillic < 0.6 * len(letters):
         return list(words)
     return [word._replace(text=_LATIN_TOKEN.sub(_lookalike, word.text)) for word in words]

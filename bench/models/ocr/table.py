@@ -66,7 +66,7 @@ def _headers(document: OcrDocument) -> dict[str, Mark]:
     best: dict[str, Mark] = {}
     for anchor in marks:
         band: dict[str, Mark] = {}
-        for mark in sorted(marks, key=lambda m: (-m.score, m.cell.left)):
+        for mark in sorted(marks, key=lambda mark: (-mark.score, mark.cell.left)):
             near = abs(mark.cell.middle - anchor.cell.middle) < 2.5 * anchor.cell.height
             if near and mark.cell.page == anchor.cell.page:
                 band.setdefault(_COLUMNS[mark.field.name], mark)

@@ -187,7 +187,7 @@ def _address(text: str) -> Value | None:
     )[0]
     if count_letters(tail) < 3:
         return None
-    fit = 1.0 if any(c.isdigit() for c in tail) else 0.75
+    fit = 1.0 if count_digits(tail) > 0 else 0.75
     return Value(tail.strip(_EDGES), fit, max(0, text.find(tail)))
 
 
