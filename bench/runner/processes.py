@@ -24,6 +24,7 @@ from bench.files import write_json
 from bench.formatting import plural
 from bench.rundir.lock import RunLock
 from bench.rundir.store import RunStore
+from bench.runner.answering import sample_ids
 from bench.runner.batches import page_groups
 from bench.runner.devices import Device
 from bench.runner.progress import ModelProgress, Progress
@@ -191,15 +192,14 @@ class _Processes:
         return [process.status or 0 for process in self._processes]
 
     def _start(self, process: _Process) -> None:
-        events, writer = os.pipe()
+        process.events, writer = os.pipe()
+        self._waiting.register(process.events, selectors.EVENT_READ, process)
+        process.unread, process.answered = b"", False
+        process.call = process.said = None
         try:
             process.child = self._spawn(process, writer)
         finally:
             os.close(writer)
-        process.events, process.unread = events, b""
-        process.call = process.said = None
-        process.answered = False
-        self._waiting.register(events, selectors.EVENT_READ, process)
         self._stop.children = [p.child for p in self._processes if p.child is not None]
         if self._stop.requested:
             # The signal came before this process could be told to stop.
@@ -313,22 +313,19 @@ class _Processes:
     def _record_failure(self, process: _Process, call: _Call, error: str) -> None:
         """Record the questions of a call that have no answer as failed, in the files of the dead process."""
         store = RunStore.open(self._run.path, shard=process.shard.number)
-        asked = [
-            (group, request.sample_id)
-            for group in page_groups(store.load_task(call.task))
-            for request in group.requests
-        ][call.first : call.first + call.questions]
+        groups = page_groups(store.load_task(call.task))
+        pages = {key: len(group.document.pages) for group in groups for key in sample_ids([group])}
+        asked = sample_ids(groups)[call.first : call.first + call.questions]
         if call.alone:
-            ((group, sample_id),) = asked
-            unknown = dict.fromkeys(("seconds", "first_token_seconds", "generated_tokens"))
-            pages = len(group.document.pages)
-            record: dict[str, Any] = {"sample_id": sample_id, "pages": pages, **unknown}
+            (sample_id,) = asked
+            record: dict[str, Any] = {"sample_id": sample_id, "pages": pages[sample_id]}
+            record |= dict.fromkeys(("seconds", "first_token_seconds", "generated_tokens"))
             store.append_latency(self._name, call.task, {**record, "stages": {}, "failed": True})
             return
         answered = store.outputs(self._name, call.task)
         failures = [
             Output(sample_id, "", "error", error=one_line(error, 500))
-            for _, sample_id in asked
+            for sample_id in asked
             if sample_id not in answered
         ]
         store.append_outputs(self._name, call.task, failures)

@@ -25,7 +25,7 @@ from typing import Any, TextIO
 
 from bench.errors import BenchError, OutOfMemory
 from bench.files import write_json
-from bench.measure import release_memory
+from bench.measure import is_device_lost, release_memory
 from bench.models import make_model, with_traits
 from bench.models.model import Model
 from bench.rundir.store import RunStore
@@ -348,15 +348,14 @@ def main(arguments: Sequence[str]) -> int:
             worker = Worker(run, name, events, shard)
             threading.Thread(target=_listen, args=(worker,), daemon=True).start()
             return worker.work()
-        except DeviceLost as error:
-            traceback.print_exc()
-            lost = {"event": "lost", "shard": shard.number, "message": str(error)}
-            events.write(json.dumps(lost) + "\n")
-            events.flush()
-            # At once: what a dead GPU still holds cannot be freed, and trying may hang.
-            os._exit(LOST)
         except Exception as error:
             traceback.print_exc()
+            if isinstance(error, DeviceLost) or is_device_lost(error):
+                lost = {"event": "lost", "shard": shard.number, "message": str(error)}
+                events.write(json.dumps(lost) + "\n")
+                events.flush()
+                # At once: what a dead GPU still holds cannot be freed, and trying may hang.
+                os._exit(LOST)
             _report_failure(run.model_folder(name), events, shard, error)
             return FAILED
 
