@@ -98,6 +98,11 @@ def gib(value: float | None) -> str:
     )
 
 
+def moment(value: str) -> str:
+    """An ISO 8601 time in UTC, for reading."""
+    return value.replace("T", " ").replace("Z", " UTC")
+
+
 def megabytes(value: float) -> str:
     """Bytes as MB (10⁶), with the unit: what file managers show."""
     return f"{value / 1e6:.1f} MB"

@@ -11,18 +11,19 @@ from typing import Any
 import numpy as np
 
 import bench
+from bench import formatting
 from bench.metrics import METRICS
-from bench.report.levels import goodness, higher_is_better, level
 from bench.report.mistakes import extraction_views, mistake_views
-from bench.report.ranking import Pair, Scored, compare_all, pareto, ranks
+from bench.report.ranking import Scored, compare_all, pareto, ranks
 from bench.report.records import nested, number, text
-from bench.report.rows import Source, hardware, model_row, sentences
+from bench.report.rows import RowSource, hardware, model_row, sentences
 from bench.report.sweep import sweep_views
 from bench.report.verdict import judge, warn
 from bench.report.views import (
     Front,
     Load,
     ModelRow,
+    Pair,
     ReportOptions,
     ReportView,
     RunView,
@@ -32,6 +33,7 @@ from bench.report.views import (
 )
 from bench.schema import Estimate, Page, Sample
 from bench.scoring.evaluation import Answer, Evaluation, document_key
+from bench.scoring.levels import goodness, higher_is_better, level
 from bench.scoring.published import PublishedRow, published_comparison
 from bench.text import utc_now
 
@@ -41,7 +43,7 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
 
     Args:
         evaluations: of one run or more; rows of several runs stand in one leaderboard.
-        options: title and seed are used here, the rest by the renderers.
+        options: the title is used here, the rest by the renderers.
     """
     options = options or ReportOptions()
     runs = tuple(_run_view(evaluation) for evaluation in evaluations)
@@ -54,7 +56,7 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
         for source in sources
     ]
     samples, scored = _join_samples(sources, names, tasks)
-    rows, pairs = _ranked(rows, scored, higher, options.seed)
+    rows, pairs = _ranked(rows, scored, higher)
     order = [next(i for i, s in enumerate(sources) if s.key == row.key) for row in rows]
     samples = tuple(_reorder(sample, order) for sample in samples)
     same_tasks = len({frozenset(row.tasks) for row in rows}) <= 1 and _same_questions(samples)
@@ -164,9 +166,9 @@ def _software(environment: Any) -> str:
     return ", ".join(parts)
 
 
-def _sources(evaluations: Sequence[Evaluation], runs: Sequence[RunView]) -> list[Source]:
+def _sources(evaluations: Sequence[Evaluation], runs: Sequence[RunView]) -> list[RowSource]:
     counts = Counter(model for evaluation in evaluations for model in evaluation.models)
-    found: list[Source] = []
+    sources: list[RowSource] = []
     taken: set[str] = set()
     for evaluation, run in zip(evaluations, runs, strict=True):
         for model in evaluation.models:
@@ -174,8 +176,8 @@ def _sources(evaluations: Sequence[Evaluation], runs: Sequence[RunView]) -> list
             while key in taken:
                 key += "′"
             taken.add(key)
-            found.append(Source(key, model, evaluation, run))
-    return found
+            sources.append(RowSource(key, model, evaluation, run))
+    return sources
 
 
 def _short(run: RunView, runs: Sequence[RunView]) -> str:
@@ -184,15 +186,15 @@ def _short(run: RunView, runs: Sequence[RunView]) -> str:
 
 
 def _task_views(evaluations: Sequence[Evaluation], names: _TaskNames) -> tuple[TaskView, ...]:
-    found: dict[str, TaskView] = {}
+    views: dict[str, TaskView] = {}
     for evaluation in evaluations:
         for name, task in evaluation.tasks.items():
             key = names.key(evaluation, name)
-            if key in found:
+            if key in views:
                 continue
             headline = task.metrics[0]
             languages = Counter(s.metadata.get("language") for s in task.samples)
-            found[key] = TaskView(
+            views[key] = TaskView(
                 key=key,
                 name=name,
                 version=task.version,
@@ -215,7 +217,7 @@ def _task_views(evaluations: Sequence[Evaluation], names: _TaskNames) -> tuple[T
                 languages=tuple(name for name, _ in languages.most_common() if name),
                 texts_known=bool(evaluation.run.document_texts(name)),
             )
-    return tuple(found.values())
+    return tuple(views.values())
 
 
 def _score_name(tasks: Sequence[TaskView]) -> tuple[str, bool, bool]:
@@ -227,11 +229,11 @@ def _score_name(tasks: Sequence[TaskView]) -> tuple[str, bool, bool]:
         task.headline in METRICS and METRICS[task.headline].direction == "higher" for task in tasks
     )
     only = next(iter(titles), "score") if len(titles) == 1 else "score"
-    return f"mean {only} over {len(tasks)} tasks", True, accuracies
+    return f"mean {only} over {formatting.plural(len(tasks), 'task')}", True, accuracies
 
 
 def _join_samples(
-    sources: Sequence[Source], names: _TaskNames, tasks: Sequence[TaskView]
+    sources: Sequence[RowSource], names: _TaskNames, tasks: Sequence[TaskView]
 ) -> tuple[tuple[SampleView, ...], Scored]:
     """Every sample of every task once, with all models' answers beside each other."""
     order: dict[tuple[int, str], tuple[Sample, tuple[Page, ...], str]] = {}
@@ -261,17 +263,17 @@ def _join_samples(
     samples = []
     for column, key in enumerate(keys):
         headline = tasks[key[0]].headline
-        found = tuple(own.get(key) for own in answers)
-        for i, answer in enumerate(found):
+        by_row = tuple(own.get(key) for own in answers)
+        for i, answer in enumerate(by_row):
             if answer is not None and answer.output is not None:
                 score = answer.scores[headline]
                 weights[column] = score.weight
                 if score.value is not None:
                     values[i, column] = goodness(score.value, headline)
         sample, pages, _ = order[key]
-        levels = tuple(level(answer, headline) for answer in found)
+        levels = tuple(level(answer, headline) for answer in by_row)
         seconds_by_row = tuple(timed.get(key) for timed in latency)
-        samples.append(SampleView(key[0], sample, pages, found, levels, seconds_by_row))
+        samples.append(SampleView(key[0], sample, pages, by_row, levels, seconds_by_row))
     positions = np.array([key[0] for key in keys], dtype=np.intp)
     clusters = [order[key][2] for key in keys]
     return tuple(samples), Scored(values, weights, positions, clusters)
@@ -293,7 +295,7 @@ def _same_questions(samples: Sequence[SampleView]) -> bool:
 
 
 def _ranked(
-    rows: Sequence[ModelRow], scored: Scored, higher: bool, seed: int
+    rows: Sequence[ModelRow], scored: Scored, higher: bool
 ) -> tuple[list[ModelRow], list[Pair]]:
     """Rows in the order of the leaderboard, with ranks, and all pairs of ranked rows."""
 
@@ -308,7 +310,7 @@ def _ranked(
     best = [i for i in order if not sort_key(i)[0]]
     part = scored._replace(values=scored.values[best])
     keys = [rows[i].key for i in best]
-    pairs = compare_all(keys, part, seed=seed)
+    pairs = compare_all(keys, part)
     rank = ranks(keys, pairs)
     shared = Counter(rank.values())
     return [
@@ -319,7 +321,7 @@ def _ranked(
     ], pairs
 
 
-def _slices(sources: Sequence[Source], rows: Sequence[ModelRow]) -> tuple[SliceValue, ...]:
+def _slices(sources: Sequence[RowSource], rows: Sequence[ModelRow]) -> tuple[SliceValue, ...]:
     """The evaluations' slices side by side; rows that are not finished have none."""
     finished = {row.key for row in rows if row.state == "complete"}
     joined: dict[tuple[str, str], dict[str, Estimate]] = {}
@@ -337,26 +339,26 @@ def _slices(sources: Sequence[Source], rows: Sequence[ModelRow]) -> tuple[SliceV
 
 
 def _published(
-    sources: Sequence[Source], rows: Sequence[ModelRow], names: _TaskNames
+    sources: Sequence[RowSource], rows: Sequence[ModelRow], names: _TaskNames
 ) -> tuple[PublishedRow, ...]:
     """Published scores in the order of the leaderboard, under the report's names of models and tasks."""
-    found: list[PublishedRow] = []
+    lines: list[PublishedRow] = []
     by_key = {source.key: source for source in sources}
     known = {id(source.evaluation): published_comparison(source.evaluation) for source in sources}
     for row in rows:
         source = by_key[row.key]
-        found += [
+        lines += [
             replace(line, model=row.key, task=names.key(source.evaluation, line.task))
             for line in known[id(source.evaluation)]
             if line.model == source.name
         ]
-    return tuple(found)
+    return tuple(lines)
 
 
 def _load(samples: Sequence[SampleView]) -> Load:
-    pages = {(p.sha256, p.index) for sample in samples for p in sample.pages}
+    pages = {page.key for sample in samples for page in sample.pages}
     documents = {
-        tuple((p.sha256, p.index) for p in sample.pages) or (sample.sample.document_id,)
+        tuple(page.key for page in sample.pages) or (sample.sample.document_id,)
         for sample in samples
     }
     return Load(len(samples), len(documents), len(pages))

@@ -8,16 +8,13 @@ the noise, so models that cannot be told apart share a rank.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.report.views import Pair
 from bench.stats import PairedDifference, holm, paired_difference
-
-ALPHA = 0.05
-"""A difference counts when its Holm-adjusted p-value is below this."""
 
 
 class Scored(NamedTuple):
@@ -33,29 +30,7 @@ class Scored(NamedTuple):
     """The document of each sample."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two models on the samples that both were asked."""
-
-    first: str
-    """Key of the model ranked higher."""
-    second: str
-    difference: PairedDifference
-    """First minus second; positive means that the first is better, whatever the metric's direction."""
-    p_holm: float | None
-    """Adjusted over all pairs of the report."""
-    wins: int
-    """Samples on which the first scores higher."""
-    losses: int
-    """Samples on which the second scores higher."""
-
-    @property
-    def separated(self) -> bool:
-        """Whether the difference is beyond the noise."""
-        return self.p_holm is not None and self.p_holm < ALPHA
-
-
-def compare_all(keys: Sequence[str], scored: Scored, *, seed: int = 0) -> list[Pair]:
+def compare_all(keys: Sequence[str], scored: Scored) -> list[Pair]:
     """Every pair of ``keys`` (the rows of ``scored.values``, best first)."""
     differences: list[tuple[int, int, PairedDifference, int, int]] = []
     for i in range(len(keys)):
@@ -67,7 +42,6 @@ def compare_all(keys: Sequence[str], scored: Scored, *, seed: int = 0) -> list[P
                 scored.values[j][both],
                 [c for c, keep in zip(scored.clusters, both.tolist(), strict=True) if keep],
                 weights=_task_weights(scored, both),
-                seed=seed,
             )
             wins, losses = int((gap[both] > 1e-9).sum()), int((gap[both] < -1e-9).sum())
             differences.append((i, j, result, wins, losses))

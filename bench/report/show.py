@@ -7,11 +7,11 @@ from rapidfuzz.distance import Levenshtein
 from bench import formatting
 from bench.errors import InvalidInput, did_you_mean
 from bench.metrics import METRICS
-from bench.report.levels import LEVELS, level
 from bench.report.mistakes import RULE_TEXTS, label
 from bench.report.samples import extracted_text, raw_text
 from bench.schema import Sample, Task
 from bench.scoring.evaluation import Answer, Evaluation
+from bench.scoring.levels import LEVELS, level
 from bench.text import clip, one_line, printable
 
 MAX_TEXT = 4_000

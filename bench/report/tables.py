@@ -1,4 +1,8 @@
-"""``leaderboard.csv``, ``samples.csv`` and ``report.json``: the view for programs and spreadsheets."""
+"""The report for programs and spreadsheets: CSV tables, and ``report.json``.
+
+``leaderboard.csv`` and ``samples.csv`` have columns that programs rely on; beside them every table of every
+section is a file of its own under ``tables/``. Numbers are raw: seconds and bytes, not rounded.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.report.facts import MEMORY_KINDS
+from bench.report.cells import cell_of, columns_of
 from bench.report.samples import raw_text
-from bench.report.single_stream import SingleStream
-from bench.report.views import ModelRow, ReportView
-from bench.text import clip, csv_cell, printable
+from bench.report.section import Block, Group, Section, Table, seen, tables
+from bench.report.sections import make_sections
+from bench.report.views import MEMORY_KINDS, ModelRow, ReportView, SingleStream
+from bench.text import clip, csv_cell, file_name, printable
 
 CELL_CHARACTERS = 32_000
 """A spreadsheet cell holds 32,767 characters."""
@@ -183,18 +188,88 @@ def _cell(value: Any) -> Any:
     return csv_cell(printable(clip(value, CELL_CHARACTERS), newlines=True))
 
 
-def report_json(view: ReportView) -> str:
-    """Everything but the samples, which are in ``samples.csv`` and in the run directory."""
+def section_tables(sections: Sequence[Section]) -> dict[str, str]:
+    """File name → CSV, for every table of every section."""
+    return {
+        f"{file_name(f'{section.id}-{table.id}')}.csv": table_csv(table)
+        for section in sections
+        if "csv" in section.outputs
+        for table in tables(section, "csv")
+    }
+
+
+def table_csv(table: Table) -> str:
+    """One table; a column with intervals has their ends in two more columns."""
+    columns = columns_of(table, "csv")
+    with_interval = {
+        column.key
+        for column in columns
+        if any(cell_of(row, column).interval is not None for row in table.rows)
+    }
+    groups = any(row.group for row in table.rows)
+    header = ["group"] if groups else []
+    for column in columns:
+        header.append(column.key)
+        if column.key in with_interval:
+            header += [f"{column.key} low", f"{column.key} high"]
+    lines = []
+    for row in table.rows:
+        line: list[Any] = [row.group] if groups else []
+        for column in columns:
+            cell = cell_of(row, column)
+            line.append(cell.value)
+            if column.key in with_interval:
+                line += cell.interval or (None, None)
+        lines.append(line)
+    return _csv(header, lines)
+
+
+def report_json(view: ReportView, sections: Sequence[Section] | None = None) -> str:
+    """The view and the sections, without the samples, which are in ``samples.csv``."""
+    sections = make_sections(view) if sections is None else sections
     fields = {
-        f.name: getattr(view, f.name)
-        for f in dataclasses.fields(view)
-        if f.name not in {"samples", "previews"}
+        field.name: getattr(view, field.name)
+        for field in dataclasses.fields(view)
+        if field.name not in {"samples", "previews"}
     }
     # Where the run lay on one machine is nobody's business on another.
     fields["runs"] = [
         {key: value for key, value in _plain(run).items() if key != "path"} for run in view.runs
     ]
+    fields["sections"] = [
+        {
+            "id": section.id,
+            "title": section.title,
+            "blocks": [_block(block) for block in seen(section.blocks, "json")],
+        }
+        for section in sections
+        if "json" in section.outputs
+    ]
     return json.dumps(fields, ensure_ascii=False, indent=2, default=_plain, allow_nan=False) + "\n"
+
+
+def _block(block: Block) -> dict[str, Any]:
+    """A block with the name of its kind; what has its default value is left out."""
+    kind = type(block).__name__.lower()
+    if isinstance(block, Group):
+        inside = [_block(part) for part in seen(block.blocks, "json")]
+        return {"block": kind, "title": block.title, "blocks": inside}
+    return {"block": kind, **_spoken(block)}
+
+
+def _spoken(value: Any) -> Any:
+    """Data without what is only said by default."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: _spoken(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if field.name != "outputs" and getattr(value, field.name) not in ("", None, (), {})
+        }
+    if isinstance(value, Mapping):
+        return {key: _spoken(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_spoken(item) for item in value]
+    return value
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""How right an answer is, in five words that a filter can use."""
+"""How right an answer is, in six words that a filter can use."""
 
 from __future__ import annotations
 

@@ -1,0 +1,405 @@
+"""Speed and memory: throughput, latency, where the time goes, and the state of the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench import formatting
+from bench.drawing.plots import OTHER_COLOUR, Share, ShareBar, ShareBars, Strip, Strips
+from bench.report.conditions import described
+from bench.report.reasons import reason
+from bench.report.section import (
+    DATA,
+    DOCUMENTS,
+    EVERYWHERE,
+    Block,
+    Cell,
+    Column,
+    Group,
+    Plot,
+    Row,
+    Section,
+    Table,
+    Term,
+    Terms,
+    Text,
+    model_cell,
+)
+from bench.report.sections.leaderboard import MEMORY_WORDS
+from bench.report.views import MEMORY_KINDS, Latency, ModelRow, ReportView
+
+OTHER = "other"
+"""The time that no stage claims, or that a backend itself calls the rest."""
+
+STAGE_COLOURS = {
+    **{"preprocess": 0, "transfer": 1, "vision": 2, "prefix": 3, "suffix": 4, "decode": 5},
+    **{"prefill": 3, "read": 6, "match": 7},
+}
+"""Stages of the backends that there are; no backend tells both a prefix and a prefill."""
+
+WORDS = (
+    Term(
+        "Questions/s, pages/s, tokens/s",
+        "All questions in batches (offline scenario): the sum over all batches divided by the wall time "
+        "inside the model. Pages count as often as they were given to the model. Tokens are generated "
+        "tokens without padding.",
+    ),
+    Term(
+        "Questions per page",
+        "The measured questions divided by the distinct pages that they are about. A model that encodes a "
+        "page once for all its questions answers more questions per second where this number is higher.",
+    ),
+    Term(
+        "Energy per question",
+        "The energy of the GPUs by the driver's counter, idle power included, over windows of at least 10 "
+        "s of the offline scenario, divided by the questions answered in them.",
+    ),
+    Term(
+        "Cold, warm",
+        "Cold: the model meets the page for the first time. Warm: the same question again immediately "
+        "afterwards, with whatever the model keeps of a page.",
+    ),
+    Term(
+        "First token, tokens/s after it",
+        "The time from the call to the first token of the answer; then all later tokens of the cold answers "
+        "divided by the seconds that they took together.",
+    ),
+    Term(
+        "p50, p90, p95, p99",
+        "Percentiles of the latency of n single questions. With fewer than 20 questions p95, and with "
+        "fewer than 100 questions p99, is close to the slowest question.",
+    ),
+    Term(
+        "Process, reserved, allocated",
+        "Peak GPU memory: of the whole process as the driver (NVML) reports it; held by torch; used by "
+        "torch's tensors. The leaderboard shows the first of them that is known.",
+    ),
+    Term(
+        "RSS",
+        "Peak resident memory of the process in main memory; for a model on the CPU that is all it uses.",
+    ),
+    Term(
+        "Load, first call",
+        "Seconds until the weights are ready, and seconds of the first question after that. Neither is "
+        "part of throughput or latency.",
+    ),
+)
+
+
+def section(view: ReportView) -> Section:
+    """Everything that was measured, or that nothing was."""
+    rows = [row for row in view.rows if _is_measured(row)]
+    title = "Speed and memory"
+    if not rows:
+        blocks: tuple[Block, ...] = (Text(("Nothing has been measured.",), "empty"),)
+        return Section("speed", title, blocks, "Speed", frozenset(("html",)))
+    return Section(
+        "speed",
+        title,
+        (
+            _plots(view),
+            _throughput(view, rows),
+            *_page_reuse(rows),
+            *_latencies(rows),
+            *_stages(rows),
+            *_machine(rows),
+            Group((Terms(WORDS),), "What the words mean", "folded", frozenset(("html",))),
+        ),
+        "Speed",
+    )
+
+
+def _is_measured(row: ModelRow) -> bool:
+    facts = row.facts
+    return any(part is not None for part in (facts.throughput, facts.latency, facts.memory))
+
+
+# Throughput and memory
+
+
+def _throughput(view: ReportView, rows: Sequence[ModelRow]) -> Table:
+    peaks = [row.facts.memory.peaks for row in rows if row.facts.memory is not None]
+    kinds = [kind for kind in MEMORY_KINDS if any(kind in measured for measured in peaks)]
+    columns = (
+        Column("model", "Model", header=True),
+        Column("questions_per_second", "Questions/s", format="significant"),
+        Column("pages_per_second", "Pages/s", format="significant"),
+        Column("tokens_per_second", "Tokens/s", format="significant"),
+        Column("questions_per_page", "Questions per page", format="significant"),
+        Column("batch", "Largest batch", format="count"),
+        Column("energy", "Energy per question, J", format="significant"),
+        Column("load", "Load", format="seconds"),
+        Column("first_call", "First call", format="seconds"),
+        *(
+            Column(kind, f"{MEMORY_WORDS[kind]} GiB", format="gib", note=MEMORY_KINDS[kind])
+            for kind in kinds
+        ),
+    )
+    caption = (
+        "Throughput and peak memory of the offline scenario, which asks all questions in batches. Load and "
+        "first call are part of no other figure."
+    )
+    lines = tuple(_throughput_row(view, row, kinds) for row in rows)
+    return Table("throughput", columns, lines, caption, outputs=DOCUMENTS)
+
+
+def _throughput_row(view: ReportView, row: ModelRow, kinds: Sequence[str]) -> Row:
+    facts, rate = row.facts, row.facts.throughput
+    peaks = facts.memory.peaks if facts.memory is not None else {}
+    details = (row.hardware,) if view.mixed_hardware and row.hardware else ()
+    cells = {
+        "model": model_cell(row.key, details=details),
+        "questions_per_second": Cell(
+            rate.questions_per_second if rate else None, reason=reason(row, "throughput")
+        ),
+        "pages_per_second": Cell(
+            rate.pages_per_second if rate else None, reason=reason(row, "pages")
+        ),
+        "tokens_per_second": Cell(
+            rate.tokens_per_second if rate else None, reason=reason(row, "tokens")
+        ),
+        "questions_per_page": Cell(
+            rate.questions_per_page if rate else None, reason=reason(row, "pages")
+        ),
+        "batch": Cell(rate.largest_batch if rate else None, reason=reason(row, "throughput")),
+        "energy": Cell(
+            facts.energy.joules_per_question if facts.energy else None,
+            reason=reason(row, "energy"),
+        ),
+        "load": Cell(facts.load_seconds, reason=reason(row, "load")),
+        "first_call": Cell(facts.first_call_seconds, reason=reason(row, "load")),
+    }
+    for kind in kinds:
+        why = "This kind of memory was not measured." if peaks else reason(row, "memory")
+        cells[kind] = Cell(peaks.get(kind), reason=why)
+    return Row(cells, model=row.key)
+
+
+def _page_reuse(rows: Sequence[ModelRow]) -> list[Text]:
+    """How many questions a page has, and what each model does once for all of them."""
+    timed = [row for row in rows if row.facts.throughput is not None]
+    loads = {
+        (row.facts.throughput.questions, row.facts.throughput.distinct_pages)
+        for row in timed
+        if row.facts.throughput and row.facts.throughput.distinct_pages
+    }
+    if not loads:
+        return []
+    sentence = "Questions/s counts questions in batches."
+    if len(loads) == 1:
+        ((questions, pages),) = loads
+        ratio = formatting.significant(questions / (pages or 1))
+        sentence = (
+            f"Questions/s counts questions in batches, {ratio} questions per page "
+            f"({formatting.plural(questions, 'question')} about {formatting.plural(pages or 0, 'page')})."
+        )
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        if row.page_reuse:
+            said.setdefault(row.page_reuse.rstrip("."), []).append(row.key)
+    reuse = [f"{formatting.listed(keys, 6)}: {words}." for words, keys in said.items()]
+    return [Text((sentence, *reuse), "note", "q/s")]
+
+
+# Latency
+
+
+def moments(row: ModelRow) -> list[tuple[str, Latency]]:
+    """What was timed of single questions: the answer and its first token, cold and warm."""
+    alone = row.facts.single_stream
+    timed = {
+        "answer, cold": row.facts.latency,
+        "answer, warm": alone.warm if alone else None,
+        "first token, cold": alone.first_token if alone else None,
+        "first token, warm": alone.warm_first_token if alone else None,
+    }
+    return [(name, latency) for name, latency in timed.items() if latency is not None]
+
+
+def _latencies(rows: Sequence[ModelRow]) -> list[Table]:
+    lines = [line for row in rows if row.facts.latency is not None for line in _moment_rows(row)]
+    if not lines:
+        return []
+    columns = (
+        Column("model", "Model", header=True, merged=True),
+        Column("moment", "Seconds to"),
+        *(Column(name, name, format="significant") for name in ("p50", "p90", "p95", "p99")),
+        Column("n", "n", format="count"),
+        Column("rate", "Tokens/s after the first", format="significant"),
+    )
+    caption = (
+        "Latency of single questions (single-stream scenario): one question at a time, each about another "
+        "document. Cold: the model meets the page for the first time. Warm: the same question again "
+        "immediately afterwards."
+    )
+    return [Table("latency", columns, tuple(lines), caption, outputs=DOCUMENTS)]
+
+
+def _moment_rows(row: ModelRow) -> list[Row]:
+    rows = []
+    for name, latency in moments(row):
+        cells = {
+            "model": model_cell(row.key),
+            "moment": Cell(name, mark="muted"),
+            "n": Cell(latency.n, mark="muted"),
+        }
+        cells |= {key: Cell(getattr(latency, key)) for key in ("p50", "p90", "p95", "p99")}
+        alone = row.facts.single_stream
+        if name == "first token, cold" and alone is not None:
+            why = "No answer has two tokens."
+            cells["rate"] = Cell(alone.tokens_per_second, reason=why)
+        rows.append(Row(cells, model=row.key))
+    return rows
+
+
+def _plots(view: ReportView) -> Group:
+    strips = tuple(
+        Strip(
+            index,
+            row.key,
+            latency.seconds,
+            {name: getattr(latency, name) for name in ("p50", "p90", "p95", "p99")},
+        )
+        for index, row in enumerate(view.rows)
+        if (latency := row.facts.latency) is not None
+    )
+    single: Block = Text(("The latency of single questions has not been measured.",), "empty")
+    if strips:
+        data = Strips(strips, "Latency of every single question that was measured", "s")
+        caption = (
+            "One question at a time, each about another document. Every dot is a measured question; the "
+            "strong line is the median, the thin lines are p90, p95 and p99."
+        )
+        single = Plot("latency-plot", data, caption)
+    bars = _share_bars(view.rows)
+    time: Block = Text(("The run recorded no stages.",), "empty")
+    if bars.bars:
+        caption = (
+            "Shares of the time inside the model, all questions in batches (offline scenario)."
+        )
+        if any(bar.note for bar in bars.bars):
+            caption += " To the first token: means of cold questions, one at a time."
+        time = Plot("time-plot", bars, caption)
+    both = (Group((single,), "Latency of one question"), Group((time,), "Where the time goes"))
+    return Group(both, layout="side", outputs=frozenset(("html", "json")))
+
+
+# Where the time goes
+
+
+def offline_shares(row: ModelRow) -> dict[str, float]:
+    """Stage → share of the offline scenario's time, in the stages' order, the rest last; 0 to 1."""
+    rate = row.facts.throughput
+    if rate is None or not rate.stages:
+        return {}
+    shares = {
+        name: min(1.0, seconds / rate.device_seconds)
+        for name, seconds in rate.stages.items()
+        if name != OTHER
+    }
+    rest = 1 - sum(shares.values())
+    # Less is rounding, and would be a bar that nobody sees.
+    return shares | {OTHER: rest} if rest > 0.005 else shares
+
+
+def _share_words(row: ModelRow) -> str:
+    shares = offline_shares(row)
+    return ", ".join(f"{name} {formatting.percent(share)}" for name, share in shares.items())
+
+
+def _first_token_words(row: ModelRow) -> str:
+    """``vision 0.20 s, prefix 0.10 s``: means on the way to the first token; empty where unknown."""
+    alone = row.facts.single_stream
+    parts = alone.first_token_parts if alone is not None else {}
+    return ", ".join(f"{name} {formatting.seconds(value)}" for name, value in parts.items())
+
+
+def _stages(rows: Sequence[ModelRow]) -> list[Block]:
+    """The time of every model: words for people, and a column for each stage for programs."""
+    timed = [row for row in rows if offline_shares(row)]
+    if not timed:
+        return []
+    tokens = any(_first_token(row)[0] is not None for row in timed)
+    stages = list(dict.fromkeys(name for row in timed for name in offline_shares(row)))
+    after = (
+        Column("first_token", "First token s", format="significant", priority=2),
+        Column("warm", "Warm s", format="significant", priority=3),
+        Column("rate", "Tokens/s after it", "Tokens/s", "significant", priority=4),
+    )
+    columns = (
+        Column("model", "Model", header=True),
+        *(after if tokens else ()),
+        Column("time", "Time in batches", outputs=EVERYWHERE - DATA),
+        Column("to_first_token", "Time to the first token", outputs=frozenset(("markdown",))),
+        *(Column(name, name, format="percent", outputs=DATA) for name in stages),
+    )
+    lines = tuple(_stage_row(row, tokens) for row in timed)
+    caption = (
+        "Where the time goes: shares of the time inside the model, in batches; and the mean seconds of a "
+        "cold question on the way to its first token."
+    )
+    return [Table("stages", columns, lines, caption, outputs=EVERYWHERE - {"html"})]
+
+
+def _first_token(row: ModelRow) -> tuple[float | None, float | None, float | None]:
+    """Median seconds to the first token, cold and warm, and tokens a second after it."""
+    alone = row.facts.single_stream
+    if alone is None or alone.first_token is None:
+        return None, None, None
+    warm = alone.warm_first_token
+    return alone.first_token.p50, warm.p50 if warm is not None else None, alone.tokens_per_second
+
+
+def _stage_row(row: ModelRow, tokens: bool) -> Row:
+    cells = {
+        "model": model_cell(row.key),
+        "time": Cell(_share_words(row)),
+        "to_first_token": Cell(_first_token_words(row) or None, reason=reason(row, "first_token")),
+    }
+    if tokens:
+        for key, value in zip(("first_token", "warm", "rate"), _first_token(row), strict=True):
+            cells[key] = Cell(value, reason=reason(row, "first_token"))
+    cells |= {name: Cell(share) for name, share in offline_shares(row).items()}
+    return Row(cells, model=row.key)
+
+
+def _share_bars(rows: Sequence[ModelRow]) -> ShareBars:
+    """The bars; a stage has one colour, whichever model it belongs to."""
+    colours = dict(STAGE_COLOURS)
+    bars = []
+    for index, row in enumerate(rows):
+        shares = []
+        for name, value in offline_shares(row).items():
+            colour = OTHER_COLOUR
+            if name != OTHER:
+                colour = colours.setdefault(name, len(colours) % OTHER_COLOUR)
+            shares.append(Share(name, value, colour))
+        if shares:
+            first = _first_token_words(row)
+            note = f"To the first token, one question at a time: {first}" if first else ""
+            bars.append(ShareBar(index, row.key, tuple(shares), note))
+    return ShareBars(tuple(bars))
+
+
+# The state of the machine
+
+
+def _machine(rows: Sequence[ModelRow]) -> list[Group]:
+    """Clocks, temperature, power and the load by other processes, for every model that was watched."""
+    blocks: list[Block] = []
+    for row in rows:
+        state = row.facts.conditions
+        readings = described(state) if state is not None else []
+        if state is not None and readings:
+            items = tuple(Term(what, how_much) for what, how_much in readings)
+            seconds = formatting.plural(state.seconds, "second")
+            blocks.append(Group((Terms(items),), f"{row.key}, watched for {seconds}"))
+    if not blocks:
+        return []
+    note = (
+        "Readings once a second: the median, and in brackets the lowest and the highest. Throttled: a "
+        "power cap or heat held the clocks down."
+    )
+    blocks.append(Text((note,), "note"))
+    title = "State of the machine during the measurement"
+    return [Group(tuple(blocks), title, "folded", DOCUMENTS)]
