@@ -60,18 +60,21 @@ def cell_of(row: Row, column: Column) -> Cell:
     return row.cells.get(column.key, EMPTY)
 
 
-def repeats(rows: Sequence[Row], number: int, column: Column) -> bool:
-    """Whether row ``number`` repeats the value above it in a merged column."""
-    if not column.merged or number == 0 or rows[number].group != rows[number - 1].group:
+def repeats(table: Table, number: int, column: Column) -> bool:
+    """Whether row ``number`` repeats the row above in a merged column, and in the merged ones before it."""
+    if not column.merged or number == 0:
         return False
-    above, own = (cell_of(row, column).value for row in rows[number - 1 : number + 1])
-    return bool(above == own)
+    above, row = table.rows[number - 1], table.rows[number]
+    merged = [other for other in table.columns if other.merged]
+    before = merged[: merged.index(column) + 1]
+    same = all(cell_of(above, other).value == cell_of(row, other).value for other in before)
+    return same and above.group == row.group
 
 
-def run_length(rows: Sequence[Row], number: int, column: Column) -> int:
+def run_length(table: Table, number: int, column: Column) -> int:
     """How many rows from ``number`` on share their value in a merged column."""
     length = 1
-    while number + length < len(rows) and repeats(rows, number + length, column):
+    while number + length < len(table.rows) and repeats(table, number + length, column):
         length += 1
     return length
 
@@ -114,7 +117,7 @@ def grid(table: Table, output: Output, columns: Sequence[Column] | None = None) 
     reasons: dict[str, int] = {}
     lines = [
         [
-            _text(table.rows, number, column, output, reasons, is_interval=is_interval)
+            _text(table, number, column, output, reasons, is_interval=is_interval)
             for column, is_interval in shown
         ]
         for number in range(len(table.rows))
@@ -139,7 +142,7 @@ def _title(column: Column, output: Output) -> str:
 
 
 def _text(
-    rows: Sequence[Row],
+    table: Table,
     number: int,
     column: Column,
     output: Output,
@@ -147,8 +150,8 @@ def _text(
     *,
     is_interval: bool,
 ) -> str:
-    cell = cell_of(rows[number], column)
-    if repeats(rows, number, column):
+    cell = cell_of(table.rows[number], column)
+    if repeats(table, number, column):
         return ""
     if is_interval:
         return written_interval(cell, column) or formatting.DASH

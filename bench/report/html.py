@@ -31,6 +31,7 @@ from bench.report.section import (
     Column,
     Excerpt,
     Group,
+    Plot,
     Row,
     Section,
     Table,
@@ -92,6 +93,13 @@ def _holds_browser(blocks: Sequence[Block]) -> bool:
     )
 
 
+def _starts_with_plot(block: Block) -> bool:
+    """Whether a plot comes first, which needs more room than words."""
+    return isinstance(block, Plot) or (
+        isinstance(block, Group) and bool(block.blocks) and _starts_with_plot(block.blocks[0])
+    )
+
+
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -130,6 +138,7 @@ def _environment() -> jinja2.Environment:
         "repeats": cells.repeats,
         "run_length": cells.run_length,
         "stacked": _stacked,
+        "starts_with_plot": _starts_with_plot,
         "svg": svg,
         "wide": plots.WIDE,
         "written": cells.written,
@@ -214,7 +223,7 @@ def _bodies(table: Table) -> list[TableBody]:
     bodies: list[TableBody] = []
     for number, row in enumerate(table.rows):
         new_group = number == 0 or row.group != table.rows[number - 1].group
-        new_heading = any(not cells.repeats(table.rows, number, column) for column in merged)
+        new_heading = any(not cells.repeats(table, number, column) for column in merged)
         if new_group or new_heading:
             bodies.append(TableBody(row.group if new_group else "", (number,)))
         else:

@@ -37,9 +37,9 @@ class ReportOptions:
 # What was measured of a model
 
 MEMORY_KINDS: Mapping[str, str] = {
-    "peak_process": "GPU memory of the process, as the driver (NVML) reports it",
-    "peak_reserved": "GPU memory that torch reserved",
-    "peak_allocated": "GPU memory that torch allocated",
+    "peak_process": "GPU memory of the process (NVML)",
+    "peak_reserved": "GPU memory reserved by torch",
+    "peak_allocated": "GPU memory allocated by torch",
     "peak_rss": "peak RSS (CPU)",
 }
 """Name in the records → name on the page; the first that was measured stands in the leaderboard."""

@@ -79,11 +79,12 @@ def usual_memory(rows: Sequence[ModelRow]) -> str:
 def _memory_note(rows: Sequence[ModelRow], usual: str) -> str:
     kinds = {row.facts.memory.kind for row in rows if row.facts.memory is not None}
     others = [
-        f"{MEMORY_WORDS[kind]} is {label}"
+        f"{MEMORY_WORDS[kind]} means {label}"
         for kind, label in MEMORY_KINDS.items()
         if kind in kinds - {usual}
     ]
-    return f"Peak over all batches: {formatting.listed([MEMORY_KINDS[usual], *others])}."
+    words = "; ".join([MEMORY_KINDS[usual], *others])
+    return f"Memory is the peak over all batches, measured as {words}."
 
 
 def _columns(view: ReportView, kind: str, tasks: Sequence[TaskView]) -> tuple[Column, ...]:

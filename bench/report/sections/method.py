@@ -70,7 +70,7 @@ def _models(view: ReportView) -> Table:
     columns = (Column("model", "Model", header=True), Column("setup", "What was loaded"))
     rows = []
     for row in view.rows:
-        setup = " · ".join(f"{key.replace('_', ' ')} {value}" for key, value in row.setup.items())
+        setup = " · ".join(f"{key.replace('_', ' ')}: {value}" for key, value in row.setup.items())
         rows.append(Row({"model": model_cell(row.key), "setup": Cell(setup)}, model=row.key))
     return Table("models", columns, tuple(rows), "What was loaded", quiet_caption=True)
 

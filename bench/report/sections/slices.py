@@ -61,11 +61,11 @@ def section(view: ReportView) -> Section:
     ]
     rare = fields[MAX_FIELDS:]
     if rare:
+        count = formatting.plural(len(rare), "rarer field")
         rest = _table(view, "rare-fields", "Field", rare)
-        name = formatting.plural(
-            len(rare), "field that is asked less often", "fields that are asked less often"
-        )
-        blocks.append(Group((rest,), name, "folded"))
+        blocks.append(Group((rest,), count, "folded", DOCUMENTS - {"markdown"}))
+        sentence = f"The HTML report and the CSV tables also have {count}."
+        blocks.append(Text((sentence,), "note", outputs=frozenset(("markdown",))))
     return Section("slices", title, tuple(blocks), "Slices", DOCUMENTS)
 
 

@@ -185,12 +185,12 @@ def _page_reuse(rows: Sequence[ModelRow]) -> list[Text]:
     }
     if not loads:
         return []
-    sentence = "Questions/s counts questions in batches."
+    sentence = "Questions/s: all questions were asked in batches."
     if len(loads) == 1:
         ((questions, pages),) = loads
         ratio = formatting.significant(questions / (pages or 1))
         sentence = (
-            f"Questions/s counts questions in batches, {ratio} questions per page "
+            f"Questions/s: all questions were asked in batches, {ratio} questions per page "
             f"({formatting.plural(questions, 'question')} about {formatting.plural(pages or 0, 'page')})."
         )
     said: dict[str, list[str]] = {}
