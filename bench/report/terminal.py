@@ -91,7 +91,7 @@ def terminal_summary(
     for _, block in blocks:
         if isinstance(block, Code):
             # Never wrapped: a command that is broken over two lines cannot be copied.
-            name = "" if block.label == label else block.label
+            name = "" if block.label == label else one_line(block.label, SHORT_NAME)
             console.print(RichText(f"{name:<8} {one_line(block.text, 2000)}"), soft_wrap=True)
             label = block.label
     lines = [line.rstrip() for line in stream.getvalue().splitlines()]
@@ -118,7 +118,8 @@ def _words(blocks: Sequence[tuple[Section, Block]]) -> RichTable:
         if isinstance(block, Text) and block.kind == "headline":
             style = "bold"
         for line in _lines(block):
-            words.add_row(RichText("" if label == last else label, style=style), RichText(line))
+            shown = "" if label == last else one_line(label, SHORT_NAME)
+            words.add_row(RichText(shown, style=style), RichText(line))
             last = label
     return words
 
