@@ -112,7 +112,7 @@ def grid(table: Table, output: Output, columns: Sequence[Column] | None = None) 
     shown: list[tuple[Column, bool]] = []
     for column in kept:
         shown.append((column, False))
-        if column.interval == "column" and _has_intervals(table, column):
+        if column.intervals == "column" and _has_intervals(table, column):
             shown.append((column, True))
     reasons: dict[str, int] = {}
     lines = [
@@ -160,6 +160,6 @@ def _text(
         if not cell.reason:
             return text
         return text + numbered(reasons.setdefault(cell.reason, len(reasons) + 1))
-    if column.interval == "beside" and output != "terminal":
+    if column.intervals == "beside" and output != "terminal":
         text = " ".join(filter(None, (text, written_interval(cell, column))))
     return f"{text} ({cell.note})" if cell.note else text

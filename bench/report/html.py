@@ -290,7 +290,7 @@ def _tooltip(cell: Cell, column: Column) -> str:
     """What a pointer over the cell tells."""
     if cell.value is None:
         return ""
-    interval = cells.written_interval(cell, column) if column.interval == "hover" else ""
+    interval = cells.written_interval(cell, column) if column.intervals == "hover" else ""
     return ", ".join(filter(None, (interval, cell.hover)))
 
 

@@ -52,7 +52,7 @@ class Column:
     """Key of the model that the column is about, for its mark in the heading."""
     priority: int = 0
     """0: a narrow terminal keeps the column; the higher the number, the sooner it is left out."""
-    interval: Literal["beside", "column", "hover"] = "beside"
+    intervals: Literal["beside", "column", "hover"] = "beside"
     """Where a cell's interval is written: with the value; in a column of its own where there is only text
     (HTML writes it with the value); or, in HTML alone, where the pointer rests."""
     interval_priority: int = 0

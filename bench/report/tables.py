@@ -257,19 +257,43 @@ def _block(block: Block) -> dict[str, Any]:
     return {"block": kind, **_spoken(block)}
 
 
+LOOKS = frozenset(
+    {
+        *(
+            "outputs",
+            "layout",
+            "short",
+            "grave",
+            "quiet_caption",
+            "hover",
+            "details",
+            "heat",
+            "few",
+        ),
+        *("linked", "merged", "divided", "picture", "priority", "intervals", "interval_priority"),
+    }
+)
+"""Fields of the nouns that say how something looks, which is nothing to a program."""
+
+
 def _spoken(value: Any) -> Any:
-    """Data without what is only said by default."""
+    """Data without its looks, and without what is only said by default."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
             field.name: _spoken(getattr(value, field.name))
             for field in dataclasses.fields(value)
-            if field.name != "outputs" and getattr(value, field.name) not in ("", None, (), {})
+            if field.name not in LOOKS and not _is_nothing(getattr(value, field.name))
         }
     if isinstance(value, Mapping):
         return {key: _spoken(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_spoken(item) for item in value]
     return value
+
+
+def _is_nothing(value: Any) -> bool:
+    """Whether a field says nothing; a zero says something."""
+    return value is None or value is False or value in ("", (), {})
 
 
 def _plain(value: Any) -> Any:

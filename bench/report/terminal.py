@@ -191,13 +191,13 @@ def _fitting(table: Table, width: int) -> list[Column]:
     while _needed(table, kept) > width:
         columns = {column.key: column.priority for column in kept}
         intervals = {
-            column.key: column.interval_priority for column in kept if column.interval == "column"
+            column.key: column.interval_priority for column in kept if column.intervals == "column"
         }
         least = max([*columns.values(), *intervals.values()])
         if least == 0:
             break
         kept = [
-            replace(column, interval="hover") if intervals.get(column.key) == least else column
+            replace(column, intervals="hover") if intervals.get(column.key) == least else column
             for column in kept
             if columns[column.key] != least
         ]

@@ -95,7 +95,7 @@ def _columns(view: ReportView, kind: str, tasks: Sequence[TaskView]) -> tuple[Co
             format="score",
             better=_direction(task.higher_is_better),
             note=f"{task.title}: {task.headline_title}",
-            interval="hover",
+            intervals="hover",
             divided=task is tasks[0],
             outputs=frozenset(("html",)),
         )
@@ -115,7 +115,7 @@ def _columns(view: ReportView, kind: str, tasks: Sequence[TaskView]) -> tuple[Co
             "Score",
             format="score",
             better=_direction(view.higher_is_better),
-            interval="column",
+            intervals="column",
             interval_priority=2,
             picture="whisker",
         ),
@@ -182,11 +182,7 @@ def _row(view: ReportView, row: ModelRow, kind: str, tasks: Sequence[TaskView]) 
     cells = {
         "rank": _rank_cell(row),
         "model": _name_cell(view, row),
-        "score": score_cell(
-            row.score,
-            reason(row, "score"),
-            note=f"so far, n = {formatting.count(row.score.n)}" if row.score and row.so_far else "",
-        ),
+        "score": score_cell(row.score, reason(row, "score"), details=_so_far(row)),
         "n": Cell(row.score.n if row.score else None, reason=reason(row, "score")),
         "questions_per_second": Cell(
             rate.questions_per_second if rate else None, reason=reason(row, "throughput")
@@ -234,6 +230,13 @@ def _name_cell(view: ReportView, row: ModelRow) -> Cell:
         details.append(": ".join(filter(None, (row.failure.error, row.failure.message))))
         details.append(row.failure.hint)
     return Cell(row.key, note=note, details=tuple(filter(None, details)), model=row.key)
+
+
+def _so_far(row: ModelRow) -> tuple[str, ...]:
+    """How many questions stand behind the score of a model that has not finished."""
+    if row.score is None or not row.so_far:
+        return ()
+    return (f"so far, n = {formatting.count(row.score.n)}",)
 
 
 def _failed_cell(row: ModelRow) -> Cell:

@@ -16,7 +16,7 @@ def section(view: ReportView) -> Section | None:
     columns = (
         Column("first", "A", header=True),
         Column("second", "B"),
-        Column("difference", "A − B", format="signed", interval="column", picture="difference"),
+        Column("difference", "A − B", format="signed", intervals="column", picture="difference"),
         Column("p", "p (Holm)", format="p_value"),
         Column(
             "wins", "A better", format="count", note="Questions on which A scores higher than B"

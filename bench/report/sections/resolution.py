@@ -22,7 +22,7 @@ def section(view: ReportView) -> Section | None:
         Column("model", "Model", header=True),
         Column("max_pixels", "max_pixels", format="count"),
         Column("visual_tokens", "Visual tokens", format="count"),
-        Column("score", "Score", format="score", interval="column"),
+        Column("score", "Score", format="score", intervals="column"),
         Column("p50", "p50 s", format="significant"),
         Column("questions_per_second", "Questions/s", format="significant"),
         Column("memory", "Peak GiB", format="gib"),

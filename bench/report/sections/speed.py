@@ -220,12 +220,13 @@ def _latencies(rows: Sequence[ModelRow]) -> list[Table]:
     lines = [line for row in rows if row.facts.latency is not None for line in _moment_rows(row)]
     if not lines:
         return []
+    rate = (Column("rate", "Tokens/s after the first", format="significant"),)
     columns = (
         Column("model", "Model", header=True, merged=True),
         Column("moment", "Seconds to"),
         *(Column(name, name, format="significant") for name in ("p50", "p90", "p95", "p99")),
         Column("n", "n", format="count"),
-        Column("rate", "Tokens/s after the first", format="significant"),
+        *(rate if any("rate" in line.cells for line in lines) else ()),
     )
     caption = (
         "Latency of single questions (single-stream scenario): one question at a time, each about another "

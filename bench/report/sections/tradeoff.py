@@ -52,7 +52,7 @@ def _tab(view: ReportView, cost: str) -> Group | None:
     data = Scatter(points, axis, unit, view.score_name, view.higher_is_better)
     columns = (
         Column("model", "Model", header=True),
-        Column("score", "Score", format="score", interval="hover"),
+        Column("score", "Score", format="score", intervals="hover"),
         Column(cost, title, format=format),
         Column("front", "Not beaten"),
     )
