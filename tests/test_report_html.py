@@ -306,7 +306,7 @@ def test_file_stays_under_its_limit_and_says_what_was_left_out(tmp_path):
     page = page_of(run, max_mb=1)
     assert len(page.encode()) <= 1_000_000
     assert 0 < images(page) < 21
-    assert "Page images left out are in the run directory" in page
+    assert "Page images that were left out are in the run directory" in page
 
 
 def test_texts_of_right_answers_are_left_out_first(tmp_path):
@@ -330,7 +330,7 @@ def test_texts_of_right_answers_are_left_out_first(tmp_path):
     left_out = [level for level, text in zip(index["levels"][0], texts, strict=True) if text == 0]
     assert len(page.encode()) <= 1_000_000
     assert set(left_out) == {"r"}
-    assert "Left out to stay under the size limit" in page
+    assert "were left out to stay under the size limit" in page
 
 
 def test_page_without_a_preview_is_counted(tmp_path):
