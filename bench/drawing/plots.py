@@ -259,10 +259,7 @@ def _strips(data: Strips, width: int) -> Markup:
     x = Axis(min(positive) / 1.25, max(positive) * 1.25, 8, width - 8, logarithmic=True)
     frame = Frame(x, Axis(0, 1, height - 28, 4))
     ticks = x.ticks()
-    parts = [
-        *frame.uprights(ticks),
-        *frame.numbers(ticks, lambda value: f"{value:g} {data.unit}"),
-    ]
+    parts = [*frame.uprights(ticks), *frame.numbers(ticks, lambda value: f"{value:g} {data.unit}")]
     for number, strip in enumerate(data.strips):
         parts += _strip(strip, x, number * pitch + 38, data.unit, 26 if width < 500 else 40)
     return svg.plot(width, height, parts, data.title)
@@ -315,11 +312,7 @@ def stacked(shares: Sequence[Share], *, width: int = 420) -> Markup:
                 "<g><title>{} {}</title>"
                 '<rect class="stage s{}" x="{:.1f}" y="0" width="{:.1f}" height="18"/></g>'
             ).format(
-                share.name,
-                formatting.percent(share.value),
-                share.colour,
-                x,
-                max(0.0, wide - 1),
+                share.name, formatting.percent(share.value), share.colour, x, max(0.0, wide - 1)
             )
         )
         x += wide

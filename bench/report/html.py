@@ -48,10 +48,7 @@ SHORT_NAME = 26
 
 
 def html(
-    view: ReportView,
-    options: ReportOptions,
-    path: Path,
-    sections: Sequence[Section] | None = None,
+    view: ReportView, options: ReportOptions, path: Path, sections: Sequence[Section] | None = None
 ) -> str:
     """Draw the whole page.
 

@@ -55,8 +55,7 @@ def _of_cell(
     key = "id" if kind == "VQA" else "sample_id"
     files = {
         f"{name}.csv": _csv(
-            [key, "model_answer"],
-            ([a.sample.id, _said(a.answer, task)] for a in answered),
+            [key, "model_answer"], ([a.sample.id, _said(a.answer, task)] for a in answered)
         )
     }
     metrics = {_METRIC_COLUMNS.get(name, name): name for name in task.metrics}

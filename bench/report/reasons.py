@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bench.measure.energy import WINDOW_SECONDS
+from bench.report.records import at
+from bench.report.section import Cell
 from bench.report.views import ModelRow
 
 NOT_ASKED = "No question has been asked yet."
@@ -88,3 +90,8 @@ REASONS: Mapping[str, Callable[[ModelRow], str]] = {
 def reason(row: ModelRow, figure: str) -> str:
     """Why ``row`` has no such figure."""
     return REASONS[figure](row)
+
+
+def measured(row: ModelRow, path: str, figure: str) -> Cell:
+    """A cell with what stands at ``path`` of the row's facts, or with the reason for having none."""
+    return Cell(at(row.facts, path), reason=reason(row, figure))

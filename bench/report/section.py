@@ -18,6 +18,8 @@ EVERYWHERE: frozenset[Output] = frozenset(("terminal", "markdown", "html", "csv"
 DOCUMENTS: frozenset[Output] = frozenset(("markdown", "html", "csv", "json"))
 """Everywhere but in the terminal, where a run ends with the little that one reads there."""
 DATA: frozenset[Output] = frozenset(("csv", "json"))
+PAGE: frozenset[Output] = frozenset(("html",))
+TERMINAL: frozenset[Output] = frozenset(("terminal",))
 
 Format = Literal[
     "text", "score", "significant", "count", "gib", "seconds", "percent", "signed", "p_value"
@@ -39,8 +41,6 @@ class Column:
     key: str
     """Names the column for cells, CSV and JSON."""
     title: str
-    short: str = ""
-    """The title where there is little room; empty: the title."""
     format: Format = "text"
     better: Literal["", "higher", "lower"] = ""
     """Draws an arrow beside the title."""
@@ -63,6 +63,8 @@ class Column:
     """Whether a value that repeats the one above is written once."""
     divided: bool = False
     """Whether a line sets the column apart from those before it."""
+    short: str = ""
+    """The title where there is little room; empty: the title."""
     outputs: frozenset[Output] = EVERYWHERE
 
 
@@ -231,14 +233,14 @@ class Chooser:
     """Key of the column by which the best is chosen."""
     budgets: Mapping[str, tuple[str, str, float]]
     """Key of a column → what is asked for, its unit, and what the unit is in raw numbers."""
-    outputs: frozenset[Output] = frozenset(("html",))
+    outputs: frozenset[Output] = PAGE
 
 
 @dataclass(frozen=True, slots=True)
 class Browser:
     """The interactive list of all samples, with filters and one question at a time."""
 
-    outputs: frozenset[Output] = frozenset(("html",))
+    outputs: frozenset[Output] = PAGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -363,6 +363,11 @@ class ModelRow:
         """Whether the score is a result."""
         return self.rank is not None
 
+    @property
+    def degraded_answers(self) -> int:
+        """Answers about pages that were shrunk for want of memory."""
+        return sum(self.degraded.values())
+
 
 @dataclass(frozen=True, slots=True)
 class SliceValue:

@@ -7,6 +7,7 @@ from bench.report.reasons import NOT_ASKED, UNSCORED
 from bench.report.section import (
     DOCUMENTS,
     EVERYWHERE,
+    TERMINAL,
     Cell,
     Column,
     Row,
@@ -44,7 +45,7 @@ def section(view: ReportView) -> Section | None:
         if any(score.equivalent for row in rows if (score := _begun(row, task))):
             lines.append(_equivalent(task, rows))
     blocks = (
-        Table("headlines", columns, headlines, outputs=frozenset(("terminal",))),
+        Table("headlines", columns, headlines, outputs=TERMINAL),
         Table("scores", columns, tuple(lines), EQUIVALENT, outputs=DOCUMENTS),
     )
     # With one task, the leaderboard says the same.

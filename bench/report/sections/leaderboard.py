@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from bench import formatting
-from bench.report.reasons import NOT_ASKED, UNSCORED, reason
+from bench.report.reasons import NOT_ASKED, UNSCORED, measured, reason
 from bench.report.section import (
     EVERYWHERE,
+    PAGE,
     Block,
     Cell,
     Chooser,
@@ -56,10 +58,7 @@ def section(view: ReportView) -> Section:
         Chooser(
             "models",
             "score",
-            {
-                "memory": ("Memory at most", "GiB", GIB),
-                "p95": ("p95 latency at most", "s", 1.0),
-            },
+            {"memory": ("Memory at most", "GiB", GIB), "p95": ("p95 latency at most", "s", 1.0)},
         ),
         table,
     ]
@@ -88,114 +87,78 @@ def _memory_note(rows: Sequence[ModelRow], usual: str) -> str:
 
 
 def _columns(view: ReportView, kind: str, tasks: Sequence[TaskView]) -> tuple[Column, ...]:
-    scores = [
-        Column(
-            task.key,
-            task.key,
-            format="score",
-            better=_direction(task.higher_is_better),
-            note=f"{task.title}: {task.headline_title}",
-            intervals="hover",
-            divided=task is tasks[0],
-            outputs=frozenset(("html",)),
-        )
-        for task in tasks
-    ]
-    single = "single questions, each about another document"
+    single = "the latency of single questions, each about another document"
+    rank = "1 + the number of models that are better beyond the noise"
+    rate = "Questions per second over all batches (offline scenario)"
+    memory = f"Peak over all batches: {MEMORY_KINDS[kind]}" if kind else ""
+    failed = "Questions that ended in an error; they count as the worst score"
+    higher = _direction(view.higher_is_better)
     return (
-        Column(
-            "rank",
-            "#",
-            format="count",
-            note="1 + the number of models that are better beyond the noise",
-        ),
+        Column("rank", "#", "count", note=rank),
         Column("model", "Model", header=True),
-        Column(
-            "score",
-            "Score",
-            format="score",
-            better=_direction(view.higher_is_better),
-            intervals="column",
-            interval_priority=2,
-            picture="whisker",
-        ),
-        Column(
-            "n",
-            "n",
-            format="count",
-            note="Questions that the score counts",
-            priority=4,
-            outputs=EVERYWHERE - {"html"},
-        ),
+        replace(_SCORE, better=higher),
+        Column("n", "n", "count", priority=4, outputs=EVERYWHERE - PAGE),
         Column(
             "questions_per_second",
             "Questions/s",
-            "q/s",
             "significant",
             "higher",
-            "Questions per second over all batches (offline scenario)",
+            rate,
+            short="q/s",
             priority=3,
         ),
-        Column(
-            "p50",
-            "p50 s",
-            format="significant",
-            better="lower",
-            note=f"Median latency of {single}",
-            priority=1,
-        ),
+        Column("p50", "p50 s", "significant", "lower", f"Median of {single}", priority=1),
         Column(
             "p95",
             "p95 s",
-            format="significant",
-            better="lower",
-            note=f"95th percentile of the latency of {single}",
+            "significant",
+            "lower",
+            f"95th percentile of the latency of {single}",
             priority=6,
         ),
-        Column(
-            "memory",
-            "Memory GiB",
-            "Peak GiB",
-            "gib",
-            "lower",
-            f"Peak over all batches: {MEMORY_KINDS[kind]}" if kind else "",
-            priority=5,
-        ),
-        Column(
-            "failed",
-            "Failed",
-            format="count",
-            better="lower",
-            note="Questions that ended in an error; they count as the worst score",
-        ),
-        *scores,
+        Column("memory", "Memory GiB", "gib", "lower", memory, short="Peak GiB", priority=5),
+        Column("failed", "Failed", "count", "lower", failed),
+        *(_task_column(task, first=task is tasks[0]) for task in tasks),
     )
+
+
+def _task_column(task: TaskView, *, first: bool) -> Column:
+    better = _direction(task.higher_is_better)
+    note = f"{task.title}: {task.headline_title}"
+    column = Column(task.key, task.key, "score", better, note, divided=first, outputs=PAGE)
+    return replace(column, intervals="hover")
+
+
+_SCORE = Column(
+    "score", "Score", "score", intervals="column", interval_priority=2, picture="whisker"
+)
 
 
 def _direction(higher: bool) -> Literal["higher", "lower"]:
     return "higher" if higher else "lower"
 
 
+_FIGURES = {
+    "questions_per_second": ("throughput.questions_per_second", "throughput"),
+    "p50": ("latency.p50", "latency"),
+    "p95": ("latency.p95", "latency"),
+    "memory": ("memory.bytes", "memory"),
+}
+"""Column → where its value stands in the facts, and the figure that a reason is asked for."""
+
+
 def _row(view: ReportView, row: ModelRow, kind: str, tasks: Sequence[TaskView]) -> Row:
-    facts = row.facts
-    rate, latency, memory = facts.throughput, facts.latency, facts.memory
     cells = {
         "rank": _rank_cell(row),
         "model": _name_cell(view, row),
         "score": score_cell(row.score, reason(row, "score"), details=_so_far(row)),
         "n": Cell(row.score.n if row.score else None, reason=reason(row, "score")),
-        "questions_per_second": Cell(
-            rate.questions_per_second if rate else None, reason=reason(row, "throughput")
-        ),
-        "p50": Cell(latency.p50 if latency else None, reason=reason(row, "latency")),
-        "p95": Cell(latency.p95 if latency else None, reason=reason(row, "latency")),
-        "memory": Cell(
-            memory.bytes if memory else None,
-            note=MEMORY_WORDS[memory.kind] if memory and memory.kind != kind else "",
-            reason=reason(row, "memory"),
-        ),
         "failed": _failed_cell(row),
     }
+    cells |= {key: measured(row, *figure) for key, figure in _FIGURES.items()}
+    memory = row.facts.memory
+    if memory is not None and memory.kind != kind:
+        cells["memory"] = Cell(memory.bytes, note=MEMORY_WORDS[memory.kind])
     cells |= {task.key: _task_cell(row, task) for task in tasks}
     return Row(cells, model=row.key, state=_state(view, row))
 

@@ -8,6 +8,7 @@ from bench import formatting
 from bench.metrics import METRICS
 from bench.report.section import (
     DOCUMENTS,
+    PAGE,
     Block,
     Cell,
     Code,
@@ -31,7 +32,7 @@ def section(view: ReportView) -> Section:
     blocks += [
         Group((_models(view),), "Models"),
         Group((_tasks(view),), "Tasks"),
-        Group(_prompts(view), "Prompts and decoding", "folded", frozenset(("html",))),
+        Group(_prompts(view), "Prompts and decoding", "folded", PAGE),
         Group((Terms(_method(view)),), "How it was scored", "folded"),
         Text(
             (f"docvlm-bench {view.bench_version}, {formatting.moment(view.generated)}",),
@@ -62,7 +63,7 @@ def _run(run: RunView) -> Group:
     record = json.dumps(run.record, ensure_ascii=False, indent=2, default=str)
     blocks: list[Block] = [Code(run.command, "command", "Command")] if run.command else []
     blocks.append(Terms(tuple(items)))
-    whole = Group((Code(record),), "Complete record (run.json)", "folded", frozenset(("html",)))
+    whole = Group((Code(record),), "Complete record (run.json)", "folded", PAGE)
     return Group((*blocks, whole), f"Run {run.name} ({run.id})" if run.name != run.id else run.id)
 
 

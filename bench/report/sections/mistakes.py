@@ -6,6 +6,7 @@ from bench import formatting
 from bench.report.mistakes import judged, not_right
 from bench.report.section import (
     DOCUMENTS,
+    PAGE,
     Block,
     Cell,
     Column,
@@ -33,16 +34,14 @@ def section(view: ReportView) -> Section:
     if not rows or not view.mistakes:
         words = "No answer is wrong." if rows else "Nothing has been scored."
         blocks: tuple[Block, ...] = (Text((words,), "empty"),)
-        return Section("mistakes", title, blocks, "Mistakes", frozenset(("html",)))
+        return Section("mistakes", title, blocks, "Mistakes", PAGE)
     columns = (
         Column("kind", "Kind", header=True),
         *model_columns([row.key for row in rows], "count", picture="share"),
         Column("rule", "Rule", outputs=DOCUMENTS - {"html"}),
     )
     lines = (_total(rows), *(_kind(kind, rows) for kind in view.mistakes))
-    link = Text(
-        (), "note", link="Click a number to list its questions.", outputs=frozenset(("html",))
-    )
+    link = Text((), "note", link="Click a number to list its questions.", outputs=PAGE)
     blocks = (Table("kinds", columns, lines, CAPTION), link, *_unknown_texts(view))
     return Section("mistakes", title, blocks, "Mistakes", DOCUMENTS)
 

@@ -60,8 +60,7 @@ def _matrix(name: str, model: str, task: str, counts: Counter[tuple[str, str]]) 
     for score in scores:
         cells = {
             f"answered:{label}": Cell(
-                counts.get((score.label, label), 0),
-                mark="diagonal" if label == score.label else "",
+                counts.get((score.label, label), 0), mark="diagonal" if label == score.label else ""
             )
             for label in answered
         }

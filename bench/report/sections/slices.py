@@ -8,6 +8,7 @@ from dataclasses import replace
 from bench import formatting
 from bench.report.section import (
     DOCUMENTS,
+    PAGE,
     Block,
     Cell,
     Column,
@@ -41,7 +42,7 @@ def section(view: ReportView) -> Section:
     title = "Where each model is strong"
     if not main or not view.rows:
         empty = Text(("Nothing has been scored.",), "empty")
-        return Section("slices", title, (empty,), "Slices", frozenset(("html",)))
+        return Section("slices", title, (empty,), "Slices", PAGE)
     note = (
         "The headline score of every slice, with its number of questions (n). The stronger the colour, the "
         f"better; the best score of a row is bold; slices of fewer than {SMALL_N} questions are hatched."
@@ -51,12 +52,7 @@ def section(view: ReportView) -> Section:
         tables.append(_table(view, "fields", "Field", fields[:MAX_FIELDS]))
     side = len(view.rows) <= MAX_SIDE and len(tables) > 1
     blocks: list[Block] = [
-        Text(
-            (note,),
-            "note",
-            link="Click a slice’s name to list its questions.",
-            outputs=frozenset(("html",)),
-        ),
+        Text((note,), "note", link="Click a slice’s name to list its questions.", outputs=PAGE),
         Group(tuple(tables), layout="side" if side else "stack"),
     ]
     rare = fields[MAX_FIELDS:]

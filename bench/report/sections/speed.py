@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench import formatting
 from bench.drawing.plots import OTHER_COLOUR, Share, ShareBar, ShareBars, Strip, Strips
 from bench.report.conditions import described
-from bench.report.reasons import reason
+from bench.report.reasons import measured, reason
+from bench.report.records import at
 from bench.report.section import (
     DATA,
     DOCUMENTS,
     EVERYWHERE,
+    PAGE,
     Block,
     Cell,
     Column,
+    Format,
     Group,
     Plot,
     Row,
@@ -92,7 +95,7 @@ def section(view: ReportView) -> Section:
     title = "Speed and memory"
     if not rows:
         blocks: tuple[Block, ...] = (Text(("Nothing has been measured.",), "empty"),)
-        return Section("speed", title, blocks, "Speed", frozenset(("html",)))
+        return Section("speed", title, blocks, "Speed", PAGE)
     return Section(
         "speed",
         title,
@@ -103,7 +106,7 @@ def section(view: ReportView) -> Section:
             *_latencies(rows),
             *_stages(rows),
             *_machine(rows),
-            Group((Terms(WORDS),), "What the words mean", "folded", frozenset(("html",))),
+            Group((Terms(WORDS),), "What the words mean", "folded", PAGE),
         ),
         "Speed",
     )
@@ -120,58 +123,41 @@ def _is_measured(row: ModelRow) -> bool:
 def _throughput(view: ReportView, rows: Sequence[ModelRow]) -> Table:
     peaks = [row.facts.memory.peaks for row in rows if row.facts.memory is not None]
     kinds = [kind for kind in MEMORY_KINDS if any(kind in measured for measured in peaks)]
-    columns = (
-        Column("model", "Model", header=True),
-        Column("questions_per_second", "Questions/s", format="significant"),
-        Column("pages_per_second", "Pages/s", format="significant"),
-        Column("tokens_per_second", "Tokens/s", format="significant"),
-        Column("questions_per_page", "Questions per page", format="significant"),
-        Column("batch", "Largest batch", format="count"),
-        Column("energy", "Energy per question, J", format="significant"),
-        Column("load", "Load", format="seconds"),
-        Column("first_call", "First call", format="seconds"),
-        *(
-            Column(kind, f"{MEMORY_WORDS[kind]} GiB", format="gib", note=MEMORY_KINDS[kind])
-            for kind in kinds
-        ),
-    )
+    columns = [Column("model", "Model", header=True)]
+    columns += [Column(key, title, format) for key, (title, format, *_) in _FIGURES.items()]
+    columns += [
+        Column(kind, f"{MEMORY_WORDS[kind]} GiB", "gib", note=MEMORY_KINDS[kind]) for kind in kinds
+    ]
     caption = (
         "Throughput and peak memory of the offline scenario, which asks all questions in batches. Load and "
         "first call are part of no other figure."
     )
     lines = tuple(_throughput_row(view, row, kinds) for row in rows)
-    return Table("throughput", columns, lines, caption, outputs=DOCUMENTS)
+    return Table("throughput", tuple(columns), lines, caption, outputs=DOCUMENTS)
+
+
+_RATE, _LOAD = "Questions/s", "Questions per page"
+_FIGURES: Mapping[str, tuple[str, Format, str, str]] = {
+    "questions_per_second": (_RATE, "significant", "throughput.questions_per_second", "throughput"),
+    "pages_per_second": ("Pages/s", "significant", "throughput.pages_per_second", "pages"),
+    "tokens_per_second": ("Tokens/s", "significant", "throughput.tokens_per_second", "tokens"),
+    "questions_per_page": (_LOAD, "significant", "throughput.questions_per_page", "pages"),
+    "batch": ("Largest batch", "count", "throughput.largest_batch", "throughput"),
+    "energy": ("Energy per question, J", "significant", "energy.joules_per_question", "energy"),
+    "load": ("Load", "seconds", "load_seconds", "load"),
+    "first_call": ("First call", "seconds", "first_call_seconds", "load"),
+}
+"""Column → title, format, where its value stands in the facts, and the figure that a reason is asked for."""
 
 
 def _throughput_row(view: ReportView, row: ModelRow, kinds: Sequence[str]) -> Row:
-    facts, rate = row.facts, row.facts.throughput
-    peaks = facts.memory.peaks if facts.memory is not None else {}
     details = (row.hardware,) if view.mixed_hardware and row.hardware else ()
-    cells = {
-        "model": model_cell(row.key, details=details),
-        "questions_per_second": Cell(
-            rate.questions_per_second if rate else None, reason=reason(row, "throughput")
-        ),
-        "pages_per_second": Cell(
-            rate.pages_per_second if rate else None, reason=reason(row, "pages")
-        ),
-        "tokens_per_second": Cell(
-            rate.tokens_per_second if rate else None, reason=reason(row, "tokens")
-        ),
-        "questions_per_page": Cell(
-            rate.questions_per_page if rate else None, reason=reason(row, "pages")
-        ),
-        "batch": Cell(rate.largest_batch if rate else None, reason=reason(row, "throughput")),
-        "energy": Cell(
-            facts.energy.joules_per_question if facts.energy else None,
-            reason=reason(row, "energy"),
-        ),
-        "load": Cell(facts.load_seconds, reason=reason(row, "load")),
-        "first_call": Cell(facts.first_call_seconds, reason=reason(row, "load")),
-    }
+    cells = {"model": model_cell(row.key, details=details)}
+    cells |= {key: measured(row, path, why) for key, (*_, path, why) in _FIGURES.items()}
+    known = row.facts.memory is not None
     for kind in kinds:
-        why = "This kind of memory was not measured." if peaks else reason(row, "memory")
-        cells[kind] = Cell(peaks.get(kind), reason=why)
+        why = "This kind of memory was not measured." if known else reason(row, "memory")
+        cells[kind] = Cell(at(row.facts, f"memory.peaks.{kind}"), reason=why)
     return Row(cells, model=row.key)
 
 
@@ -325,7 +311,7 @@ def _stages(rows: Sequence[ModelRow]) -> list[Block]:
     after = (
         Column("first_token", "First token s", format="significant", priority=2),
         Column("warm", "Warm s", format="significant", priority=3),
-        Column("rate", "Tokens/s after it", "Tokens/s", "significant", priority=4),
+        Column("rate", "Tokens/s after it", "significant", short="Tokens/s", priority=4),
     )
     columns = (
         Column("model", "Model", header=True),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench import formatting
 from bench.report.samples import worst
-from bench.report.section import EVERYWHERE, Code, Section, Term, Terms, Text
+from bench.report.section import EVERYWHERE, PAGE, TERMINAL, Code, Section, Term, Terms, Text
 from bench.report.views import ReportView, RunView
 
 MAX_RUNS = 3
@@ -32,13 +32,10 @@ def section(view: ReportView) -> Section:
         view.title,
         (
             Text(sentences, "headline", label="Summary"),
-            Terms(figures, "figures", EVERYWHERE if len(view.ranked) > 1 else frozenset(("html",))),
+            Terms(figures, "figures", EVERYWHERE if len(view.ranked) > 1 else PAGE),
             Text(tuple(caveat.text for caveat in view.caveats), "warning", "Warning", grave=grave),
             Terms(_facts(view), "facts", frozenset(("html", "json"))),
-            *(
-                Code(command, "command", "Next", frozenset(("terminal",)))
-                for command in _next_commands(view)
-            ),
+            *(Code(command, "command", "Next", TERMINAL) for command in _next_commands(view)),
         ),
         short="Summary",
     )
