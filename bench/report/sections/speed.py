@@ -171,12 +171,12 @@ def _page_reuse(rows: Sequence[ModelRow]) -> list[Text]:
     }
     if not loads:
         return []
-    sentence = "Questions/s: all questions were asked in batches."
+    sentence = "The throughput was measured in batches."
     if len(loads) == 1:
         ((questions, pages),) = loads
         ratio = formatting.significant(questions / (pages or 1))
         sentence = (
-            f"Questions/s: all questions were asked in batches, {ratio} questions per page "
+            f"The throughput was measured in batches, with {ratio} questions per page "
             f"({formatting.plural(questions, 'question')} about {formatting.plural(pages or 0, 'page')})."
         )
     said: dict[str, list[str]] = {}
@@ -312,12 +312,12 @@ def _stages(rows: Sequence[ModelRow]) -> list[Block]:
         Column("first_token", "First token s", format="significant", priority=2),
         Column("warm", "Warm s", format="significant", priority=3),
         Column("rate", "Tokens/s after it", "significant", short="Tokens/s", priority=4),
+        Column("to_first_token", "Time to it", outputs=frozenset(("markdown",))),
     )
     columns = (
         Column("model", "Model", header=True),
         *(after if tokens else ()),
         Column("time", "Time in batches", outputs=EVERYWHERE - DATA),
-        Column("to_first_token", "Time to the first token", outputs=frozenset(("markdown",))),
         *(Column(name, name, format="percent", outputs=DATA) for name in stages),
     )
     lines = tuple(_stage_row(row, tokens) for row in timed)
