@@ -29,7 +29,7 @@ from bench.report.section import (
     model_cell,
 )
 from bench.report.sections.leaderboard import MEMORY_WORDS
-from bench.report.views import MEMORY_KINDS, Latency, ModelRow, ReportView
+from bench.report.views import MEMORY_KINDS, ModelRow, ReportView
 
 OTHER = "other"
 """The time that no stage claims, or that a backend itself calls the rest."""
@@ -163,18 +163,14 @@ def _throughput_row(view: ReportView, row: ModelRow, kinds: Sequence[str]) -> Ro
 
 def _page_reuse(rows: Sequence[ModelRow]) -> list[Text]:
     """How many questions a page has, and what each model does once for all of them."""
-    timed = [row for row in rows if row.facts.throughput is not None]
-    loads = {
-        (row.facts.throughput.questions, row.facts.throughput.distinct_pages)
-        for row in timed
-        if row.facts.throughput and row.facts.throughput.distinct_pages
-    }
+    rates = [row.facts.throughput for row in rows if row.facts.throughput is not None]
+    loads = {(rate.questions, rate.distinct_pages) for rate in rates if rate.distinct_pages}
     if not loads:
         return []
     sentence = "The throughput was measured in batches."
     if len(loads) == 1:
-        ((questions, pages),) = loads
-        ratio = formatting.significant(questions / (pages or 1))
+        questions, pages = next(iter(loads))
+        ratio = formatting.significant(rates[0].questions_per_page)
         sentence = (
             f"The throughput was measured in batches, with {ratio} questions per page "
             f"({formatting.plural(questions, 'question')} about {formatting.plural(pages or 0, 'page')})."
@@ -190,16 +186,15 @@ def _page_reuse(rows: Sequence[ModelRow]) -> list[Text]:
 # Latency
 
 
-def moments(row: ModelRow) -> list[tuple[str, Latency]]:
-    """What was timed of single questions: the answer and its first token, cold and warm."""
-    alone = row.facts.single_stream
-    timed = {
-        "answer, cold": row.facts.latency,
-        "answer, warm": alone.warm if alone else None,
-        "first token, cold": alone.first_token if alone else None,
-        "first token, warm": alone.warm_first_token if alone else None,
-    }
-    return [(name, latency) for name, latency in timed.items() if latency is not None]
+_MOMENTS = {
+    "answer, cold": "latency",
+    "answer, warm": "single_stream.warm",
+    "first token, cold": "single_stream.first_token",
+    "first token, warm": "single_stream.warm_first_token",
+}
+"""What was timed of single questions → where its latency stands in the facts."""
+
+_QUANTILES = ("p50", "p90", "p95", "p99")
 
 
 def _latencies(rows: Sequence[ModelRow]) -> list[Table]:
@@ -210,7 +205,7 @@ def _latencies(rows: Sequence[ModelRow]) -> list[Table]:
     columns = (
         Column("model", "Model", header=True, merged=True),
         Column("moment", "Seconds to"),
-        *(Column(name, name, format="significant") for name in ("p50", "p90", "p95", "p99")),
+        *(Column(name, name, format="significant") for name in _QUANTILES),
         Column("n", "n", format="count"),
         *(rate if any("rate" in line.cells for line in lines) else ()),
     )
@@ -224,51 +219,53 @@ def _latencies(rows: Sequence[ModelRow]) -> list[Table]:
 
 def _moment_rows(row: ModelRow) -> list[Row]:
     rows = []
-    for name, latency in moments(row):
-        cells = {
-            "model": model_cell(row.key),
-            "moment": Cell(name, mark="muted"),
-            "n": Cell(latency.n, mark="muted"),
-        }
-        cells |= {key: Cell(getattr(latency, key)) for key in ("p50", "p90", "p95", "p99")}
-        alone = row.facts.single_stream
-        if name == "first token, cold" and alone is not None:
-            why = "No answer has two tokens."
-            cells["rate"] = Cell(alone.tokens_per_second, reason=why)
+    for moment, path in _MOMENTS.items():
+        latency = at(row.facts, path)
+        if latency is None:
+            continue
+        cells = {key: Cell(getattr(latency, key)) for key in _QUANTILES}
+        cells |= {"model": model_cell(row.key), "moment": Cell(moment, mark="muted")}
+        cells["n"] = Cell(latency.n, mark="muted")
+        if moment == "first token, cold":
+            rate = at(row.facts, "single_stream.tokens_per_second")
+            cells["rate"] = Cell(rate, reason="No answer has two tokens.")
         rows.append(Row(cells, model=row.key))
     return rows
 
 
 def _plots(view: ReportView) -> Group:
-    strips = tuple(
-        Strip(
-            index,
-            row.key,
-            latency.seconds,
-            {name: getattr(latency, name) for name in ("p50", "p90", "p95", "p99")},
-        )
-        for index, row in enumerate(view.rows)
-        if (latency := row.facts.latency) is not None
+    both = (
+        Group((_latency_plot(view.rows),), "Latency of one question"),
+        Group((_time_plot(view.rows),), "Where the time goes"),
     )
-    single: Block = Text(("The latency of single questions has not been measured.",), "empty")
-    if strips:
-        data = Strips(strips, "Latency of every single question that was measured", "s")
-        caption = (
-            "One question at a time, each about another document. Every dot is a measured question; the "
-            "strong line is the median, the thin lines are p90, p95 and p99."
-        )
-        single = Plot("latency-plot", data, caption)
-    bars = _share_bars(view.rows)
-    time: Block = Text(("The run recorded no stages.",), "empty")
-    if bars.bars:
-        caption = (
-            "Shares of the time inside the model, all questions in batches (offline scenario)."
-        )
-        if any(bar.note for bar in bars.bars):
-            caption += " To the first token: means of cold questions, one at a time."
-        time = Plot("time-plot", bars, caption)
-    both = (Group((single,), "Latency of one question"), Group((time,), "Where the time goes"))
     return Group(both, layout="side", outputs=frozenset(("html", "json")))
+
+
+def _latency_plot(rows: Sequence[ModelRow]) -> Block:
+    strips = []
+    for index, row in enumerate(rows):
+        latency = row.facts.latency
+        if latency is not None:
+            quantiles = {name: getattr(latency, name) for name in _QUANTILES}
+            strips.append(Strip(index, row.key, latency.seconds, quantiles))
+    if not strips:
+        return Text(("The latency of single questions has not been measured.",), "empty")
+    data = Strips(tuple(strips), "Latency of every single question that was measured", "s")
+    caption = (
+        "One question at a time, each about another document. Every dot is a measured question; the strong "
+        "line is the median, the thin lines are p90, p95 and p99."
+    )
+    return Plot("latency-plot", data, caption)
+
+
+def _time_plot(rows: Sequence[ModelRow]) -> Block:
+    data = _share_bars(rows)
+    if not data.bars:
+        return Text(("The run recorded no stages.",), "empty")
+    caption = "Shares of the time inside the model, all questions in batches (offline scenario)."
+    if any(bar.note for bar in data.bars):
+        caption += " To the first token: means of cold questions, one at a time."
+    return Plot("time-plot", data, caption)
 
 
 # Where the time goes
@@ -296,8 +293,7 @@ def _share_words(row: ModelRow) -> str:
 
 def _first_token_words(row: ModelRow) -> str:
     """``vision 0.20 s, prefix 0.10 s``: means on the way to the first token; empty where unknown."""
-    alone = row.facts.single_stream
-    parts = alone.first_token_parts if alone is not None else {}
+    parts = at(row.facts, "single_stream.first_token_parts") or {}
     return ", ".join(f"{name} {formatting.seconds(value)}" for name, value in parts.items())
 
 
@@ -306,7 +302,7 @@ def _stages(rows: Sequence[ModelRow]) -> list[Block]:
     timed = [row for row in rows if offline_shares(row)]
     if not timed:
         return []
-    tokens = any(_first_token(row)[0] is not None for row in timed)
+    tokens = any(at(row.facts, _FIRST_TOKEN["first_token"]) is not None for row in timed)
     stages = list(dict.fromkeys(name for row in timed for name in offline_shares(row)))
     after = (
         Column("first_token", "First token s", format="significant", priority=2),
@@ -320,7 +316,7 @@ def _stages(rows: Sequence[ModelRow]) -> list[Block]:
         Column("time", "Time in batches", outputs=EVERYWHERE - DATA),
         *(Column(name, name, format="percent", outputs=DATA) for name in stages),
     )
-    lines = tuple(_stage_row(row, tokens) for row in timed)
+    lines = tuple(_stage_row(row) for row in timed)
     caption = (
         "Where the time goes: shares of the time inside the model, in batches; and the mean seconds of a "
         "cold question on the way to its first token."
@@ -328,24 +324,19 @@ def _stages(rows: Sequence[ModelRow]) -> list[Block]:
     return [Table("stages", columns, lines, caption, outputs=EVERYWHERE - {"html"})]
 
 
-def _first_token(row: ModelRow) -> tuple[float | None, float | None, float | None]:
-    """Median seconds to the first token, cold and warm, and tokens a second after it."""
-    alone = row.facts.single_stream
-    if alone is None or alone.first_token is None:
-        return None, None, None
-    warm = alone.warm_first_token
-    return alone.first_token.p50, warm.p50 if warm is not None else None, alone.tokens_per_second
+_FIRST_TOKEN = {
+    "first_token": "single_stream.first_token.p50",
+    "warm": "single_stream.warm_first_token.p50",
+    "rate": "single_stream.tokens_per_second",
+}
+"""Column → where its value stands in the facts."""
 
 
-def _stage_row(row: ModelRow, tokens: bool) -> Row:
-    cells = {
-        "model": model_cell(row.key),
-        "time": Cell(_share_words(row)),
-        "to_first_token": Cell(_first_token_words(row) or None, reason=reason(row, "first_token")),
-    }
-    if tokens:
-        for key, value in zip(("first_token", "warm", "rate"), _first_token(row), strict=True):
-            cells[key] = Cell(value, reason=reason(row, "first_token"))
+def _stage_row(row: ModelRow) -> Row:
+    cells = {key: measured(row, path, "first_token") for key, path in _FIRST_TOKEN.items()}
+    cells |= {"model": model_cell(row.key), "time": Cell(_share_words(row))}
+    words = _first_token_words(row) or None
+    cells["to_first_token"] = Cell(words, reason=reason(row, "first_token"))
     cells |= {name: Cell(share) for name, share in offline_shares(row).items()}
     return Row(cells, model=row.key)
 
