@@ -22,7 +22,17 @@ from bench.report import (
 )
 from bench.report.html import html
 from bench.report.markdown import markdown
-from bench.report.section import Cell, Column, Group, Row, Section, Table, Text, model_cell, tables
+from bench.report.section import (
+    Column,
+    DataCell,
+    Group,
+    Row,
+    Section,
+    Table,
+    Text,
+    model_cell,
+    tables,
+)
 from bench.report.tables import report_json, table_csv
 from bench.scoring.evaluation import evaluate
 from tests.run_fixture import MODELS, FixtureModel, make_run, make_tasks
@@ -58,7 +68,10 @@ def price(view):
     for row in view.rows:
         rate = row.facts.throughput
         value = rate and rate.questions_per_second and 2.5 / 3600 * 1000 / rate.questions_per_second
-        cells = {"model": model_cell(row.key), "price": Cell(value, reason="No rate was measured.")}
+        cells = {
+            "model": model_cell(row.key),
+            "price": DataCell(value, reason="No rate was measured."),
+        }
         rows.append(Row(cells, model=row.key))
     columns = (
         Column("model", "Model", header=True),
@@ -144,7 +157,11 @@ def test_hostile_text_of_a_section_is_text_everywhere(run):
     columns = (Column("a", evil, note=evil), Column("n", "n", format="count"))
     rows = (
         Row(
-            {"a": Cell(evil, note=evil, hover=evil, details=(evil,)), "n": Cell(reason=evil)}, evil
+            {
+                "a": DataCell(evil, note=evil, hover=evil, details=(evil,)),
+                "n": DataCell(reason=evil),
+            },
+            evil,
         ),
     )
     block = Group((Table("t", columns, rows, evil), Text((evil,), "warning")), evil)
@@ -159,7 +176,9 @@ def test_hostile_text_of_a_section_is_text_everywhere(run):
 
 def test_a_missing_value_is_a_dash_with_its_reason(run):
     columns = (Column("model", "Model", header=True), Column("n", "n", format="count"))
-    rows = tuple(Row({"model": Cell(str(i)), "n": Cell(reason="Not counted.")}) for i in range(2))
+    rows = tuple(
+        Row({"model": DataCell(str(i)), "n": DataCell(reason="Not counted.")}) for i in range(2)
+    )
     view = view_of(run)
     sections = (Section("s", "S", (Table("t", columns, rows),)),)
     assert "| 0 | –¹ |" in markdown(view, sections)
@@ -178,7 +197,7 @@ def test_every_dash_of_every_section_has_a_reason(tmp_path):
         for table in tables(section, "html"):
             for row in table.rows:
                 for column in table.columns:
-                    cell = row.cells.get(column.key, Cell(""))
+                    cell = row.cells.get(column.key, DataCell(""))
                     assert cell.value is not None or cell.reason, (section.id, table.id, column.key)
 
 
@@ -210,7 +229,7 @@ def test_merged_cells_stay_within_what_they_belong_to(run):
         Column("v", "v"),
     )
     rows = tuple(
-        Row({"task": Cell(task), "n": Cell(4), "v": Cell(value)})
+        Row({"task": DataCell(task), "n": DataCell(4), "v": DataCell(value)})
         for task, value in (("a", "1"), ("a", "2"), ("b", "3"))
     )
     sections = (Section("s", "S", (Table("t", columns, rows),)),)

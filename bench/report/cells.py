@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import formatting
-from bench.report.section import Cell, Column, Format, Output, Row, Table
+from bench.report.section import Column, DataCell, Format, Output, Row, Table
 
 FORMATS: Mapping[Format, Callable[[Any], str]] = {
     "text": str,
+    "code": str,
     "score": formatting.score,
     "significant": formatting.significant,
     "count": formatting.count,
@@ -21,18 +22,18 @@ FORMATS: Mapping[Format, Callable[[Any], str]] = {
     "p_value": formatting.p_value,
 }
 
-EMPTY = Cell("")
+EMPTY = DataCell("")
 """What a row holds in a column that it does not name."""
 
 
-def written(cell: Cell, column: Column) -> str:
+def written(cell: DataCell, column: Column) -> str:
     """The value of ``cell`` in words, or the dash that stands for none."""
     if cell.text or cell.value == "":
         return cell.text
     return formatting.DASH if cell.value is None else FORMATS[column.format](cell.value)
 
 
-def written_interval(cell: Cell, column: Column) -> str:
+def written_interval(cell: DataCell, column: Column) -> str:
     """The interval of ``cell`` in brackets; empty where it has none."""
     if cell.interval is None:
         return ""
@@ -42,7 +43,7 @@ def written_interval(cell: Cell, column: Column) -> str:
 
 def is_numeric(column: Column) -> bool:
     """Whether the numbers of ``column`` stand to the right."""
-    return column.format != "text"
+    return column.format not in ("text", "code")
 
 
 def arrow(column: Column) -> str:
@@ -55,7 +56,7 @@ def columns_of(table: Table, output: Output) -> list[Column]:
     return [column for column in table.columns if output in column.outputs]
 
 
-def cell_of(row: Row, column: Column) -> Cell:
+def cell_of(row: Row, column: Column) -> DataCell:
     """The row's cell in ``column``."""
     return row.cells.get(column.key, EMPTY)
 
@@ -80,7 +81,7 @@ def run_length(table: Table, number: int, column: Column) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class TextGrid:
     """A table as plain text: headings and cells, with the reasons for missing values numbered."""
 
     columns: list[Column]
@@ -100,7 +101,7 @@ def numbered(number: int) -> str:
     return str(number).translate(_DIGITS)
 
 
-def grid(table: Table, output: Output, columns: Sequence[Column] | None = None) -> Grid:
+def grid(table: Table, output: Output, columns: Sequence[Column] | None = None) -> TextGrid:
     """``table`` as text for ``output``.
 
     Args:
@@ -123,7 +124,7 @@ def grid(table: Table, output: Output, columns: Sequence[Column] | None = None) 
         for number in range(len(table.rows))
     ]
     header = ["95 % interval" if interval else _title(column, output) for column, interval in shown]
-    return Grid(
+    return TextGrid(
         [column for column, _ in shown],
         [interval for _, interval in shown],
         header,

@@ -27,8 +27,8 @@ from bench.report.embed import MAX_TEXT, NOTHING, embed, json_text
 from bench.report.section import (
     Block,
     Browser,
-    Cell,
     Column,
+    DataCell,
     Excerpt,
     Group,
     Plot,
@@ -262,13 +262,13 @@ def _column_class(column: Column, head: bool) -> str:
     elif cells.is_numeric(column):
         classes.append("num")
     if column.divided:
-        classes.append("first-task")
-    if not head and column.key == "digest":
+        classes.append("divided")
+    if not head and column.format == "code":
         classes.append("mono")
     return " ".join(classes)
 
 
-def _cell_class(cell: Cell, column: Column) -> str:
+def _cell_class(cell: DataCell, column: Column) -> str:
     classes = []
     if cell.model:
         classes.append("model")
@@ -283,7 +283,7 @@ def _cell_class(cell: Cell, column: Column) -> str:
     return "".join(f" {name}" for name in classes)
 
 
-def _tooltip(cell: Cell, column: Column) -> str:
+def _tooltip(cell: DataCell, column: Column) -> str:
     """What a pointer over the cell tells."""
     if cell.value is None:
         return ""
@@ -291,7 +291,7 @@ def _tooltip(cell: Cell, column: Column) -> str:
     return ", ".join(filter(None, (interval, cell.hover)))
 
 
-def _picture_before(table: Table, cell: Cell, column: Column) -> Markup:
+def _picture_before(table: Table, cell: DataCell, column: Column) -> Markup:
     """The drawing that stands between a difference and its interval."""
     if column.picture != "difference" or cell.value is None:
         return Markup("")
@@ -301,7 +301,7 @@ def _picture_before(table: Table, cell: Cell, column: Column) -> Markup:
 
 
 def _picture(
-    table: Table, row: Row, cell: Cell, column: Column, index: Mapping[str, int]
+    table: Table, row: Row, cell: DataCell, column: Column, index: Mapping[str, int]
 ) -> Markup:
     """The drawing under a cell's value, in the colour of its model."""
     colour = index.get(column.model or row.model, 0)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from bench.measure.energy import WINDOW_SECONDS
 from bench.report.records import at
-from bench.report.section import Cell
+from bench.report.section import DataCell
 from bench.report.views import ModelRow
 
 NOT_ASKED = "No question has been asked yet."
@@ -92,6 +92,6 @@ def reason(row: ModelRow, figure: str) -> str:
     return REASONS[figure](row)
 
 
-def measured(row: ModelRow, path: str, figure: str) -> Cell:
+def measured(row: ModelRow, path: str, figure: str) -> DataCell:
     """A cell with what stands at ``path`` of the row's facts, or with the reason for having none."""
-    return Cell(at(row.facts, path), reason=reason(row, figure))
+    return DataCell(at(row.facts, path), reason=reason(row, figure))

@@ -42,20 +42,22 @@ def model_row(source: RowSource, keys: Mapping[str, str], *, comparable: bool) -
     """
     evaluation, model = source.evaluation, source.name
     run, side = evaluation.run, Side(evaluation, model)
-    cells = {t: evaluation.cells[model, t] for t in evaluation.tasks}
+    cells = {task: evaluation.cells[model, task] for task in evaluation.tasks}
     record = _leniently(run.model_record, model)
     failure = _failure(_leniently(run.failure, model))
-    by_task = {t: run.batches(model, t) for t in cells}
+    by_task = {task: run.batches(model, task) for task in cells}
     batches = [batch for of_task in by_task.values() for batch in of_task]
-    latencies = [r for t in cells for r in run.latencies(model, t)]
-    answers = [a for cell in cells.values() for a in cell.answers]
+    latencies = [record for task in cells for record in run.latencies(model, task)]
+    answers = [answer for cell in cells.values() for answer in cell.answers]
+    levels = [level(answer, cell.headline) for cell in cells.values() for answer in cell.answers]
     pages = _measured_pages(by_task, cells)
     traits = _traits(record)
     facts = measure(record, batches, latencies, answers, run.monitor(model), len(pages) or None)
     if traits.local_memory is False or traits.runs_in == "server":
         facts = _of_elsewhere(facts)
     asked, total = sum(cell.asked for cell in cells.values()), len(answers)
-    tasks = {keys[t]: _task_score(keys[t], c) for t, c in cells.items()}
+    tasks = {keys[task]: _task_score(keys[task], cell) for task, cell in cells.items()}
+    trained = {keys[task]: side.trained(task) for task in cells}
     state = _row_state(source.run.state, failure, asked, total)
     so_far = asked < total
     device = text(nested(record, "device"))
@@ -73,21 +75,21 @@ def model_row(source: RowSource, keys: Mapping[str, str], *, comparable: bool) -
         score=_overall(evaluation, model, cells, so_far) if comparable and asked > 0 else None,
         so_far=so_far,
         tasks=tasks,
-        levels=Counter(level(a, c.headline) for c in cells.values() for a in c.answers),
+        levels=Counter(levels),
         facts=facts,
         traits=traits,
         asked=asked,
         samples=total,
-        failed=sum(a.failed and a.output is not None for a in answers),
+        failed=sum(answer.failed and answer.output is not None for answer in answers),
         degraded=_degraded(answers),
-        untimed=sum(_untimed(by_task[t], c) for t, c in cells.items()),
+        untimed=sum(_untimed(by_task[task], cell) for task, cell in cells.items()),
         device=device,
         hardware="" if traits.runs_in == "server" else machine,
         parameters=_whole(nested(record, "parameters")),
         setup=_setup(run.model_spec(model), record, facts),
         warnings=sentences(nested(record, "details", "warnings")),
         page_reuse=_page_reuse(nested(record, "details")),
-        trained={keys[t]: said for t in cells if (said := side.trained(t)) is not None},
+        trained={task: part for task, part in trained.items() if part is not None},
     )
 
 

@@ -22,9 +22,18 @@ PAGE: frozenset[Output] = frozenset(("html",))
 TERMINAL: frozenset[Output] = frozenset(("terminal",))
 
 Format = Literal[
-    "text", "score", "significant", "count", "gib", "seconds", "percent", "signed", "p_value"
+    "text",
+    "code",
+    "score",
+    "significant",
+    "count",
+    "gib",
+    "seconds",
+    "percent",
+    "signed",
+    "p_value",
 ]
-"""How a number is written for people: a function of ``bench.formatting``. ``text`` is written as it is."""
+"""How a value is written for people: a function of ``bench.formatting``; ``text`` and ``code`` as it is."""
 
 Mark = Literal["", "best", "muted", "bad", "strong", "diagonal"]
 """What is special about a cell: the best of its row; less important; an error; a finding; or where row and
@@ -69,7 +78,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class DataCell:
     """One cell of a table."""
 
     value: Any = None
@@ -104,7 +113,7 @@ class Cell:
 class Row:
     """One row of a table."""
 
-    cells: Mapping[str, Cell]
+    cells: Mapping[str, DataCell]
     """By key of the column; a column that is not here stays empty."""
     group: str = ""
     """Rows of one group stand together under this heading."""
@@ -224,7 +233,7 @@ class Excerpts:
 
 
 @dataclass(frozen=True, slots=True)
-class Chooser:
+class BudgetForm:
     """A form that greys out the rows of a table that exceed a budget, and names the best of the rest."""
 
     table: str
@@ -255,7 +264,7 @@ class Group:
     outputs: frozenset[Output] = EVERYWHERE
 
 
-Block = Text | Table | Terms | Code | Plot | Excerpts | Chooser | Browser | Group
+Block = Text | Table | Terms | Code | Plot | Excerpts | BudgetForm | Browser | Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,19 +308,19 @@ def model_columns(keys: Sequence[str], format: Format = "text", **more: Any) -> 
     )
 
 
-def model_cells(cells: Mapping[str, Cell]) -> dict[str, Cell]:
+def model_cells(cells: Mapping[str, DataCell]) -> dict[str, DataCell]:
     """The cells of ``model_columns``: key of the model → cell."""
     return {f"model:{key}": cell for key, cell in cells.items()}
 
 
-def model_cell(key: str, **more: Any) -> Cell:
+def model_cell(key: str, **more: Any) -> DataCell:
     """A cell that names a model."""
-    return Cell(key, model=key, **more)
+    return DataCell(key, model=key, **more)
 
 
-def score_cell(estimate: Any, reason: str = "", **more: Any) -> Cell:
+def score_cell(estimate: Any, reason: str = "", **more: Any) -> DataCell:
     """A cell with an estimate's value and interval, or with the reason for having none."""
     if estimate is None or estimate.value is None:
-        return Cell(reason=reason, **more)
+        return DataCell(reason=reason, **more)
     known = estimate.low is not None and estimate.high is not None
-    return Cell(estimate.value, (estimate.low, estimate.high) if known else None, **more)
+    return DataCell(estimate.value, (estimate.low, estimate.high) if known else None, **more)

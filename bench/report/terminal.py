@@ -9,6 +9,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
@@ -209,8 +210,8 @@ def _needed(table: Table, columns: Sequence[Column]) -> int:
     text = grid(table, "terminal", columns)
     total = 0
     for number, column in enumerate(text.columns):
-        widest = max(len(row[number]) for row in text.rows)
-        title = len(_cut(text.header[number], column))
+        widest = max(cell_len(row[number]) for row in text.rows)
+        title = cell_len(_cut(text.header[number], column))
         if not is_numeric(column):
             widest = min(widest, SHORT_NAME if column.header else READABLE)
         total += max(title, widest) + GAP

@@ -8,8 +8,8 @@ from bench.report.section import (
     DOCUMENTS,
     EVERYWHERE,
     TERMINAL,
-    Cell,
     Column,
+    DataCell,
     Row,
     Section,
     Table,
@@ -58,11 +58,11 @@ def _begun(row: ModelRow, task: TaskView) -> TaskScore | None:
     return score if score is not None and score.asked > 0 else None
 
 
-def _first_cells(task: TaskView, measure: str) -> dict[str, Cell]:
+def _first_cells(task: TaskView, measure: str) -> dict[str, DataCell]:
     return {
-        "task": Cell(task.key, filter={"task": task.key}),
-        "n": Cell(task.samples),
-        "measure": Cell(measure, mark="muted"),
+        "task": DataCell(task.key, filter={"task": task.key}),
+        "n": DataCell(task.samples),
+        "measure": DataCell(measure, mark="muted"),
     }
 
 
@@ -70,7 +70,7 @@ def _headline(view: ReportView, task: TaskView, rows: list[ModelRow]) -> Row:
     arrow = "↑" if task.higher_is_better else "↓"
     scores = {row.key: _begun(row, task) for row in rows}
     cells = {
-        key: score_cell(score.estimate, UNSCORED) if score else Cell(reason=NOT_ASKED)
+        key: score_cell(score.estimate, UNSCORED) if score else DataCell(reason=NOT_ASKED)
         for key, score in scores.items()
     }
     return Row(_first_cells(task, f"{task.headline_title} {arrow}") | model_cells(cells))
@@ -81,10 +81,10 @@ def _equivalent(task: TaskView, rows: list[ModelRow]) -> Row:
     return Row(_first_cells(task, "equivalent ↑") | model_cells(cells))
 
 
-def _equivalent_cell(row: ModelRow, task: TaskView) -> Cell:
+def _equivalent_cell(row: ModelRow, task: TaskView) -> DataCell:
     score = _begun(row, task)
     if score is None:
-        return Cell(reason=NOT_ASKED)
+        return DataCell(reason=NOT_ASKED)
     count = score.mistakes.get("format_only", 0)
     if not count:
         return score_cell(score.equivalent, "A description is neither right nor wrong.")

@@ -10,8 +10,8 @@ from bench.report.samples import extracted_text, never_right, raw_text, worst
 from bench.report.section import (
     DOCUMENTS,
     Block,
-    Cell,
     Column,
+    DataCell,
     Excerpt,
     Excerpts,
     Group,
@@ -82,10 +82,10 @@ def _mishaps(rows: Sequence[ModelRow]) -> tuple[Row, ...]:
 
 def _mishap(name: str, counts: dict[str, int], show: str) -> Row:
     cells = {
-        key: Cell(count, filter={"show": show, "model": key} if show and count else {})
+        key: DataCell(count, filter={"show": show, "model": key} if show and count else {})
         for key, count in counts.items()
     }
-    return Row({"what": Cell(name)} | model_cells(cells))
+    return Row({"what": DataCell(name)} | model_cells(cells))
 
 
 def _suspects(view: ReportView, suspects: Sequence[SampleView]) -> Group:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bench.report.section import (
     DOCUMENTS,
-    Cell,
     Column,
+    DataCell,
     Row,
     Section,
     Table,
@@ -35,8 +35,8 @@ def section(view: ReportView) -> Section | None:
         Row(
             {
                 "model": model_cell(line.row),
-                "task": Cell(line.task, filter={"task": line.task, "model": line.row}),
-                "metric": Cell(line.metric, mark="muted"),
+                "task": DataCell(line.task, filter={"task": line.task, "model": line.row}),
+                "metric": DataCell(line.metric, mark="muted"),
                 "extracted": score_cell(line.extracted),
                 "raw": score_cell(line.raw),
             },

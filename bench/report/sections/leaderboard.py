@@ -12,9 +12,9 @@ from bench.report.section import (
     EVERYWHERE,
     PAGE,
     Block,
-    Cell,
-    Chooser,
+    BudgetForm,
     Column,
+    DataCell,
     Row,
     Section,
     State,
@@ -55,7 +55,7 @@ def section(view: ReportView) -> Section:
         sortable=True,
     )
     blocks: list[Block] = [
-        Chooser(
+        BudgetForm(
             "models",
             "score",
             {"memory": ("Memory at most", "GiB", GIB), "p95": ("p95 latency at most", "s", 1.0)},
@@ -152,13 +152,13 @@ def _row(view: ReportView, row: ModelRow, kind: str, tasks: Sequence[TaskView]) 
         "rank": _rank_cell(row),
         "model": _name_cell(view, row),
         "score": score_cell(row.score, reason(row, "score"), details=_so_far(row)),
-        "n": Cell(row.score.n if row.score else None, reason=reason(row, "score")),
+        "n": DataCell(row.score.n if row.score else None, reason=reason(row, "score")),
         "failed": _failed_cell(row),
     }
     cells |= {key: measured(row, *figure) for key, figure in _FIGURES.items()}
     memory = row.facts.memory
     if memory is not None and memory.kind != kind:
-        cells["memory"] = Cell(memory.bytes, note=MEMORY_WORDS[memory.kind])
+        cells["memory"] = DataCell(memory.bytes, note=MEMORY_WORDS[memory.kind])
     cells |= {task.key: _task_cell(row, task) for task in tasks}
     return Row(cells, model=row.key, state=_state(view, row))
 
@@ -171,14 +171,14 @@ def _state(view: ReportView, row: ModelRow) -> State:
     return "" if row.state == "complete" else "unfinished"
 
 
-def _rank_cell(row: ModelRow) -> Cell:
+def _rank_cell(row: ModelRow) -> DataCell:
     if row.rank is None:
-        return Cell(reason=reason(row, "rank"))
+        return DataCell(reason=reason(row, "rank"))
     hover = "shares this rank with another model" if row.tied else ""
-    return Cell(row.rank, text=f"{row.rank}{'=' if row.tied else ''}", hover=hover)
+    return DataCell(row.rank, text=f"{row.rank}{'=' if row.tied else ''}", hover=hover)
 
 
-def _name_cell(view: ReportView, row: ModelRow) -> Cell:
+def _name_cell(view: ReportView, row: ModelRow) -> DataCell:
     note = ""
     if row.state != "complete":
         note = "still running" if row.state == "running" else row.state
@@ -192,7 +192,7 @@ def _name_cell(view: ReportView, row: ModelRow) -> Cell:
     if row.failure is not None:
         details.append(": ".join(filter(None, (row.failure.error, row.failure.message))))
         details.append(row.failure.hint)
-    return Cell(row.key, note=note, details=tuple(filter(None, details)), model=row.key)
+    return DataCell(row.key, note=note, details=tuple(filter(None, details)), model=row.key)
 
 
 def _so_far(row: ModelRow) -> tuple[str, ...]:
@@ -202,16 +202,16 @@ def _so_far(row: ModelRow) -> tuple[str, ...]:
     return (f"so far, n = {formatting.count(row.score.n)}",)
 
 
-def _failed_cell(row: ModelRow) -> Cell:
+def _failed_cell(row: ModelRow) -> DataCell:
     if row.asked == 0:
-        return Cell(reason=NOT_ASKED)
+        return DataCell(reason=NOT_ASKED)
     if row.failed == 0:
-        return Cell(0)
-    return Cell(row.failed, mark="bad", filter={"show": "failed", "model": row.key})
+        return DataCell(0)
+    return DataCell(row.failed, mark="bad", filter={"show": "failed", "model": row.key})
 
 
-def _task_cell(row: ModelRow, task: TaskView) -> Cell:
+def _task_cell(row: ModelRow, task: TaskView) -> DataCell:
     score = row.tasks.get(task.key)
     if score is None or score.asked == 0:
-        return Cell(reason=NOT_ASKED)
+        return DataCell(reason=NOT_ASKED)
     return score_cell(score.estimate, UNSCORED, hover=f"n = {score.estimate.n:,}")

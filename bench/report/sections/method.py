@@ -10,9 +10,9 @@ from bench.report.section import (
     DOCUMENTS,
     PAGE,
     Block,
-    Cell,
     Code,
     Column,
+    DataCell,
     Group,
     Row,
     Section,
@@ -72,7 +72,7 @@ def _models(view: ReportView) -> Table:
     rows = []
     for row in view.rows:
         setup = " · ".join(f"{key.replace('_', ' ')}: {value}" for key, value in row.setup.items())
-        rows.append(Row({"model": model_cell(row.key), "setup": Cell(setup)}, model=row.key))
+        rows.append(Row({"model": model_cell(row.key), "setup": DataCell(setup)}, model=row.key))
     return Table("models", columns, tuple(rows), "What was loaded", quiet_caption=True)
 
 
@@ -80,7 +80,7 @@ def _tasks(view: ReportView) -> Table:
     columns = (
         Column("task", "Task", header=True),
         Column("version", "Version"),
-        Column("digest", "Digest"),
+        Column("digest", "Digest", "code"),
         Column("questions", "Questions", format="count"),
         Column("documents", "Documents", format="count"),
         Column("pages", "Pages", format="count"),
@@ -94,14 +94,14 @@ def _tasks(view: ReportView) -> Table:
 def _task(task: TaskView) -> Row:
     source = ", ".join(filter(None, (task.source, task.license)))
     cells = {
-        "task": Cell(task.key, details=(task.title,) if task.title != task.key else ()),
-        "version": Cell(task.version),
-        "digest": Cell(task.digest[:12] or None, reason="The run recorded none."),
-        "questions": Cell(task.samples),
-        "documents": Cell(task.documents),
-        "pages": Cell(task.pages),
-        "metrics": Cell(", ".join(task.metrics)),
-        "source": Cell(source or None, reason="The task does not say."),
+        "task": DataCell(task.key, details=(task.title,) if task.title != task.key else ()),
+        "version": DataCell(task.version),
+        "digest": DataCell(task.digest[:12] or None, reason="The run recorded none."),
+        "questions": DataCell(task.samples),
+        "documents": DataCell(task.documents),
+        "pages": DataCell(task.pages),
+        "metrics": DataCell(", ".join(task.metrics)),
+        "source": DataCell(source or None, reason="The task does not say."),
     }
     return Row(cells)
 

@@ -8,8 +8,8 @@ from bench.report.section import (
     DOCUMENTS,
     PAGE,
     Block,
-    Cell,
     Column,
+    DataCell,
     Row,
     Section,
     Table,
@@ -48,28 +48,30 @@ def section(view: ReportView) -> Section:
 
 def _total(rows: list[ModelRow]) -> Row:
     cells = {
-        row.key: Cell(not_right(row), note=f"of {formatting.count(judged(row))}")
+        row.key: DataCell(not_right(row), note=f"of {formatting.count(judged(row))}")
         if judged(row)
-        else Cell(reason=NOT_JUDGED)
+        else DataCell(reason=NOT_JUDGED)
         for row in rows
     }
-    return Row({"kind": Cell("not right"), "rule": Cell("")} | model_cells(cells), state="sum")
+    return Row(
+        {"kind": DataCell("not right"), "rule": DataCell("")} | model_cells(cells), state="sum"
+    )
 
 
 def _kind(kind: MistakeView, rows: list[ModelRow]) -> Row:
     cells = {row.key: _count(kind, row) for row in rows}
-    names = {"kind": Cell(kind.label, details=(kind.rule,)), "rule": Cell(kind.rule)}
+    names = {"kind": DataCell(kind.label, details=(kind.rule,)), "rule": DataCell(kind.rule)}
     return Row(names | model_cells(cells))
 
 
-def _count(kind: MistakeView, row: ModelRow) -> Cell:
+def _count(kind: MistakeView, row: ModelRow) -> DataCell:
     count, share = kind.counts[row.key], kind.shares[row.key]
     if not judged(row):
-        return Cell(reason=NOT_JUDGED)
+        return DataCell(reason=NOT_JUDGED)
     if not count:
-        return Cell(0, mark="muted")
+        return DataCell(0, mark="muted")
     link = {"kind": kind.name, "model": row.key}
-    return Cell(count, note=formatting.percent(share), share=share, filter=link)
+    return DataCell(count, note=formatting.percent(share), share=share, filter=link)
 
 
 def _unknown_texts(view: ReportView) -> list[Text]:

@@ -6,7 +6,7 @@ from collections import Counter
 
 from bench.metrics.ordering import MISSING, class_scores, confusion
 from bench.report.samples import raw_text
-from bench.report.section import DOCUMENTS, Cell, Column, Row, Section, Table
+from bench.report.section import DOCUMENTS, Column, DataCell, Row, Section, Table
 from bench.report.views import ReportView, TaskView
 
 
@@ -59,14 +59,16 @@ def _matrix(name: str, model: str, task: str, counts: Counter[tuple[str, str]]) 
     rows = []
     for score in scores:
         cells = {
-            f"answered:{label}": Cell(
+            f"answered:{label}": DataCell(
                 counts.get((score.label, label), 0), mark="diagonal" if label == score.label else ""
             )
             for label in answered
         }
-        cells["right"] = Cell(score.label)
+        cells["right"] = DataCell(score.label)
         for key in ("precision", "recall", "f1"):
-            cells[key] = Cell(getattr(score, key), reason="No page has or was given this class.")
+            cells[key] = DataCell(
+                getattr(score, key), reason="No page has or was given this class."
+            )
         rows.append(Row(cells, model=model))
     caption = (
         f"{model} on {task}: pages by their right class (rows) and the answered class (columns)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench import formatting
-from bench.report.section import DOCUMENTS, Cell, Column, Mark, Row, Section, Table, model_cell
+from bench.report.section import DOCUMENTS, Column, DataCell, Mark, Row, Section, Table, model_cell
 from bench.report.views import ALPHA, Pair, ReportView
 
 NOT_TESTED = "The models share too few documents for a test."
@@ -43,17 +43,17 @@ def _row(pair: Pair) -> Row:
     cells = {
         "first": model_cell(pair.first),
         "second": model_cell(pair.second),
-        "difference": Cell(gap.difference, interval, mark=mark, reason=NOT_TESTED),
-        "p": Cell(pair.p_holm, reason=NOT_TESTED),
+        "difference": DataCell(gap.difference, interval, mark=mark, reason=NOT_TESTED),
+        "p": DataCell(pair.p_holm, reason=NOT_TESTED),
         "wins": _count(pair.wins, pair.first, pair.second),
         "losses": _count(pair.losses, pair.second, pair.first),
-        "verdict": Cell(_verdict(pair), mark=mark),
+        "verdict": DataCell(_verdict(pair), mark=mark),
     }
     return Row(cells)
 
 
-def _count(number: int, better: str, worse: str) -> Cell:
-    return Cell(number, filter={"better": [better, worse]}) if number else Cell(0)
+def _count(number: int, better: str, worse: str) -> DataCell:
+    return DataCell(number, filter={"better": [better, worse]}) if number else DataCell(0)
 
 
 def _verdict(pair: Pair) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bench.report.section import (
     DOCUMENTS,
-    Cell,
     Column,
+    DataCell,
     Row,
     Section,
     Table,
@@ -51,12 +51,12 @@ def _row(line: PublishedRow) -> Row:
     decided = line.verdict in ("above", "below")
     cells = {
         "model": model_cell(line.model),
-        "task": Cell(line.task),
-        "metric": Cell(line.metric),
-        "published": Cell(line.published, note=line.split or "split not stated"),
+        "task": DataCell(line.task),
+        "metric": DataCell(line.metric),
+        "published": DataCell(line.published, note=line.split or "split not stated"),
         "ours": score_cell(line.ours, "We have no score."),
-        "difference": Cell(line.difference, reason="One of the two scores is missing."),
-        "verdict": Cell(VERDICTS[line.verdict], mark="strong" if decided else "muted"),
+        "difference": DataCell(line.difference, reason="One of the two scores is missing."),
+        "verdict": DataCell(VERDICTS[line.verdict], mark="strong" if decided else "muted"),
     }
     differences = " ".join(line.differences) or "Nothing is known to differ."
     source = f"Source: {line.source}, which prints {line.printed}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.drawing.plots import Curve, Curves, PlotPoint
 from bench.report.reasons import NO_BATCH, NO_LATENCY
-from bench.report.section import Cell, Column, Plot, Row, Section, Table, model_cell, score_cell
+from bench.report.section import Column, DataCell, Plot, Row, Section, Table, model_cell, score_cell
 from bench.report.sweep import cost
 from bench.report.views import ReportView, SweepPoint
 
@@ -39,14 +39,14 @@ def section(view: ReportView) -> Section | None:
 def _row(point: SweepPoint) -> Row:
     cells = {
         "model": model_cell(point.row),
-        "max_pixels": Cell(point.max_pixels),
-        "visual_tokens": Cell(
+        "max_pixels": DataCell(point.max_pixels),
+        "visual_tokens": DataCell(
             point.visual_tokens, reason="The backend does not count visual tokens."
         ),
         "score": score_cell(point.score),
-        "p50": Cell(point.latency, reason=NO_LATENCY),
-        "questions_per_second": Cell(point.questions_per_second, reason=NO_BATCH),
-        "memory": Cell(point.memory, reason="The run recorded no memory."),
+        "p50": DataCell(point.latency, reason=NO_LATENCY),
+        "questions_per_second": DataCell(point.questions_per_second, reason=NO_BATCH),
+        "memory": DataCell(point.memory, reason="The run recorded no memory."),
     }
     return Row(cells, model=point.row)
 

@@ -10,8 +10,8 @@ from bench.report.section import (
     DOCUMENTS,
     PAGE,
     Block,
-    Cell,
     Column,
+    DataCell,
     Group,
     Row,
     Section,
@@ -84,7 +84,7 @@ def _by_task(view: ReportView) -> list[Row]:
         scores = {row.key: row.tasks.get(task.key) for row in view.rows}
         estimates = {key: score.estimate for key, score in scores.items() if score and score.asked}
         note = task.headline_title + ("" if task.higher_is_better else " ↓")
-        cell = Cell(task.key, note=note, filter={"task": task.key})
+        cell = DataCell(task.key, note=note, filter={"task": task.key})
         rows.append(_row(view, "Task", cell, task.samples, estimates, higher=task.higher_is_better))
     return rows
 
@@ -93,7 +93,13 @@ def _by_key(view: ReportView, key: str) -> list[Row]:
     """Slices by a key of the metadata, the most asked first."""
     slices = sorted((item for item in view.slices if item.key == key), key=lambda item: -item.n)
     return [
-        _row(view, _NAMES[key], Cell(item.value, filter={key: item.value}), item.n, item.estimates)
+        _row(
+            view,
+            _NAMES[key],
+            DataCell(item.value, filter={key: item.value}),
+            item.n,
+            item.estimates,
+        )
         for item in slices
     ]
 
@@ -101,7 +107,7 @@ def _by_key(view: ReportView, key: str) -> list[Row]:
 def _row(
     view: ReportView,
     group: str,
-    name: Cell,
+    name: DataCell,
     n: int,
     estimates: Mapping[str, Estimate],
     *,
@@ -110,16 +116,16 @@ def _row(
     cells = {row.key: _cell(estimates.get(row.key), higher) for row in view.rows}
     for key in _best(view.ranked, cells, higher):
         cells[key] = replace(cells[key], mark="best")
-    return Row({"value": name, "n": Cell(n, mark="muted")} | model_cells(cells), group)
+    return Row({"value": name, "n": DataCell(n, mark="muted")} | model_cells(cells), group)
 
 
-def _cell(estimate: Estimate | None, higher: bool) -> Cell:
+def _cell(estimate: Estimate | None, higher: bool) -> DataCell:
     if estimate is None or estimate.value is None:
-        return Cell(reason="The model has no score on this slice.")
+        return DataCell(reason="The model has no score on this slice.")
     goodness = estimate.value if higher else max(0.0, 1 - estimate.value)
     counts = formatting.plural(estimate.n, "question")
     known = estimate.low is not None and estimate.high is not None
-    return Cell(
+    return DataCell(
         estimate.value,
         (estimate.low or 0.0, estimate.high or 0.0) if known else None,
         hover=f"{counts} of {formatting.plural(estimate.clusters, 'document')}",
@@ -128,7 +134,7 @@ def _cell(estimate: Estimate | None, higher: bool) -> Cell:
     )
 
 
-def _best(ranked: Sequence[ModelRow], cells: Mapping[str, Cell], higher: bool) -> list[str]:
+def _best(ranked: Sequence[ModelRow], cells: Mapping[str, DataCell], higher: bool) -> list[str]:
     """The best of a row, where the finished models differ."""
     values = {row.key: cells[row.key].value for row in ranked}
     known = {key: value for key, value in values.items() if value is not None}

@@ -15,8 +15,8 @@ from bench.report.section import (
     EVERYWHERE,
     PAGE,
     Block,
-    Cell,
     Column,
+    DataCell,
     Format,
     Group,
     Plot,
@@ -157,7 +157,7 @@ def _throughput_row(view: ReportView, row: ModelRow, kinds: Sequence[str]) -> Ro
     known = row.facts.memory is not None
     for kind in kinds:
         why = "This kind of memory was not measured." if known else reason(row, "memory")
-        cells[kind] = Cell(at(row.facts, f"memory.peaks.{kind}"), reason=why)
+        cells[kind] = DataCell(at(row.facts, f"memory.peaks.{kind}"), reason=why)
     return Row(cells, model=row.key)
 
 
@@ -223,12 +223,12 @@ def _moment_rows(row: ModelRow) -> list[Row]:
         latency = at(row.facts, path)
         if latency is None:
             continue
-        cells = {key: Cell(getattr(latency, key)) for key in _QUANTILES}
-        cells |= {"model": model_cell(row.key), "moment": Cell(moment, mark="muted")}
-        cells["n"] = Cell(latency.n, mark="muted")
+        cells = {key: DataCell(getattr(latency, key)) for key in _QUANTILES}
+        cells |= {"model": model_cell(row.key), "moment": DataCell(moment, mark="muted")}
+        cells["n"] = DataCell(latency.n, mark="muted")
         if moment == "first token, cold":
             rate = at(row.facts, "single_stream.tokens_per_second")
-            cells["rate"] = Cell(rate, reason="No answer has two tokens.")
+            cells["rate"] = DataCell(rate, reason="No answer has two tokens.")
         rows.append(Row(cells, model=row.key))
     return rows
 
@@ -334,10 +334,10 @@ _FIRST_TOKEN = {
 
 def _stage_row(row: ModelRow) -> Row:
     cells = {key: measured(row, path, "first_token") for key, path in _FIRST_TOKEN.items()}
-    cells |= {"model": model_cell(row.key), "time": Cell(_share_words(row))}
+    cells |= {"model": model_cell(row.key), "time": DataCell(_share_words(row))}
     words = _first_token_words(row) or None
-    cells["to_first_token"] = Cell(words, reason=reason(row, "first_token"))
-    cells |= {name: Cell(share) for name, share in offline_shares(row).items()}
+    cells["to_first_token"] = DataCell(words, reason=reason(row, "first_token"))
+    cells |= {name: DataCell(share) for name, share in offline_shares(row).items()}
     return Row(cells, model=row.key)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from bench import formatting
 from bench.drawing.plots import PlotPoint, Scatter
 from bench.report.section import (
-    Cell,
     Column,
+    DataCell,
     Format,
     Group,
     Plot,
@@ -89,8 +89,8 @@ def _row(view: ReportView, point: PlotPoint, cost: str) -> Row:
     cells = {
         "model": model_cell(row.key),
         "score": score_cell(row.score),
-        cost: Cell(value),
-        "front": Cell("on the line" if point.on_front else "", mark="muted"),
+        cost: DataCell(value),
+        "front": DataCell("on the line" if point.on_front else "", mark="muted"),
     }
     return Row(cells, model=row.key)
 
