@@ -80,28 +80,41 @@ def run_length(table: Table, number: int, column: Column) -> int:
     return length
 
 
+# Tables as plain text
+
+
+@dataclass(frozen=True, slots=True)
+class TextColumn:
+    """A column of text: values, or the intervals that belong to them."""
+
+    column: Column
+    is_interval: bool
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether its texts stand to the right."""
+        return is_numeric(self.column) and not self.is_interval
+
+    def title(self, output: Output) -> str:
+        """Its heading; a terminal has no room for long ones."""
+        if self.is_interval:
+            return "95 % interval"
+        narrow = output == "terminal"
+        title = self.column.short if narrow and self.column.short else self.column.title
+        return f"{title}{'' if narrow or not self.column.better else ' '}{arrow(self.column)}"
+
+
 @dataclass(frozen=True, slots=True)
 class TextGrid:
-    """A table as plain text: headings and cells, with the reasons for missing values numbered."""
+    """A table as text, with the reasons for missing values as numbered footnotes."""
 
-    columns: list[Column]
-    """Of each column of text; the interval's column is that of its value."""
-    is_interval: list[bool]
-    header: list[str]
+    columns: list[TextColumn]
     rows: list[list[str]]
-    reasons: list[str]
-    """The first is marked ¹ in the cells, and so on."""
+    footnotes: list[str]
+    """Ready to be printed: each begins with the mark that stands in the cells."""
 
 
-_DIGITS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def numbered(number: int) -> str:
-    """The mark of a footnote."""
-    return str(number).translate(_DIGITS)
-
-
-def grid(table: Table, output: Output, columns: Sequence[Column] | None = None) -> TextGrid:
+def text_grid(table: Table, output: Output, columns: Sequence[Column] | None = None) -> TextGrid:
     """``table`` as text for ``output``.
 
     Args:
@@ -109,58 +122,44 @@ def grid(table: Table, output: Output, columns: Sequence[Column] | None = None) 
         output: ``terminal`` writes titles short and leaves out intervals that stand beside their values.
         columns: those to keep; None: all that ``output`` draws.
     """
-    kept = columns_of(table, output) if columns is None else list(columns)
-    shown: list[tuple[Column, bool]] = []
-    for column in kept:
-        shown.append((column, False))
-        if column.intervals == "column" and _has_intervals(table, column):
-            shown.append((column, True))
-    reasons: dict[str, int] = {}
-    lines = [
-        [
-            _text(table, number, column, output, reasons, is_interval=is_interval)
-            for column, is_interval in shown
-        ]
-        for number in range(len(table.rows))
-    ]
-    header = ["95 % interval" if interval else _title(column, output) for column, interval in shown]
-    return TextGrid(
-        [column for column, _ in shown],
-        [interval for _, interval in shown],
-        header,
-        lines,
-        list(reasons),
-    )
+    shown: list[TextColumn] = []
+    for column in columns_of(table, output) if columns is None else columns:
+        shown.append(TextColumn(column, is_interval=False))
+        known = any(cell_of(row, column).interval is not None for row in table.rows)
+        if column.intervals == "column" and known:
+            shown.append(TextColumn(column, is_interval=True))
+    footnotes: dict[str, str] = {}
+    rows = []
+    for number, row in enumerate(table.rows):
+        texts = []
+        for part in shown:
+            cell = cell_of(row, part.column)
+            if repeats(table, number, part.column):
+                texts.append("")
+            elif part.is_interval:
+                texts.append(written_interval(cell, part.column) or formatting.DASH)
+            elif cell.value is None and cell.reason and not cell.text:
+                mark = footnotes.setdefault(cell.reason, _raised(len(footnotes) + 1))
+                texts.append(formatting.DASH + mark)
+            else:
+                texts.append(_text(cell, part.column, output))
+        rows.append(texts)
+    notes = [f"{mark} {why}" for why, mark in footnotes.items()]
+    return TextGrid(shown, rows, notes)
 
 
-def _has_intervals(table: Table, column: Column) -> bool:
-    return any(cell_of(row, column).interval is not None for row in table.rows)
+_DIGITS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def _title(column: Column, output: Output) -> str:
-    title = column.short if output == "terminal" and column.short else column.title
-    return f"{title}{'' if output == 'terminal' or not column.better else ' '}{arrow(column)}"
+def _raised(number: int) -> str:
+    return str(number).translate(_DIGITS)
 
 
-def _text(
-    table: Table,
-    number: int,
-    column: Column,
-    output: Output,
-    reasons: dict[str, int],
-    *,
-    is_interval: bool,
-) -> str:
-    cell = cell_of(table.rows[number], column)
-    if repeats(table, number, column):
-        return ""
-    if is_interval:
-        return written_interval(cell, column) or formatting.DASH
-    text = written(cell, column)
-    if cell.value is None and not cell.text:
-        if not cell.reason:
-            return text
-        return text + numbered(reasons.setdefault(cell.reason, len(reasons) + 1))
+def _text(cell: DataCell, column: Column, output: Output) -> str:
+    """Value, interval and note of a cell on one line."""
+    parts = [written(cell, column)]
     if column.intervals == "beside" and output != "terminal":
-        text = " ".join(filter(None, (text, written_interval(cell, column))))
-    return f"{text} ({cell.note})" if cell.note else text
+        parts.append(written_interval(cell, column))
+    if cell.note:
+        parts.append(f"({cell.note})")
+    return " ".join(filter(None, parts))

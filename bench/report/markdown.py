@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench import formatting
-from bench.report.cells import grid, is_numeric, numbered, written
+from bench.report.cells import text_grid, written
 from bench.report.markup import code, escape, table
 from bench.report.section import (
     Block,
@@ -107,32 +107,26 @@ def _terms(terms: Terms) -> str:
 
 
 def _table(data: Table) -> str:
-    text = grid(data, "markdown")
+    text = text_grid(data, "markdown")
     if not data.rows:
         return ""
-    numeric = [
-        is_numeric(column) and not interval
-        for column, interval in zip(text.columns, text.is_interval, strict=True)
-    ]
     lines = []
     group = ""
     for row, cells in list(zip(data.rows, text.rows, strict=True))[:MAX_ROWS]:
         if row.group and row.group != group:
             group = row.group
             lines.append([f"**{escape(group)}**"] + [""] * (len(cells) - 1))
-        lines.append(_line(row, cells, [column.header for column in text.columns]))
+        lines.append(_line(row, cells, [part.column.header for part in text.columns]))
     notes = []
     if data.caption and not data.quiet_caption:
         notes.append(escape(data.caption, 900))
-    notes += [
-        f"{numbered(number)} {escape(reason, 300)}"
-        for number, reason in enumerate(text.reasons, start=1)
-    ]
+    notes += [escape(footnote, 300) for footnote in text.footnotes]
     hidden = len(data.rows) - MAX_ROWS
     if hidden > 0:
         notes.append(f"_{formatting.plural(hidden, 'more row')} in the HTML report._")
     notes += _row_notes(data)
-    body = table([escape(title) for title in text.header], lines, numeric).rstrip("\n")
+    header = [escape(part.title("markdown")) for part in text.columns]
+    body = table(header, lines, [part.is_numeric for part in text.columns]).rstrip("\n")
     return "\n\n".join([body, *notes])
 
 

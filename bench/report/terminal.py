@@ -15,7 +15,7 @@ from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
 from bench import formatting
-from bench.report.cells import columns_of, grid, is_numeric, numbered
+from bench.report.cells import TextColumn, columns_of, is_numeric, text_grid
 from bench.report.section import (
     Block,
     Code,
@@ -150,15 +150,14 @@ def _lines(block: Block) -> list[str]:
 
 def _print_table(console: Console, table: Table, width: int) -> None:
     kept = _fitting(table, width)
-    text = grid(table, "terminal", kept)
+    text = text_grid(table, "terminal", kept)
     # A table without lines: they say nothing in a terminal and break in a log.
     drawn = RichTable(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-    for column, interval, title in zip(text.columns, text.is_interval, text.header, strict=True):
-        is_number = is_numeric(column)
+    for part in text.columns:
         drawn.add_column(
-            RichText(_cut(title, column)),
-            justify="right" if is_number and not interval else "left",
-            no_wrap=is_number,
+            RichText(_title(part)),
+            justify="right" if part.is_numeric else "left",
+            no_wrap=is_numeric(part.column),
             # A model's name may be a path: folded, it stays whole.
             overflow="fold",
         )
@@ -170,8 +169,8 @@ def _print_table(console: Console, table: Table, width: int) -> None:
         style = _STYLES[row.state]
         drawn.add_row(*(RichText(_line(cell, MAX_CELL), style=style) for cell in cells))
     console.print(drawn)
-    for number, reason in enumerate(text.reasons, start=1):
-        console.print(RichText(f"{numbered(number)} {one_line(reason, 300)}", style="dim"))
+    for footnote in text.footnotes:
+        console.print(RichText(one_line(footnote, 300), style="dim"))
     shown = {column.key for column in kept}
     hidden = [column for column in columns_of(table, "terminal") if column.key not in shown]
     models = sum(bool(column.model) for column in hidden)
@@ -180,10 +179,11 @@ def _print_table(console: Console, table: Table, width: int) -> None:
         console.print(RichText(f"{more} in the report", style="dim"))
 
 
-def _cut(title: str, column: Column) -> str:
+def _title(part: TextColumn) -> str:
     """A heading that is no wider than its numbers need; the whole name stands in another table."""
-    line = _line(title, MAX_CELL)
-    return line if not column.model or len(line) <= SHORT_NAME else line[: SHORT_NAME - 1] + "…"
+    line = _line(part.title("terminal"), MAX_CELL)
+    is_long = bool(part.column.model) and len(line) > SHORT_NAME
+    return f"{line[: SHORT_NAME - 1]}…" if is_long else line
 
 
 def _fitting(table: Table, width: int) -> list[Column]:
@@ -207,12 +207,11 @@ def _fitting(table: Table, width: int) -> list[Column]:
 
 def _needed(table: Table, columns: Sequence[Column]) -> int:
     """Terminal columns that the table needs: numbers in one line each, words folded where they are long."""
-    text = grid(table, "terminal", columns)
+    text = text_grid(table, "terminal", columns)
     total = 0
-    for number, column in enumerate(text.columns):
+    for number, part in enumerate(text.columns):
         widest = max(cell_len(row[number]) for row in text.rows)
-        title = cell_len(_cut(text.header[number], column))
-        if not is_numeric(column):
-            widest = min(widest, SHORT_NAME if column.header else READABLE)
-        total += max(title, widest) + GAP
+        if not is_numeric(part.column):
+            widest = min(widest, SHORT_NAME if part.column.header else READABLE)
+        total += max(cell_len(_title(part)), widest) + GAP
     return total - GAP
