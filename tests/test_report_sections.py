@@ -290,3 +290,20 @@ def test_traits_that_are_none_are_passed_over(tmp_path, traits):
     model = dataclasses.replace(RIGHT, details={"traits": traits})
     view = view_of(make_run(tmp_path, [model], previews=False))
     assert view.rows[0].facts.memory is not None
+
+
+def test_a_task_may_have_the_name_of_a_column(tmp_path):
+    (task,) = make_tasks(2, 2, ["en"])
+    tasks = [dataclasses.replace(task, name=name) for name in ("memory", "score")]
+    view = view_of(make_run(tmp_path, [RIGHT], tasks, previews=False))
+    cells = table_of(view, "leaderboard", "models").rows[0].cells
+    assert cells["memory"].value == view.rows[0].facts.memory.bytes
+    assert cells["task:memory"].value == 1
+
+
+def test_a_model_may_have_the_name_of_a_column(tmp_path):
+    models = [dataclasses.replace(RIGHT, name=name) for name in ("n", "task", "kind")]
+    view = view_of(make_run(tmp_path, models, previews=False))
+    cells = table_of(view, "tasks", "scores").rows[0].cells
+    assert (cells["task"].value, cells["n"].value) == ("invoices-ru", 24)
+    assert cells["model:n"].value == 1

@@ -38,7 +38,7 @@ def section(view: ReportView) -> Section | None:
         Column("measure", "Measure"),
         *model_columns([row.key for row in rows], "score"),
     )
-    headlines = tuple(_headline(view, task, rows) for task in tasks)
+    headlines = tuple(_headline(task, rows) for task in tasks)
     lines = []
     for task, headline in zip(tasks, headlines, strict=True):
         lines.append(headline)
@@ -66,7 +66,7 @@ def _first_cells(task: TaskView, measure: str) -> dict[str, DataCell]:
     }
 
 
-def _headline(view: ReportView, task: TaskView, rows: list[ModelRow]) -> Row:
+def _headline(task: TaskView, rows: list[ModelRow]) -> Row:
     arrow = "↑" if task.higher_is_better else "↓"
     scores = {row.key: _begun(row, task) for row in rows}
     cells = {

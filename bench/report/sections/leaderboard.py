@@ -86,10 +86,24 @@ def _memory_note(rows: Sequence[ModelRow], usual: str) -> str:
     return f"Memory is the peak over all batches, measured as {words}."
 
 
+_SCORE = Column(
+    "score", "Score", "score", intervals="column", interval_priority=2, picture="whisker"
+)
+
+_RATE = Column(
+    "questions_per_second",
+    "Questions/s",
+    "significant",
+    "higher",
+    "Questions per second over all batches (offline scenario)",
+    short="q/s",
+    priority=3,
+)
+
+
 def _columns(view: ReportView, kind: str, tasks: Sequence[TaskView]) -> tuple[Column, ...]:
     single = "the latency of single questions, each about another document"
     rank = "1 + the number of models that are better beyond the noise"
-    rate = "Questions per second over all batches (offline scenario)"
     memory = f"Peak over all batches: {MEMORY_KINDS[kind]}" if kind else ""
     failed = "Questions that ended in an error; they count as the worst score"
     higher = _direction(view.higher_is_better)
@@ -98,24 +112,9 @@ def _columns(view: ReportView, kind: str, tasks: Sequence[TaskView]) -> tuple[Co
         Column("model", "Model", header=True),
         replace(_SCORE, better=higher),
         Column("n", "n", "count", priority=4, outputs=EVERYWHERE - PAGE),
-        Column(
-            "questions_per_second",
-            "Questions/s",
-            "significant",
-            "higher",
-            rate,
-            short="q/s",
-            priority=3,
-        ),
+        _RATE,
         Column("p50", "p50 s", "significant", "lower", f"Median of {single}", priority=1),
-        Column(
-            "p95",
-            "p95 s",
-            "significant",
-            "lower",
-            f"95th percentile of the latency of {single}",
-            priority=6,
-        ),
+        Column("p95", "p95 s", "significant", "lower", f"95th percentile of {single}", priority=6),
         Column("memory", "Memory GiB", "gib", "lower", memory, short="Peak GiB", priority=5),
         Column("failed", "Failed", "count", "lower", failed),
         *(_task_column(task, first=task is tasks[0]) for task in tasks),
@@ -125,13 +124,10 @@ def _columns(view: ReportView, kind: str, tasks: Sequence[TaskView]) -> tuple[Co
 def _task_column(task: TaskView, *, first: bool) -> Column:
     better = _direction(task.higher_is_better)
     note = f"{task.title}: {task.headline_title}"
-    column = Column(task.key, task.key, "score", better, note, divided=first, outputs=PAGE)
+    column = Column(
+        f"task:{task.key}", task.key, "score", better, note, divided=first, outputs=PAGE
+    )
     return replace(column, intervals="hover")
-
-
-_SCORE = Column(
-    "score", "Score", "score", intervals="column", interval_priority=2, picture="whisker"
-)
 
 
 def _direction(higher: bool) -> Literal["higher", "lower"]:
@@ -159,7 +155,7 @@ def _row(view: ReportView, row: ModelRow, kind: str, tasks: Sequence[TaskView]) 
     memory = row.facts.memory
     if memory is not None and memory.kind != kind:
         cells["memory"] = DataCell(memory.bytes, note=MEMORY_WORDS[memory.kind])
-    cells |= {task.key: _task_cell(row, task) for task in tasks}
+    cells |= {f"task:{task.key}": _task_cell(row, task) for task in tasks}
     return Row(cells, model=row.key, state=_state(view, row))
 
 

@@ -314,7 +314,7 @@ def _stages(rows: Sequence[ModelRow]) -> list[Block]:
         Column("model", "Model", header=True),
         *(after if tokens else ()),
         Column("time", "Time in batches", outputs=EVERYWHERE - DATA),
-        *(Column(name, name, format="percent", outputs=DATA) for name in stages),
+        *(Column(f"share:{name}", name, "percent", outputs=DATA) for name in stages),
     )
     lines = tuple(_stage_row(row) for row in timed)
     caption = (
@@ -337,7 +337,7 @@ def _stage_row(row: ModelRow) -> Row:
     cells |= {"model": model_cell(row.key), "time": DataCell(_share_words(row))}
     words = _first_token_words(row) or None
     cells["to_first_token"] = DataCell(words, reason=reason(row, "first_token"))
-    cells |= {name: DataCell(share) for name, share in offline_shares(row).items()}
+    cells |= {f"share:{name}": DataCell(share) for name, share in offline_shares(row).items()}
     return Row(cells, model=row.key)
 
 

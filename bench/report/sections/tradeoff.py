@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from bench import formatting
 from bench.drawing.plots import PlotPoint, Scatter
 from bench.report.section import (
@@ -19,17 +21,24 @@ from bench.report.section import (
 from bench.report.sections.leaderboard import GIB, usual_memory
 from bench.report.views import ModelRow, ReportView
 
-_COSTS: dict[str, tuple[str, str, str, str, Format]] = {
-    "latency": (
-        "Latency",
-        "Latency, p50 seconds per question (one at a time)",
-        " s",
-        "p50 s",
-        "significant",
+
+class _Cost(NamedTuple):
+    """What accuracy is weighed against."""
+
+    name: str
+    """Of the tab."""
+    axis: str
+    unit: str
+    column: str
+    format: Format
+
+
+_COSTS = {
+    "latency": _Cost(
+        "Latency", "Latency, p50 seconds per question (one at a time)", " s", "p50 s", "significant"
     ),
-    "memory": ("Memory", "Peak memory, GiB", " GiB", "GiB", "gib"),
+    "memory": _Cost("Memory", "Peak memory, GiB", " GiB", "GiB", "gib"),
 }
-"""Cost → name of the tab, title of the axis, its unit, title of the column, format of the column."""
 
 
 def section(view: ReportView) -> Section | None:
@@ -48,18 +57,18 @@ def _tab(view: ReportView, cost: str) -> Group | None:
     points = _points(view, cost)
     if not points:
         return None
-    name, axis, unit, title, format = _COSTS[cost]
-    data = Scatter(points, axis, unit, view.score_name, view.higher_is_better)
+    about = _COSTS[cost]
+    data = Scatter(points, about.axis, about.unit, view.score_name, view.higher_is_better)
     columns = (
         Column("model", "Model", header=True),
         Column("score", "Score", format="score", intervals="hover"),
-        Column(cost, title, format=format),
+        Column(cost, about.column, about.format),
         Column("front", "Not beaten"),
     )
     rows = tuple(_row(view, point, cost) for point in sorted(points, key=lambda point: point.x))
     table = Table(cost, columns, rows, "From the cheapest model to the most expensive")
     plot = Plot(f"by-{cost}", data, _caption(view, cost, points))
-    return Group((Group((plot, table), layout="side"),), name)
+    return Group((Group((plot, table), layout="side"),), about.name)
 
 
 def _points(view: ReportView, cost: str) -> tuple[PlotPoint, ...]:
