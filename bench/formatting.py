@@ -137,6 +137,11 @@ def plural(number: int, noun: str, many: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else many or noun + 's'}"
 
 
+def ended(text: str) -> str:
+    """``text`` with the full stop that a sentence ends in."""
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
+
+
 def listed(names: Iterable[str], limit: int = 4) -> str:
     """``a, b and c``; a long list ends in how many more there are."""
     items = list(names)

@@ -196,7 +196,7 @@ def _said_by_models(rows: Sequence[ModelRow]) -> list[str]:
         for warning in row.warnings[:MAX_WARNINGS]:
             said.setdefault(warning, []).append(row.key)
     return [
-        f"{formatting.listed(keys)}: {_ended(clip(warning, MAX_WARNING))}"
+        f"{formatting.listed(keys)}: {formatting.ended(clip(warning, MAX_WARNING))}"
         for warning, keys in said.items()
     ]
 
@@ -231,17 +231,13 @@ def _scope(runs: Sequence[RunView], names: Mapping[str, str]) -> list[str]:
             said.append(f"{names[run.id]} was limited to the first {count} of each task.")
         if run.protocol:
             said += [
-                f"{names[run.id]} departs from the protocol {run.protocol}: {_ended(sentence)}"
+                f"{names[run.id]} departs from the protocol {run.protocol}: {formatting.ended(sentence)}"
                 for sentence in run.deviations[:MAX_WARNINGS]
             ]
         if isinstance(chosen, list) and chosen:
             count = formatting.plural(len(chosen), "chosen question")
             said.append(f"{names[run.id]} was limited to {count}.")
-    return said + [_ended(text) for run in runs for text in run.warnings[:MAX_WARNINGS]]
-
-
-def _ended(text: str) -> str:
-    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
+    return said + [formatting.ended(text) for run in runs for text in run.warnings[:MAX_WARNINGS]]
 
 
 def _speed(rows: Sequence[ModelRow]) -> list[str]:

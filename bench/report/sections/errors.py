@@ -61,11 +61,13 @@ def _death(row: ModelRow) -> Text:
     verb = "was" if row.samples - row.asked == 1 else "were"
     when = f" ({formatting.moment(failure.when)})" if failure.when else ""
     sentences = [
-        f"{row.key} stopped with {failure.error or 'an error'}: {failure.message}",
-        f"Hint: {failure.hint}" if failure.hint else "",
+        formatting.ended(
+            f"{row.key} stopped with {failure.error or 'an error'}: {failure.message}"
+        ),
+        formatting.ended(f"Hint: {failure.hint}") if failure.hint else "",
         f"{left} {verb} not asked{when}.",
     ]
-    return Text(tuple(filter(None, sentences)), "error", row.key)
+    return Text(tuple(filter(None, sentences)), "error")
 
 
 def _mishaps(rows: Sequence[ModelRow]) -> tuple[Row, ...]:
