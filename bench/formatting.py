@@ -109,6 +109,11 @@ def byte_size(value: float | None) -> str:
     return f"{value / 2**10:.1f} KiB" if value >= 2**10 else plural(int(value), "byte")
 
 
+def moment(value: str) -> str:
+    """An ISO 8601 time in UTC, for reading."""
+    return value.replace("T", " ").replace("Z", " UTC")
+
+
 def megabytes(value: float) -> str:
     """Bytes as MB (10⁶), with the unit: what file managers show."""
     return f"{value / 1e6:.1f} MB"
@@ -141,6 +146,11 @@ def confidence(output: Output) -> str:
 def plural(number: int, noun: str, many: str | None = None) -> str:
     """``3 questions``, ``1 question``."""
     return f"{number:,} {noun if number == 1 else many or noun + 's'}"
+
+
+def ended(text: str) -> str:
+    """``text`` with the full stop that a sentence ends in."""
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
 def listed(names: Iterable[str], limit: int = 4) -> str:

@@ -11,7 +11,9 @@ import pytest
 
 from bench.asking.protocols import apply
 from bench.metrics import METRICS
-from bench.report.published import published_markdown
+from bench.report import build
+from bench.report.markdown import markdown
+from bench.rundir.store import find_runs
 from bench.runner import RunSettings, execute, plan_run
 from bench.schema import ModelSpec
 from bench.scoring.evaluation import evaluate
@@ -123,6 +125,8 @@ def test_an_unknown_model_and_an_unknown_task_have_no_rows(
     make_task: MakeTask, tmp_path: Path
 ) -> None:
     assert rows_of(make_task, tmp_path, 35, checkpoint="someone/else") == []
+    (run,) = find_runs(tmp_path / "results")
+    assert "Published and ours" not in markdown(build([evaluate(run)]))
 
 
 def test_a_task_of_another_name_has_no_rows(make_task: MakeTask, tmp_path: Path) -> None:
@@ -141,13 +145,13 @@ def test_without_the_published_variant_the_headline_stands_in(
 def test_the_section_shows_scores_verdicts_differences_and_sources(
     make_task: MakeTask, tmp_path: Path
 ) -> None:
-    text = published_markdown(rows_of(make_task, tmp_path, 35))
-    assert text.startswith("## Published and ours")
+    rows_of(make_task, tmp_path, 35)
+    (run,) = find_runs(tmp_path / "results")
+    text = markdown(build([evaluate(run)])).partition("## Published and ours")[2]
     assert "0.883 (validation)" in text
     assert "within the noise" in text
     assert "not comparable" in text
     assert "Source: QwenLM/Qwen2-VL README" in text
-    assert published_markdown([]) == ""
 
 
 def test_rows_are_plain_data(make_task: MakeTask, tmp_path: Path) -> None:

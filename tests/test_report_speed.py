@@ -6,12 +6,12 @@ import io
 
 import pytest
 
-from bench.report import ReportOptions, build, terminal_summary
-from bench.report.facts import MEMORY_KINDS
+from bench.report import ReportOptions, build, make_sections, terminal_summary
 from bench.report.html import html
 from bench.report.markdown import markdown
-from bench.report.speed import energy
+from bench.report.section import tables
 from bench.report.tables import leaderboard_csv
+from bench.report.views import MEMORY_KINDS
 from bench.rundir.store import RunStore
 from bench.scoring.evaluation import evaluate
 from tests.run_fixture import MODELS, make_run, monitor_samples
@@ -60,10 +60,10 @@ def test_every_report_says_where_the_time_goes_and_what_a_page_is_used_for(tmp_p
         assert stages.replace(" %", "%") in shown
     for said in (shown, text):
         assert "a page is encoded once for its questions" in said
-        assert "questions a page" in said.lower()
+        assert "questions per page" in said.lower()
     (line, *_) = csv.DictReader(io.StringIO(leaderboard_csv(view)))
     assert line["page_reuse"] == "a page is encoded once for its questions"
-    assert float(line["questions_per_page"]) == 4
+    assert float(line["questions_per_page"]) == pytest.approx(72 / 21)
 
 
 def test_the_page_has_first_tokens_and_the_machine_only_where_they_were_measured(tmp_path):
@@ -76,33 +76,40 @@ def test_the_page_has_first_tokens_and_the_machine_only_where_they_were_measured
         assert said in new
         assert said not in old
     assert "<dt>GPU power</dt><dd>414 (400 to 429) W</dd>" in new
-    assert "What the machine was like meanwhile" not in old
+    assert "State of the machine" not in old
     assert "answer, cold" in old
 
 
 def test_reports_hold_all_memory_numbers_and_the_warm_up(tmp_path):
     view = view_of(make_run(tmp_path, [WATCHED], previews=False))
     text = markdown(view)
-    assert "| Load | First call | process GiB | reserved GiB | allocated GiB | rss GiB |" in text
+    assert "| Load | First call | process GiB | reserved GiB | allocated GiB | RSS GiB |" in text
     (line,) = csv.DictReader(io.StringIO(leaderboard_csv(view)))
     peaks = view.rows[0].facts.memory.peaks
     assert {k: int(line[f"memory_{k}_bytes"]) for k in MEMORY_KINDS} == peaks
     assert float(line["first_call_s"]) > 0
 
 
+def energy(run):
+    """The cell of the report's first model."""
+    sections = {section.id: section for section in make_sections(view_of(run))}
+    throughput = next(t for t in tables(sections["speed"], "html") if t.id == "throughput")
+    return throughput.rows[0].cells["energy"]
+
+
 def test_energy_is_given_for_windows_or_said_to_be_missing(tmp_path):
     watched = view_of(make_run(tmp_path / "a", [WATCHED], previews=False)).rows[0]
     assert watched.facts.energy.joules_per_question == 25
-    assert energy(watched) == "25.0 J"
-    short = dataclasses.replace(MODELS[1], seconds=0.01)
-    assert energy(view_of(make_run(tmp_path / "b", [short])).rows[0]) == "not given: under 10 s"
-    assert energy(view_of(make_run(tmp_path / "c", [MODELS[3]])).rows[0]) == "–"
+    assert energy(make_run(tmp_path / "d", [WATCHED])).value == 25
+    short = energy(make_run(tmp_path / "b", [dataclasses.replace(MODELS[1], seconds=0.01)]))
+    assert (short.value, "under 10 s" in short.reason) == (None, True)
+    assert energy(make_run(tmp_path / "c", [MODELS[3]])).reason == "No GPU counted the energy."
 
 
 @pytest.mark.parametrize(
     ("disturbance", "says"),
     [
-        ({"throttled": 12}, "held below its clocks for 12 of 70 s (power cap 12 s)"),
+        ({"throttled": 12}, "its GPU was throttled for 12 of 70 s (power cap 12 s)"),
         ({"others": 2}, "2 other processes (2.0 GiB) computed on its GPU"),
         ({"other_cores": 4.0}, "other processes kept 4.0 of the machine's 16 cores busy"),
     ],
@@ -130,7 +137,7 @@ def test_answers_without_a_measurement_are_counted(tmp_path):
     view = view_of(run)
     assert view.rows[0].untimed == 8
     assert view.rows[0].facts.throughput.questions == 64
-    assert any("8 answers of 72 carry no measurement" in c.text for c in view.caveats)
+    assert any("8 answers of 72 have no measurement" in c.text for c in view.caveats)
 
 
 def test_answers_made_elsewhere_lack_no_measurement(tmp_path):

@@ -68,7 +68,8 @@ def test_every_report_says_what_a_score_of_a_tuned_model_is_worth(run: Any) -> N
         f"adapter was trained on documents of {names[1]}: its score there proves nothing." in said
     )
     assert (
-        f"adapter is fine-tuned, but not on {names[2]}: what it loses there is forgetting." in said
+        f"adapter is fine-tuned, but not on {names[2]}: a lower score there shows what it has forgotten."
+        in said
     )
     assert not any(text.startswith("base") and "trained" in text for text in said)
     assert not any(names[0] in text for text in said if "tuned" in text or "trained" in text)

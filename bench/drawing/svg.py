@@ -1,17 +1,15 @@
-"""Charts as inline SVG, drawn here so that they print, need no JavaScript and no library.
+"""The primitives of every drawing, and the small marks that stand in table cells and running text.
 
-Colours are CSS classes (``m0`` … ``m7``, one a model, always together with a shape of its own), so that
-light and dark need no second drawing. Text goes through ``markupsafe``.
+Drawings are SVG text: they print, they need no JavaScript and no library. Colours are CSS classes (``m0`` …
+``m7``, one for each model, always together with a shape of its own), so that light and dark need no second
+drawing. Text goes through ``markupsafe``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable
 
 from markupsafe import Markup
-
-from bench.schema import Estimate
 
 SHAPES = 8
 """Models have a colour and a shape each; the ninth begins again."""
@@ -26,6 +24,36 @@ _GLYPHS = (
     "M-5.2,-3L0,-6L5.2,-3V3L0,6L-5.2,3Z",
     "M-5.5,-2.5H5.5V2.5H-5.5Z",
 )
+
+
+def line(kind: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
+    """A straight line of CSS class ``kind``."""
+    return Markup('<line class="{}" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>').format(
+        kind, x1, x2, y1, y2
+    )
+
+
+def label(kind: str, x: float, y: float, text: str, anchor: str = "start") -> Markup:
+    """Text of CSS class ``kind`` whose base line begins, has its middle, or ends at (``x``, ``y``)."""
+    return Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
+        kind, x, y, anchor, text
+    )
+
+
+def joined(parts: Iterable[Markup]) -> Markup:
+    """All ``parts``, one after the other."""
+    return Markup("").join(parts)
+
+
+def plot(
+    width: int, height: float, parts: Iterable[Markup], title: str, description: str = ""
+) -> Markup:
+    """A drawing with axes inside a page; ``title`` and ``description`` are for screen readers."""
+    told = Markup("<desc>{}</desc>").format(description) if description else Markup("")
+    return Markup(
+        '<svg class="plot" viewBox="0 0 {0} {1:.0f}" width="{0}" height="{1:.0f}" role="img">'
+        "<title>{2}</title>{3}{4}</svg>"
+    ).format(width, height, title, told, joined(parts))
 
 
 def glyph(index: int, x: float = 0, y: float = 0, *, hollow: bool = False) -> Markup:
@@ -44,96 +72,59 @@ def swatch(index: int) -> Markup:
 
 
 def whisker(
-    estimate: Estimate | None, index: int, low: float = 0.0, high: float = 1.0, *, width: int = 132
+    low: float | None,
+    value: float,
+    high: float | None,
+    index: int,
+    scale: tuple[float, float],
+    *,
+    width: int = 132,
 ) -> Markup:
-    """A score with its interval on a common scale, for a table cell; the cell's text says the numbers."""
-    if estimate is None or estimate.value is None or high <= low:
+    """A value with its interval on a common scale, for a table cell; the cell's text says the numbers."""
+    first, last = scale
+    if last <= first:
         return Markup("")
 
-    def at(value: float) -> float:
-        return 7 + (min(max(value, low), high) - low) / (high - low) * (width - 14)
+    def at(number: float) -> float:
+        return 7 + (min(max(number, first), last) - first) / (last - first) * (width - 14)
 
-    parts = [
-        Markup('<line class="axis" x1="7" x2="{}" y1="10" y2="10"/>').format(width - 7),
-    ]
-    parts += [
-        Markup('<line class="tick" x1="{0:.1f}" x2="{0:.1f}" y1="6" y2="14"/>').format(at(tick))
-        for tick in (low, (low + high) / 2, high)
-    ]
-    if estimate.low is not None and estimate.high is not None:
-        parts.append(
-            Markup('<line class="whisker m{}" x1="{:.1f}" x2="{:.1f}" y1="10" y2="10"/>').format(
-                index % SHAPES, at(estimate.low), at(estimate.high)
-            )
-        )
-    parts.append(glyph(index, at(estimate.value), 10))
-    return Markup(
-        '<svg class="whiskers" width="{0}" height="20" viewBox="0 0 {0} 20" aria-hidden="true">{1}</svg>'
-    ).format(width, Markup("").join(parts))
-
-
-def part(share: float | None, index: int) -> Markup:
-    """A share as a bar under a table cell's number; the cell's text says it."""
-    if share is None or share <= 0:
-        return Markup("")
-    return Markup(
-        '<svg class="part" viewBox="0 0 100 3" preserveAspectRatio="none" aria-hidden="true">'
-        '<rect class="ground" width="100" height="3"/><rect class="m{}" width="{:.1f}" height="3"/></svg>'
-    ).format(index % SHAPES, share * 100)
+    parts = [line("axis", 7, 10, width - 7, 10)]
+    parts += [line("tick", at(tick), 6, at(tick), 14) for tick in (first, (first + last) / 2, last)]
+    if low is not None and high is not None:
+        parts.append(line(f"whisker m{index % SHAPES}", at(low), 10, at(high), 10))
+    parts.append(glyph(index, at(value), 10))
+    return _in_cell(width, parts)
 
 
 def difference(
-    low: float | None, value: float | None, high: float | None, reach: float, *, apart: bool
+    low: float | None, value: float, high: float | None, reach: float, *, apart: bool
 ) -> Markup:
-    """A paired difference with its interval around zero."""
-    if value is None or reach <= 0:
+    """A difference with its interval around zero; ``reach`` is the value at either end."""
+    if reach <= 0:
         return Markup("")
 
     def at(number: float) -> float:
         return 80 + max(-1.0, min(1.0, number / reach)) * 72
 
     kind = "apart" if apart else "noise"
-    line = Markup("")
+    parts = [line("axis", 8, 10, 152, 10), line("zero", 80, 2, 80, 18)]
     if low is not None and high is not None:
-        line = Markup('<line class="gap {}" x1="{:.1f}" x2="{:.1f}" y1="10" y2="10"/>').format(
-            kind, at(low), at(high)
-        )
+        parts.append(line(f"gap {kind}", at(low), 10, at(high), 10))
+    parts.append(
+        Markup('<circle class="dot {}" cx="{:.1f}" cy="10" r="4"/>').format(kind, at(value))
+    )
+    return _in_cell(160, parts)
+
+
+def _in_cell(width: int, parts: Iterable[Markup]) -> Markup:
     return Markup(
-        '<svg class="whiskers" width="160" height="20" viewBox="0 0 160 20" aria-hidden="true">'
-        '<line class="axis" x1="8" x2="152" y1="10" y2="10"/>'
-        '<line class="zero" x1="80" x2="80" y1="2" y2="18"/>{}'
-        '<circle class="dot {}" cx="{:.1f}" cy="10" r="4"/></svg>'
-    ).format(line, kind, at(value))
+        '<svg class="whiskers" width="{0}" height="20" viewBox="0 0 {0} 20" aria-hidden="true">{1}</svg>'
+    ).format(width, joined(parts))
 
 
-OTHER_STAGE = 8
-"""Colour of the time that no stage claims; stages have the colours before it."""
-
-
-class Share(NamedTuple):
-    """A part of a whole."""
-
-    name: str
-    value: float
-    """0 to 1."""
-    colour: int
-    """0 to ``OTHER_STAGE``."""
-
-
-def stacked(shares: Sequence[Share], *, width: int = 420) -> Markup:
-    """One bar of shares that sum to 1; the list under it says the numbers."""
-    parts = []
-    x = 0.0
-    for share in shares:
-        wide = share.value * width
-        parts.append(
-            Markup(
-                '<g><title>{}</title><rect class="stage s{}" x="{:.1f}" y="0" '
-                'width="{:.1f}" height="18"/></g>'
-            ).format(f"{share.name} {share.value:.0%}", share.colour, x, max(0.0, wide - 1))
-        )
-        x += wide
+def part(share: float, index: int) -> Markup:
+    """A share as a bar under a table cell's number; the cell's text says it."""
     return Markup(
-        '<svg class="stages" viewBox="0 0 {0} 18" preserveAspectRatio="none" role="img">'
-        "<title>{1}</title>{2}</svg>"
-    ).format(width, ", ".join(f"{s.name} {s.value:.0%}" for s in shares), Markup("").join(parts))
+        '<svg class="part" viewBox="0 0 100 3" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="ground" width="100" height="3"/><rect class="m{}" width="{:.1f}" height="3"/></svg>'
+    ).format(index % SHAPES, share * 100)

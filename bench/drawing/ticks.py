@@ -8,13 +8,13 @@ import math
 def log_ticks(low: float, high: float) -> list[float]:
     """Round numbers (1, 2, 5 times powers of ten) between ``low`` and ``high``."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    found = [
+    ticks = [
         digit * 10.0**power
         for power in range(first, last + 1)
         for digit in (1, 2, 5)
         if low <= digit * 10.0**power <= high * 1.0001
     ]
-    return found if len(found) <= 8 else [t for t in found if f"{t:e}"[0] == "1"]
+    return ticks if len(ticks) <= 8 else [t for t in ticks if f"{t:e}"[0] == "1"]
 
 
 def linear_ticks(low: float, high: float, count: int = 5) -> list[float]:

@@ -4,6 +4,8 @@ Everything is recomputed from the run directory; no model, no GPU and no data se
 """
 
 from bench.report.assemble import build
+from bench.report.section import Section
+from bench.report.sections import SECTIONS, make_sections
 from bench.report.show import show_sample
 from bench.report.terminal import terminal_summary
 from bench.report.views import ReportOptions, ReportView
@@ -11,9 +13,12 @@ from bench.report.write import FORMATS, write_report, write_view
 
 __all__ = [
     "FORMATS",
+    "SECTIONS",
     "ReportOptions",
     "ReportView",
+    "Section",
     "build",
+    "make_sections",
     "show_sample",
     "terminal_summary",
     "write_report",

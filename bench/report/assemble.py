@@ -11,17 +11,19 @@ from typing import Any
 import numpy as np
 
 import bench
+from bench import formatting
 from bench.metrics import METRICS
 from bench.report.mistakes import extraction_views, mistake_views
-from bench.report.ranking import Pair, Scored, compare_all, pareto, ranks
+from bench.report.ranking import Scored, compare_all, pareto, ranks
 from bench.report.records import nested, number, text
-from bench.report.rows import Source, hardware, model_row, sentences
+from bench.report.rows import RowSource, hardware, model_row, sentences
 from bench.report.sweep import sweep_views
 from bench.report.verdict import judge, warn
 from bench.report.views import (
     Front,
     Load,
     ModelRow,
+    Pair,
     ReportOptions,
     ReportView,
     RunView,
@@ -42,7 +44,7 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
 
     Args:
         evaluations: of one run or more; rows of several runs stand in one leaderboard.
-        options: title is used here, the rest by the renderers.
+        options: the title is used here, the rest by the renderers.
     """
     options = options or ReportOptions()
     runs = tuple(_run_view(evaluation) for evaluation in evaluations)
@@ -165,9 +167,9 @@ def _software(environment: Any) -> str:
     return ", ".join(parts)
 
 
-def _sources(evaluations: Sequence[Evaluation], runs: Sequence[RunView]) -> list[Source]:
+def _sources(evaluations: Sequence[Evaluation], runs: Sequence[RunView]) -> list[RowSource]:
     counts = Counter(model for evaluation in evaluations for model in evaluation.models)
-    found: list[Source] = []
+    sources: list[RowSource] = []
     taken: set[str] = set()
     for evaluation, run in zip(evaluations, runs, strict=True):
         for model in evaluation.models:
@@ -175,8 +177,8 @@ def _sources(evaluations: Sequence[Evaluation], runs: Sequence[RunView]) -> list
             while key in taken:
                 key += "′"
             taken.add(key)
-            found.append(Source(key, model, evaluation, run))
-    return found
+            sources.append(RowSource(key, model, evaluation, run))
+    return sources
 
 
 def _short(run: RunView, runs: Sequence[RunView]) -> str:
@@ -185,15 +187,15 @@ def _short(run: RunView, runs: Sequence[RunView]) -> str:
 
 
 def _task_views(evaluations: Sequence[Evaluation], names: _TaskNames) -> tuple[TaskView, ...]:
-    found: dict[str, TaskView] = {}
+    views: dict[str, TaskView] = {}
     for evaluation in evaluations:
         for name, task in evaluation.tasks.items():
             key = names.key(evaluation, name)
-            if key in found:
+            if key in views:
                 continue
             headline = task.metrics[0]
             languages = Counter(s.metadata.get("language") for s in task.samples)
-            found[key] = TaskView(
+            views[key] = TaskView(
                 key=key,
                 name=name,
                 version=task.version,
@@ -216,7 +218,7 @@ def _task_views(evaluations: Sequence[Evaluation], names: _TaskNames) -> tuple[T
                 languages=tuple(name for name, _ in languages.most_common() if name),
                 texts_known=bool(evaluation.run.document_texts(name)),
             )
-    return tuple(found.values())
+    return tuple(views.values())
 
 
 def _score_name(tasks: Sequence[TaskView]) -> tuple[str, bool, bool]:
@@ -228,11 +230,11 @@ def _score_name(tasks: Sequence[TaskView]) -> tuple[str, bool, bool]:
         task.headline in METRICS and METRICS[task.headline].direction == "higher" for task in tasks
     )
     only = next(iter(titles), "score") if len(titles) == 1 else "score"
-    return f"mean {only} over {len(tasks)} tasks", True, accuracies
+    return f"mean {only} over {formatting.plural(len(tasks), 'task')}", True, accuracies
 
 
 def _join_samples(
-    sources: Sequence[Source], names: _TaskNames, tasks: Sequence[TaskView]
+    sources: Sequence[RowSource], names: _TaskNames, tasks: Sequence[TaskView]
 ) -> tuple[tuple[SampleView, ...], Scored]:
     """Every sample of every task once, with all models' answers beside each other."""
     order: dict[tuple[int, str], tuple[Sample, tuple[Page, ...], str]] = {}
@@ -262,17 +264,17 @@ def _join_samples(
     samples = []
     for column, key in enumerate(keys):
         headline = tasks[key[0]].headline
-        found = tuple(own.get(key) for own in answers)
-        for i, answer in enumerate(found):
+        by_row = tuple(own.get(key) for own in answers)
+        for i, answer in enumerate(by_row):
             if answer is not None and answer.output is not None:
                 score = answer.scores[headline]
                 weights[column] = score.weight
                 if score.value is not None:
                     values[i, column] = goodness(score.value, headline)
         sample, pages, _ = order[key]
-        levels = tuple(level(answer, headline) for answer in found)
+        levels = tuple(level(answer, headline) for answer in by_row)
         seconds_by_row = tuple(timed.get(key) for timed in latency)
-        samples.append(SampleView(key[0], sample, pages, found, levels, seconds_by_row))
+        samples.append(SampleView(key[0], sample, pages, by_row, levels, seconds_by_row))
     positions = np.array([key[0] for key in keys], dtype=np.intp)
     clusters = [order[key][2] for key in keys]
     return tuple(samples), Scored(values, weights, positions, clusters)
@@ -320,7 +322,7 @@ def _ranked(
     ], pairs
 
 
-def _slices(sources: Sequence[Source], rows: Sequence[ModelRow]) -> tuple[SliceValue, ...]:
+def _slices(sources: Sequence[RowSource], rows: Sequence[ModelRow]) -> tuple[SliceValue, ...]:
     """The evaluations' slices side by side; rows that are not finished have none."""
     finished = {row.key for row in rows if row.state == "complete"}
     joined: dict[tuple[str, str], dict[str, Estimate]] = {}
@@ -338,26 +340,26 @@ def _slices(sources: Sequence[Source], rows: Sequence[ModelRow]) -> tuple[SliceV
 
 
 def _published(
-    sources: Sequence[Source], rows: Sequence[ModelRow], names: _TaskNames
+    sources: Sequence[RowSource], rows: Sequence[ModelRow], names: _TaskNames
 ) -> tuple[PublishedRow, ...]:
     """Published scores in the order of the leaderboard, under the report's names of models and tasks."""
-    found: list[PublishedRow] = []
+    lines: list[PublishedRow] = []
     by_key = {source.key: source for source in sources}
     known = {id(source.evaluation): published_comparison(source.evaluation) for source in sources}
     for row in rows:
         source = by_key[row.key]
-        found += [
+        lines += [
             replace(line, model=row.key, task=names.key(source.evaluation, line.task))
             for line in known[id(source.evaluation)]
             if line.model == source.name
         ]
-    return tuple(found)
+    return tuple(lines)
 
 
 def _load(samples: Sequence[SampleView]) -> Load:
-    pages = {(p.sha256, p.index) for sample in samples for p in sample.pages}
+    pages = {page.key for sample in samples for page in sample.pages}
     documents = {
-        tuple((p.sha256, p.index) for p in sample.pages) or (sample.sample.document_id,)
+        tuple(page.key for page in sample.pages) or (sample.sample.document_id,)
         for sample in samples
     }
     return Load(len(samples), len(documents), len(pages))

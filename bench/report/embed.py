@@ -71,6 +71,10 @@ class Embedded:
     """Texts that were cut at ``MAX_TEXT`` characters."""
 
 
+NOTHING = Embedded((), (), 0, 0, 0, 0, 0)
+"""What a page without a sample browser holds."""
+
+
 def embed(view: ReportView, options: ReportOptions, base_bytes: int) -> Embedded:
     """Choose and encode what goes inside.
 
@@ -129,7 +133,7 @@ def _clip(text: str, counter: list[int]) -> tuple[str, int]:
 def _texts(view: ReportView) -> tuple[list[Any], int]:
     """Per sample: question, references, and per model what it said."""
     clipped = [0]
-    found: list[Any] = []
+    rows: list[Any] = []
     for sample in view.samples:
         metrics = view.tasks[sample.task].metrics
         references = [_clip(raw_text(r), clipped)[0] for r in sample.sample.references[:50]]
@@ -137,8 +141,8 @@ def _texts(view: ReportView) -> tuple[list[Any], int]:
             _answer(answer, metrics, seconds, clipped)
             for answer, seconds in zip(sample.answers, sample.latency, strict=True)
         ]
-        found.append([_clip(sample.sample.question, clipped)[0], references, answers])
-    return found, clipped[0]
+        rows.append([_clip(sample.sample.question, clipped)[0], references, answers])
+    return rows, clipped[0]
 
 
 def _answer(
@@ -205,32 +209,32 @@ def _by_interest(samples: Sequence[SampleView]) -> list[int]:
     return sorted(range(len(samples)), key=rank)
 
 
-def _all_pages(view: ReportView) -> dict[tuple[str, int], Page]:
-    return {(p.sha256, p.index): p for sample in view.samples for p in sample.pages}
+def _all_pages(view: ReportView) -> dict[str, Page]:
+    return {page.key: page for sample in view.samples for page in sample.pages}
 
 
 def _pages(view: ReportView, options: ReportOptions) -> list[Page]:
     """Pages in the order in which they are worth their bytes."""
     if options.images == "none" or options.images == 0:
         return []
-    found: dict[tuple[str, int], Page] = {}
+    wanted: dict[str, Page] = {}
     for i in _by_interest(view.samples):
         sample = view.samples[i]
         bad = any(level in ("wrong", "failed") for level in sample.levels)
         if options.images == "failures" and not bad:
             continue
         for page in sample.pages:
-            found.setdefault((page.sha256, page.index), page)
-    pages = list(found.values())
+            wanted.setdefault(page.key, page)
+    pages = list(wanted.values())
     return pages[: options.images] if isinstance(options.images, int) else pages
 
 
 def _images(
     view: ReportView, pages: Sequence[Page], options: ReportOptions, room: int
-) -> tuple[tuple[Island, ...], dict[tuple[str, int], int], int]:
+) -> tuple[tuple[Island, ...], dict[str, int], int]:
     """Images that fit, their numbers by page, and how many pages have no preview at all."""
     islands: list[Island] = []
-    numbers: dict[tuple[str, int], int] = {}
+    numbers: dict[str, int] = {}
     missing = 0
     for page in pages:
         path = _preview(view, page)
@@ -242,7 +246,7 @@ def _images(
             continue
         room -= size
         data = base64.b64encode(path.read_bytes()).decode("ascii")
-        numbers[page.sha256, page.index] = len(islands)
+        numbers[page.key] = len(islands)
         islands.append(Island(f"image-{len(islands)}", "text/plain", data))
     return tuple(islands), numbers, missing
 
@@ -252,7 +256,7 @@ def _preview(view: ReportView, page: Page) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _index(view: ReportView, numbers: dict[tuple[str, int], int], chunks: int) -> dict[str, Any]:
+def _index(view: ReportView, numbers: dict[str, int], chunks: int) -> dict[str, Any]:
     """What filters, sorting and the list need of every sample, in columns."""
     documents: dict[str, int] = {}
     document_rows: list[Any] = []
@@ -325,21 +329,21 @@ def _kind_code(answer: Answer | None) -> str:
 
 
 def _headline_column(view: ReportView, row: int) -> list[float | None]:
-    found: list[float | None] = []
+    values: list[float | None] = []
     for sample in view.samples:
         answer = sample.answers[row]
         value = None
         if answer is not None and answer.output is not None:
             value = answer.scores[view.tasks[sample.task].headline].value
-        found.append(None if value is None else round(value, 4))
-    return found
+        values.append(None if value is None else round(value, 4))
+    return values
 
 
-def _page_rows(sample: SampleView, numbers: dict[tuple[str, int], int]) -> list[Any]:
+def _page_rows(sample: SampleView, numbers: dict[str, int]) -> list[Any]:
     """``[number of the image or −1, file name, preview beside the report]`` of every page."""
     return [
         [
-            numbers.get((page.sha256, page.index), -1),
+            numbers.get(page.key, -1),
             safe(page.path.name) + (f" · {page.index + 1}" if page.index else ""),
             f"pages/{preview_path(Path(), page).name}",
         ]

@@ -8,98 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from bench.report.conditions import Conditions, conditions
+from bench.report.conditions import conditions
 from bench.report.records import nested, number, text
-from bench.report.single_stream import Latency, SingleStream, latency, single_stream
+from bench.report.single_stream import latency, single_stream
+from bench.report.views import MEMORY_KINDS, Energy, Facts, PeakMemory, Throughput
 from bench.scoring.answers import Answer
-
-MEMORY_KINDS: Mapping[str, str] = {
-    "peak_process": "GPU memory of the process (NVML)",
-    "peak_reserved": "GPU memory reserved by torch",
-    "peak_allocated": "GPU memory allocated by torch",
-    "peak_rss": "peak RSS (CPU)",
-}
-"""Name in the records → name on the page; the first that was measured stands in the leaderboard."""
-
-
-@dataclass(frozen=True, slots=True)
-class Throughput:
-    """The offline scenario: all the work, batched."""
-
-    questions: int
-    pages: int | None
-    """Each counted as often as it was given to the model; None where a batch did not say."""
-    questions_per_page: float | None
-    """What the rates hang on where a model encodes a page once for all its questions."""
-    generated_tokens: int | None
-    """None where the backend counts none."""
-    seconds: float
-    """Wall time inside the model, over all batches; see ``wall_seconds`` for several devices."""
-    questions_per_second: float | None
-    pages_per_second: float | None
-    tokens_per_second: float | None
-    """Generated tokens over the whole wall time, padding excluded."""
-    device_seconds: float
-    """As ``seconds``, but of all devices together."""
-    stages: Mapping[str, float]
-    """Seconds by stage, in the order first seen; of all devices together."""
-    largest_batch: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Energy:
-    """What the GPUs took over windows of the offline scenario of at least 10 s, by their own counter."""
-
-    joules: float
-    seconds: float
-    questions: int
-
-    @property
-    def joules_per_question(self) -> float:
-        """Idle power and the harness's pauses included."""
-        return self.joules / self.questions
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Peak memory over all batches."""
-
-    kind: str
-    """Key of ``MEMORY_KINDS``: what ``bytes`` is the peak of."""
-    bytes: int
-    peaks: Mapping[str, int]
-    """Every kind that was measured, in bytes."""
-
-    @property
-    def label(self) -> str:
-        """What the number is, in words."""
-        return MEMORY_KINDS[self.kind]
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """All that was measured of one model in one run."""
-
-    throughput: Throughput | None
-    latency: Latency | None
-    """Of whole answers, every page met for the first time."""
-    single_stream: SingleStream | None
-    memory: Memory | None
-    energy: Energy | None
-    """None where no window was long enough, or no GPU counts."""
-    conditions: Conditions | None
-    """None where nothing was sampled."""
-    load_seconds: float | None
-    first_call_seconds: float | None
-    memory_after_load: Mapping[str, int]
-    """Bytes: allocated, reserved, process, rss."""
-    errors: Mapping[str, int]
-    """Failures by error class, the most frequent first."""
-    stop_reasons: Mapping[str, int]
-    """``stop``, ``length``, ``error`` → outputs."""
 
 
 def measure(
@@ -108,6 +23,7 @@ def measure(
     latencies: Sequence[Mapping[str, Any]],
     answers: Iterable[Answer],
     samples: Sequence[Mapping[str, Any]] = (),
+    distinct_pages: int | None = None,
 ) -> Facts:
     """The facts of one model from its records in one run, all tasks together.
 
@@ -117,13 +33,13 @@ def measure(
         latencies: of the single-stream scenario.
         answers: the model's.
         samples: the monitor's.
+        distinct_pages: that the questions of the measured batches are about.
     """
     after = nested(model_record, "memory_after_load")
-    found = list(answers)
-    outputs = [answer.output for answer in found if answer.output is not None]
+    outputs = [answer.output for answer in answers if answer.output is not None]
     errors = Counter(error_class(o.error) for o in outputs if o.stop_reason == "error")
     return Facts(
-        throughput=_throughput(batches),
+        throughput=_throughput(batches, distinct_pages),
         latency=latency(record.get("seconds") for record in latencies),
         single_stream=single_stream(latencies),
         memory=_memory(batches),
@@ -143,7 +59,9 @@ def error_class(error: str | None) -> str:
     return name if name and len(name) <= 60 and " " not in name else "Error"
 
 
-def _throughput(batches: Sequence[Mapping[str, Any]]) -> Throughput | None:
+def _throughput(
+    batches: Sequence[Mapping[str, Any]], distinct_pages: int | None
+) -> Throughput | None:
     timed = [b for b in batches if number(b.get("seconds")) is not None]
     total = wall_seconds(timed)
     if not timed or total <= 0:
@@ -161,7 +79,8 @@ def _throughput(batches: Sequence[Mapping[str, Any]]) -> Throughput | None:
     return Throughput(
         questions=questions,
         pages=pages,
-        questions_per_page=questions / pages if pages else None,
+        distinct_pages=distinct_pages,
+        questions_per_page=questions / distinct_pages if distinct_pages else None,
         device_seconds=sum(float(b["seconds"]) for b in timed),
         generated_tokens=tokens,
         seconds=total,
@@ -207,7 +126,7 @@ def _sum(values: Iterable[Any]) -> int | None:
     return int(sum(value for value in numbers if value is not None))
 
 
-def _memory(batches: Sequence[Mapping[str, Any]]) -> Memory | None:
+def _memory(batches: Sequence[Mapping[str, Any]]) -> PeakMemory | None:
     peaks: dict[str, int] = {}
     for batch in batches:
         for kind, value in _bytes(batch.get("memory")).items():
@@ -215,7 +134,7 @@ def _memory(batches: Sequence[Mapping[str, Any]]) -> Memory | None:
                 peaks[kind] = max(value, peaks.get(kind, 0))
     for kind in MEMORY_KINDS:
         if kind in peaks:
-            return Memory(kind, peaks[kind], peaks)
+            return PeakMemory(kind, peaks[kind], peaks)
     return None
 
 

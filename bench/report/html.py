@@ -11,7 +11,8 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,58 +21,80 @@ import jinja2
 from markupsafe import Markup
 
 from bench import formatting
-from bench.drawing import svg
-from bench.metrics import METRICS
-from bench.metrics.ordering import MISSING, class_scores
-from bench.report import plots, sweep
-from bench.report.conditions import described
-from bench.report.embed import MAX_TEXT, Embedded, embed, json_text
-from bench.report.facts import MEMORY_KINDS
-from bench.report.heat import SMALL_N, attr_json, slices
-from bench.report.hyperbench_files import page_classes
-from bench.report.mistakes import EQUIVALENT, extraction_line, judged, label, not_right
-from bench.report.published import NOTE, VERDICTS
-from bench.report.samples import extracted_text, never_right, raw_text, worst
-from bench.report.speed import (
-    OTHER,
-    energy,
-    first_token_words,
-    offline_shares,
-    page_reuse,
-    questions_per_page,
+from bench.drawing import plots, svg
+from bench.report import cells
+from bench.report.embed import MAX_TEXT, NOTHING, embed, json_text
+from bench.report.section import (
+    Block,
+    Browser,
+    Column,
+    DataCell,
+    Excerpt,
+    Group,
+    Plot,
+    Row,
+    Section,
+    Table,
+    seen,
 )
-from bench.report.views import ModelRow, ReportOptions, ReportView, SampleView
+from bench.report.sections import make_sections
+from bench.report.views import ReportOptions, ReportView
 from bench.scoring.levels import LEVELS
-from bench.text import clip
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-STAGE_COLOURS = {
-    **{"preprocess": 0, "transfer": 1, "vision": 2, "prefix": 3, "suffix": 4, "decode": 5},
-    **{"prefill": 3, "read": 6, "match": 7},
-}
-"""Stages of the backends that there are; no backend tells both a prefix and a prefill."""
-
-MAX_TASK_COLUMNS = 12
-"""Tasks with a column of their own in the leaderboard; all are in the slices."""
+SHORT_NAME = 26
+"""Characters up to which a model's name is not broken over two lines."""
 
 
-def html(view: ReportView, options: ReportOptions, path: Path) -> str:
-    """The whole page.
+def html(
+    view: ReportView, options: ReportOptions, path: Path, sections: Sequence[Section] | None = None
+) -> str:
+    """Draw the whole page.
 
     Args:
-        view: the report.
+        view: the report's data, for the sample browser.
         options: which page images, and the size limit.
         path: where the page will lie; beside the run's files it can link to them.
+        sections: what is drawn; None: all sections of ``view``.
     """
+    sections = make_sections(view) if sections is None else sections
+    shown = [section for section in sections if "html" in section.outputs]
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
-    context = _context(view, path) | {"style": Markup(style), "script": Markup(script)}
-    context["csp"] = _policy(style, script)
+    has_browser = any(_holds_browser(section.blocks) for section in shown)
+    beside = len(view.runs) == 1 and path.parent.resolve() == Path(view.runs[0].path).resolve()
+    context = {
+        "view": view,
+        "sections": shown,
+        "has_browser": has_browser,
+        "index": {formatting.safe(row.key): i for i, row in enumerate(view.rows)}
+        | {row.key: i for i, row in enumerate(view.rows)},
+        "pages_beside": json_text(beside),
+        "style": Markup(style),
+        "script": Markup(script),
+        "csp": _policy(style, script),
+    }
     template = _environment().get_template("report.html.j2")
-    bare = template.render(context | {"embedded": Embedded((), (), 0, 0, 0, 0, 0)})
+    bare = template.render(context | {"embedded": NOTHING})
+    if not has_browser:
+        return bare
     embedded = embed(view, options, len(bare.encode("utf-8", "replace")))
     return template.render(context | {"embedded": embedded})
+
+
+def _holds_browser(blocks: Sequence[Block]) -> bool:
+    return any(
+        isinstance(block, Browser) or (isinstance(block, Group) and _holds_browser(block.blocks))
+        for block in seen(blocks, "html")
+    )
+
+
+def _starts_with_plot(block: Block) -> bool:
+    """Whether a plot comes first, which needs more room than words."""
+    return isinstance(block, Plot) or (
+        isinstance(block, Group) and bool(block.blocks) and _starts_with_plot(block.blocks[0])
+    )
 
 
 def _environment() -> jinja2.Environment:
@@ -84,31 +107,41 @@ def _environment() -> jinja2.Environment:
         # Untrusted text becomes visible where it would steer: every value passes here.
         finalize=_finalize,
     )
-    for name in (
-        *("score", "interval", "signed", "p_value", "significant", "seconds", "gib", "count"),
-        *("parameters", "megabytes", "percent", "plural", "listed", "language_tag"),
-    ):
+    for name in ("count", "percent", "plural", "moment"):
         environment.filters[name] = getattr(formatting, name)
-    environment.filters["extraction_line"] = extraction_line
-    environment.filters["attr_json"] = attr_json
-    environment.filters["names"] = _names
+    environment.filters |= {
+        "attr_json": attr_json,
+        "deep_link": _deep_link,
+        "names": _names,
+        "tooltip": _tooltip,
+    }
+    environment.globals |= {
+        "arrow": cells.arrow,
+        "bodies": _bodies,
+        "cell_class": _cell_class,
+        "cell_of": cells.cell_of,
+        "classes": _classes,
+        "column_class": _column_class,
+        "columns_of": cells.columns_of,
+        "dash": formatting.DASH,
+        "draw": _drawn,
+        "is_numeric": cells.is_numeric,
+        "kind_of": lambda block: type(block).__name__,
+        "levels": LEVELS,
+        "max_text": MAX_TEXT,
+        "narrow": plots.NARROW,
+        "picture": _picture,
+        "picture_before": _picture_before,
+        "repeats": cells.repeats,
+        "run_length": cells.run_length,
+        "stacked": _stacked,
+        "starts_with_plot": _starts_with_plot,
+        "svg": svg,
+        "wide": plots.WIDE,
+        "written": cells.written,
+        "written_interval": cells.written_interval,
+    }
     return environment
-
-
-def _names(text: str, keys: Sequence[str]) -> Markup:
-    """A sentence with the models' names set apart; short ones are not broken over two lines."""
-    if not keys:
-        return Markup.escape(formatting.safe(text))
-    pattern = "|".join(re.escape(key) for key in sorted(keys, key=len, reverse=True))
-    parts = re.split(f"({pattern})", text)
-    return Markup("").join(
-        Markup('<b class="{}">{}</b>').format(
-            "name" if len(part) <= 26 else "", formatting.safe(part)
-        )
-        if i % 2
-        else Markup.escape(formatting.safe(part))
-        for i, part in enumerate(parts)
-    )
 
 
 def _finalize(value: Any) -> Any:
@@ -129,295 +162,178 @@ def _policy(style: str, script: str) -> str:
     )
 
 
-def _context(view: ReportView, path: Path) -> dict[str, Any]:
-    beside = len(view.runs) == 1 and path.parent.resolve() == Path(view.runs[0].path).resolve()
-    rows = view.rows
-    return {
-        "view": view,
-        "rows": rows,
-        "dash": formatting.DASH,
-        "index": {row.key: i for i, row in enumerate(rows)},
-        "svg": svg,
-        "levels": LEVELS,
-        "memory_kinds": MEMORY_KINDS,
-        "metrics": METRICS,
-        "task_columns": view.tasks if 1 < len(view.tasks) <= MAX_TASK_COLUMNS else (),
-        "scale": _scale(rows),
-        "plots": _plots(view),
-        "sweep_plots": _sweep_plots(view),
-        "sweep_note": sweep.NOTE,
-        "slices": slices(view),
-        "strips": {width: _strips(view, width) for width in (760, 380)},
-        "stages": _stages(rows),
-        "latencies": _latencies(rows),
-        "energy": {row.key: energy(row) for row in rows},
-        "questions_a_page": {row.key: questions_per_page(row) for row in rows},
-        "machine": {
-            row.key: described(row.facts.conditions)
-            for row in rows
-            if row.facts.conditions is not None
-        },
-        "reach": _reach(view),
-        "mixed_memory": len({r.facts.memory.kind for r in rows if r.facts.memory is not None}) > 1,
-        "suspects": [_excerpt(view, sample) for sample in never_right(view)[:20]],
-        "suspect_count": len(never_right(view)),
-        "failures": [_excerpt(view, sample) for sample in worst(view)[:12]],
-        "failure_count": len(worst(view)),
-        "pages_beside": json_text(beside),
-        "small_n": SMALL_N,
-        "max_text": MAX_TEXT,
-        "mishaps": _mishaps(rows),
-        "records": [
-            json.dumps(run.record, ensure_ascii=False, indent=2, default=str) for run in view.runs
-        ],
-        "not_right": {row.key: not_right(row) for row in rows},
-        "judged": {row.key: judged(row) for row in rows},
-        "unread": [task.key for task in view.tasks if not task.texts_known],
-        "equivalent": EQUIVALENT,
-        "reuse": page_reuse(rows),
-        "published_note": NOTE,
-        "published_words": VERDICTS,
-        "page_classes": _page_classes(view),
-        "by_task": _by_task(view),
-        "languages": sorted({lang for task in view.tasks for lang in task.languages}),
-        "failed": sum(row.failed for row in rows),
-    }
+# Text
 
 
-def _by_task(view: ReportView) -> list[dict[str, Any]]:
-    """Every task that was begun, with each row's score on it, or None."""
-    found = []
-    for task in view.tasks:
-        scores = [row.tasks.get(task.key) for row in view.rows]
-        begun = [score if score is not None and score.asked > 0 else None for score in scores]
-        if any(begun):
-            equivalent = any(score is not None and score.equivalent is not None for score in begun)
-            found.append({"task": task, "scores": begun, "has_equivalent": equivalent})
-    return found
+def _names(text: str, keys: Iterable[str]) -> Markup:
+    """A sentence with the models' names set apart; short ones are not broken over two lines."""
+    names = sorted(keys, key=len, reverse=True)
+    if not names:
+        return Markup.escape(formatting.safe(text))
+    parts = re.split(f"({'|'.join(map(re.escape, names))})", text)
+    marked = []
+    for number, part in enumerate(parts):
+        words = formatting.safe(part)
+        # A split by a pattern in brackets has what matched at the odd places.
+        if number % 2 == 0:
+            marked.append(Markup.escape(words))
+        else:
+            kind = "name" if len(part) <= SHORT_NAME else ""
+            marked.append(Markup('<b class="{}">{}</b>').format(kind, words))
+    return Markup("").join(marked)
 
 
-def _page_classes(view: ReportView) -> list[dict[str, Any]]:
-    """A confusion matrix for every model and every task about the classes of pages."""
-    found = []
-    for (model, task), counts in page_classes(view).items():
-        scores = class_scores(counts)
-        said = [score.label for score in scores]
-        if any(answered == MISSING for _, answered in counts):
-            said.append(MISSING)
-        lines = [
-            {"score": score, "counts": [counts.get((score.label, name), 0) for name in said]}
-            for score in scores
-        ]
-        found.append({"model": model, "task": task, "said": said, "lines": lines})
-    return found
+def attr_json(value: Any) -> str:
+    """JSON for an attribute, with texts as the embedded samples have them."""
+    return json.dumps(_safe_all(value))
 
 
-def _scale(rows: Sequence[ModelRow]) -> tuple[float, float]:
-    """The common scale of the in-cell whiskers: round numbers around all intervals."""
-    scores = [row.score for row in rows if row.score is not None]
-    ends = [e for s in scores for e in (s.low, s.value, s.high) if e is not None]
-    if not ends:
-        return 0.0, 1.0
+def _safe_all(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _safe_all(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_safe_all(item) for item in value]
+    return formatting.safe(value) if isinstance(value, str) else value
+
+
+def _deep_link(item: Excerpt) -> str:
+    """The address of a question, as the script's ``encodeURIComponent`` writes it."""
+    task, sample = (quote(formatting.safe(name), safe="") for name in (item.task, item.sample))
+    return f"#s={task}/{sample}"
+
+
+# Tables
+
+
+@dataclass(frozen=True, slots=True)
+class TableBody:
+    """Rows that belong together."""
+
+    group: str
+    """Their heading; empty: none."""
+    numbers: tuple[int, ...]
+
+
+def _bodies(table: Table) -> list[TableBody]:
+    """The rows by group; rows that share a merged heading are a group, too."""
+    merged = [column for column in table.columns if column.merged and column.header]
+    bodies: list[TableBody] = []
+    for number, row in enumerate(table.rows):
+        new_group = number == 0 or row.group != table.rows[number - 1].group
+        new_heading = any(not cells.repeats(table, number, column) for column in merged)
+        if new_group or new_heading:
+            bodies.append(TableBody(row.group if new_group else "", (number,)))
+        else:
+            last = bodies.pop()
+            bodies.append(TableBody(last.group, (*last.numbers, number)))
+    return bodies
+
+
+def _classes(table: Table) -> str:
+    """How a table looks follows from what it holds."""
+    columns = cells.columns_of(table, "html")
+    items = [cells.cell_of(row, column) for row in table.rows for column in columns]
+    pictures = {column.picture for column in columns}
+    classes = ["board"] if table.sortable else []
+    if any(item.heat is not None or item.mark == "diagonal" for item in items):
+        classes.append("heat")
+    elif any(column.model and column.format == "count" for column in columns):
+        classes.append("counts")
+    elif any(column.model for column in columns):
+        classes.append("by-model")
+    if "difference" in pictures:
+        classes.append("pairs")
+    if any(column.merged for column in columns):
+        classes.append("merged")
+    if any(row.note for row in table.rows):
+        classes.append("noted")
+    return " ".join(classes)
+
+
+def _column_class(column: Column, head: bool) -> str:
+    """Classes of a heading, or of the cells under it."""
+    if column.model:
+        return "model-col" if head else "cell"
+    classes = []
+    if column.picture == "whisker":
+        classes.append("score")
+    elif column.picture == "difference":
+        classes.append("gap-cell")
+    elif cells.is_numeric(column):
+        classes.append("num")
+    if column.divided:
+        classes.append("divided")
+    if not head and column.format == "code":
+        classes.append("mono")
+    return " ".join(classes)
+
+
+def _cell_class(cell: DataCell, column: Column) -> str:
+    classes = []
+    if cell.model:
+        classes.append("model")
+    if cell.heat is not None:
+        classes.append(f"h{cell.heat}")
+    if cell.few:
+        classes.append("small")
+    if cell.mark in ("best", "diagonal"):
+        classes.append({"best": "top", "diagonal": "diagonal"}[cell.mark])
+    elif cell.mark in ("muted", "strong"):
+        classes.append({"muted": "soft", "strong": "finding"}[cell.mark])
+    return "".join(f" {name}" for name in classes)
+
+
+def _tooltip(cell: DataCell, column: Column) -> str:
+    """What a pointer over the cell tells."""
+    if cell.value is None:
+        return ""
+    interval = cells.written_interval(cell, column) if column.intervals == "hover" else ""
+    return ", ".join(filter(None, (interval, cell.hover)))
+
+
+def _picture_before(table: Table, cell: DataCell, column: Column) -> Markup:
+    """The drawing that stands between a difference and its interval."""
+    if column.picture != "difference" or cell.value is None:
+        return Markup("")
+    low, high = cell.interval or (None, None)
+    reach = max(abs(end) for end in _ends(table, column)) * 1.05
+    return svg.difference(low, cell.value, high, reach, apart=cell.mark == "strong")
+
+
+def _picture(
+    table: Table, row: Row, cell: DataCell, column: Column, index: Mapping[str, int]
+) -> Markup:
+    """The drawing under a cell's value, in the colour of its model."""
+    colour = index.get(column.model or row.model, 0)
+    if column.picture == "share" and cell.share:
+        return svg.part(cell.share, colour)
+    if column.picture == "whisker" and cell.value is not None:
+        low, high = cell.interval or (None, None)
+        return svg.whisker(low, cell.value, high, colour, _scale(table, column))
+    return Markup("")
+
+
+def _drawn(data: plots.PlotData, width: int) -> Markup:
+    """A plot whose texts steer nothing."""
+    return Markup(formatting.safe(str(plots.draw(data, width))))
+
+
+def _stacked(shares: Sequence[plots.Share]) -> Markup:
+    return Markup(formatting.safe(str(plots.stacked(shares))))
+
+
+def _ends(table: Table, column: Column) -> list[float]:
+    """All values of a column, and the ends of their intervals."""
+    ends: list[float] = []
+    for row in table.rows:
+        cell = cells.cell_of(row, column)
+        if cell.value is not None:
+            ends += [cell.value, *(cell.interval or ())]
+    return ends
+
+
+def _scale(table: Table, column: Column) -> tuple[float, float]:
+    """The common scale of a column's whiskers: tenths around all intervals."""
+    ends = _ends(table, column)
     low, high = math.floor(min(ends) * 10) / 10, math.ceil(max(ends) * 10 - 1e-9) / 10
     return low, max(high, low + 0.1)
-
-
-def _plots(view: ReportView) -> list[dict[str, Any]]:
-    """The scatters: accuracy against latency, and against memory."""
-    found = []
-    for cost, title, unit in (
-        ("latency", "Latency, p50 seconds a question (single stream)", " s"),
-        ("memory", "Peak memory, GiB", " GiB"),
-    ):
-        points = _points(view, cost)
-        if not points:
-            continue
-        drawn = {
-            width: plots.scatter(
-                points,
-                width=width,
-                x_title=title if width > 500 else title.split(" (")[0],
-                x_text=lambda value, unit=unit: f"{value:g}{unit}",  # type: ignore[misc]
-                y_title=view.score_name,
-                higher=view.higher_is_better,
-            )
-            for width in (760, 380)
-        }
-        found.append(
-            {
-                "cost": cost,
-                "name": "Latency" if cost == "latency" else "Memory",
-                "wide": drawn[760],
-                "narrow": drawn[380],
-                "front": view.fronts[cost].keys,
-                "cost_title": "p50 s" if cost == "latency" else "GiB",
-                "lines": [
-                    {
-                        "index": p.index,
-                        "key": view.rows[p.index].key,
-                        "score": p.estimate.value,
-                        "cost": formatting.significant(p.x),
-                        "on_front": p.on_front,
-                    }
-                    for p in sorted(points, key=lambda p: p.x)
-                ],
-                "hollow": [p.label for p in points if p.hollow],
-            }
-        )
-    return found
-
-
-def _sweep_plots(view: ReportView) -> dict[str, Markup]:
-    """The curves over resolution, for wide and for narrow screens."""
-    index = {row.key: i for i, row in enumerate(view.rows)}
-    found = sweep.cost(view.sweeps)
-    title, costs = found if found is not None else ("", {})
-    curves = [
-        plots.Curve(
-            formatting.safe(one.name),
-            tuple(
-                plots.Point(index[p.row], formatting.safe(p.row), p.max_pixels, p.score, False)
-                for p in one.points
-            ),
-            tuple(costs[p.row] for p in one.points if p.row in costs),
-        )
-        for one in view.sweeps
-    ]
-    return {
-        name: plots.curves(curves, width=width, y_title=view.score_name, cost_title=title)
-        for name, width in (("wide", 760), ("narrow", 380))
-    }
-
-
-def _points(view: ReportView, cost: str) -> list[plots.Point]:
-    kinds = [row.facts.memory.kind for row in view.ranked if row.facts.memory is not None]
-    usual = max(kinds, key=kinds.count) if kinds else ""
-    if "peak_process" in kinds:
-        usual = "peak_process"
-    points = []
-    for i, row in enumerate(view.rows):
-        if not row.ranked or row.score is None or row.score.value is None:
-            continue
-        latency, memory = row.facts.latency, row.facts.memory
-        if cost == "latency" and latency is not None:
-            x, hollow = latency.p50, False
-        elif cost == "memory" and memory is not None:
-            x, hollow = memory.bytes / 2**30, memory.kind != usual
-        else:
-            continue
-        if x > 0:
-            on_front = row.key in view.fronts[cost].keys
-            points.append(plots.Point(i, formatting.safe(row.key), x, row.score, on_front, hollow))
-    return points
-
-
-def _strips(view: ReportView, width: int) -> Markup:
-    return plots.strips(
-        {
-            i: (
-                formatting.safe(clip(row.key, 26 if width < 500 else 40)),
-                latency.seconds,
-                {"p50": latency.p50, "p90": latency.p90, "p95": latency.p95, "p99": latency.p99},
-            )
-            for i, row in enumerate(view.rows)
-            if (latency := row.facts.latency) is not None
-        },
-        width=width,
-    )
-
-
-def _stages(rows: Sequence[ModelRow]) -> list[dict[str, Any]]:
-    """Where the offline time went, as shares; a stage has one colour whoever's it is."""
-    colours = dict(STAGE_COLOURS)
-    found = []
-    for i, row in enumerate(rows):
-        shares = []
-        for name, value in offline_shares(row):
-            colour = svg.OTHER_STAGE
-            if name != OTHER:
-                colour = colours.setdefault(name, len(colours) % svg.OTHER_STAGE)
-            shares.append(svg.Share(formatting.safe(name), value, colour))
-        if shares:
-            first = formatting.safe(first_token_words(row))
-            found.append({"index": i, "row": row, "shares": shares, "first_token": first})
-    return found
-
-
-def _latencies(rows: Sequence[ModelRow]) -> list[dict[str, Any]]:
-    """A line each for the answer and its first token, cold and warm, of every model that was timed."""
-    found = []
-    for i, row in enumerate(rows):
-        alone, cold = row.facts.single_stream, row.facts.latency
-        if cold is None:
-            continue
-        lines = [("answer, cold", cold)]
-        if alone is not None:
-            lines += [
-                (name, timed)
-                for name, timed in (
-                    ("answer, warm", alone.warm),
-                    ("first token, cold", alone.first_token),
-                    ("first token, warm", alone.warm_first_token),
-                )
-                if timed is not None
-            ]
-        rate = None if alone is None else alone.tokens_per_second
-        found.append({"index": i, "row": row, "lines": lines, "rate": rate})
-    return found
-
-
-def _mishaps(rows: Sequence[ModelRow]) -> list[dict[str, Any]]:
-    """What went wrong, by class, with how often it happened to every model."""
-    classes = dict.fromkeys(name for row in rows for name in row.facts.errors)
-    found = [
-        {"name": name, "show": "failed", "counts": [row.facts.errors.get(name, 0) for row in rows]}
-        for name in classes
-    ]
-    cut = [row.facts.stop_reasons.get("length", 0) for row in rows]
-    if any(cut):
-        found.append({"name": "cut at the limit of new tokens", "show": "", "counts": cut})
-    return found
-
-
-def _reach(view: ReportView) -> float:
-    ends = [
-        abs(end)
-        for pair in view.pairs
-        for end in (pair.difference.low, pair.difference.high, pair.difference.difference)
-        if end is not None
-    ]
-    return max(ends, default=0.0) * 1.05
-
-
-def _quoted(text: str) -> str:
-    """A part of a deep link, as the script's ``encodeURIComponent`` writes it."""
-    return quote(formatting.safe(text), safe="")
-
-
-def _excerpt(view: ReportView, sample: SampleView) -> dict[str, Any]:
-    """A sample as it stands in a list that needs no JavaScript."""
-    task = view.tasks[sample.task]
-    answers = []
-    for i, (answer, level) in enumerate(zip(sample.answers, sample.levels, strict=True)):
-        if answer is None or answer.output is None:
-            continue
-        said = (answer.output.error or "") if answer.failed else extracted_text(answer)
-        kind = "" if answer.mistake in {None, level} else f": {label(answer.mistake or '')}"
-        answers.append(
-            {
-                "index": i,
-                "level": level,
-                "glyph": LEVELS[level][0],
-                "title": LEVELS[level][1] + kind,
-                "text": clip(said, 160),
-            }
-        )
-    return {
-        "task": task.key,
-        "id": formatting.safe(sample.sample.id),
-        "href": f"#s={_quoted(task.key)}/{_quoted(sample.sample.id)}",
-        "question": clip(sample.sample.question, 240),
-        "references": [clip(raw_text(r), 160) for r in sample.sample.references[:3]],
-        "language": formatting.language_tag(sample.sample.metadata.get("language")),
-        "answers": answers,
-    }

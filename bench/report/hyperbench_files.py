@@ -10,13 +10,9 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from bench import formatting
-from bench.metrics.ordering import MISSING, class_scores, confusion
-from bench.report.markup import escape, table
 from bench.report.samples import raw_text
 from bench.report.views import ModelRow, ReportView, TaskView
 from bench.schema import Sample
@@ -59,8 +55,7 @@ def _of_cell(
     key = "id" if kind == "VQA" else "sample_id"
     files = {
         f"{name}.csv": _csv(
-            [key, "model_answer"],
-            ([a.sample.id, _said(a.answer, task)] for a in answered),
+            [key, "model_answer"], ([a.sample.id, _said(a.answer, task)] for a in answered)
         )
     }
     metrics = {_METRIC_COLUMNS.get(name, name): name for name in task.metrics}
@@ -177,47 +172,3 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def _cell(value: Any) -> Any:
     return csv_cell(printable(value, newlines=True)) if isinstance(value, str) else value
-
-
-# Confusion of page classes
-
-
-def page_classes(view: ReportView) -> dict[tuple[str, str], Counter[tuple[str, str]]]:
-    """(Row key, task key) → counts of (right class, answered class), for tasks about page classes."""
-    found: dict[tuple[str, str], Counter[tuple[str, str]]] = {}
-    for number, task in enumerate(view.tasks):
-        if _kind(task) != "RPOClassification":
-            continue
-        for index, row in enumerate(view.rows):
-            answers = [s.answers[index] for s in view.samples if s.task == number]
-            pairs = [
-                (raw_text(a.sample.references[0]), a.extracted)
-                for a in answers
-                if a is not None and a.output is not None
-            ]
-            if pairs:
-                found[row.key, task.key] = confusion(pairs)
-    return found
-
-
-def page_classes_markdown(view: ReportView) -> str:
-    """A section with the confusion matrix and the scores by class; empty without such a task."""
-    parts: list[str] = []
-    for (model, task), counts in page_classes(view).items():
-        scores = class_scores(counts)
-        labels = [score.label for score in scores]
-        said = [*labels, MISSING] if any(pair[1] == MISSING for pair in counts) else labels
-        lines = [
-            [
-                escape(score.label),
-                *(str(counts.get((score.label, label), 0)) for label in said),
-                formatting.score(score.precision),
-                formatting.score(score.recall),
-                formatting.score(score.f1),
-            ]
-            for score in scores
-        ]
-        header = ["right ╲ said", *map(escape, said), "Precision", "Recall", "F1"]
-        body = table(header, lines, [False] + [True] * (len(header) - 1))
-        parts.append(f"{escape(model)} on {escape(task)}, pages:\n\n{body}")
-    return "## Page classes\n\n" + "\n".join(parts) if parts else ""

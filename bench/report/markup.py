@@ -25,3 +25,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequenc
     ]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def code(text: str, limit: int = 600) -> str:
+    """Untrusted text as the inside of `code` on one line."""
+    return one_line(text, limit).replace("`", "'").replace("|", "¦")

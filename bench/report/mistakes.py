@@ -1,4 +1,4 @@
-"""What kind of wrong, how much of it is format, and what extraction changed: scoring's findings, joined.
+"""The kinds of mistakes, how much of them is format, and what extraction changed: scoring's findings, joined.
 
 The classes and their rules are those of ``bench.metrics.mistakes``; here they get the names that a person
 reads and are counted for every row of the report.
@@ -7,15 +7,9 @@ reads and are counted for every row of the report.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from bench import formatting
 from bench.metrics.mistakes import RULES
-
-if TYPE_CHECKING:
-    from bench.report.views import ModelRow, TaskView
-    from bench.schema import Estimate
+from bench.report.views import ExtractionView, MistakeView, ModelRow, TaskView
 
 LABELS: Mapping[str, str] = {
     "failed": "failed",
@@ -34,46 +28,8 @@ LABELS: Mapping[str, str] = {
 RULE_TEXTS: Mapping[str, str] = {name: text for name, _, text in RULES}
 """Class → its rule in one line, in the order in which the rules are tried."""
 
-EQUIVALENT = (
-    "Equivalent is the share of answers that are right, or wrong only in format: the typed value (a date, "
-    "an amount, an identifier) equals a reference's. It gives no partial credit, so it may lie below the "
-    "score, and it stands beside the score, never in its place."
-)
-"""The one explanation of the column, for every renderer."""
-
 VISIBLE = 0.0005
 """Scores that differ by less are the same with three decimals."""
-
-
-@dataclass(frozen=True, slots=True)
-class MistakeView:
-    """One kind of wrong, with how often it happened to every row."""
-
-    name: str
-    """Class of ``bench.metrics.mistakes``."""
-    label: str
-    rule: str
-    """What puts an answer into this class, in one line."""
-    counts: Mapping[str, int]
-    """By row key: answers of this class."""
-    shares: Mapping[str, float | None]
-    """By row key: of the answers that are not right; None where there are none."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExtractionView:
-    """A model and a task whose headline is another one on raw texts."""
-
-    row: str
-    """Key of the row."""
-    task: str
-    """Key of the task."""
-    metric: str
-    """Title of the headline metric."""
-    extracted: Estimate
-    """Of the extracted answers: the score that the report shows."""
-    raw: Estimate
-    """Of the raw texts."""
 
 
 def label(name: str) -> str:
@@ -91,18 +47,9 @@ def judged(row: ModelRow) -> int:
     return sum(score.asked for score in row.tasks.values() if score.equivalent is not None)
 
 
-def extraction_line(view: ExtractionView) -> str:
-    """One line: model, task, and the score on either text."""
-    extracted, raw = (
-        f"{formatting.score(estimate.value)} {formatting.interval(estimate)}"
-        for estimate in (view.extracted, view.raw)
-    )
-    return f"{view.row} on {view.task}: {view.metric} {extracted} on extracted answers, {raw} on raw texts"
-
-
 def mistake_views(rows: Sequence[ModelRow]) -> tuple[MistakeView, ...]:
     """The classes that occur, in the order of their rules."""
-    found = []
+    kinds = []
     wrong = {row.key: not_right(row) for row in rows}
     for name, rule in RULE_TEXTS.items():
         counts = {
@@ -113,24 +60,24 @@ def mistake_views(rows: Sequence[ModelRow]) -> tuple[MistakeView, ...]:
             shares = {
                 key: count / wrong[key] if wrong[key] > 0 else None for key, count in counts.items()
             }
-            found.append(MistakeView(name, label(name), rule, counts, shares))
-    return tuple(found)
+            kinds.append(MistakeView(name, label(name), rule, counts, shares))
+    return tuple(kinds)
 
 
 def extraction_views(
     rows: Sequence[ModelRow], tasks: Sequence[TaskView]
 ) -> tuple[ExtractionView, ...]:
     """Where extracting the answers changed a headline score, in the order of rows and tasks."""
-    found = []
+    changed = []
     for row in rows:
         for task in tasks:
             score = row.tasks.get(task.key)
             if score is None or score.estimate.value is None or score.raw.value is None:
                 continue
             if abs(score.estimate.value - score.raw.value) >= VISIBLE:
-                found.append(
+                changed.append(
                     ExtractionView(
                         row.key, task.key, task.headline_title, score.estimate, score.raw
                     )
                 )
-    return tuple(found)
+    return tuple(changed)

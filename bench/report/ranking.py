@@ -8,16 +8,13 @@ the noise, so models that cannot be told apart share a rank.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.report.views import Pair
 from bench.stats import PairedDifference, holm, paired_difference
-
-ALPHA = 0.05
-"""A difference counts when its Holm-adjusted p-value is below this."""
 
 
 class Scored(NamedTuple):
@@ -31,28 +28,6 @@ class Scored(NamedTuple):
     """Shape (samples,): the task's number; every task counts the same."""
     clusters: Sequence[str]
     """The document of each sample."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two models on the samples that both were asked."""
-
-    first: str
-    """Key of the model ranked higher."""
-    second: str
-    difference: PairedDifference
-    """First minus second; positive means that the first is better, whatever the metric's direction."""
-    p_holm: float | None
-    """Adjusted over all pairs of the report."""
-    wins: int
-    """Samples on which the first scores higher."""
-    losses: int
-    """Samples on which the second scores higher."""
-
-    @property
-    def separated(self) -> bool:
-        """Whether the difference is beyond the noise."""
-        return self.p_holm is not None and self.p_holm < ALPHA
 
 
 def compare_all(keys: Sequence[str], scored: Scored) -> list[Pair]:

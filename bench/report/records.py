@@ -26,3 +26,10 @@ def number(value: Any) -> float | None:
 def text(value: Any) -> str:
     """``value`` as text; the empty string where there is none."""
     return "" if value is None else str(value)
+
+
+def at(value: Any, path: str) -> Any:
+    """What stands at a path of attributes and keys, as ``latency.p50``; None where there is nothing."""
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    return None if value == "" else value

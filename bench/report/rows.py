@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench import formatting
-from bench.report.facts import Facts, measure
+from bench.report.facts import measure
 from bench.report.records import nested, number, text
-from bench.report.views import Failure, ModelRow, RunView, TaskScore
+from bench.report.views import Facts, LoadFailure, ModelRow, RunView, TaskScore, Traits
 from bench.schema import Estimate
 from bench.scoring.answers import Answer
 from bench.scoring.comparison import Side
@@ -24,7 +24,7 @@ _BOUNDS = ("min_pixels", "max_pixels")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class RowSource:
     """One model in one run, before it becomes a row."""
 
     key: str
@@ -33,7 +33,7 @@ class Source:
     run: RunView
 
 
-def model_row(source: Source, keys: Mapping[str, str], *, comparable: bool) -> ModelRow:
+def model_row(source: RowSource, keys: Mapping[str, str], *, comparable: bool) -> ModelRow:
     """The leaderboard's row of one model in one run.
 
     Args:
@@ -43,21 +43,28 @@ def model_row(source: Source, keys: Mapping[str, str], *, comparable: bool) -> M
     """
     evaluation, model = source.evaluation, source.name
     run, side = evaluation.run, Side(evaluation, model)
-    cells = {t: evaluation.cells[model, t] for t in evaluation.tasks}
+    cells = {task: evaluation.cells[model, task] for task in evaluation.tasks}
     record = _leniently(run.model_record, model)
     failure = _failure(_leniently(run.failure, model))
-    by_task = {t: run.batches(model, t) for t in cells}
-    batches = [b for found in by_task.values() for b in found]
-    latencies = [r for t in cells for r in run.latencies(model, t)]
-    answers = [a for cell in cells.values() for a in cell.answers]
-    facts = measure(record, batches, latencies, answers, run.monitor(model))
+    by_task = {task: run.batches(model, task) for task in cells}
+    batches = [batch for of_task in by_task.values() for batch in of_task]
+    latencies = [record for task in cells for record in run.latencies(model, task)]
+    answers = [answer for cell in cells.values() for answer in cell.answers]
+    levels = [level(answer, cell.headline) for cell in cells.values() for answer in cell.answers]
+    pages = _measured_pages(by_task, cells)
+    traits = _traits(record)
+    facts = measure(record, batches, latencies, answers, run.monitor(model), len(pages) or None)
+    if traits.local_memory is False or traits.runs_in == "server":
+        facts = _of_elsewhere(facts)
     asked, total = sum(cell.asked for cell in cells.values()), len(answers)
-    tasks = {keys[t]: _task_score(keys[t], c) for t, c in cells.items()}
+    tasks = {keys[task]: _task_score(keys[task], cell) for task, cell in cells.items()}
+    trained = {keys[task]: side.trained(task) for task in cells}
     state = _row_state(source.run.state, failure, asked, total)
     so_far = asked < total
     device = text(nested(record, "device"))
     if not device and record is not None:
         device = text(run.model_spec(model).device)
+    machine = hardware(nested(run.record, "environment"), device) if device else ""
     return ModelRow(
         key=source.key,
         name=model,
@@ -69,31 +76,70 @@ def model_row(source: Source, keys: Mapping[str, str], *, comparable: bool) -> M
         score=_overall(evaluation, model, cells, so_far) if comparable and asked > 0 else None,
         so_far=so_far,
         tasks=tasks,
-        levels=Counter(level(a, c.headline) for c in cells.values() for a in c.answers),
+        levels=Counter(levels),
         facts=facts,
+        traits=traits,
         asked=asked,
         samples=total,
-        failed=sum(a.failed and a.output is not None for a in answers),
+        failed=sum(answer.failed and answer.output is not None for answer in answers),
         degraded=_degraded(answers),
-        untimed=sum(_untimed(by_task[t], c) for t, c in cells.items()),
+        untimed=sum(_untimed(by_task[task], cell) for task, cell in cells.items()),
         device=device,
-        hardware=hardware(nested(run.record, "environment"), device) if device else "",
+        hardware="" if traits.runs_in == "server" else machine,
         parameters=_whole(nested(record, "parameters")),
         setup=_setup(run.model_spec(model), record, facts),
         warnings=sentences(nested(record, "details", "warnings")),
         page_reuse=_page_reuse(nested(record, "details")),
-        trained={keys[t]: said for t in cells if (said := side.trained(t)) is not None},
+        trained={task: part for task, part in trained.items() if part is not None},
     )
+
+
+def _traits(record: Mapping[str, Any] | None) -> Traits:
+    """What the record says of the backend; a record without ``traits`` says nothing."""
+    traits = nested(record, "traits") or nested(record, "details", "traits")
+    if not isinstance(traits, Mapping):
+        return Traits()
+    flags = {
+        key: traits[key]
+        for key in ("token_counts", "first_token_times")
+        if isinstance(traits.get(key), bool)
+    }
+    local_memory = traits["memory"] is not None if "memory" in traits else None
+    return Traits(text(traits.get("runs_in")), local_memory, **flags)
+
+
+def _of_elsewhere(facts: Facts) -> Facts:
+    """The facts of a model that another machine runs, without what this machine measured of itself."""
+    return replace(facts, memory=None, energy=None, conditions=None, memory_after_load={})
+
+
+def _measured_pages(
+    batches: Mapping[str, Sequence[Mapping[str, Any]]], cells: Mapping[str, Cell]
+) -> set[str]:
+    """Keys of the pages that the questions of the measured batches are about."""
+    pages: set[str] = set()
+    for name, cell in cells.items():
+        timed = _timed_samples(batches[name])
+        for answer in cell.answers:
+            if answer.sample.id in timed:
+                document = cell.task.documents[answer.sample.document_id]
+                pages.update(page.key for page in document.pages)
+    return pages
+
+
+def _timed_samples(batches: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Ids of the questions whose batch was measured."""
+    timed: set[str] = set()
+    for batch in batches:
+        samples = batch.get("samples")
+        if number(batch.get("seconds")) is not None and isinstance(samples, list):
+            timed.update(map(str, samples))
+    return timed
 
 
 def _untimed(batches: Sequence[Mapping[str, Any]], cell: Cell) -> int:
     """Answers of a task whose batch has no measurement; none where nothing was measured at all."""
-    timed = {
-        sample
-        for batch in batches
-        if number(batch.get("seconds")) is not None and isinstance(batch.get("samples"), list)
-        for sample in batch["samples"]
-    }
+    timed = _timed_samples(batches)
     answered = {answer.sample.id for answer in cell.answers if answer.output is not None}
     return len(answered - timed) if timed else 0
 
@@ -109,17 +155,17 @@ def _leniently(read: Any, model: str) -> Mapping[str, Any] | None:
 
 
 def _whole(value: Any) -> int | None:
-    found = number(value)
-    return None if found is None else int(found)
+    known = number(value)
+    return None if known is None else int(known)
 
 
-def _failure(record: Mapping[str, Any] | None) -> Failure | None:
+def _failure(record: Mapping[str, Any] | None) -> LoadFailure | None:
     if record is None:
         return None
-    return Failure(*(text(record.get(key)) for key in ("error", "message", "hint", "when")))
+    return LoadFailure(*(text(record.get(key)) for key in ("error", "message", "hint", "when")))
 
 
-def _row_state(run_state: str, failure: Failure | None, asked: int, total: int) -> str:
+def _row_state(run_state: str, failure: LoadFailure | None, asked: int, total: int) -> str:
     if asked >= total:
         return "complete"
     if run_state == "running":
@@ -131,28 +177,28 @@ def _row_state(run_state: str, failure: Failure | None, asked: int, total: int) 
 def _setup(spec: Any, record: Mapping[str, Any] | None, facts: Facts) -> dict[str, str]:
     """What was loaded, where the record says; what was asked for otherwise."""
     details = nested(record, "details")
-    found: dict[str, str] = {"backend": text(nested(record, "backend")) or spec.backend}
+    setup: dict[str, str] = {"backend": text(nested(record, "backend")) or spec.backend}
     for key in (*_SETUP, *_BOUNDS):
         value = nested(details, key)
         value = getattr(spec, key) if value is None else value
         if value not in (None, "", "auto"):
-            found[key] = formatting.count(value) if key in _BOUNDS and number(value) else str(value)
+            setup[key] = formatting.count(value) if key in _BOUNDS and number(value) else str(value)
     devices = nested(record, "devices")
     if isinstance(devices, list):
-        found["devices"] = ", ".join(text(nested(device, "device")) for device in devices)
+        setup["devices"] = ", ".join(text(nested(device, "device")) for device in devices)
     if isinstance(details, Mapping):
         for key, value in details.items():
-            if key not in found and isinstance(value, str | int | float | bool):
-                found[str(key)] = str(value)
+            if key not in setup and isinstance(value, str | int | float | bool):
+                setup[str(key)] = str(value)
     if facts.throughput is not None and facts.throughput.largest_batch is not None:
-        found["largest batch"] = str(facts.throughput.largest_batch)
-    return found
+        setup["largest batch"] = str(facts.throughput.largest_batch)
+    return setup
 
 
 def sentences(value: Any) -> tuple[str, ...]:
     """The texts of a record's list; records are other programs' work, so anything else is passed over."""
-    found = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-    return tuple(dict.fromkeys(item.strip() for item in found if isinstance(item, str) and item))
+    items = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    return tuple(dict.fromkeys(item.strip() for item in items if isinstance(item, str) and item))
 
 
 def _page_reuse(details: Any) -> str:

@@ -25,15 +25,15 @@ def extracted_text(answer: Answer) -> str:
 
 def never_right(view: ReportView) -> list[SampleView]:
     """Samples that every one of at least two models gets wrong though it answered: suspicious references."""
-    found = []
+    suspects = []
     for sample in view.samples:
         levels = [level for level in sample.levels if level != "open"]
         if len(levels) >= 2 and set(levels) <= _BAD and "wrong" in levels:
-            found.append(sample)
-    return found
+            suspects.append(sample)
+    return suspects
 
 
 def worst(view: ReportView) -> list[SampleView]:
     """Samples with a wrong or failed answer, the most of them first."""
-    found = [s for s in view.samples if any(level in _BAD for level in s.levels)]
-    return sorted(found, key=lambda s: -sum(level in _BAD for level in s.levels))
+    spoilt = [sample for sample in view.samples if any(level in _BAD for level in sample.levels)]
+    return sorted(spoilt, key=lambda sample: -sum(level in _BAD for level in sample.levels))

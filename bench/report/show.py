@@ -57,15 +57,15 @@ def show_sample(evaluation: Evaluation, sample_id: str) -> str:
 
 
 def _find(evaluation: Evaluation, wanted: str) -> tuple[Task, Sample]:
-    found = [
+    matches = [
         (task, sample)
         for task in evaluation.tasks.values()
         for sample in task.samples
         if wanted in (sample.id, f"{task.name}/{sample.id}")
     ]
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
         ids = [sample.id for task in evaluation.tasks.values() for sample in task.samples]
         known = ids if len(ids) <= 2000 else [i for i in ids if i[:2].lower() == wanted[:2].lower()]
         raise InvalidInput(
@@ -73,12 +73,12 @@ def _find(evaluation: Evaluation, wanted: str) -> tuple[Task, Sample]:
             hint=did_you_mean(wanted, (one_line(i, 80) for i in known)),
         )
     # An id that is itself "task/id" of another task's sample is told apart by its own task's name.
-    exact = [item for item in found if wanted == f"{item[0].name}/{item[1].id}"]
+    exact = [item for item in matches if wanted == f"{item[0].name}/{item[1].id}"]
     if len(exact) == 1:
         return exact[0]
-    names = " or ".join(f"{task.name}/{one_line(sample.id, 60)}" for task, sample in found[:3])
+    names = " or ".join(f"{task.name}/{one_line(sample.id, 60)}" for task, sample in matches[:3])
     raise InvalidInput(
-        f"{len(found)} tasks have a sample {one_line(wanted, 80)!r}", hint=f"use {names}"
+        f"{len(matches)} tasks have a sample {one_line(wanted, 80)!r}", hint=f"use {names}"
     )
 
 

@@ -3,57 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from bench.report.records import nested, number
+from bench.report.views import Latency, SingleStream
 
 _AFTER_FIRST_TOKEN = ("decode", "other")
 """Stages of a call that are not on the way to its first token."""
 
 
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """Seconds of single questions, as percentiles."""
-
-    n: int
-    """Questions measured."""
-    p50: float
-    """Seconds."""
-    p90: float
-    """Seconds."""
-    p95: float
-    """Seconds."""
-    p99: float
-    """Seconds."""
-    seconds: tuple[float, ...]
-    """Every measurement, ascending."""
-
-
-@dataclass(frozen=True, slots=True)
-class SingleStream:
-    """What latency is made of. Its cold whole is ``Facts.latency``."""
-
-    warm: Latency | None
-    """The same questions asked again at once."""
-    first_token: Latency | None
-    """Cold; None where the backend has no tokens."""
-    warm_first_token: Latency | None
-    first_token_parts: Mapping[str, float]
-    """Mean seconds of each stage on the way to the first token, cold; empty without ``first_token``."""
-    tokens_per_second: float | None
-    """Cold: all tokens after the first of all answers, over the seconds that they took together."""
-
-
 def latency(values: Iterable[Any]) -> Latency | None:
     """The percentiles of what is a number among ``values``."""
-    found = sorted(v for value in values if (v := number(value)) is not None)
-    if not found:
+    seconds = sorted(known for value in values if (known := number(value)) is not None)
+    if not seconds:
         return None
-    p50, p90, p95, p99 = (float(q) for q in np.percentile(found, [50, 90, 95, 99]))
-    return Latency(len(found), p50, p90, p95, p99, tuple(found))
+    p50, p90, p95, p99 = (float(q) for q in np.percentile(seconds, [50, 90, 95, 99]))
+    return Latency(len(seconds), p50, p90, p95, p99, tuple(seconds))
 
 
 def single_stream(records: Sequence[Mapping[str, Any]]) -> SingleStream | None:
@@ -71,9 +38,9 @@ def single_stream(records: Sequence[Mapping[str, Any]]) -> SingleStream | None:
 
 def _parts(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     timed = [r["stages"] for r in records if _has_first_token(r)]
-    stages = dict.fromkeys(name for found in timed for name in found)
+    stages = dict.fromkeys(name for seconds in timed for name in seconds)
     return {
-        stage: sum(number(found.get(stage)) or 0.0 for found in timed) / len(timed)
+        stage: sum(number(seconds.get(stage)) or 0.0 for seconds in timed) / len(timed)
         for stage in stages
         if stage not in _AFTER_FIRST_TOKEN
     }
@@ -84,7 +51,7 @@ def _rate(records: Sequence[Mapping[str, Any]]) -> float | None:
     for record in records:
         generated = number(record.get("generated_tokens"))
         if not _has_first_token(record) or generated is None or generated < 2:
-            # An answer of one token is decoded in no time that would say anything.
+            # An answer of one token has no token after the first, so it says nothing about the rate.
             continue
         tokens += generated - 1
         seconds += number(record["stages"].get("decode")) or 0.0

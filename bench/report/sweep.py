@@ -1,4 +1,4 @@
-"""What resolution is worth: rows that differ in their bound on a page alone, as one curve.
+"""What resolution changes: rows that differ in their bound on a page alone, as one curve.
 
 Nothing says in a run that its models are a sweep, and nothing needs to: variants of ``bench run --sweep``
 and runs of one model with several ``--max-pixels`` are the same thing.
@@ -8,70 +8,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from statistics import fmean
-from typing import TYPE_CHECKING
 
-from bench import formatting
-from bench.report.markup import escape, table
-from bench.schema import Estimate
-
-if TYPE_CHECKING:
-    from bench.report.rows import Source
-    from bench.report.views import ModelRow
+from bench.report.rows import RowSource
+from bench.report.views import ModelRow, SweepPoint, SweepView
 
 _VARIANT = re.compile(r"@\d+$")
-NOTE = (
-    "The same model with pages shrunk to at most so many pixels; visual tokens are what a question's pages "
-    "became on average."
-)
 
 
-@dataclass(frozen=True, slots=True)
-class SweepPoint:
-    """One bound."""
-
-    row: str
-    """Key of the row."""
-    max_pixels: int
-    visual_tokens: float | None
-    """Of a question's pages, the mean; None where the backend counts none."""
-    score: Estimate
-    latency: float | None
-    """p50 seconds of the single-stream scenario."""
-    questions_per_second: float | None
-    memory: int | None
-    """Peak bytes, of the kind that the leaderboard shows."""
-
-
-@dataclass(frozen=True, slots=True)
-class SweepView:
-    """One model under several bounds."""
-
-    name: str
-    points: tuple[SweepPoint, ...]
-    """At least two, smallest pages first."""
-
-
-def sweep_views(sources: Sequence[Source], rows: Sequence[ModelRow]) -> tuple[SweepView, ...]:
+def sweep_views(sources: Sequence[RowSource], rows: Sequence[ModelRow]) -> tuple[SweepView, ...]:
     """The sweeps among ranked ``rows``, in the order of the leaderboard."""
     by_key = {source.key: source for source in sources}
-    found: dict[str, list[SweepPoint]] = {}
+    variants: dict[str, list[SweepPoint]] = {}
     for row in rows:
         source = by_key[row.key]
         spec = source.evaluation.run.model_spec(source.name)
         if row.ranked and row.score is not None and spec.max_pixels is not None:
             same = {**asdict(spec), "name": "", "max_pixels": 0, "hardware": row.hardware}
-            found.setdefault(repr(same), []).append(_point(source, row, spec.max_pixels))
+            variants.setdefault(repr(same), []).append(_point(source, row, spec.max_pixels))
     sweeps = []
-    for points in found.values():
+    for points in variants.values():
         if len({point.max_pixels for point in points}) > 1:
             ordered = tuple(sorted(points, key=lambda point: point.max_pixels))
             sweeps.append(SweepView(_VARIANT.sub("", by_key[ordered[-1].row].name), ordered))
     return tuple(sweeps)
 
 
-def _point(source: Source, row: ModelRow, max_pixels: int) -> SweepPoint:
+def _point(source: RowSource, row: ModelRow, max_pixels: int) -> SweepPoint:
     assert row.score is not None
     facts = row.facts
     tokens = [
@@ -101,32 +65,9 @@ def cost(sweeps: Sequence[SweepView]) -> tuple[str, Mapping[str, float]] | None:
     points = [point for sweep in sweeps for point in sweep.points]
     for title, name in (
         ("latency, p50 seconds", "latency"),
-        ("visual tokens a question", "visual_tokens"),
+        ("visual tokens per question", "visual_tokens"),
     ):
         values = {point.row: getattr(point, name) for point in points}
         if all(value is not None and value > 0 for value in values.values()):
             return title, values
     return None
-
-
-def sweeps_markdown(sweeps: Sequence[SweepView]) -> str:
-    """The section of the Markdown report; empty where there is no sweep."""
-    if not sweeps:
-        return ""
-    header = ["Model", "max_pixels", "Visual tokens", "Score", "95 % interval", "p50 s", "q/s"]
-    lines = [
-        [
-            escape(point.row),
-            formatting.count(point.max_pixels),
-            formatting.count(point.visual_tokens),
-            formatting.score(point.score.value),
-            formatting.interval(point.score),
-            formatting.significant(point.latency),
-            formatting.significant(point.questions_per_second),
-            formatting.gib(point.memory),
-        ]
-        for sweep in sweeps
-        for point in sweep.points
-    ]
-    body = table([*header, "Peak GiB"], lines, [False] + [True] * 7)
-    return f"## What resolution is worth\n\n{body}\n{NOTE}\n"

@@ -1,7 +1,8 @@
-"""A report as pure data: every renderer (terminal, Markdown, HTML, CSV, JSON) draws the same view.
+"""A report as pure data: what was measured, what was scored, and what follows from both.
 
-``build`` joins the evaluations of one or several runs. A row is one model in one run; a task is the same
-one in two runs when name, version and digest agree.
+``build`` joins the evaluations of one or several runs into a ``ReportView``, from which the sections of a
+report are made. A row is one model in one run; a task is the same one in two runs when name, version and
+digest agree. The other modules make these classes or read them; nothing here imports any of them.
 """
 
 from __future__ import annotations
@@ -10,16 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.report.facts import Facts
-from bench.report.mistakes import ExtractionView, MistakeView
-from bench.report.ranking import Pair
-from bench.report.sweep import SweepView
-from bench.report.verdict import Caveat, Verdict
 from bench.schema import Estimate, Page, Sample
 from bench.scoring.answers import Answer
 from bench.scoring.comparison import Trained
 from bench.scoring.levels import Level
 from bench.scoring.published import PublishedRow
+from bench.stats import PairedDifference
 
 MAX_MEGABYTES = 25.0
 """Default size that an HTML report stays under, MB: what most mail systems let through."""
@@ -35,6 +32,192 @@ class ReportOptions:
     """The HTML file stays under this size, in MB; what is left out is stated on the page."""
     title: str | None = None
     """Heading; None: the run's name."""
+
+
+# What was measured of a model
+
+MEMORY_KINDS: Mapping[str, str] = {
+    "peak_process": "GPU memory of the process (NVML)",
+    "peak_reserved": "GPU memory reserved by torch",
+    "peak_allocated": "GPU memory allocated by torch",
+    "peak_rss": "peak RSS (CPU)",
+}
+"""Name in the records → name on the page; the first that was measured stands in the leaderboard."""
+
+BUSY_SHARE = 0.1
+"""Share of the machine's cores from which the load of other processes is worth a warning: at a tenth, they
+slow a model that uses all cores by about as much as two runs of it differ."""
+
+FEW_SAMPLES = 3
+"""Seconds of sampling below which the load of a processor says nothing: starting the model fills them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Where a reading lay."""
+
+    low: float
+    median: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Everything that was sampled beside one model; of several GPUs, all of them together."""
+
+    seconds: int
+    """Samples, a second apart."""
+    gpu: Mapping[str, Range]
+    """Key of ``GPU_FIELDS`` → what was read."""
+    throttled_seconds: int
+    """During which a GPU was slower than it could be."""
+    throttles: Mapping[str, int]
+    """Reason → seconds, the most frequent first; reasons may coincide."""
+    others: int | None
+    """Most other processes that computed on one of the GPUs at a time; None where the driver does not say."""
+    other_bytes: int | None
+    """The most that they held."""
+    cpu_mhz: Range | None
+    cores: int | None
+    other_cores: Range | None
+    """Cores busy with other processes; None where it is not known."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether other processes took a good part of the processor."""
+        if self.other_cores is None or self.cores is None or self.seconds < FEW_SAMPLES:
+            return False
+        return self.other_cores.median >= BUSY_SHARE * self.cores
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds of single questions, as percentiles."""
+
+    n: int
+    """Questions measured."""
+    p50: float
+    """Seconds."""
+    p90: float
+    """Seconds."""
+    p95: float
+    """Seconds."""
+    p99: float
+    """Seconds."""
+    seconds: tuple[float, ...]
+    """Every measurement, ascending."""
+
+
+@dataclass(frozen=True, slots=True)
+class SingleStream:
+    """What latency is made of. Its cold whole is ``Facts.latency``."""
+
+    warm: Latency | None
+    """The same questions asked again at once."""
+    first_token: Latency | None
+    """Cold; None where the backend has no tokens."""
+    warm_first_token: Latency | None
+    first_token_parts: Mapping[str, float]
+    """Mean seconds of each stage on the way to the first token, cold; empty without ``first_token``."""
+    tokens_per_second: float | None
+    """Cold: all tokens after the first of all answers, over the seconds that they took together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """The offline scenario: all the work, batched."""
+
+    questions: int
+    pages: int | None
+    """Each counted as often as it was given to the model; None where a batch did not say."""
+    distinct_pages: int | None
+    """The pages that the questions are about, each counted once, however many batches it was given in."""
+    questions_per_page: float | None
+    """``questions`` over ``distinct_pages``. The rates hang on it where a model encodes a page once for all
+    its questions."""
+    generated_tokens: int | None
+    """None where the backend counts none."""
+    seconds: float
+    """Wall time inside the model, over all batches; see ``wall_seconds`` for several devices."""
+    questions_per_second: float | None
+    pages_per_second: float | None
+    tokens_per_second: float | None
+    """Generated tokens over the whole wall time, padding excluded."""
+    device_seconds: float
+    """As ``seconds``, but of all devices together."""
+    stages: Mapping[str, float]
+    """Seconds by stage, in the order first seen; of all devices together."""
+    largest_batch: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """What the GPUs took over windows of the offline scenario of at least 10 s, by their own counter."""
+
+    joules: float
+    seconds: float
+    questions: int
+
+    @property
+    def joules_per_question(self) -> float:
+        """Idle power and the harness's pauses included."""
+        return self.joules / self.questions
+
+
+@dataclass(frozen=True, slots=True)
+class PeakMemory:
+    """Peak memory over all batches."""
+
+    kind: str
+    """Key of ``MEMORY_KINDS``: what ``bytes`` is the peak of."""
+    bytes: int
+    peaks: Mapping[str, int]
+    """Every kind that was measured, in bytes."""
+
+    @property
+    def label(self) -> str:
+        """What the number is, in words."""
+        return MEMORY_KINDS[self.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that was measured of one model in one run."""
+
+    throughput: Throughput | None
+    latency: Latency | None
+    """Of whole answers, every page met for the first time."""
+    single_stream: SingleStream | None
+    memory: PeakMemory | None
+    energy: Energy | None
+    """None where no window was long enough, or no GPU counts."""
+    conditions: Conditions | None
+    """None where nothing was sampled."""
+    load_seconds: float | None
+    first_call_seconds: float | None
+    memory_after_load: Mapping[str, int]
+    """Bytes: allocated, reserved, process, rss."""
+    errors: Mapping[str, int]
+    """Failures by error class, the most frequent first."""
+    stop_reasons: Mapping[str, int]
+    """``stop``, ``length``, ``error`` → outputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a model's backend is, as the run recorded it; None and empty where it did not."""
+
+    runs_in: str = ""
+    """``process``, or ``server``: then nothing that this machine measures of itself is the model's."""
+    local_memory: bool | None = None
+    """Whether this machine's memory holds the model."""
+    token_counts: bool | None = None
+    """Whether the backend counts tokens."""
+    first_token_times: bool | None = None
+    """Whether the backend says when the first token of an answer is there."""
+
+
+# What a report is made of
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +304,7 @@ class TaskScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class LoadFailure:
     """Why a model could not be loaded, or died."""
 
     error: str
@@ -141,7 +324,7 @@ class ModelRow:
     """Id of the run."""
     state: str
     """``complete``, ``running``, ``unfinished``, or ``failed`` (it never loaded, or it died)."""
-    failure: Failure | None
+    failure: LoadFailure | None
     rank: int | None
     """None while unfinished or failed: such a score is no result yet."""
     tied: bool
@@ -154,6 +337,7 @@ class ModelRow:
     levels: Mapping[Level, int]
     """Answers by how right they are."""
     facts: Facts
+    traits: Traits
     asked: int
     samples: int
     failed: int
@@ -178,6 +362,11 @@ class ModelRow:
     def ranked(self) -> bool:
         """Whether the score is a result."""
         return self.rank is not None
+
+    @property
+    def degraded_answers(self) -> int:
+        """Answers about pages that were shrunk for want of memory."""
+        return sum(self.degraded.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,17 +410,126 @@ class Front:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What was asked of how much: questions per page decide what encoding a page once is worth."""
+    """How much was asked of how many documents."""
 
     questions: int
     documents: int
     pages: int
     """Distinct ones, by content."""
 
+
+ALPHA = 0.05
+"""A difference counts where its Holm-adjusted p-value is below this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two models on the samples that both were asked."""
+
+    first: str
+    """Key of the model ranked higher."""
+    second: str
+    difference: PairedDifference
+    """First minus second; positive means that the first is better, whatever the metric's direction."""
+    p_holm: float | None
+    """Adjusted over all pairs of the report."""
+    wins: int
+    """Samples on which the first scores higher."""
+    losses: int
+    """Samples on which the second scores higher."""
+
     @property
-    def questions_per_page(self) -> float | None:
-        """None where the documents have no pages."""
-        return self.questions / self.pages if self.pages > 0 else None
+    def separated(self) -> bool:
+        """Whether the difference is beyond the noise."""
+        return self.p_holm is not None and self.p_holm < ALPHA
+
+
+@dataclass(frozen=True, slots=True)
+class MistakeView:
+    """One kind of wrong, with how often it happened to every row."""
+
+    name: str
+    """Class of ``bench.metrics.mistakes``."""
+    label: str
+    rule: str
+    """What puts an answer into this class, in one line."""
+    counts: Mapping[str, int]
+    """By row key: answers of this class."""
+    shares: Mapping[str, float | None]
+    """By row key: of the answers that are not right; None where there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractionView:
+    """A model and a task whose headline is another one on raw texts."""
+
+    row: str
+    """Key of the row."""
+    task: str
+    """Key of the task."""
+    metric: str
+    """Title of the headline metric."""
+    extracted: Estimate
+    """Of the extracted answers: the score that the report shows."""
+    raw: Estimate
+    """Of the raw texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPoint:
+    """One bound."""
+
+    row: str
+    """Key of the row."""
+    max_pixels: int
+    visual_tokens: float | None
+    """Of a question's pages, the mean; None where the backend counts none."""
+    score: Estimate
+    latency: float | None
+    """p50 seconds of the single-stream scenario."""
+    questions_per_second: float | None
+    memory: int | None
+    """Peak bytes, of the kind that the leaderboard shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepView:
+    """One model under several bounds."""
+
+    name: str
+    points: tuple[SweepPoint, ...]
+    """At least two, smallest pages first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Highlight:
+    """One fact worth a line: ``Fastest`` · ``ocr`` · ``0.21 s a question (p50)``."""
+
+    label: str
+    model: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a person remembers."""
+
+    best: str | None
+    """Key of the leading model; None where nothing is ranked."""
+    headline: str
+    """One sentence."""
+    detail: str
+    """Who is within the noise, and how many documents stand behind it."""
+    points: tuple[Highlight, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Caveat:
+    """Something a reader must know before trusting the numbers."""
+
+    kind: str
+    """``state``, ``failures``, ``model``, ``scope``, ``hardware``, ``speed``, ``code``, ``statistics``."""
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

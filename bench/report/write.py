@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import InvalidInput, did_you_mean
@@ -10,41 +11,57 @@ from bench.files import write_atomically
 from bench.report import tables
 from bench.report.assemble import build
 from bench.report.markdown import markdown
+from bench.report.section import Section
+from bench.report.sections import SECTIONS, SectionMaker, make_sections
 from bench.report.views import ReportOptions, ReportView
 from bench.rundir.store import RunStore
 from bench.scoring.evaluation import evaluate
 from bench.text import file_name
 
-Renderer = Callable[[ReportView, ReportOptions, Path], str]
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """All that a renderer is given."""
+
+    view: ReportView
+    sections: tuple[Section, ...]
+    options: ReportOptions
+    path: Path
+    """Where the file will lie."""
 
 
-def _html(view: ReportView, options: ReportOptions, path: Path) -> str:
+Renderer = Callable[[Drawing], str]
+
+
+def _html(drawing: Drawing) -> str:
     # Jinja2 is imported only where HTML is asked for.
     from bench.report.html import html
 
-    return html(view, options, path)
+    return html(drawing.view, drawing.options, drawing.path, drawing.sections)
 
 
-FORMATS: dict[str, dict[str, Renderer]] = {
-    "html": {"report.html": _html},
-    "md": {"report.md": lambda view, options, path: markdown(view)},
-    "csv": {
-        "leaderboard.csv": lambda view, options, path: tables.leaderboard_csv(view),
-        "samples.csv": lambda view, options, path: tables.samples_csv(view),
-    },
-    "json": {"report.json": lambda view, options, path: tables.report_json(view)},
-}
-"""Format → file name → what draws it."""
-
-
-def _hyperbench(view: ReportView) -> dict[str, str]:
+def _hyperbench(view: ReportView, sections: Sequence[Section]) -> dict[str, str]:
     from bench.report.hyperbench_files import hyperbench_files
 
     return hyperbench_files(view)
 
 
-FOLDERS: dict[str, Callable[[ReportView], dict[str, str]]] = {"vlmhyperbench": _hyperbench}
-"""Format → what makes a folder of files: name → content."""
+FORMATS: dict[str, dict[str, Renderer]] = {
+    "html": {"report.html": _html},
+    "md": {"report.md": lambda drawing: markdown(drawing.view, drawing.sections)},
+    "csv": {
+        "leaderboard.csv": lambda drawing: tables.leaderboard_csv(drawing.view),
+        "samples.csv": lambda drawing: tables.samples_csv(drawing.view),
+    },
+    "json": {"report.json": lambda drawing: tables.report_json(drawing.view, drawing.sections)},
+}
+"""Format → file name → what draws it."""
+
+FOLDERS: dict[str, tuple[str, Callable[[ReportView, Sequence[Section]], dict[str, str]]]] = {
+    "csv": ("tables", lambda view, sections: tables.section_tables(sections)),
+    "vlmhyperbench": ("vlmhyperbench", _hyperbench),
+}
+"""Format → name of a folder, and what makes its files: name → content."""
 
 _SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".csv": "csv", ".json": "json"}
 
@@ -54,6 +71,7 @@ def write_report(
     out: Path | None = None,
     formats: Sequence[str] = ("html", "md"),
     options: ReportOptions | None = None,
+    sections: Mapping[str, str | SectionMaker] = SECTIONS,
 ) -> list[Path]:
     """Score ``runs``, join them into one report, and write it in ``formats``.
 
@@ -61,8 +79,9 @@ def write_report(
         runs: one or several; a run that is still going is reported as it stands.
         out: a folder; or a file (``x.html``), which then is the only format. None: the run directory,
             or a folder beside the first of several runs.
-        formats: keys of ``FORMATS``.
+        formats: keys of ``FORMATS`` and ``FOLDERS``.
         options: title, page images, size.
+        sections: what the report holds, in this order; ``{**SECTIONS, "mine": my_function}`` adds one.
 
     Returns:
         The files written, the HTML first.
@@ -75,35 +94,40 @@ def write_report(
         raise InvalidInput("a report needs at least one run", hint="bench list runs")
     options = options or ReportOptions()
     check_options(options)
-    names = list(dict.fromkeys(formats))
     view = build([evaluate(run) for run in runs], options)
-    return write_view(view, out, names, options)
+    return write_view(view, out, list(dict.fromkeys(formats)), options, sections)
 
 
 def write_view(
-    view: ReportView, out: Path | None, formats: Sequence[str], options: ReportOptions
+    view: ReportView,
+    out: Path | None,
+    formats: Sequence[str],
+    options: ReportOptions,
+    sections: Mapping[str, str | SectionMaker] = SECTIONS,
 ) -> list[Path]:
     """Write a view that was already built, as ``write_report`` does."""
-    known = [*FORMATS, *FOLDERS]
+    known = list(dict.fromkeys([*FORMATS, *FOLDERS]))
     for name in formats:
         if name not in known:
             raise InvalidInput(f"unknown report format {name!r}", hint=did_you_mean(name, known))
     folder, single = _destination(view, out)
     if single is not None:
         formats = [_SUFFIXES[single.suffix.lower()]]
+    made = make_sections(view, sections)
     paths: list[Path] = []
     for name in sorted(formats, key=known.index):
-        for file, text in FOLDERS[name](view).items() if name in FOLDERS else ():
-            write_atomically(folder / name / file, text)
-            paths.append(folder / name / file)
-        if name in FOLDERS:
-            continue
-        for i, (file, render) in enumerate(FORMATS[name].items()):
+        for number, (file, render) in enumerate(FORMATS.get(name, {}).items()):
             path = folder / file
             if single is not None:
-                path = single if i == 0 else single.with_name(f"{single.stem}-{file}")
-            write_atomically(path, render(view, options, path))
+                path = single if number == 0 else single.with_name(f"{single.stem}-{file}")
+            write_atomically(path, render(Drawing(view, made, options, path)))
             paths.append(path)
+        # One file was asked for: no folder stands beside it.
+        if name in FOLDERS and single is None:
+            inside, make_files = FOLDERS[name]
+            for file, text in make_files(view, made).items():
+                write_atomically(folder / inside / file, text)
+                paths.append(folder / inside / file)
     return paths
 
 

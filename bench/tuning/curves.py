@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from markupsafe import Markup
 
-from bench.drawing.ticks import linear_ticks
+from bench.drawing import svg
+from bench.drawing.axes import Axis, Frame
 from bench.files import read_lines, write_atomically
 from bench.tuning.adapter_folder import CURVES, HISTORY
 
@@ -37,14 +38,14 @@ _DARK = ("#5fb0ea", "#ff9650", "#3ccfa0", "#e193c8", "#e0c14a", "#a5a8ff")
 
 
 def draw_curves(panels: Panels, *, title: str, kept: int | None = None) -> str:
-    """An SVG document with a panel for each of ``panels``; empty where there is no point at all.
+    """Draw an SVG document with a panel for each of ``panels``; empty where there is no point at all.
 
     A name has one colour in all panels. Long series are drawn faintly, with their running mean over them.
 
     Args:
         panels: what is drawn, from top to bottom; values are finite.
         title: of the whole.
-        kept: a step that is marked in every panel: whose weights were kept.
+        kept: a step that is marked in every panel: the one whose weights were kept.
     """
     shown = {
         name: {key: sorted(dict(points).items()) for key, points in lines.items() if points}
@@ -56,45 +57,35 @@ def draw_curves(panels: Panels, *, title: str, kept: int | None = None) -> str:
     names = list(dict.fromkeys(key for lines in shown.values() for key in lines))
     colours = {key: number % len(_LIGHT) for number, key in enumerate(names)}
     last = max(points[-1][0] for lines in shown.values() for points in lines.values()) or 1
+    steps = Axis(0, last, LEFT, WIDTH - RIGHT)
     height = TOP + len(shown) * (PANEL + GAP) - GAP + BOTTOM
-    parts = [
-        _panel(name, lines, _Frame(TOP + number * (PANEL + GAP), last, _range(lines)), colours)
-        for number, (name, lines) in enumerate(shown.items())
-    ]
+    parts = []
+    for number, (name, lines) in enumerate(shown.items()):
+        top = TOP + number * (PANEL + GAP)
+        frame = Frame(steps, Axis(*_range(lines), top + PANEL, top))
+        parts += _panel(name, lines, frame, colours)
     if kept is not None:
-        parts.append(_kept(kept, last, height))
+        x = steps.at(kept)
+        parts.append(svg.line("kept", x, TOP, x, height - BOTTOM + 6))
+        # Its name stands below, where no curve is.
+        parts.append(svg.label("title", x, height - 8, f"kept: step {kept:,}", _anchor(x)))
+    shared = Frame(steps, Axis(0, 1, height - BOTTOM, TOP))
+    whole = [tick for tick in steps.ticks(8) if tick == int(tick)]
+    parts += shared.numbers(whole, lambda tick: f"{tick:,.0f}")
+    parts.append(svg.label("tick-text", LEFT - 12, height - BOTTOM + 18, "step", "end"))
     return Markup(
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0} {1}" width="{0}" height="{1}" role="img">'
         '<title>{2}</title><desc>{3}</desc><style>{4}</style><rect class="paper" width="{0}" height="{1}"/>'
-        '<text class="head" x="{7}" y="24">{2}</text>{5}{6}</svg>\n'
+        "{5}{6}</svg>\n"
     ).format(
         WIDTH,
         height,
         title,
         _described(shown),
         Markup(_style()),
-        Markup("").join(parts),
-        _steps(last, height),
-        EDGE,
+        svg.label("head", EDGE, 24, title),
+        svg.joined(parts),
     )
-
-
-class _Frame(NamedTuple):
-    """Where a panel stands, and what its axes run over."""
-
-    top: float
-    last: int
-    values: tuple[float, float]
-
-    def x(self, step: int) -> float:
-        return LEFT + step / self.last * (WIDTH - LEFT - RIGHT)
-
-    def y(self, value: float) -> float:
-        low, high = self.values
-        return self.top + PANEL - (value - low) / (high - low) * PANEL
-
-    def path(self, points: Series) -> str:
-        return " ".join(f"{self.x(step):.1f},{self.y(value):.1f}" for step, value in points)
 
 
 def _range(lines: Mapping[str, Series]) -> tuple[float, float]:
@@ -108,46 +99,30 @@ def _range(lines: Mapping[str, Series]) -> tuple[float, float]:
 
 
 def _panel(
-    title: str, lines: Mapping[str, Series], frame: _Frame, colours: Mapping[str, int]
-) -> Markup:
-    parts = [
-        Markup('<text class="title" x="{}" y="{:.0f}">{}</text>').format(
-            EDGE, frame.top - 10, title
-        )
-    ]
-    parts += [
-        Markup(
-            '<line class="grid" x1="{}" x2="{}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            '<text x="{}" y="{:.1f}" text-anchor="end">{:g}</text>'
-        ).format(LEFT, WIDTH - RIGHT, LEFT - 8, y + 4, tick, y=y)
-        for tick in linear_ticks(*frame.values)
-        for y in [frame.y(tick)]
-    ]
+    title: str, lines: Mapping[str, Series], frame: Frame, colours: Mapping[str, int]
+) -> list[Markup]:
+    parts = [svg.label("title", EDGE, frame.y.end - 10, title)]
+    parts += frame.levels(frame.y.ticks(), lambda tick: f"{tick:g}")
     for key, points in lines.items():
         parts += _line(points, frame, colours[key])
     if len(lines) > 1:
-        parts += _legend(lines, frame, colours)
-    return Markup("").join(parts)
+        parts += _legend(lines, frame.y.end - 10, colours)
+    return parts
 
 
-def _line(points: Series, frame: _Frame, colour: int) -> list[Markup]:
-    line = Markup('<polyline class="{} c{}" points="{}"/>')
-    drawn = points[:: 1 + len(points) // DRAWN]
+def _line(points: Series, frame: Frame, colour: int) -> list[Markup]:
+    def drawn(kind: str, series: Series) -> Markup:
+        kept = series[:: 1 + len(series) // DRAWN]
+        places = " ".join(f"{frame.x.at(step):.1f},{frame.y.at(value):.1f}" for step, value in kept)
+        return Markup('<polyline class="{} c{}" points="{}"/>').format(kind, colour, places)
+
     if len(points) > NOISY:
-        mean = running_mean(points)[:: 1 + len(points) // DRAWN]
-        return [
-            line.format("faint", colour, frame.path(drawn)),
-            line.format("line", colour, frame.path(mean)),
-        ]
+        return [drawn("faint", points), drawn("line", running_mean(points))]
     dots = points if len(points) <= MARKED else ()
+    circle = Markup('<circle class="c{}" cx="{:.1f}" cy="{:.1f}" r="3.5"/>')
     return [
-        line.format("line", colour, frame.path(drawn)),
-        *(
-            Markup('<circle class="c{}" cx="{:.1f}" cy="{:.1f}" r="3.5"/>').format(
-                colour, frame.x(step), frame.y(value)
-            )
-            for step, value in dots
-        ),
+        drawn("line", points),
+        *(circle.format(colour, frame.x.at(step), frame.y.at(value)) for step, value in dots),
     ]
 
 
@@ -155,56 +130,29 @@ def running_mean(points: Series) -> list[tuple[int, float]]:
     """Each point with the mean of a twentieth of the series around it; at the ends of what is there."""
     reach = len(points) // 40
     sums = [0.0, *accumulate(value for _, value in points)]
-    found = []
+    means = []
     for number, (step, _) in enumerate(points):
         first, behind = max(0, number - reach), min(len(points), number + reach + 1)
-        found.append((step, (sums[behind] - sums[first]) / (behind - first)))
-    return found
+        means.append((step, (sums[behind] - sums[first]) / (behind - first)))
+    return means
 
 
-def _legend(lines: Mapping[str, Series], frame: _Frame, colours: Mapping[str, int]) -> list[Markup]:
+def _legend(lines: Mapping[str, Series], y: float, colours: Mapping[str, int]) -> list[Markup]:
     """Names in the line of the title, from the right."""
     parts: list[Markup] = []
     x: float = WIDTH - RIGHT
     for key in reversed(list(lines)):
         # About the width of a letter of this size.
         x -= 6.6 * len(key)
-        parts.append(
-            Markup(
-                '<line class="line c{}" x1="{:.1f}" x2="{:.1f}" y1="{y:.0f}" y2="{y:.0f}"/>'
-                '<text x="{:.1f}" y="{:.0f}">{}</text>'
-            ).format(colours[key], x - 22, x - 6, x, frame.top - 10, key, y=frame.top - 14)
-        )
+        parts.append(svg.line(f"line c{colours[key]}", x - 22, y - 4, x - 6, y - 4))
+        parts.append(svg.label("tick-text", x, y, key))
         x -= 38
     return parts
-
-
-def _kept(step: int, last: int, height: int) -> Markup:
-    """A line through all panels; its name below, where no curve is."""
-    x = _Frame(0, last, (0, 1)).x(step)
-    return Markup(
-        '<line class="kept" x1="{x:.1f}" x2="{x:.1f}" y1="{}" y2="{}"/>'
-        '<text class="title" x="{x:.1f}" y="{}" text-anchor="{}">kept: step {:,}</text>'
-    ).format(TOP, height - BOTTOM + 6, height - 8, _anchor(x), step, x=x)
 
 
 def _anchor(x: float) -> str:
     """So that a short text at ``x`` stays within the picture."""
     return "start" if x < 100 else "end" if x > WIDTH - 100 else "middle"
-
-
-def _steps(last: int, height: int) -> Markup:
-    """The numbers of the axis that all panels share."""
-    frame, y = _Frame(0, last, (0, 1)), height - BOTTOM + 18
-    numbers = [
-        Markup('<text x="{:.1f}" y="{}" text-anchor="middle">{:,}</text>').format(
-            frame.x(int(tick)), y, int(tick)
-        )
-        for tick in linear_ticks(0, last, 8)
-        if tick == int(tick)
-    ]
-    name = Markup('<text x="{}" y="{}" text-anchor="end">step</text>').format(LEFT - 12, y)
-    return Markup("").join([name, *numbers])
 
 
 def _described(panels: Panels) -> str:
@@ -264,5 +212,5 @@ def _series(history: Sequence[Mapping[str, Any]], key: str) -> list[tuple[int, f
 
 def _best(history: Sequence[Mapping[str, Any]]) -> int | None:
     """The step whose adapter was kept; the untrained model is none."""
-    found = [e for e in history if e.get("eval_merit") is not None and e["step"] > 0]
-    return int(max(found, key=lambda e: e["eval_merit"])["step"]) if found else None
+    validated = [e for e in history if e.get("eval_merit") is not None and e["step"] > 0]
+    return int(max(validated, key=lambda e: e["eval_merit"])["step"]) if validated else None

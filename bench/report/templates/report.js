@@ -84,58 +84,69 @@
     button.addEventListener("click", function () { copy(button.dataset.copy, button); });
   });
 
-  // Leaderboard: sort by a column's header.
-  var board = $("board");
-  Array.prototype.forEach.call(board.tHead.rows[0].cells, function (head, column) {
-    var button = el("button", { type: "button" });
-    button.append.apply(button, Array.prototype.slice.call(head.childNodes));
-    head.append(button);
-    button.addEventListener("click", function () {
-      var now = head.getAttribute("aria-sort");
-      var first = head.dataset.first || "ascending";
-      var next = now === null ? first : now === "ascending" ? "descending" : "ascending";
-      Array.prototype.forEach.call(board.tHead.rows[0].cells, function (h) { h.removeAttribute("aria-sort"); });
-      head.setAttribute("aria-sort", next);
-      var sign = next === "ascending" ? 1 : -1;
-      var rows = Array.prototype.slice.call(board.tBodies[0].rows);
-      rows.sort(function (a, b) {
-        var x = a.cells[column].dataset.v, y = b.cells[column].dataset.v;
-        // What was not measured stays below, whichever way.
-        if (x === "" || y === "") return (x === "") - (y === "");
-        return sign * (head.dataset.sort === "num" ? x - y : x.localeCompare(y));
+  // Sort a table by a column's header.
+  document.querySelectorAll("table.board").forEach(function (board) {
+    var heads = Array.prototype.slice.call(board.tHead.rows[0].cells);
+    heads.forEach(function (head, column) {
+      var button = el("button", { type: "button" });
+      button.append.apply(button, Array.prototype.slice.call(head.childNodes));
+      head.append(button);
+      button.addEventListener("click", function () {
+        var now = head.getAttribute("aria-sort");
+        var first = head.dataset.first || "ascending";
+        var next = now === null ? first : now === "ascending" ? "descending" : "ascending";
+        heads.forEach(function (h) { h.removeAttribute("aria-sort"); });
+        head.setAttribute("aria-sort", next);
+        var sign = next === "ascending" ? 1 : -1;
+        var rows = Array.prototype.slice.call(board.tBodies[0].rows);
+        rows.sort(function (a, b) {
+          var x = a.cells[column].dataset.v, y = b.cells[column].dataset.v;
+          // What was not measured stays below, whichever way.
+          if (x === "" || y === "") return (x === "") - (y === "");
+          return sign * (head.dataset.sort === "num" ? x - y : x.localeCompare(y));
+        });
+        rows.forEach(function (row) { board.tBodies[0].append(row); });
       });
-      rows.forEach(function (row) { board.tBodies[0].append(row); });
     });
   });
 
-  // Choose a model: budgets grey out what does not fit.
-  function choose() {
-    var memory = parseFloat($("max-memory").value), p95 = parseFloat($("max-p95").value);
-    var best = null, fit = 0, all = 0;
-    document.querySelectorAll("#board tbody tr[data-model]").forEach(function (row) {
-      var d = row.dataset, out = false;
-      if (memory >= 0) out = out || !(parseFloat(d.memory) <= memory);
-      if (p95 >= 0) out = out || !(parseFloat(d.p95) <= p95);
-      document.querySelectorAll('[data-model="' + d.model + '"]').forEach(function (node) { node.classList.toggle("out", out); });
-      if (d.score === undefined) return;
-      all += 1;
-      if (out) return;
-      fit += 1;
-      if (best === null || parseFloat(d.score) > parseFloat(best.score)) best = d;
-    });
-    var pick = $("pick");
-    pick.textContent = "";
-    if (!(memory >= 0) && !(p95 >= 0)) {
-      pick.append(el("span", { class: "soft", text: "Give a budget; what does not fit turns grey." }));
-    } else if (best === null) {
-      pick.append("No model fits.");
-    } else {
-      pick.append("Pick ", el("strong", { text: best.name }), ": the highest score of " + fit + " that " + (fit === 1 ? "fits" : "fit") + ", of " + all + ".");
+  // Choose a model: budgets grey out what exceeds them.
+  document.querySelectorAll("form.choose").forEach(function (form) {
+    var table = $(form.dataset.table), heads = Array.prototype.slice.call(table.tHead.rows[0].cells);
+    var inputs = Array.prototype.slice.call(form.querySelectorAll("input"));
+    function column(key) { return heads.findIndex(function (head) { return head.dataset.column === key; }); }
+    function number(row, key) { return parseFloat(row.cells[column(key)].dataset.v); }
+    var higher = heads[column(form.dataset.best)].dataset.first === "descending";
+    function choose() {
+      var best = null, most = null, fit = 0, all = 0;
+      var given = inputs.filter(function (input) { return parseFloat(input.value) >= 0; });
+      Array.prototype.forEach.call(table.tBodies[0].rows, function (row) {
+        var out = given.some(function (input) {
+          return !(number(row, input.dataset.budget) <= parseFloat(input.value) * input.dataset.unit);
+        });
+        document.querySelectorAll('[data-model="' + row.dataset.model + '"]').forEach(function (node) { node.classList.toggle("out", out); });
+        var score = number(row, form.dataset.best);
+        // What has not finished is no choice.
+        if (isNaN(score) || row.matches(".unfinished, .failed")) return;
+        all += 1;
+        if (out) return;
+        fit += 1;
+        if (best === null || (higher ? score > most : score < most)) { best = row; most = score; }
+      });
+      var pick = form.querySelector("output");
+      pick.textContent = "";
+      if (!given.length) {
+        pick.append(el("span", { class: "soft", text: "Enter a budget: models that exceed it turn grey." }));
+      } else if (best === null) {
+        pick.append("No model fits.");
+      } else {
+        pick.append("Choose ", el("strong", { text: best.dataset.name }), fit === 1 ? ": it is the only model that fits, of " + all + "." : ": of the " + fit + " models that fit, it scores best (" + all + " in all).");
+      }
     }
-  }
-  $("choose").addEventListener("input", choose);
-  $("choose").addEventListener("submit", function (event) { event.preventDefault(); });
-  choose();
+    form.addEventListener("input", choose);
+    form.addEventListener("submit", function (event) { event.preventDefault(); });
+    choose();
+  });
 
   // Data islands: readable JSON, or gzip in base64.
   var loaded = {};
@@ -325,7 +336,7 @@
 
   function detail(i, row) {
     var at = found.indexOf(i), language = langOf(value("language", i)), task = taskOf(i);
-    $("d-place").textContent = at >= 0 ? (at + 1).toLocaleString("en") + " of " + found.length.toLocaleString("en") : "outside the filter";
+    $("d-place").textContent = at >= 0 ? (at + 1).toLocaleString("en") + " of " + found.length.toLocaleString("en") : "not in the filtered list";
     $("d-prev").disabled = at <= 0;
     $("d-next").disabled = at < 0 || at >= found.length - 1;
     pages(data.documents[data.doc[i]][1]);
@@ -348,7 +359,7 @@
   function answerOf(name, m, i, row, language) {
     var code = data.levels[m][i], kind = kindOf(m, i), answer = row && row[2][m], task = taskOf(i);
     if (kind && kind[1] === NAMES[code]) kind = null;
-    var swatch = document.querySelector('#board tr[data-model="' + m + '"] .swatch');
+    var swatch = $("list").tHead.rows[0].cells[m + 2].querySelector(".swatch");
     var scores = answer ? task.metrics.map(function (metric, k) { return metric + " " + (answer[2][k] === null ? "–" : answer[2][k].toFixed(3)); }) : [];
     var box = el("div", { class: "said" }, [el("h4", {}, [swatch ? swatch.cloneNode(true) : null, el("span", { text: name }), glyph(m, i), el("span", { class: "word", text: NAMES[code] }), kind ? el("span", { class: "kind", text: kind[1], title: kind[2] }) : null, el("span", { class: "scores", text: scores[0] || "" })])]);
     if (!answer) return box;
@@ -366,11 +377,11 @@
     else difference(near, compared).forEach(function (part) { shownValue.append(part); });
     box.append(shownValue);
     var meta = scores.slice(1);
-    if (answer[7]) meta.push("cut here: " + answer[7].toLocaleString("en") + " characters in the run directory");
+    if (answer[7]) meta.push("the text is cut here; the run directory holds all " + answer[7].toLocaleString("en") + " characters");
     if (answer[5] === "length") meta.push("cut at the limit of new tokens");
     if (answer[10] !== null) meta.push("memory ran out: page shrunk to " + answer[10].toLocaleString("en") + " pixels");
-    if (answer[3] !== null) meta.push(answer[3] + " tokens");
-    if (answer[4] !== null) meta.push(answer[4].toPrecision(3) + " s, single stream");
+    if (answer[3] !== null) meta.push(answer[3] + (answer[3] === 1 ? " token" : " tokens"));
+    if (answer[4] !== null) meta.push(answer[4].toPrecision(3) + " s, asked alone");
     if (answer[8] !== null) meta.push("confidence " + answer[8].toFixed(2) + (answer[9] === null ? "" : ", least sure token " + answer[9].toFixed(2)));
     if (meta.length) box.append(el("div", { class: "meta", text: meta.join(" · ") }));
     return box;
@@ -532,6 +543,7 @@
     if (problem) $("status").textContent = "The samples cannot be shown: " + problem.message;
     root.dataset.ready = problem ? "failed" : "1";
   }
+  if (!$("index")) { ready(null); return; }
   settings = JSON.parse($("settings").textContent);
   island("index").then(function (index) {
     data = index;

@@ -1,0 +1,90 @@
+"""What a person remembers, what limits the numbers, and what to type next."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from bench import formatting
+from bench.report.samples import worst
+from bench.report.section import EVERYWHERE, PAGE, TERMINAL, Code, Section, Term, Terms, Text
+from bench.report.views import ReportView, RunView
+
+MAX_RUNS = 3
+"""Runs whose facts stand in the head of the page; all of them are under "How to get these numbers again"."""
+
+GRAVE = ("state", "failures")
+"""Kinds of caveats that stand out: what was asked for is not there. They come first."""
+
+
+def section(view: ReportView) -> Section:
+    """The head of the report."""
+    verdict = view.verdict
+    sentences = tuple(filter(None, (verdict.headline, verdict.detail)))
+    figures = tuple(
+        Term(highlight.label, highlight.text, model=highlight.model)
+        for highlight in verdict.points
+        if len(view.rows) > 1
+    )
+    grave = sum(caveat.kind in GRAVE for caveat in view.caveats)
+    return Section(
+        "top",
+        view.title,
+        (
+            Text(sentences, "headline", label="Summary"),
+            Terms(figures, "figures", EVERYWHERE if len(view.ranked) > 1 else PAGE),
+            Text(tuple(caveat.text for caveat in view.caveats), "warning", "Warning", grave=grave),
+            Terms(_facts(view), "facts", frozenset(("html", "json"))),
+            *(Code(command, "command", "Next", TERMINAL) for command in _next_commands(view)),
+        ),
+        short="Summary",
+    )
+
+
+def _facts(view: ReportView) -> tuple[Term, ...]:
+    numbers = {
+        "Questions": view.load.questions,
+        "Documents": view.load.documents,
+        "Pages": view.load.pages,
+        "Tasks": len(view.tasks),
+        "Models": len(view.rows),
+        "Failures": sum(row.failed for row in view.rows),
+    }
+    if len(view.runs) > MAX_RUNS:
+        numbers["Runs"] = len(view.runs)
+    terms = [Term(name, formatting.count(number)) for name, number in numbers.items()]
+    for number, run in enumerate(view.runs[:MAX_RUNS], start=1):
+        terms.append(
+            Term("Run" if len(view.runs) == 1 else f"Run {number}", run.name, _origin(run))
+        )
+    return tuple(terms)
+
+
+def _origin(run: RunView) -> str:
+    """When, on what, and how a run was made."""
+    parts = [formatting.moment(run.started), run.hardware]
+    if run.protocol:
+        parts.append(f"protocol {run.protocol}")
+    if run.commit:
+        parts.append(f"commit {run.commit[:8]}")
+    return " · ".join(filter(None, parts))
+
+
+def _next_commands(view: ReportView) -> list[str]:
+    """What to type next: the report, and one question that a model got wrong."""
+    paths = [_short_path(run.path) for run in view.runs]
+    commands = [f"bench report {' '.join(paths)} --open"] if paths else []
+    wrong = set(map(id, worst(view)))
+    first = next((sample for sample in view.samples if id(sample) in wrong), None)
+    if first is not None and len(paths) == 1:
+        name = f"{view.tasks[first.task].name}/{first.sample.id}"
+        if name.isprintable():
+            commands.append(f"bench show {paths[0]} {shlex.quote(name)}")
+    return commands
+
+
+def _short_path(path: str) -> str:
+    """Relative to the working folder where that is shorter, quoted for a shell."""
+    full = Path(path).resolve()
+    here = Path.cwd()
+    return shlex.quote(str(full.relative_to(here) if full.is_relative_to(here) else full))
