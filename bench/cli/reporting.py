@@ -95,7 +95,7 @@ def print_summary(
         if path.suffix in {".html", ""}:
             click.echo(f"{'Report' if path.suffix else 'Scores'}   {path}")
     for path in written:
-        if path.suffix == ".csv":
+        if path.suffix == ".csv" and path.parent.name != "tables":
             click.echo(f"Table    {path}")
 
 
