@@ -1,0 +1,275 @@
+"""The pretend GPU catches what it should, and on it every engine answers as on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from bench.models.catalog import resolve  # noqa: E402
+from bench.models.qwen_vl import QwenVL, cuda  # noqa: E402
+from bench.models.qwen_vl.loading import CLASSES, LoadedModel, load_model  # noqa: E402
+from bench.models.qwen_vl.processing import Processor  # noqa: E402
+from bench.models.qwen_vl.varlen import Segments  # noqa: E402
+from bench.schema import Batch, ModelInfo, PageGroup  # noqa: E402
+from tests.pretend_cuda import DEVICE, Gpu, GpuTensor, pretend_gpu, to_gpu  # noqa: E402
+from tests.tiny_qwen import make_document, make_group, one_thread  # noqa: E402
+from workshop.tiny_checkpoint import write_tiny_checkpoint  # noqa: E402
+
+FAMILY = tuple(CLASSES)
+
+ENGINES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "default": ({}, {"engine": "cascade"}),
+    "graphs off": ({"graphs": False}, {"engine": "cascade"}),
+    "tree": ({"engine": "tree"}, {"engine": "tree"}),
+    "padded": ({"engine": "padded"}, {"engine": "padded"}),
+    "reference": ({"reference": True}, {"reference": True}),
+}
+"""Name → options on the GPU, and those of the same engine on the CPU."""
+
+_one_thread = pytest.fixture(scope="module", autouse=True)(one_thread)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("tiny")
+    return {family: write_tiny_checkpoint(folder / family, family) for family in FAMILY}
+
+
+@pytest.fixture(scope="module")
+def groups(tmp_path_factory: pytest.TempPathFactory) -> list[PageGroup]:
+    folder = tmp_path_factory.mktemp("pages")
+    return [
+        make_group(make_document(folder, "one", [(200, 280)]), max_new_tokens=8),
+        make_group(make_document(folder, "two", [(300, 120), (90, 200)]), ["Total?", "Date?"]),
+        make_group(make_document(folder, "three", [(90, 200)]), ["Who?"], max_new_tokens=5),
+    ]
+
+
+def on_cpu(folder: Path, dtype: str = "bf16", **options: Any) -> QwenVL:
+    model = QwenVL(resolve(str(folder), dtype=dtype, device="cpu", options=options))
+    model.load()
+    return model
+
+
+def on_gpu(folder: Path, dtype: str = "bf16", **options: Any) -> tuple[QwenVL, ModelInfo]:
+    """A model whose weights were moved to the pretend GPU, and what it says of itself."""
+    spec = resolve(str(folder), dtype=dtype, device="cpu", options=options)
+    model, loaded = QwenVL(spec), load_model(spec, folder)
+    moved = LoadedModel(to_gpu(loaded.model), DEVICE, loaded.details)
+    return model, model.adopt(moved, Processor(spec, folder), folder)
+
+
+def answers(batch: Batch) -> list[tuple[str, str | None]]:
+    return [(output.text, output.error) for output in batch.outputs]
+
+
+def expected(folder: Path, groups: Sequence[PageGroup], **options: Any) -> Any:
+    found = answers(on_cpu(folder, **options).generate(groups))
+    assert all(error is None for _, error in found)
+    return found
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("family", FAMILY)
+def test_every_engine_answers_as_on_the_cpu(
+    family: str, engine: str, checkpoints: dict[str, Path], groups: list[PageGroup]
+) -> None:
+    here, there = ENGINES[engine]
+    reference = expected(checkpoints[family], groups, **there)
+    with pretend_gpu() as gpu:
+        model, info = on_gpu(checkpoints[family], **here)
+        assert answers(model.generate(groups)) == reference
+        # Once more: with memory and graphs that are there already.
+        assert answers(model.generate(groups)) == reference
+    assert info.device == "cuda:0"
+    if engine == "default":
+        assert info.details["decoding_steps"] == "CUDA graphs, one a shape"
+        assert str(info.details["vision_attention"]).startswith("all pages of a call together")
+        assert gpu.replays > gpu.captures > 0
+    else:
+        assert gpu.captures == 0
+
+
+def test_no_step_is_warmed_up_on_the_stream_that_captures(
+    checkpoints: dict[str, Path], groups: list[PageGroup]
+) -> None:
+    with pretend_gpu() as gpu:
+        model, _ = on_gpu(checkpoints["qwen2_vl"])
+        model.generate(groups)
+    assert gpu.warm_up_streams
+    assert not gpu.warm_up_streams & gpu.capture_streams
+
+
+# What the pretend GPU catches.
+
+
+def numbers(*values: int) -> Any:
+    return torch.tensor(values, device=DEVICE)
+
+
+def test_tensors_of_two_devices_do_not_mix() -> None:
+    with pretend_gpu(), pytest.raises(RuntimeError, match="two devices, cuda:0 and cpu"):
+        torch.ones(3, device=DEVICE) + torch.ones(3)
+
+
+def test_a_seeded_mix_up_in_the_engine_is_caught(
+    checkpoints: dict[str, Path], groups: list[PageGroup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers that are never uploaded."""
+    monkeypatch.setattr("bench.models.qwen_vl.prefix.upload", lambda numbers, _: numbers)
+    with pretend_gpu():
+        model, _ = on_gpu(checkpoints["qwen2_vl"])
+        with pytest.raises(RuntimeError, match="cuda:0 and cpu"):
+            model.generate(groups)
+
+
+WAITS: dict[str, Callable[[Any], Any]] = {
+    "reading a number": lambda tensor: int(tensor[0]),
+    "reading a list": lambda tensor: tensor.tolist(),
+    "a condition": lambda tensor: bool(tensor.sum() > 0),
+    "an index by a mask": lambda tensor: tensor[tensor > 1],
+    "counting": lambda tensor: tensor.nonzero(),
+    "copying to the host": lambda tensor: tensor.cpu(),
+    "a number from the host": lambda tensor: torch.tensor([1], device=DEVICE),
+    "an index from the host": lambda tensor: tensor[torch.tensor([0])],
+}
+
+
+@pytest.mark.parametrize("what", WAITS)
+def test_a_hidden_wait_is_counted_and_breaks_a_capture(what: str) -> None:
+    with pretend_gpu() as gpu:
+        tensor = numbers(1, 2, 3)
+        before = gpu.waits.total()
+        WAITS[what](tensor)
+        assert gpu.waits.total() == before + 1
+        with pytest.raises(RuntimeError, match="not permitted when stream is capturing"):
+            cuda.Graphs().capture(lambda: WAITS[what](tensor))
+
+
+def test_a_seeded_wait_in_a_step_keeps_it_from_being_captured(
+    checkpoints: dict[str, Path], groups: list[PageGroup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench.models.qwen_vl import steps
+
+    best = steps.best_tokens
+
+    def waiting(logits: Any) -> Any:
+        return best(logits if float(logits.max()) < 1e9 else logits.clamp(max=1e9))
+
+    reference = expected(checkpoints["qwen2_vl"], groups, engine="cascade")
+    monkeypatch.setattr(steps, "best_tokens", waiting)
+    with pretend_gpu() as gpu:
+        model, info = on_gpu(checkpoints["qwen2_vl"])
+        recorded = str(info.details["decoding_steps"])
+        assert recorded.startswith("no CUDA graphs: CUDA error: operation not permitted")
+        assert answers(model.generate(groups)) == reference
+    assert gpu.captures == 0
+
+
+def test_a_replayed_graph_does_what_was_captured_and_not_what_python_says_later() -> None:
+    with pretend_gpu():
+        total, step = torch.zeros(2, device=DEVICE), 1.0
+
+        def advance() -> None:
+            total.add_(torch.ones(2, device=DEVICE) * step)
+
+        replay = cuda.Graphs().capture(advance)
+        captured = total.held.tolist()
+        step = 100.0
+        replay()
+        assert total.held.tolist() == [value + 1.0 for value in captured]
+
+
+def kernel_call(**changes: Any) -> Any:
+    """One call of the attention kernel: two sequences of queries over 20 keys."""
+    dtype = changes.get("dtype", torch.bfloat16)
+    index = changes.get("index", torch.int32)
+    ends = torch.tensor([0, 3, 5], dtype=index, device=DEVICE)
+    starts = torch.tensor([0, 8, 0], dtype=index, device=DEVICE)
+    used = torch.tensor(changes.get("used", [6, 9]), dtype=index, device=DEVICE)
+    queries, keys = torch.randn(5, 4, 16), torch.randn(20, 2, 16)
+    if changes.get("on_gpu", True):
+        queries = queries.to(DEVICE)
+    return cuda.flash(
+        queries.to(dtype),
+        keys.to(DEVICE, dtype),
+        keys.to(DEVICE, changes.get("values", dtype)),
+        Segments(ends, starts, used, 3, 12),
+        causal=True,
+        scale=0.25,
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dtype": torch.float32}, "only support fp16 and bf16"),
+        ({"values": torch.float16}, "only support fp16 and bf16 data type, all the same"),
+        ({"index": torch.int64}, "dtype int32"),
+        ({"used": [6, 13]}, "longer than the call says"),
+        ({"used": [6, 12]}, None),
+        ({"on_gpu": False}, "query must be on CUDA"),
+    ],
+)
+def test_the_kernels_preconditions_are_checked(
+    changes: dict[str, Any], message: str | None
+) -> None:
+    with pretend_gpu():
+        if message is None:
+            kernel_call(**changes)
+        else:
+            with pytest.raises(RuntimeError, match=message):
+                kernel_call(**changes)
+
+
+def test_keys_beyond_the_memory_are_an_illegal_access() -> None:
+    with pretend_gpu():
+        queries = torch.randn(1, 2, 8).to(DEVICE, torch.float16)
+        ends, starts, used = (
+            torch.tensor(values, dtype=torch.int32, device=DEVICE)
+            for values in ([0, 1], [3, 0], [2])
+        )
+        runs = Segments(ends, starts, used, 1, 2)
+        with pytest.raises(RuntimeError, match="an illegal memory access"):
+            cuda.flash(queries, queries, queries, runs, causal=False, scale=1.0)
+
+
+def test_what_another_stream_made_has_to_be_waited_for() -> None:
+    with pretend_gpu():
+        uploads = cuda.PageUploads(DEVICE)
+        sent = uploads.send(torch.ones(3))
+        assert isinstance(sent, GpuTensor)
+        with pytest.raises(RuntimeError, match="without waiting"):
+            sent + 1
+        assert (uploads.receive(sent) + 1).tolist() == [2, 2, 2]
+
+
+def test_a_failed_capture_breaks_the_allocator_of_older_versions() -> None:
+    def capture_and_read(gpu: Gpu) -> None:
+        tensor = torch.ones(3, device=DEVICE)
+        with torch.cuda.graph(torch.cuda.CUDAGraph(), pool=torch.cuda.graph_pool_handle()):
+            tensor.tolist()
+
+    for version, breaks in (((2, 11), True), ((2, 12), False)):
+        with pretend_gpu(version) as gpu:
+            with pytest.raises(RuntimeError, match="capturing"):
+                capture_and_read(gpu)
+            if breaks:
+                with pytest.raises(RuntimeError, match="INTERNAL ASSERT"):
+                    torch.cuda.empty_cache()
+            else:
+                torch.cuda.empty_cache()
+
+
+def test_nothing_of_the_pretend_gpu_stays_behind() -> None:
+    before = (torch.cuda.is_available, torch.Tensor.to, torch.cuda.Stream)
+    with pretend_gpu():
+        assert torch.cuda.is_available()
+    assert (torch.cuda.is_available, torch.Tensor.to, torch.cuda.Stream) == before
+    assert not torch.cuda.is_available()
