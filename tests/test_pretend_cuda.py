@@ -96,6 +96,40 @@ def test_every_engine_answers_as_on_the_cpu(
         assert gpu.captures == 0
 
 
+@pytest.mark.parametrize("family", FAMILY)
+def test_an_older_torch_has_runs_of_keys_packed_pages_and_graphs_too(
+    family: str, checkpoints: dict[str, Path], groups: list[PageGroup]
+) -> None:
+    """torch 2.6 has only the operator, which pads its log-sum-exps."""
+    reference = expected(checkpoints[family], groups, engine="cascade")
+    with pretend_gpu((2, 6)) as gpu:
+        model, info = on_gpu(checkpoints[family])
+        assert answers(model.generate(groups)) == reference
+        assert answers(model.generate(groups)) == reference
+    assert str(info.details["engine"]).startswith("cascade")
+    assert "by the operator" in str(info.details["text_attention"])
+    assert str(info.details["vision_attention"]).startswith("all pages of a call together")
+    assert info.details["decoding_steps"] == "CUDA graphs, one a shape"
+    assert set(gpu.attention_calls) == {"aten::_flash_attention_forward"}
+    assert gpu.replays > 0
+
+
+def test_logsumexps_are_unpadded_without_a_wait() -> None:
+    ends = torch.tensor([0, 3, 4, 9], dtype=torch.int32)
+    packed = torch.randn(2, 9)
+    padded = torch.full((3, 2, 6), float("nan"))
+    for number, (start, end) in enumerate(((0, 3), (3, 4), (4, 9))):
+        padded[number, :, : end - start] = packed[:, start:end]
+    segments = Segments(ends, ends, ends.diff(), 6, 5)
+    assert torch.equal(cuda.unpadded(packed, segments, 9), packed.t())
+    assert torch.equal(cuda.unpadded(padded, segments, 9), packed.t())
+    with pretend_gpu() as gpu:
+        there = [tensor.to(DEVICE) for tensor in (padded, ends)]
+        waits = gpu.waits.total()
+        cuda.unpadded(there[0], Segments(there[1], there[1], there[1].diff(), 6, 5), 9)
+        assert gpu.waits.total() == waits
+
+
 def test_no_step_is_warmed_up_on_the_stream_that_captures(
     checkpoints: dict[str, Path], groups: list[PageGroup]
 ) -> None:

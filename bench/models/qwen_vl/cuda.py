@@ -83,7 +83,24 @@ def flash_operator(
         scale=scale,
         seqused_k=segments.used,
     )
-    return Seen(found, logsumexp.transpose(0, 1))
+    return Seen(found, unpadded(logsumexp, segments, len(queries)))
+
+
+def unpadded(logsumexp: torch.Tensor, segments: Segments, queries: int) -> torch.Tensor:
+    """(queries, heads) from what a version of the operator gives; the host waits for nothing.
+
+    Older versions (torch 2.6) pad every sequence to the longest query: (sequences, heads, longest query).
+    Newer ones give (heads, queries).
+    """
+    import torch
+
+    if logsumexp.dim() == 2:
+        return logsumexp.transpose(0, 1)
+    if segments.longest_query == 1:
+        return logsumexp[:, :, 0]
+    sequence = torch.repeat_interleave(segments.ends.diff(), output_size=queries)
+    offset = torch.arange(queries, device=logsumexp.device) - segments.ends[sequence]
+    return logsumexp[sequence, :, offset]
 
 
 KERNELS: dict[str, Kernel] = {
