@@ -198,6 +198,8 @@ class Batch:
     first_token_seconds: float | None = None
     """From the beginning of the call to the first token of an answer; None where the backend has no tokens,
     or does not know."""
+    notes: Mapping[str, Json] = field(default_factory=dict)
+    """What was done otherwise than ``ModelInfo.details`` says, by the names there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -316,7 +316,7 @@ class Replays:
 
         return replay
 
-    def settle(self) -> None:
+    def drop(self) -> None:
         pass
 
 

@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from bench.errors import EnvironmentProblem  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
 from bench.models.qwen_vl import QwenVL, cuda  # noqa: E402
 from bench.models.qwen_vl.loading import CLASSES, LoadedModel, load_model  # noqa: E402
@@ -307,3 +308,116 @@ def test_nothing_of_the_pretend_gpu_stays_behind() -> None:
         assert torch.cuda.is_available()
     assert (torch.cuda.is_available, torch.Tensor.to, torch.cuda.Stream) == before
     assert not torch.cuda.is_available()
+
+
+# Graphs: memory that is taken anew, captures that fail.
+
+
+@pytest.mark.parametrize("version", [(2, 6), (2, 10), (2, 11), (2, 13)])
+def test_graphs_survive_that_the_memory_grows(
+    version: tuple[int, int],
+    checkpoints: dict[str, Path],
+    groups: list[PageGroup],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those captured before are dropped, and with them, in torch 2.10 and 2.11, their pool."""
+    monkeypatch.setattr("bench.models.qwen_vl.cascade.PIECE", 64)
+    reference = [expected(checkpoints["qwen2_vl"], [group], engine="cascade") for group in groups]
+    with pretend_gpu(version) as gpu:
+        model, info = on_gpu(checkpoints["qwen2_vl"])
+        assert info.details["decoding_steps"] == "CUDA graphs, one a shape"
+        for group, answer in zip(groups[::-1], reference[::-1], strict=True):
+            batch = model.generate([group])
+            assert answers(batch) == answer
+            assert batch.notes == {}
+        assert gpu.replays > 0
+        assert len(gpu.used_pools) > 1
+
+
+def test_a_handle_whose_graphs_have_gone_cannot_be_used_again() -> None:
+    """What the pretend GPU is to catch: without a new handle the test above would fail."""
+    with pretend_gpu((2, 10)):
+        total, graphs = torch.zeros(2, device=DEVICE), cuda.Graphs()
+        replay = graphs.capture(lambda: total.add_(1))
+        del replay
+        with pytest.raises(RuntimeError, match="use_count > 0"):
+            graphs.capture(lambda: total.add_(1))
+        graphs.drop()
+        graphs.capture(lambda: total.add_(1))
+
+
+class RefusesLater(cuda.Graphs):
+    """Captures the first step, and none after it."""
+
+    captured = 0
+
+    def capture(self, step: Callable[[], None]) -> Callable[[], None]:
+        self.captured += 1
+        if self.captured > 1:
+            return super().capture(lambda: (step(), torch.ones(1, device=DEVICE).tolist()))
+        return super().capture(step)
+
+
+@pytest.mark.parametrize("version", [(2, 6), (2, 11), (2, 13)])
+def test_what_is_refused_later_is_launched_and_in_the_record_of_the_batch(
+    version: tuple[int, int],
+    checkpoints: dict[str, Path],
+    groups: list[PageGroup],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reference = expected(checkpoints["qwen2_vl"], groups, engine="cascade")
+    monkeypatch.setattr("bench.models.qwen_vl.selection.Graphs", RefusesLater)
+    with pretend_gpu(version) as gpu:
+        model, info = on_gpu(checkpoints["qwen2_vl"])
+        assert info.details["decoding_steps"] == "CUDA graphs, one a shape"
+        batch = model.generate(groups)
+        assert answers(batch) == reference
+        refused = str(batch.notes["decoding_steps"])
+        assert refused.startswith("no CUDA graphs since then: CUDA error: operation not permitted")
+        # The ladder can still give memory back.
+        assert not gpu.broken_pools
+        model._free_memory()
+        assert answers(model.generate(groups)) == reference
+
+
+def test_an_allocator_that_cannot_be_mended_ends_with_what_to_type(
+    checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench.models.qwen_vl import steps
+
+    best = steps.best_tokens
+    monkeypatch.setattr(steps, "best_tokens", lambda logits: (logits.tolist(), best(logits))[1])
+    with pretend_gpu((2, 6)), monkeypatch.context() as patch:
+        patch.setattr(torch._C, "_cuda_endAllocateToPool", lambda *_: None)
+        with pytest.raises(EnvironmentProblem, match="cannot manage the GPU's memory") as raised:
+            on_gpu(checkpoints["qwen2_vl"])
+    assert "graphs = false" in str(raised.value.hint)
+
+
+class Linear8bitLt(torch.nn.Linear):  # type: ignore[misc]
+    """Named as the INT8 layer of bitsandbytes, which waits for the device."""
+
+    def forward(self, values: Any) -> Any:
+        float(values.abs().max())
+        return super().forward(values)
+
+
+def test_int8_layers_of_bitsandbytes_are_not_captured(
+    checkpoints: dict[str, Path], groups: list[PageGroup]
+) -> None:
+    folder = checkpoints["qwen2_vl"]
+    reference = expected(folder, groups, engine="cascade")
+    spec = resolve(str(folder), dtype="bf16", device="cpu")
+    with pretend_gpu((2, 6)) as gpu:
+        model, loaded = QwenVL(spec), load_model(spec, folder)
+        for module in loaded.model.model.language_model.modules():
+            if type(module) is torch.nn.Linear:
+                module.__class__ = Linear8bitLt
+        moved = LoadedModel(to_gpu(loaded.model), DEVICE, loaded.details)
+        info = model.adopt(moved, Processor(spec, folder), folder)
+        assert info.details["decoding_steps"] == (
+            "launched kernel by kernel (INT8 layers of bitsandbytes wait for the device)"
+        )
+        assert answers(model.generate(groups)) == reference
+    assert gpu.captures == 0
+    assert not gpu.broken_pools

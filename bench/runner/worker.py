@@ -289,6 +289,7 @@ class Worker:
             "batch_size": len(batch.outputs),
             "ladder": self.ladder.record(),
             **({} if window is None else {"energy": window}),
+            **({"notes": dict(batch.notes)} if batch.notes else {}),
             **self.shard.facts(),
         }
 

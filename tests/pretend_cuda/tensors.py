@@ -187,8 +187,10 @@ def _check_devices(call: Call) -> None:
         crosses = isinstance(target, GpuTensor) != isinstance(source, GpuTensor)
         if crosses and not call.given.get("non_blocking"):
             gpu().wait("a copy between devices")
-    elif call.on_gpu and call.name not in COPIES and any(
-        tensor.dim() > 0 or call.name in NO_SCALARS for tensor in call.on_cpu
+    elif (
+        call.on_gpu
+        and call.name not in COPIES
+        and any(tensor.dim() > 0 or call.name in NO_SCALARS for tensor in call.on_cpu)
     ):
         raise RuntimeError(
             "Expected all tensors to be on the same device, but found at least two devices, "

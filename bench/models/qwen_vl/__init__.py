@@ -122,7 +122,8 @@ class QwenVL:
         clock = Clock(self._parts.loaded.device)
         try:
             outputs = tuple(self._answer(self._parts, groups, clock))
-            return Batch(outputs, clock.stages, clock.first_token_seconds)
+            notes = self._parts.engine.notes()
+            return Batch(outputs, clock.stages, clock.first_token_seconds, notes)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

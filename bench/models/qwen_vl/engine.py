@@ -11,7 +11,7 @@ masks, or, where the device has a kernel for it, as runs in a ``cascade``, decod
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,13 +19,14 @@ from bench.models.qwen_vl import plan, vision
 from bench.models.qwen_vl.clock import Clock
 from bench.models.qwen_vl.decode import decode
 from bench.models.qwen_vl.flight import Decode, Encoded, Flight
-from bench.models.qwen_vl.generation import Answer, Decoding, Prompted, Question
+from bench.models.qwen_vl.generation import Answer, Decoding, Engine, Prompted, Question
 from bench.models.qwen_vl.pixels import PageReader
 from bench.models.qwen_vl.steps import Steps
 from bench.models.qwen_vl.tree import Cache, TreeCache, tree_shape, use_tree_attention
+from bench.schema import Json
 
 
-class TreeEngine:
+class TreeEngine(Engine):
     """See the module's docstring."""
 
     def __init__(
@@ -72,6 +73,13 @@ class TreeEngine:
         return (
             f"{lower.cache_bytes / 2**20:,.0f} MiB of keys and values, {lower.vision_patches:,} patches, "
             f"{lower.prefix_tokens:,} and {lower.question_tokens:,} tokens at a time"
+        )
+
+    def notes(self) -> Mapping[str, Json]:
+        """See ``Engine``."""
+        refused = self._steps.refused_later if self._steps is not None else None
+        return (
+            {} if refused is None else {"decoding_steps": f"no CUDA graphs since then: {refused}"}
         )
 
     @property

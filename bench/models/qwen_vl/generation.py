@@ -101,6 +101,10 @@ class Engine(Protocol):
         """See ``bench.models.model.Model``."""
         ...
 
+    def notes(self) -> Mapping[str, Json]:
+        """What is done otherwise than was said when the engine was selected."""
+        return {}
+
 
 def read_decoding(folder: Path, config: Any, tokenizer: Any) -> Decoding:
     """The part of the checkpoint's ``generation_config.json`` that greedy decoding follows.

@@ -151,6 +151,9 @@ class Steps:
         self._grids: dict[Shape, Grid] = {}
         self.obstacle: str | None = None
         """Why steps are not captured although they should be."""
+        self.refused_later: str | None = None
+        """``obstacle``, where it was met after ``prove``."""
+        self._proven = False
 
     def begin(self, columns: Sequence[int]) -> None:
         """Make room for a flight: ``columns`` tokens for each document."""
@@ -164,6 +167,7 @@ class Steps:
         with torch.inference_mode():
             self.begin([1])
             self._grid(Shape(1, 1, LEAST_PREFIX, LEAST_BRANCH)).step()
+        self._proven = True
 
     def release(self) -> None:
         """Give up all memory."""
@@ -172,7 +176,7 @@ class Steps:
 
     def _forget(self) -> None:
         if self._graphs is not None:
-            self._graphs.settle()
+            self._graphs.drop()
         self._grids = {}
 
     def decode(
@@ -281,6 +285,7 @@ class Steps:
                 raise
             except RuntimeError as error:
                 self.obstacle = one_line(str(error), 200)
+                self.refused_later = self.obstacle if self._proven else None
         self._grids[shape] = grid
         return grid
 
