@@ -13,8 +13,14 @@ pytest.importorskip("transformers")
 
 from bench.errors import EnvironmentProblem  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
+from bench.models.checkpoints import read_checkpoint  # noqa: E402
 from bench.models.qwen_vl import QwenVL, cuda  # noqa: E402
-from bench.models.qwen_vl.loading import CLASSES, LoadedModel, load_model  # noqa: E402
+from bench.models.qwen_vl.loading import (  # noqa: E402
+    CLASSES,
+    LoadedModel,
+    _pick_dtype,
+    load_model,
+)
 from bench.models.qwen_vl.processing import Processor  # noqa: E402
 from bench.models.qwen_vl.varlen import Segments  # noqa: E402
 from bench.schema import Batch, ModelInfo, PageGroup  # noqa: E402
@@ -421,3 +427,59 @@ def test_int8_layers_of_bitsandbytes_are_not_captured(
         assert answers(model.generate(groups)) == reference
     assert gpu.captures == 0
     assert not gpu.broken_pools
+
+
+# GPUs that are older than bf16.
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype"), [((7, 0), "float16"), ((7, 5), "float16"), ((8, 0), "bfloat16")]
+)
+def test_the_dtype_is_one_that_the_gpu_computes_in(
+    capability: tuple[int, int], dtype: str, checkpoints: dict[str, Path]
+) -> None:
+    folder = checkpoints["qwen2_vl"]
+    spec, checkpoint = resolve(str(folder)), read_checkpoint(folder)
+    with pretend_gpu(capability=capability):
+        assert str(_pick_dtype(spec, checkpoint, DEVICE)) == f"torch.{dtype}"
+    assert _pick_dtype(spec, checkpoint, torch.device("cpu")) == torch.float32
+
+
+@pytest.mark.parametrize("dtype", ["fp16", "bf16"])
+def test_a_gpu_without_bf16_units_answers_in_what_it_has_and_in_what_was_asked_for(
+    dtype: str, checkpoints: dict[str, Path], groups: list[PageGroup]
+) -> None:
+    """A T4 has no FlashAttention, and no fused attention for bf16."""
+    reference = expected(checkpoints["qwen2_vl"], groups, dtype=dtype, engine="tree")
+    with pretend_gpu(capability=(7, 5)):
+        model, info = on_gpu(checkpoints["qwen2_vl"], dtype=dtype)
+        assert answers(model.generate(groups)) == reference
+    assert "only supports Ampere" in str(info.details["text_attention"])
+
+
+def test_fused_attention_rules_out_a_matrix_of_scores_where_there_is_a_fused_kernel() -> None:
+    with pretend_gpu(capability=(7, 5)):
+        heads = torch.randn(1, 2, 4, 16).to(DEVICE)
+        attend = torch.nn.functional.scaled_dot_product_attention
+        half, brain = heads.half(), heads.bfloat16()
+        with cuda.fused_attention(DEVICE, torch.float16):
+            attend(half, half, half)
+            with pytest.raises(RuntimeError, match="No available kernel"):
+                attend(brain, brain, brain)
+        with cuda.fused_attention(DEVICE, torch.bfloat16):
+            attend(brain, brain, brain)
+
+
+def test_an_overflow_in_fp16_is_one_failure_that_says_what_to_type(
+    checkpoints: dict[str, Path], groups: list[PageGroup]
+) -> None:
+    with pretend_gpu(capability=(7, 5)):
+        model, _ = on_gpu(checkpoints["qwen2_vl"], dtype="fp16")
+        assert model._parts is not None
+        norm = model._parts.loaded.model.model.language_model.norm
+        norm.weight.held.fill_(60000.0)
+        errors = {output.error for output in model.generate(groups).outputs}
+    (error,) = errors
+    assert error is not None
+    assert "not finite in float16" in error
+    assert "--dtype fp32" in error

@@ -208,8 +208,15 @@ def _output(parts: _Parts, question: Question, answer: Answer) -> Output:
 
     if not math.isfinite(answer.confidence):
         dtype = parts.loaded.details["dtype"]
+        # The largest number of fp16 is 65,504, which activations of some checkpoints exceed.
+        advice = (
+            "; its range may be too small for this model: --dtype fp32"
+            if dtype == "float16"
+            else ""
+        )
         return failure(
-            question.request, ArithmeticError(f"the model's logits are not finite in {dtype}")
+            question.request,
+            ArithmeticError(f"the model's logits are not finite in {dtype}{advice}"),
         )
     text, cut = _cut(parts.processor.text(answer.ids), question.group.generation.stop)
     return Output(

@@ -145,6 +145,13 @@ def pick_device(wanted: str) -> torch.device:
     return device
 
 
+def has_bf16_units(device: torch.device) -> bool:
+    """Whether the GPU ``device`` computes in bf16 itself: compute capability 8.0 and above."""
+    import torch
+
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether ``error`` means that memory ran out, on a GPU or on the CPU."""
     import torch
@@ -195,7 +202,10 @@ def _pick_dtype(spec: ModelSpec, found: LocalCheckpoint, device: torch.device) -
     if (found.quantization or "").startswith(("gptq", "awq")):
         # The kernels of both are written for fp16, and so are the checkpoints.
         return torch.float16
-    return torch.bfloat16 if device.type == "cuda" else torch.float32
+    if device.type != "cuda":
+        return torch.float32
+    # Older GPUs have no units for bf16: products are emulated, and no fused attention takes it.
+    return torch.bfloat16 if has_bf16_units(device) else torch.float16
 
 
 def _pick_attention(spec: ModelSpec, device: torch.device, dtype: torch.dtype) -> str:
