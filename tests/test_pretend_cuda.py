@@ -42,6 +42,12 @@ ENGINES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 _one_thread = pytest.fixture(scope="module", autouse=True)(one_thread)
 
 
+@pytest.fixture(autouse=True)
+def _captured_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls as small as these would hardly take enough steps in any shape."""
+    monkeypatch.setattr("bench.models.qwen_vl.steps.PAYS_AFTER", 0)
+
+
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("tiny")
@@ -316,7 +322,20 @@ def test_nothing_of_the_pretend_gpu_stays_behind() -> None:
     assert not torch.cuda.is_available()
 
 
-# Graphs: memory that is taken anew, captures that fail.
+# Graphs: captured in the midst of answers, memory that is taken anew, captures that fail.
+
+
+def test_answers_move_into_a_graph_while_they_are_written(
+    checkpoints: dict[str, Path], groups: list[PageGroup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.models.qwen_vl.steps.PAYS_AFTER", 3)
+    reference = expected(checkpoints["qwen3_vl"], groups, engine="cascade")
+    with pretend_gpu() as gpu:
+        model, _ = on_gpu(checkpoints["qwen3_vl"])
+        proof = gpu.captures
+        assert answers(model.generate(groups)) == reference
+        assert gpu.captures > proof
+        assert gpu.replays > 1
 
 
 @pytest.mark.parametrize("version", [(2, 6), (2, 10), (2, 11), (2, 13)])

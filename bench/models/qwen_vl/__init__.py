@@ -140,11 +140,13 @@ class QwenVL:
         if self._parts is not None:
             parts = self._parts
             Prompting(parts.processor, parts.context, reuse=self._reuse).expect(groups)
+            parts.engine.hurry()
 
     def reset(self) -> None:
         """Forget pages that were read ahead; no other outlives the call that brought it."""
         if self._parts is not None:
             self._parts.processor.queue.forget()
+            self._parts.engine.rest()
 
     def economize(self) -> str | None:
         """Compute in smaller chunks; see ``bench.models.model.Model``."""
@@ -168,8 +170,9 @@ class QwenVL:
 
         import torch
 
-        # Those that were read ahead may lie on the device.
-        self.reset()
+        if self._parts is not None:
+            # Pages that were read ahead may lie on the device.
+            self._parts.processor.queue.forget()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

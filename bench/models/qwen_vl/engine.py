@@ -82,6 +82,16 @@ class TreeEngine(Engine):
             {} if refused is None else {"decoding_steps": f"no CUDA graphs since then: {refused}"}
         )
 
+    def rest(self) -> None:
+        """See ``Engine``."""
+        if self._steps is not None:
+            self._steps.rest()
+
+    def hurry(self) -> None:
+        """See ``Engine``."""
+        if self._steps is not None:
+            self._steps.captures_within_calls = True
+
     @property
     def _budget(self) -> int:
         """Columns in flight."""
@@ -127,7 +137,7 @@ class TreeEngine(Engine):
     def _memory(self, columns: Sequence[int]) -> tuple[Cache, Decode]:
         """Room for documents of so many columns each, and the way to decode what is in it."""
         if self._steps is not None:
-            self._steps.begin(columns)
+            self._steps.begin(columns, self._budget)
             return self._steps.cache, self._steps.decode
         cache = TreeCache(self._shape, len(columns), max(columns))
         return cache, partial(decode, self._model, cache, decoding=self._decoding)
