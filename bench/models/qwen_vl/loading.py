@@ -7,6 +7,7 @@ the load reports as missing or left over is an error: a model with random weight
 from __future__ import annotations
 
 import importlib.util
+import logging
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import EnvironmentProblem, InvalidInput, OutOfMemory, missing_package
+from bench.measure.bf16 import bf16_warning
 from bench.models.checkpoints import (
     LocalCheckpoint,
     check_base,
@@ -29,6 +31,8 @@ from bench.text import one_line
 
 if TYPE_CHECKING:
     import torch
+
+_LOG = logging.getLogger(__name__)
 
 CLASSES: dict[str, str] = {
     "qwen2_vl": "Qwen2VLForConditionalGeneration",
@@ -84,6 +88,8 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
         EnvironmentProblem: an optional package or the device is missing.
         OutOfMemory: the weights do not fit on the device.
     """
+    import torch
+
     found = read_checkpoint(folder)
     quantization = _agreed_quantization(spec, found)
     device = pick_device(spec.device)
@@ -103,6 +109,9 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
     if spec.adapter is not None:
         model, adapter = _with_adapter(spec, tuned, model, quantization)
     model.eval().requires_grad_(False)
+    warning = bf16_warning() if device.type == "cpu" and dtype == torch.bfloat16 else None
+    if warning is not None:
+        _LOG.warning(warning)
     details: dict[str, Json] = {
         "checkpoint": spec.checkpoint,
         "revision": folder.name if _is_commit(folder.name) else spec.revision,
@@ -115,6 +124,7 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
         **placement,
         **adapter,
         **_trained_on(tuned),
+        **({} if warning is None else {"warnings": [warning]}),
     }
     return LoadedModel(model, device, details)
 
