@@ -26,6 +26,7 @@ from bench.runner.run_record import known_texts, run_record
 from bench.runner.shards import Shard
 from bench.runner.spec import RunPlan, differences
 from bench.runner.statuses import FAILED, STOPPED, UNFINISHED
+from bench.runner.threads import thread_environment
 from bench.text import utc_now
 
 
@@ -259,6 +260,7 @@ def _worker(
                 **os.environ,
                 "PYTHONUNBUFFERED": "1",
                 "TOKENIZERS_PARALLELISM": "false",
+                **thread_environment({**os.environ, **device.environment}),
                 **device.environment,
             },
         )

@@ -33,6 +33,7 @@ from bench.runner.batches import batched, halves, page_groups, single_stream, si
 from bench.runner.ladder import Bounds, Ladder, marked
 from bench.runner.shards import Shard, divide
 from bench.runner.statuses import FAILED, STOPPED, UNFINISHED
+from bench.runner.threads import thread_record
 from bench.schema import Batch, ModelInfo, Output, PageGroup
 from bench.text import one_line, utc_now
 
@@ -137,6 +138,7 @@ class Worker:
             **dataclasses.asdict(info),
             "load_seconds": load_seconds,
             "memory_after_load": memory_now(),
+            "threads": thread_record(),
             "started": utc_now(),
         }
         self.batch_size = self.settings["batch_size"] or (
