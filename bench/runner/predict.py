@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import EnvironmentProblem, InvalidInput
-from bench.measure import Memory, MemoryMeter, gpus
+from bench.measure import Memory, MemoryMeter
+from bench.measure.free_memory import free_gpu_memory
 from bench.models import make_model
 from bench.models.catalog import expected_memory, resolve
 from bench.paths import data_root
@@ -91,11 +92,9 @@ def predict(
 
 
 def default_model(device: str = "auto") -> str:
-    """The larger Qwen2-VL where a GPU has room for it, else the smaller one."""
+    """The larger Qwen2-VL where the GPU that ``device`` stands for has room for it, else the smaller one."""
     needed = expected_memory(resolve(LARGE_MODEL)) or 0
-    if device == "cpu":
-        return SMALL_MODEL
-    return LARGE_MODEL if any(gpu["free_bytes"] >= needed for gpu in gpus()) else SMALL_MODEL
+    return LARGE_MODEL if (free_gpu_memory(device) or 0) >= needed else SMALL_MODEL
 
 
 def example_page() -> Path:
