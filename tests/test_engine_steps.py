@@ -18,7 +18,8 @@ from bench.errors import OutOfMemory  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
 from bench.models.qwen_vl import QwenVL, cuda, selection, steps, vision  # noqa: E402
 from bench.models.qwen_vl.cascade import CascadeCache  # noqa: E402
-from bench.models.qwen_vl.generation import Decoding  # noqa: E402
+from bench.models.qwen_vl.engine import without_patches  # noqa: E402
+from bench.models.qwen_vl.generation import Decoding, Prompted  # noqa: E402
 from bench.models.qwen_vl.loading import CLASSES  # noqa: E402
 from bench.models.qwen_vl.pixels import PagePixels  # noqa: E402
 from bench.models.qwen_vl.prefix import Prefix, prefill  # noqa: E402
@@ -464,6 +465,14 @@ def test_a_failure_gives_the_memory_back(
 
 def is_out_of_memory(*_: Any, **__: Any) -> None:
     raise MemoryError("not enough")
+
+
+def test_patches_are_freed_when_a_page_has_become_features() -> None:
+    patches = torch.zeros(8, 3, 196, dtype=torch.uint8)
+    prefix = Prefix(torch.tensor([1]), (PagePixels(patches, 2, 4, 2),))
+    (left,) = without_patches(Prompted(prefix, ())).prefix.pages
+    assert left.patches.untyped_storage().nbytes() == 0
+    assert left.patches.shape == (0, 3, 196)
 
 
 class Elsewhere:

@@ -476,6 +476,24 @@ def test_a_gpu_without_bf16_units_answers_in_what_it_has_and_in_what_was_asked_f
     assert "only supports Ampere" in str(info.details["text_attention"])
 
 
+@pytest.mark.parametrize(("capability", "dtype"), [((7, 5), "fp16"), ((8, 0), "fp32")])
+def test_no_matrix_of_scores_is_written_down_where_flash_attention_is_missing(
+    capability: tuple[int, int],
+    dtype: str,
+    checkpoints: dict[str, Path],
+    groups: list[PageGroup],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pretend_gpu(capability=capability) as gpu:
+        model, info = on_gpu(checkpoints["qwen2_vl"], dtype=dtype)
+        assert str(info.details["engine"]).startswith("tree")
+        model.generate(groups)
+        assert not gpu.score_matrices
+        monkeypatch.setattr("bench.models.qwen_vl.tree.serves_grouped_queries", lambda *_: True)
+        model.generate(groups)
+        assert gpu.score_matrices, "the pretend GPU tells the difference"
+
+
 def test_fused_attention_rules_out_a_matrix_of_scores_where_there_is_a_fused_kernel() -> None:
     with pretend_gpu(capability=(7, 5)):
         heads = torch.randn(1, 2, 4, 16).to(DEVICE)

@@ -54,5 +54,9 @@ class Model(Protocol):
         ...
 
     def reset(self) -> None:
-        """Forget pages seen so far, so that the next request meets its page for the first time."""
+        """Forget pages seen so far, so that the next request meets its page for the first time.
+
+        Until ``expect``, calls are timed one by one: what a backend prepares once for many calls belongs
+        in here rather than in one of them.
+        """
         ...

@@ -37,6 +37,8 @@ class Gpu:
     """What the host waited for, with the line that asked for it → how often."""
     attention_calls: Counter[str] = field(default_factory=Counter)
     """Name of the operator → calls of the attention kernel."""
+    score_matrices: Counter[str] = field(default_factory=Counter)
+    """Line that asked for attention which no fused kernel serves, so that scores are written down → calls."""
     captures: int = 0
     replays: int = 0
     warm_up_streams: set[int] = field(default_factory=set)

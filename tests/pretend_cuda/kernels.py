@@ -119,8 +119,10 @@ def scaled_dot_product_attention(
     given = [x for x in [*args, *kwargs.values()] if isinstance(x, torch.Tensor)]
     if not all(isinstance(tensor, tensors.GpuTensor) for tensor in given):
         raise RuntimeError("Expected all tensors to be on the same device (attention)")
-    if not _has_kernel(given[0].dtype):
-        raise RuntimeError("No available kernel. Aborting execution.")
+    if not _has_fused_kernel(given[0].dtype, grouped=bool(kwargs.get("enable_gqa"))):
+        if not torch.backends.cuda.math_sdp_enabled():
+            raise RuntimeError("No available kernel. Aborting execution.")
+        gpu().score_matrices[asked_at()] += 1
     plain_args = [tensors.unwrapped(x) for x in args]
     plain_kwargs = {name: tensors.unwrapped(x) for name, x in kwargs.items()}
     held = [tensors.unwrapped(tensor) for tensor in given]
@@ -142,10 +144,13 @@ _KINDS = {
 """Kernels of torch's attention → whether they are allowed now."""
 
 
-def _has_kernel(dtype: torch.dtype) -> bool:
-    """Whether one of the kernels that are allowed now serves ``dtype`` on this GPU."""
-    math, flash, efficient, cudnn = (allowed() for allowed in _KINDS.values())
+def _has_fused_kernel(dtype: torch.dtype, *, grouped: bool) -> bool:
+    """Whether a fused kernel that is allowed now serves ``dtype`` on this GPU.
+
+    ``grouped``: several query heads share a key/value head, which only FlashAttention takes as they are.
+    """
+    _, flash, efficient, cudnn = (allowed() for allowed in _KINDS.values())
     ampere = gpu().capability >= (8, 0)
-    if math or ((flash or cudnn) and ampere and dtype in HALF):
+    if ampere and dtype in HALF and (flash or (cudnn and not grouped)):
         return True
-    return bool(efficient and (ampere or dtype is not torch.bfloat16))
+    return bool(efficient and not grouped and (ampere or dtype is not torch.bfloat16))

@@ -145,5 +145,6 @@ class TreeEngine(Engine):
 
 def without_patches(document: Prompted) -> Prompted:
     """``document``, whose pages have become features: their patches need not stay in memory."""
-    pages = tuple(page._replace(patches=page.patches[:0]) for page in document.prefix.pages)
+    # A copy: a view of nothing would keep all of them alive.
+    pages = tuple(page._replace(patches=page.patches[:0].clone()) for page in document.prefix.pages)
     return document._replace(prefix=document.prefix._replace(pages=pages))
