@@ -11,7 +11,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from bench.errors import EnvironmentProblem  # noqa: E402
+from bench.errors import EnvironmentProblem, OutOfMemory  # noqa: E402
+from bench.measure import release_memory  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
 from bench.models.checkpoints import read_checkpoint  # noqa: E402
 from bench.models.qwen_vl import QwenVL, cuda  # noqa: E402
@@ -25,6 +26,7 @@ from bench.models.qwen_vl.processing import Processor  # noqa: E402
 from bench.models.qwen_vl.varlen import Segments  # noqa: E402
 from bench.schema import Batch, ModelInfo, PageGroup  # noqa: E402
 from tests.pretend_cuda import DEVICE, Gpu, GpuTensor, pretend_gpu, to_gpu  # noqa: E402
+from tests.pretend_cuda import device as pretend  # noqa: E402
 from tests.tiny_qwen import make_document, make_group, one_thread  # noqa: E402
 from workshop.tiny_checkpoint import write_tiny_checkpoint  # noqa: E402
 
@@ -403,6 +405,44 @@ def test_what_is_refused_later_is_launched_and_in_the_record_of_the_batch(
         assert not gpu.broken_pools
         model._free_memory()
         assert answers(model.generate(groups)) == reference
+
+
+class IsFull(cuda.Graphs):
+    """Memory runs out within the second capture."""
+
+    captured = 0
+
+    def capture(self, step: Callable[[], None]) -> Callable[[], None]:
+        self.captured += 1
+        if self.captured != 2:
+            return super().capture(step)
+
+        def overflow() -> None:
+            if torch.cuda.current_stream() is pretend.gpu().capture_stream:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+
+        return super().capture(overflow)
+
+
+@pytest.mark.parametrize("version", [(2, 6), (2, 13)])
+def test_the_ladder_works_after_memory_ran_out_within_a_capture(
+    version: tuple[int, int],
+    checkpoints: dict[str, Path],
+    groups: list[PageGroup],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reference = expected(checkpoints["qwen2_vl"], groups, engine="cascade")
+    monkeypatch.setattr("bench.models.qwen_vl.selection.Graphs", IsFull)
+    with pretend_gpu(version) as gpu:
+        model, _ = on_gpu(checkpoints["qwen2_vl"])
+        with pytest.raises(OutOfMemory):
+            model.generate(groups)
+        release_memory()
+        assert model.economize() is not None
+        batch = model.generate(groups)
+        assert answers(batch) == reference
+        assert batch.notes == {}, "no obstacle to graphs"
+        assert gpu.replays > 0
 
 
 def test_an_allocator_that_cannot_be_mended_ends_with_what_to_type(
