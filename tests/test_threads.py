@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bench.runner import threads
-from bench.runner.threads import cgroup_cores, thread_environment, thread_record, usable_cores
+from bench.runner.threads import (
+    cgroup_cores,
+    set_threads,
+    thread_environment,
+    thread_record,
+    usable_cores,
+)
 
 Groups = Callable[..., tuple[Path, Path]]
 
@@ -83,3 +90,21 @@ def test_what_a_person_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_in_force_is_recorded() -> None:
     given = {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive", "HOME": "/"}
     assert thread_record(given) == {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"}
+
+
+def test_a_process_that_computes_itself_is_set_before_torch_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("OMP_NUM_THREADS", *threads.WAITING):
+        # Set and taken away again, so that the test leaves nothing behind.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setitem(sys.modules, "torch", object())  # type: ignore[arg-type]
+    set_threads()
+    assert "OMP_WAIT_POLICY" not in os.environ
+    monkeypatch.delitem(sys.modules, "torch")
+    set_threads()
+    assert thread_record() == {
+        "OMP_NUM_THREADS": str(usable_cores()),
+        "OMP_WAIT_POLICY": "passive",
+    }

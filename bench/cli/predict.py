@@ -47,7 +47,9 @@ def predict_command(
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
     from bench.models.catalog import resolve
     from bench.runner.predict import default_model, describe, example_page, predict
+    from bench.runner.threads import set_threads
 
+    set_threads()
     config = Path("bench.toml")
     spec = resolve(
         model or default_model(device or "auto"),

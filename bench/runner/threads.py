@@ -10,6 +10,7 @@ What a person has set stays as it is.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,6 +29,15 @@ def thread_environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
     if "OMP_NUM_THREADS" not in given:
         environment["OMP_NUM_THREADS"] = str(usable_cores())
     return environment
+
+
+def set_threads() -> None:
+    """Give this process, which is going to compute itself, its ``thread_environment``.
+
+    OpenMP reads it once, when torch is first imported; afterwards this does nothing.
+    """
+    if "torch" not in sys.modules:
+        os.environ.update(thread_environment())
 
 
 def thread_record(given: Mapping[str, str] = os.environ) -> dict[str, str]:
