@@ -78,9 +78,9 @@ class TreeEngine(Engine):
     def notes(self) -> Mapping[str, Json]:
         """See ``Engine``."""
         refused = self._steps.refused_later if self._steps is not None else None
-        return (
-            {} if refused is None else {"decoding_steps": f"no CUDA graphs since then: {refused}"}
-        )
+        if refused is None:
+            return {}
+        return {"decoding_steps": f"no CUDA graphs since then: {refused}"}
 
     def rest(self) -> None:
         """See ``Engine``."""

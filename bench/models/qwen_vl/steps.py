@@ -300,7 +300,6 @@ class Steps:
             grid.seen[new] = seen[old]
 
     def _grid(self, shape: Shape) -> Grid:
-
         if shape not in self._grids:
             if len(self._grids) >= GRIDS:
                 self._forget()
