@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.errors import BenchError
 from bench.models.catalog import resolve
 from bench.runner.predict import default_model, describe, example_page, predict
+from bench.runner.threads import set_threads
 from bench.text import printable
 
 QUESTION = "Опиши документ."
@@ -18,6 +19,7 @@ QUESTION = "Опиши документ."
 def main() -> int:
     """Run with the command line's arguments; the exit code."""
     options = _parse()
+    set_threads()
     try:
         _ask(options)
     except BenchError as error:

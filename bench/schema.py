@@ -204,6 +204,8 @@ class Batch:
     retry_seconds: float = 0.0
     """Seconds of the call that went into attempts that failed and into the pauses behind them. A latency
     leaves them out."""
+    notes: Mapping[str, Json] = field(default_factory=dict)
+    """What was done otherwise than ``ModelInfo.details`` says, by the names there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,7 @@ def test_processes_on_the_cpu_share_its_cores_and_see_no_gpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr("bench.runner.devices.usable_cores", lambda: 8)
     for device in parse_devices("cpu,cpu,cpu"):
         assert device.environment == {"CUDA_VISIBLE_DEVICES": "-1", "OMP_NUM_THREADS": "2"}
     monkeypatch.setenv("OMP_NUM_THREADS", "5")

@@ -18,7 +18,8 @@ from bench.errors import OutOfMemory  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
 from bench.models.qwen_vl import QwenVL, cuda, selection, steps, vision  # noqa: E402
 from bench.models.qwen_vl.cascade import CascadeCache  # noqa: E402
-from bench.models.qwen_vl.generation import Decoding  # noqa: E402
+from bench.models.qwen_vl.engine import without_patches  # noqa: E402
+from bench.models.qwen_vl.generation import Decoding, Prompted  # noqa: E402
 from bench.models.qwen_vl.loading import CLASSES  # noqa: E402
 from bench.models.qwen_vl.pixels import PagePixels  # noqa: E402
 from bench.models.qwen_vl.prefix import Prefix, prefill  # noqa: E402
@@ -316,7 +317,7 @@ class Replays:
 
         return replay
 
-    def settle(self) -> None:
+    def drop(self) -> None:
         pass
 
 
@@ -334,6 +335,7 @@ def test_replayed_steps_answer_the_same_and_are_captured_once(
 ) -> None:
     folder = write_tiny_checkpoint(tmp_path / "tiny")
     edit_json(folder / "generation_config.json", repetition_penalty=penalty)
+    monkeypatch.setattr(steps, "PAYS_AFTER", 0)
     expected = texts(load(folder), groups)
     graphs = Replays()
     monkeypatch.setattr(selection, "_graphs", lambda *_: graphs)
@@ -371,6 +373,7 @@ class Full(Replays):
 def test_a_capture_that_memory_does_not_hold_is_no_obstacle_to_others(
     checkpoint: Path, groups: list[PageGroup], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(steps, "PAYS_AFTER", 0)
     expected = texts(load(checkpoint), groups)
     graphs = Full()
     monkeypatch.setattr(selection, "_graphs", lambda *_: graphs)
@@ -384,6 +387,53 @@ def test_a_capture_that_memory_does_not_hold_is_no_obstacle_to_others(
     assert graphs.replayed > 0
 
 
+def test_a_shape_is_captured_when_enough_steps_were_launched_in_it(
+    checkpoint: Path, groups: list[PageGroup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "PAYS_AFTER", 9)
+    expected = texts(load(checkpoint), [groups[2]])
+    graphs = Replays()
+    monkeypatch.setattr(selection, "_graphs", lambda *_: graphs)
+    model = load(checkpoint)
+    assert graphs.captured == 1, "the proof"
+    assert texts(model, [groups[2]]) == expected
+    grids = steps_of(model)._grids.values()
+    assert graphs.captured == sum(grid.captured for grid in grids) > 1, "in the midst of answers"
+    assert all(grid.launched < 9 for grid in grids)
+    assert graphs.replayed > 0
+
+
+def test_no_call_that_is_timed_alone_holds_a_capture(
+    checkpoint: Path, groups: list[PageGroup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "PAYS_AFTER", 1)
+    alone = replace(groups[2], requests=groups[2].requests[:1])
+    expected = texts(load(checkpoint), [alone])
+    graphs = Replays()
+    monkeypatch.setattr(selection, "_graphs", lambda *_: graphs)
+    model = load(checkpoint)
+    texts(model, groups)
+    model.reset()
+    captured, replayed = graphs.captured, graphs.replayed
+    for _ in range(3):
+        assert texts(model, [alone]) == expected
+    assert graphs.captured == captured
+    assert graphs.replayed > replayed, "the smallest shape was captured between the calls"
+    model.expect([])
+    for _ in range(2):
+        texts(model, [replace(groups[2], generation=Generation(90))])
+    assert graphs.captured > captured, "calls that are timed together may hold one"
+
+
+def test_memory_grows_by_doubling_within_what_is_planned() -> None:
+    shape = TreeShape(layers=1, heads=1, groups=1, size=4, dtype=torch.float32, device=CPU)
+    cache = CascadeCache(shape, plain)
+    taken = [cache.begin([tokens], 5000) and cache.scratch for tokens in (10, 3000, 4900, 5000)]
+    assert taken == [2047, 4095, 5000, False]
+    assert cache.begin([6000], 5000), "a document may need more than is planned"
+    assert cache.scratch == 6000
+
+
 def test_shapes_beyond_the_limit_are_made_anew(
     checkpoint: Path, groups: list[PageGroup], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -394,10 +444,9 @@ def test_shapes_beyond_the_limit_are_made_anew(
     assert len(steps_of(model)._grids) == 1
 
 
-def test_shapes_are_few_and_at_most_half_too_large() -> None:
-    rounded = {steps._rounded(count) for count in range(1, 257)}
-    assert len(rounded) == 16
-    assert all(count <= steps._rounded(count) <= 1.5 * count for count in range(1, 257))
+def test_shapes_are_few() -> None:
+    rounded = {steps._power_of_two(count) for count in range(1, 257)}
+    assert rounded == {1, 2, 4, 8, 16, 32, 64, 128, 256}
 
 
 def test_a_failure_gives_the_memory_back(
@@ -416,6 +465,14 @@ def test_a_failure_gives_the_memory_back(
 
 def is_out_of_memory(*_: Any, **__: Any) -> None:
     raise MemoryError("not enough")
+
+
+def test_patches_are_freed_when_a_page_has_become_features() -> None:
+    patches = torch.zeros(8, 3, 196, dtype=torch.uint8)
+    prefix = Prefix(torch.tensor([1]), (PagePixels(patches, 2, 4, 2),))
+    (left,) = without_patches(Prompted(prefix, ())).prefix.pages
+    assert left.patches.untyped_storage().nbytes() == 0
+    assert left.patches.shape == (0, 3, 196)
 
 
 class Elsewhere:

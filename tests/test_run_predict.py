@@ -96,10 +96,40 @@ def test_a_model_that_does_not_load_is_an_environment_problem(page: Path) -> Non
 def test_the_larger_model_is_asked_only_where_a_gpu_holds_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for free, name in ((80 * 2**30, "qwen2-vl-7b"), (8 * 2**30, "qwen2-vl-2b")):
-        monkeypatch.setattr("bench.runner.predict.gpus", lambda free=free: [{"free_bytes": free}])
+    for free, name in (
+        (80 * 2**30, "qwen2-vl-7b"),
+        (8 * 2**30, "qwen2-vl-2b"),
+        (None, "qwen2-vl-2b"),
+    ):
+        monkeypatch.setattr("bench.runner.predict.free_gpu_memory", lambda _, free=free: free)
         assert default_model() == name
-    assert default_model("cpu") == "qwen2-vl-2b"
+
+
+def test_the_default_model_is_chosen_by_the_gpu_that_will_be_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A driver may see GPUs that torch does not, or in another order."""
+    torch = pytest.importorskip("torch")
+    assert default_model() == "qwen2-vl-2b", "torch sees no GPU here"
+    free = [8 * 2**30, 80 * 2**30]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(free))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (free[number], 80 * 2**30))
+    devices = {
+        "auto": "2b",
+        "cuda": "2b",
+        "cuda:0": "2b",
+        "cuda:1": "7b",
+        "cuda:2": "2b",
+        "cpu": "2b",
+    }
+    assert {device: default_model(device)[-2:] for device in devices} == devices
+
+    def is_lost(_: int) -> None:
+        raise RuntimeError("CUDA error: GPU is lost")
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", is_lost)
+    assert default_model("cuda:1") == "qwen2-vl-2b"
 
 
 def test_the_script_answers_from_a_checkpoint_folder(page: Path, tmp_path: Path) -> None:

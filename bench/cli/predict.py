@@ -60,7 +60,9 @@ def predict_command(options: PredictOptions) -> None:
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
     from bench.cli import echo_json
     from bench.runner.predict import default_model, describe, example_page, predict
+    from bench.runner.threads import set_threads
 
+    set_threads()
     spec = resolve_model(options.model or default_model(options.device or "auto"), options)
     answer = predict(
         options.images or [example_page()],

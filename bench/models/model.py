@@ -55,5 +55,9 @@ class Model(Protocol):
         ...
 
     def reset(self) -> None:
-        """Forget the pages seen so far, so that the next request is the first one about its page."""
+        """Forget the pages seen so far, so that the next request is the first one about its page.
+
+        Until ``expect``, calls are timed one by one: what a backend prepares once for many calls belongs
+        in here rather than in one of them.
+        """
         ...

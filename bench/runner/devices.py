@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.measure import gpus
+from bench.runner.threads import usable_cores
 from bench.text import one_line
 
 _GPU = re.compile(r"(?:cuda:)?(\d+)")
@@ -98,5 +99,5 @@ def _cpu_environment(processes: int) -> dict[str, str]:
     environment = {"CUDA_VISIBLE_DEVICES": "-1"}
     if "OMP_NUM_THREADS" not in os.environ:
         # Otherwise every process would start as many threads as the machine has cores.
-        environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // processes))
+        environment["OMP_NUM_THREADS"] = str(max(1, usable_cores() // processes))
     return environment

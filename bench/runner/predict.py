@@ -9,7 +9,8 @@ from pathlib import Path
 
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.formatting import gib, plural, seconds
-from bench.measure import Memory, MemoryMeter, gpus
+from bench.measure import Memory, MemoryMeter
+from bench.measure.free_memory import free_gpu_memory
 from bench.models import make_model
 from bench.models.catalog import resolve
 from bench.models.footprint import expected_memory
@@ -94,13 +95,9 @@ def predict(
 
 
 def default_model(device: str = "auto") -> str:
-    """The larger Qwen2-VL where a GPU has room for it, otherwise the smaller one."""
-    if device == "cpu":
-        return SMALL_MODEL
+    """The larger Qwen2-VL where the GPU that ``device`` stands for has room for it, else the smaller one."""
     needed = expected_memory(resolve(LARGE_MODEL)) or 0
-    # A GPU that does not say how much memory is free is not trusted with the larger one.
-    fits = any(gpu.get("free_bytes", 0) >= needed for gpu in gpus())
-    return LARGE_MODEL if fits else SMALL_MODEL
+    return LARGE_MODEL if (free_gpu_memory(device) or 0) >= needed else SMALL_MODEL
 
 
 def example_page() -> Path:

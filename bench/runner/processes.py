@@ -30,6 +30,7 @@ from bench.runner.devices import Device
 from bench.runner.progress import ModelProgress, Progress
 from bench.runner.shards import Shard
 from bench.runner.statuses import FAILED, STOPPED, UNFINISHED
+from bench.runner.threads import thread_environment
 from bench.schema import Output
 from bench.text import one_line, utc_now
 
@@ -229,6 +230,7 @@ class _Processes:
                     **os.environ,
                     "PYTHONUNBUFFERED": "1",
                     "TOKENIZERS_PARALLELISM": "false",
+                    **thread_environment({**os.environ, **process.device.environment}),
                     **process.device.environment,
                 },
             )

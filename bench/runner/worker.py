@@ -43,6 +43,7 @@ from bench.runner.ladder import Ladder, PageBounds, marked
 from bench.runner.shards import Shard, divide
 from bench.runner.spec import RunSettings
 from bench.runner.statuses import FAILED, LOST, STOPPED, UNFINISHED
+from bench.runner.threads import thread_record
 from bench.schema import Batch, ModelInfo, Output, PageGroup
 from bench.text import one_line, utc_now
 
@@ -145,6 +146,7 @@ class Worker:
             **dataclasses.asdict(info),
             "load_seconds": load_seconds,
             **self.instruments.after_load(),
+            "threads": thread_record(),
             "started": utc_now(),
         }
         self.batch_size = self.settings.batch_size or default_batch_size(info.device)
@@ -279,6 +281,7 @@ class Worker:
             "batch_size": len(batch.outputs),
             "ladder": self.ladder.record(),
             **self.instruments.batch(len(batch.outputs)),
+            **({"notes": dict(batch.notes)} if batch.notes else {}),
             **self.shard.facts(),
         }
 

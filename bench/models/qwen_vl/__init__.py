@@ -109,7 +109,8 @@ class QwenVL:
         clock = Clock(self._parts.loaded.device)
         try:
             outputs = tuple(self._answer(self._parts, groups, clock))
-            return Batch(outputs, clock.stages, clock.first_token_seconds)
+            notes = self._parts.engine.notes()
+            return Batch(outputs, clock.stages, clock.first_token_seconds, notes=notes)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -126,11 +127,13 @@ class QwenVL:
         if self._parts is not None:
             parts = self._parts
             Prompting(parts.processor, parts.context, reuse=self._reuse).expect(groups)
+            parts.engine.hurry()
 
     def reset(self) -> None:
         """Forget pages that were read ahead; no other outlives the call that brought it."""
         if self._parts is not None:
             self._parts.processor.queue.forget()
+            self._parts.engine.rest()
 
     def economize(self) -> str | None:
         """Compute in smaller chunks; see ``bench.models.model.Model``."""
@@ -154,8 +157,9 @@ class QwenVL:
 
         import torch
 
-        # Those that were read ahead may lie on the device.
-        self.reset()
+        if self._parts is not None:
+            # Pages that were read ahead may lie on the device.
+            self._parts.processor.queue.forget()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -187,8 +191,15 @@ def _output(parts: _Parts, question: PromptedQuestion, answer: Completion) -> Ou
 
     if not math.isfinite(answer.confidence):
         dtype = parts.loaded.details["dtype"]
+        # The largest number of fp16 is 65,504, which activations of some checkpoints exceed.
+        advice = (
+            "; its range may be too small for this model: --dtype fp32"
+            if dtype == "float16"
+            else ""
+        )
         return failure(
-            question.request, ArithmeticError(f"the model's logits are not finite in {dtype}")
+            question.request,
+            ArithmeticError(f"the model's logits are not finite in {dtype}{advice}"),
         )
     text, cut = _cut(parts.processor.text(answer.ids), question.group.generation.stop)
     return Output(

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 
 PIECE = 2048
-"""Tokens; memory is a multiple of it, so that a flight a little larger than the last finds room in it, and
-what was captured at its addresses stays of use."""
+"""Tokens that memory holds at least. It grows by doubling, so that a flight a little larger than the last
+finds room in it, and what was captured at its addresses stays of use."""
 
 
 class Run(NamedTuple):
@@ -60,8 +60,11 @@ class CascadeCache:
         """The place for what nobody will read."""
         return len(self.keys[0]) - 1
 
-    def begin(self, columns: Sequence[int]) -> bool:
-        """Give each document of a new flight as many tokens; says whether the memory is another one."""
+    def begin(self, columns: Sequence[int], most: int | None = None) -> bool:
+        """Give each document of a new flight as many tokens; says whether the memory is another one.
+
+        ``most`` bounds the tokens that are taken beyond what this flight needs.
+        """
         import torch
 
         starts = [0, *accumulate(columns)]
@@ -72,7 +75,10 @@ class CascadeCache:
             return False
         self.release()
         tokens = starts[-1] + 1
-        size = (tokens + -tokens % PIECE, self.shape.heads, self.shape.size)
+        doubled = max(PIECE, 1 << (tokens - 1).bit_length())
+        if most is not None:
+            doubled = max(tokens, min(doubled, most + 1))
+        size = (doubled, self.shape.heads, self.shape.size)
         for stored in (self.keys, self.values):
             stored += [
                 torch.zeros(size, dtype=self.shape.dtype, device=self.shape.device)

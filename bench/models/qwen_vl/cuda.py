@@ -8,10 +8,11 @@ a step for replaying it, an ordinary copy. What a machine cannot do is found out
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.errors import EnvironmentProblem
 from bench.models.qwen_vl.varlen import Kernel, Seen, Segments, plain
 from bench.text import one_line
 
@@ -83,7 +84,24 @@ def flash_operator(
         scale=scale,
         seqused_k=segments.used,
     )
-    return Seen(seen, logsumexp.transpose(0, 1))
+    return Seen(seen, unpadded(logsumexp, segments, len(queries)))
+
+
+def unpadded(logsumexp: torch.Tensor, segments: Segments, queries: int) -> torch.Tensor:
+    """(queries, heads) from what a version of the operator gives; the host waits for nothing.
+
+    Older versions (torch 2.6) pad every sequence to the longest query: (sequences, heads, longest query).
+    Newer ones give (heads, queries).
+    """
+    import torch
+
+    if logsumexp.dim() == 2:
+        return logsumexp.transpose(0, 1)
+    if segments.longest_query == 1:
+        return logsumexp[:, :, 0]
+    sequence = torch.repeat_interleave(segments.ends.diff(), output_size=queries)
+    offset = torch.arange(queries, device=logsumexp.device) - segments.ends[sequence]
+    return logsumexp[sequence, :, offset]
 
 
 KERNELS: dict[str, Kernel] = {
@@ -140,12 +158,17 @@ def trial(
     return None
 
 
-def fused_attention(device: torch.device) -> AbstractContextManager[None]:
+def fused_attention(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[None]:
     """Inside, ``scaled_dot_product_attention`` takes a fused kernel on a GPU or fails.
 
-    It must not fall back to a matrix of scores: at 19,276 patches one in bf16 takes 12 GB.
+    It must not fall back to a matrix of scores: at 19,276 patches one in bf16 takes 12 GB. Only where the
+    GPU has no fused kernel for ``dtype`` (bf16 before compute capability 8.0) it may.
     """
+    import torch
+
     if device.type != "cuda":
+        return nullcontext()
+    if dtype == torch.bfloat16 and torch.cuda.get_device_capability(device) < (8, 0):
         return nullcontext()
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -156,6 +179,20 @@ def fused_attention(device: torch.device) -> AbstractContextManager[None]:
     ]
     only_fused: AbstractContextManager[None] = sdpa_kernel(fused)
     return only_fused
+
+
+def serves_grouped_queries(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether a fused kernel takes query heads that share a key/value head as they are.
+
+    On a GPU only FlashAttention does, which is for 16 bits and compute capability 8.0 and above. Elsewhere
+    torch would write down a matrix of scores: 1.1 GB in fp32 for a prefix of 4,819 tokens and 12 heads.
+    """
+    import torch
+
+    if device.type != "cuda":
+        return True
+    half = dtype in {torch.float16, torch.bfloat16}
+    return half and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 class Graphs:
@@ -175,12 +212,14 @@ class Graphs:
 
         Raises:
             RuntimeError: something in ``step`` cannot be captured.
+            EnvironmentProblem: it cannot, and torch cannot use the device's memory any more.
         """
         import torch
 
         # Untyped in torch.
         new_stream: Any = torch.cuda.Stream
-        # Outside the capture first: libraries take their workspaces at a kernel's first call.
+        # Outside the capture first: libraries take their workspaces at a kernel's first call. On a stream
+        # of its own: torch 2.13 does not bear it on the one that captures (pytorch#193402).
         warm = new_stream()
         warm.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(warm):
@@ -192,16 +231,50 @@ class Graphs:
             # Threads that read pages allocate memory meanwhile, which by default breaks a capture.
             with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
                 step()
-        finally:
+        except BaseException:
             # A capture that fails may leave its own stream the current one.
             torch.cuda.set_stream(current)
+            self._mend()
+            raise
         return graph.replay
 
-    def settle(self) -> None:
-        """Wait until no graph runs any more, so that each of them may be deleted."""
+    def drop(self) -> None:
+        """Wait until no graph runs, so that all may go; what is captured later shares other memory.
+
+        The pool of graphs that have gone cannot be used again (torch 2.10 and 2.11, pytorch#175276).
+        """
         import torch
 
         torch.cuda.synchronize()
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def _mend(self) -> None:
+        """Bring the allocator out of a capture that has failed.
+
+        Before 2.12, torch forgets to (pytorch#180395): the allocator then refuses to give memory back,
+        which everything that copes with too little memory relies on.
+
+        Raises:
+            EnvironmentProblem: the allocator still refuses.
+        """
+        import torch
+
+        for name in ("_cuda_endAllocateToPool", "_cuda_endAllocateCurrentStreamToPool"):
+            end = getattr(torch._C, name, None)
+            if end is not None:
+                # It refuses where torch has done so itself.
+                with suppress(RuntimeError):
+                    end(torch.cuda.current_device(), self._pool)
+                break
+        self._pool = torch.cuda.graph_pool_handle()
+        try:
+            torch.cuda.empty_cache()
+        except RuntimeError as error:
+            raise EnvironmentProblem(
+                "a step of decoding could not be captured as a CUDA graph, after which torch "
+                f"{torch.__version__} cannot manage the GPU's memory: {one_line(str(error), 120)}",
+                hint="set graphs = false in the model's options (bench.toml), or install torch 2.12 or newer",
+            ) from error
 
 
 class Sent(NamedTuple):

@@ -11,7 +11,7 @@ masks, or, where the device has a kernel for it, as runs in a ``cascade``, decod
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,13 +19,20 @@ from bench.models.qwen_vl import plan, vision
 from bench.models.qwen_vl.clock import Clock
 from bench.models.qwen_vl.decode import decode
 from bench.models.qwen_vl.flight import Decode, Encoded, Flight
-from bench.models.qwen_vl.generation import Completion, Decoding, Prompted, PromptedQuestion
+from bench.models.qwen_vl.generation import (
+    Completion,
+    Decoding,
+    Engine,
+    Prompted,
+    PromptedQuestion,
+)
 from bench.models.qwen_vl.pixels import PageReader
 from bench.models.qwen_vl.steps import Steps
 from bench.models.qwen_vl.tree import Cache, TreeCache, tree_shape, use_tree_attention
+from bench.schema import Json
 
 
-class TreeEngine:
+class TreeEngine(Engine):
     """See the module's docstring."""
 
     def __init__(
@@ -76,6 +83,23 @@ class TreeEngine:
             f"{lower.prefix_tokens:,} and {lower.question_tokens:,} tokens at a time"
         )
 
+    def notes(self) -> Mapping[str, Json]:
+        """See ``Engine``."""
+        refused = self._steps.refused_later if self._steps is not None else None
+        if refused is None:
+            return {}
+        return {"decoding_steps": f"no CUDA graphs since then: {refused}"}
+
+    def rest(self) -> None:
+        """See ``Engine``."""
+        if self._steps is not None:
+            self._steps.rest()
+
+    def hurry(self) -> None:
+        """See ``Engine``."""
+        if self._steps is not None:
+            self._steps.captures_within_calls = True
+
     @property
     def _budget(self) -> int:
         """Columns in flight."""
@@ -122,7 +146,7 @@ class TreeEngine:
     def _memory(self, columns: Sequence[int]) -> tuple[Cache, Decode]:
         """Room for documents of so many columns each, and the way to decode what is in it."""
         if self._steps is not None:
-            self._steps.begin(columns)
+            self._steps.begin(columns, self._budget)
             return self._steps.cache, self._steps.decode
         cache = TreeCache(self._shape, len(columns), max(columns))
         return cache, partial(decode, self._model, cache, decoding=self._decoding)
@@ -130,5 +154,6 @@ class TreeEngine:
 
 def without_patches(document: Prompted) -> Prompted:
     """``document``, whose pages have become features: their patches need not stay in memory."""
-    pages = tuple(page._replace(patches=page.patches[:0]) for page in document.prefix.pages)
+    # A copy: a view of nothing would keep all of them alive.
+    pages = tuple(page._replace(patches=page.patches[:0].clone()) for page in document.prefix.pages)
     return document._replace(prefix=document.prefix._replace(pages=pages))

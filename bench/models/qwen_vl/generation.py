@@ -103,6 +103,18 @@ class Engine(Protocol):
         """See ``bench.models.model.Model``."""
         ...
 
+    def notes(self) -> Mapping[str, Json]:
+        """What is done otherwise than was said when the engine was selected."""
+        return {}
+
+    def rest(self) -> None:
+        """Do now what must not happen in a call that is timed alone, as the next ones are."""
+        return
+
+    def hurry(self) -> None:
+        """The next calls are timed together: what makes them faster on the whole may happen in one."""
+        return
+
 
 def read_decoding(folder: Path, config: Any, tokenizer: Any) -> Decoding:
     """The part of the checkpoint's ``generation_config.json`` that greedy decoding follows.

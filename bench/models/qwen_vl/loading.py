@@ -6,6 +6,7 @@ the load reports as missing or left over is an error: a model with random weight
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import InvalidInput
 from bench.formatting import plural
+from bench.measure.bf16 import bf16_warning
 from bench.models.checkpoints import (
     LocalCheckpoint,
     check_base,
@@ -38,6 +40,8 @@ from bench.text import one_line
 
 if TYPE_CHECKING:
     import torch
+
+_LOG = logging.getLogger(__name__)
 
 CLASSES: dict[str, str] = {
     "qwen2_vl": "Qwen2VLForConditionalGeneration",
@@ -84,6 +88,8 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
         EnvironmentProblem: an optional package or the device is missing.
         OutOfMemory: the weights do not fit on the device.
     """
+    import torch
+
     checkpoint = read_checkpoint(folder)
     quantization = agreed_quantization(spec, checkpoint)
     device = pick_device(spec.device)
@@ -103,6 +109,9 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
     if spec.adapter is not None:
         model, adapter = _with_adapter(spec, tuned, model, quantization)
     model.eval().requires_grad_(False)
+    warning = bf16_warning() if device.type == "cpu" and dtype == torch.bfloat16 else None
+    if warning is not None:
+        _LOG.warning(warning)
     details: dict[str, Json] = {
         "checkpoint": spec.checkpoint,
         "revision": folder.name if _is_commit(folder.name) else spec.revision,
@@ -115,6 +124,7 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
         **placement,
         **adapter,
         **_trained_on(tuned),
+        **({} if warning is None else {"warnings": [warning]}),
     }
     return LoadedModel(model, device, details)
 

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.models.qwen_vl.clock import Clock
 from bench.models.qwen_vl.decode import best_tokens, penalized
-from bench.models.qwen_vl.generation import Completion, Decoding, Prompted, PromptedQuestion
+from bench.models.qwen_vl.generation import (
+    Completion,
+    Decoding,
+    Engine,
+    Prompted,
+    PromptedQuestion,
+)
 from bench.models.qwen_vl.pixels import PageReader
 from bench.models.qwen_vl.prefix import rope_positions
 from bench.models.qwen_vl.vision import encode_pages
@@ -36,7 +42,7 @@ class _Prompt(NamedTuple):
     """(3, rows, longest prompt): temporal, vertical and horizontal position of every token."""
 
 
-class PaddedEngine:
+class PaddedEngine(Engine):
     """See the module's docstring."""
 
     def __init__(self, model: Any, reader: PageReader, decoding: Decoding) -> None:

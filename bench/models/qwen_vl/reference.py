@@ -9,11 +9,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from bench.models.qwen_vl.clock import Clock
-from bench.models.qwen_vl.generation import Completion, Decoding, Prompted, PromptedQuestion
+from bench.models.qwen_vl.generation import (
+    Completion,
+    Decoding,
+    Engine,
+    Prompted,
+    PromptedQuestion,
+)
 from bench.models.qwen_vl.pixels import PageReader
 
 
-class ReferenceEngine:
+class ReferenceEngine(Engine):
     """See the module's docstring."""
 
     def __init__(self, model: Any, reader: PageReader, decoding: Decoding) -> None:

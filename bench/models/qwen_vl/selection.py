@@ -47,11 +47,14 @@ def select_engine(
             "engine": "tree: a document's prefix once, its questions packed behind it",
             "text_attention": f"sdpa over a tree of questions ({choice.reason})",
         }
-    graphs = _graphs(spec, model)
+    waits = _waits_in_a_step(model)
+    graphs = _graphs(spec, model) if waits is None else None
     steps = Steps(model, choice.kernel, decoding, graphs)
     engine = TreeEngine(model, reader, decoding, allowed, steps)
     steps.prove()
-    how = "launched kernel by kernel" if graphs is None else "CUDA graphs, one a shape"
+    how = "CUDA graphs, one a shape"
+    if graphs is None:
+        how = "launched kernel by kernel" + ("" if waits is None else f" ({waits})")
     return engine, details | {
         "engine": "cascade: a document's prefix once, its questions as runs behind it",
         "text_attention": f"prefix and branch apart, merged ({choice.reason})",
@@ -99,6 +102,13 @@ def _graphs(spec: ModelSpec, model: Any) -> Graphs | None:
     if model.device.type != "cuda" or spec.options.get("graphs") is False:
         return None
     return Graphs()
+
+
+def _waits_in_a_step(model: Any) -> str | None:
+    """What in ``model`` is known to wait for the device, so that its steps cannot be captured."""
+    if any(type(module).__name__ == "Linear8bitLt" for module in model.modules()):
+        return "INT8 layers of bitsandbytes wait for the device"
+    return None
 
 
 def _pack_vision(model: Any, kernel: Kernel) -> str:

@@ -5,6 +5,10 @@ buffers of that grid, and the step itself moves it on: the chosen token is the n
 lengths grow by one. So a step is the same work at the same addresses each time. On a GPU it is captured
 once and replayed, where launching its kernels one by one would take longer than running them.
 
+A capture costs as much as a few dozen steps. So a shape is captured when enough steps were launched in it
+for a capture to have paid, shapes are few (powers of two, one bound on the lengths), and while questions
+are timed one by one nothing is captured within a call, but between them (``rest``).
+
 The host reads the tokens of a step while the next one runs, and so learns a step late that an answer has
 ended. What was computed in vain then stays where it is: nobody reads it, and it is not counted. Grids of a
 few shapes serve everything; a place without an open answer computes what nobody reads.
@@ -15,10 +19,10 @@ Where every step is waited for anyway, as on a CPU, ``decode`` wastes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.measure import is_out_of_memory
 from bench.models.qwen_vl.cascade import CascadeCache
 from bench.models.qwen_vl.cuda import Graphs, Sent, send, upload
 from bench.models.qwen_vl.decode import best_tokens, penalized, record, seen_tokens
@@ -31,11 +35,17 @@ from bench.text import one_line
 if TYPE_CHECKING:
     import torch
 
-GRIDS = 32
-"""Shapes that are kept; beyond them all are given up, and made again when they are met."""
+GRIDS = 64
+"""Shapes that are kept; beyond them all are given up, and made again when they are met. Powers of two up to
+a few hundred places come to fewer."""
+
+PAYS_AFTER = 12
+"""Steps that are launched in a shape before it is captured. Not measured: launching loses some 15 ms a step
+to replaying, a capture takes some 200 ms, and waiting until as much is lost costs at most twice the best."""
 
 LEAST_PREFIX, LEAST_BRANCH = 256, 64
-"""Tokens for which the kernels of a step are chosen at least; above, the next power of two."""
+"""Tokens for which the kernels of a step are chosen at least; above, the next power of two. The bounds only
+grow: a longer one chooses how a kernel divides its work, and does not change what it reads."""
 
 Placed = Sequence[tuple[int, QuestionBranch]]
 """Answers, and where in a grid, or in a row of logits, they are."""
@@ -75,6 +85,9 @@ class Grid:
         self.seen: torch.Tensor | None = None
         """(places, vocabulary): tokens that the repetition penalty counts; None where there is none."""
         self.step: Callable[[], None] = lambda: None
+        self.launched = 0
+        """Steps that were taken kernel by kernel."""
+        self.captured = False
 
 
 def empty_branches(places: int, scratch: int) -> torch.Tensor:
@@ -152,10 +165,17 @@ class Steps:
         self._grids: dict[StepShape, Grid] = {}
         self.obstacle: str | None = None
         """Why steps are not captured although they should be."""
+        self.refused_later: str | None = None
+        """``obstacle``, where it was met after ``prove``."""
+        self._proven = False
+        self._longest = (LEAST_PREFIX, LEAST_BRANCH)
+        """Bounds on a prefix and on a branch, of all that have been decoded."""
+        self.captures_within_calls = True
+        """Whether a call may be held up by a capture; not while questions are timed one by one."""
 
-    def begin(self, columns: Sequence[int]) -> None:
-        """Make room for a flight: ``columns`` tokens for each document."""
-        if self.cache.begin(columns):
+    def begin(self, columns: Sequence[int], most: int | None = None) -> None:
+        """Make room for a flight: ``columns`` tokens for each document; see ``CascadeCache.begin``."""
+        if self.cache.begin(columns, most):
             self._forget()
 
     def prove(self) -> None:
@@ -164,7 +184,22 @@ class Steps:
 
         with torch.inference_mode():
             self.begin([1])
-            self._grid(StepShape(1, 1, LEAST_PREFIX, LEAST_BRANCH)).step()
+            self._captured(self._grid(StepShape(1, 1, *self._longest))).step()
+        self._proven = True
+
+    def rest(self) -> None:
+        """Capture what questions that are timed one by one need; from now on nothing within a call."""
+        import torch
+
+        self.captures_within_calls = False
+        if not self.cache.keys:
+            return
+        # Where memory does not hold a graph, the step is launched.
+        with torch.inference_mode(), suppress(torch.OutOfMemoryError):
+            self._grid(StepShape(1, 1, *self._longest)).launched = PAYS_AFTER
+            for grid in list(self._grids.values()):
+                if self._pays(grid):
+                    self._captured(grid)
 
     def release(self) -> None:
         """Free all memory."""
@@ -173,7 +208,7 @@ class Steps:
 
     def _forget(self) -> None:
         if self._graphs is not None:
-            self._graphs.settle()
+            self._graphs.drop()
         self._grids = {}
 
     def decode(
@@ -198,12 +233,14 @@ class Steps:
         fed = 0
         while any(branch.open and branch.limit > fed + 1 for _, branch in placed):
             grid.step()
+            grid.launched += not grid.captured
             fed += 1
             arriving, expected = sent, coming
             sent, coming = send(grid.chosen), placed
             self._read(arriving, expected)
             live = [(place, one) for place, one in placed if one.open and one.limit > fed + 1]
-            if live and 2 * _size(live) <= grid.shape.documents * grid.shape.width:
+            smaller = bool(live) and 2 * _size(live) <= grid.shape.documents * grid.shape.width
+            if live and (smaller or (self.captures_within_calls and self._pays(grid))):
                 old = grid
                 placed, grid = self._place(live, fed)
                 self._fill(grid, placed, live, old.tokens, old.seen)
@@ -221,14 +258,15 @@ class Steps:
         rows = [list(row) for _, row in groupby((one for _, one in live), lambda one: one.document)]
         runs = {id(one): self.cache.branch_run(one.document, one.number) for _, one in live}
         prefixes = [self.cache.prefix_run(row[0].document) for row in rows]
-        grid = self._grid(
-            StepShape(
-                _rounded(len(rows)),
-                _rounded(max(map(len, rows))),
-                _power_of_two(max(prefix.length for prefix in prefixes), LEAST_PREFIX),
-                _power_of_two(max(run.room for run in runs.values()), LEAST_BRANCH),
-            )
+        self._longest = (
+            _power_of_two(max(prefix.length for prefix in prefixes), self._longest[0]),
+            _power_of_two(max(run.room for run in runs.values()), self._longest[1]),
         )
+        grid = self._grid(
+            StepShape(_power_of_two(len(rows)), _power_of_two(max(map(len, rows))), *self._longest)
+        )
+        if self.captures_within_calls and self._pays(grid):
+            grid = self._captured(grid)
         documents, width, *_ = grid.shape
         scratch, device = self.cache.scratch, self._model.device
         branches = empty_branches(documents * width, scratch)
@@ -265,28 +303,50 @@ class Steps:
             grid.seen[new] = seen[old]
 
     def _grid(self, shape: StepShape) -> Grid:
+        if shape not in self._grids:
+            if len(self._grids) >= GRIDS:
+                self._forget()
+            self._grids[shape] = self._new_grid(shape)
+        return self._grids[shape]
+
+    def _new_grid(self, shape: StepShape) -> Grid:
         import torch
 
-        if shape in self._grids:
-            return self._grids[shape]
-        if len(self._grids) >= GRIDS:
-            self._forget()
         grid = Grid(shape, self.cache.scratch, self._model.device)
         if self._decoding.repetition_penalty != 1.0:
             vocabulary = self._model.config.get_text_config().vocab_size
             size = (shape.documents * shape.width, vocabulary)
             grid.seen = torch.zeros(size, dtype=torch.bool, device=self._model.device)
         grid.step = lambda: self._advance(grid)
-        if self._graphs is not None and self.obstacle is None:
-            try:
-                grid.step = self._graphs.capture(grid.step)
-            except RuntimeError as error:
-                if is_out_of_memory(error):
-                    # No obstacle to graphs: with less in flight there will be room for this one.
-                    raise
-                self.obstacle = one_line(str(error), 200)
-        self._grids[shape] = grid
         return grid
+
+    def _pays(self, grid: Grid) -> bool:
+        """Whether so many steps were launched in ``grid`` that a graph should take its place."""
+        possible = self._graphs is not None and self.obstacle is None and not grid.captured
+        return possible and grid.launched >= PAYS_AFTER
+
+    def _captured(self, grid: Grid) -> Grid:
+        """A grid of the same shape whose step is a graph, from now on; ``grid`` where that is impossible.
+
+        It has buffers of its own: a capture takes steps, which would lose what stands in those of ``grid``.
+        """
+        import torch
+
+        if self._graphs is None or self.obstacle is not None:
+            return grid
+        made = self._new_grid(grid.shape)
+        try:
+            made.step = self._graphs.capture(made.step)
+        except torch.OutOfMemoryError:
+            # No obstacle to graphs: with less in flight there will be room for this one.
+            raise
+        except RuntimeError as error:
+            self.obstacle = one_line(str(error), 200)
+            self.refused_later = self.obstacle if self._proven else None
+            return grid
+        made.captured = True
+        self._grids[grid.shape] = made
+        return made
 
     def _advance(self, grid: Grid) -> None:
         """Feed a token in every place and choose the next one: device work of unchanging shape."""
@@ -311,14 +371,9 @@ class Steps:
 def _size(live: Placed) -> int:
     """Places of the smallest grid for ``live``."""
     counts = [len(list(row)) for _, row in groupby(one.document for _, one in live)]
-    return _rounded(len(counts)) * _rounded(max(counts))
+    return _power_of_two(len(counts)) * _power_of_two(max(counts))
 
 
-def _rounded(count: int) -> int:
-    """The next of 1, 2, 3, 4, 6, 8, 12, 16, 24, …: at most half more than ``count``."""
-    power = _power_of_two(count, 1)
-    return power * 3 // 4 if power >= 4 and power * 3 // 4 >= count else power
-
-
-def _power_of_two(count: int, least: int) -> int:
+def _power_of_two(count: int, least: int = 1) -> int:
+    """The next power of two from ``count`` and ``least`` on."""
     return max(least, 1 << (count - 1).bit_length())

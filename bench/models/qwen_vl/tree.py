@@ -20,6 +20,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from bench.models.qwen_vl.cuda import serves_grouped_queries
+
 if TYPE_CHECKING:
     import torch
 
@@ -170,12 +172,18 @@ class PrefixRow:
         import torch
 
         seen = []
+        shape = self._cache.shape
+        grouped = serves_grouped_queries(shape.dtype, shape.device)
         parts = [torch.split(part, list(self._lengths), dim=2) for part in heads]
         for document, length, queries, keys, values in zip(
             self._documents, self._lengths, *parts, strict=True
         ):
             self._cache.keys[layer][document, :, :length] = keys[0]
             self._cache.values[layer][document, :, :length] = values[0]
+            if not grouped:
+                keys, values = (
+                    part.repeat_interleave(shape.groups, dim=1) for part in (keys, values)
+                )
             seen.append(
                 torch.nn.functional.scaled_dot_product_attention(
                     queries,
@@ -183,7 +191,7 @@ class PrefixRow:
                     values,
                     is_causal=True,
                     scale=scale,
-                    enable_gqa=self._cache.shape.groups > 1,
+                    enable_gqa=grouped and shape.groups > 1,
                 )
             )
         return torch.cat(seen, dim=2).transpose(1, 2)

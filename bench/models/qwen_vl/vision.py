@@ -43,7 +43,7 @@ def encode_pages(
     values = torch.cat([reader.values(page, device) for page in pages])
     clock.lap("transfer")
     grid = torch.tensor([(1, page.height, page.width) for page in pages], device=device)
-    with fused_attention(device):
+    with fused_attention(device, model.dtype):
         output = model.model.get_image_features(values, grid, return_dict=True)
     clock.lap("vision")
     layers = getattr(output, "deepstack_features", None) or ()
