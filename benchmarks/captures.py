@@ -28,10 +28,10 @@ from bench.models.pixels import smart_resize
 from bench.models.qwen_vl import plan
 from bench.models.qwen_vl import steps as stepping
 from bench.models.qwen_vl.generation import Decoding
-from bench.models.qwen_vl.questions import Branch
-from bench.runner.batches import batched, page_groups, single_stream
+from bench.models.qwen_vl.questions import QuestionBranch
+from bench.runner.batches import batched, latency_questions, page_groups
 from bench.schema import Document, Generation, Page, PageGroup, Request
-from bench.tasks.loading import expand_tasks, load_task
+from bench.tasks import expand_tasks, load_task
 
 BYTES_PER_TOKEN = 28_672
 """Of keys and values: Qwen2-VL-2B in 16 bits."""
@@ -40,7 +40,7 @@ LATENCY_SAMPLES = 32
 
 
 @dataclass(slots=True)
-class PlannedBranch(Branch):
+class PlannedBranch(QuestionBranch):
     """A question whose answer's length is known before."""
 
     length: int = 1
@@ -180,7 +180,7 @@ def counted(memory_bytes: float, max_pixels: int, batch_size: int) -> dict[str, 
     rows["all bundled tasks"] = Counter(run.counts)
     run.counts.clear()
     holding = calls = 0
-    for _, group in single_stream(bundled, LATENCY_SAMPLES):
+    for _, group in latency_questions(bundled, LATENCY_SAMPLES):
         run.steps.rest()
         for _ in ("cold", "warm"):
             before = run.counts["captures"]

@@ -21,7 +21,7 @@ from bench.models.catalog import resolve, resolve_all
 from bench.models.settings import check_followed
 from bench.runner import RunSettings, execute, plan_run
 from bench.runner.predict import predict
-from bench.runner.sweep import swept
+from bench.runner.sweep import Sweep, swept
 from bench.schema import Batch, ModelInfo, ModelSpec, Output, PageGroup
 from bench.tasks import load_task
 
@@ -150,7 +150,7 @@ def test_a_table_of_bench_toml_is_checked_by_the_same_rule(tmp_path: Path) -> No
 
 def test_a_sweep_of_a_model_without_a_bound_is_refused() -> None:
     with pytest.raises(InvalidInput, match="'fake' cannot follow --sweep"):
-        swept(resolve_all(["ocr", "fake"]), (256, 512))
+        swept(resolve_all(["ocr", "fake"]), Sweep("visual_tokens", (256, 512)))
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from bench.measure import release_memory  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
 from bench.models.checkpoints import read_checkpoint  # noqa: E402
 from bench.models.qwen_vl import QwenVL, cuda  # noqa: E402
+from bench.models.qwen_vl.device import pick_dtype  # noqa: E402
 from bench.models.qwen_vl.loading import (  # noqa: E402
     CLASSES,
     LoadedModel,
-    _pick_dtype,
     load_model,
 )
 from bench.models.qwen_vl.processing import Processor  # noqa: E402
@@ -500,8 +500,8 @@ def test_the_dtype_is_one_that_the_gpu_computes_in(
     folder = checkpoints["qwen2_vl"]
     spec, checkpoint = resolve(str(folder)), read_checkpoint(folder)
     with pretend_gpu(capability=capability):
-        assert str(_pick_dtype(spec, checkpoint, DEVICE)) == f"torch.{dtype}"
-    assert _pick_dtype(spec, checkpoint, torch.device("cpu")) == torch.float32
+        assert str(pick_dtype(spec, checkpoint, DEVICE)) == f"torch.{dtype}"
+    assert pick_dtype(spec, checkpoint, torch.device("cpu")) == torch.float32
 
 
 @pytest.mark.parametrize("dtype", ["fp16", "bf16"])
