@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.runner import threads
+from bench.models.fake import Fake
+from bench.rundir.store import RunStore
+from bench.runner import RunSettings, plan_run, threads, worker
+from bench.runner.run_record import known_texts, run_record
+from bench.runner.shards import Shard
 from bench.runner.threads import (
     cgroup_cores,
     set_threads,
@@ -17,6 +23,9 @@ from bench.runner.threads import (
     thread_record,
     usable_cores,
 )
+from bench.schema import Batch, ModelSpec, PageGroup
+from bench.tasks import load_task
+from tests.conftest import MakeTask
 
 Groups = Callable[..., tuple[Path, Path]]
 
@@ -108,3 +117,27 @@ def test_a_process_that_computes_itself_is_set_before_torch_is_there(
         "OMP_NUM_THREADS": str(usable_cores()),
         "OMP_WAIT_POLICY": "passive",
     }
+
+
+def test_the_record_of_a_run_has_what_is_in_force_and_what_a_backend_did_otherwise(
+    make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Noting(Fake):
+        def generate(self, groups: Sequence[PageGroup]) -> Batch:
+            return replace(super().generate(groups), notes={"decoding_steps": "no CUDA graphs"})
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setattr(worker, "make_model", Noting)
+    asked = plan_run(
+        [ModelSpec("fake", "fake", options={"default": "answer"})],
+        [load_task(make_task(documents=2))],
+        RunSettings(latency_samples=0, warmup=False),
+    )
+    run = RunStore.create(tmp_path / "r", "run", run_record(asked), asked.tasks, known_texts(asked))
+    assert worker.Worker(run, "fake", io.StringIO(), Shard()).work() == 0
+    record = run.model_record("fake")
+    assert record is not None
+    assert record["threads"]["OMP_NUM_THREADS"] == "3"
+    batches = run.batches("fake", "mine")
+    assert batches
+    assert all(row["notes"] == {"decoding_steps": "no CUDA graphs"} for row in batches)
