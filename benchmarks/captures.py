@@ -31,7 +31,8 @@ from bench.models.qwen_vl.generation import Decoding
 from bench.models.qwen_vl.questions import QuestionBranch
 from bench.runner.batches import batched, latency_questions, page_groups
 from bench.schema import Document, Generation, Page, PageGroup, Request
-from bench.tasks import expand_tasks, load_task
+from bench.tasks.finding import expand_tasks
+from bench.tasks.loading import load_task
 
 BYTES_PER_TOKEN = 28_672
 """Of keys and values: Qwen2-VL-2B in 16 bits."""

@@ -29,7 +29,8 @@ def answer(model: str, task: str) -> None:
     from bench.models import make_model
     from bench.models.catalog import resolve
     from bench.runner.batches import batched, page_groups, singles
-    from bench.tasks.loading import expand_tasks, load_task
+    from bench.tasks.finding import expand_tasks
+    from bench.tasks.loading import load_task
 
     (folder,) = expand_tasks([task])
     groups = page_groups(load_task(folder))

@@ -50,18 +50,12 @@ def pick_dtype(spec: ModelSpec, checkpoint: LocalCheckpoint, device: torch.devic
     if (checkpoint.quantization or "").startswith(("gptq", "awq")):
         # The kernels of both are written for fp16, and so are the checkpoints.
         return torch.float16
+    # A CPU answers in fp32, in which the engine gives the tokens of plain generate (docs/performance.md).
     if device.type != "cuda":
-        # A CPU answers in fp32, in which the engine gives the tokens of plain generate (docs/performance.md).
         return torch.float32
     # Older GPUs have no units for bf16: products are emulated, and no fused attention takes it.
-    return torch.bfloat16 if has_bf16_units(device) else torch.float16
-
-
-def has_bf16_units(device: torch.device) -> bool:
-    """Whether the GPU ``device`` computes in bf16 itself: compute capability 8.0 and above."""
-    import torch
-
-    return torch.cuda.get_device_capability(device) >= (8, 0)
+    has_units = torch.cuda.get_device_capability(device) >= (8, 0)
+    return torch.bfloat16 if has_units else torch.float16
 
 
 def pick_attention(spec: ModelSpec, device: torch.device, dtype: torch.dtype) -> str:

@@ -23,6 +23,7 @@ from contextlib import suppress
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.measure import is_out_of_memory
 from bench.models.qwen_vl.cascade import CascadeCache
 from bench.models.qwen_vl.cuda import Graphs, Sent, send, upload
 from bench.models.qwen_vl.decode import best_tokens, penalized, record, seen_tokens
@@ -330,17 +331,15 @@ class Steps:
 
         It has buffers of its own: a capture takes steps, which would lose what stands in those of ``grid``.
         """
-        import torch
-
         if self._graphs is None or self.obstacle is not None:
             return grid
         made = self._new_grid(grid.shape)
         try:
             made.step = self._graphs.capture(made.step)
-        except torch.OutOfMemoryError:
-            # No obstacle to graphs: with less in flight there will be room for this one.
-            raise
         except RuntimeError as error:
+            if is_out_of_memory(error):
+                # No obstacle to graphs: with less in flight there will be room for this one.
+                raise
             self.obstacle = one_line(str(error), 200)
             self.refused_later = self.obstacle if self._proven else None
             return grid
