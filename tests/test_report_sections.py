@@ -307,3 +307,36 @@ def test_a_model_may_have_the_name_of_a_column(tmp_path):
     cells = table_of(view, "tasks", "scores").rows[0].cells
     assert (cells["task"].value, cells["n"].value) == ("invoices-ru", 24)
     assert cells["model:n"].value == 1
+
+
+def test_the_edits_of_error_rates_add_up_to_the_rate(tmp_path):
+    tasks = [dataclasses.replace(task, metrics=("cer", "wer")) for task in make_tasks()]
+    view = view_of(make_run(tmp_path, tasks=tasks, previews=False))
+    rows = table_of(view, "edits", "edits").rows
+    assert {row.cells["unit"].value for row in rows} == {"characters", "words"}
+    for row in rows:
+        value = {key: cell.value for key, cell in row.cells.items()}
+        edits = value["substituted"] + value["missing"] + value["added"]
+        assert value["rate"] == pytest.approx(edits / value["length"])
+        if value["unit"] == "characters":
+            score = view.row(value["model"]).tasks[value["task"]]
+            assert value["rate"] == pytest.approx(score.estimates["cer"].value)
+
+
+def test_a_report_without_error_rates_has_no_section_for_them(tmp_path):
+    tasks = [dataclasses.replace(task, metrics=("anls",)) for task in make_tasks()]
+    view = view_of(make_run(tmp_path, tasks=tasks, previews=False))
+    assert all(section.id != "edits" for section in make_sections(view))
+
+
+def test_pages_that_a_server_shrank_are_warned_of(run):
+    name, task = run.model_names()[0], run.task_names()[0]
+    output = next(iter(run.outputs(name, task).values()))
+    served = {"doubt": "the model saw 64 visual tokens where 144 were sent"}
+    run.append_outputs(name, task, [dataclasses.replace(output, served=served)])
+    view = view_of(run)
+    asked = view.row(name).asked
+    warning = next(caveat.text for caveat in view.caveats if "server" in caveat.text)
+    assert (
+        f"{name}: the server shrank the pages or cut the prompt for 1 answer of {asked}" in warning
+    )

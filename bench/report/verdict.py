@@ -168,7 +168,8 @@ def _failures(rows: Sequence[ModelRow]) -> list[str]:
     if failing:
         models = formatting.listed(failing, 6)
         said.append(f"Questions that failed count as the worst score: {models}.")
-    return said + [_shrunk(row) for row in rows if row.degraded]
+    said += [_shrunk(row) for row in rows if row.degraded]
+    return said + [_shrunk_by_server(row) for row in rows if row.doubted > 0]
 
 
 def _reason(row: ModelRow) -> str:
@@ -186,6 +187,15 @@ def _shrunk(row: ModelRow) -> str:
         f"{row.key}: memory ran out, and {formatting.plural(count, 'answer')} of {row.asked:,} "
         f"{'is' if count == 1 else 'are'} about pages that were shrunk, down to "
         f"{formatting.count(min(row.degraded))} pixels; the score is not that of the resolution asked for."
+    )
+
+
+def _shrunk_by_server(row: ModelRow) -> str:
+    """That a server answered about other pages than it was sent."""
+    count = formatting.plural(row.doubted, "answer")
+    return (
+        f"{row.key}: the server shrank the pages or cut the prompt for {count} of {row.asked:,}; "
+        "the score is not that of the pages that were sent."
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from bench.schema import Estimate, Page, Sample
 from bench.scoring.answers import Answer
 from bench.scoring.comparison import Trained
+from bench.scoring.edit_errors import EditErrors
 from bench.scoring.levels import Level
 from bench.scoring.published import PublishedRow
 from bench.stats import PairedDifference
@@ -344,6 +345,8 @@ class ModelRow:
     """Questions asked that ended in an error."""
     degraded: Mapping[int, int]
     """max_pixels that memory forced on answers → how many, the smallest first."""
+    doubted: int
+    """Answers of a server that did not see the pages as they were sent."""
     untimed: int
     """Answers that are in no throughput: a run that is killed may lose the last batch's measurement."""
     device: str
@@ -555,6 +558,8 @@ class ReportView:
     """Kinds of wrong that occur, in the order of their rules."""
     extraction: tuple[ExtractionView, ...]
     """Models and tasks whose headline would be another one on raw texts."""
+    edit_errors: tuple[EditErrors, ...]
+    """Kinds of edits between answers and references, of the tasks that are scored by CER or WER."""
     load: Load
     fronts: Mapping[str, Front]
     sweeps: tuple[SweepView, ...]

@@ -25,6 +25,7 @@ SECTIONS: Mapping[str, str | SectionMaker] = {
     "published": "bench.report.sections.published:section",
     "mistakes": "bench.report.sections.mistakes:section",
     "classes": "bench.report.sections.page_classes:section",
+    "edits": "bench.report.sections.edit_errors:section",
     "extraction": "bench.report.sections.extraction:section",
     "speed": "bench.report.sections.speed:section",
     "compare": "bench.report.sections.pairs:section",
