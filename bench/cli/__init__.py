@@ -97,7 +97,12 @@ class Verbs(click.Group):
     cls=Verbs,
     epilog=EPILOG,
     invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "BENCH"},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "BENCH",
+        # Click's own limit of 80 leaves a help text half of a wide terminal.
+        "max_content_width": 100,
+    },
 )
 @click.version_option(bench.__version__, prog_name="docvlm-bench")
 @click.pass_context

@@ -47,9 +47,7 @@ def reference() -> str:
 
 def _section(name: str, command: click.Command) -> str:
     # A fixed width: the page must not depend on the terminal that it was written in.
-    context = click.Context(
-        command, info_name=name, max_content_width=100, terminal_width=100, **cli.context_settings
-    )
+    context = click.Context(command, info_name=name, terminal_width=100, **cli.context_settings)
     return f"## {name}\n\n```text\n{command.get_help(context)}\n```\n"
 
 
