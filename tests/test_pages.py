@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -159,4 +160,27 @@ def test_an_encrypted_pdf_says_that_it_needs_a_password(tmp_path: Path) -> None:
     sheet.drawString(20, 50, "hidden")
     sheet.save()
     with pytest.raises(InvalidInput, match="password"):
+        read_pages(path)
+
+
+def test_a_page_starts_no_other_program(tmp_path: Path) -> None:
+    path = tmp_path / "p.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n{} loop\n")
+    with pytest.raises(InvalidInput, match="is not an image"):
+        read_pages(path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "link to a pipe"])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "p.png"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        target = path if kind == "pipe" else tmp_path / "pipe"
+        os.mkfifo(target)
+        if kind != "pipe":
+            path.symlink_to(target)
+    with pytest.raises(InvalidInput, match="not a regular file"):
         read_pages(path)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
 
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+"""Pillow's names of what a page may be, whatever the file is called. Pillow would also try formats for which it starts other programs: Ghostscript for EPS."""
+
 MAX_PIXELS = 178_956_970
 """A page with more pixels is refused: it is Pillow's own limit against decompression bombs."""
 
@@ -75,7 +78,7 @@ def _opened(path: Path) -> Iterator[Image]:
         with warnings.catch_warnings():
             # Pillow warns from half of MAX_PIXELS on; large pages are legitimate here.
             warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
-            with pillow.open(path) as image:
+            with pillow.open(path, formats=FORMATS) as image:
                 yield image
     except InvalidInput:
         raise

@@ -31,6 +31,7 @@ def read_pages(path: Path, dpi: int = DEFAULT_DPI) -> tuple[Page, ...]:
     Raises:
         InvalidInput: the file is missing, empty, not a page image or PDF, encrypted, or too large.
     """
+    _check_regular(path)
     digest = _sha256(path)
     is_pdf = path.suffix.lower() == ".pdf"
     sizes = pdf.page_sizes(path, dpi) if is_pdf else images.frame_sizes(path)
@@ -55,8 +56,18 @@ def open_page(page: Page) -> Image:
 
 def unreadable_page(path: Path, dpi: int = DEFAULT_DPI) -> Page:
     """Stand in for a page that cannot be read: 0 × 0 pixels, and an error when it is opened."""
+    _check_regular(path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Page(path.resolve(), 0, 0, 0, digest, dpi if path.suffix.lower() == ".pdf" else None)
+
+
+def _check_regular(path: Path) -> None:
+    """Refuse what is there but is no file: reading a pipe waits for ever, and reading a device never ends."""
+    if path.exists() and not path.is_file():
+        raise InvalidInput(
+            f"page file {one_line(path, 160)} is a folder, a pipe or a device, not a regular file",
+            hint="name an image file or a PDF in the samples file",
+        )
 
 
 def _sha256(path: Path) -> str:
