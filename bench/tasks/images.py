@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
-"""Pillow's names of what a page may be, whatever the file is called. Pillow would also try formats for which it starts other programs: Ghostscript for EPS."""
+"""Pillow's names of what a page may be, whatever the file is called. Left to itself, Pillow
+would also try formats for which it starts other programs, such as Ghostscript for EPS."""
 
 MAX_PIXELS = 178_956_970
 """A page with more pixels is refused: it is Pillow's own limit against decompression bombs."""
