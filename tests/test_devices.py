@@ -323,7 +323,7 @@ def test_a_process_that_is_killed_once_is_started_again_while_the_others_work(
         progress=killer,
     )
     assert killer.killed == 1
-    (restarted,) = [event for event in killer.said if event["event"] == "restarted"]
+    (restarted,) = [event for event in killer.said if event["event"] == "process"]
     assert "process on cpu was ended by signal 9 (SIGKILL)" in restarted["message"]
     assert outcome.failed_models == ()
     assert outcome.run.is_complete()

@@ -425,6 +425,18 @@ def test_ctrl_c_finishes_the_batch_and_prints_the_command_that_resumes(
     assert len(RunStore.open(path).outputs("scripted", "mine")) == 80
 
 
+def test_a_process_that_dies_after_its_work_has_done_its_work(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    folder, recorder = make_task(), Recorder()
+    outcome = execute(plan(folder, fake(exit=134)), tmp_path / "r", progress=recorder)
+    assert outcome.failed_models == ()
+    assert outcome.run.is_complete()
+    assert outcome.run.failure("fake") is None
+    (said,) = [event for event in recorder.events if event["event"] == "process"]
+    assert "ended with status 134, after all its work was done" in said["message"]
+
+
 def test_a_process_that_always_dies_is_recorded_as_dead(
     make_task: MakeTask, tmp_path: Path
 ) -> None:
@@ -451,7 +463,7 @@ def test_a_batch_that_ends_the_process_once_is_asked_again(
         for document in range(3)
         for question in range(4)
     }
-    (restarted,) = [event for event in recorder.events if event["event"] == "restarted"]
+    (restarted,) = [event for event in recorder.events if event["event"] == "process"]
     assert "It starts again and repeats the batch." in restarted["message"]
 
 

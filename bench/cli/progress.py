@@ -131,7 +131,7 @@ class RunProgress(Bars):
             self.say(f"{model}: {failed} will be asked again")
         elif kind == "smaller":
             self.say(f"{model}: the memory is full; the run continues with {event['action']}")
-        elif kind == "restarted":
+        elif kind == "process":
             self.say(f"{model}: {one_line(str(event.get('message')), 300)}")
         elif kind == "failed":
             self.say(f"{model}: the model failed: {one_line(str(event.get('message')), 300)}")

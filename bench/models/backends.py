@@ -143,6 +143,7 @@ BACKENDS: dict[str, Backend] = {
                 "kill": (list,),
                 "lose": (list,),
                 "once": (str,),
+                "exit": (int,),
             }
         ),
     ),

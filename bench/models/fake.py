@@ -13,11 +13,13 @@ Options of the spec (all may be left out)::
     load_error  a message: loading fails with it
     kill      fragments of sample ids at which the process ends as if the system killed it
     lose      fragments of sample ids at which the call fails as if the GPU were lost
+    exit      status with which the process ends after its work, as if a driver failed while it was unloaded
     once      a file that is made at the first ``kill`` or ``lose``; while it is there, both are over
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import time
@@ -43,6 +45,8 @@ class Fake:
         """Load nothing; fail where the script says so."""
         if "load_error" in self.options:
             raise EnvironmentProblem(self.options["load_error"])
+        if "exit" in self.options:
+            atexit.register(os._exit, self.options["exit"])
         return ModelInfo(self.spec.backend, {"options": sorted(self.options)}, device="cpu")
 
     def reset(self) -> None:

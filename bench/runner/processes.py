@@ -250,6 +250,10 @@ class _Processes:
         assert process.child is not None
         status = process.child.wait()
         _end(process.child)
+        if status != 0 and self._run.is_model_done(self._name):
+            # The store decides: a process may die while it leaves, as drivers are unloaded then.
+            self._tell(process, f"{self._cause(process, status)}, after all its work was done.")
+            status = 0
         if self._is_to_be_restarted(process, status):
             self._start(process)
             return
@@ -340,8 +344,8 @@ class _Processes:
         self._progress.event(self._name, failed)
 
     def _tell(self, process: _Process, message: str) -> None:
-        restarted = {"event": "restarted", "shard": process.shard.number, "message": message}
-        self._progress.event(self._name, restarted)
+        said = {"event": "process", "shard": process.shard.number, "message": message}
+        self._progress.event(self._name, said)
 
     def _let_first_go_on(self) -> None:
         """Close this end of the pipe on which the first process waits for the others."""
