@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from bench.errors import InvalidInput
 from bench.paths import data_root
@@ -224,3 +225,26 @@ def test_json_lines_of_a_samples_file_may_hold_any_unicode(make_task: MakeTask) 
     assert json.loads((folder / "samples.jsonl").read_text(encoding="utf-8"))["answers"] == [
         "\u0000x"
     ]
+
+
+def test_a_sample_that_no_metric_of_the_task_can_score_is_a_problem_before_the_run(
+    tmp_path: Path,
+) -> None:
+    Image.new("RGB", (40, 40), "white").save(tmp_path / "p.png")
+    lines = [
+        {"id": "1", "images": ["p.png"], "question": "q", "answers": ["a"]},
+        {
+            "id": "2",
+            "images": ["p.png"],
+            "question": "q",
+            "answers": [{"a": 1}],
+            "answer_type": "json",
+        },
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "samples.jsonl").write_text(text, encoding="utf-8")
+    checked = check_task(tmp_path)
+    assert checked.task is None
+    (problem,) = checked.problems
+    assert problem.line == 2
+    assert "answer_type is json, which the metric anls" in problem.message

@@ -89,6 +89,7 @@ def check_task(folder: Path, *, allow_unreadable: bool = False, deep: bool = Fal
     """
     source, problems = _read_source(folder)
     folder, spec, samples = source
+    _check_answer_types(spec, samples)
     notes = [note.inside(folder) for note in samples.notes]
     try:
         root = documents_root(folder, spec)
@@ -143,6 +144,27 @@ def _metric_problems(spec: TaskFile) -> list[Problem]:
         elif spec.answer_type not in METRICS[name].answer_types:
             messages.append(f"metric {name} cannot score {spec.answer_type} answers")
     return [Problem(TASK_FILE, 0, message) for message in messages]
+
+
+def _check_answer_types(spec: TaskFile, samples: SampleTable) -> None:
+    """Note every sample whose own answer type a metric of the task cannot score.
+
+    Otherwise all questions would be asked, and then no score could be computed.
+    """
+    for row in samples.rows:
+        if row.answer_type == spec.answer_type:
+            continue
+        unfit = [
+            name
+            for name in spec.headline_first_metrics()
+            if name in METRICS and row.answer_type not in METRICS[name].answer_types
+        ]
+        if unfit:
+            samples.add_problem(
+                f"answer_type is {row.answer_type}, which the metric {unfit[0]} of this task cannot score; "
+                "name other metrics in task.toml, or put such samples into a task of their own",
+                line=row.line,
+            )
 
 
 def documents_root(folder: Path, spec: TaskFile) -> Path:
