@@ -9,7 +9,7 @@ from bench.report.sweep import cost
 from bench.report.views import ReportView, SweepPoint
 
 NOTE = (
-    "The same model with its pages shrunk to at most so many pixels. Visual tokens: how many a question's "
+    "Each row is the same model with its pages shrunk to at most so many pixels. Visual tokens: how many a question's "
     "pages became, on average."
 )
 
