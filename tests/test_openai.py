@@ -364,7 +364,7 @@ HOSTILE: dict[str, tuple[Any, str]] = {
     ),
     "an error inside a stream": (
         lambda h: h.raw(200, b'data: {"error": {"message": "dead"}}\n\n', "text/event-stream"),
-        "broke off: dead",
+        "stopped with an error: dead",
     ),
 }
 

@@ -175,7 +175,8 @@ RULES: Final[tuple[tuple[str, Callable[[Answered], bool], str], ...]] = (
     (
         "partial",
         _partial,
-        "one text contains the other, or digits are equal and similarity is at least 0.5; JSON: a field is right",
+        "one text contains the other, or digits are equal and similarity is at least 0.5; "
+        "JSON: a field is right",
     ),
     (
         "not_on_page",
