@@ -12,7 +12,7 @@ from bench.schema import Estimate, Output
 from bench.text import printable
 
 DASH = "–"
-"""What stands where nothing was measured."""
+"""Written in the place of a value that was not measured."""
 
 _LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}")
 

@@ -1,6 +1,6 @@
 """How often the intervals of ``bench.stats`` hold the truth, measured on simulated scores.
 
-Prints the tables of ``docs/statistics.md``; ``--write`` puts them there. Everything is seeded: the
+Prints the tables of ``benchmarks/coverage.md``; ``--write`` puts them there. Everything is seeded: the
 same numpy gives the same tables. The full size takes about twelve minutes of processor time, shared
 by two processes; ``--quick`` takes a tenth of the simulations, so its last digits mean nothing.
 
@@ -41,7 +41,7 @@ SIMULATIONS = {30: 4000, 100: 4000, 1000: 2000}
 """Simulated runs by number of documents: a coverage of 95 % is known to ± 0.7 (1,000 documents:
 ± 1.0) percentage points, two standard errors."""
 REPLICATES = 999
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "statistics.md"
+DOCUMENT = Path(__file__).resolve().parent / "coverage.md"
 Z = NORMAL.inv_cdf(0.975)
 
 SIZES: dict[str, Callable[[Array, Rng], NDArray[Any]]] = {

@@ -157,8 +157,8 @@ def test_a_sweep_of_a_model_without_a_bound_is_refused() -> None:
     ("options", "message"),
     [
         ({"colour": "red"}, "has no option 'colour'"),
-        ({"delay": "long"}, "delay should be a number, is 'long'"),
-        ({"capacity": True}, "capacity should be a whole number, is True"),
+        ({"delay": "long"}, "delay should be a number, but it is 'long'"),
+        ({"capacity": True}, "capacity should be a whole number, but it is True"),
     ],
 )
 def test_options_are_known_and_of_their_type(options: dict[str, Any], message: str) -> None:

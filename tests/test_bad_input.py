@@ -237,7 +237,7 @@ def test_a_run_that_lost_samples_is_not_scored(make_task: MakeTask, tmp_path: Pa
     run = make_run(make_task(), tmp_path / "results", models=["good"])
     path = run.path / "mine" / "samples.jsonl"
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(InvalidInput, match="holds 11 of 12 samples"):
+    with pytest.raises(InvalidInput, match="has 11 of 12 samples"):
         evaluate(run)
 
 

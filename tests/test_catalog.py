@@ -293,7 +293,7 @@ def test_an_adapter_that_names_no_base_is_refused(tmp_path: Path) -> None:
 
 def test_a_pickled_adapter_is_refused(tmp_path: Path) -> None:
     adapter = write_adapter(tmp_path / "lora", "a/b", weights="adapter_model.bin")
-    assert "it holds only pickled ones" in refusal(str(adapter)).message
+    assert "it contains only pickled ones" in refusal(str(adapter)).message
 
 
 def test_a_row_of_bench_toml_is_a_model(tmp_path: Path) -> None:

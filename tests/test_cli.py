@@ -590,7 +590,7 @@ def test_every_verb_with_pages_has_both_units(bench: Any, verb: str) -> None:
         (["--max-pixels", "256"], "if you mean visual tokens, type --visual-tokens 256"),
         (["--max-pixels", "many"], "expected a number of pixels"),
         (["--visual-tokens", "3"], "3 is not in the range"),
-        (["--visual-tokens", "256", "--max-pixels", "200704"], "the same thing in two units"),
+        (["--visual-tokens", "256", "--max-pixels", "200704"], "the same limit, in two units"),
         (["--visual-tokens", "256", "--sweep", "visual_tokens=256"], "already has a bound"),
     ],
 )

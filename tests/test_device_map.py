@@ -99,7 +99,10 @@ def test_layers_left_in_main_memory_beside_gpus_are_refused(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"options": {"device_map": "sequential"}}, "device_map should be auto, is 'sequential'"),
+        (
+            {"options": {"device_map": "sequential"}},
+            "device_map should be auto, but it is 'sequential'",
+        ),
         ({"options": {"device_map": True}}, "device_map should be a word"),
         ({"options": {"device_map": "auto"}, "device": "cpu"}, "device cpu is a single one"),
         ({"options": {"device_map": "auto"}, "device": "cuda:1"}, "device cuda:1 is a single one"),

@@ -546,5 +546,5 @@ def test_what_fails_again_is_on_record_both_times(make_task: MakeTask, tmp_path:
 
 
 def test_asking_again_without_a_run_is_refused(make_task: MakeTask, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="holds no run of these models"):
+    with pytest.raises(InvalidInput, match="contains no run of these models"):
         execute(plan(make_task()), tmp_path / "r", retry_failed=True)

@@ -263,7 +263,9 @@ def test_answers_are_read_by_id(tmp_path: Path) -> None:
 
 def test_an_answer_given_twice_is_refused_with_its_line(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.csv", ("id;model_answer", "0;a", "0;b"))
-    with pytest.raises(InvalidInput, match=r"a\.csv:3: the id '0' stands here for the second time"):
+    with pytest.raises(
+        InvalidInput, match=r"a\.csv:3: the id '0' appears here for the second time"
+    ):
         read_answers(path)
 
 

@@ -335,8 +335,8 @@ def dripping(handler: Handler) -> None:
 HOSTILE: dict[str, tuple[Any, str]] = {
     "HTML for JSON": (lambda h: h.raw(200, b"<html>hello</html>", "text/html"), "not valid JSON"),
     "a list": (lambda h: h.send(200, [1]), "not an object"),
-    "no choices": (lambda h: h.send(200, {"choices": []}), "holds no choice"),
-    "choices of another kind": (lambda h: h.send(200, {"choices": "x"}), "holds no choice"),
+    "no choices": (lambda h: h.send(200, {"choices": []}), "contains no choice"),
+    "choices of another kind": (lambda h: h.send(200, {"choices": "x"}), "contains no choice"),
     "a wrong finish": (
         lambda h: h.send(
             200, {"choices": [{"message": {"content": "x"}, "finish_reason": "tool_calls"}]}
@@ -345,7 +345,7 @@ HOSTILE: dict[str, tuple[Any, str]] = {
     ),
     "content of another kind": (
         lambda h: h.send(200, {"choices": [{"message": {"content": 5}, "finish_reason": "stop"}]}),
-        "holds no text",
+        "contains no text",
     ),
     "latin-1": (lambda h: h.raw(200, b'{"choices": "\xe9"}', "application/json"), "not valid JSON"),
     "deep JSON": (lambda h: h.raw(200, b"[" * 100_000, "application/json"), "not valid JSON"),
@@ -364,7 +364,7 @@ HOSTILE: dict[str, tuple[Any, str]] = {
     ),
     "an error inside a stream": (
         lambda h: h.raw(200, b'data: {"error": {"message": "dead"}}\n\n', "text/event-stream"),
-        "broke off: dead",
+        "stopped with an error: dead",
     ),
 }
 

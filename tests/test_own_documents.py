@@ -151,7 +151,7 @@ def test_a_draft_may_lack_question_and_answers(make_task: MakeTask) -> None:
 
 
 def test_a_task_of_drafts_only_cannot_be_run(make_task: MakeTask) -> None:
-    with pytest.raises(InvalidInput, match=r"holds only drafts \(1\)"):
+    with pytest.raises(InvalidInput, match=r"contains only drafts \(1\)"):
         load_task(make_task([{**ROW, "draft": True}]))
 
 

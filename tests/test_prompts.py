@@ -111,7 +111,7 @@ def test_a_collection_of_vlmhyperbench_is_read_with_hashes_and_scores(tmp_path: 
         (("prompt;key", "a;b"), "no column 'doc_class_question_type'"),
         (("prompt;doc_class_question_type", ";x"), "c.csv:2: the prompt is empty"),
         (("prompt;doc_class_question_type", "a;x", "b;x"), "'x' already has a prompt in line 2"),
-        (("prompt;doc_class_question_type",), "holds no prompts"),
+        (("prompt;doc_class_question_type",), "contains no prompts"),
     ],
 )
 def test_a_collection_that_cannot_be_used_is_refused(

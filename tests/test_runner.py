@@ -499,7 +499,7 @@ def test_a_model_whose_every_batch_ends_the_process_is_given_up(
     assert outcome.failed_models == ("broken",)
     failure = outcome.run.failure("broken")
     assert failure is not None
-    assert "3 batches in a row ended it twice" in failure["message"]
+    assert "3 batches in a row ended the process twice" in failure["message"]
     assert len(outcome.run.outputs("broken", "mine")) == 12
     assert len(outcome.run.outputs("fine", "mine")) == 24
 

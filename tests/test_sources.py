@@ -369,7 +369,7 @@ def test_a_task_without_its_data_says_how_to_get_them() -> None:
 
 
 def test_data_for_a_task_that_has_its_own_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="takes no data"):
+    with pytest.raises(InvalidInput, match="NAME=PATH does not apply"):
         find_task(f"receipts={tmp_path}")
 
 

@@ -194,7 +194,7 @@ def test_an_unknown_data_set_is_named(place: Place) -> None:
     place.hub.repositories = {}
     gone = place.pull()
     assert gone.returncode == 3
-    assert "the hub knows no data set owner/charts" in gone.stderr
+    assert "the hub has no data set owner/charts" in gone.stderr
 
 
 def test_a_revision_that_is_gone_is_named(place: Place) -> None:

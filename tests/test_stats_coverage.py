@@ -18,7 +18,7 @@ from bench.stats import cluster_mean, paired_difference
 from workshop.conformance.reference_statistics import naive_se, paired_ttest
 
 RUNS = 600
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "statistics.md"
+PAGE = Path(__file__).resolve().parent.parent / "benchmarks" / "coverage.md"
 Array = NDArray[np.float64]
 
 

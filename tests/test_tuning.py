@@ -352,7 +352,7 @@ def test_ctrl_c_ends_after_the_step_and_resumes(base: Path, cut: Path, tmp_path:
     assert max(heard.losses) in {3, 4}
     again = Heard()
     schedule = SCHEDULE._replace(patience=0)
-    with pytest.raises(InvalidInput, match=r"it differs in schedule\.patience"):
+    with pytest.raises(InvalidInput, match=r"which differs in schedule\.patience"):
         tune(order(base, cut, out, schedule=schedule), again)
     tune(order(base, cut, out), again)
     assert max(again.losses) == 30

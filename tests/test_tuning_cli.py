@@ -30,7 +30,7 @@ def tune(*arguments: object) -> None:
         (("--task", "t"), "the option --model is missing"),
         (("--model", "qwen2-vl-2b"), "the option --task is missing"),
         (("-m", "qwen2-vl-2b", "-t", "t", "--resume", "--fresh"), "--fresh begins a new one"),
-        (("-m", "qwen2-vl-2b", "-t", "t", "--resume"), "holds no training that could be continued"),
+        (("-m", "qwen2-vl-2b", "-t", "t", "--resume"), "contains no training to continue"),
         (("-m", "qwen2-vl-2b", "-t", "nowhere"), "no task and no folder is called 'nowhere'"),
         (("-m", "qwen2-vl-2b-int4", "-t", "t", "--quantization", "nf4"), "is already quantized"),
         (("-m", "ocr", "-t", "t"), "only the Qwen-VL family can"),

@@ -37,7 +37,7 @@ from bench.text import one_line
 
 _COLUMNS = (("prompt",), ("doc_class_question_type",))
 _MAX_BYTES = 4 * 2**20
-"""A file of prompts is far smaller; a larger one is another file, named by mistake."""
+"""A prompt file is far smaller. A larger file was most likely named by mistake."""
 _SCORES = ("cer", "wer", "score", "anls")
 """Columns that hold the score of a prompt on the documents that it was chosen on."""
 
@@ -51,7 +51,7 @@ class PromptRule:
     sha256: str
     """The sha256 of the text in UTF-8, hexadecimal."""
     source: str
-    """The file that it comes from: its folder's name and its own."""
+    """The file that the prompt comes from: the name of its folder and its own name."""
     key: str = ""
     """``<doc_type> <field>``, or ``<doc_type>``; empty: any question."""
     model: str = ""
@@ -99,7 +99,7 @@ def read_prompts(path: Path) -> tuple[PromptRule, ...]:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise InvalidInput(f"{problems[0]._replace(file=str(path))}{more}")
     if not rules:
-        raise InvalidInput(f"{one_line(str(path))} holds no prompts")
+        raise InvalidInput(f"{one_line(str(path))} contains no prompts")
     return tuple(rules)
 
 
@@ -272,7 +272,7 @@ def _one_for_all(path: Path, source: str) -> PromptRule:
             hint="save the file as UTF-8",
         ) from None
     if not text:
-        raise InvalidInput(f"{one_line(str(path))} holds no prompt")
+        raise InvalidInput(f"{one_line(str(path))} contains no prompt")
     return PromptRule(text, _digest(text), source)
 
 

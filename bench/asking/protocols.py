@@ -25,7 +25,7 @@ from bench.tasks.loading import task_digest
 from bench.text import one_line
 
 AnswerMode = Literal["extract", "strip", "raw"]
-"""What of an answer is scored: what ``bench.metrics.extract`` keeps, the stripped text, or all of it."""
+"""What is scored: the extracted answer (``bench.metrics.extract``), the stripped text, or the raw text."""
 
 NATIVE = "native"
 

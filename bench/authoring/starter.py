@@ -114,13 +114,13 @@ def _documents_to_ask_about(folder: Path) -> list[str]:
     for other in ("samples.csv", "annotation.csv"):
         if (folder / other).is_file():
             raise InvalidInput(
-                f"{shown} has a {other}, but lines can be added to {SAMPLES} only",
+                f"{shown} has a {other}, but lines can only be added to {SAMPLES}",
                 hint=f"bench data validate {shown}",
             )
     documents = find_documents(folder)
     if not documents:
         raise InvalidInput(
-            f"{shown} holds no page images or PDFs",
+            f"{shown} contains no page images or PDFs",
             hint="these types can be read: " + ", ".join(sorted(PAGE_SUFFIXES)),
         )
     return documents

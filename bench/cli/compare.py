@@ -119,7 +119,7 @@ def _doubts(comparison: Comparison) -> list[str]:
     if parts := [row for row in doubted if row.is_slice]:
         total = sum(row.is_slice for row in comparison.rows)
         lines.append(
-            f"note: {len(parts)} of {plural(total, 'part')} of tasks rest on few documents, or on few where "
+            f"note: {len(parts)} of {plural(total, 'part')} of tasks have few documents, or few on which "
             "the models differ, so their intervals and p are rough"
         )
     return lines
@@ -127,7 +127,7 @@ def _doubts(comparison: Comparison) -> list[str]:
 
 _TRAINING_MARKS = {
     "train": "B was trained on some of its documents, so a gain here proves nothing",
-    "validation": "its score chose the checkpoint that B is, so a gain here flatters B",
+    "validation": "B's checkpoint was chosen by its score here, so a gain flatters B",
     "test": "it is the test part of the training task, and B has not seen its documents",
     "none": "B was not trained on it, so a loss here means that B forgot something",
 }

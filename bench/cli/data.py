@@ -149,7 +149,7 @@ def accept_command(options: AcceptOptions) -> None:
     click.echo(f"Accepted {plural(accepted, 'draft')}.")
     if unanswered:
         click.echo(
-            f"Without an answer, and therefore still drafts: {plural(unanswered, 'question')}."
+            f"{plural(unanswered, 'draft has', 'drafts have')} no answer yet and could not be accepted."
         )
 
 
@@ -222,7 +222,7 @@ class SplitOptions:
     out: Path | None = choice(
         "-o",
         type=click.Path(path_type=Path, file_okay=False),
-        help="Write the parts into this folder.  [default: the folder that holds the task]",
+        help="Write the parts into this folder.  [default: the folder that contains the task]",
     )
 
 

@@ -95,7 +95,7 @@ def _run_and_model(name: str, inside: str | None, results: Path) -> tuple[str, s
         return run_name, model
     if inside is None and not find_runs(results):
         raise InvalidInput(
-            f"{one_line(name, 60)!r} is neither a run nor a model: {results} holds no run yet",
+            f"{one_line(name, 60)!r} is neither a run nor a model: {results} contains no run yet",
             hint=FIRST_RUN,
         )
     # A model before a part of a run's name: runs are often named after their models.

@@ -85,14 +85,14 @@ min_pixels_choice = partial(
     type=click.IntRange(1),
     metavar="PIXELS",
     group=PAGES,
-    help="Enlarge a page that has fewer pixels than this. Without the option, the model's own bound holds.",
+    help="Enlarge a page that has fewer pixels than this. Without the option, the model's own bound applies.",
 )
 max_pixels_choice = partial(
     choice,
     type=MaxPixels(),
     metavar="PIXELS",
     group=PAGES,
-    help="Shrink a page that has more pixels than this. Without the option, the model's own bound holds.",
+    help="Shrink a page that has more pixels than this. Without the option, the model's own bound applies.",
 )
 visual_tokens_choice = partial(
     choice,
@@ -168,7 +168,7 @@ def _in_one_unit(options: ModelOptions) -> ModelOptions:
     )
     if pixels == tokens:
         raise InvalidInput(
-            "--visual-tokens and --max-pixels bound the same thing in two units",
+            "--visual-tokens and --max-pixels set the same limit, in two units",
             hint="leave out one of them",
         )
     if pixels > tokens:

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from bench.stats import Design
 
 SHARES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
-"""Shares of discordant questions that a plan without a pilot is made for, the first four that can be."""
+"""Shares of discordant questions to plan for without a pilot; the first four possible ones are shown."""
 DIFFERENCE = 0.01
-"""Of two mean scores, where none is named."""
+"""The difference between two mean scores to plan for, if the command names none."""
 _QUESTION = "x" * 64
-"""Stands for a question where the questions are not on this machine."""
+"""Used in place of a question if the questions are not on this machine."""
 _MAX_SIDE = 100_000
 
 WHAT = "What to plan"

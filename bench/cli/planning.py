@@ -114,7 +114,7 @@ def _sample_ids(text: str | None) -> tuple[str, ...] | None:
     ids = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
     if not ids:
         raise InvalidInput(
-            f"--sample-ids {text} holds no id",
+            f"--sample-ids {text} contains no id",
             hint="write one id a line into the file, or ids separated by commas",
         )
     return ids

@@ -31,7 +31,7 @@ class Download(NamedTuple):
     revision: str | None
     license: str
     bytes: int | None
-    """To download; 0 where nothing is, None where it is not known."""
+    """Bytes to download; 0 if nothing is missing, None if the size is not known."""
     note: str
     subject: Any = None
     """What ``_fetch`` needs: the task's folder, file and hub entry, or the model's specification."""
@@ -214,7 +214,7 @@ def _fetch_task(name: str, folder: Path, spec: TaskFile, hub: HubDataset) -> Pat
     facts = made.facts
     left_out = [f"{plural(n, 'row')} {why}" for why, n in facts.get("left_out", {}).items()]
     questions, pages = plural(facts["samples"], "question"), plural(facts["pages"], "page image")
-    tail = f"; left out were {', '.join(left_out)}" if left_out else ""
+    tail = f"; it leaves out {', '.join(left_out)}" if left_out else ""
     click.echo(f"{name} has {questions} on {pages}{tail}", err=True)
     return made.folder
 
@@ -249,5 +249,5 @@ def _described(downloads: Sequence[Download]) -> str:
     known = [download.bytes for download in downloads if download.bytes is not None]
     total = f"In all, {byte_size(sum(known))} will be downloaded"
     if len(known) < len(downloads):
-        total += ", and also what has no known size"
+        total += ", and also files of unknown size"
     return f"{table(rows)}\n{total}."

@@ -95,7 +95,7 @@ class RunOptions(ModelOptions):
     max_new_tokens: int | None = choice(
         type=click.IntRange(1, 32_768),
         group=WHAT,
-        help="Let an answer have at most N tokens. Without the option, each task's own limit holds.",
+        help="Let an answer have at most N tokens. Without the option, each task's own limit applies.",
     )
     min_pixels: int | None = min_pixels_choice()
     max_pixels: int | None = max_pixels_choice()
@@ -138,12 +138,12 @@ class RunOptions(ModelOptions):
     )
     no_reuse: bool = choice(
         group=ENGINE,
-        help="Encode a page again for each of its questions. This serves comparison with tools that do so; "
+        help="Encode a page again for each of its questions. Use it to compare with tools that do so; "
         "it applies to Qwen-VL models.",
     )
     reference: bool = choice(
         group=ENGINE,
-        help="Generate with plain transformers, one question at a time. This checks the faster engine; "
+        help="Generate with plain transformers, one question at a time. Use it to check the faster engine; "
         "it applies to Qwen-VL models.",
     )
     offline: bool = offline_choice()

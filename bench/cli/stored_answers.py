@@ -65,7 +65,7 @@ def _stored_answers(
     if answers is None:
         raise InvalidInput(
             f"line {row.line} has only_evaluate_metrics, but neither the folder "
-            f"{layout.folders['model_answers'][0]} nor a run in {results} holds answers of {row.model} "
+            f"{layout.folders['model_answers'][0]} nor a run in {results} has answers of {row.model} "
             f"to {row.dataset}",
             hint="set only_evaluate_metrics to False, or put the answers file into that folder",
         )

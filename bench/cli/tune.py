@@ -77,7 +77,7 @@ class TuneOptions(ModelOptions):
     )
     resume: bool = choice(group=WHAT, help="Continue the training in --out, and begin no new one.")
     fresh: bool = choice(
-        group=WHAT, help="Begin a new training even if --out already holds an adapter."
+        group=WHAT, help="Begin a new training even if --out already contains an adapter."
     )
     rank: int = choice(
         type=click.IntRange(1, 1024),
@@ -293,7 +293,7 @@ def _order(model: str, task: str, options: TuneOptions) -> Order:
         )
     if options.resume and not (options.out / TUNING_FILE).is_file():
         raise InvalidInput(
-            f"{options.out} holds no training that could be continued", hint="leave out --resume"
+            f"{options.out} contains no training to continue", hint="leave out --resume"
         )
     return Order(
         model=resolve_model(model, options),

@@ -76,7 +76,7 @@ class Curve:
     points: tuple[PlotPoint, ...]
     """``PlotPoint.x`` is the setting."""
     costs: tuple[float, ...] = ()
-    """Of each point; none at all where there is nothing to draw below."""
+    """The cost at each point, in the same order; empty if there is nothing to draw below the scores."""
 
 
 @dataclass(frozen=True, slots=True)

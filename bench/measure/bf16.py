@@ -14,7 +14,7 @@ from typing import Any
 _SIZE = 256
 """Rows and columns of the product: fp32 takes about 0.3 ms, an emulated bf16 about 35 ms."""
 _TIMES = 3
-"""The least of so many counts: another process may have had the processor during one."""
+"""The product is timed this often and the shortest time counts: other processes may slow one down."""
 
 
 @functools.cache

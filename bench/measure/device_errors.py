@@ -12,7 +12,7 @@ _OUT_OF_MEMORY = (
     "CUDNN_STATUS_ALLOC_FAILED",
     "DefaultCPUAllocator: can't allocate",
 )
-"""How torch, the driver and CUDA's libraries say it where the error has no class of its own."""
+"""Messages that mean "out of memory", of torch, the driver and CUDA's libraries."""
 
 _OF_THE_DEVICE = (
     "CUDA error",
@@ -21,7 +21,7 @@ _OF_THE_DEVICE = (
     "device-side assert",
     "illegal memory access",
 )
-"""How they speak of a kernel that failed. After most of these the process can do nothing more on the GPU."""
+"""Messages that mean that a kernel failed. After most of these the process can do nothing more on the GPU."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -153,19 +153,19 @@ def _any(_wrong: Answered) -> bool:
 
 
 RULES: Final[tuple[tuple[str, Callable[[Answered], bool], str], ...]] = (
-    ("failed", _failed, "the model gave no answer: an error was recorded"),
-    ("empty", _empty, "the answer is empty, or holds only blanks"),
+    ("failed", _failed, "the run recorded an error instead of an answer"),
+    ("empty", _empty, "the answer is empty, or contains only blanks"),
     (
         "unparseable",
         _unparseable,
-        "JSON was asked for, and the answer is not a JSON object or list",
+        "the task asks for JSON, and the answer is not a JSON object or list",
     ),
     ("format_only", _format_only, "the typed value equals a reference's (field_match)"),
     ("truncated", _truncated, "the answer ended at the token limit"),
     (
         "refusal",
         _refusal,
-        "the answer says that it cannot say (phrases in English, Russian, Chinese)",
+        "the model says that it cannot answer (phrases in English, Russian, Chinese)",
     ),
     (
         "other_field",
@@ -175,7 +175,8 @@ RULES: Final[tuple[tuple[str, Callable[[Answered], bool], str], ...]] = (
     (
         "partial",
         _partial,
-        "words of one in the other, or equal digits and similarity of at least 0.5; JSON: a field is right",
+        "one text contains the other, or digits are equal and similarity is at least 0.5; "
+        "JSON: a field is right",
     ),
     (
         "not_on_page",

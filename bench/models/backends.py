@@ -217,7 +217,8 @@ def check_options(spec: ModelSpec) -> None:
         # Not isinstance: true is an int in Python, and "false" would count as true.
         if value is not None and type(value) not in known[name]:
             raise InvalidInput(
-                f"model {spec.name!r}: the option {name} should be {_type_name(known[name])}, is {value!r}"
+                f"model {spec.name!r}: the option {name} should be {_type_name(known[name])}, "
+                f"but it is {value!r}"
             )
 
 

@@ -107,7 +107,7 @@ def read_adapter(folder: Path) -> LocalAdapter:
     if not (folder / "adapter_model.safetensors").is_file():
         present = "only pickled ones (adapter_model.bin)" if _pickles(folder) else "no weights"
         raise InvalidInput(
-            f"{folder} should hold weights in adapter_model.safetensors, but it holds {present}",
+            f"{folder} should hold weights in adapter_model.safetensors, but it contains {present}",
             hint="save the adapter with a current PEFT: model.save_pretrained(FOLDER)",
         )
     _refuse_pointer(folder / "adapter_model.safetensors")
@@ -242,7 +242,7 @@ def read_json(path: Path) -> Mapping[str, Any]:
         raise InvalidInput(f"{path} cannot be read as JSON: {one_line(str(error))}") from error
     if not isinstance(content, dict):
         raise InvalidInput(
-            f"{path} should hold a JSON object, but it holds a {type(content).__name__}"
+            f"{path} should hold a JSON object, but it contains a {type(content).__name__}"
         )
     return content
 
@@ -291,17 +291,17 @@ def weights_missing(hub_id: str, reason: str) -> EnvironmentProblem:
 def _no_weights(folder: Path) -> InvalidInput:
     if pickles := _pickles(folder):
         return InvalidInput(
-            f"{folder} should hold weights as safetensors, but it holds pickled ones ({pickles[0].name}), "
+            f"{folder} should hold weights as safetensors, but it contains pickled ones ({pickles[0].name}), "
             "which can run code when they are opened",
             hint="convert them to safetensors: model.save_pretrained(FOLDER) with a current transformers",
         )
     if gguf := sorted(folder.glob("*.gguf")):
         return InvalidInput(
-            f"{folder} should hold weights as safetensors, but it holds a GGUF file ({gguf[0].name})"
+            f"{folder} should hold weights as safetensors, but it contains a GGUF file ({gguf[0].name})"
         )
     return InvalidInput(
         f"{folder} has a config.json but no weights (model.safetensors)",
-        hint="download the checkpoint again, or name the folder that holds the weights",
+        hint="download the checkpoint again, or name the folder that contains the weights",
     )
 
 

@@ -85,7 +85,7 @@ def check_values(overrides: Mapping[str, Any]) -> None:
     for key in ("min_pixels", "max_pixels"):
         pixels = overrides.get(key)
         if pixels is not None and pixels < 1:
-            raise InvalidInput(f"{key} should be a number of pixels above 0, is {pixels}")
+            raise InvalidInput(f"{key} should be a number of pixels above 0, but it is {pixels}")
 
 
 def check_followed(

@@ -23,7 +23,7 @@ FORMATS: Mapping[Format, Callable[[Any], str]] = {
 }
 
 EMPTY = DataCell("")
-"""What a row holds in a column that it does not name."""
+"""The cell of a row that has nothing in a column."""
 
 
 def written(cell: DataCell, column: Column) -> str:

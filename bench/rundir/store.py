@@ -215,7 +215,7 @@ class RunStore:
             samples.append(sample)
         if len(samples) != entry["samples"]:
             raise InvalidInput(
-                f"{path} holds {len(samples)} of {entry['samples']} samples",
+                f"{path} has {len(samples)} of {entry['samples']} samples",
                 hint="copy the run directory again, all of it",
             )
         return Task(

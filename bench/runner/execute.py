@@ -88,7 +88,7 @@ def _existing(
             return run
     if retry_failed:
         raise InvalidInput(
-            f"--retry-failed: {results} holds no run of these models, tasks and options",
+            f"--retry-failed: {results} contains no run of these models, tasks and options",
             hint="repeat the command of that run, or leave out --retry-failed to begin a new one",
         )
     return None

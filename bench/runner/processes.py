@@ -295,10 +295,12 @@ class _Processes:
         process.lost += 1
         if process.lost >= LOST_IN_A_ROW:
             batches = plural(process.lost, "batch", "batches")
-            self._give_up(f"{message}. {batches} in a row ended it twice.", status)
+            self._give_up(f"{message}. {batches} in a row ended the process twice.", status)
             return False
         questions = plural(call.questions, "question")
-        record = f"the batch ended it twice, so its {questions} of {call.task} count as failed"
+        record = (
+            f"the batch ended the process twice, so its {questions} of {call.task} count as failed"
+        )
         self._tell(process, f"{message}. It starts again; {record}.")
         return True
 

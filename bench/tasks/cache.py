@@ -176,7 +176,7 @@ def _make(
     table = _table(spec)
     first = next(source.rows, None)
     if first is None:
-        raise InvalidInput(f"{one_line(source.root)} holds no rows")
+        raise InvalidInput(f"{one_line(source.root)} contains no rows")
     shares_images = source.kind == "tsv" and is_vlmevalkit(first, table)
     if shares_images:
         table = vlmevalkit_table(table, spec.answer_type)

@@ -95,7 +95,7 @@ def _own_folder(path: Path) -> Path:
 def _from_copy(name: str, folder: Path, data: Path) -> Path:
     if not needs_data(folder):
         raise InvalidInput(
-            f"task {name} comes with its documents and takes no data of yours",
+            f"task {name} comes with its own documents, so NAME=PATH does not apply to it",
             hint=f"--tasks {name}",
         )
     return make_from_path(name, folder, _valid_task_file(folder), data).folder

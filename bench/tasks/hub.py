@@ -66,8 +66,8 @@ def look_up(table: DatasetTable) -> HubDataset:
         if info is None:
             revision = f" with revision {table.revision}" if table.revision else ""
             raise EnvironmentProblem(
-                f"the hub knows no data set {one_line(table.id, 80)}{revision}, "
-                "or HF_TOKEN does not open it",
+                f"the hub has no data set {one_line(table.id, 80)}{revision}, "
+                "or HF_TOKEN gives no access to it",
                 hint=f"HF_TOKEN=… bench pull, or a copy of your own: --tasks NAME=PATH "
                 f"({_endpoint()}/datasets/{table.id})",
             )
@@ -210,7 +210,7 @@ def _hub_errors(table: DatasetTable) -> Iterator[None]:
         raise _gated(table) from None
     except RepositoryNotFoundError:
         raise EnvironmentProblem(
-            f"the hub has no data set {name}, or HF_TOKEN does not open it",
+            f"the hub has no data set {name}, or HF_TOKEN gives no access to it",
             hint="HF_TOKEN=hf_… bench pull …",
         ) from None
     except unreachable as error:

@@ -134,7 +134,7 @@ def _builder(path: Path, table: DatasetTable) -> tuple[Any, str]:
         return builder, splits[0]
     raise InvalidInput(
         f"{one_line(path)} has no split {table.split!r}",
-        hint=did_you_mean(table.split, splits) if splits else "the folder holds no data files",
+        hint=did_you_mean(table.split, splits) if splits else "the folder contains no data files",
     )
 
 

@@ -112,7 +112,11 @@ def read_samples(path: Path, answer_type: AnswerType) -> SampleTable:
         is_left_out = "is left out until it is" if drafts == 1 else "are left out until they are"
         table.add_note(f"{plural(drafts, 'draft')} {is_left_out} accepted: bench data accept")
     if not table.rows and not table.problems:
-        reason = f"the file holds only drafts ({drafts})" if drafts else "the file holds no samples"
+        reason = (
+            f"the file contains only drafts ({drafts})"
+            if drafts
+            else "the file contains no samples"
+        )
         table.add_problem(reason)
     return table
 

@@ -123,12 +123,12 @@ def _check_same(out: Path, before: Mapping[str, Any], identity: Mapping[str, Any
     ]
     if differing:
         raise InvalidInput(
-            f"{out} holds another training: it differs in {one_line(', '.join(differing), 200)}",
+            f"{out} contains another training, which differs in {one_line(', '.join(differing), 200)}",
             hint="name another folder with --out, or begin anew with --fresh",
         )
     if before.get("status") not in {"running", "interrupted"}:
         raise InvalidInput(
-            f"{out} holds an adapter whose training has ended ({before.get('status')})",
+            f"{out} contains an adapter, and its training has ended ({before.get('status')})",
             hint="name another folder with --out, or begin anew with --fresh",
         )
 

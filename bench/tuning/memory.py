@@ -201,7 +201,7 @@ def cures(setup: Setup, free: int, nf4: int, batch_tokens: int) -> str:
                 f"it should fit with {' '.join(options)}; a document with more tokens than that also needs "
                 "a smaller --max-pixels"
             )
-    return "no setting makes this model fit here; take a smaller model"
+    return "no setting makes this model fit here; use a smaller model"
 
 
 def _savings(setup: Setup, nf4: int) -> list[tuple[str, dict[str, Any]]]:

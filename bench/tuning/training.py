@@ -161,7 +161,7 @@ def step_of(checkpoint: Path) -> int:
 def _diverged(error: Diverged, state: Any, out: Path) -> Diverged:
     kept = "no adapter was kept, because no validation was better than none"
     if state.best_global_step:
-        kept = f"{out} keeps the adapter of step {state.best_global_step}, the best until then"
+        kept = f"{out} keeps the adapter of step {state.best_global_step}, the best so far"
     return Diverged(
         f"training stopped after step {state.global_step}: {error.message}; {kept}",
         hint="try a smaller --learning-rate, with --fresh",

@@ -219,7 +219,9 @@ def _notes(parts: Parts, examples: Sequence[TrainingExample]) -> list[str]:
     notes = []
     if parts.held_out:
         documents = plural(len(parts.validation.documents), "document")
-        notes.append(f"Held out for validation: {documents} of {parts.train.name}")
+        notes.append(
+            f"The validation uses {documents} of {parts.train.name}, which the training does not see"
+        )
     limit = parts.train.generation.max_new_tokens
     lengths = [len(branch.answer) for example in examples for branch in example.branches]
     too_long = sum(length > limit for length in lengths)

@@ -113,7 +113,7 @@ class Ocr:
         return None
 
     def generate(self, groups: Sequence[PageGroup]) -> Batch:
-        """OcrAnswer every request; a document that cannot be read fails its own requests only."""
+        """Answer every request; a document that cannot be read fails only its own requests."""
         self.stages = {"preprocess": 0.0, "read": 0.0, "match": 0.0}
         outputs = [
             self._output(group.document, request) for group in groups for request in group.requests

@@ -212,7 +212,7 @@ class Client:
             reason += (
                 f"; the key in {variable} was refused"
                 if variable is not None
-                else "; it wants a key, and api_key_env names none"
+                else "; it needs a key, and api_key_env names none"
             )
         if status == 413:
             reason += (
@@ -239,7 +239,7 @@ class Client:
         if status in {401, 403} and needed:
             raise EnvironmentProblem(
                 f"the endpoint {self._base} refused the key (HTTP {status})",
-                hint="api_key_env names the environment variable that holds the key",
+                hint="api_key_env names the environment variable that contains the key",
             )
         try:
             value = json.loads(body) if status == 200 else {}
@@ -318,7 +318,9 @@ def _streamed(chunks: Iterator[bytes], started: float) -> tuple[dict[str, Any], 
             break
         part = _parsed(event)
         if "error" in part:
-            raise EndpointError(f"the endpoint broke off: {one_line(_message(event), 300)}")
+            raise EndpointError(
+                f"the endpoint stopped with an error: {one_line(_message(event), 300)}"
+            )
         whole |= {key: part[key] for key in ("id", "model", "system_fingerprint") if key in part}
         if isinstance(part.get("usage"), Mapping):
             whole["usage"] = part["usage"]

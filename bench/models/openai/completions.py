@@ -74,7 +74,7 @@ def _doubt(expected: int | None, told: int | None, prompt_tokens: int | None) ->
 def _first_choice(body: Mapping[str, Any]) -> Mapping[str, Any]:
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
-        raise EndpointError("the endpoint's answer holds no choice")
+        raise EndpointError("the endpoint's answer contains no choice")
     return choices[0]
 
 
@@ -86,7 +86,7 @@ def _text(message: Any) -> str:
     if content is None:
         return ""
     if not isinstance(content, str):
-        raise EndpointError("the endpoint's answer holds no text")
+        raise EndpointError("the endpoint's answer contains no text")
     return content
 
 

@@ -27,7 +27,7 @@ class EndpointSettings(BaseModel):
     base_url: str
     """Address up to and including ``/v1``; requests go to ``BASE_URL/chat/completions``."""
     api_key_env: str | None = None
-    """Name of the environment variable that holds the key. The key itself is never stored."""
+    """Name of the environment variable that contains the key. The key itself is never stored."""
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 32
     """Most requests in flight at once. The number rises to this while the server keeps up."""
     timeout: Annotated[float, Field(gt=0, le=3600)] = 300.0
@@ -75,7 +75,7 @@ def endpoint_settings(spec: ModelSpec) -> EndpointSettings:
         )
     if spec.checkpoint is None:
         raise InvalidInput(
-            f"model {spec.name}: the endpoint serves several models, and none is named",
+            f"model {spec.name}: the endpoint serves several models, and none of them was named",
             hint='--models MODEL@http://host:port/v1, or checkpoint = "MODEL" in bench.toml',
         )
     if settings.api_key_env is not None and not _VARIABLE.fullmatch(settings.api_key_env):
@@ -102,7 +102,7 @@ def api_key(settings: EndpointSettings) -> str | None:
         )
     if not key.isascii() or not key.isprintable():
         raise EnvironmentProblem(
-            f"the key in {settings.api_key_env} holds characters that no HTTP header can carry"
+            f"the key in {settings.api_key_env} contains characters that are not allowed in an HTTP header"
         )
     return key
 
@@ -120,7 +120,7 @@ def _check_address(name: str, base_url: str) -> None:
         # The address is recorded in the run, and a password would be recorded with it.
         raise InvalidInput(
             f"model {name}: the address of the endpoint must not hold a user name or a password",
-            hint='api_key_env = "MY_SERVER_KEY" names the environment variable that holds the key',
+            hint='api_key_env = "MY_SERVER_KEY" names the environment variable that contains the key',
         )
     if address.scheme not in {"http", "https"} or not host:
         raise InvalidInput(

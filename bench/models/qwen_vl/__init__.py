@@ -65,7 +65,7 @@ class QwenVL:
         return self.adopt(load_model(self._spec, folder), processor, folder)
 
     def adopt(self, loaded: LoadedModel, processor: Processor, folder: Path) -> ModelInfo:
-        """Completion with weights that are loaded already, those of a model in training among them.
+        """Use weights that are already loaded, for example those of a model in training.
 
         ``folder`` is the checkpoint's. Returns what ``load`` does.
         """
@@ -95,7 +95,7 @@ class QwenVL:
         )
 
     def generate(self, groups: Sequence[PageGroup]) -> Batch:
-        """Completion every request as one batch; see ``bench.models.model.Model``.
+        """Answer every request as one batch; see ``bench.models.model.Model``.
 
         A document with a page that cannot be read, and a prompt longer than the model's context, come
         back as errors of their own requests.
@@ -171,12 +171,12 @@ def _check_choices(spec: ModelSpec) -> None:
     engine = spec.options.get("engine")
     if engine not in {None, "tree", "cascade", "padded"}:
         raise InvalidInput(
-            f"model {spec.name!r}: the option engine should be tree, cascade or padded, is {engine!r}"
+            f"model {spec.name!r}: the option engine should be tree, cascade or padded, but it is {engine!r}"
         )
     placement = spec.options.get("device_map")
     if placement not in {None, "auto"}:
         raise InvalidInput(
-            f"model {spec.name!r}: the option device_map should be auto, is {placement!r}"
+            f"model {spec.name!r}: the option device_map should be auto, but it is {placement!r}"
         )
     if placement is not None and spec.device not in {"auto", "cuda"}:
         raise InvalidInput(

@@ -50,7 +50,7 @@ def fetch(name: str, revision: str | None, *, offline: bool) -> Path:
     snapshot = cached_snapshot(name, revision)
     if offline:
         if snapshot is None:
-            raise weights_missing(name, "the hub may not be asked (offline)")
+            raise weights_missing(name, "asking the hub is forbidden (offline)")
         return snapshot
     unreachable = _transport_errors(HfHubHTTPError)
     try:
@@ -62,7 +62,7 @@ def fetch(name: str, revision: str | None, *, offline: bool) -> Path:
     except RevisionNotFoundError:
         reason = f"it has no revision {one_line(str(revision), 60)!r}"
     except (RepositoryNotFoundError, HFValidationError):
-        reason = "the hub knows no such repository, or HF_TOKEN does not open it"
+        reason = "the hub has no such repository, or HF_TOKEN gives no access to it"
     except HfHubHTTPError as error:
         reason = f"the hub answered: {one_line(str(error), 120)}"
     except unreachable as error:

@@ -15,7 +15,7 @@ from bench.report.section import (
 from bench.report.views import ReportView
 
 CAPTION = (
-    "Headline scores that would be others if the raw texts were compared. The report shows the scores of the "
+    "These headline scores would differ if the raw texts were compared. The report shows the scores of the "
     "extracted answers."
 )
 

@@ -9,8 +9,8 @@ from bench.report.sweep import cost
 from bench.report.views import ReportView, SweepPoint
 
 NOTE = (
-    "The same model with its pages shrunk to at most so many pixels. Visual tokens: how many a question's "
-    "pages became, on average."
+    "Each row is the same model with its pages shrunk to at most so many pixels. Visual tokens: the mean "
+    "number that the pages of a question became."
 )
 
 

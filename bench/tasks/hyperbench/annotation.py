@@ -53,7 +53,7 @@ def annotation_samples(path: Path) -> SampleTable:
             "the field is not on the page"
         )
     if not table.rows and not table.problems:
-        table.add_problem("the file holds no rows")
+        table.add_problem("the file contains no rows")
     return table
 
 
@@ -73,7 +73,7 @@ def read_answers(path: Path) -> dict[str, str]:
         if not sample_id:
             problems.append(Problem(path.name, line, "the id is empty"))
         elif sample_id in answers:
-            message = f"the id {sample_id!r} stands here for the second time"
+            message = f"the id {sample_id!r} appears here for the second time"
             problems.append(Problem(path.name, line, message))
         else:
             answers[sample_id] = unguarded(cells.get("model_answer", ""))

@@ -144,7 +144,7 @@ def _sample(
 
 def _not_empty(table: SampleTable) -> SampleTable:
     if not table.rows and not table.problems:
-        table.add_problem("the folder holds no bundle that a question can be asked about")
+        table.add_problem("the folder contains no bundle that a question can be asked about")
     return table
 
 

@@ -84,7 +84,7 @@ def read_user_config(path: Path) -> tuple[ConfigRow, ...]:
     if problems:
         raise InvalidInput(first_of([problem.inside(path.parent) for problem in problems]))
     if not rows:
-        raise InvalidInput(f"{one_line(path)} holds no rows")
+        raise InvalidInput(f"{one_line(path)} contains no rows")
     return tuple(rows)
 
 
