@@ -43,7 +43,6 @@ from bench.runner.ladder import Ladder, PageBounds, marked
 from bench.runner.shards import Shard, divide
 from bench.runner.spec import RunSettings
 from bench.runner.statuses import FAILED, LOST, STOPPED, UNFINISHED
-from bench.runner.threads import thread_record
 from bench.schema import Batch, ModelInfo, Output, PageGroup
 from bench.text import one_line, utc_now
 
@@ -139,14 +138,13 @@ class Worker:
         """Load the model, warm it up, and write ``model.json``."""
         self.emit("loading")
         started = time.perf_counter()
-        info = with_traits(self.model.load(), self.run.model_spec(self.name))
+        info = with_traits(self.model.load(), self.spec)
         load_seconds = time.perf_counter() - started
         record: dict[str, Any] = {
             "name": self.name,
             **dataclasses.asdict(info),
             "load_seconds": load_seconds,
             **self.instruments.after_load(),
-            "threads": thread_record(),
             "started": utc_now(),
         }
         self.batch_size = self.settings.batch_size or default_batch_size(info.device)
