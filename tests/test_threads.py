@@ -9,14 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.measure import cores as cores_module
+from bench.measure.cores import cgroup_cores, usable_cores
 from bench.runner import threads
-from bench.runner.threads import (
-    cgroup_cores,
-    set_threads,
-    thread_environment,
-    thread_record,
-    usable_cores,
-)
+from bench.runner.threads import set_threads, thread_environment, thread_record
 
 Groups = Callable[..., tuple[Path, Path]]
 
@@ -71,7 +67,7 @@ def test_affinity_and_limit_both_count(
     allowed: int, limit: float | None, cores: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(allowed)), raising=False)
-    monkeypatch.setattr(threads, "cgroup_cores", lambda: limit)
+    monkeypatch.setattr(cores_module, "cgroup_cores", lambda: limit)
     assert usable_cores() == cores
 
 

@@ -44,7 +44,7 @@ from bench.runner.shards import Shard, divide
 from bench.runner.spec import RunSettings
 from bench.runner.statuses import FAILED, LOST, STOPPED, UNFINISHED
 from bench.schema import Batch, ModelInfo, Output, PageGroup
-from bench.text import one_line, utc_now
+from bench.text import error_line, one_line, utc_now
 
 
 class Worker:
@@ -363,7 +363,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _report_failure(folder: Path, events: TextIO, shard: Shard, error: Exception) -> None:
     """Tell the parent why the model failed, and write it to ``failure.json``."""
-    message, hint = f"{type(error).__name__}: {one_line(str(error), 500)}", None
+    message, hint = error_line(error), None
     if isinstance(error, BenchError):
         message, hint = str(error), error.hint
     said = {"event": "failed", "shard": shard.number, "message": message, "hint": hint}

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.errors import BenchError, EnvironmentProblem, InvalidInput, did_you_mean, missing_package
+from bench.errors import BenchError, EnvironmentProblem, InvalidInput, did_you_mean, require_package
 from bench.models.openai.concurrency import AdaptiveLimit
 from bench.models.openai.settings import EndpointSettings, api_key
 from bench.text import one_line
@@ -72,10 +72,9 @@ class Client:
         Raises:
             EnvironmentProblem: httpx2 is not installed, or the key is missing.
         """
-        try:
-            import httpx2
-        except ImportError:
-            raise missing_package("asking an endpoint", "httpx2", "endpoint") from None
+        require_package("asking an endpoint", "httpx2", "endpoint")
+        import httpx2
+
         self._settings = settings
         self._key = api_key(settings)
         self.limit = AdaptiveLimit(settings.concurrency)

@@ -96,7 +96,7 @@ class Engine(Protocol):
     def answer(
         self, documents: Iterable[Prompted], clock: Clock
     ) -> list[tuple[PromptedQuestion, Completion]]:
-        """Completion every question of ``documents``, in any order."""
+        """Answer every question of ``documents``, in any order."""
         ...
 
     def economize(self) -> str | None:
