@@ -420,7 +420,7 @@ def test_an_error_that_nobody_foresaw_costs_no_other_question_its_answer(
 
 
 def test_ctrl_c_waits_for_what_is_in_flight_and_asks_nothing_more(
-    server: Server, page: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, page: Path
 ) -> None:
     def interrupting(handler: Handler, body: dict[str, Any]) -> bool:
         if len(server.requests) == 3:
@@ -430,8 +430,12 @@ def test_ctrl_c_waits_for_what_is_in_flight_and_asks_nothing_more(
 
     server.reaction = interrupting
     model = loaded(server, concurrency=1)
-    with pytest.raises(KeyboardInterrupt):
-        ask(model, group_of(page, *(f"q{number}" for number in range(50))))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            ask(model, group_of(page, *(f"q{number}" for number in range(50))))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert len(server.requests) <= 4
 
 
