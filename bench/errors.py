@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
@@ -57,6 +58,16 @@ def missing_package(feature: str, package: str, extra: str) -> EnvironmentProble
         f"{feature} needs the package {package}, which is not installed",
         hint=install_command(extra),
     )
+
+
+def require_package(feature: str, package: str, extra: str) -> None:
+    """Refuse to go on without ``package``, which is looked for and not imported.
+
+    Raises:
+        EnvironmentProblem: it is not installed.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise missing_package(feature, package, extra)
 
 
 def install_command(extra: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 BUNDLED = "bundled:"
@@ -29,3 +30,13 @@ def from_portable(text: str) -> Path:
     if text.startswith(BUNDLED):
         return data_root() / text.removeprefix(BUNDLED)
     return Path(text)
+
+
+def hub_cache() -> Path:
+    """The folder in which huggingface_hub keeps downloads, by the same environment variables."""
+    if cache := os.environ.get("HF_HUB_CACHE"):
+        return Path(cache).expanduser()
+    home = os.environ.get("HF_HOME") or Path(
+        os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface"
+    )
+    return Path(home).expanduser() / "hub"

@@ -54,6 +54,11 @@ class Document:
     id: str
     pages: tuple[Page, ...]
 
+    def pixels(self, bound: int | None = None) -> int:
+        """Pixels of all pages before any resizing, or with each page shrunk to at most ``bound``."""
+        areas = (page.width * page.height for page in self.pages)
+        return sum(area if bound is None else min(area, bound) for area in areas)
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:

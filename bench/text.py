@@ -57,6 +57,11 @@ def one_line(value: object, limit: int = 200) -> str:
     return clip(printable(" ".join(text[: limit * 4].split())), limit)
 
 
+def error_line(error: BaseException) -> str:
+    """Return ``ErrorClass: message`` in one line."""
+    return f"{type(error).__name__}: {one_line(str(error), 500)}"
+
+
 def file_name(name: str) -> str:
     """Turn ``name`` into one safe path component; letters of any script stay.
 

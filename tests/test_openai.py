@@ -5,6 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import math
+import os
+import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +19,18 @@ import pytest
 from PIL import Image
 
 from bench.errors import EnvironmentProblem, InvalidInput
+from bench.files import read_lines
 from bench.models import make_model
 from bench.models.openai import Endpoint
 from bench.models.openai.client import MAX_RESPONSE_BYTES
 from bench.models.openai.concurrency import AdaptiveLimit
+from bench.models.openai.jobs import Job, JobQueue
+from bench.rundir.store import RunStore
+from bench.runner import RunSettings, execute, plan_run
 from bench.schema import Document, Generation, ModelSpec, Output, PageGroup, Request
+from bench.tasks import load_task
 from bench.tasks.pages import read_pages
+from tests.conftest import MakeTask
 from tests.openai_server import Handler, Server, running
 
 KEY = "sk-very-secret"
@@ -337,6 +348,10 @@ HOSTILE: dict[str, tuple[Any, str]] = {
     "a list": (lambda h: h.send(200, [1]), "not an object"),
     "no choices": (lambda h: h.send(200, {"choices": []}), "contains no choice"),
     "choices of another kind": (lambda h: h.send(200, {"choices": "x"}), "contains no choice"),
+    "a finish that is no word": (
+        lambda h: h.send(200, {"choices": [{"message": {"content": "x"}, "finish_reason": [1]}]}),
+        "finish_reason '[1]'",
+    ),
     "a wrong finish": (
         lambda h: h.send(
             200, {"choices": [{"message": {"content": "x"}, "finish_reason": "tool_calls"}]}
@@ -385,6 +400,84 @@ def test_a_hostile_server_is_one_clear_failure(server: Server, page: Path, name:
     assert "\n" not in (output.error or "")
 
 
+def test_an_error_that_nobody_foresaw_costs_no_other_question_its_answer(
+    server: Server, page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = loaded(server)
+    answered = model._ask.__globals__["output_of"]
+
+    def output_of(reply: Any, group: Any, request: Request, tokens: Any) -> Output:
+        if request.question == "b":
+            raise ZeroDivisionError("who thought of that")
+        output: Output = answered(reply, group, request, tokens)
+        return output
+
+    monkeypatch.setattr("bench.models.openai.output_of", output_of)
+    outputs = ask(model, group_of(page, "a", "b", "c"))
+    assert [output.stop_reason for output in outputs] == ["stop", "error", "stop"]
+    assert outputs[1].error == "ZeroDivisionError: who thought of that"
+    assert len(server.requests) == 3
+
+
+def test_ctrl_c_waits_for_what_is_in_flight_and_asks_nothing_more(
+    server: Server, page: Path
+) -> None:
+    def interrupting(handler: Handler, body: dict[str, Any]) -> bool:
+        if len(server.requests) == 3:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            time.sleep(0.3)
+        return False
+
+    server.reaction = interrupting
+    model = loaded(server, concurrency=1)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            ask(model, group_of(page, *(f"q{number}" for number in range(50))))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(server.requests) <= 4
+
+
+def test_huge_whole_numbers_for_probabilities_are_an_answer_all_the_same(
+    server: Server, page: Path
+) -> None:
+    def react(handler: Handler, body: dict[str, Any]) -> bool:
+        entries = [{"logprob": int("-1" + "0" * 400)}, {"logprob": int("1" + "0" * 400)}]
+        choice = {"message": {"content": "x"}, "finish_reason": "stop"}
+        handler.send(200, {"choices": [{**choice, "logprobs": {"content": entries}}]})
+        return True
+
+    server.reaction = react
+    (output,) = ask(loaded(server), group_of(page, "a"))
+    assert (output.text, output.min_confidence, output.confidence) == ("x", 0.0, 0.5)
+
+
+def test_streamed_questions_share_one_connection(server: Server, page: Path) -> None:
+    ports = set()
+
+    def react(handler: Handler, body: dict[str, Any]) -> bool:
+        ports.add(handler.client_address[1])
+        # In pieces, as servers send it: the client must read to the end by itself.
+        handler.send_response(200)
+        handler.send_header("content-type", "text/event-stream")
+        handler.send_header("transfer-encoding", "chunked")
+        handler.end_headers()
+        choice = '{"choices": [{"delta": {"content": "x"}, "finish_reason": "stop"}]}'
+        for piece in (f"data: {choice}\n\n", "data: [DONE]\n\n", ""):
+            handler.wfile.write(f"{len(piece):x}\r\n{piece}\r\n".encode())
+            handler.wfile.flush()
+            time.sleep(0.02)
+        return True
+
+    server.reaction = react
+    model = loaded(server)
+    for question in "abc":
+        (output,) = ask(model, group_of(page, question))
+        assert output.text == "x"
+    assert len(ports) == 1
+
+
 def test_counts_that_are_no_counts_are_left_out(server: Server, page: Path) -> None:
     def react(handler: Handler, body: dict[str, Any]) -> bool:
         text = (
@@ -421,6 +514,21 @@ def test_the_key_travels_in_its_header_and_appears_in_no_message(
     assert "bad key Bearer ***" in (output.error or "")
 
 
+def echoing_in_a_stream(handler: Handler, body: dict[str, Any]) -> bool:
+    event = f'data: {{"error": {{"message": "bad key {KEY}"}}}}\n\n'
+    handler.raw(200, event.encode(), "text/event-stream")
+    return True
+
+
+def test_a_key_that_comes_back_inside_a_stream_is_not_shown(
+    server: Server, page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", KEY)
+    server.reaction = echoing_in_a_stream
+    (output,) = ask(loaded(server, api_key_env="MY_KEY"), group_of(page, "a"))
+    assert "stopped with an error: bad key ***" in (output.error or "")
+
+
 def test_a_key_that_is_not_set_is_named_by_its_variable(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -445,6 +553,10 @@ def test_a_key_that_is_not_set_is_named_by_its_variable(
         ({"base_url": "http://host/v1", "timeout": "nan"}, "timeout"),
         (
             {"base_url": "http://host/v1", "api_key_env": "sk-123"},
+            "name of an environment variable",
+        ),
+        (
+            {"base_url": "http://host/v1", "api_key_env": "hf_aB1secret"},
             "name of an environment variable",
         ),
     ],
@@ -501,3 +613,181 @@ def test_refusals_of_the_same_moment_halve_the_number_once() -> None:
     for _ in range(10):
         limit.refused(0.0)
     assert limit.limit == full // 2
+
+
+def test_a_pause_that_ends_while_it_is_looked_at_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limit = AdaptiveLimit(4)
+    limit.refused(10.0)
+    # The pause has 5 s left at the first reading of the clock, and is over at the second.
+    moments = iter([limit._resume_at - 5.0])
+    monkeypatch.setattr(
+        "bench.models.openai.concurrency.time.monotonic",
+        lambda: next(moments, limit._resume_at + 1.0),
+    )
+    waits: list[float | None] = []
+    monkeypatch.setattr(limit._changed, "wait", lambda timeout: waits.append(timeout))
+    with limit.place():
+        pass
+    assert waits == [5.0]
+
+
+def test_a_closed_queue_wakes_those_who_wait_and_hands_out_nothing_more(page: Path) -> None:
+    group = group_of(page, "a", "b")
+    first, second = (Job(0, group, request, None) for request in group.requests)  # type: ignore[arg-type]
+    queue = JobQueue([first._replace(followers=(second,))])
+    taken = queue.take()
+    assert taken is not None
+    waiting: list[Job | None] = []
+    thread = threading.Thread(target=lambda: waiting.append(queue.take()))
+    thread.start()
+    queue.close()
+    queue.done(taken)
+    thread.join(timeout=5)
+    assert waiting == [None]
+
+
+# A whole run
+
+
+def run_of(server: Server, task: Path, results: Path, **options: Any) -> RunStore:
+    settings = RunSettings(batch_size=6, latency_samples=2)
+    plan = plan_run([spec_of(server, **options)], [load_task(task)], settings)
+    outcome = execute(plan, results)
+    assert outcome.failed_models == ()
+    return outcome.run
+
+
+def test_a_run_records_nothing_of_this_machine_for_a_model_that_a_server_answers_for(
+    server: Server, make_task: MakeTask, tmp_path: Path
+) -> None:
+    run = run_of(server, make_task(documents=5), tmp_path / "r")
+    assert run.state() == "complete"
+    outputs = run.outputs("served", "mine")
+    assert len(outputs) == 20
+    assert all(output.stop_reason == "stop" and output.served for output in outputs.values())
+    model = run.model_record("served")
+    assert model is not None
+    assert model["device"] == "server"
+    assert model["details"]["traits"]["memory"] is None
+    assert {"memory_after_load", "threads"}.isdisjoint(model)
+    batches = run.batches("served", "mine")
+    assert batches
+    assert all({"memory", "energy"}.isdisjoint(batch) for batch in batches)
+    for latency in run.latencies("served", "mine"):
+        assert latency["seconds"] >= latency["first_token_seconds"] > 0
+        assert "memory" not in latency
+    assert not list(run.path.rglob("monitor*.jsonl"))
+
+
+def test_the_key_is_nowhere_in_the_run_directory_whatever_the_server_says(
+    server: Server, make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", KEY)
+    server.models = ["reader", f"other-{KEY}"]
+    server.version = f"1.0 {KEY}"
+
+    def echoing(handler: Handler, body: dict[str, Any]) -> bool:
+        question = body["messages"][-1]["content"][-1]["text"]
+        if "field 0" in question:
+            # So long that the key would be cut in two where an error is cut.
+            handler.send(400, {"error": {"message": "x" * 290 + KEY}})
+        elif "field 1" in question:
+            handler.raw(200, KEY.encode(), "text/html", {"x-key": KEY})
+        elif "field 2" in question:
+            return echoing_in_a_stream(handler, body)
+        else:
+            choice = {"message": {"content": "yes"}, "finish_reason": "stop"}
+            handler.send(200, {"system_fingerprint": KEY, "choices": [choice]})
+        return True
+
+    server.reaction = echoing
+    run = run_of(server, make_task(), tmp_path / "r", api_key_env="MY_KEY", attempts=1)
+    outputs = run.outputs("served", "mine").values()
+    assert {output.stop_reason for output in outputs} == {"stop", "error"}
+    for path in run.path.rglob("*"):
+        if path.is_file():
+            # Half of it is a secret as well.
+            assert KEY[:8].encode() not in path.read_bytes(), path
+
+
+def processes_of(results: Path) -> list[int]:
+    """The models' processes of the runs in ``results``."""
+    numbers = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes()
+        except OSError:
+            continue
+        if b"bench.runner.worker" in words and str(results).encode() in words:
+            numbers.append(int(path.parent.name))
+    return numbers
+
+
+def check_whole(run: RunStore) -> None:
+    """Every question has exactly one answer, and the last batch of each is on record."""
+    lines = [
+        row["sample_id"] for row in read_lines(run.model_folder("served") / "mine/outputs.jsonl")
+    ]
+    assert sorted(lines) == [f"d{d}/q{q}" for d in range(5) for q in range(4)]
+    outputs = run.outputs("served", "mine").values()
+    assert all(output.stop_reason == "stop" for output in outputs)
+    assert run.state() == "complete"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks processes up in /proc")
+def test_a_worker_that_is_killed_between_answers_goes_on_and_doubles_nothing(
+    server: Server, make_task: MakeTask, tmp_path: Path
+) -> None:
+    results = tmp_path / "r"
+    killed: list[int] = []
+
+    def killing(handler: Handler, body: dict[str, Any]) -> bool:
+        # The warm-up and the first batch are answered; the second batch is half answered.
+        if len(server.requests) == 9 and not killed:
+            killed.extend(processes_of(results))
+            for number in killed:
+                os.kill(number, signal.SIGKILL)
+        return False
+
+    server.reaction = killing
+    run = run_of(server, make_task(documents=5), results)
+    assert len(killed) == 1
+    check_whole(run)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks processes up in /proc")
+def test_a_run_that_is_killed_as_a_whole_is_resumed_and_doubles_nothing(
+    server: Server, make_task: MakeTask, tmp_path: Path
+) -> None:
+    results, task = tmp_path / "r", make_task(documents=5)
+    reached, go_on = threading.Event(), threading.Event()
+
+    def holding(handler: Handler, body: dict[str, Any]) -> bool:
+        if len(server.requests) >= 9 and not go_on.is_set():
+            reached.set()
+            go_on.wait(30)
+        return False
+
+    server.reaction = holding
+    runner = (
+        "import sys; from tests.test_openai import run_again; run_again(*map(str, sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", runner, server.url, str(task), str(results)]
+    root = str(Path(__file__).resolve().parent.parent)
+    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": root}) as process:
+        assert reached.wait(60)
+        for number in [process.pid, *processes_of(results)]:
+            os.kill(number, signal.SIGKILL)
+    go_on.set()
+    run = run_of(server, task, results)
+    assert len(list(results.iterdir())) == 1
+    check_whole(run)
+
+
+def run_again(url: str, task: str, results: str) -> None:
+    """What the process that is killed does."""
+    spec = ModelSpec("served", "openai", "reader", options={"base_url": url, "attempts": 3})
+    settings = RunSettings(batch_size=6, latency_samples=2)
+    execute(plan_run([spec], [load_task(Path(task))], settings), Path(results))

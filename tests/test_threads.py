@@ -11,18 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from bench.measure import cores as cores_module
+from bench.measure.cores import cgroup_cores, usable_cores
 from bench.models.fake import Fake
 from bench.rundir.store import RunStore
 from bench.runner import RunSettings, plan_run, threads, worker
 from bench.runner.run_record import known_texts, run_record
 from bench.runner.shards import Shard
-from bench.runner.threads import (
-    cgroup_cores,
-    set_threads,
-    thread_environment,
-    thread_record,
-    usable_cores,
-)
+from bench.runner.threads import set_threads, thread_environment, thread_record
 from bench.schema import Batch, ModelSpec, PageGroup
 from bench.tasks import load_task
 from tests.conftest import MakeTask
@@ -80,7 +76,7 @@ def test_affinity_and_limit_both_count(
     allowed: int, limit: float | None, cores: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(allowed)), raising=False)
-    monkeypatch.setattr(threads, "cgroup_cores", lambda: limit)
+    monkeypatch.setattr(cores_module, "cgroup_cores", lambda: limit)
     assert usable_cores() == cores
 
 

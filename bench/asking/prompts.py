@@ -22,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -167,6 +167,17 @@ def prompts_record(
     return record
 
 
+def _choices(
+    rules: Sequence[PromptRule], models: Sequence[ModelSpec], tasks: Sequence[Task]
+) -> Iterator[tuple[Task, Sample, PromptRule | None]]:
+    """Every question of a run, once for each model, with the rule that is chosen for it."""
+    for spec in models:
+        for task in tasks:
+            chooser = Chooser(rules, spec, task)
+            for sample in task.samples:
+                yield task, sample, chooser.rule(sample)
+
+
 def check_used(
     rules: Sequence[PromptRule], models: Sequence[ModelSpec], tasks: Sequence[Task]
 ) -> list[str]:
@@ -175,13 +186,11 @@ def check_used(
     Raises:
         InvalidInput: not a single question has one, so that the collection must be another one's.
     """
-    total = missing = 0
-    for spec in models:
-        for task in tasks:
-            total += len(task.samples)
-            chooser = Chooser(rules, spec, task)
-            missing += sum(chooser.rule(sample) is None for sample in task.samples)
-    if not rules or not missing:
+    if not rules:
+        return []
+    chosen = [rule for _, _, rule in _choices(rules, models, tasks)]
+    total, missing = len(chosen), chosen.count(None)
+    if not missing:
         return []
     if missing == total:
         keys = ", ".join(repr(one_line(rule.key, 40)) for rule in rules[:3])
@@ -200,14 +209,10 @@ def tuning_warnings(
 ) -> list[str]:
     """Where prompts were, or may have been, chosen by their score on what is scored here."""
     counts: Counter[tuple[str, str, str]] = Counter()
-    for spec in models:
-        for task in tasks:
-            chooser = Chooser(rules, spec, task)
-            for sample in task.samples:
-                rule = chooser.rule(sample)
-                doubt = _doubt(rule, task, sample) if rule is not None else None
-                if rule is not None and doubt is not None:
-                    counts[task.name, rule.source, doubt] += 1
+    for task, sample, rule in _choices(rules, models, tasks):
+        doubt = None if rule is None else _doubt(rule, task, sample)
+        if rule is not None and doubt is not None:
+            counts[task.name, rule.source, doubt] += 1
     return [
         f"Task {one_line(task, 60)}: {plural(count, 'question is', 'questions are')} asked with prompts "
         f"of {one_line(source, 80)} {doubt}"

@@ -16,7 +16,7 @@ from bench.formatting import byte_size, plural
 from bench.measure import gpus
 from bench.models.footprint import download_size, expected_memory
 from bench.runner import RunPlan
-from bench.runner.batches import batched, default_batch_size, page_groups, pixels
+from bench.runner.batches import batched, default_batch_size, page_groups
 from bench.runner.devices import Device
 from bench.runner.shards import divide
 from bench.runner.sweep import page_bound
@@ -63,7 +63,7 @@ def _task_facts(task: Task) -> dict[str, Any]:
         "questions": len(task.samples),
         "documents": len(task.documents),
         "pages": sum(len(document.pages) for document in task.documents.values()),
-        "largest_document_pixels": max(pixels(group.document) for group in page_groups(task)),
+        "largest_document_pixels": max(group.document.pixels() for group in page_groups(task)),
     }
 
 

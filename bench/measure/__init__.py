@@ -1,6 +1,7 @@
 """What a run measures of the machine that it runs on, in bytes and seconds.
 
-``environment``: the software and hardware that a result depends on. ``memory``: the peaks of this process.
+``environment``: the software and hardware that a result depends on. ``memory``: the peaks of this process,
+and what a GPU has free. ``cores``: those that this process may use. ``bf16``: whether the processor has it.
 ``monitor``: what the devices did during the run, sampled once a second. ``energy``: the energy that the GPUs
 used. ``device_errors``: out of memory, and a lost GPU. ``nvml``: the questions to the driver. ``doctor``:
 what this machine lacks, and how to install it.
@@ -12,8 +13,8 @@ from bench.measure.environment import environment, gpus
 from bench.measure.memory import (
     Memory,
     MemoryMeter,
+    free_gpu_memory,
     memory_now,
-    peak_rss,
     release_memory,
 )
 from bench.measure.monitor import Monitor, watch
@@ -24,11 +25,11 @@ __all__ = [
     "MemoryMeter",
     "Monitor",
     "environment",
+    "free_gpu_memory",
     "gpus",
     "is_device_lost",
     "is_out_of_memory",
     "memory_now",
-    "peak_rss",
     "release_memory",
     "watch",
 ]

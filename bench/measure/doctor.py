@@ -22,6 +22,7 @@ import bench
 from bench.errors import install_command
 from bench.formatting import gib, listed, plural
 from bench.measure.environment import gpus
+from bench.paths import hub_cache
 from bench.text import one_line
 
 State = Literal["ok", "note", "missing"]
@@ -243,8 +244,7 @@ def _disk(results: Path) -> Iterator[Check]:
 
 
 def _hub() -> Iterator[Check]:
-    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    cache = hub_cache()
     models = list(cache.glob("models--*"))
     message = f"{cache}: {plural(len(models), 'model')}"
     if os.environ.get("HF_HUB_OFFLINE"):

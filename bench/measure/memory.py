@@ -1,4 +1,4 @@
-"""Peak memory of this process, in bytes.
+"""Peak memory of this process, and what a GPU has free, in bytes.
 
 ``allocated`` and ``reserved`` are what torch's caching allocator says on CUDA. ``process`` is what the
 driver (NVML) accounts to this process, with its context and libraries; it is sampled. ``rss`` is the
@@ -8,6 +8,7 @@ process's resident set in main memory.
 from __future__ import annotations
 
 import gc
+import importlib.util
 import os
 import resource
 import sys
@@ -118,6 +119,30 @@ def peak_rss() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # getrusage counts kibibytes on Linux and bytes on macOS.
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def free_gpu_memory(device: str = "auto") -> int | None:
+    """Bytes that are free on the GPU that torch calls ``device``; None where torch would use no GPU.
+
+    The driver's list will not do: torch may be too new for the driver and see no GPU at all, and it counts
+    what ``CUDA_VISIBLE_DEVICES`` leaves, in an order of its own.
+
+    Args:
+        device: ``auto`` or ``cuda`` for the first GPU that torch sees, ``cuda:1`` for the second, ``cpu``.
+    """
+    if device == "cpu" or importlib.util.find_spec("torch") is None:
+        return None
+    import torch
+
+    number = torch.device("cuda" if device == "auto" else device).index or 0
+    if not torch.cuda.is_available() or number >= torch.cuda.device_count():
+        return None
+    try:
+        free, _ = torch.cuda.mem_get_info(number)
+    except RuntimeError:
+        # A GPU that is lost, or that another process has for itself, will be reported when it is used.
+        return None
+    return int(free)
 
 
 def release_memory() -> None:

@@ -281,7 +281,6 @@ def _from_address(served: str, base_url: str) -> ModelSpec:
 def _from_user(name: str, row: UserTable, bench_toml: Path) -> ModelSpec:
     if isinstance(row, UserEndpoint):
         spec = row.spec(name)
-        check_options(spec)
         make_model(spec)
         return spec
     folder = bench_toml.parent

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.formatting import plural
 from bench.models.backends import BACKENDS
-from bench.paths import BUNDLED
+from bench.paths import BUNDLED, hub_cache
 from bench.text import one_line
 
 ARCHITECTURES: dict[str, str] = {
@@ -245,16 +245,6 @@ def read_json(path: Path) -> Mapping[str, Any]:
             f"{path} should hold a JSON object, but it contains a {type(content).__name__}"
         )
     return content
-
-
-def hub_cache() -> Path:
-    """The folder in which huggingface_hub keeps downloads, by the same environment variables."""
-    if cache := os.environ.get("HF_HUB_CACHE"):
-        return Path(cache).expanduser()
-    home = os.environ.get("HF_HOME") or Path(
-        os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface"
-    )
-    return Path(home).expanduser() / "hub"
 
 
 def cached_snapshot(hub_id: str, revision: str | None = None) -> Path | None:

@@ -67,7 +67,7 @@ class Fake:
         requests = [request for group in groups for request in group.requests]
         if len(requests) > self.options.get("capacity", len(requests)):
             raise OutOfMemory(f"{len(requests)} requests; {self.options['capacity']} fit")
-        pixels = sum(_pixels(group) for group in groups)
+        pixels = sum(group.document.pixels(group.max_pixels) for group in groups)
         if pixels > self.options.get("memory", pixels) * 2**self.chunked:
             raise OutOfMemory(f"{pixels} pixels; {self.options['memory']} fit")
         for request in requests:
@@ -102,8 +102,3 @@ class Fake:
             text = text.replace("{question}", request.question)
             text = text.replace("{sample_id}", request.sample_id)
         return Output(request.sample_id, text, "stop", generated_tokens=len(text.split()))
-
-
-def _pixels(group: PageGroup) -> int:
-    areas = [page.width * page.height for page in group.document.pages]
-    return sum(area if group.max_pixels is None else min(area, group.max_pixels) for area in areas)

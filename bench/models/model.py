@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from bench.schema import Batch, ModelInfo, ModelSpec, PageGroup
+from bench.schema import Batch, ModelInfo, ModelSpec, Output, PageGroup
+from bench.text import error_line
+
+
+def failed(sample_id: str, error: BaseException) -> Output:
+    """The output of a question that has no answer because of ``error``."""
+    return Output(sample_id, "", "error", error=error_line(error))
 
 
 class Model(Protocol):

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from bench.errors import OutOfMemory
 from bench.measure import is_device_lost, release_memory
-from bench.models.model import Model
+from bench.models.model import Model, failed
 from bench.runner.batches import singles
 from bench.schema import Batch, Output, PageGroup
-from bench.text import one_line
+from bench.text import error_line
 
 
 class DeviceLost(Exception):
@@ -34,7 +34,7 @@ def answer(model: Model, groups: Sequence[PageGroup]) -> Batch:
         raise
     except Exception as error:
         if is_device_lost(error):
-            raise DeviceLost(_named(error)) from error
+            raise DeviceLost(error_line(error)) from error
         if len(sample_ids(groups)) == 1:
             traceback.print_exc()
             return failures(groups, error)
@@ -48,13 +48,7 @@ def answer(model: Model, groups: Sequence[PageGroup]) -> Batch:
 
 def failures(groups: Sequence[PageGroup], error: Exception) -> Batch:
     """A failed output for each question of ``groups``, with the message of ``error``."""
-    message = _named(error)
-    ids = sample_ids(groups)
-    return Batch(tuple(Output(sample_id, "", "error", error=message) for sample_id in ids))
-
-
-def _named(error: Exception) -> str:
-    return f"{type(error).__name__}: {one_line(str(error), 500)}"
+    return Batch(tuple(failed(sample_id, error) for sample_id in sample_ids(groups)))
 
 
 def sample_ids(groups: Sequence[PageGroup]) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from bench.asking.prompts import Chooser, PromptRule
-from bench.schema import Document, ModelSpec, PageGroup, Request, Task
+from bench.schema import ModelSpec, PageGroup, Request, Task
 
 CPU_BATCH = 16
 GPU_BATCH = 64
@@ -39,17 +39,12 @@ def page_groups(
         )
     documents = sorted(
         (task.documents[key] for key in requests),
-        key=lambda document: (-pixels(document), document.id),
+        key=lambda document: (-document.pixels(), document.id),
     )
     return [
         PageGroup(document, tuple(requests[document.id]), task.generation, task.prompt.system)
         for document in documents
     ]
-
-
-def pixels(document: Document) -> int:
-    """The pixels of all pages of a document, before any resizing."""
-    return sum(page.width * page.height for page in document.pages)
 
 
 def batched(groups: Sequence[PageGroup], size: int) -> Iterator[tuple[PageGroup, ...]]:

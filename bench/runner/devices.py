@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.measure import gpus
-from bench.runner.threads import usable_cores
+from bench.measure.cores import usable_cores
 from bench.text import one_line
 
 _GPU = re.compile(r"(?:cuda:)?(\d+)")

@@ -8,6 +8,7 @@ from typing import Any
 from bench.measure import EnergyMeter, MemoryMeter, Monitor, memory_now, watch
 from bench.measure.monitor import Write
 from bench.models.backends import traits_of
+from bench.runner.threads import thread_record
 from bench.schema import ModelSpec
 
 
@@ -46,8 +47,10 @@ class Instruments:
         self._stack.__exit__(*error)
 
     def after_load(self) -> dict[str, Any]:
-        """The memory that the loaded model holds, for ``model.json``."""
-        return {"memory_after_load": memory_now()} if self._local else {}
+        """The memory that the loaded model holds, and the threads it may use, for ``model.json``."""
+        if not self._local:
+            return {}
+        return {"memory_after_load": memory_now(), "threads": thread_record()}
 
     def begin(self) -> None:
         """Forget what loading and warm-up needed, and watch the GPUs that the model is on from now on."""

@@ -111,7 +111,7 @@ class Ladder:
             if group.max_pixels is not None:
                 tried: list[int | None] = [self.bounds.max_pixels, *self._bounds_of(group.document)]
                 last_that_failed = tried[tried.index(group.max_pixels) - 1]
-                self._fails_at(_resized_pixels(group.document, last_that_failed))
+                self._fails_at(group.document.pixels(last_that_failed))
 
     def _halved(self, groups: Groups, size: int) -> Step:
         self.batch_size = max(1, size // 2)
@@ -123,10 +123,10 @@ class Ladder:
     def _bound(self, document: Document) -> int | None:
         """The largest bound under which the document may fit; the smallest bound where none may."""
         ceiling = self.ceiling
-        if ceiling is None or _resized_pixels(document, self.bounds.max_pixels) < ceiling:
+        if ceiling is None or document.pixels(self.bounds.max_pixels) < ceiling:
             return None
         bounds = self._bounds_of(document)
-        fitting = (bound for bound in bounds if _resized_pixels(document, bound) < ceiling)
+        fitting = (bound for bound in bounds if document.pixels(bound) < ceiling)
         return next(fitting, bounds[-1] if bounds else None)
 
     def _bounds_of(self, document: Document) -> list[int]:
@@ -136,12 +136,6 @@ class Ladder:
         least = max(MIN_PIXELS, self.bounds.min_pixels or 0)
         halved = (start // 2**times for times in range(1, HALVINGS + 1))
         return [bound for bound in halved if bound >= least]
-
-
-def _resized_pixels(document: Document, bound: int | None) -> int:
-    """The pixels of the document's pages, none of which is larger than ``bound``."""
-    areas = (page.width * page.height for page in document.pages)
-    return sum(area if bound is None else min(area, bound) for area in areas)
 
 
 def marked(groups: Groups, batch: Batch) -> Batch:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.formatting import gib, plural, seconds
-from bench.measure import Memory, MemoryMeter
-from bench.measure.free_memory import free_gpu_memory
+from bench.measure import Memory, MemoryMeter, free_gpu_memory
 from bench.models import make_model
 from bench.models.catalog import resolve
 from bench.models.footprint import expected_memory

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from bench.runner.batches import pixels
-from bench.schema import Document, PageGroup
+from bench.schema import PageGroup
 
 QUESTION_PIXELS = 40_000
 """A question weighs as much as so many pixels of its page: ten of them took half of what a page of 1,024
@@ -89,10 +88,4 @@ def _units(task: str, batches: Batches, max_pixels: int | None) -> list[_Unit]:
 
 
 def _weight(group: PageGroup, max_pixels: int | None) -> int:
-    return _pixels(group.document, max_pixels) + QUESTION_PIXELS * len(group.requests)
-
-
-def _pixels(document: Document, max_pixels: int | None) -> int:
-    if max_pixels is None:
-        return pixels(document)
-    return sum(min(max_pixels, page.width * page.height) for page in document.pages)
+    return group.document.pixels(max_pixels) + QUESTION_PIXELS * len(group.requests)

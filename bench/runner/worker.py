@@ -43,9 +43,8 @@ from bench.runner.ladder import Ladder, PageBounds, marked
 from bench.runner.shards import Shard, divide
 from bench.runner.spec import RunSettings
 from bench.runner.statuses import FAILED, LOST, STOPPED, UNFINISHED
-from bench.runner.threads import thread_record
 from bench.schema import Batch, ModelInfo, Output, PageGroup
-from bench.text import one_line, utc_now
+from bench.text import error_line, one_line, utc_now
 
 
 class Worker:
@@ -139,14 +138,13 @@ class Worker:
         """Load the model, warm it up, and write ``model.json``."""
         self.emit("loading")
         started = time.perf_counter()
-        info = with_traits(self.model.load(), self.run.model_spec(self.name))
+        info = with_traits(self.model.load(), self.spec)
         load_seconds = time.perf_counter() - started
         record: dict[str, Any] = {
             "name": self.name,
             **dataclasses.asdict(info),
             "load_seconds": load_seconds,
             **self.instruments.after_load(),
-            "threads": thread_record(),
             "started": utc_now(),
         }
         self.batch_size = self.settings.batch_size or default_batch_size(info.device)
@@ -365,7 +363,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _report_failure(folder: Path, events: TextIO, shard: Shard, error: Exception) -> None:
     """Tell the parent why the model failed, and write it to ``failure.json``."""
-    message, hint = f"{type(error).__name__}: {one_line(str(error), 500)}", None
+    message, hint = error_line(error), None
     if isinstance(error, BenchError):
         message, hint = str(error), error.hint
     said = {"event": "failed", "shard": shard.number, "message": message, "hint": hint}

@@ -19,9 +19,7 @@ Read the modules in the order of the data::
 ``tune`` joins them.
 """
 
-import importlib.util
-
-from bench.errors import missing_package
+from bench.errors import require_package
 
 
 def check_packages() -> None:
@@ -31,5 +29,4 @@ def check_packages() -> None:
         EnvironmentProblem: one is missing; the hint is the command that installs it.
     """
     for package in ("torch", "transformers", "accelerate", "peft"):
-        if importlib.util.find_spec(package) is None:
-            raise missing_package("bench tune", package, "hf")
+        require_package("bench tune", package, "hf")

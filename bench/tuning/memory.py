@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from bench.errors import OutOfMemory
 from bench.formatting import byte_size
+from bench.measure import free_gpu_memory
 from bench.models.architectures import Architecture
 from bench.models.qwen_vl.fit import CUDA_CONTEXT_BYTES, Activations
 from bench.tuning.examples import TrainingExample
@@ -235,10 +236,7 @@ def parts(expected: MemoryEstimate) -> str:
 def free_bytes(on_gpu: bool) -> int:
     """The bytes that are free on the first GPU, or in main memory."""
     if on_gpu:
-        import torch
-
-        free, _ = torch.cuda.mem_get_info()
-        return free
+        return free_gpu_memory() or 0
     import psutil
 
     return int(psutil.virtual_memory().available)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 import transformers
 
+from bench.models.qwen_vl.loading import quiet_transformers
 from bench.tuning.adapter_folder import CHECKPOINTS, write_history
 from bench.tuning.trainer import Diverged, Listener, PackedTrainer, Subject, Watch, compute_dtype
 
@@ -80,7 +81,7 @@ def train(subject: Subject, schedule: Schedule, out: Path, listener: Listener) -
     trainer.add_callback(watch)
     if last is not None:
         listener.say(f"Training goes on from step {step_of(last)}")
-    with _one_interrupt(watch, listener), _quiet():
+    with _one_interrupt(watch, listener), quiet_transformers():
         try:
             trainer.train(resume_from_checkpoint=None if last is None else str(last))
         except Diverged as error:
@@ -186,15 +187,3 @@ def _one_interrupt(watch: Watch, listener: Listener) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers from giving advice while the block runs."""
-    logging: Any = transformers.utils.logging
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)

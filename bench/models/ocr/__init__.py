@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import EnvironmentProblem, InvalidInput, did_you_mean
 from bench.models.backends import check_options
+from bench.models.model import failed
 from bench.models.ocr.answer import answer
 from bench.models.ocr.layout import lay_out
 from bench.models.ocr.matching import OcrDocument
@@ -128,7 +129,7 @@ class Ocr:
             ocr_answer = answer(read_document, request.question)
             self.stages["match"] += time.perf_counter() - started
         except Exception as error:  # the one place that turns a failure into a record
-            return Output(request.sample_id, "", "error", error=f"{type(error).__name__}: {error}")
+            return failed(request.sample_id, error)
         return Output(request.sample_id, ocr_answer.text, "stop", confidence=ocr_answer.confidence)
 
     def _read_document(self, document: Document, cyrillic: bool) -> OcrDocument:

@@ -211,7 +211,7 @@ def stacks(layout: PageLayout) -> list[Stack]:
                 following = [line for line in below if _continues(stack.cell, line)]
                 if following:
                     lines = (*stack.lines, following[0])
-                    stack = Stack(_stacked(stack.cell, following[0]), lines)
+                    stack = Stack(_next_line_joined(stack.cell, following[0]), lines)
                     joined.append(stack)
     return joined
 
@@ -226,10 +226,16 @@ def _continues(cell: TableCell, below: TableCell) -> bool:
     return overlap > 0.5 * narrower and -0.5 * line < gap < _STACK_GAP * line and digits <= 2
 
 
-def _stacked(cell: TableCell, below: TableCell) -> TableCell:
+def _next_line_joined(cell: TableCell, below: TableCell) -> TableCell:
     hyphenated = cell.text.endswith("-") and below.text[:1].islower()
+    text = cell.text[:-1] + below.text if hyphenated else f"{cell.text} {below.text}"
+    return stacked(cell, below, text)
+
+
+def stacked(cell: TableCell, below: TableCell, text: str) -> TableCell:
+    """A cell around ``cell`` and the one below it, on the row of the lower one."""
     return TableCell(
-        text=cell.text[:-1] + below.text if hyphenated else f"{cell.text} {below.text}",
+        text=text,
         left=min(cell.left, below.left),
         top=cell.top,
         right=max(cell.right, below.right),

@@ -42,59 +42,12 @@ _ASKS_DURATION = re.compile(
 )
 _ASKS_PERCENT = re.compile(r"percent|процент|penalt|неусто|пен[яию]\b|百分|比例|违约金|滞纳金")
 _WORDS = re.compile(r"[a-zа-я]{3,}|[\u3400-\u9fff]")
-_STOP_WORDS = frozenset(
-    [
-        "the",
-        "what",
-        "which",
-        "who",
-        "how",
-        "many",
-        "much",
-        "long",
-        "for",
-        "and",
-        "are",
-        "was",
-        "were",
-        "this",
-        "that",
-        "with",
-        "from",
-        "does",
-        "did",
-        "has",
-        "как",
-        "какой",
-        "какая",
-        "какое",
-        "какие",
-        "каков",
-        "какова",
-        "кто",
-        "что",
-        "где",
-        "для",
-        "или",
-        "при",
-        "его",
-        "это",
-        "под",
-        "над",
-        "до",
-        "на",
-        "是",
-        "的",
-        "多",
-        "少",
-        "什",
-        "么",
-        "哪",
-        "谁",
-        "在",
-        "为",
-    ]
-)
+_STOP_WORDS = frozenset([
+    "the", "what", "which", "who", "how", "many", "much", "long", "for", "and", "are", "was", "were",
+    "this", "that", "with", "from", "does", "did", "has", "как", "какой", "какая", "какое", "какие",
+    "каков", "какова", "кто", "что", "где", "для", "или", "при", "его", "это", "под", "над", "до", "на",
+    "是", "的", "多", "少", "什", "么", "哪", "谁", "在", "为",
+])  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

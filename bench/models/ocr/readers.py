@@ -22,7 +22,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from bench.errors import EnvironmentProblem, missing_package
+from bench.errors import EnvironmentProblem, require_package
+from bench.measure.cores import usable_cores
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -138,8 +139,7 @@ class RapidOcrReader:
             EnvironmentProblem: a package or a model file is missing.
         """
         for package in ("onnxruntime", "rapidocr"):
-            if importlib.util.find_spec(package) is None:
-                raise missing_package("the model 'ocr'", package, "ocr")
+            require_package("the model 'ocr'", package, "ocr")
         import rapidocr
 
         folder = Path(rapidocr.__file__).parent / "models"
@@ -155,7 +155,7 @@ class RapidOcrReader:
                     f"the OCR model file {path} does not exist",
                     hint="pip install --force-reinstall --no-deps rapidocr",
                 )
-        self.threads = _available_cores()
+        self.threads = usable_cores()
         self.engine = rapidocr.RapidOCR(
             params={
                 **{key: str(path) for key, path in self.models.items()},
@@ -369,11 +369,3 @@ def _weighted_median(slopes: Sequence[tuple[float, float]]) -> float:
 def _only_model(folder: Path, pattern: str) -> Path:
     """The first file of ``folder`` that matches, or a path that names what is missing."""
     return next(iter(sorted(folder.glob(pattern))), folder / pattern)
-
-
-def _available_cores() -> int:
-    """Cores this process may use, which in a container are fewer than the machine has."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        return os.cpu_count() or 1

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bench.models.ocr.characters import count_digits, count_letters
 from bench.models.ocr.fields import normalise
 from bench.models.ocr.labels import Mark
-from bench.models.ocr.layout import TableCell
+from bench.models.ocr.layout import TableCell, stacked
 from bench.models.ocr.matching import OcrDocument
 from bench.models.ocr.values import ValueKind, cut
 
@@ -89,7 +90,9 @@ def _table_items(document: OcrDocument, headers: dict[str, Mark]) -> list[Item]:
             items.append(item)
         elif not has_numbers and items and set(item) == {"name"} and len(row) == 1:
             # A line with a name alone goes on with the name above it.
-            items[-1] = {**items[-1], "name": _joined(items[-1].get("name"), item["name"])}
+            first, second = items[-1]["name"], item["name"]
+            name = stacked(first, second, f"{first.text} {second.text}")
+            items[-1]["name"] = replace(name, row=first.row)
     return items
 
 
@@ -148,18 +151,3 @@ def _receipt_items(document: OcrDocument) -> list[Item]:
             items.append({"name": name, "total": money[-1]})
         pending = None
     return items
-
-
-def _joined(first: TableCell | None, second: TableCell) -> TableCell:
-    if first is None:
-        return second
-    return TableCell(
-        text=f"{first.text} {second.text}",
-        left=min(first.left, second.left),
-        top=first.top,
-        right=max(first.right, second.right),
-        bottom=second.bottom,
-        confidence=min(first.confidence, second.confidence),
-        page=first.page,
-        row=first.row,
-    )

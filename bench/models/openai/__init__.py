@@ -7,19 +7,20 @@ becomes an output).
 
 from __future__ import annotations
 
+import traceback
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
+from bench.models.model import failed
 from bench.models.openai.client import Client, Reply
 from bench.models.openai.completions import output_of
 from bench.models.openai.jobs import Job, JobQueue, jobs_of
 from bench.models.openai.messages import PageEncoder, SentPage, chat_request
 from bench.models.openai.settings import EndpointSettings, endpoint_settings
 from bench.schema import Batch, ModelInfo, ModelSpec, Output, PageGroup
-from bench.text import one_line
 
 if TYPE_CHECKING:
     import httpx2
@@ -47,7 +48,7 @@ class Endpoint:
         details = {
             "base_url": settings.base_url,
             "checkpoint": spec.checkpoint,
-            "served_models": [one_line(name, 120) for name in server.models[:20]],
+            "served_models": list(server.models[:20]),
             "server_version": server.version,
             "context": server.context,
             "concurrency": settings.concurrency,
@@ -63,19 +64,21 @@ class Endpoint:
     def generate(self, groups: Sequence[PageGroup]) -> Batch:
         """Ask every request of ``groups``; what the server does not answer is that request's failure."""
         assert self._client is not None, "load comes first"
-        jobs = jobs_of(groups, self._encoder)
         total = sum(len(group.requests) for group in groups)
-        if total == 1:
-            output, reply = self._ask(jobs[0], stream=True)
-            if reply is None:
-                return Batch((output,))
-            first = reply.first_token_seconds
-            stages = {"answer": reply.seconds}
-            if first is not None:
-                stages = {"first_token": first, "decode": reply.seconds - first}
-            return Batch((output,), stages, first, retry_seconds=reply.lost_seconds)
-        outputs = self._ask_all(jobs, total)
-        return Batch(tuple(outputs))
+        # The queue alone holds the jobs: the pages of those that are done need no memory any more.
+        queue = JobQueue(jobs_of(groups, self._encoder))
+        if total > 1:
+            return Batch(tuple(self._ask_all(queue, min(self._settings.concurrency, total))))
+        job = queue.take()
+        assert job is not None, "a batch has at least one request"
+        output, reply = self._ask(job, stream=True)
+        if reply is None:
+            return Batch((output,))
+        first = reply.first_token_seconds
+        stages = {"answer": reply.seconds}
+        if first is not None:
+            stages = {"first_token": first, "decode": reply.seconds - first}
+        return Batch((output,), stages, first, retry_seconds=reply.lost_seconds)
 
     def close(self) -> None:
         """Close the connections; the end of the process does it as well."""
@@ -94,9 +97,8 @@ class Endpoint:
         if self._salt is not None:
             self._salt = uuid.uuid4().hex
 
-    def _ask_all(self, jobs: Sequence[Job], total: int) -> list[Output]:
+    def _ask_all(self, queue: JobQueue, workers: int) -> list[Output]:
         """The outputs of all jobs and their followers, in the order of their places."""
-        queue = JobQueue(jobs)
         outputs: dict[int, Output] = {}
 
         def work() -> None:
@@ -106,10 +108,13 @@ class Endpoint:
                 finally:
                     queue.done(job)
 
-        workers = min(self._settings.concurrency, total)
         with ThreadPoolExecutor(workers, thread_name_prefix="endpoint") as pool:
-            for future in [pool.submit(work) for _ in range(workers)]:
-                future.result()
+            try:
+                for future in [pool.submit(work) for _ in range(workers)]:
+                    future.result()
+            finally:
+                # After Ctrl-C only the requests in flight are waited for.
+                queue.close()
         return [outputs[place] for place in sorted(outputs)]
 
     def _ask(self, job: Job, *, stream: bool) -> tuple[Output, Reply | None]:
@@ -127,9 +132,11 @@ class Endpoint:
             )
             reply = self._client.complete(body)
             output = output_of(reply, job.group, job.request, _visual_tokens(pages))
-        except BenchError as error:
-            message = f"{type(error).__name__}: {one_line(str(error), 500)}"
-            return Output(job.request.sample_id, "", "error", error=message), None
+        except Exception as error:
+            # Whatever it is, it must not cost the other questions of this call their answers.
+            if not isinstance(error, BenchError):
+                traceback.print_exc()
+            return failed(job.request.sample_id, error), None
         return output, reply
 
 

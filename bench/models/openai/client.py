@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.errors import BenchError, EnvironmentProblem, InvalidInput, did_you_mean, missing_package
+from bench.errors import BenchError, EnvironmentProblem, InvalidInput, did_you_mean, require_package
 from bench.models.openai.concurrency import AdaptiveLimit
 from bench.models.openai.settings import EndpointSettings, api_key
 from bench.text import one_line
@@ -72,13 +72,13 @@ class Client:
         Raises:
             EnvironmentProblem: httpx2 is not installed, or the key is missing.
         """
-        try:
-            import httpx2
-        except ImportError:
-            raise missing_package("asking an endpoint", "httpx2", "endpoint") from None
+        require_package("asking an endpoint", "httpx2", "endpoint")
+        import httpx2
+
         self._settings = settings
         self._key = api_key(settings)
         self.limit = AdaptiveLimit(settings.concurrency)
+        # Bodies come as they are, so that their size is bounded as they arrive.
         headers = {"user-agent": "docvlm-bench", "accept-encoding": "identity"}
         if self._key is not None:
             headers["authorization"] = f"Bearer {self._key}"
@@ -111,17 +111,16 @@ class Client:
         if names and served not in names:
             raise InvalidInput(
                 f"the endpoint {self._base} serves no model {one_line(served, 80)!r}",
-                hint=did_you_mean(served, [one_line(name, 80) for name in names]),
+                hint=did_you_mean(served, [self._shown(name, 80) for name in names]),
             )
         own = next((row for row in rows if row.get("id") == served), {})
         context = own.get("max_model_len")
-        version = self._get(f"{self._base.removesuffix('/v1')}/version", needed=False).get(
-            "version"
-        )
+        address = f"{self._base.removesuffix('/v1')}/version"
+        version = self._get(address, needed=False).get("version")
         return Server(
-            models=names,
+            models=tuple(self._shown(name, 120) for name in names),
             context=context if isinstance(context, int) and context > 0 else None,
-            version=one_line(version, 60) if isinstance(version, str) else None,
+            version=self._shown(version, 60) if isinstance(version, str) else None,
         )
 
     def complete(self, request: Mapping[str, Any]) -> Reply:
@@ -130,9 +129,11 @@ class Client:
         Raises:
             EndpointError: the endpoint refused it, or every attempt failed.
         """
-        began = time.perf_counter()
         content = json.dumps(request, ensure_ascii=False).encode("utf-8", "backslashreplace")
-        for attempt in range(1, self._settings.attempts + 1):
+        began = time.perf_counter()
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 with self.limit.place():
                     sent = time.perf_counter()
@@ -148,11 +149,10 @@ class Client:
                     ) from None
                 if not problem.busy:
                     time.sleep(pause)
-                continue
-            self.limit.succeeded(seconds)
-            lost = time.perf_counter() - began - seconds
-            return Reply(body, seconds, first_token, attempt, lost if attempt > 1 else 0.0)
-        raise AssertionError("unreachable")
+            else:
+                self.limit.succeeded(seconds)
+                lost = sent - began if attempt > 1 else 0.0
+                return Reply(body, seconds, first_token, attempt, lost)
 
     def _attempt(self, content: bytes) -> tuple[dict[str, Any], float | None]:
         import httpx2
@@ -166,8 +166,9 @@ class Client:
                 if response.status_code != 200:
                     self._refuse(response, b"".join(chunks), len(content))
                 if response.headers.get("content-type", "").startswith("text/event-stream"):
-                    return _streamed(chunks, started)
-                return _parsed(b"".join(chunks)), None
+                    body, first_token = self._streamed(chunks, started)
+                else:
+                    body, first_token = _parsed(b"".join(chunks)), None
         except httpx2.TimeoutException:
             raise _Passing(
                 f"the endpoint did not answer within {self._settings.timeout:g} s"
@@ -176,6 +177,10 @@ class Client:
             raise _Passing(
                 f"the connection to the endpoint broke: {self._shown(str(error) or type(error).__name__)}"
             ) from None
+        fingerprint = body.get("system_fingerprint")
+        if isinstance(fingerprint, str):
+            body["system_fingerprint"] = self._shown(fingerprint, 200)
+        return body, first_token
 
     def _bounded(self, response: httpx2.Response, started: float) -> Iterator[bytes]:
         """The body's parts; a body that never ends, in bytes or in time, is a failure."""
@@ -220,6 +225,51 @@ class Client:
             )
         raise EndpointError(reason)
 
+    def _streamed(
+        self, chunks: Iterator[bytes], started: float
+    ) -> tuple[dict[str, Any], float | None]:
+        """A stream of server-sent events put together into one completion, and when its first token came."""
+        text: list[str] = []
+        logprobs: list[Any] = []
+        whole: dict[str, Any] = {}
+        finish: Any = None
+        first_token: float | None = None
+        ended = False
+        for event in _events(chunks):
+            if event == b"[DONE]":
+                ended = True
+            if ended:
+                # Read to the end: otherwise the next request would need a new connection.
+                continue
+            part = _parsed(event)
+            if "error" in part:
+                raise EndpointError(
+                    f"the endpoint stopped with an error: {self._shown(_message(event))}"
+                )
+            for key in ("system_fingerprint", "usage"):
+                if part.get(key) is not None:
+                    whole[key] = part[key]
+            for choice in _list(part.get("choices")):
+                if not isinstance(choice, Mapping):
+                    continue
+                delta = choice.get("delta")
+                said = delta.get("content") if isinstance(delta, Mapping) else None
+                if isinstance(said, str) and said:
+                    if first_token is None:
+                        first_token = time.perf_counter() - started
+                    text.append(said)
+                probabilities = choice.get("logprobs")
+                if isinstance(probabilities, Mapping):
+                    logprobs += _list(probabilities.get("content"))
+                finish = choice.get("finish_reason") or finish
+        if not ended and finish is None:
+            raise _Passing("the endpoint's stream ended in the middle of an answer")
+        message = {"role": "assistant", "content": "".join(text)}
+        whole["choices"] = [
+            {"message": message, "finish_reason": finish, "logprobs": {"content": logprobs}}
+        ]
+        return whole, first_token
+
     def _get(self, url: str, *, needed: bool = True) -> dict[str, Any]:
         """A small JSON object; empty where the endpoint has no such page."""
         import httpx2
@@ -247,11 +297,12 @@ class Client:
             value = {}
         return value if isinstance(value, dict) else {}
 
-    def _shown(self, text: str) -> str:
-        """``text`` from the server, safe to print and without the key."""
+    def _shown(self, text: str, limit: int = 300) -> str:
+        """``text`` from the server, safe to print and to store, and without the key."""
+        # Before it is cut: half a key is still a secret.
         if self._key is not None:
             text = text.replace(self._key, "***")
-        return one_line(text, 300)
+        return one_line(text, limit)
 
 
 class _Passing(Exception):
@@ -302,48 +353,6 @@ def _message(body: bytes) -> str:
         while isinstance(value, dict) and key in value:
             value = value[key]
     return value if isinstance(value, str) else text
-
-
-def _streamed(chunks: Iterator[bytes], started: float) -> tuple[dict[str, Any], float | None]:
-    """A stream of server-sent events put together into one completion, and when its first token came."""
-    text: list[str] = []
-    logprobs: list[Any] = []
-    whole: dict[str, Any] = {}
-    finish: Any = None
-    first_token: float | None = None
-    ended = False
-    for event in _events(chunks):
-        if event == b"[DONE]":
-            ended = True
-            break
-        part = _parsed(event)
-        if "error" in part:
-            raise EndpointError(
-                f"the endpoint stopped with an error: {one_line(_message(event), 300)}"
-            )
-        whole |= {key: part[key] for key in ("id", "model", "system_fingerprint") if key in part}
-        if isinstance(part.get("usage"), Mapping):
-            whole["usage"] = part["usage"]
-        for choice in _list(part.get("choices")):
-            if not isinstance(choice, Mapping):
-                continue
-            delta = choice.get("delta")
-            said = delta.get("content") if isinstance(delta, Mapping) else None
-            if isinstance(said, str) and said:
-                if first_token is None:
-                    first_token = time.perf_counter() - started
-                text.append(said)
-            probabilities = choice.get("logprobs")
-            if isinstance(probabilities, Mapping):
-                logprobs += _list(probabilities.get("content"))
-            finish = choice.get("finish_reason") or finish
-    if not ended and finish is None:
-        raise _Passing("the endpoint's stream ended in the middle of an answer")
-    message = {"role": "assistant", "content": "".join(text)}
-    whole["choices"] = [
-        {"message": message, "finish_reason": finish, "logprobs": {"content": logprobs}}
-    ]
-    return whole, first_token
 
 
 def _events(chunks: Iterator[bytes]) -> Iterator[bytes]:

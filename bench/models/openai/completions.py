@@ -23,7 +23,7 @@ def output_of(
     """
     choice = _first_choice(reply.body)
     finish = choice.get("finish_reason")
-    if finish not in STOP_REASONS:
+    if not isinstance(finish, str) or finish not in STOP_REASONS:
         raise EndpointError(
             f"the endpoint ended the answer with finish_reason {str(finish)[:40]!r}"
         )
@@ -38,10 +38,11 @@ def output_of(
     visual_tokens = _count(_mapping(prompt_details.get("multimodal_tokens")).get("image"))
     probabilities = _probabilities(choice.get("logprobs"))
     mean = sum(probabilities) / len(probabilities) if probabilities else None
+    fingerprint = reply.body.get("system_fingerprint")
     facts: dict[str, Any] = {
         "finish_reason": finish,
         "cached_tokens": _count(prompt_details.get("cached_tokens")),
-        "system_fingerprint": _name(reply.body.get("system_fingerprint")),
+        "system_fingerprint": fingerprint if isinstance(fingerprint, str) else None,
         "attempts": reply.attempts,
         "seconds": reply.seconds,
         "lost_seconds": reply.lost_seconds,
@@ -98,10 +99,11 @@ def _probabilities(logprobs: Any) -> Sequence[float]:
     probabilities: list[float] = []
     for token in tokens:
         logprob = _mapping(token).get("logprob")
-        if not isinstance(logprob, int | float) or math.isnan(logprob):
+        # Not a number is unequal to itself; ``math.isnan`` would fail at a huge whole number.
+        if not isinstance(logprob, int | float) or logprob != logprob:
             return ()
         # A rounding error of the server may put it a little above 0.
-        probabilities.append(math.exp(min(0.0, logprob)))
+        probabilities.append(math.exp(max(-1000.0, min(0.0, logprob))))
     return probabilities
 
 
@@ -112,7 +114,3 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 def _count(value: Any) -> int | None:
     whole = isinstance(value, int) and not isinstance(value, bool)
     return value if whole and 0 <= value < 2**53 else None
-
-
-def _name(value: Any) -> str | None:
-    return value[:200] if isinstance(value, str) else None

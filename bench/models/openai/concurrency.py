@@ -6,6 +6,7 @@ settles at what the server can take, without knowing its queue.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -26,15 +27,13 @@ class AdaptiveLimit:
     """A semaphore whose size follows how the server behaves. Safe to use from many threads."""
 
     def __init__(self, maximum: int) -> None:
-        self.maximum = maximum
-        self.reached = 0
-        """Most requests that were in flight together."""
-        self._limit = float(min(START, maximum))
+        self._maximum = float(maximum)
+        self._limit = min(float(START), self._maximum)
         self._in_flight = 0
         self._first: list[float] = []
         self._recent = 0.0
         self._resume_at = 0.0
-        self._halved_at = 0.0
+        self._halved_at = -math.inf
         self._changed = threading.Condition()
 
     @property
@@ -46,10 +45,12 @@ class AdaptiveLimit:
     def place(self) -> Iterator[None]:
         """Wait for a place and for the end of any pause; give the place back at the end."""
         with self._changed:
-            while self._in_flight >= self.limit or self._pause() > 0:
-                self._changed.wait(timeout=self._pause() or None)
+            # Read once a round: a pause that ended between two readings would be waited for for ever.
+            while (pause := self._resume_at - time.monotonic()) > 0 or (
+                self._in_flight >= self.limit
+            ):
+                self._changed.wait(timeout=pause if pause > 0 else None)
             self._in_flight += 1
-            self.reached = max(self.reached, self._in_flight)
         try:
             yield
         finally:
@@ -68,7 +69,7 @@ class AdaptiveLimit:
             self._recent += (seconds - self._recent) * 2 / (self._limit + 1)
             if self._recent <= SLOWER * sum(self._first) / BASELINE:
                 # One more for every full round of the present number.
-                self._limit = min(float(self.maximum), self._limit + 1 / self._limit)
+                self._limit = min(self._maximum, self._limit + 1 / self._limit)
                 self._changed.notify_all()
 
     def refused(self, retry_after: float) -> None:
@@ -80,6 +81,3 @@ class AdaptiveLimit:
             if now - self._halved_at > 1.0:
                 self._limit = max(1.0, self._limit / 2)
                 self._halved_at = now
-
-    def _pause(self) -> float:
-        return max(0.0, self._resume_at - time.monotonic())

@@ -69,6 +69,7 @@ class JobQueue:
 
     def __init__(self, jobs: Iterable[Job]) -> None:
         self._waiting = deque(jobs)
+        self._closed = False
         self._taken = 0
         self._changed = threading.Condition()
 
@@ -86,5 +87,13 @@ class JobQueue:
         """Let the followers of ``job`` go in front of all others."""
         with self._changed:
             self._taken -= 1
-            self._waiting.extendleft(reversed(job.followers))
+            if not self._closed:
+                self._waiting.extendleft(reversed(job.followers))
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Hand out no further job."""
+        with self._changed:
+            self._closed = True
+            self._waiting.clear()
             self._changed.notify_all()

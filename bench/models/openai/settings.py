@@ -9,14 +9,17 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench.errors import EnvironmentProblem, InvalidInput, did_you_mean
+from bench.errors import EnvironmentProblem, InvalidInput
+from bench.models.backends import check_options
 from bench.schema import Json, ModelSpec
 from bench.text import one_line
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 """Hosts that are this machine."""
 
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+"""Capital letters only: of the keys that a person may paste here by mistake, many are words like ``hf_aB1``,
+and what stands here is written into the run directory."""
 
 
 class EndpointSettings(BaseModel):
@@ -53,18 +56,15 @@ def endpoint_settings(spec: ModelSpec) -> EndpointSettings:
         InvalidInput: an option is unknown or has the wrong type, the address is no http(s) address or
             holds a password, or no served model is named.
     """
+    check_options(spec)
     options = {name: value for name, value in spec.options.items() if name != "offline"}
     try:
         settings = EndpointSettings.model_validate(options)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in problem["loc"])
-        hint = None
-        if problem["type"] == "extra_forbidden":
-            hint = did_you_mean(place, EndpointSettings.model_fields)
         raise InvalidInput(
-            f"model {spec.name}: option {one_line(place, 60)}: {one_line(problem['msg'], 200)}",
-            hint=hint,
+            f"model {spec.name}: option {one_line(place, 60)}: {one_line(problem['msg'], 200)}"
         ) from None
     _check_address(spec.name, settings.base_url)
     host = urlsplit(settings.base_url).hostname
@@ -80,7 +80,8 @@ def endpoint_settings(spec: ModelSpec) -> EndpointSettings:
         )
     if settings.api_key_env is not None and not _VARIABLE.fullmatch(settings.api_key_env):
         raise InvalidInput(
-            f"model {spec.name}: api_key_env must be the name of an environment variable, not a key",
+            f"model {spec.name}: api_key_env must be the name of an environment variable, in capital "
+            "letters, not a key",
             hint='api_key_env = "MY_SERVER_KEY", then: export MY_SERVER_KEY=...',
         )
     return settings

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bench.errors import InvalidInput
 from bench.formatting import plural
 from bench.models.backends import check_options
+from bench.models.model import failed
 from bench.schema import Batch, Json, ModelInfo, ModelSpec, Output, PageGroup
 
 if TYPE_CHECKING:
@@ -153,16 +154,12 @@ class QwenVL:
         return in_order
 
     def _free_memory(self) -> None:
-        import gc
-
-        import torch
+        from bench.measure import release_memory
 
         if self._parts is not None:
             # Pages that were read ahead may lie on the device.
             self._parts.processor.queue.forget()
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release_memory()
 
 
 def _check_choices(spec: ModelSpec) -> None:
@@ -187,8 +184,6 @@ def _check_choices(spec: ModelSpec) -> None:
 
 
 def _output(parts: _Parts, question: PromptedQuestion, answer: Completion) -> Output:
-    from bench.models.qwen_vl.prompting import failure
-
     if not math.isfinite(answer.confidence):
         dtype = parts.loaded.details["dtype"]
         # The largest number of fp16 is 65,504, which activations of some checkpoints exceed.
@@ -197,8 +192,8 @@ def _output(parts: _Parts, question: PromptedQuestion, answer: Completion) -> Ou
             if dtype == "float16"
             else ""
         )
-        return failure(
-            question.request,
+        return failed(
+            question.request.sample_id,
             ArithmeticError(f"the model's logits are not finite in {dtype}{advice}"),
         )
     text, cut = _cut(parts.processor.text(answer.ids), question.group.generation.stop)

@@ -168,7 +168,7 @@ def fused_attention(device: torch.device, dtype: torch.dtype) -> AbstractContext
 
     if device.type != "cuda":
         return nullcontext()
-    if dtype == torch.bfloat16 and torch.cuda.get_device_capability(device) < (8, 0):
+    if dtype == torch.bfloat16 and not has_bf16_units(device):
         return nullcontext()
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -181,6 +181,13 @@ def fused_attention(device: torch.device, dtype: torch.dtype) -> AbstractContext
     return only_fused
 
 
+def has_bf16_units(device: torch.device) -> bool:
+    """Whether the GPU ``device`` computes in bf16 itself: compute capability 8.0 and above."""
+    import torch
+
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
 def serves_grouped_queries(dtype: torch.dtype, device: torch.device) -> bool:
     """Whether a fused kernel takes query heads that share a key/value head as they are.
 
@@ -191,8 +198,7 @@ def serves_grouped_queries(dtype: torch.dtype, device: torch.device) -> bool:
 
     if device.type != "cuda":
         return True
-    half = dtype in {torch.float16, torch.bfloat16}
-    return half and torch.cuda.get_device_capability(device) >= (8, 0)
+    return dtype in {torch.float16, torch.bfloat16} and has_bf16_units(device)
 
 
 class Graphs:

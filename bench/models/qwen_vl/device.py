@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import EnvironmentProblem, OutOfMemory
 from bench.formatting import plural
 from bench.models.checkpoints import LocalCheckpoint
+from bench.models.qwen_vl.cuda import has_bf16_units
 from bench.schema import ModelSpec
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ def pick_dtype(spec: ModelSpec, checkpoint: LocalCheckpoint, device: torch.devic
     if device.type != "cuda":
         return torch.float32
     # Older GPUs have no units for bf16: products are emulated, and no fused attention takes it.
-    has_units = torch.cuda.get_device_capability(device) >= (8, 0)
-    return torch.bfloat16 if has_units else torch.float16
+    return torch.bfloat16 if has_bf16_units(device) else torch.float16
 
 
 def pick_attention(spec: ModelSpec, device: torch.device, dtype: torch.dtype) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
-from bench.errors import missing_package
+from bench.errors import require_package
 from bench.models.checkpoints import (
     cached_snapshot,
     offline_by_environment,
@@ -36,8 +35,7 @@ def fetch(name: str, revision: str | None, *, offline: bool) -> Path:
         return Path(name)
     if name.startswith(BUNDLED) and (folder := cached_snapshot(name)) is not None:
         return folder
-    if importlib.util.find_spec("huggingface_hub") is None:
-        raise missing_package("a hub id as model", "huggingface_hub", "hf")
+    require_package("a hub id as model", "huggingface_hub", "hf")
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,

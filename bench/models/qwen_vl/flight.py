@@ -85,8 +85,7 @@ class Flight:
 
     def turns(self, budget: int) -> Iterator[list[FlightQuestion]]:
         """What is asked together: of each document as many questions as its row has room for."""
-        needs = [item.need for item in self._documents]
-        turns = [plan.turns(need, budget) for need in needs]
+        turns = [plan.turns(item.need, budget) for item in self._documents]
         for turn in range(max(map(len, turns))):
             asked: list[FlightQuestion] = []
             for row, item in enumerate(self._documents):

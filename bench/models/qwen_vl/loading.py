@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import InvalidInput
+from bench.errors import InvalidInput, require_package
 from bench.formatting import plural
 from bench.measure.bf16 import bf16_warning
 from bench.models.checkpoints import (
@@ -32,7 +32,6 @@ from bench.models.qwen_vl.quantization import (
     agreed_quantization,
     bitsandbytes_config,
     rename_exclusions,
-    require_package,
     without_empty_biases,
 )
 from bench.schema import Json, ModelSpec
@@ -74,7 +73,7 @@ def locate(spec: ModelSpec) -> Path:
         EnvironmentProblem: the checkpoint or an optional package cannot be had.
     """
     for package in ("torch", "transformers", "accelerate"):
-        require_package(package, "the Qwen-VL backend", "hf")
+        require_package("the Qwen-VL backend", package, "hf")
     if spec.checkpoint is None:
         raise InvalidInput(f"model {spec.name!r} names no checkpoint")
     return fetch(spec.checkpoint, spec.revision, offline=offline(spec))
@@ -203,7 +202,7 @@ def _with_adapter(
     spec: ModelSpec, folder: Path, model: Any, quantization: str | None
 ) -> tuple[Any, dict[str, Json]]:
     """``model`` with the adapter in ``folder``, merged into the weights where they allow it."""
-    require_package("peft", "an adapter", "hf")
+    require_package("an adapter", "peft", "hf")
     from peft import PeftModel
 
     read_adapter(folder)

@@ -10,7 +10,6 @@ published number should say which was used.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +17,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.errors import InvalidInput
+from bench.measure.cores import usable_cores
 from bench.models.pixels import smart_resize
 from bench.models.qwen_vl.cuda import PageUploads, upload
 from bench.schema import Page
@@ -27,7 +27,7 @@ from bench.tasks.pages import open_page
 if TYPE_CHECKING:
     import torch
 
-WORKERS = min(8, os.cpu_count() or 1)
+WORKERS = min(8, usable_cores())
 """Threads that read pages. Pillow and zlib let go of the interpreter, so threads suffice."""
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from bench.errors import InvalidInput
+from bench.models.model import failed
 from bench.models.qwen_vl.generation import Prompted, PromptedQuestion
 from bench.models.qwen_vl.pixels import PagePixels, ReadRequest
 from bench.models.qwen_vl.processing import Processor
 from bench.schema import Output, PageGroup, Request
-from bench.text import one_line
 
 
 class _Asked(NamedTuple):
@@ -39,7 +39,7 @@ class Prompting:
         pages_of = self._processor.queue.read([self._read_request(asked) for asked in gathered])
         for asked, pages in zip(gathered, pages_of, strict=True):
             if isinstance(pages, InvalidInput):
-                self.settled |= {one.place: failure(one.request, pages) for one in asked}
+                self.settled |= {one.place: failed(one.request.sample_id, pages) for one in asked}
                 continue
             prefix = self._processor.prefix(pages, asked[0].group.system)
             questions = [self._question(one, pages, len(prefix.ids)) for one in asked]
@@ -83,19 +83,9 @@ class Prompting:
                 f"the prompt has {prompt} tokens ({visual} of them visual) and the answer may have {limit}, "
                 f"which is more than the model's context of {self._context}; lower --max-pixels"
             )
-            self.settled[place] = failure(request, problem)
+            self.settled[place] = failed(request.sample_id, problem)
             return None
         if limit < 1:
             self.settled[place] = Output(request.sample_id, "", "length", prompt, visual, 0)
             return None
         return PromptedQuestion(place, request, group, ids, prompt, visual)
-
-
-def failure(request: Request, error: Exception) -> Output:
-    """The output that says why ``request`` has no answer."""
-    return Output(
-        sample_id=request.sample_id,
-        text="",
-        stop_reason="error",
-        error=f"{type(error).__name__}: {one_line(str(error), 400)}",
-    )

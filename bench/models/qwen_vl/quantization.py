@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import InvalidInput, missing_package
+from bench.errors import InvalidInput, require_package
 from bench.models.checkpoints import LocalCheckpoint
 from bench.models.settings import LOADED_QUANTIZED
 from bench.schema import ModelSpec
@@ -25,12 +24,6 @@ _NEEDED_BY = {
 """Quantization → (package, extra) that loading it takes."""
 
 
-def require_package(package: str, feature: str, extra: str) -> None:
-    """Refuse to go on without ``package``, which ``feature`` needs and ``extra`` installs."""
-    if importlib.util.find_spec(package) is None:
-        raise missing_package(feature, package, extra)
-
-
 def agreed_quantization(spec: ModelSpec, checkpoint: LocalCheckpoint) -> str | None:
     """What the weights are or will be quantized as, with its packages present."""
     wanted = spec.quantization
@@ -46,7 +39,7 @@ def agreed_quantization(spec: ModelSpec, checkpoint: LocalCheckpoint) -> str | N
         )
     quantization = checkpoint.quantization or wanted
     for package, extra in _NEEDED_BY.get(quantization or "", ()):
-        require_package(package, f"a checkpoint in {quantization}", extra)
+        require_package(f"a checkpoint in {quantization}", package, extra)
     return quantization
 
 
