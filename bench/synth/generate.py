@@ -9,6 +9,7 @@ from random import Random
 import tomlkit
 
 from bench.errors import InvalidInput, did_you_mean
+from bench.schema import SHORT_ANSWER
 from bench.synth.files import sample_line, write_pages, write_samples
 from bench.synth.kinds import KINDS, LANGUAGES, LAYOUTS, make
 from bench.synth.scanning import STRENGTHS, ScanStrength
@@ -18,13 +19,6 @@ SCANS: dict[str, tuple[ScanStrength, ...]] = {
     **{strength: (strength,) for strength in STRENGTHS},
 }
 """Value of ``--scan`` → the strengths that a page is drawn from."""
-
-INSTRUCTIONS = {
-    "ru": "Ответьте одним словом или короткой фразой.",
-    "en": "Answer the question using a single word or phrase.",
-    "zh": "请用一个词或短语回答。",
-}
-"""Language → the sentence behind a question that asks for a short answer."""
 
 
 def synthesise(
@@ -136,7 +130,7 @@ def _task_file(
     if layouts:
         command += f" --layout {','.join(layouts)}"
     letters = (letter if letter.isalnum() or letter in "-_." else "-" for letter in name)
-    instruction = INSTRUCTIONS[languages[0] if len(languages) == 1 else "en"]
+    instruction = SHORT_ANSWER[languages[0] if len(languages) == 1 else "en"]
     content = {
         "name": "".join(letters) or "synth",
         "version": "1",

@@ -10,7 +10,7 @@ import string
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bench.synth.generate import INSTRUCTIONS
+from bench.schema import SHORT_ANSWER
 from bench.synth.questions import question_texts
 from workshop.nano.lessons import LETTERS, READ, READ_LINE
 from workshop.tiny_checkpoint import SPECIAL_TOKENS
@@ -62,7 +62,7 @@ def _corpus() -> Iterator[str]:
     for letter in string.punctuation:
         yield letter
     boilerplate = ("You are a helpful assistant.", "system\n", "user\n", "assistant\n")
-    for sentence in (INSTRUCTIONS["ru"], INSTRUCTIONS["en"], *boilerplate):
+    for sentence in (SHORT_ANSWER["ru"], SHORT_ANSWER["en"], *boilerplate):
         for _ in range(60):
             yield sentence
     for language in ("en", "ru"):
