@@ -114,11 +114,6 @@ def moment(value: str) -> str:
     return value.replace("T", " ").replace("Z", " UTC")
 
 
-def megabytes(value: float) -> str:
-    """Bytes as MB (10⁶), with the unit: what file managers show."""
-    return f"{value / 1e6:.1f} MB"
-
-
 def count(value: float | None) -> str:
     """A whole number with thousands separated."""
     return DASH if value is None else f"{value:,.0f}"

@@ -74,6 +74,14 @@ class Sample:
     """``doc_type``, ``field``, ``language`` and more: reports break scores down by these."""
 
 
+SHORT_ANSWER: Mapping[str, str] = {
+    "en": "Answer the question using a single word or phrase.",
+    "ru": "Ответьте одним словом или короткой фразой.",
+    "zh": "请用一个词或短语回答。",
+}
+"""Language → the sentence that follows a question where a short answer is wanted."""
+
+
 @dataclass(frozen=True, slots=True)
 class PromptTemplate:
     """Turns a question into the text that a model is given after the page images."""

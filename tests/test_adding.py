@@ -116,7 +116,7 @@ def test_a_metric_is_a_function_and_a_row(checkout: Checkout, make_task: Any) ->
     checkout.add_rows(
         "bench/metrics/table.py",
         {
-            "from bench.metrics.metric import AnswerKind, Metric, MetricValue, text_metric": (
+            "from bench.metrics.metric import Metric, MetricValue, text_metric": (
                 "from bench.metrics.shouting import shouted"
             ),
             "_ROWS: Final = (": (

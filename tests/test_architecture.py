@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -56,19 +58,29 @@ def modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
 
+@functools.cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def nodes(path: Path) -> Iterator[ast.AST]:
+    """Every node of the module, those inside functions too."""
+    return ast.walk(tree(path))
+
+
 def room(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def imported_rooms(path: Path) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    rooms: set[str] = set()
+    for node in nodes(path):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{path}: relative import"
             names = [node.module]
-        found |= {name.split(".")[1] for name in names if name.startswith("bench.")}
-    return found
+        rooms |= {name.split(".")[1] for name in names if name.startswith("bench.")}
+    return rooms
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
@@ -92,7 +104,7 @@ def import_graph() -> dict[str, set[str]]:
     graph: dict[str, set[str]] = {}
     for path in modules():
         imported: set[str] = set()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.Import):
                 imported |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
@@ -121,6 +133,56 @@ def test_no_room_depends_on_itself_through_another() -> None:
         pytest.fail(" → ".join(error.args[1]))
 
 
+LONGEST_MODULE = 600
+LONGEST_FUNCTION = 60
+"""Lines that a reader can still hold in the head; what is longer is split along its data."""
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in nodes(path):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node
+
+
+def test_no_two_public_classes_share_a_name() -> None:
+    places: dict[str, list[str]] = {}
+    for path in modules():
+        for node in nodes(path):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(module_name(path))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+def test_every_room_says_what_it_is_for() -> None:
+    rooms = [path for path in modules() if path.name == "__init__.py"]
+    assert [module_name(path) for path in rooms if not ast.get_docstring(tree(path))] == []
+
+
+def test_no_local_name_says_only_that_something_was_found() -> None:
+    places = set()
+    for path in modules():
+        for function in functions(path):
+            for node in ast.walk(function):
+                is_target = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+                name = node.id if is_target else node.arg if isinstance(node, ast.arg) else None
+                if name == "found":
+                    places.add(f"{module_name(path)}:{node.lineno}")
+    assert places == set()
+
+
+def test_modules_and_functions_are_short_enough_to_read() -> None:
+    too_long = []
+    for path in modules():
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        if lines > LONGEST_MODULE:
+            too_long.append(f"{module_name(path)} has {lines} lines")
+        for function in functions(path):
+            lines = (function.end_lineno or 0) - function.lineno + 1
+            if lines > LONGEST_FUNCTION:
+                too_long.append(f"{module_name(path)}.{function.name} has {lines} lines")
+    assert too_long == []
+
+
 TORCH_ROOMS = ("bench/models/qwen_vl/", "bench/tuning/", "bench/measure/")
 
 
@@ -128,7 +190,7 @@ TORCH_ROOMS = ("bench/models/qwen_vl/", "bench/tuning/", "bench/measure/")
 def test_torch_is_imported_only_where_it_lives(path: Path) -> None:
     if str(path.relative_to(ROOT)).startswith(TORCH_ROOMS):
         return
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             assert not {a.name.split(".")[0] for a in node.names} & {"torch", "transformers"}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -137,7 +199,7 @@ def test_torch_is_imported_only_where_it_lives(path: Path) -> None:
 
 def test_nothing_in_the_package_imports_the_workshop() -> None:
     for path in modules():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.module:
                 names = [node.module]
@@ -198,7 +260,7 @@ def test_the_changelog_names_the_version() -> None:
 
 def test_pickle_eval_and_remote_code_are_never_used() -> None:
     for path in modules():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in {"eval", "exec"}, path
             if isinstance(node, ast.keyword) and node.arg == "trust_remote_code":

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bench.errors import InvalidInput
-from bench.metrics import METRICS, MetricValue, get_metric, score_failed
+from bench.metrics import METRICS, get_metric, score_failed
 from bench.metrics import anls as anls_module
 from bench.metrics.calibration import CORPUS_METRICS, brier, ece, reliability_bins
 from bench.metrics.edit import (
@@ -23,7 +23,7 @@ from bench.metrics.edit import (
     word_edits,
 )
 from bench.metrics.exact import exact_match
-from bench.metrics.metric import MAX_CHARACTERS, MAX_DEPTH, as_json, as_text
+from bench.metrics.metric import MAX_CHARACTERS, MAX_DEPTH, MetricValue, as_json, as_text
 from bench.metrics.ocrbench import ocrbench, ocrbench_v2_vqa
 from bench.metrics.vqa import vqa_accuracy, vqa_normalize
 from workshop.conformance.metrics import check_directory, omnidocbench_averages

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.metrics import extract
+from bench.metrics.extract import extract
 from bench.metrics.metric import MAX_CHARACTERS
 
 any_text = st.text(st.characters(exclude_categories=[]), max_size=60)

@@ -6,27 +6,8 @@ import json
 
 import pytest
 
-from bench.models.ocr.answer import answer
-from bench.models.ocr.layout import lay_out
-from bench.models.ocr.matching import OcrDocument
-from bench.models.ocr.readers import Fragment, Reading
 from bench.models.ocr.table import items, value
-
-Row = tuple[float, float, str]
-
-
-def sheet(*rows: Row) -> OcrDocument:
-    """A page of cells at (left, top), 20 pixels high, letters 10 and Chinese characters 20 wide."""
-    fragments = []
-    for left, top, text in rows:
-        width = sum(20.0 if "\u3400" <= c <= "\u9fff" else 10.0 for c in text)
-        fragments.append(Fragment(text, left, top, left + width, top + 20))
-    return OcrDocument([lay_out(Reading(tuple(fragments), words=False))])
-
-
-def ask(page: OcrDocument, question: str) -> str:
-    return answer(page, question).text
-
+from tests.ocr_pages import ask, sheet
 
 INVOICE = sheet(
     (50, 50, "INVOICE"),

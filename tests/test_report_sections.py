@@ -135,6 +135,26 @@ def test_a_section_is_drawn_only_where_it_says(run):
     assert "What it costs" in report_json(view, sections)
 
 
+def test_kinds_of_errors_add_up_to_the_error_rate(tmp_path):
+    tasks = [dataclasses.replace(task, metrics=("anls", "cer", "wer")) for task in make_tasks()]
+    evaluation = evaluate(make_run(tmp_path, tasks=tasks, previews=False))
+    table = table_of(build([evaluation], ReportOptions()), "edit-errors", "kinds")
+    assert len(table.rows) == len(MODELS) * len(tasks) * 2
+    for row in table.rows:
+        values = {key: cell.value for key, cell in row.cells.items()}
+        kinds = values["substitutions"] + values["deletions"] + values["insertions"]
+        assert kinds == pytest.approx(values["rate"])
+        cell = evaluation.cells[values["model"], values["task"]]
+        metric = {"Character error rate": "cer", "Word error rate": "wer"}[values["metric"]]
+        assert values["rate"] == pytest.approx(cell.estimates[metric].value)
+
+
+def test_a_report_without_error_rates_has_no_kinds_of_errors(run):
+    evaluation = evaluate(run, ["anls"])
+    sections = make_sections(build([evaluation], ReportOptions()))
+    assert "edit-errors" not in {section.id for section in sections}
+
+
 def test_renderers_know_no_section():
     """They import the nouns and the way they are written, and nothing of what a report is about."""
     room = Path(bench.report.__file__).parent
@@ -307,26 +327,6 @@ def test_a_model_may_have_the_name_of_a_column(tmp_path):
     cells = table_of(view, "tasks", "scores").rows[0].cells
     assert (cells["task"].value, cells["n"].value) == ("invoices-ru", 24)
     assert cells["model:n"].value == 1
-
-
-def test_the_edits_of_error_rates_add_up_to_the_rate(tmp_path):
-    tasks = [dataclasses.replace(task, metrics=("cer", "wer")) for task in make_tasks()]
-    view = view_of(make_run(tmp_path, tasks=tasks, previews=False))
-    rows = table_of(view, "edits", "edits").rows
-    assert {row.cells["unit"].value for row in rows} == {"characters", "words"}
-    for row in rows:
-        value = {key: cell.value for key, cell in row.cells.items()}
-        edits = value["substituted"] + value["missing"] + value["added"]
-        assert value["rate"] == pytest.approx(edits / value["length"])
-        if value["unit"] == "characters":
-            score = view.row(value["model"]).tasks[value["task"]]
-            assert value["rate"] == pytest.approx(score.estimates["cer"].value)
-
-
-def test_a_report_without_error_rates_has_no_section_for_them(tmp_path):
-    tasks = [dataclasses.replace(task, metrics=("anls",)) for task in make_tasks()]
-    view = view_of(make_run(tmp_path, tasks=tasks, previews=False))
-    assert all(section.id != "edits" for section in make_sections(view))
 
 
 def test_pages_that_a_server_shrank_are_warned_of(run):

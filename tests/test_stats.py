@@ -18,13 +18,14 @@ from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
 from bench.errors import InvalidInput
-from bench.stats import FEW_CLUSTERS, cluster_mean
+from bench.stats import cluster_mean
 from bench.stats.distributions import (
     beta_cdf,
     half_binomial_cdf,
     student_t_quantile,
     student_t_tail,
 )
+from bench.stats.means import FEW_CLUSTERS
 from workshop.conformance.reference_statistics import (
     beta_quantile,
     chi_square_tail,

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tomlkit
 
-from bench.schema import Json
+from bench.schema import SHORT_ANSWER, Json
 from bench.synth.files import sample_line, write_pages, write_samples
-from bench.synth.generate import INSTRUCTIONS
 from bench.synth.generated import DocumentQuestion, GeneratedDocument
 from bench.synth.kinds import make
 from bench.synth.raster import rasterise
@@ -167,7 +166,7 @@ _RULE = """\
 def task_file(name: str) -> str:
     """Return the ``task.toml`` of one bundled task."""
     task = SETTINGS["tasks"][name]
-    instructions = INSTRUCTIONS | {"any": SETTINGS["words"]["any"]}
+    instructions = {**SHORT_ANSWER, "any": SETTINGS["words"]["any"]}
     instruction = f"\n{instructions[task['instruction']]}" if "instruction" in task else ""
     content = {
         "name": name,

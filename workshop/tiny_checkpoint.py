@@ -7,12 +7,15 @@ generation configuration that asks for sampling. Its answers mean nothing.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import InvalidInput, did_you_mean
+from bench.files import write_bytes_atomically, write_json
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 SPECIAL_TOKENS = (
     "<|endoftext|>",
@@ -24,6 +27,10 @@ SPECIAL_TOKENS = (
     "<|image_pad|>",
     "<|video_pad|>",
 )
+
+IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
+IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
+"""By channel, as every Qwen2-VL processor has them (Radford et al., 2021, CLIP)."""
 
 TEMPLATE = """\
 {%- if messages[0].role != 'system' -%}
@@ -137,42 +144,59 @@ def write_tiny_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     ids = _write_tokenizer(folder)
     config = _config(model_type, ids)
-    _write_json(folder / "config.json", config)
-    _write_json(folder / "preprocessor_config.json", _preprocessor(model_type))
-    _write_json(folder / "generation_config.json", _generation_config(ids, seed, end_share))
-    _write_json(folder / "chat_template.json", {"chat_template": TEMPLATE})
+    write_json(folder / "config.json", config)
+    write_json(folder / "preprocessor_config.json", _preprocessor(model_type))
+    write_json(folder / "generation_config.json", _generation_config(ids, seed, end_share))
+    write_json(folder / "chat_template.json", {"chat_template": TEMPLATE})
     _write_weights(folder, model_type, seed)
     return folder
 
 
 def _write_tokenizer(folder: Path) -> Mapping[str, int]:
     """Train a byte-level BPE on a few sentences, write its two files, and return token → id."""
+    from tokenizers import pre_tokenizers
+
+    splitter = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer = train_bpe(splitter, _SENTENCES, _MERGED_TOKENS)
+    return write_tokenizer(folder, tokenizer, max_length=32768)
+
+
+def train_bpe(splitter: Any, sentences: Iterable[str], merged_tokens: int) -> Tokenizer:
+    """Train a byte-level BPE with Qwen's special tokens.
+
+    Args:
+        splitter: a pre-tokenizer, which says where no token goes on.
+        sentences: what the merges are learned from.
+        merged_tokens: size of the vocabulary without the special tokens.
+    """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = splitter
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=_MERGED_TOKENS,
+        vocab_size=merged_tokens,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_SENTENCES, trainer)
+    tokenizer.train_from_iterator(sentences, trainer)
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL_TOKENS])
+    return tokenizer
+
+
+def write_tokenizer(folder: Path, tokenizer: Tokenizer, max_length: int) -> Mapping[str, int]:
+    """Write the two files of ``tokenizer`` into ``folder`` and return token → id."""
     tokenizer.save(str(folder / "tokenizer.json"))
-    ids = tokenizer.get_vocab(with_added_tokens=True)
-    _write_json(
-        folder / "tokenizer_config.json",
-        {
-            "tokenizer_class": "Qwen2Tokenizer",
-            "eos_token": "<|im_end|>",
-            "pad_token": "<|endoftext|>",
-            "additional_special_tokens": list(SPECIAL_TOKENS),
-            "model_max_length": 32768,
-            "clean_up_tokenization_spaces": False,
-        },
-    )
-    return ids
+    config = {
+        "tokenizer_class": "Qwen2Tokenizer",
+        "eos_token": "<|im_end|>",
+        "pad_token": "<|endoftext|>",
+        "additional_special_tokens": list(SPECIAL_TOKENS),
+        "model_max_length": max_length,
+        "clean_up_tokenization_spaces": False,
+    }
+    write_json(folder / "tokenizer_config.json", config)
+    return tokenizer.get_vocab(with_added_tokens=True)
 
 
 def _config(model_type: str, ids: Mapping[str, int]) -> dict[str, Any]:
@@ -204,8 +228,8 @@ def _config(model_type: str, ids: Mapping[str, int]) -> dict[str, Any]:
 
 def _preprocessor(model_type: str) -> dict[str, Any]:
     clip = {
-        "image_mean": [0.48145466, 0.4578275, 0.40821073],
-        "image_std": [0.26862954, 0.26130258, 0.27577711],
+        "image_mean": IMAGE_MEAN,
+        "image_std": IMAGE_STD,
     }
     common = {"temporal_patch_size": 2, "merge_size": 2}
     if model_type == "qwen3_vl":
@@ -248,7 +272,6 @@ def _generation_config(ids: Mapping[str, int], seed: int, end_share: float) -> d
 def _write_weights(folder: Path, model_type: str, seed: int) -> None:
     import torch
     import transformers
-    from safetensors.torch import save_file
 
     config = transformers.AutoConfig.from_pretrained(folder)
     with torch.random.fork_rng(devices=[]):
@@ -259,20 +282,23 @@ def _write_weights(folder: Path, model_type: str, seed: int) -> None:
                 # Sharp attention, or an answer would hardly depend on the page and the question.
                 if name.endswith(("q_proj.weight", "k_proj.weight", "qkv.weight")):
                     tensor.mul_(2.0)
+    write_weights(folder, model, torch.bfloat16)
+
+
+def write_weights(folder: Path, model: Any, dtype: Any) -> None:
+    """Write the weights of a model whose output embeddings are its input embeddings, as ``dtype``."""
+    from safetensors.torch import save
+
     weights = {
-        hub_key(name, model_type): tensor.to(torch.bfloat16).contiguous()
+        _hub_key(name, model.config.model_type): tensor.to(dtype).contiguous()
         for name, tensor in model.state_dict().items()
         if name != "lm_head.weight"
     }
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    write_bytes_atomically(folder / "model.safetensors", save(weights, metadata={"format": "pt"}))
 
 
-def hub_key(name: str, model_type: str) -> str:
+def _hub_key(name: str, model_type: str) -> str:
     """Return a parameter's name in the hub's files, which are older than transformers' present layout."""
     if model_type == "qwen3_vl":
         return name
     return name.replace("model.visual.", "visual.").replace("model.language_model.", "model.")
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 
 from bench.errors import InvalidInput, did_you_mean
 from bench.files import write_atomically
+from bench.tasks.samples import SAMPLES
 from bench.text import one_line
-
-SAMPLES = "samples.jsonl"
 
 
 class Accepted(NamedTuple):

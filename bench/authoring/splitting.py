@@ -7,7 +7,6 @@ So do all documents that share a page.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,12 +15,13 @@ from typing import Any, NamedTuple
 
 import tomlkit
 
+from bench.authoring.drafts import write_records
 from bench.errors import InvalidInput
 from bench.files import storage_errors, write_atomically
 from bench.formatting import plural
 from bench.tasks.contents import clusters, page_contents
-from bench.tasks.loading import NO_SAMPLES, CheckedTask, check_task
-from bench.tasks.samples import SampleRow, samples_file
+from bench.tasks.loading import CheckedTask, check_task
+from bench.tasks.samples import NO_SAMPLES, SampleRow, samples_file
 from bench.tasks.taskfile import TASK_FILE, TaskFile
 from bench.text import one_line
 
@@ -152,8 +152,7 @@ def _write_part(
         _link_or_copy((checked.root / name).resolve(), target)
     if (folder / TASK_FILE).is_file():
         write_atomically(out / TASK_FILE, _renamed(folder / TASK_FILE, part))
-    lines = [json.dumps(_record(row, spec, part), ensure_ascii=False) + "\n" for row in rows]
-    write_atomically(out / "samples.jsonl", "".join(lines))
+    write_records(out, (_record(row, spec, part) for row in rows))
 
 
 def _record(row: SampleRow, spec: TaskFile, part: str) -> dict[str, Any]:

@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 
 import tomlkit
 
-from bench.authoring.drafts import SAMPLES, read_records, record_files, write_records
+from bench.authoring.drafts import read_records, record_files, write_records
 from bench.errors import InvalidInput
 from bench.files import write_atomically
+from bench.schema import SHORT_ANSWER
 from bench.tasks.pages import PAGE_SUFFIXES
+from bench.tasks.samples import SAMPLES
 from bench.tasks.taskfile import TASK_FILE
 from bench.text import one_line
 
@@ -36,12 +38,6 @@ QUESTIONS: dict[str, dict[str, str]] = {
     },
 }
 """Language → field → question. Most office documents have these fields, so they are asked by default."""
-
-_INSTRUCTIONS = {
-    "en": "Answer the question using a single word or phrase.",
-    "ru": "Ответьте одним словом или короткой фразой.",
-    "zh": "请用一个词或短语回答。",
-}
 
 _TASK_FILE = """\
 # Every key may be left out. To check this file and the samples: bench data validate FOLDER
@@ -176,5 +172,5 @@ def _draft(
 def _task_file(folder: Path, language: str) -> str:
     document = tomlkit.parse(_TASK_FILE)
     document["title"] = folder.resolve().name
-    document["prompt"]["template"] = f"{{question}}\n{_INSTRUCTIONS[language]}"
+    document["prompt"]["template"] = f"{{question}}\n{SHORT_ANSWER[language]}"
     return tomlkit.dumps(document)

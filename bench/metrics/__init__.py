@@ -4,16 +4,12 @@ Start with ``METRICS`` and ``get_metric``; ``extract`` prepares the answer. The 
 cheap, because a metric loads its libraries when it is first used.
 """
 
-from bench.metrics.extract import Extraction, extract
-from bench.metrics.metric import Metric, MetricValue
+from bench.metrics.metric import Metric
 from bench.metrics.table import METRICS, get_metric, score_failed
 
 __all__ = [
     "METRICS",
-    "Extraction",
     "Metric",
-    "MetricValue",
-    "extract",
     "get_metric",
     "score_failed",
 ]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.metrics.edit import levenshtein
-from bench.metrics.metric import MetricValue, as_json, as_text, as_texts
+from bench.metrics.edit import edit_ratio, levenshtein
+from bench.metrics.metric import MetricValue, as_json, as_text, as_texts, collapsed
 from bench.schema import Json
 
 THRESHOLD = 0.5
@@ -26,7 +26,7 @@ def anls(prediction: str, references: Sequence[str], *, threshold: float = THRES
     The distance is taken between lower-cased texts with collapsed white space, but divided by the longer
     length of the upper-cased *raw* strings: extra blanks and letters such as ß enlarge the denominator.
     """
-    answer = _collapsed(prediction)
+    answer = collapsed(prediction)
     raw = len(prediction.upper())
     nearest = 1.0
     for reference in references:
@@ -36,7 +36,7 @@ def anls(prediction: str, references: Sequence[str], *, threshold: float = THRES
         # A distance beyond the nearest so far, or beyond the threshold, changes nothing. With this limit
         # rapidfuzz gives up early on long texts.
         limit = int(min(nearest, 1 - threshold) * length) + 1
-        nearest = min(nearest, levenshtein(_collapsed(reference), answer, limit) / length)
+        nearest = min(nearest, levenshtein(collapsed(reference), answer, limit) / length)
     similarity = 1 - nearest
     return similarity if similarity >= threshold else 0.0
 
@@ -45,8 +45,8 @@ def anls_normalized(
     prediction: str, references: Sequence[str], *, threshold: float = THRESHOLD
 ) -> float:
     """ANLS with the length of the normalised strings (VLMEvalKit, anls_star on options)."""
-    answer = _collapsed(prediction)
-    similarity = max(_similarity(answer, _collapsed(reference)) for reference in references)
+    answer = collapsed(prediction)
+    similarity = 1 - min(edit_ratio(answer, collapsed(reference)) for reference in references)
     return similarity if similarity >= threshold else 0.0
 
 
@@ -63,7 +63,7 @@ def anls_mp_docvqa(
     answer = prediction.lower().strip()
     if not answer or answer == "none" or answer_type == "not-answerable":
         return 0.0
-    similarity = max(_similarity(answer, reference.lower().strip()) for reference in references)
+    similarity = 1 - min(edit_ratio(answer, reference.lower().strip()) for reference in references)
     return similarity if similarity >= THRESHOLD else 0.0
 
 
@@ -124,12 +124,3 @@ def _items(prediction: Json) -> list[str]:
     except ValueError:
         value = prediction
     return [as_text(v) for v in value] if isinstance(value, list) else [as_text(prediction)]
-
-
-def _similarity(a: str, b: str) -> float:
-    length = max(len(a), len(b))
-    return 1 - levenshtein(a, b) / length if length > 0 else 1.0
-
-
-def _collapsed(text: str) -> str:
-    return " ".join(text.strip().lower().split())

@@ -7,15 +7,12 @@ what turned out to be right. The number of bins changes the value and must be na
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from bench.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 DEFAULT_BINS = 15
 """As in torchmetrics and in most papers since Guo et al. (2017)."""

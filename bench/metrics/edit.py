@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from bench.metrics.metric import MetricValue, as_text, as_texts
+from bench.metrics.metric import MetricValue, as_text, as_texts, collapsed
 from bench.schema import Json
 
 if TYPE_CHECKING:
@@ -144,9 +144,5 @@ def fuzzy_ratio(prediction: str, references: Sequence[str]) -> float:
     """Normalised indel similarity of lower-cased text with collapsed white space, the best reference's."""
     from rapidfuzz import fuzz
 
-    answer = _folded(prediction)
-    return max(fuzz.ratio(answer, _folded(reference)) for reference in references) / 100.0
-
-
-def _folded(text: str) -> str:
-    return " ".join(text.lower().split())
+    answer = collapsed(prediction)
+    return max(fuzz.ratio(answer, collapsed(reference)) for reference in references) / 100.0

@@ -10,6 +10,8 @@ import re
 import string
 from collections.abc import Sequence
 
+from bench.metrics.metric import collapsed
+
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _DIGITS = str.maketrans("", "", string.digits)
 
@@ -62,13 +64,9 @@ def contains(prediction: str, references: Sequence[str]) -> float:
 
     An empty reference occurs in an empty prediction only: otherwise any answer would hold it.
     """
-    answer = _folded(prediction)
-    for reference in map(_folded, references):
+    answer = collapsed(prediction)
+    for reference in map(collapsed, references):
         is_contained = reference in answer if reference else not answer
         if is_contained:
             return 1.0
     return 0.0
-
-
-def _folded(text: str) -> str:
-    return " ".join(text.lower().split())

@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from bench.metrics.metric import MAX_CHARACTERS, AnswerKind
+from bench.metrics.metric import MAX_CHARACTERS
+from bench.schema import AnswerType
 
 MAX_OBJECT_STARTS = 200
 """Opening brackets that are tried before a text counts as holding no JSON. Each try may read the whole
@@ -50,7 +51,7 @@ _EMPHASIS = re.compile(r"\A(\*\*|__)(?!\s)([^\n]+?)(?<!\s)\1\Z")
 _SPECIAL_TOKENS = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id|end)\|>|</s>")
 
 
-def extract(raw: str, answer_type: AnswerKind = "text") -> Extraction:
+def extract(raw: str, answer_type: AnswerType = "text") -> Extraction:
     """Take the answer out of ``raw``.
 
     Args:
@@ -135,7 +136,7 @@ def _is_footnote(text: str, start: int, end: int) -> bool:
     return end - start <= 5 and bool(text[:start].strip() or text[end:].strip())
 
 
-_STEPS: Final[dict[AnswerKind, tuple[tuple[str, Callable[[str], str]], ...]]] = {
+_STEPS: Final[dict[AnswerType, tuple[tuple[str, Callable[[str], str]], ...]]] = {
     "text": (
         ("strip", _strip),
         ("special_tokens", _without_special_tokens),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from bench.schema import Json
+from bench.schema import AnswerType, Json
 
 MAX_CHARACTERS = 100_000
 """Text beyond this many characters is ignored, in an answer as in a reference: no answer about a page is
@@ -19,8 +19,6 @@ so long, and a model that repeats itself must not cost minutes."""
 
 MAX_DEPTH = 64
 """JSON nested deeper than this counts as unparseable: no document needs it, and recursion stays finite."""
-
-AnswerKind = Literal["text", "json", "description"]
 
 
 class MetricValue(NamedTuple):
@@ -53,7 +51,7 @@ class Metric:
     """Paper, or reference implementation with its version."""
     variant: str
     """Which of the definitions in use this one is, and how it differs from its neighbours."""
-    answer_types: frozenset[AnswerKind]
+    answer_types: frozenset[AnswerType]
     score: ScoreFunction
 
 
@@ -76,6 +74,11 @@ def as_texts(references: Sequence[Json]) -> list[str]:
     if isinstance(references, str):
         references = [references]
     return [as_text(reference) for reference in references]
+
+
+def collapsed(text: str) -> str:
+    """``text`` in lower case, with single blanks for white space and none at its ends."""
+    return " ".join(text.lower().split())
 
 
 def as_json(value: Json) -> Json:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.metrics.edit import levenshtein
+from bench.metrics.edit import edit_ratio
 
 _FORMULA_SET = "HME100k"
 
@@ -46,8 +46,7 @@ def _v2_similarity(answer: str, reference: str, chinese: bool) -> float:
     is_short = len(reference.split(",")) < 4 if chinese else len(reference.split()) < 5
     if is_short:
         return float(reference in answer)
-    length = max(len(answer), len(reference))
-    similarity = 1 - levenshtein(answer, reference) / length if length > 0 else 1.0
+    similarity = 1 - edit_ratio(answer, reference)
     return similarity if similarity >= 0.5 else 0.0
 
 

@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from bench.metrics.edit import levenshtein
-from bench.metrics.metric import MetricValue, as_json, as_text
+from bench.metrics.edit import edit_ratio
+from bench.metrics.metric import MetricValue, as_json, as_text, collapsed
 from bench.schema import Json
 
 THRESHOLD = 0.5
@@ -128,8 +128,7 @@ class _Comparison:
         pair = (self._text(reference), self._text(prediction))
         known = self._similarities.get(pair)
         if known is None:
-            longer = max(len(pair[0]), len(pair[1]))
-            known = 1 - (levenshtein(*pair) / longer if longer > 0 else 0.0)
+            known = 1 - edit_ratio(*pair)
             known = known if known >= THRESHOLD else 0.0
             self._similarities[pair] = known
         return known
@@ -140,7 +139,7 @@ class _Comparison:
             return str(value).lower()
         text = self._texts.get(value)
         if text is None:
-            text = " ".join(value.strip().lower().split())
+            text = collapsed(value)
             self._texts[value] = text
         return text
 

@@ -26,12 +26,12 @@ from bench.metrics import (
     tables,
     vqa,
 )
-from bench.metrics.metric import AnswerKind, Metric, MetricValue, text_metric
-from bench.schema import Json
+from bench.metrics.metric import Metric, MetricValue, text_metric
+from bench.schema import AnswerType, Json
 
-_TEXT: Final[frozenset[AnswerKind]] = frozenset({"text", "description"})
-_JSON: Final[frozenset[AnswerKind]] = frozenset({"json"})
-_ANY: Final[frozenset[AnswerKind]] = frozenset({"text", "json", "description"})
+_TEXT: Final[frozenset[AnswerType]] = frozenset({"text", "description"})
+_JSON: Final[frozenset[AnswerType]] = frozenset({"json"})
+_ANY: Final[frozenset[AnswerType]] = frozenset({"text", "json", "description"})
 
 _ROWS: Final = (
     Metric(

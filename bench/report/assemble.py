@@ -33,7 +33,6 @@ from bench.report.views import (
 )
 from bench.schema import Estimate, Page, Sample
 from bench.scoring.answers import Answer
-from bench.scoring.edit_errors import EditErrors, edit_errors
 from bench.scoring.evaluation import Evaluation, document_key
 from bench.scoring.levels import goodness, higher_is_better, level
 from bench.scoring.published import PublishedRow, published_comparison
@@ -77,7 +76,6 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
         slices=_slices(sources, rows),
         mistakes=mistake_views(rows),
         extraction=extraction_views(rows, tasks),
-        edit_errors=_edit_errors(sources, rows, names),
         load=_load(samples),
         fronts=_fronts(rows, higher),
         sweeps=sweep_views(sources, rows),
@@ -356,22 +354,6 @@ def _published(
             if line.model == source.name
         ]
     return tuple(lines)
-
-
-def _edit_errors(
-    sources: Sequence[RowSource], rows: Sequence[ModelRow], names: _TaskNames
-) -> tuple[EditErrors, ...]:
-    """Kinds of edits in the order of the leaderboard, under the report's names of models and tasks."""
-    by_key = {source.key: source for source in sources}
-    known = {id(source.evaluation): edit_errors(source.evaluation) for source in sources}
-    listed: list[EditErrors] = []
-    for row in rows:
-        source = by_key[row.key]
-        for errors in known[id(source.evaluation)]:
-            if errors.model == source.name:
-                task = names.key(source.evaluation, errors.task)
-                listed.append(replace(errors, model=row.key, task=task))
-    return tuple(listed)
 
 
 def _load(samples: Sequence[SampleView]) -> Load:

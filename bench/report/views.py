@@ -14,7 +14,6 @@ from typing import Any
 from bench.schema import Estimate, Page, Sample
 from bench.scoring.answers import Answer
 from bench.scoring.comparison import Trained
-from bench.scoring.edit_errors import EditErrors
 from bench.scoring.levels import Level
 from bench.scoring.published import PublishedRow
 from bench.stats import PairedDifference
@@ -558,8 +557,6 @@ class ReportView:
     """Kinds of wrong that occur, in the order of their rules."""
     extraction: tuple[ExtractionView, ...]
     """Models and tasks whose headline would be another one on raw texts."""
-    edit_errors: tuple[EditErrors, ...]
-    """Kinds of edits between answers and references, of the tasks that are scored by CER or WER."""
     load: Load
     fronts: Mapping[str, Front]
     sweeps: tuple[SweepView, ...]

@@ -64,14 +64,6 @@ RESERVED_NAMES = frozenset({"scores", "pages", "report", "assets", "log.txt", RU
 """Names in a run directory that no task and no model may take."""
 
 
-def _output_record(output: Output) -> dict[str, Any]:
-    """One line of ``outputs.jsonl``; only an answer of a server has something to say in ``served``."""
-    record = dataclasses.asdict(output)
-    if output.served is None:
-        del record["served"]
-    return record
-
-
 _RUN_KEYS = ("id", "models", "tasks")
 """Keys that every ``run.json`` has."""
 
@@ -152,6 +144,12 @@ class RunStore:
     def id(self) -> str:
         """The name of the run, which is the name of its folder."""
         return str(self.record["id"])
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What the command set, by the fields of ``RunSettings``; empty where ``run.json`` holds none."""
+        settings: Mapping[str, Any] = self.record.get("spec", {}).get("settings", {})
+        return settings
 
     def model_names(self) -> list[str]:
         """Return the names of the models, in the order of the command."""
@@ -239,8 +237,7 @@ class RunStore:
         """Return document id → text of the document, for those documents of a task that have one."""
         # The file never changes, it can be large, and it is needed once for each model.
         if task not in self._texts:
-            path = self.path / task / "texts.json"
-            self._texts[task] = _object(path) if path.is_file() else {}
+            self._texts[task] = _object_if_any(self.path / task / "texts.json") or {}
         return self._texts[task]
 
     # What was measured
@@ -361,13 +358,11 @@ class RunStore:
 
     def model_record(self, model: str) -> dict[str, Any] | None:
         """Return model.json, what was really loaded; None where no loading has succeeded yet."""
-        path = self.model_folder(model) / "model.json"
-        return _object(path) if path.is_file() else None
+        return _object_if_any(self.model_folder(model) / "model.json")
 
     def failure(self, model: str) -> dict[str, Any] | None:
         """Return why the model could not be loaded or died; None where it did not."""
-        path = self.model_folder(model) / "failure.json"
-        return _object(path) if path.is_file() else None
+        return _object_if_any(self.model_folder(model) / "failure.json")
 
     def is_done(self, model: str, task: str) -> bool:
         """Say whether the model has been asked every sample of the task."""
@@ -433,6 +428,18 @@ def _object(path: Path) -> dict[str, Any]:
             hint="copy the run directory again, all of it",
         )
     return value
+
+
+def _object_if_any(path: Path) -> dict[str, Any] | None:
+    return _object(path) if path.is_file() else None
+
+
+def _output_record(output: Output) -> dict[str, Any]:
+    """Return a line of ``outputs.jsonl``; only an answer of a server has something to say in ``served``."""
+    record = dataclasses.asdict(output)
+    if output.served is None:
+        del record["served"]
+    return record
 
 
 def _sample(row: Mapping[str, Any]) -> Sample:

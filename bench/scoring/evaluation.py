@@ -203,8 +203,8 @@ def _score_cell(run: RunStore, model: str, task: Task) -> Cell:
 
 def _answer_mode(run: RunStore) -> AnswerMode:
     """What the run's protocol scores of an answer; a run without a protocol scores what is extracted."""
-    settings = run.record.get("spec", {}).get("settings", {})
-    return cast(AnswerMode, (settings.get("protocol") or {}).get("answer", "extract"))
+    protocol = run.settings.get("protocol") or {}
+    return cast(AnswerMode, protocol.get("answer", "extract"))
 
 
 def _equivalent(

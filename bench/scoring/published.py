@@ -223,8 +223,7 @@ def _of_questions(run: RunStore, cell: Cell, scores: PublishedScores, split: str
         differences.append(f"Split: {ours}, {scores.split} there; the questions are other ones.")
     given = len(cell.answers)
     if scores.questions is not None and split == scores.split and given < scores.questions:
-        settings = run.record.get("spec", {}).get("settings", {})
-        how = "the first ones, no random sample" if settings.get("limit") else "a part"
+        how = "the first ones, no random sample" if run.settings.get("limit") else "a part"
         differences.append(f"Subset: {given:,} of {scores.questions:,} questions ({how}).")
     if cell.asked < given:
         differences.append(

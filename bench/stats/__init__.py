@@ -4,7 +4,7 @@ Documents, not questions, are counted as evidence throughout. ``docs/statistics.
 means and how often it was measured to hold the truth. This package imports numpy alone.
 """
 
-from bench.stats.means import CONFIDENCE, FEW_CLUSTERS, Interval, cluster_mean
+from bench.stats.means import CONFIDENCE, cluster_mean
 from bench.stats.paired import PairedDifference, holm, mcnemar_exact, paired_difference
 from bench.stats.planning import (
     Design,
@@ -18,9 +18,7 @@ from bench.stats.planning import (
 
 __all__ = [
     "CONFIDENCE",
-    "FEW_CLUSTERS",
     "Design",
-    "Interval",
     "PairedDifference",
     "ScoreBounds",
     "cluster_mean",

@@ -29,6 +29,9 @@ FEW_NEAR_THE_END = 100
 """Below this many documents the interval of a mean above 0.9 or below 0.1 is printed with a warning. A
 kind of document that makes up 3 % of all documents appears among 100 of them with 95 % probability."""
 
+ONE_DOCUMENT = "all samples are from one document: no interval can be given"
+"""The warning where documents cannot differ, because there is only one."""
+
 MAX_EXPONENT = 700.0
 """``math.exp`` overflows above 709; an interval that wide ends at the limits of the scale anyway."""
 
@@ -158,18 +161,21 @@ def widen(interval: Interval, totals: ClusterTotals, floor: float, ceiling: floa
     return Interval(low, high)
 
 
+def few_documents(totals: ClusterTotals, consequence: str) -> list[str]:
+    """Say that these documents are too few for what ``consequence`` names; nothing where they are enough."""
+    if totals.count < FEW_CLUSTERS:
+        return [f"only {totals.count} documents: {consequence}"]
+    if totals.effective < FEW_CLUSTERS:
+        return [f"documents of unequal weight count as {totals.effective:.1f}: {consequence}"]
+    return []
+
+
 def doubts(totals: ClusterTotals) -> str | None:
     """Say why an interval from these documents deserves doubt; None where it does not."""
     if totals.count == 1:
-        return "all samples are from one document: no interval can be given"
-    reasons = []
-    if totals.count < FEW_CLUSTERS:
-        reasons.append(f"only {totals.count} documents: the interval is rough")
-    elif totals.effective < FEW_CLUSTERS:
-        reasons.append(
-            f"documents of unequal weight count as {totals.effective:.1f}: the interval is rough"
-        )
-    elif totals.count < FEW_NEAR_THE_END and not 0.1 <= totals.mean <= 0.9:
+        return ONE_DOCUMENT
+    reasons = few_documents(totals, "the interval is rough")
+    if not reasons and totals.count < FEW_NEAR_THE_END and not 0.1 <= totals.mean <= 0.9:
         reasons.append(
             f"{totals.count} documents may lack a rare kind that scores quite differently"
         )

@@ -21,7 +21,15 @@ from bench.stats.clusters import (
     require_same_length,
 )
 from bench.stats.distributions import half_binomial_cdf, student_t_tail
-from bench.stats.means import FEW_CLUSTERS, Interval, departures, robust_se, t_quantile, widen
+from bench.stats.means import (
+    ONE_DOCUMENT,
+    Interval,
+    departures,
+    few_documents,
+    robust_se,
+    t_quantile,
+    widen,
+)
 
 FEW_DIFFERING = 10
 """If the models differ on fewer documents than this, p is printed with a warning."""
@@ -131,14 +139,8 @@ def _p_value(totals: ClusterTotals, reach: float) -> float:
 
 def _doubts(totals: ClusterTotals) -> str | None:
     if totals.count == 1:
-        return "all samples are from one document: no interval can be given"
-    reasons = []
-    if totals.count < FEW_CLUSTERS:
-        reasons.append(f"only {totals.count} documents: interval and p are rough")
-    elif totals.effective < FEW_CLUSTERS:
-        reasons.append(
-            f"documents of unequal weight count as {totals.effective:.1f}: interval and p are rough"
-        )
+        return ONE_DOCUMENT
+    reasons = few_documents(totals, "interval and p are rough")
     differing = _differing(totals)
     if differing < min(FEW_DIFFERING, totals.count):
         reasons.append(f"the models differ on {differing} of {totals.count} documents")

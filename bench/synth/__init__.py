@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from bench.synth.generate import SCANS, synthesise
-from bench.synth.kinds import KINDS, LANGUAGES, make
+from bench.synth.generate import synthesise
+from bench.synth.kinds import KINDS, make
 
-__all__ = ["KINDS", "LANGUAGES", "SCANS", "make", "synthesise"]
+__all__ = ["KINDS", "make", "synthesise"]

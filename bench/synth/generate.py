@@ -9,8 +9,9 @@ from random import Random
 import tomlkit
 
 from bench.errors import InvalidInput, did_you_mean
+from bench.schema import SHORT_ANSWER
 from bench.synth.files import sample_line, write_pages, write_samples
-from bench.synth.kinds import KINDS, LANGUAGES, LAYOUTS, make
+from bench.synth.kinds import KINDS, LANGUAGES, LAYOUTS, find_kind, make
 from bench.synth.scanning import STRENGTHS, ScanStrength
 
 SCANS: dict[str, tuple[ScanStrength, ...]] = {
@@ -18,13 +19,6 @@ SCANS: dict[str, tuple[ScanStrength, ...]] = {
     **{strength: (strength,) for strength in STRENGTHS},
 }
 """Value of ``--scan`` → the strengths that a page is drawn from."""
-
-INSTRUCTIONS = {
-    "ru": "Ответьте одним словом или короткой фразой.",
-    "en": "Answer the question using a single word or phrase.",
-    "zh": "请用一个词或短语回答。",
-}
-"""Language → the sentence behind a question that asks for a short answer."""
 
 
 def synthesise(
@@ -91,14 +85,12 @@ def combinations(kinds: Sequence[str], languages: Sequence[str]) -> list[tuple[s
             raise InvalidInput(f"no language is named {language!r}", hint=hint)
     pairs = []
     for kind in dict.fromkeys(kinds):
-        if kind not in KINDS:
-            hint = did_you_mean(kind, KINDS)
-            raise InvalidInput(f"no kind of document is named {kind!r}", hint=hint)
-        spoken = [name for name in dict.fromkeys(languages) if name in KINDS[kind].languages]
+        known = find_kind(kind).languages
+        spoken = [language for language in dict.fromkeys(languages) if language in known]
         if not spoken:
             raise InvalidInput(
                 f"documents of kind {kind!r} are not drawn in {', '.join(languages)}",
-                hint=f"name one of its languages: {', '.join(KINDS[kind].languages)}",
+                hint=f"name one of its languages: {', '.join(known)}",
             )
         pairs += [(kind, language) for language in spoken]
     if not pairs:
@@ -136,7 +128,7 @@ def _task_file(
     if layouts:
         command += f" --layout {','.join(layouts)}"
     letters = (letter if letter.isalnum() or letter in "-_." else "-" for letter in name)
-    instruction = INSTRUCTIONS[languages[0] if len(languages) == 1 else "en"]
+    instruction = SHORT_ANSWER[languages[0] if len(languages) == 1 else "en"]
     content = {
         "name": "".join(letters) or "synth",
         "version": "1",

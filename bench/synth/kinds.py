@@ -125,6 +125,17 @@ LAYOUTS: dict[tuple[str, str], tuple[str, ...]] = {
 LANGUAGES = ("ru", "en", "zh")
 
 
+def find_kind(name: str) -> DocumentKind:
+    """Return the kind of document called ``name``.
+
+    Raises:
+        InvalidInput: there is none; the hint offers the nearest names.
+    """
+    if name not in KINDS:
+        raise InvalidInput(f"no kind of document is named {name!r}", hint=did_you_mean(name, KINDS))
+    return KINDS[name]
+
+
 def make(kind: str, language: str, rng: Random, *, layout: str | None = None) -> GeneratedDocument:
     """Draw one document at random.
 
@@ -137,12 +148,10 @@ def make(kind: str, language: str, rng: Random, *, layout: str | None = None) ->
     Raises:
         InvalidInput: the kind is unknown, or does not exist in the language.
     """
-    if kind not in KINDS:
-        raise InvalidInput(f"no kind of document is named {kind!r}", hint=did_you_mean(kind, KINDS))
-    languages = KINDS[kind].languages
-    if language not in languages:
+    drawn = find_kind(kind)
+    if language not in drawn.languages:
         raise InvalidInput(
             f"documents of kind {kind!r} are not drawn in {language!r}",
-            hint=f"name one of its languages: {', '.join(languages)}",
+            hint=f"name one of its languages: {', '.join(drawn.languages)}",
         )
-    return KINDS[kind].make(rng, language, layout)
+    return drawn.make(rng, language, layout)

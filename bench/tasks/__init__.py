@@ -13,7 +13,7 @@ from bench.tasks.finding import (
     find_task,
     public_tasks,
 )
-from bench.tasks.loading import check_task, load_task, task_digest
+from bench.tasks.loading import check_task, load_task
 
 __all__ = [
     "bundled_tasks",
@@ -23,5 +23,4 @@ __all__ = [
     "find_task",
     "load_task",
     "public_tasks",
-    "task_digest",
 ]

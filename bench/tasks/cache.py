@@ -31,11 +31,11 @@ from bench.tasks.cells import Row, image_bytes, image_suffix
 from bench.tasks.datasettable import DatasetTable
 from bench.tasks.mapping import Mapper, is_vlmevalkit, vlmevalkit_table
 from bench.tasks.rows import DatasetRows, fingerprint, md5, open_rows
+from bench.tasks.samples import SAMPLES
 from bench.tasks.taskfile import TASK_FILE, TaskFile
 from bench.text import file_name, one_line, utc_now
 
 MARKER = "done.json"
-SAMPLES = "samples.jsonl"
 PAGES = "pages"
 
 _LOCAL = "local-"
@@ -73,12 +73,11 @@ def find_made(name: str, spec: TaskFile) -> CachedTask | None:
 
     Without a pinned revision it is the copy that was pulled last.
     """
-    table = _table(spec)
-    ending = table.digest(spec.answer_type)[:12]
-    pinned = table.revision[:12] if table.revision else "*"
+    revision = _table(spec).revision
+    pattern = _folder(name, revision[:12] if revision else "*", spec)
     complete = [
         CachedTask(folder, read_json(folder / MARKER))
-        for folder in (cache_root() / file_name(name)).glob(f"{pinned}-{ending}")
+        for folder in pattern.parent.glob(pattern.name)
         if (folder / MARKER).is_file() and not folder.name.startswith(_LOCAL)
     ]
     return max(complete, key=lambda task: str(task.facts.get("finished")), default=None)
@@ -96,8 +95,7 @@ def make_from_hub(
         EnvironmentProblem: the cache cannot be written.
     """
     table = _table(spec)
-    key = f"{files.revision[:12]}-{table.digest(spec.answer_type)[:12]}"
-    out = cache_root() / file_name(name) / key
+    out = _folder(name, files.revision[:12], spec)
     if (out / MARKER).is_file():
         return _refreshed(folder, out)
     origin = {"hub_id": files.hub_id, "revision": files.revision}
@@ -114,8 +112,7 @@ def make_from_path(
         EnvironmentProblem: the cache cannot be written.
     """
     table = _table(spec)
-    key = f"{_LOCAL}{fingerprint(path)[:12]}-{table.digest(spec.answer_type)[:12]}"
-    out = cache_root() / file_name(name) / key
+    out = _folder(name, f"{_LOCAL}{fingerprint(path)[:12]}", spec)
     if (out / MARKER).is_file():
         return _refreshed(folder, out)
     source = open_rows(path, table)
@@ -149,6 +146,12 @@ def _table(spec: TaskFile) -> DatasetTable:
             hint="bench list tasks shows the published data sets",
         )
     return spec.dataset
+
+
+def _folder(name: str, revision: str, spec: TaskFile) -> Path:
+    """Return the folder for the rows of one revision, as the task file reads them."""
+    reading = _table(spec).digest(spec.answer_type)[:12]
+    return cache_root() / file_name(name) / f"{revision}-{reading}"
 
 
 def refresh(folder: Path, out: Path) -> Path:

@@ -83,6 +83,11 @@ def decode(name: DecoderName, value: Any) -> Any:
     return None if value is None else DECODERS[name](value)
 
 
+def type_and_value(value: Any) -> str:
+    """Return the type and the beginning of ``value``, as an error shows what came."""
+    return f"{type(value).__name__} {one_line(repr(value)[:400], 60)}"
+
+
 def _check_bounds(text: str) -> None:
     if len(text) > MAX_CHARACTERS:
         raise InvalidInput(f"expected at most {MAX_CHARACTERS:,} characters, got {len(text):,}")
@@ -100,5 +105,4 @@ def _check_bounds(text: str) -> None:
 
 class _Unexpected(InvalidInput):
     def __init__(self, expected: str, value: Any) -> None:
-        kind = type(value).__name__
-        super().__init__(f"expected {expected}, got {kind} {one_line(repr(value)[:400], 60)}")
+        super().__init__(f"expected {expected}, got {type_and_value(value)}")

@@ -16,7 +16,7 @@ from bench.tasks.cache import find_made, make_from_path, refresh
 from bench.tasks.hyperbench import is_dataset
 from bench.tasks.hyperbench.annotation import ANNOTATION
 from bench.tasks.pages import PAGE_SUFFIXES
-from bench.tasks.samples import SAMPLE_FILES, samples_file
+from bench.tasks.samples import NO_SAMPLES, SAMPLE_FILES, samples_file
 from bench.tasks.taskfile import TASK_FILE, TaskFile, check_task_file
 from bench.text import one_line
 
@@ -86,8 +86,7 @@ def _own_folder(path: Path) -> Path:
         return path
     pages = sum(file.suffix.lower() in PAGE_SUFFIXES for file in path.iterdir())
     raise InvalidInput(
-        f"{one_line(path)} has no samples.jsonl or samples.csv "
-        f"(the folder holds {plural(pages, 'page file')})",
+        f"{one_line(path)} {NO_SAMPLES} (the folder holds {plural(pages, 'page file')})",
         hint=f"bench data init {one_line(path)}",
     )
 

@@ -12,6 +12,7 @@ import importlib.util
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import EnvironmentProblem, missing_package
@@ -92,8 +93,6 @@ def download(dataset: HubDataset, table: DatasetTable) -> HubFiles:
     Raises:
         EnvironmentProblem: as ``look_up``; what was fetched so far is kept.
     """
-    from pathlib import Path
-
     from huggingface_hub import snapshot_download
 
     with _hub_errors(table):

@@ -21,13 +21,18 @@ from bench.tasks.cache import MARKER, provenance
 from bench.tasks.hyperbench import read_dataset
 from bench.tasks.pages import open_page, read_pages, unreadable_page
 from bench.tasks.problems import Problem, first_of
-from bench.tasks.samples import SampleRow, SampleTable, read_samples, samples_file
-from bench.tasks.source import TaskSource
+from bench.tasks.samples import (
+    NO_SAMPLES,
+    SampleRow,
+    SampleTable,
+    TaskSource,
+    read_samples,
+    samples_file,
+)
 from bench.tasks.taskfile import TASK_FILE, TaskFile, check_task_file
 from bench.text import file_name, one_line
 
 BUNDLED_DOCUMENTS = "example_docs"
-NO_SAMPLES = "has no samples.jsonl or samples.csv"
 
 _LOG = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from bench.errors import InvalidInput, did_you_mean
 from bench.schema import AnswerType
 from bench.tasks.cells import Row
 from bench.tasks.datasettable import ColumnsTable, DatasetTable
-from bench.tasks.decoders import decode
+from bench.tasks.decoders import decode, type_and_value
 from bench.text import one_line
 
 KeepPage = Callable[[Any], str]
@@ -123,7 +123,7 @@ class Mapper:
         value = self._cell(row, self.table.columns.id)
         if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
             raise InvalidInput(
-                f"column {self.table.columns.id!r}: expected an id, got {_shown(value)}"
+                f"column {self.table.columns.id!r}: expected an id, got {type_and_value(value)}"
             )
         return str(value)
 
@@ -143,7 +143,7 @@ class Mapper:
         if value is None or (isinstance(value, str) and not value.strip()):
             return None
         if not isinstance(value, str):
-            raise InvalidInput(f"question: expected a string, got {_shown(value)}")
+            raise InvalidInput(f"question: expected a string, got {type_and_value(value)}")
         return value
 
     def _references(self, row: Row) -> list[Any] | None:
@@ -231,9 +231,5 @@ def _check_columns(table: DatasetTable, row: Row) -> None:
 
 def _text(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise InvalidInput(f"answers: expected strings, got {_shown(value)}")
+        raise InvalidInput(f"answers: expected strings, got {type_and_value(value)}")
     return str(value)
-
-
-def _shown(value: Any) -> str:
-    return f"{type(value).__name__} {one_line(repr(value)[:400], 60)}"

@@ -9,6 +9,7 @@ parquet through a queue that holds up to a gigabyte of pages, and TSV in chunks 
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
 import importlib.util
 from collections.abc import Iterator, Sequence
@@ -16,10 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import InvalidInput, did_you_mean, missing_package
-from bench.tasks.cells import Row
+from bench.tasks.cells import MAX_CELL_BYTES, Row
 from bench.tasks.datasettable import DatasetTable
 from bench.tasks.filecheck import check_data_file
-from bench.tasks.tsv import tsv_rows
 from bench.text import one_line
 
 _BATCH_ROWS = 16
@@ -62,7 +62,7 @@ def _file_rows(path: Path) -> DatasetRows:
     check_data_file(path)
     root = path.parent.resolve()
     if path.suffix.lower() == ".tsv":
-        return DatasetRows("tsv", tsv_rows([path]), root)
+        return DatasetRows("tsv", _tsv_rows([path]), root)
     if path.suffix.lower() == ".parquet":
         return DatasetRows("parquet", _guarded(path, _parquet_rows([path])), root)
     raise InvalidInput(
@@ -98,7 +98,7 @@ def _folder_rows(path: Path, table: DatasetTable) -> DatasetRows:
     if tsv_files and not any(path.rglob("*.parquet")):
         for file in tsv_files:
             check_data_file(file)
-        return DatasetRows("tsv", tsv_rows(tsv_files), path.resolve())
+        return DatasetRows("tsv", _tsv_rows(tsv_files), path.resolve())
     if not any(p.is_file() and not p.name.startswith(".") for p in path.rglob("*")):
         raise InvalidInput(f"{one_line(path)} is empty")
     builder, split = _builder(path, table)
@@ -106,7 +106,7 @@ def _folder_rows(path: Path, table: DatasetTable) -> DatasetRows:
     for file in files:
         check_data_file(file)
     if files and all(file.suffix.lower() == ".tsv" for file in files):
-        return DatasetRows("tsv", tsv_rows(files), path.resolve())
+        return DatasetRows("tsv", _tsv_rows(files), path.resolve())
     if builder.name == "parquet":
         return DatasetRows("parquet", _guarded(path, _parquet_rows(files)), _image_root(path))
     stream = builder.as_streaming_dataset(split=split)
@@ -178,6 +178,39 @@ def _saved_split(path: Path, table: DatasetTable) -> Any:
 
 
 # Streams
+
+
+def _tsv_rows(paths: Sequence[Path]) -> Iterator[Row]:
+    """Yield the rows of VLMEvalKit's files; an empty cell is None.
+
+    They are UTF-8 with a header, base64 images, and cells that are quoted where they must be.
+    """
+    for path in paths:
+        yield from _rows_of_tsv(path)
+
+
+def _rows_of_tsv(path: Path) -> Iterator[Row]:
+    limit = csv.field_size_limit(MAX_CELL_BYTES)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, delimiter="\t", strict=True)
+            if reader.fieldnames is None or len(reader.fieldnames) < 2:
+                raise InvalidInput(
+                    f"{one_line(path)}: expected a header with columns separated by tabs"
+                )
+            for row in reader:
+                if None in row or any(value is None for value in row.values()):
+                    raise InvalidInput(
+                        f"{one_line(path)}:{reader.line_num}: expected "
+                        f"{len(reader.fieldnames)} cells, as in the header; is the file complete?"
+                    )
+                yield {key: value if value != "" else None for key, value in row.items()}
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            f"{one_line(path)} cannot be read as TSV: {one_line(error, 120)}"
+        ) from None
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _parquet_rows(paths: Sequence[Path]) -> Iterator[Row]:

@@ -17,19 +17,22 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from bench.errors import did_you_mean
 from bench.formatting import plural
 from bench.schema import AnswerType, Json
 from bench.tasks.csvfile import read_table
 from bench.tasks.problems import Problem
+from bench.tasks.taskfile import TaskFile
 from bench.text import one_line
 
 MAX_LINE_BYTES = 16 * 2**20
 """A longer line is refused: it is no question, and one line must not take all memory."""
 
-SAMPLE_FILES = ("samples.jsonl", "samples.csv")
+SAMPLES = "samples.jsonl"
+SAMPLE_FILES = (SAMPLES, "samples.csv")
+NO_SAMPLES = f"has no {' or '.join(SAMPLE_FILES)}"
 
 _PAGE_KEYS = ("images", "image", "document")
 _KEYS = ("id", *_PAGE_KEYS, "question", "answers", "answer", "answer_type", "metadata", "draft")
@@ -76,6 +79,15 @@ class SampleTable:
         """Add a sample and the files of its pages."""
         self.page_files.extend((row.line, name) for name in row.files)
         self.rows.append(row)
+
+
+class TaskSource(NamedTuple):
+    """What a folder says about a task before any page of it is opened."""
+
+    folder: Path
+    """The folder that page paths and problems count from."""
+    spec: TaskFile
+    samples: SampleTable
 
 
 def samples_file(folder: Path) -> Path | None:

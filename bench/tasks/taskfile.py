@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.errors import did_you_mean
-from bench.schema import AnswerType, Generation, PromptTemplate
+from bench.schema import SHORT_ANSWER, AnswerType, Generation, PromptTemplate
 from bench.tasks.datasettable import DatasetTable
 from bench.tasks.problems import Problem
 from bench.text import one_line
@@ -33,7 +33,7 @@ DEFAULT_METRICS: dict[AnswerType, tuple[str, ...]] = {
 LONG_ANSWER_TOKENS = 512
 """``max_new_tokens`` of a task with JSON or free-text answers that sets no bound of its own."""
 
-DEFAULT_PROMPT = "{question}\nAnswer the question using a single word or phrase."
+DEFAULT_PROMPT = f"{{question}}\n{SHORT_ANSWER['en']}"
 """The instruction of the Qwen-VL and LLaVA evaluation prompts for short answers."""
 
 

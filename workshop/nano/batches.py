@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workshop.nano.lessons import CELL, DIGITS, LETTERS, Lesson
+from workshop.tiny_checkpoint import IMAGE_MEAN, IMAGE_STD
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 IGNORED = -100
 SLOTS = (4, 2)
 """Parts of a cell, across and down: at most one character has its middle in one of them."""
-IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
-IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
-"""By channel, as every Qwen2-VL processor has them (Radford et al., 2021, CLIP)."""
 CHARACTERS = "".join(
     (
         DIGITS,

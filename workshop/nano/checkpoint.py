@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from bench.files import write_atomically, write_bytes_atomically
-from workshop.nano.batches import IMAGE_MEAN, IMAGE_STD
+from bench.files import write_json
 from workshop.nano.vocabulary import train_tokenizer
-from workshop.tiny_checkpoint import SPECIAL_TOKENS, TEMPLATE, hub_key
+from workshop.tiny_checkpoint import IMAGE_MEAN, IMAGE_STD, TEMPLATE, write_tokenizer
 
 if TYPE_CHECKING:
     from transformers import Qwen2VLForConditionalGeneration
@@ -49,16 +46,9 @@ VISION: dict[str, Any] = {
 def write_settings(folder: Path) -> None:
     """Write everything but the weights into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = train_tokenizer()
-    tokenizer.save(str(folder / "tokenizer.json"))
-    ids = tokenizer.get_vocab(with_added_tokens=True)
+    ids = write_tokenizer(folder, train_tokenizer(), max_length=8192)
     end, pad = ids["<|im_end|>"], ids["<|endoftext|>"]
-    _write(folder / "tokenizer_config.json", {
-        "tokenizer_class": "Qwen2Tokenizer", "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>",
-        "additional_special_tokens": list(SPECIAL_TOKENS), "model_max_length": 8192,
-        "clean_up_tokenization_spaces": False,
-    })  # fmt: skip
-    _write(folder / "config.json", TEXT | {
+    write_json(folder / "config.json", TEXT | {
         "architectures": ["Qwen2VLForConditionalGeneration"], "model_type": "qwen2_vl",
         "vocab_size": len(ids), "bos_token_id": pad, "eos_token_id": end,
         "image_token_id": ids["<|image_pad|>"], "video_token_id": ids["<|video_pad|>"],
@@ -66,16 +56,16 @@ def write_settings(folder: Path) -> None:
         "torch_dtype": "float16", "tie_word_embeddings": True,
         "rope_scaling": {"type": "mrope", "mrope_section": [8, 12, 12]}, "vision_config": VISION,
     })  # fmt: skip
-    _write(folder / "preprocessor_config.json", {
+    write_json(folder / "preprocessor_config.json", {
         "min_pixels": MIN_PIXELS, "max_pixels": MAX_PIXELS, "patch_size": 14, "temporal_patch_size": 2,
         "merge_size": 2, "image_mean": IMAGE_MEAN, "image_std": IMAGE_STD,
         "image_processor_type": "Qwen2VLImageProcessor",
     })  # fmt: skip
-    _write(
+    write_json(
         folder / "generation_config.json",
         {"bos_token_id": pad, "pad_token_id": pad, "eos_token_id": [end, pad]},
     )
-    _write(folder / "chat_template.json", {"chat_template": TEMPLATE})
+    write_json(folder / "chat_template.json", {"chat_template": TEMPLATE})
 
 
 def new_model(folder: Path, seed: int) -> Qwen2VLForConditionalGeneration:
@@ -88,20 +78,3 @@ def new_model(folder: Path, seed: int) -> Qwen2VLForConditionalGeneration:
         torch.manual_seed(seed)
         model: Any = transformers.Qwen2VLForConditionalGeneration(config)
     return cast("Qwen2VLForConditionalGeneration", model.float())
-
-
-def write_weights(folder: Path, model: Qwen2VLForConditionalGeneration) -> None:
-    """Write the weights of ``model`` into ``folder`` in half precision."""
-    import torch
-    from safetensors.torch import save
-
-    weights = {
-        hub_key(name, "qwen2_vl"): tensor.to(torch.float16).contiguous()
-        for name, tensor in model.state_dict().items()
-        if name != "lm_head.weight"
-    }
-    write_bytes_atomically(folder / "model.safetensors", save(weights, metadata={"format": "pt"}))
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

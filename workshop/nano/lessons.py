@@ -12,8 +12,8 @@ from functools import lru_cache
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
+from bench.schema import SHORT_ANSWER
 from bench.synth.fonts import advances
-from bench.synth.generate import INSTRUCTIONS
 from bench.synth.layouts import slip as layouts
 from bench.synth.questions import question_texts
 from bench.synth.raster import rasterise
@@ -141,7 +141,7 @@ def _rows(sheet: Sheet) -> list[list[str]]:
 
 
 def _instructed(rng: Random, language: str, question: str) -> str:
-    return f"{question}\n{INSTRUCTIONS[language]}" if rng.random() < 0.15 else question
+    return f"{question}\n{SHORT_ANSWER[language]}" if rng.random() < 0.15 else question
 
 
 def _glyphs(sheet: Sheet) -> tuple[Glyph, ...]:

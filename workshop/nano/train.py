@@ -33,6 +33,7 @@ from workshop.nano.batches import KINDS, Batcher, LessonKind, TrainingBatch
 from workshop.nano.curves import LOG, write_curves
 from workshop.nano.network import Learner, inputs
 from workshop.nano.vocabulary import train_tokenizer
+from workshop.tiny_checkpoint import write_weights
 
 WARMUP_STEPS = 60
 GRADIENT_NORM = 1.0
@@ -179,7 +180,7 @@ class Trainer:
             "step": self.step, "seconds": self.seconds, "sums": self._sums,
         }, state)  # fmt: skip
         write_bytes_atomically(self._state, state.getvalue())
-        checkpoint.write_weights(self.folder, self.learner.model)
+        write_weights(self.folder, self.learner.model, torch.float16)
         write_curves(self.folder)
 
     def rate(self) -> float:

@@ -10,10 +10,10 @@ import string
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bench.synth.generate import INSTRUCTIONS
+from bench.schema import SHORT_ANSWER
 from bench.synth.questions import question_texts
 from workshop.nano.lessons import LETTERS, READ, READ_LINE
-from workshop.tiny_checkpoint import SPECIAL_TOKENS
+from workshop.tiny_checkpoint import train_bpe
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -30,24 +30,15 @@ _WHOLE = LETTERS["ru"] + _CAPITALS + "№«»—"
 
 def train_tokenizer() -> Tokenizer:
     """Train the tokenizer; it is always the same one."""
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Regex, pre_tokenizers
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+    splitter = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(_SPLIT), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=MERGED_TOKENS,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(_corpus(), trainer)
-    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL_TOKENS])
-    return tokenizer
+    return train_bpe(splitter, _corpus(), MERGED_TOKENS)
 
 
 def _corpus() -> Iterator[str]:
@@ -62,7 +53,7 @@ def _corpus() -> Iterator[str]:
     for letter in string.punctuation:
         yield letter
     boilerplate = ("You are a helpful assistant.", "system\n", "user\n", "assistant\n")
-    for sentence in (INSTRUCTIONS["ru"], INSTRUCTIONS["en"], *boilerplate):
+    for sentence in (SHORT_ANSWER["ru"], SHORT_ANSWER["en"], *boilerplate):
         for _ in range(60):
             yield sentence
     for language in ("en", "ru"):

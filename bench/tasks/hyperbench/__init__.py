@@ -22,7 +22,7 @@ from bench.tasks.hyperbench.bundles import (
     classification_samples,
     sorting_samples,
 )
-from bench.tasks.source import TaskSource
+from bench.tasks.samples import TaskSource
 from bench.tasks.taskfile import GenerationTable, PromptTable, TaskFile
 
 _FIELD_METRICS = ("anls", "exact_match", "field_match", "cer", "wer")

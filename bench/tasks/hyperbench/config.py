@@ -52,7 +52,6 @@ class ConfigRow:
     dataset: str
     model: str
     task: str = VQA
-    framework: str = ""
     system_prompt: str = ""
     prompt_collection: str = ""
     metrics: tuple[str, ...] = ()
@@ -104,7 +103,6 @@ def _row(line: int, cells: Mapping[str, str]) -> ConfigRow:
         dataset=cells["dataset"].strip(),
         model=cells["model_name"].strip(),
         task=task,
-        framework=cells.get("framework", "").strip(),
         system_prompt=cells.get("system_prompt", "").strip(),
         prompt_collection=cells.get("prompt_collection", "").strip(),
         metrics=tuple(name for name in metrics if name in METRICS),
