@@ -1,4 +1,4 @@
-"""What a run measures of the machine that it runs on, in bytes and seconds.
+"""Measures the machine that a run runs on, in bytes and seconds.
 
 ``environment``: the software and hardware that a result depends on. ``memory``: the peaks of this process.
 ``monitor``: what the devices did during the run, sampled once a second. ``energy``: the energy that the GPUs

@@ -1,6 +1,6 @@
-"""A model behind an OpenAI-compatible endpoint: vLLM, SGLang, llama.cpp, Ollama, a proxy, or a hosted API.
+"""Asks a model behind an OpenAI-compatible server: vLLM, SGLang, llama.cpp, Ollama, a proxy, a hosted API.
 
-In the order of the data: ``settings`` (what is asked where), ``jobs`` (in which order), ``messages`` (a
+In the order of the data: ``settings`` (address, model and limits), ``jobs`` (in which order), ``messages`` (a
 request becomes a body), ``client`` and ``concurrency`` (the body becomes a reply), ``completions`` (the reply
 becomes an output).
 """

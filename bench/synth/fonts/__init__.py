@@ -1,4 +1,4 @@
-"""The shipped fonts: open licences, Latin, Cyrillic and simplified Chinese (see README.md here)."""
+"""Opens the shipped fonts: Latin, Cyrillic and simplified Chinese, under open licences (see README.md here)."""
 
 from __future__ import annotations
 
