@@ -1,7 +1,7 @@
 """Computes the intervals, tests and sample sizes that a reviewer can trust.
 
-All of them count documents, not questions, as evidence. ``docs/statistics.md`` says what every interval means,
-and ``benchmarks/coverage.md`` how often it contains the true mean. This package imports numpy alone.
+All of them count documents, not questions, as evidence. ``docs/statistics.md`` says what every interval
+means, and ``benchmarks/coverage.md`` how often it contains the true mean. This package imports numpy alone.
 """
 
 from bench.stats.means import CONFIDENCE, FEW_CLUSTERS, Interval, cluster_mean
