@@ -45,7 +45,7 @@ def section(view: ReportView) -> Section:
     better = "higher" if view.higher_is_better else "lower"
     caption = (
         f"Score: {view.score_name} ({better} is better), with its 95 % interval, clustered by document. "
-        "Models share a rank (=) where their paired difference is within the noise."
+        "Models share a rank (=) if their paired difference is within the noise."
     )
     table = Table(
         "models",

@@ -50,7 +50,7 @@ WORDS = (
     Term(
         "Questions per page",
         "The measured questions divided by the distinct pages that they are about. A model that encodes a "
-        "page once for all its questions answers more questions per second where this number is higher.",
+        "page once for all its questions answers more questions per second if this number is higher.",
     ),
     Term(
         "Energy per question",
@@ -129,8 +129,8 @@ def _throughput(view: ReportView, rows: Sequence[ModelRow]) -> Table:
         Column(kind, f"{MEMORY_WORDS[kind]} GiB", "gib", note=MEMORY_KINDS[kind]) for kind in kinds
     ]
     caption = (
-        "Throughput and peak memory of the offline scenario, which asks all questions in batches. Load and "
-        "first call are part of no other figure."
+        "The table shows throughput and peak memory of the offline scenario, which asks all questions in "
+        "batches. Load and first call are part of no other figure."
     )
     lines = tuple(_throughput_row(view, row, kinds) for row in rows)
     return Table("throughput", tuple(columns), lines, caption, outputs=DOCUMENTS)
@@ -210,9 +210,9 @@ def _latencies(rows: Sequence[ModelRow]) -> list[Table]:
         *(rate if any("rate" in line.cells for line in lines) else ()),
     )
     caption = (
-        "Latency of single questions (single-stream scenario): one question at a time, each about another "
-        "document. Cold: the model meets the page for the first time. Warm: the same question again "
-        "immediately afterwards."
+        "The table shows the latency of single questions (single-stream scenario), each about another "
+        "document. Cold means that the model meets the page for the first time, and warm that it gets the "
+        "same question again immediately afterwards."
     )
     return [Table("latency", columns, tuple(lines), caption, outputs=DOCUMENTS)]
 
@@ -318,8 +318,8 @@ def _stages(rows: Sequence[ModelRow]) -> list[Block]:
     )
     lines = tuple(_stage_row(row) for row in timed)
     caption = (
-        "Where the time goes: shares of the time inside the model, in batches; and the mean seconds of a "
-        "cold question on the way to its first token."
+        "The table shows where the time goes: the shares of the time inside the model, in batches, and the "
+        "mean seconds of a cold question on the way to its first token."
     )
     return [Table("stages", columns, lines, caption, outputs=EVERYWHERE - {"html"})]
 
@@ -375,8 +375,8 @@ def _machine(rows: Sequence[ModelRow]) -> list[Group]:
     if not blocks:
         return []
     note = (
-        "Readings once a second: the median, and in brackets the lowest and the highest. Throttled: a "
-        "power cap or heat held the clocks down."
+        "The devices are read once a second. The figures are the median, and in brackets the lowest and the "
+        "highest reading. Throttled means that a power cap or heat kept the clocks low."
     )
     blocks.append(Text((note,), "note"))
     title = "State of the machine during the measurement"
