@@ -145,8 +145,7 @@ def _method(view: ReportView) -> tuple[Term, ...]:
         ),
         Term(
             "Overall",
-            "It is the mean of the tasks' headline scores. Every task counts the same, however many questions "
-            "it has.",
+            "It is the mean of the tasks' headline scores. Every task counts the same, whatever its size.",
         ),
         Term(
             "Differences",

@@ -43,9 +43,8 @@ STAGE_COLOURS = {
 WORDS = (
     Term(
         "Questions/s, pages/s, tokens/s",
-        "All questions in batches (offline scenario): the sum over all batches divided by the wall time "
-        "inside the model. Pages count as often as they were given to the model. Tokens are generated "
-        "tokens without padding.",
+        "The sum over all batches (offline scenario), divided by the wall time inside the model. A page "
+        "counts as often as it was given to the model. Tokens are generated tokens without padding.",
     ),
     Term(
         "Questions per page",
@@ -59,13 +58,13 @@ WORDS = (
     ),
     Term(
         "Cold, warm",
-        "Cold: the model meets the page for the first time. Warm: the same question again immediately "
-        "afterwards, with whatever the model keeps of a page.",
+        "Cold means that the model meets the page for the first time. Warm means that it gets the same "
+        "question again immediately afterwards, with whatever it keeps of a page.",
     ),
     Term(
-        "First token, tokens/s after it",
-        "The time from the call to the first token of the answer; then all later tokens of the cold answers "
-        "divided by the seconds that they took together.",
+        "First token, tokens/s after the first",
+        "The first figure is the time from the call to the first token of the answer. The second is all "
+        "later tokens of the cold answers, divided by the seconds that they took together.",
     ),
     Term(
         "p50, p90, p95, p99",
@@ -74,17 +73,17 @@ WORDS = (
     ),
     Term(
         "Process, reserved, allocated",
-        "Peak GPU memory: of the whole process as the driver (NVML) reports it; held by torch; used by "
-        "torch's tensors. The leaderboard shows the first of them that is known.",
+        "Three figures of peak GPU memory: what the driver (NVML) reports for the whole process, what torch "
+        "reserved, and what its tensors used. The leaderboard shows the first of them that is known.",
     ),
     Term(
         "RSS",
-        "Peak resident memory of the process in main memory; for a model on the CPU that is all it uses.",
+        "The peak resident memory of the process. A model on the CPU uses no other memory.",
     ),
     Term(
         "Load, first call",
-        "Seconds until the weights are ready, and seconds of the first question after that. Neither is "
-        "part of throughput or latency.",
+        "The seconds until the weights are ready, and the seconds of the first question after that. Neither "
+        "is part of throughput or latency.",
     ),
 )
 
@@ -204,7 +203,7 @@ def _latencies(rows: Sequence[ModelRow]) -> list[Table]:
     rate = (Column("rate", "Tokens/s after the first", format="significant"),)
     columns = (
         Column("model", "Model", header=True, merged=True),
-        Column("moment", "Seconds to"),
+        Column("moment", "Seconds until"),
         *(Column(name, name, format="significant") for name in _QUANTILES),
         Column("n", "n", format="count"),
         *(rate if any("rate" in line.cells for line in lines) else ()),
@@ -307,8 +306,8 @@ def _stages(rows: Sequence[ModelRow]) -> list[Block]:
     after = (
         Column("first_token", "First token s", format="significant", priority=2),
         Column("warm", "Warm s", format="significant", priority=3),
-        Column("rate", "Tokens/s after it", "significant", short="Tokens/s", priority=4),
-        Column("to_first_token", "Time to it", outputs=frozenset(("markdown",))),
+        Column("rate", "Tokens/s after the first", "significant", short="Tokens/s", priority=4),
+        Column("to_first_token", "Time to first token", outputs=frozenset(("markdown",))),
     )
     columns = (
         Column("model", "Model", header=True),
