@@ -6,7 +6,7 @@ import importlib.util
 
 
 def free_gpu_memory(device: str = "auto") -> int | None:
-    """Bytes that are free on the GPU that torch calls ``device``; None where torch would use no GPU.
+    """Bytes that are free on the GPU that torch calls ``device``; None if torch would use no GPU.
 
     The driver's list will not do: torch may be too new for the driver and see no GPU at all, and it counts
     what ``CUDA_VISIBLE_DEVICES`` leaves, in an order of its own.

@@ -59,7 +59,7 @@ def usable_cores() -> int:
 
 
 def cgroup_cores(root: Path = _CGROUPS, own: Path = _OWN_CGROUP) -> float | None:
-    """Cores that the control groups of this process allow it; None where they do not limit it.
+    """Cores that the control groups of this process allow it; None if they do not limit it.
 
     Both versions of control groups are read, and every group above the process's own: the least counts.
     """

@@ -159,7 +159,7 @@ def widen(interval: Interval, totals: ClusterTotals, floor: float, ceiling: floa
 
 
 def doubts(totals: ClusterTotals) -> str | None:
-    """Say why an interval from these documents deserves doubt; None where it does not."""
+    """Say why an interval from these documents deserves doubt; None if it does not."""
     if totals.count == 1:
         return "all samples are from one document: no interval can be given"
     reasons = []

@@ -134,6 +134,6 @@ class Endpoint:
 
 
 def _visual_tokens(pages: Sequence[SentPage]) -> int | None:
-    """Of all pages; None where one is not known."""
+    """Of all pages; None if one is not known."""
     counts = [page.visual_tokens for page in pages if page.visual_tokens is not None]
     return sum(counts) if len(counts) == len(pages) else None

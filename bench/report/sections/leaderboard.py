@@ -35,7 +35,7 @@ MEMORY_WORDS = {
     "peak_allocated": "allocated",
     "peak_rss": "RSS",
 }
-"""Kind of memory → the word beside a number, where kinds differ."""
+"""Kind of memory → the word beside a number, if kinds differ."""
 
 
 def section(view: ReportView) -> Section:
@@ -68,7 +68,7 @@ def section(view: ReportView) -> Section:
 
 
 def usual_memory(rows: Sequence[ModelRow]) -> str:
-    """The kind of memory that the column shows unless a cell says otherwise; empty where none is known."""
+    """The kind of memory that the column shows unless a cell says otherwise; empty if none is known."""
     kinds = [row.facts.memory.kind for row in rows if row.facts.memory is not None]
     if "peak_process" in kinds:
         return "peak_process"

@@ -10,7 +10,7 @@ NOT_TESTED = "The models share too few documents for a test."
 
 
 def section(view: ReportView) -> Section | None:
-    """Every pair of finished models; None where there is none."""
+    """Every pair of finished models; None if there is none."""
     if not view.pairs:
         return None
     columns = (

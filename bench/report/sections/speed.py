@@ -291,7 +291,7 @@ def _share_words(row: ModelRow) -> str:
 
 
 def _first_token_words(row: ModelRow) -> str:
-    """``vision 0.20 s, prefix 0.10 s``: means on the way to the first token; empty where unknown."""
+    """``vision 0.20 s, prefix 0.10 s``: means on the way to the first token; empty if unknown."""
     parts = at(row.facts, "single_stream.first_token_parts") or {}
     return ", ".join(f"{name} {formatting.seconds(value)}" for name, value in parts.items())
 

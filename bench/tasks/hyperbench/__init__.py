@@ -36,7 +36,7 @@ def is_dataset(path: Path) -> bool:
 
 
 def read_dataset(path: Path) -> TaskSource | None:
-    """Read the data set at ``path``; None where no VLMHyperBench data set lies there."""
+    """Read the data set at ``path``; None if no VLMHyperBench data set lies there."""
     if (path / ANNOTATION).is_file():
         title = f"{path.resolve().name} (VLMHyperBench)"
         spec = _task_file(None, title, _FIELD_METRICS)
