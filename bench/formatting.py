@@ -130,7 +130,7 @@ def parameters(value: float | None) -> str:
 
 
 def confidence(output: Output) -> str:
-    """How probable the answer's tokens were; empty where the backend does not say."""
+    """How probable the answer's tokens were; empty if the backend does not say."""
     if output.confidence is None:
         return ""
     least = output.min_confidence

@@ -1,1 +1,1 @@
-"""How a question is put to a model: prompt collections, and protocols that reproduce published numbers."""
+"""Decides how a question is asked: prompt collections, and protocols that reproduce published scores."""

@@ -59,9 +59,9 @@ class PromptRule:
     task: str = ""
     """Empty: any task."""
     split: str = ""
-    """The split of the documents that the prompt was chosen on, where the file says so."""
+    """The split of the documents that the prompt was chosen on, if the file says so."""
     tuned: str = ""
-    """``column=value`` of the score that the prompt was chosen by, where the file says so."""
+    """``column=value`` of the score that the prompt was chosen by, if the file says so."""
 
     def render(self, question: str, pages: int) -> str:
         """The user text for a question about a document of so many pages."""
@@ -125,7 +125,7 @@ class Chooser:
                 self._rules.append((rank, bool(rule.task), rule))
 
     def rule(self, sample: Sample) -> PromptRule | None:
-        """The most specific rule for a question; None where none fits."""
+        """The most specific rule for a question; None if none fits."""
         place = (sample.metadata.get("doc_type", ""), sample.metadata.get("field", ""))
         if place not in self._chosen:
             self._chosen[place] = self._most_specific(*place)
@@ -286,7 +286,7 @@ def _digest(text: str) -> str:
 
 
 def _key_rank(key: str, doc_type: str, field: str) -> int:
-    """2 for document type and field, 1 for the type alone, 0 for no key; -1 where the key is another."""
+    """2 for document type and field, 1 for the type alone, 0 for no key; -1 if the key is another."""
     if not key:
         return 0
     # Compared with single spaces, which is how the keys of a file are read.
@@ -305,7 +305,7 @@ _EXACT = 1000
 
 
 def _model_rank(model: str, spec: ModelSpec) -> int:
-    """The exact name before the longest beginning of it; -1 where it is another model."""
+    """The exact name before the longest beginning of it; -1 if it is another model."""
     if not model:
         return 0
     beginning = _parts(model)

@@ -143,7 +143,7 @@ def apply(
         deviations.append(f"--max-new-tokens {max_new_tokens} is used for every task.")
     if collection is not None:
         deviations.append(
-            f"Where {one_line(collection, 80)} has a prompt for a question, that prompt is used."
+            f"If {one_line(collection, 80)} has a prompt for a question, that prompt is used."
         )
     bounds = _shared_bounds(name, protocol, tasks)
     bounded = tuple(_model(protocol, bounds, spec, deviations) for spec in models)
@@ -237,7 +237,7 @@ def _task(protocol: Protocol, task: Task) -> Task:
 
 
 def _first(*values: Any) -> Any:
-    """The first value that is not None; None where all are."""
+    """The first value that is not None; None if all are."""
     return next((value for value in values if value is not None), None)
 
 

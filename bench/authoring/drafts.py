@@ -67,7 +67,7 @@ def write_records(folder: Path, records: Iterable[dict[str, Any]]) -> None:
 
 
 def record_files(record: dict[str, Any]) -> tuple[str, ...]:
-    """Return the page files that a line names; none where it does not name them properly."""
+    """Return the page files that a line names; none if it does not name them properly."""
     value = next((record[k] for k in ("images", "image", "document") if record.get(k)), None)
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

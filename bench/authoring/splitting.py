@@ -36,7 +36,7 @@ class Split(NamedTuple):
     train_documents: int
     test_documents: int
     validation: Path | None = None
-    """None where no validation part was asked for."""
+    """None if no validation part was asked for."""
     validation_documents: int = 0
 
 

@@ -1,4 +1,4 @@
-"""The command line: parse, call one function, print.
+"""Is the command line: each verb parses its options, calls one function and prints the result.
 
 Results go to standard output, everything else to standard error. Exit codes: 0 means success, 1 a bug, 2
 that the user typed or wrote something wrong, 3 that the machine lacks something, 4 that the work is

@@ -86,8 +86,8 @@ def _text(comparison: Comparison, flips: int) -> str:
         for task, count in comparison.unpaired.items()
     ]
     lines.append(
-        "B − A is paired by question; its 95 % interval is clustered by document, and p is adjusted by Holm. "
-        "An answer is gained or lost if its score crosses 0.5; McNemar's exact test compares the two numbers."
+        "B − A is paired by question. Its 95 % interval is clustered by document, and p is adjusted (Holm). "
+        "An answer is gained or lost if its score crosses 0.5. McNemar's exact test compares the two numbers."
     )
     lines += _flipped(comparison.flips, flips)
     return "\n".join(lines)

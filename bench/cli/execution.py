@@ -61,7 +61,7 @@ def check_loadable(plan: RunPlan) -> None:
 
 
 def devices_for(plan: RunPlan, text: str | None) -> tuple[Device, ...]:
-    """The devices that ``--devices`` names for the models of ``plan``; empty where it is not given.
+    """The devices that ``--devices`` names for the models of ``plan``; empty if it is not given.
 
     Raises:
         InvalidInput: a model has a device of its own, or ``text`` names no devices.

@@ -112,7 +112,7 @@ def _bundled_task(name: str, folder: Path) -> TableRow:
 
 
 def _public_task(name: str) -> TableRow | None:
-    """A data set on the hub; None where the name stands for no data set."""
+    """A data set on the hub; None if the name stands for no data set."""
     from bench.tasks import dataset_spec
     from bench.tasks.cache import find_made
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 NEWEST = {"last", "latest"}
 """Words for the newest run."""
 FIRST_RUN = "bench run --models ocr --tasks all"
-"""What to type where there is no run yet."""
+"""What to type if there is no run yet."""
 
 
 def find_run(name: str, results: Path) -> Path:

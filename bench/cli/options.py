@@ -144,7 +144,7 @@ def config_defaults(context: click.Context, _: click.Parameter, value: Path | No
 
 
 def _run_table(path: Path) -> Mapping[str, Any]:
-    """The ``[run]`` table of a configuration file; empty where it has none."""
+    """The ``[run]`` table of a configuration file; empty if it has none."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:

@@ -184,7 +184,7 @@ def _model_downloads(names: Sequence[str], config: Path | None) -> list[Download
 
 
 def _fetch(download: Download) -> Path | None:
-    """Download it; the folder it lies in, None where nothing was to be done."""
+    """Download it; the folder it lies in, None if nothing was to be done."""
     if download.subject is None:
         return None
     if download.kind == "model":

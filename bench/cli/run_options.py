@@ -126,7 +126,7 @@ class RunOptions(ModelOptions):
     attention: str | None = choice(
         type=click.Choice(["auto", "sdpa", "flash_attention_2", "eager"]),
         group=ENGINE,
-        help="Compute attention with this kernel. Without the option, auto takes flash_attention_2 where it "
+        help="Compute attention with this kernel. Without the option, auto takes flash_attention_2 if it "
         "is installed, and sdpa elsewhere.",
     )
     device: str | None = device_choice()

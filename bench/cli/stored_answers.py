@@ -84,7 +84,7 @@ def _from_file(path: Path, task: Task) -> list[Output]:
 
 
 def _from_runs(row: ConfigRow, task: Task, results: Path) -> list[Output] | None:
-    """The newest run's answers of the row's model to the same questions; None where no run has them."""
+    """The newest run's answers of the row's model to the same questions; None if no run has them."""
     for run in find_runs(results):
         if task.name not in run.task_names() or not _has_same_questions(run, task):
             continue

@@ -23,7 +23,7 @@ GAP = 2
 NARROWEST_TEXT = 10
 """Columns that a text cell gets before its words are folded too small to read."""
 UNBOUNDED = 10_000
-"""Width where nobody looks at the table: a program that reads it wants one line for each row."""
+"""The width if standard output is no terminal: a program wants one line for each row."""
 _NUMBER = re.compile(r"[<>]? ?[+\-−]?[\d,]+(\.\d+)?( ?(%|B|KiB|MiB|GiB|bytes?))?")
 
 

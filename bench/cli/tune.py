@@ -336,7 +336,7 @@ def _merge(adapter: str, options: TuneOptions) -> None:
 
 
 def _validations(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """The validation before the training, and the best one; None where none was better than none."""
+    """The validation before the training, and the best one; None if none was better than none."""
     scores = [entry for entry in tuned.ended.history if "eval_score" in entry]
     best = next((entry for entry in scores if entry["step"] == tuned.ended.best_step), None)
     return scores[0], best

@@ -1,1 +1,1 @@
-"""The drawing kit: SVG pictures without a plotting library, for reports and training curves."""
+"""Draws SVG pictures without a plotting library, for reports and training curves."""

@@ -144,7 +144,7 @@ PlotData = Scatter | Curves | Strips | ShareBars
 
 
 def draw(data: PlotData, width: int) -> Markup:
-    """``data`` as SVG, ``width`` pixels wide; empty where there is nothing to draw."""
+    """``data`` as SVG, ``width`` pixels wide; empty if there is nothing to draw."""
     match data:
         case Scatter():
             return _scatter(data, width)
@@ -335,7 +335,7 @@ def _extent(points: Sequence[PlotPoint]) -> tuple[float, float]:
 
 
 def _padded(low: float, high: float) -> tuple[float, float]:
-    """A little air around the scores, but no scale beyond 0 and 1 where all lie within."""
+    """A little air around the scores, but no scale beyond 0 and 1 if all lie within."""
     pad = max((high - low) * 0.08, 0.02)
     bottom = max(0.0, low - pad) if low >= 0 else low - pad
     # A mark at exactly 1 must not be cut in half by the edge.

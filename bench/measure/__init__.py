@@ -1,4 +1,4 @@
-"""What a run measures of the machine that it runs on, in bytes and seconds.
+"""Measures the machine that a run runs on, in bytes and seconds.
 
 ``environment``: the software and hardware that a result depends on. ``memory``: the peaks of this process,
 and what a GPU has free. ``cores``: those that this process may use. ``bf16``: whether the processor has it.

@@ -41,7 +41,7 @@ class Check:
     found: str
     """What is there, in a sentence or a version."""
     cure: str | None = None
-    """What to type, where something can be done about it."""
+    """What to type, if something can be done about it."""
 
 
 def examine(results: Path) -> list[Check]:
@@ -131,12 +131,12 @@ def _torch() -> Iterator[Check]:
 
 
 _TORCH_SECONDS = 90
-"""Importing torch and starting CUDA takes a few seconds, and a minute where the disk is a slow network's."""
+"""Importing torch and starting CUDA takes a few seconds, and a minute on a slow network disk."""
 _TRY_GPU = "import torch; torch.zeros(1, device='cuda').add_(1).item()"
 
 
 def _torch_obstacle() -> str | None:
-    """Why torch cannot compute on the GPU, in its own words; None where it can."""
+    """Why torch cannot compute on the GPU, in its own words; None if it can."""
     try:
         done = subprocess.run(
             [sys.executable, "-c", _TRY_GPU],
@@ -191,7 +191,7 @@ _GPTQ_IMAGE = "docker build --target gptq -f docker/Dockerfile-cu124 ."
 
 
 def _gptq_conflict() -> Check | None:
-    """Why the installed gptqmodel does not work with the other packages; None where it should work.
+    """Why the installed gptqmodel does not work with the other packages; None if it should work.
 
     What each version asks for was read from its metadata; see docs/container.md, "Why these versions".
     """

@@ -20,7 +20,7 @@ class EnergyMeter:
         """Begin a window.
 
         Args:
-            joules: reads a counter that only grows; it returns None where there is no counter.
+            joules: reads a counter that only grows; it returns None if there is no counter.
             now: gives the time in seconds of a clock that never goes back.
         """
         self._joules, self._now = joules, now
@@ -35,7 +35,7 @@ class EnergyMeter:
 
         Returns:
             ``joules``, ``seconds`` and ``questions`` of the window, where it is long enough to end here; the
-            next window then begins. None where it is not.
+            next window then begins. None if it is not.
         """
         self._questions += questions
         seconds = self._now() - self._start

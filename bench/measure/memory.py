@@ -21,7 +21,7 @@ from bench.measure.nvml import ask, devices, driver, torch_with_cuda
 
 
 class Memory(NamedTuple):
-    """Bytes; None where the device or the driver has no such number."""
+    """Bytes; None if the device or the driver has no such number."""
 
     peak_allocated: int | None
     peak_reserved: int | None
@@ -153,7 +153,7 @@ def release_memory() -> None:
 
 
 def _process_bytes(nvml: Any, handle: Any) -> int:
-    """What the driver accounts to this process on one GPU; 0 where it does not say."""
+    """What the driver accounts to this process on one GPU; 0 if it does not say."""
     processes = ask(nvml, "nvmlDeviceGetComputeRunningProcesses", handle) or []
     # Inside a container the driver may report another PID namespace, and no memory at all.
     return sum(int(p.usedGpuMemory or 0) for p in processes if p.pid == os.getpid())

@@ -213,7 +213,7 @@ def watch(write: Write, *, alone: bool) -> Iterator[Monitor]:
 
 
 def gpus_in_use(nvml: Any, torch: Any) -> list[Gpu]:
-    """The GPUs on which torch holds memory; none where either module is missing.
+    """The GPUs on which torch holds memory; none if either module is missing.
 
     They are looked up by their unique names, because torch and the driver may number them differently.
     """

@@ -14,7 +14,7 @@ from typing import Any
 
 @contextlib.contextmanager
 def driver() -> Iterator[Any]:
-    """The initialised NVML module, or None where there is no NVIDIA driver."""
+    """The initialised NVML module, or None if there is no NVIDIA driver."""
     import pynvml
 
     try:
@@ -30,7 +30,7 @@ def driver() -> Iterator[Any]:
 
 
 def ask(nvml: Any, question: str, *arguments: Any) -> Any:
-    """What the driver answers to ``question``, the name of an NVML function; None where it does not say."""
+    """What the driver answers to ``question``, the name of an NVML function; None if it does not say."""
     try:
         return getattr(nvml, question)(*arguments)
     except nvml.NVMLError:

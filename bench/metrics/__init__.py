@@ -1,4 +1,4 @@
-"""Metrics: pure functions from an answer and its references to a number, and the table that names them.
+"""Scores an answer against its references: pure functions, and the table that names them.
 
 Start with ``METRICS`` and ``get_metric``; ``extract`` prepares the answer. The import of this package is
 cheap, because a metric loads its libraries when it is first used.

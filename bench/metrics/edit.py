@@ -78,7 +78,7 @@ EDIT_METRICS: Final[Mapping[str, Callable[[str, str], EditCounts]]] = MappingPro
 def edit_counts(metric: str, prediction: Json, references: Sequence[Json]) -> EditCounts | None:
     """Count the edits that ``cer`` or ``wer`` charges an answer for: those against the nearest reference.
 
-    An empty reference has no rate and is left out; None where no other is there. Among equally near
+    An empty reference has no rate and is left out; None if no other is there. Among equally near
     references the longest counts.
     """
     answer = as_text(prediction)

@@ -64,7 +64,7 @@ def entity_f1(prediction: Json, references: Sequence[Json]) -> MetricValue:
 
 
 def _tagged_sentences(value: Json) -> list[list[str]]:
-    """The tags of every sentence; none where ``value`` is unreadable."""
+    """The tags of every sentence; none if ``value`` is unreadable."""
     try:
         return _sentences(as_json(value))
     except ValueError:

@@ -25,7 +25,7 @@ class MetricValue(NamedTuple):
     """One metric's value for one answer."""
 
     value: float | None
-    """None where the metric is not defined (an empty reference): such a sample is counted and not
+    """None if the metric is not defined (an empty reference): such a sample is counted and not
     averaged."""
     weight: float = 1.0
     """Σ value·weight / Σ weight over samples is the corpus value: a mean, or the rate of the corpus."""

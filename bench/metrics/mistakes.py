@@ -60,7 +60,7 @@ class Answered:
     other_fields: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     """References of the other questions about the same document, by sample id or field."""
     document_text: str | None = None
-    """Everything written on the document; None where it is not known."""
+    """Everything written on the document; None if it is not known."""
 
 
 def _failed(wrong: Answered) -> bool:

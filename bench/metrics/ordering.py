@@ -116,9 +116,9 @@ class ClassScore:
     pages: int
     """Pages that are of this class."""
     precision: float | None
-    """None where no page was answered to be of this class."""
+    """None if no page was answered to be of this class."""
     recall: float | None
-    """None where no page is of this class."""
+    """None if no page is of this class."""
     f1: float
 
 

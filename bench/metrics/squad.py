@@ -61,7 +61,7 @@ def _characters(text: str) -> list[str]:
 
 
 def _overlap(predicted: Sequence[Hashable], expected: Sequence[Hashable]) -> float:
-    """F1 of two multisets; 0 where they share nothing."""
+    """F1 of two multisets; 0 if they share nothing."""
     common = (Counter(predicted) & Counter(expected)).total()
     if common == 0:
         return 0.0

@@ -46,7 +46,7 @@ class _Table(NamedTuple):
 
 
 def teds(prediction: str, reference: str, *, structure_only: bool = False) -> float:
-    """1 − tree edit distance / elements of the larger table; 0 where a table cannot be found.
+    """1 − tree edit distance / elements of the larger table; 0 if a table cannot be found.
 
     Args:
         prediction: HTML of a whole document.

@@ -1,4 +1,4 @@
-"""Models by name, and the backends that answer for them."""
+"""Turns a model's name into a specification, and a specification into a backend that answers questions."""
 
 from bench.models.backends import (
     BACKENDS,

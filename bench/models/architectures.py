@@ -140,7 +140,7 @@ class PixelBounds(NamedTuple):
 
 
 TRANSFORMERS_BOUNDS = PixelBounds(56 * 56, 1280 * 28 * 28)
-"""What transformers takes where a checkpoint's processor configuration says nothing."""
+"""What transformers uses if a checkpoint's processor configuration says nothing."""
 
 
 class Published(NamedTuple):

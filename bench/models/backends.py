@@ -35,7 +35,7 @@ class BackendTraits:
     """Keys of ``ModelSpec.options`` that it reads, each with the types that a value may have."""
     runs_in: Place = "process"
     memory: MemoryKind | None = "process"
-    """``gpu`` where the model can run on one; None where this machine's memory does not hold the model."""
+    """``gpu`` where the model can run on one; None if this machine's memory does not hold the model."""
     needs_network: bool = False
     """Whether answering a question asks another machine. Downloading a checkpoint does not count."""
     trainable: bool = False

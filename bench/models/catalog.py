@@ -49,10 +49,10 @@ class CatalogEntry(BaseModel):
     backend: str
     """Key of ``BACKENDS``."""
     checkpoint: str | None = None
-    """Hub id; None where the backend needs no weights."""
+    """Hub id; None if the backend needs no weights."""
     quantization: Quantization | None = None
     architecture: str | None = None
-    """Table of ``architectures.toml``; None where the backend needs no weights."""
+    """Table of ``architectures.toml``; None if the backend needs no weights."""
     title: str = ""
     max_pixels: Annotated[int, Field(gt=0)] | None = None
     """Bound on a page's pixels that makes this row a variant; None leaves the backend's own."""
@@ -60,7 +60,7 @@ class CatalogEntry(BaseModel):
     """SPDX identifier, or the licence's own name."""
     parameters: Annotated[int, Field(gt=0)] | None = None
     weight_bytes: Annotated[int, Field(gt=0)] | None = None
-    """Memory of the weights alone, in 16 bits where they are not quantized."""
+    """Memory of the weights alone, in 16 bits if they are not quantized."""
     weight_bytes_source: Literal["parameters", "packing"] | None = None
     """How ``weight_bytes`` was computed; the head of ``catalog.toml`` explains both."""
 
@@ -246,7 +246,7 @@ def _find(name: str, bench_toml: Path | None) -> ModelSpec:
 
 
 def _folder(name: str) -> Path | None:
-    """The folder that ``name`` is the path of, absolute; None where there is none."""
+    """The folder that ``name`` is the path of, absolute; None if there is none."""
     try:
         path = Path(name).expanduser()
         return path.resolve() if name.strip() and path.is_dir() else None

@@ -44,9 +44,9 @@ class LocalCheckpoint(NamedTuple):
     model_type: str
     backend: str
     quantization: str | None
-    """In the words of ``ModelSpec.quantization``; None where the weights are not quantized."""
+    """In the words of ``ModelSpec.quantization``; None if the weights are not quantized."""
     bytes_per_parameter: int
-    """Bytes of one weight in the files; it says nothing where the weights are quantized."""
+    """Bytes of one weight in the files; it says nothing if the weights are quantized."""
     weight_bytes: int
     """Size of the weight files."""
 

@@ -19,16 +19,16 @@ and values of a small batch. An estimate, not a measurement; it grows with pages
 def expected_memory(spec: ModelSpec) -> int | None:
     """Bytes of device memory that the model will need: weights and ``MEMORY_MARGIN_BYTES``.
 
-    None where it is not known: for a hub id outside the catalog, or a backend without weights.
+    None if it is not known: for a hub id outside the catalog, or a backend without weights.
     """
     weights = _weight_bytes(spec)
     return None if weights is None else weights + MEMORY_MARGIN_BYTES
 
 
 def download_size(spec: ModelSpec) -> int | None:
-    """Bytes still to be downloaded before the model can be loaded: 0 where its files are here.
+    """Bytes still to be downloaded before the model can be loaded: 0 if its files are here.
 
-    None where it is not known, for a hub id outside the catalog.
+    None if it is not known, for a hub id outside the catalog.
     """
     if spec.checkpoint is None or is_local(spec):
         return 0
@@ -51,7 +51,7 @@ def is_local(spec: ModelSpec) -> bool:
 def published_shape(spec: ModelSpec) -> Published | None:
     """The model's shape and its checkpoint's pixel bounds, from files or the catalog.
 
-    None where it is not known: for a hub id outside the catalog that is not on this machine, or a backend
+    None if it is not known: for a hub id outside the catalog that is not on this machine, or a backend
     without weights.
 
     Raises:

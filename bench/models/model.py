@@ -56,7 +56,7 @@ class Model(Protocol):
         """Compute in smaller pieces from now on, because memory ran out.
 
         Returns:
-            What was made smaller, in a few words; None where nothing can be made smaller any more.
+            What was made smaller, in a few words; None if nothing can be made smaller any more.
         """
         ...
 

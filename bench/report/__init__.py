@@ -1,6 +1,6 @@
-"""Reports: from run directories to a terminal table, Markdown, one HTML file, CSV and JSON.
+"""Turns run directories into a report: a terminal table, Markdown, one HTML file, CSV and JSON.
 
-Everything is recomputed from the run directory; no model, no GPU and no data set is needed.
+It computes everything from the run directory, and needs no model, no GPU and no data set.
 """
 
 from bench.report.assemble import build

@@ -34,7 +34,7 @@ def written(cell: DataCell, column: Column) -> str:
 
 
 def written_interval(cell: DataCell, column: Column) -> str:
-    """The interval of ``cell`` in brackets; empty where it has none."""
+    """The interval of ``cell`` in brackets; empty if it has none."""
     if cell.interval is None:
         return ""
     low, high = (FORMATS[column.format](end) for end in cell.interval)

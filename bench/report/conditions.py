@@ -22,7 +22,7 @@ GPU_FIELDS: Mapping[str, tuple[str, str]] = {
 
 
 def conditions(samples: Sequence[Mapping[str, Any]]) -> Conditions | None:
-    """The samples together; None where there are none."""
+    """The samples together; None if there are none."""
     if not samples:
         return None
     by_second = [_gpus(sample) for sample in samples]

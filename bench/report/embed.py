@@ -148,7 +148,7 @@ def _texts(view: ReportView) -> tuple[list[Any], int]:
 def _answer(
     answer: Answer | None, metrics: Sequence[str], seconds: float | None, clipped: list[int]
 ) -> Any:
-    """What was said of a sample, or 0 where nothing was.
+    """What was said of a sample, or 0 if nothing was.
 
     ``[text, extracted or 0 where equal, scores, tokens, seconds, stop, error, length if cut, mean and
     smallest probability of a token, max_pixels that memory forced]``

@@ -21,7 +21,7 @@ class Scored(NamedTuple):
     """Headline scores of every model on every sample, turned so that higher is better."""
 
     values: NDArray[np.float64]
-    """Shape (models, samples); NaN where a model was not asked or the metric does not apply."""
+    """Shape (models, samples); NaN if a model was not asked or the metric does not apply."""
     weights: NDArray[np.float64]
     """Shape (samples,): the score's own weight (a reference length for corpus rates, otherwise 1)."""
     tasks: NDArray[np.intp]

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def nested(record: Any, *keys: str) -> Any:
-    """The value under a path of keys; None where any of them is missing."""
+    """The value under a path of keys; None if any of them is missing."""
     for key in keys:
         if not isinstance(record, Mapping):
             return None
@@ -24,12 +24,12 @@ def number(value: Any) -> float | None:
 
 
 def text(value: Any) -> str:
-    """``value`` as text; the empty string where there is none."""
+    """``value`` as text; the empty string if there is none."""
     return "" if value is None else str(value)
 
 
 def at(value: Any, path: str) -> Any:
-    """What stands at a path of attributes and keys, as ``latency.p50``; None where there is nothing."""
+    """What stands at a path of attributes and keys, as ``latency.p50``; None if there is nothing."""
     for name in path.split("."):
         value = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
     return None if value == "" else value

@@ -139,7 +139,7 @@ def _timed_samples(batches: Sequence[Mapping[str, Any]]) -> set[str]:
 
 
 def _untimed(batches: Sequence[Mapping[str, Any]], cell: Cell) -> int:
-    """Answers of a task whose batch has no measurement; none where nothing was measured at all."""
+    """Answers of a task whose batch has no measurement; none if nothing was measured at all."""
     timed = _timed_samples(batches)
     answered = {answer.sample.id for answer in cell.answers if answer.output is not None}
     return len(answered - timed) if timed else 0

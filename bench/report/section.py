@@ -16,7 +16,7 @@ Output = Literal["terminal", "markdown", "html", "csv", "json"]
 
 EVERYWHERE: frozenset[Output] = frozenset(("terminal", "markdown", "html", "csv", "json"))
 DOCUMENTS: frozenset[Output] = frozenset(("markdown", "html", "csv", "json"))
-"""Everywhere but in the terminal, where a run ends with the little that one reads there."""
+"""Every output but the terminal, in which a run prints only what a person reads at once."""
 DATA: frozenset[Output] = frozenset(("csv", "json"))
 PAGE: frozenset[Output] = frozenset(("html",))
 TERMINAL: frozenset[Output] = frozenset(("terminal",))
@@ -73,7 +73,7 @@ class Column:
     divided: bool = False
     """Whether a line sets the column apart from those before it."""
     short: str = ""
-    """The title where there is little room; empty: the title."""
+    """A shorter title if there is little room; empty means the title."""
     outputs: frozenset[Output] = EVERYWHERE
 
 
@@ -82,7 +82,7 @@ class DataCell:
     """One cell of a table."""
 
     value: Any = None
-    """The raw number or text; None where there is none, which ``reason`` explains."""
+    """The raw number or text; None if there is none, which ``reason`` explains."""
     interval: tuple[float, float] | None = None
     text: str = ""
     """Written in the place of the formatted value."""
@@ -276,7 +276,7 @@ class Section:
     title: str
     blocks: tuple[Block, ...]
     short: str = ""
-    """Its name where there is little room; empty: the title."""
+    """A shorter name if there is little room; empty means the title."""
     outputs: frozenset[Output] = EVERYWHERE
 
 

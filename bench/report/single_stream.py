@@ -24,7 +24,7 @@ def latency(values: Iterable[Any]) -> Latency | None:
 
 
 def single_stream(records: Sequence[Mapping[str, Any]]) -> SingleStream | None:
-    """The scenario's parts; None where it was not measured."""
+    """The scenario's parts; None if it was not measured."""
     if not records:
         return None
     return SingleStream(

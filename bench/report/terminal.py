@@ -33,10 +33,10 @@ from bench.report.views import ReportView
 from bench.text import one_line
 
 PLAIN_WIDTH = 100
-"""Columns where there is no terminal to ask."""
+"""The width in columns if there is no terminal to ask."""
 
 NARROWEST = 40
-"""Columns below which nothing becomes more readable."""
+"""The smallest width in columns that is used."""
 
 SHORT_NAME = 14
 """Columns that the name of a row, or of a model over numbers, may need without being folded or cut."""

@@ -186,7 +186,7 @@ def _shrunk(row: ModelRow) -> str:
     return (
         f"{row.key}: memory ran out, and {formatting.plural(count, 'answer')} of {row.asked:,} "
         f"{'is' if count == 1 else 'are'} about pages that were shrunk, down to "
-        f"{formatting.count(min(row.degraded))} pixels; the score is not that of the resolution asked for."
+        f"{formatting.count(min(row.degraded))} pixels. The score is not that of the resolution asked for."
     )
 
 

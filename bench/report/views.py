@@ -74,13 +74,13 @@ class Conditions:
     throttles: Mapping[str, int]
     """Reason → seconds, the most frequent first; reasons may coincide."""
     others: int | None
-    """Most other processes that computed on one of the GPUs at a time; None where the driver does not say."""
+    """Most other processes that computed on one of the GPUs at a time; None if the driver does not say."""
     other_bytes: int | None
     """The most that they held."""
     cpu_mhz: Range | None
     cores: int | None
     other_cores: Range | None
-    """Cores busy with other processes; None where it is not known."""
+    """Cores busy with other processes; None if it is not known."""
 
     @property
     def busy(self) -> bool:
@@ -115,7 +115,7 @@ class SingleStream:
     warm: Latency | None
     """The same questions asked again at once."""
     first_token: Latency | None
-    """Cold; None where the backend has no tokens."""
+    """Cold; None if the backend has no tokens."""
     warm_first_token: Latency | None
     first_token_parts: Mapping[str, float]
     """Mean seconds of each stage on the way to the first token, cold; empty without ``first_token``."""
@@ -129,14 +129,14 @@ class Throughput:
 
     questions: int
     pages: int | None
-    """Each counted as often as it was given to the model; None where a batch did not say."""
+    """Each counted as often as it was given to the model; None if a batch did not say."""
     distinct_pages: int | None
     """The pages that the questions are about, each counted once, however many batches it was given in."""
     questions_per_page: float | None
-    """``questions`` over ``distinct_pages``. The rates hang on it where a model encodes a page once for all
+    """``questions`` over ``distinct_pages``. The rates depend on it if a model encodes a page once for all
     its questions."""
     generated_tokens: int | None
-    """None where the backend counts none."""
+    """None if the backend counts none."""
     seconds: float
     """Wall time inside the model, over all batches; see ``wall_seconds`` for several devices."""
     questions_per_second: float | None
@@ -190,9 +190,9 @@ class Facts:
     single_stream: SingleStream | None
     memory: PeakMemory | None
     energy: Energy | None
-    """None where no window was long enough, or no GPU counts."""
+    """None if no window was long enough, or no GPU counts."""
     conditions: Conditions | None
-    """None where nothing was sampled."""
+    """None if nothing was sampled."""
     load_seconds: float | None
     first_call_seconds: float | None
     memory_after_load: Mapping[str, int]
@@ -205,7 +205,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What a model's backend is, as the run recorded it; None and empty where it did not."""
+    """What a model's backend is, as the run recorded it; None and empty if it did not."""
 
     runs_in: str = ""
     """``process``, or ``server``: then nothing that this machine measures of itself is the model's."""
@@ -225,7 +225,7 @@ class TaskView:
     """A task as the runs recorded it."""
 
     key: str
-    """Its name; with the digest's first characters where two runs hold different tasks of one name."""
+    """Its name; with the digest's first characters if two runs have different tasks of one name."""
     name: str
     version: str
     title: str
@@ -296,7 +296,7 @@ class TaskScore:
     raw: Estimate
     """The headline metric on the raw text, before the answer was extracted."""
     equivalent: Estimate | None
-    """Share of answers that are right, or wrong only in format; None where there is no right and wrong."""
+    """Share of answers that are right, or wrong only in format; None if there is no right and wrong."""
     mistakes: Mapping[str, int]
     """Answers that are not right, by class of ``bench.metrics.mistakes``."""
     asked: int
@@ -318,7 +318,7 @@ class ModelRow:
     """One model in one run: a row of the leaderboard."""
 
     key: str
-    """The model's name; with the run's where several runs hold it."""
+    """The model's name; with the run's if several runs have it."""
     name: str
     run: str
     """Id of the run."""
@@ -330,7 +330,7 @@ class ModelRow:
     tied: bool
     """Whether another model has the same rank."""
     score: Estimate | None
-    """Mean of the tasks' headline scores; over the questions asked so far where ``so_far``."""
+    """Mean of the tasks' headline scores; over the questions asked so far if ``so_far``."""
     so_far: bool
     tasks: Mapping[str, TaskScore]
     """By task key."""
@@ -356,7 +356,7 @@ class ModelRow:
     warnings: tuple[str, ...]
     """What the model itself said about its limits when it was loaded."""
     page_reuse: str
-    """What the model does once for all questions of a page; empty where it does not say."""
+    """What the model does once for all questions of a page; empty if it does not say."""
     trained: Mapping[str, Trained]
     """What a tuned model saw in training of each task, by task key; empty for any other model."""
 
@@ -393,11 +393,11 @@ class SampleView:
     sample: Sample
     pages: tuple[Page, ...]
     answers: tuple[Answer | None, ...]
-    """By row; None where the row's run does not hold this sample."""
+    """By row; None if the row's run does not hold this sample."""
     levels: tuple[Level, ...]
     """By row."""
     latency: tuple[float | None, ...]
-    """Seconds in the single-stream scenario, by row; None where it was not part of it."""
+    """Seconds in the single-stream scenario, by row; None if it was not part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -458,7 +458,7 @@ class MistakeView:
     counts: Mapping[str, int]
     """By row key: answers of this class."""
     shares: Mapping[str, float | None]
-    """By row key: of the answers that are not right; None where there are none."""
+    """By row key: of the answers that are not right; None if there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -485,7 +485,7 @@ class SweepPoint:
     """Key of the row."""
     max_pixels: int
     visual_tokens: float | None
-    """Of a question's pages, the mean; None where the backend counts none."""
+    """Of a question's pages, the mean; None if the backend counts none."""
     score: Estimate
     latency: float | None
     """p50 seconds of the single-stream scenario."""
@@ -517,7 +517,7 @@ class Verdict:
     """What a person remembers."""
 
     best: str | None
-    """Key of the leading model; None where nothing is ranked."""
+    """Key of the leading model; None if nothing is ranked."""
     headline: str
     """One sentence."""
     detail: str

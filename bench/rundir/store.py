@@ -357,11 +357,11 @@ class RunStore:
         write_json(self.model_folder(model) / f"model{self._suffix}.json", record)
 
     def model_record(self, model: str) -> dict[str, Any] | None:
-        """Return model.json, what was really loaded; None where no loading has succeeded yet."""
+        """Return model.json, what was really loaded; None if no loading has succeeded yet."""
         return _object_if_any(self.model_folder(model) / "model.json")
 
     def failure(self, model: str) -> dict[str, Any] | None:
-        """Return why the model could not be loaded or died; None where it did not."""
+        """Return why the model could not be loaded or died; None if it did not."""
         return _object_if_any(self.model_folder(model) / "failure.json")
 
     def is_done(self, model: str, task: str) -> bool:

@@ -79,7 +79,7 @@ def execute(
 def _existing(
     plan: RunPlan, results: Path, resume: Path | None, retry_failed: bool
 ) -> RunStore | None:
-    """The run with which ``plan`` goes on; None where there is none."""
+    """The run with which ``plan`` goes on; None if there is none."""
     if resume is not None:
         return _to_resume(plan, resume)
     for run in find_runs(results):

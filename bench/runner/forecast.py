@@ -69,7 +69,7 @@ class Forecast:
     """Visual tokens of the largest page under that bound."""
     largest_max_pixels: int | None
     """The largest bound with which every question fits at least when it is asked alone; at most that of the
-    checkpoint, and None where no bound is small enough."""
+    checkpoint, and None if no bound is small enough."""
 
     def record(self) -> dict[str, Any]:
         """As JSON."""

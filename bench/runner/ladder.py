@@ -32,7 +32,7 @@ Groups = Sequence[PageGroup]
 
 
 class PageBounds(NamedTuple):
-    """The pixels that the model makes of a page at least and at most; None where it does not say."""
+    """The pixels that the model makes of a page at least and at most; None if it does not say."""
 
     min_pixels: int | None = None
     max_pixels: int | None = None

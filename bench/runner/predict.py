@@ -45,11 +45,11 @@ class Prediction:
     seconds: float
     """From page files to the answer's text; the model was loaded before and was not warmed up."""
     first_token_seconds: float | None
-    """The part of ``seconds`` until the first token; None where the model has no tokens."""
+    """The part of ``seconds`` until the first token; None if the model has no tokens."""
     stages: Mapping[str, float]
     """The parts of ``seconds``, by stage."""
     memory: Memory | None
-    """The peaks over loading and answering, in bytes; None where the model runs on another machine."""
+    """The peaks over loading and answering, in bytes; None if the model runs on another machine."""
 
 
 def predict(

@@ -85,7 +85,7 @@ def run_model(
     progress: Progress,
     stop: Stop,
 ) -> int:
-    """Run one model in a process of its own, or in one for each device; returns 0 where all of it is done."""
+    """Run one model in a process of its own, or in one for each device; returns 0 if all of it is done."""
     (run.model_folder(name) / "failure.json").unlink(missing_ok=True)
     with _Processes(run, name, devices, lock, progress, stop) as processes:
         statuses = processes.wait()

@@ -26,14 +26,14 @@ class Shard(NamedTuple):
     """The first shard, 0, also does what is done once: it measures latency and marks the model as done."""
     total: int = 1
     device: str = ""
-    """As ``--devices`` named it; empty where it named none."""
+    """As ``--devices`` named it; empty if it named none."""
     session: str = ""
     """The moment at which the processes were started, equal for those that ran together."""
     others: int | None = None
     """For shard 0: the descriptor of a pipe that ends when all other shards have ended."""
 
     def facts(self) -> dict[str, object]:
-        """What the record of a batch says of its shard; nothing where one process answers everything."""
+        """What the record of a batch says of its shard; nothing if one process answers everything."""
         if self.total == 1:
             return {}
         return {"session": self.session, "shard": self.number, "device": self.device}

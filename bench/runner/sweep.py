@@ -43,7 +43,7 @@ class PageBound(NamedTuple):
 
     pixels: int
     visual_tokens: int | None
-    """None where the size of the model's tokens is not known."""
+    """None if the size of the model's tokens is not known."""
 
 
 class _Grain(NamedTuple):
@@ -150,7 +150,7 @@ def _check_least(spec: ModelSpec, grain: _Grain, pixels: int) -> None:
 
 
 def page_bound(spec: ModelSpec) -> PageBound | None:
-    """The bound on a page that holds for ``spec`` in both units; None where it is not known or has none."""
+    """The bound on a page that holds for ``spec`` in both units; None if it is not known or has none."""
     shape = published_shape(spec)
     if shape is None:
         pixels = spec.max_pixels

@@ -190,7 +190,7 @@ class Worker:
         return seconds
 
     def _offline(self, task: str, batches: Sequence[Sequence[PageGroup]]) -> bool:
-        """Answer this process's batches of a task; False where it was asked to stop."""
+        """Answer this process's batches of a task; False if it was asked to stop."""
         if self.run.is_done(self.name, task):
             return True
         mine = {sample_id for batch in batches for sample_id in sample_ids(batch)}
@@ -284,7 +284,7 @@ class Worker:
         }
 
     def _single_stream(self, tasks: Mapping[str, Sequence[PageGroup]]) -> bool:
-        """Ask one question at a time, each page cold and then warm; False where asked to stop."""
+        """Ask one question at a time, each page cold and then warm; False if asked to stop."""
         questions = latency_questions(tasks, self.settings.latency_samples)
         measured = {
             (task, record["sample_id"])
@@ -326,7 +326,7 @@ class Worker:
 
 
 def _sum(counts: Iterable[int | None]) -> int | None:
-    """The sum of the counts that are known; None where none is."""
+    """The sum of the counts that are known; None if none is."""
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
 

@@ -1,1 +1,1 @@
-"""From recorded outputs to scores: answers, evaluation, levels, comparison, published scores, data frames."""
+"""Turns recorded outputs into scores, and compares scores between models and with published ones."""

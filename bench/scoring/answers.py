@@ -18,7 +18,7 @@ class Answer:
 
     sample: Sample
     output: Output | None
-    """None where the model has not been asked yet (a run in progress, or one that was killed)."""
+    """None if the model has not been asked yet (a run in progress, or one that was killed)."""
     extracted: str
     """What was compared with the references."""
     scores: Mapping[str, Score]
@@ -26,7 +26,7 @@ class Answer:
     raw_headline: float | None
     """The task's headline metric on the raw text, before extraction."""
     mistake: str | None = None
-    """A class of ``bench.metrics.mistakes``. None where the headline score is perfect, where there is
+    """A class of ``bench.metrics.mistakes``. None if the headline score is perfect, where there is
     none, and for descriptions, of which none is right or wrong."""
 
     @property

@@ -44,7 +44,7 @@ class Side:
         return bool(self._trained_on())
 
     def trained(self, task: str) -> Trained | None:
-        """What the model saw of ``task`` in training; None where it is not tuned.
+        """What the model saw of ``task`` in training; None if it is not tuned.
 
         Documents are recognised by the files of their pages, so that another name does not hide them. The
         task's name and digest are looked at as well, because files may have been saved again.
@@ -124,7 +124,7 @@ class ComparisonRow:
     p_mcnemar: float | None
     """Exact, on gained against lost; None for error rates, by which no answer is accepted or refused."""
     trained: Trained | None = None
-    """What the second side saw of this task in training; None where it is not from ``bench tune``."""
+    """What the second side saw of this task in training; None if it is not from ``bench tune``."""
     is_slice: bool = False
     """Whether this is a part of a task."""
 

@@ -72,7 +72,7 @@ class Cell:
 
     @property
     def calibration(self) -> dict[str, float | None]:
-        """``ece`` and ``brier`` of the answers' confidences; empty where the model gives none."""
+        """``ece`` and ``brier`` of the answers' confidences; empty if the model gives none."""
         confidences: list[float] = []
         correct: list[float] = []
         for answer in self.answers:
@@ -99,7 +99,7 @@ class Evaluation:
     """By (model, task)."""
     overall: Mapping[str, Estimate]
     """By model: the mean of the tasks' headline scores, in which every task counts the same. It is empty
-    where a headline is an error rate, which cannot be averaged with accuracies."""
+    if a headline is an error rate, which cannot be averaged with accuracies."""
     slices: Mapping[str, Mapping[str, Mapping[str, Estimate]]] = field(default_factory=dict)
     """Metadata key → value → model → estimate of the headline scores."""
 

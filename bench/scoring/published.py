@@ -204,7 +204,7 @@ def _verdict(ours: Estimate, published: float) -> PublishedVerdict:
 
 
 def _split(task: Task) -> str:
-    """The split that all samples name, or the one that ends the task's title; empty where neither says."""
+    """The split that all samples name, or the one that ends the task's title; empty if neither says."""
     named = {sample.metadata.get("split", "").lower() for sample in task.samples}
     split = named.pop() if len(named) == 1 else ""
     if not split:

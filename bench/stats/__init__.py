@@ -1,7 +1,7 @@
-"""Statistics that a reviewer can trust: no number is printed without a sound interval.
+"""Computes the intervals, tests and sample sizes that a reviewer can trust.
 
-Documents, not questions, are counted as evidence throughout. ``docs/statistics.md`` says what every interval
-means and how often it was measured to hold the truth. This package imports numpy alone.
+All of them count documents, not questions, as evidence. ``docs/statistics.md`` says what every interval
+means, and ``benchmarks/coverage.md`` how often it contains the true mean. This package imports numpy alone.
 """
 
 from bench.stats.means import CONFIDENCE, cluster_mean

@@ -171,7 +171,7 @@ def few_documents(totals: ClusterTotals, consequence: str) -> list[str]:
 
 
 def doubts(totals: ClusterTotals) -> str | None:
-    """Say why an interval from these documents deserves doubt; None where it does not."""
+    """Say why an interval from these documents deserves doubt; None if it does not."""
     if totals.count == 1:
         return ONE_DOCUMENT
     reasons = few_documents(totals, "the interval is rough")

@@ -43,19 +43,19 @@ class PairedDifference:
     """How far the first model's mean score is above the second's, on the same samples."""
 
     difference: float | None
-    """Mean of first − second; None where no sample was scored for both models."""
+    """Mean of first − second; None if no sample was scored for both models."""
     low: float | None
-    """Lower end of the 95 % interval; None where there is one document only."""
+    """Lower end of the 95 % interval; None if there is one document only."""
     high: float | None
     """Upper end of the 95 % interval."""
     p: float | None
-    """Two-sided p-value of "no difference"; None where no test can be made."""
+    """Two-sided p-value of "no difference"; None if no test can be made."""
     n: int
     """Samples scored for both models."""
     clusters: int
     """Documents that these samples come from."""
     standard_error: float | None = None
-    """Cluster-robust standard error of the difference; None where there is one document only."""
+    """Cluster-robust standard error of the difference; None if there is one document only."""
     differing: int = 0
     """Documents on which the two models' scores differ: the evidence that p rests on."""
     unscored: int = 0

@@ -1,4 +1,4 @@
-"""Synthetic documents with exact references.
+"""Draws synthetic documents whose references are exact.
 
 ``values`` draws what a document says (valid check digits, totals that add up) with the words in ``data``,
 ``layouts`` puts it on sheets, ``raster`` and ``pdf`` render the sheets, ``scanning`` makes scans of them,

@@ -69,7 +69,7 @@ def cache_root() -> Path:
 
 
 def find_made(name: str, spec: TaskFile) -> CachedTask | None:
-    """Return the complete copy of the task's data that ``bench pull`` made; None where there is none.
+    """Return the complete copy of the task's data that ``bench pull`` made; None if there is none.
 
     Without a pinned revision it is the copy that was pulled last.
     """

@@ -158,7 +158,7 @@ def _decode(path: Path) -> TableText:
 
 
 def _first_utf8_line(raw: bytes) -> int | None:
-    """Return the first line that is valid UTF-8 and not pure ASCII; None where there is none."""
+    """Return the first line that is valid UTF-8 and not pure ASCII; None if there is none."""
     for number, line in enumerate(raw.split(b"\n"), 1):
         if line.isascii():
             continue

@@ -34,13 +34,13 @@ class HubDataset(NamedTuple):
     revision: str
     """The commit, 40 hexadecimal digits."""
     license: str | None
-    """As the data set's card states it; None where it does not."""
+    """As the data set's card states it; None if it does not."""
     gated: bool
     """Whether terms must be accepted on the hub first."""
     files: tuple[str, ...]
     """Paths in the repository that the split needs, the card included."""
     bytes: int | None
-    """Size of the files; None where the hub does not say."""
+    """Size of the files; None if the hub does not say."""
 
 
 def is_offline() -> bool:
@@ -111,7 +111,7 @@ def _literal(name: str) -> str:
 
 
 def _repository_info(api: Any, hub_id: str, revision: str | None) -> Any:
-    """Return what the hub says about ``hub_id``; None where it has no such repository or revision."""
+    """Return what the hub says about ``hub_id``; None if it has no such repository or revision."""
     from huggingface_hub.errors import (
         GatedRepoError,
         HFValidationError,

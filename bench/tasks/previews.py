@@ -23,7 +23,7 @@ def preview_path(run: Path, page: Page) -> Path:
 
 
 def write_preview(run: Path, page: Page) -> Path | None:
-    """Write the preview of ``page`` unless it exists; None where the page cannot be opened."""
+    """Write the preview of ``page`` unless it exists; None if the page cannot be opened."""
     from PIL import Image
 
     path = preview_path(run, page)

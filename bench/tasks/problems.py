@@ -15,7 +15,7 @@ class Problem(NamedTuple):
 
     file: str
     line: int
-    """From 1; 0 where no line can be named."""
+    """From 1; 0 if no line can be named."""
     message: str
 
     def __str__(self) -> str:

@@ -91,7 +91,7 @@ class TaskSource(NamedTuple):
 
 
 def samples_file(folder: Path) -> Path | None:
-    """Return the samples file of a task's folder; None where there is none."""
+    """Return the samples file of a task's folder; None if there is none."""
     return next((folder / name for name in SAMPLE_FILES if (folder / name).is_file()), None)
 
 
@@ -257,7 +257,7 @@ class _RecordReader:
         return tuple(values)
 
     def _answers(self) -> list[Any] | None:
-        """Return what ``answers`` or ``answer`` holds as a list; None where that is not possible."""
+        """Return what ``answers`` or ``answer`` holds as a list; None if that is not possible."""
         key = "answers" if "answers" in self.record else "answer"
         value = self.record.get(key)
         if value is None:
@@ -306,7 +306,7 @@ def _json_reference(value: Any) -> Json:
 
 
 def _json_list(text: str) -> list[Any] | None:
-    """Return the JSON list that a cell holds; None where the text is anything else."""
+    """Return the JSON list that a cell holds; None if the text is anything else."""
     if not text.startswith("["):
         return None
     try:

@@ -88,7 +88,7 @@ class TaskFile(BaseModel):
     prompt: PromptTable = PromptTable()
     generation: GenerationTable = GenerationTable()
     dataset: DatasetTable | None = None
-    """The published data set that the samples come from; None where they lie beside the file."""
+    """The published data set that the samples come from; None if they lie beside the file."""
 
     def headline_first_metrics(self) -> tuple[str, ...]:
         """Return the metrics of the task, or the defaults of its answer type."""
@@ -149,7 +149,7 @@ def _without_wrong_keys(table: dict[str, Any], error: ValidationError) -> TaskFi
 
 
 def _line_of(text: str, location: tuple[int | str, ...]) -> int:
-    """Return the line of a key, or of the nearest table around it; 0 where neither has a line."""
+    """Return the line of a key, or of the nearest table around it; 0 if neither has a line."""
     keys = [key for key in location if isinstance(key, str)]
     lines = _key_lines(text)
     for length in range(len(keys), 0, -1):

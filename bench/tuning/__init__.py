@@ -1,4 +1,4 @@
-"""``bench tune``: LoRA adapters for Qwen-VL models, trained on a task's training part.
+"""Trains LoRA adapters for Qwen-VL models on a task's training part, for ``bench tune``.
 
 Read the modules in the order of the data::
 
@@ -7,11 +7,11 @@ Read the modules in the order of the data::
     examples        a document with its questions and answers, as tokens
     packing         documents in a row: each page once, and its questions behind it
     feeding         the pages of a row, read and kept
-    memory          what a step will hold in memory, before anything is loaded
+    memory          how much memory a step will need, before anything is loaded
     lora            which layers get an adapter
     validation      the loss and the task's own metric, with the engine of ``bench run``
     trainer         transformers' Trainer over packed rows: loss, validation, the best checkpoint
-    training        a whole training: its schedule, where it goes on, how it ends
+    training        a whole training: its schedule, where it continues, how it ends
     adapter_folder  the files of an adapter: what was trained, on what, by which command
     curves          losses and scores by step, as a picture
     merge           an adapter that becomes part of the weights

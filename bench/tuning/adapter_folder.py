@@ -60,7 +60,7 @@ def _pages(task: Task) -> list[str]:
 
 
 def former(out: Path, identity: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The record of the training in ``out`` that can go on; None where there is none yet.
+    """The record of the training in ``out`` that can go on; None if there is none yet.
 
     Args:
         out: the adapter's folder.

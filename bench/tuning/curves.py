@@ -38,7 +38,7 @@ _DARK = ("#5fb0ea", "#ff9650", "#3ccfa0", "#e193c8", "#e0c14a", "#a5a8ff")
 
 
 def draw_curves(panels: Panels, *, title: str, kept: int | None = None) -> str:
-    """Draw an SVG document with a panel for each of ``panels``; empty where there is no point at all.
+    """Draw an SVG document with a panel for each of ``panels``; empty if there is no point at all.
 
     A name has one colour in all panels. Long series are drawn faintly, with their running mean over them.
 
@@ -189,7 +189,7 @@ text {{ fill: #9aa2ad }} .title, .head {{ fill: #e6e7e9 }}
 
 
 def write_curves(folder: Path) -> Path | None:
-    """Draw the history of the training in ``folder`` beside it; None where nothing was validated yet."""
+    """Draw the history of the training in ``folder`` beside it; None if nothing was validated yet."""
     history = list(read_lines(folder / HISTORY))
     score = _series(history, "eval_score")
     if not score:

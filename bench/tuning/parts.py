@@ -43,7 +43,7 @@ class Parts:
     held_out: bool
     """Whether the validation documents were held out of the training part by ``find_parts``."""
     tests: tuple[Task, ...]
-    """Tasks whose documents training must not see; empty where there is none."""
+    """Tasks whose documents training must not see; empty if there is none."""
     test_names: tuple[str, ...]
     """What a person types to run those tasks. A part that has no folder of its own has no such name."""
 

@@ -62,7 +62,7 @@ class Subject(NamedTuple):
     validate: Callable[[Any], Validated]
     """Measures loss and score of the model that it is given."""
     direction: int
-    """1 where a higher score is better, else -1."""
+    """1 if a higher score is better, else -1."""
 
 
 class PackedTrainer(transformers.Trainer):

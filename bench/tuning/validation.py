@@ -129,7 +129,7 @@ def mean_score(task: Task, outputs: dict[str, Output]) -> float:
 
 
 def direction(task: Task) -> int:
-    """1 where a higher headline score is better, else -1."""
+    """1 if a higher headline score is better, else -1."""
     return 1 if METRICS[task.metrics[0]].direction == "higher" else -1
 
 

@@ -1,1 +1,1 @@
-"""Conformance runners: our metrics and statistics against values that reference implementations gave."""
+"""Checks our metrics and statistics against values that reference implementations gave."""

@@ -1,1 +1,1 @@
-"""How the bundled model ``qwen2-vl-nano`` was trained, from nothing, on synthetic slips (see README.md)."""
+"""Trains the bundled model ``qwen2-vl-nano`` from nothing, on synthetic slips (see README.md)."""

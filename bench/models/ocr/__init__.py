@@ -1,9 +1,9 @@
-"""A baseline that needs no GPU and no weights: OCR, then label matching.
+"""Answers questions without a GPU and without weights: it reads the page, then matches labels.
 
-It answers what a person asks before renting a GPU: does this need a vision-language model at all?
-The data go ``readers`` (page → fragments) → ``layout`` (fragments → cells and rows) → ``labels`` →
-``matching`` (labels and their values; ``fields`` and ``values`` are its tables) → ``finding`` (question →
-value) → ``answer``. Beside labels, ``table`` reads the goods table, and ``prose`` running text.
+This baseline shows whether documents need a vision-language model at all. The data go ``readers`` (page →
+fragments) → ``layout`` (fragments → cells and rows) → ``labels`` → ``matching`` (labels and their values;
+``fields`` and ``values`` are its tables) → ``finding`` (question → value) → ``answer``. Beside labels,
+``table`` reads the goods table, and ``prose`` running text.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class OcrAnswer(NamedTuple):
 
 
 def answer(document: OcrDocument, question: str) -> OcrAnswer:
-    """The answer to ``question``, empty where the document shows none."""
+    """The answer to ``question``, empty if the document shows none."""
     plain = normalise(question)
     if _JSON.search(plain) or re.search(r'\{[^{}]*"[^{}]*\}', plain, re.DOTALL):
         return _answer_json(document, question)

@@ -45,7 +45,7 @@ class OcrQuestion(NamedTuple):
 
 
 def find(document: OcrDocument, question: str) -> Candidate | None:
-    """The best candidate for ``question``, or None where none is good enough."""
+    """The best candidate for ``question``, or None if none is good enough."""
     asked = understand(question)
     row = table.ordinal(question)
     in_row = None if row is None else _row_candidate(document, question, row)
@@ -106,7 +106,7 @@ def understand(question: str) -> OcrQuestion:
 
 
 def _said(phrase: Phrase, question: str) -> float:
-    """Length of ``phrase`` as the question says it, 0 where it does not."""
+    """Length of ``phrase`` as the question says it, 0 if it does not."""
     match = phrase.pattern.search(question)
     if match is None:
         return 0.0

@@ -168,7 +168,7 @@ class OcrDocument:
     def candidate_in(
         self, mark: Mark, cell: TableCell, text: str, weight: float
     ) -> Candidate | None:
-        """The value that ``text`` of ``cell`` holds for the label ``mark``; None where it holds none."""
+        """The value that ``text`` of ``cell`` holds for the label ``mark``; None if it holds none."""
         field = mark.field
         value = cut(text, field.kind, field.pattern)
         if value is None or not value.text:
@@ -197,7 +197,7 @@ class OcrDocument:
         return known or re.match(r"[^\d:,]{2,30}:", self.plain[id(cell)]) is not None
 
     def _freedom(self, cell: TableCell) -> float:
-        """1 where ``cell`` may be any label's value, less where it carries a label of its own."""
+        """1 if ``cell`` may be any label's value, less where it carries a label of its own."""
         leading = [mark for mark in self.marks_of.get(id(cell), ()) if mark.start <= 2]
         if any(re.match(r"\s*[:：]", cell.text[mark.end :]) for mark in leading):
             return 0.1
@@ -354,7 +354,7 @@ def _as_header(mark: Mark) -> Mark:
 
 
 def _anchor_distance(anchor: TableCell, cell: TableCell) -> float | None:
-    """How far the party heading ``anchor`` is from ``cell``, or None where it cannot be its heading."""
+    """How far the party heading ``anchor`` is from ``cell``, or None if it cannot be its heading."""
     if anchor.page != cell.page:
         return None
     down = cell.middle - anchor.middle

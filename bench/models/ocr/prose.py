@@ -88,7 +88,7 @@ def _split(text: str) -> list[str]:
 
 
 def asked_kind(question: str, kind: ValueKind | None) -> ValueKind | re.Pattern[str] | None:
-    """What shape of value ``question`` wants from a sentence; None where a sentence cannot tell."""
+    """What shape of value ``question`` wants from a sentence; None if a sentence cannot tell."""
     plain = normalise(question)
     if _ASKS_PERCENT.search(plain):
         return ValueKind.PERCENT

@@ -80,7 +80,7 @@ class Reading(NamedTuple):
 
     @property
     def confidence(self) -> float:
-        """Mean confidence over characters; 0 where nothing was read."""
+        """Mean confidence over characters; 0 if nothing was read."""
         characters = sum(len(fragment.text) for fragment in self.fragments)
         if characters == 0:
             return 0.0
@@ -115,7 +115,7 @@ class Reader(Protocol):
 
 
 def text_layer_reading(page: Page) -> Reading | None:
-    """The words that a PDF page carries, or None where it carries none (a scan, an image)."""
+    """The words that a PDF page carries, or None if it carries none (a scan, an image)."""
     from bench.tasks.pdf import text_layer
 
     words = text_layer(page)

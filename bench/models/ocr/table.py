@@ -32,7 +32,7 @@ _ORDINALS = (
 
 
 def ordinal(question: str) -> int | None:
-    """Which row ``question`` speaks of, from 0; None where it names none."""
+    """Which row ``question`` speaks of, from 0; None if it names none."""
     plain = normalise(question)
     for row, words in enumerate(_ORDINALS):
         if re.search(words, plain):
@@ -41,7 +41,7 @@ def ordinal(question: str) -> int | None:
 
 
 def value(item: Item, column: str) -> str:
-    """What stands in a column of an item, cut to its kind; empty where nothing does."""
+    """What stands in a column of an item, cut to its kind; empty if nothing does."""
     cell = item.get(column)
     if cell is None:
         return ""

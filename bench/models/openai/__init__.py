@@ -1,6 +1,6 @@
-"""A model behind an OpenAI-compatible endpoint: vLLM, SGLang, llama.cpp, Ollama, a proxy, or a hosted API.
+"""Asks a model behind an OpenAI-compatible server: vLLM, SGLang, llama.cpp, Ollama, a proxy, a hosted API.
 
-In the order of the data: ``settings`` (what is asked where), ``jobs`` (in which order), ``messages`` (a
+In the order of the data: ``settings`` (address, model and limits), ``jobs`` (in which order), ``messages`` (a
 request becomes a body), ``client`` and ``concurrency`` (the body becomes a reply), ``completions`` (the reply
 becomes an output).
 """
@@ -141,6 +141,6 @@ class Endpoint:
 
 
 def _visual_tokens(pages: Sequence[SentPage]) -> int | None:
-    """Of all pages; None where one is not known."""
+    """Of all pages; None if one is not known."""
     counts = [page.visual_tokens for page in pages if page.visual_tokens is not None]
     return sum(counts) if len(counts) == len(pages) else None

@@ -44,7 +44,7 @@ class Reply(NamedTuple):
     seconds: float
     """Of the attempt that succeeded."""
     first_token_seconds: float | None
-    """From sending the request to the first token; None where the answer was not streamed."""
+    """From sending the request to the first token; None if the answer was not streamed."""
     attempts: int
     lost_seconds: float
     """Of failed attempts and of the pauses behind them."""
@@ -56,9 +56,9 @@ class Server:
 
     models: tuple[str, ...]
     context: int | None
-    """Tokens of prompt and answer together (``max_model_len``); None where it is not told."""
+    """Tokens of prompt and answer together (``max_model_len``); None if it is not told."""
     version: str | None
-    """Of vLLM, SGLang and others that have ``/version``; None where it is not told."""
+    """Of vLLM, SGLang and others that have ``/version``; None if it is not told."""
 
 
 class Client:
@@ -271,7 +271,7 @@ class Client:
         return whole, first_token
 
     def _get(self, url: str, *, needed: bool = True) -> dict[str, Any]:
-        """A small JSON object; empty where the endpoint has no such page."""
+        """A small JSON object; empty if the endpoint has no such page."""
         import httpx2
 
         started = time.perf_counter()

@@ -62,13 +62,13 @@ def output_of(
 
 
 def _doubt(expected: int | None, told: int | None, prompt_tokens: int | None) -> str | None:
-    """Why the model did not see the pages as they were sent; None where nothing speaks for it."""
+    """Why the model did not see the pages as they were sent; None if nothing speaks for it."""
     if expected is None or expected == 0:
         return None
     if told is not None and told != expected:
-        return f"the model saw {told} visual tokens where {expected} were sent"
+        return f"the model saw {told} visual tokens, but {expected} were sent"
     if told is None and prompt_tokens is not None and prompt_tokens < expected:
-        return f"the model read {prompt_tokens} tokens in all where the pages alone are {expected}"
+        return f"the model read {prompt_tokens} tokens in all, but the pages alone have {expected}"
     return None
 
 
@@ -92,7 +92,7 @@ def _text(message: Any) -> str:
 
 
 def _probabilities(logprobs: Any) -> Sequence[float]:
-    """The probability of every token of the answer; empty where one of them is not known."""
+    """The probability of every token of the answer; empty if one of them is not known."""
     tokens = _mapping(logprobs).get("content")
     if not isinstance(tokens, list) or not tokens:
         return ()

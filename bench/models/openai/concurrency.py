@@ -19,7 +19,7 @@ BASELINE = 8
 """Answers at the starting number whose mean time says how long the server takes when it is at ease."""
 
 SLOWER = 2.0
-"""The number stops rising where answers take this many times as long as then: more requests would only
+"""The number stops rising if answers take this many times as long as then: more requests would only
 wait in the server's queue."""
 
 

@@ -74,7 +74,7 @@ class JobQueue:
         self._changed = threading.Condition()
 
     def take(self) -> Job | None:
-        """The next job; None where there is none and none can come."""
+        """The next job; None if there is none and none can come."""
         with self._changed:
             while not self._waiting and self._taken > 0:
                 self._changed.wait()

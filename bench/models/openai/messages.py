@@ -20,7 +20,7 @@ class SentPage(NamedTuple):
     url: str
     """A ``data:`` URL."""
     visual_tokens: int | None
-    """What the page must become in the model; None where the side of a visual token is not known."""
+    """What the page must become in the model; None if the side of a visual token is not known."""
 
 
 class PageEncoder:

@@ -88,7 +88,7 @@ def endpoint_settings(spec: ModelSpec) -> EndpointSettings:
 
 
 def api_key(settings: EndpointSettings) -> str | None:
-    """The key, read from the environment; None where the endpoint needs none.
+    """The key, read from the environment; None if the endpoint needs none.
 
     Raises:
         EnvironmentProblem: the variable is not set, or its value cannot stand in a header.

@@ -1,10 +1,10 @@
-"""Qwen2-VL, Qwen2.5-VL and Qwen3-VL through transformers.
+"""Runs Qwen2-VL, Qwen2.5-VL and Qwen3-VL on this machine, with weights loaded by transformers.
 
-Data go one way: ``loading`` puts the weights on a device, ``processing`` reads what belongs to them,
-``prompting`` turns groups into pages and tokens, an engine turns those into answers. The engine's files
-are to be read in the order of the data: ``pixels``, ``vision``, ``prefix``, ``questions``, ``decode``,
-with ``tree`` for the memory between them and ``engine`` for the whole. A GPU has ``cascade`` (on
-``varlen``) in the place of ``tree``, ``steps`` in that of ``decode``; what only CUDA can do is in ``cuda``.
+The data go one way: ``loading`` puts the weights on a device, ``processing`` reads what belongs to them,
+``prompting`` turns groups into pages and tokens, an engine turns those into answers. Read the engine's files
+in the order of the data: ``pixels``, ``vision``, ``prefix``, ``questions``, ``decode``,
+with ``tree`` for the memory between them and ``engine`` for the whole. On a GPU, ``cascade`` (on ``varlen``)
+replaces ``tree``, and ``steps`` replaces ``decode``; ``cuda`` contains what only CUDA can do.
 
 Papers: arXiv 2409.12191 (Qwen2-VL), 2502.13923 (Qwen2.5-VL).
 """

@@ -114,7 +114,7 @@ KERNELS: dict[str, Kernel] = {
 def trial(
     kernel: Kernel, *, heads: int, groups: int, size: int, dtype: torch.dtype, device: torch.device
 ) -> str | None:
-    """Why ``kernel`` cannot be used with ``heads`` key/value heads of this kind; None where it can.
+    """Why ``kernel`` cannot be used with ``heads`` key/value heads of this kind; None if it can.
 
     It has to agree with ``varlen.plain`` on every form that the engine asks for, and must not read what
     lies outside the segments: there are NaNs there.

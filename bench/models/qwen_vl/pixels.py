@@ -55,9 +55,9 @@ class PageReader:
         self.factor = int(images.patch_size * images.merge_size)
         """Side of a visual token in pixels."""
         self.table = _table(images) if table and _is_standard(images) else None
-        """(channels, 256) float32: what the processor makes of a byte; None where it is not that simple."""
+        """(channels, 256) float32: what the processor makes of a byte; None if it is not that simple."""
         self.uploads: PageUploads | None = None
-        """How pages get to the device while it computes others; None where they wait in main memory."""
+        """How pages get to the device while it computes others; None if they wait in main memory."""
 
     def read(self, page: Page) -> PagePixels:
         """Open, resize and cut one page.

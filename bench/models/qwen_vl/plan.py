@@ -75,7 +75,7 @@ def cuda_limits(free: int) -> Limits:
 
 
 def smaller(limits: Limits) -> Limits | None:
-    """Half of everything; None where the rows are as short as they are worth cutting."""
+    """Half of everything; None if the rows are as short as they are worth cutting."""
     if limits.question_tokens <= LEAST_ROW:
         return None
     return Limits(*(max(1, number // 2) for number in limits))

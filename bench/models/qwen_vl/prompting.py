@@ -73,7 +73,7 @@ class Prompting:
     def _question(
         self, asked: _Asked, pages: Sequence[PagePixels], prefix: int
     ) -> PromptedQuestion | None:
-        """``asked`` behind ``prefix`` tokens; None where it is settled."""
+        """``asked`` behind ``prefix`` tokens; None if it is settled."""
         place, request, group = asked
         ids = self._processor.suffix(request.prompt, len(pages), group.system)
         visual = sum(page.tokens for page in pages)

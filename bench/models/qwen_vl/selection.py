@@ -127,7 +127,7 @@ def _pack_vision(model: Any, kernel: Kernel) -> str:
 
 
 def _obstacle(model: Any) -> str | None:
-    """Why the language model cannot attend through a tree; None where it can."""
+    """Why the language model cannot attend through a tree; None if it can."""
     config = model.config.get_text_config()
     if config._attn_implementation == "eager":
         return "eager attention was asked for"

@@ -84,7 +84,7 @@ class Grid:
         self.chosen = torch.zeros(2, places, dtype=torch.float64, device=device)
         """(2, places): the tokens of the last step, and their probabilities."""
         self.seen: torch.Tensor | None = None
-        """(places, vocabulary): tokens that the repetition penalty counts; None where there is none."""
+        """(places, vocabulary): tokens that the repetition penalty counts; None if there is none."""
         self.step: Callable[[], None] = lambda: None
         self.launched = 0
         """Steps that were taken kernel by kernel."""

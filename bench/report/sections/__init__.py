@@ -1,7 +1,7 @@
-"""The sections of a report, in their order.
+"""Decides what a report says: one file for each section, and a table with their order.
 
-A section is one file here with a function ``section(view)`` that returns a ``Section``, or None where it has
-nothing to say, and one row in ``SECTIONS``.
+A section is a function ``section(view)`` that returns a ``Section``, or None if it has nothing to say, and
+one row in ``SECTIONS``.
 """
 
 from __future__ import annotations

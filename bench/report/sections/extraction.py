@@ -21,7 +21,7 @@ CAPTION = (
 
 
 def section(view: ReportView) -> Section | None:
-    """The scores that extraction changed; None where it changed none."""
+    """The scores that extraction changed; None if it changed none."""
     if not view.extraction:
         return None
     columns = (

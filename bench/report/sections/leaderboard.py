@@ -35,7 +35,7 @@ MEMORY_WORDS = {
     "peak_allocated": "allocated",
     "peak_rss": "RSS",
 }
-"""Kind of memory → the word beside a number, where kinds differ."""
+"""Kind of memory → the word beside a number, if kinds differ."""
 
 
 def section(view: ReportView) -> Section:
@@ -45,7 +45,7 @@ def section(view: ReportView) -> Section:
     better = "higher" if view.higher_is_better else "lower"
     caption = (
         f"Score: {view.score_name} ({better} is better), with its 95 % interval, clustered by document. "
-        "Models share a rank (=) where their paired difference is within the noise."
+        "Models share a rank (=) if their paired difference is within the noise."
     )
     table = Table(
         "models",
@@ -68,7 +68,7 @@ def section(view: ReportView) -> Section:
 
 
 def usual_memory(rows: Sequence[ModelRow]) -> str:
-    """The kind of memory that the column shows unless a cell says otherwise; empty where none is known."""
+    """The kind of memory that the column shows unless a cell says otherwise; empty if none is known."""
     kinds = [row.facts.memory.kind for row in rows if row.facts.memory is not None]
     if "peak_process" in kinds:
         return "peak_process"

@@ -140,17 +140,17 @@ def _method(view: ReportView) -> tuple[Term, ...]:
         Term("Equivalent", EQUIVALENT.removeprefix("Equivalent: ").capitalize()),
         Term(
             "Intervals",
-            "95 %, clustered by document, because questions about one page are not independent.",
+            "They are 95 % intervals, clustered by document, because questions about one page are not "
+            "independent.",
         ),
         Term(
             "Overall",
-            "The mean of the tasks' headline scores; every task counts the same, however many questions it "
-            "has.",
+            "It is the mean of the tasks' headline scores. Every task counts the same, whatever its size.",
         ),
         Term(
             "Differences",
-            "Paired on the same questions, clustered by document, with a t-test on the documents; Holm's "
-            f"method adjusts the p-values. Beyond the noise: the adjusted p is below {ALPHA}.",
+            "They are paired on the same questions and tested by a t-test on the documents; Holm's method "
+            f"adjusts the p-values. A difference is beyond the noise if the adjusted p is below {ALPHA}.",
         ),
         Term(
             "Failures",

@@ -20,8 +20,8 @@ from bench.report.section import (
 from bench.report.views import MistakeView, ModelRow, ReportView
 
 CAPTION = (
-    "Answers without a perfect headline score, by kind: how many there are, and their share of the model's "
-    "answers that are not right. Each of them has one kind: the first whose rule applies."
+    "The table counts the answers without a perfect headline score by kind, and gives their share of the "
+    "model's answers that are not right. Every such answer has one kind: the first whose rule applies."
 )
 
 NOT_JUDGED = "The model has no answer that can be right or wrong."

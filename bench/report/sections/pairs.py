@@ -10,7 +10,7 @@ NOT_TESTED = "The models share too few documents for a test."
 
 
 def section(view: ReportView) -> Section | None:
-    """Every pair of finished models; None where there is none."""
+    """Every pair of finished models; None if there is none."""
     if not view.pairs:
         return None
     columns = (
@@ -27,9 +27,9 @@ def section(view: ReportView) -> Section | None:
         Column("verdict", "Verdict"),
     )
     caption = (
-        "Paired differences A − B on the questions that both models were asked, clustered by document; "
-        "positive means that A is better. The p-values are adjusted over "
-        f"{formatting.plural(len(view.pairs), 'pair')} (Holm); a difference is beyond the noise where p is "
+        "Each difference A − B is paired on the questions that both models were asked, and clustered by "
+        "document. A positive difference means that A is better. The p-values are adjusted over "
+        f"{formatting.plural(len(view.pairs), 'pair')} (Holm), and a difference is beyond the noise if p is "
         f"below {ALPHA}. The intervals are not adjusted."
     )
     table = Table("pairs", columns, tuple(_row(pair) for pair in view.pairs), caption)

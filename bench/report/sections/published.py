@@ -30,7 +30,7 @@ NOTE = (
 
 
 def section(view: ReportView) -> Section | None:
-    """The comparison; None where no model has a published score on a task of the run."""
+    """The comparison; None if no model has a published score on a task of the run."""
     if not view.published:
         return None
     columns = (

@@ -15,7 +15,7 @@ NOTE = (
 
 
 def section(view: ReportView) -> Section | None:
-    """The curves with their numbers; None where no model ran with several bounds."""
+    """The curves with their numbers; None if no model ran with several bounds."""
     if not view.sweeps:
         return None
     columns = (

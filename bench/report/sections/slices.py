@@ -44,8 +44,9 @@ def section(view: ReportView) -> Section:
         empty = Text(("Nothing has been scored.",), "empty")
         return Section("slices", title, (empty,), "Slices", PAGE)
     note = (
-        "The headline score of every slice, with its number of questions (n). The stronger the colour, the "
-        f"better; the best score of a row is bold; slices of fewer than {SMALL_N} questions are hatched."
+        "Each cell shows the headline score of a slice, with its number of questions (n). A stronger colour "
+        f"is a better score. The best score of a row is bold, and slices of fewer than {SMALL_N} questions "
+        "are hatched."
     )
     tables = [_table(view, "slices", "Slice", main)]
     if fields:

@@ -43,14 +43,13 @@ STAGE_COLOURS = {
 WORDS = (
     Term(
         "Questions/s, pages/s, tokens/s",
-        "All questions in batches (offline scenario): the sum over all batches divided by the wall time "
-        "inside the model. Pages count as often as they were given to the model. Tokens are generated "
-        "tokens without padding.",
+        "The sum over all batches (offline scenario), divided by the wall time inside the model. A page "
+        "counts as often as it was given to the model. Tokens are generated tokens without padding.",
     ),
     Term(
         "Questions per page",
         "The measured questions divided by the distinct pages that they are about. A model that encodes a "
-        "page once for all its questions answers more questions per second where this number is higher.",
+        "page once for all its questions answers more questions per second if this number is higher.",
     ),
     Term(
         "Energy per question",
@@ -59,13 +58,13 @@ WORDS = (
     ),
     Term(
         "Cold, warm",
-        "Cold: the model meets the page for the first time. Warm: the same question again immediately "
-        "afterwards, with whatever the model keeps of a page.",
+        "Cold means that the model meets the page for the first time. Warm means that it gets the same "
+        "question again immediately afterwards, with whatever it keeps of a page.",
     ),
     Term(
-        "First token, tokens/s after it",
-        "The time from the call to the first token of the answer; then all later tokens of the cold answers "
-        "divided by the seconds that they took together.",
+        "First token, tokens/s after the first",
+        "The first figure is the time from the call to the first token of the answer. The second is all "
+        "later tokens of the cold answers, divided by the seconds that they took together.",
     ),
     Term(
         "p50, p90, p95, p99",
@@ -74,17 +73,17 @@ WORDS = (
     ),
     Term(
         "Process, reserved, allocated",
-        "Peak GPU memory: of the whole process as the driver (NVML) reports it; held by torch; used by "
-        "torch's tensors. The leaderboard shows the first of them that is known.",
+        "Three figures of peak GPU memory: what the driver (NVML) reports for the whole process, what torch "
+        "reserved, and what its tensors used. The leaderboard shows the first of them that is known.",
     ),
     Term(
         "RSS",
-        "Peak resident memory of the process in main memory; for a model on the CPU that is all it uses.",
+        "The peak resident memory of the process. A model on the CPU uses no other memory.",
     ),
     Term(
         "Load, first call",
-        "Seconds until the weights are ready, and seconds of the first question after that. Neither is "
-        "part of throughput or latency.",
+        "The seconds until the weights are ready, and the seconds of the first question after that. Neither "
+        "is part of throughput or latency.",
     ),
 )
 
@@ -129,8 +128,8 @@ def _throughput(view: ReportView, rows: Sequence[ModelRow]) -> Table:
         Column(kind, f"{MEMORY_WORDS[kind]} GiB", "gib", note=MEMORY_KINDS[kind]) for kind in kinds
     ]
     caption = (
-        "Throughput and peak memory of the offline scenario, which asks all questions in batches. Load and "
-        "first call are part of no other figure."
+        "The table shows throughput and peak memory of the offline scenario, which asks all questions in "
+        "batches. Load and first call are part of no other figure."
     )
     lines = tuple(_throughput_row(view, row, kinds) for row in rows)
     return Table("throughput", tuple(columns), lines, caption, outputs=DOCUMENTS)
@@ -204,15 +203,15 @@ def _latencies(rows: Sequence[ModelRow]) -> list[Table]:
     rate = (Column("rate", "Tokens/s after the first", format="significant"),)
     columns = (
         Column("model", "Model", header=True, merged=True),
-        Column("moment", "Seconds to"),
+        Column("moment", "Seconds until"),
         *(Column(name, name, format="significant") for name in _QUANTILES),
         Column("n", "n", format="count"),
         *(rate if any("rate" in line.cells for line in lines) else ()),
     )
     caption = (
-        "Latency of single questions (single-stream scenario): one question at a time, each about another "
-        "document. Cold: the model meets the page for the first time. Warm: the same question again "
-        "immediately afterwards."
+        "The table shows the latency of single questions (single-stream scenario), each about another "
+        "document. Cold means that the model meets the page for the first time, and warm that it gets the "
+        "same question again immediately afterwards."
     )
     return [Table("latency", columns, tuple(lines), caption, outputs=DOCUMENTS)]
 
@@ -292,7 +291,7 @@ def _share_words(row: ModelRow) -> str:
 
 
 def _first_token_words(row: ModelRow) -> str:
-    """``vision 0.20 s, prefix 0.10 s``: means on the way to the first token; empty where unknown."""
+    """``vision 0.20 s, prefix 0.10 s``: means on the way to the first token; empty if unknown."""
     parts = at(row.facts, "single_stream.first_token_parts") or {}
     return ", ".join(f"{name} {formatting.seconds(value)}" for name, value in parts.items())
 
@@ -307,8 +306,8 @@ def _stages(rows: Sequence[ModelRow]) -> list[Block]:
     after = (
         Column("first_token", "First token s", format="significant", priority=2),
         Column("warm", "Warm s", format="significant", priority=3),
-        Column("rate", "Tokens/s after it", "significant", short="Tokens/s", priority=4),
-        Column("to_first_token", "Time to it", outputs=frozenset(("markdown",))),
+        Column("rate", "Tokens/s after the first", "significant", short="Tokens/s", priority=4),
+        Column("to_first_token", "Time to first token", outputs=frozenset(("markdown",))),
     )
     columns = (
         Column("model", "Model", header=True),
@@ -318,8 +317,8 @@ def _stages(rows: Sequence[ModelRow]) -> list[Block]:
     )
     lines = tuple(_stage_row(row) for row in timed)
     caption = (
-        "Where the time goes: shares of the time inside the model, in batches; and the mean seconds of a "
-        "cold question on the way to its first token."
+        "The table shows where the time goes: the shares of the time inside the model, in batches, and the "
+        "mean seconds of a cold question on the way to its first token."
     )
     return [Table("stages", columns, lines, caption, outputs=EVERYWHERE - {"html"})]
 
@@ -375,8 +374,8 @@ def _machine(rows: Sequence[ModelRow]) -> list[Group]:
     if not blocks:
         return []
     note = (
-        "Readings once a second: the median, and in brackets the lowest and the highest. Throttled: a "
-        "power cap or heat held the clocks down."
+        "The devices are read once a second. The figures are the median, and in brackets the lowest and the "
+        "highest reading. Throttled means that a power cap or heat kept the clocks low."
     )
     blocks.append(Text((note,), "note"))
     title = "State of the machine during the measurement"

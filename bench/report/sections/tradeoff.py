@@ -63,7 +63,7 @@ def _tab(view: ReportView, cost: str) -> Group | None:
         Column("model", "Model", header=True),
         Column("score", "Score", format="score", intervals="hover"),
         Column(cost, about.column, about.format),
-        Column("front", "Not beaten"),
+        Column("front", "Pareto-optimal"),
     )
     rows = tuple(_row(view, point, cost) for point in sorted(points, key=lambda point: point.x))
     table = Table(cost, columns, rows, "From the cheapest model to the most expensive")

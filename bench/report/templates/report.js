@@ -273,7 +273,7 @@
       var body = $("list").tBodies[0];
       body.textContent = "";
       slice.forEach(function (i, k) { body.append(line(i, rows[k])); });
-      if (!slice.length) body.append(el("tr", {}, [el("td", { class: "empty", colspan: data.models.length + 2, text: data.ids.length ? "No question matches the filter." : "The run holds no questions." })]));
+      if (!slice.length) body.append(el("tr", {}, [el("td", { class: "empty", colspan: data.models.length + 2, text: data.ids.length ? "No question matches the filter." : "The run contains no questions." })]));
       $("status").textContent = found.length === data.ids.length
         ? data.ids.length.toLocaleString("en") + (data.ids.length === 1 ? " question" : " questions")
         : found.length.toLocaleString("en") + " of " + data.ids.length.toLocaleString("en") + " questions";

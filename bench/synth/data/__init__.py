@@ -1,7 +1,7 @@
-"""The words that documents are made of, as TOML and CSV files.
+"""Reads the words that documents are made of, from TOML and CSV files.
 
-Each file is read once, when it is first needed. A seed draws from lists by position: a list that gets
-shorter, longer or another order changes every document.
+Each file is read once, when it is first needed. A seed draws from lists by position. So every document
+changes if a list gets shorter or longer, or changes its order.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The shipped fonts: open licences, Latin, Cyrillic and simplified Chinese (see README.md here)."""
+"""Opens the shipped fonts: Latin, Cyrillic and simplified Chinese (README.md here has their licences)."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Page layouts: one module a kind of document. A layout turns values into sheets and chooses nothing."""
+"""Lays values out on sheets, with one module for each kind of document; a layout chooses no values."""

@@ -1,1 +1,1 @@
-"""What stands in a document: parties, goods, money, dates. Knows nothing of pages."""
+"""Draws what a document says: parties, goods, money and dates. It knows nothing of pages."""

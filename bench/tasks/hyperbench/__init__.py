@@ -3,7 +3,7 @@
 https://github.com/VLMHyperBenchTeam/VLMHyperBench (the formats were read at commit ba79c53 and in
 ``dataset_iterator`` and ``model_qwen2.5_vl_lora``)::
 
-    <name>/annotation.csv + images/       one question and one field a row        (annotation.py)
+    <name>/annotation.csv + images/       one row for each question               (annotation.py)
     <name>/images/<id>/*.jpg              bundles of pages: the class of each     (bundles.py)
     <name>/jsons/<id>.json                page, and the order of the pages of a
     <name>/classes.json                   class
@@ -36,7 +36,7 @@ def is_dataset(path: Path) -> bool:
 
 
 def read_dataset(path: Path) -> TaskSource | None:
-    """Read the data set at ``path``; None where no VLMHyperBench data set lies there."""
+    """Read the data set at ``path``; None if no VLMHyperBench data set lies there."""
     if (path / ANNOTATION).is_file():
         title = f"{path.resolve().name} (VLMHyperBench)"
         spec = _task_file(None, title, _FIELD_METRICS)

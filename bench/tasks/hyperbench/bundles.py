@@ -66,7 +66,7 @@ class Bundle(NamedTuple):
 
 
 def bundle_task(path: Path) -> BundleTask | None:
-    """Return the task that ``path`` names; None where it names no folder of bundles."""
+    """Return the task that ``path`` names; None if it names no folder of bundles."""
     if _holds_bundles(path):
         return BundleTask(path, CLASSIFICATION)
     if path.name in {CLASSIFICATION, SORTING} and _holds_bundles(path.parent):

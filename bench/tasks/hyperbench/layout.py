@@ -70,7 +70,7 @@ class ConfigLayout:
         yield Path(row.dataset)
 
     def prompts(self, row: ConfigRow) -> Path | None:
-        """Return the row's prompt collection; None where the row names none.
+        """Return the row's prompt collection; None if the row names none.
 
         Raises:
             InvalidInput: the collection is in none of the folders.
@@ -89,7 +89,7 @@ class ConfigLayout:
         return path.read_text(encoding="utf-8-sig").strip()
 
     def answers(self, row: ConfigRow) -> Path | None:
-        """Return the newest answers file of the row's model and data set; None where there is none."""
+        """Return the newest answers file of the row's model and data set; None if there is none."""
         pattern = re.compile(
             rf"{re.escape(row.dataset)}_.*_{re.escape(row.model)}_{re.escape(row.task)}"
             r"(_classification|_sorting)?_answers_(?P<time>\d{8}_\d{6})\.csv"
