@@ -135,26 +135,6 @@ def test_a_section_is_drawn_only_where_it_says(run):
     assert "What it costs" in report_json(view, sections)
 
 
-def test_kinds_of_errors_add_up_to_the_error_rate(tmp_path):
-    tasks = [dataclasses.replace(task, metrics=("anls", "cer", "wer")) for task in make_tasks()]
-    evaluation = evaluate(make_run(tmp_path, tasks=tasks, previews=False))
-    table = table_of(build([evaluation], ReportOptions()), "edit-errors", "kinds")
-    assert len(table.rows) == len(MODELS) * len(tasks) * 2
-    for row in table.rows:
-        values = {key: cell.value for key, cell in row.cells.items()}
-        kinds = values["substitutions"] + values["deletions"] + values["insertions"]
-        assert kinds == pytest.approx(values["rate"])
-        cell = evaluation.cells[values["model"], values["task"]]
-        metric = {"Character error rate": "cer", "Word error rate": "wer"}[values["metric"]]
-        assert values["rate"] == pytest.approx(cell.estimates[metric].value)
-
-
-def test_a_report_without_error_rates_has_no_kinds_of_errors(run):
-    evaluation = evaluate(run, ["anls"])
-    sections = make_sections(build([evaluation], ReportOptions()))
-    assert "edit-errors" not in {section.id for section in sections}
-
-
 def test_renderers_know_no_section():
     """They import the nouns and the way they are written, and nothing of what a report is about."""
     room = Path(bench.report.__file__).parent

@@ -24,7 +24,6 @@ SECTIONS: Mapping[str, str | SectionMaker] = {
     "slices": "bench.report.sections.slices:section",
     "published": "bench.report.sections.published:section",
     "mistakes": "bench.report.sections.mistakes:section",
-    "edit-errors": "bench.report.sections.edit_errors:section",
     "classes": "bench.report.sections.page_classes:section",
     "extraction": "bench.report.sections.extraction:section",
     "speed": "bench.report.sections.speed:section",
