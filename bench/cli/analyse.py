@@ -11,7 +11,7 @@ import click
 
 from bench.cli.commands import argument, choice, takes
 from bench.cli.lookup import find_run
-from bench.cli.options import NameList, OneName, json_choice, results_choice
+from bench.cli.options import NameList, json_choice, model_choice, results_choice, task_choice
 from bench.cli.reporting import check_destination, print_summary, write_reports
 from bench.errors import InvalidInput
 
@@ -29,17 +29,11 @@ class ScoreOptions:
         type=NameList(),
         help="Score with these metrics instead of the tasks' own. The first one decides the ranking.",
     )
-    task: str | None = choice(
-        "-t",
-        also=("--tasks",),
-        type=OneName(),
-        help="Name the task that a file of answers belongs to. The answers become a run.",
+    task: str | None = task_choice(
+        help="Name the task that a file of answers belongs to. The answers become a run."
     )
-    model: str | None = choice(
-        "-m",
-        also=("--models",),
-        type=OneName(),
-        help="Report a file of answers under this model name.  [default: the file's name]",
+    model: str | None = model_choice(
+        help="Report a file of answers under this model name.  [default: the file's name]"
     )
     results: Path = results_choice()
     as_json: bool = json_choice()
@@ -119,12 +113,7 @@ class ReportChoices:
     )
     title: str | None = choice(metavar="TEXT", help="Give the report this heading.")
     open_it: bool = choice("--open", help="Open the HTML file in a browser.")
-    results: Path = choice(
-        also=("--runs",),
-        type=click.Path(path_type=Path, file_okay=False),
-        default=Path("results"),
-        help="Look for runs in this folder.",
-    )
+    results: Path = results_choice(also=("--runs",))
     as_json: bool = json_choice()
 
     def for_renderers(self) -> ReportOptions:

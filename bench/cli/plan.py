@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +20,7 @@ from bench.cli.model_options import (
     resolve_models,
     visual_tokens_choice,
 )
-from bench.cli.options import BatchSize, NameList, json_choice, results_choice
+from bench.cli.options import BatchSize, json_choice, models_choice, results_choice, tasks_choice
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.formatting import byte_size, count, percent, plural
 from bench.text import one_line, printable
@@ -38,8 +39,8 @@ _QUESTION = "x" * 64
 _MAX_SIDE = 100_000
 
 WHAT = "What to plan"
-FIT = "Memory"
-COMPARISON = "Comparison"
+memory_choice = partial(choice, group="Memory")
+comparison_choice = partial(choice, group="Comparison")
 
 
 class PageSize(click.ParamType[tuple[int, int]]):
@@ -64,38 +65,27 @@ class PageSize(click.ParamType[tuple[int, int]]):
 class PlanOptions(ModelOptions):
     """What a person chose for ``bench plan``."""
 
-    tasks: tuple[str, ...] = choice(
-        "-t",
-        also=("--task",),
-        type=NameList(),
-        required=True,
-        group=WHAT,
-        help="Plan for these tasks, separated by commas.",
+    tasks: tuple[str, ...] = tasks_choice(
+        required=True, group=WHAT, help="Plan for these tasks, separated by commas."
     )
-    models: tuple[str, ...] | None = choice(
-        "-m",
-        also=("--model",),
-        type=NameList(),
+    models: tuple[str, ...] | None = models_choice(
         group=WHAT,
         help="Predict whether these models fit into memory. Names are separated by commas.",
     )
-    memory: float | None = choice(
+    memory: float | None = memory_choice(
         type=click.FloatRange(0, 10_000, min_open=True),
         metavar="GIB",
-        group=FIT,
         help="Assume a GPU with this much memory, in GiB.  [default: the largest GPU of this machine]",
     )
     """GiB."""
-    page_size: tuple[int, int] | None = choice(
+    page_size: tuple[int, int] | None = memory_choice(
         type=PageSize(),
-        group=FIT,
         help="Assume that all pages have this size in pixels, such as 1700x2200. The option is needed for "
         "data sets that are not on this machine.",
     )
-    batch_size: int = choice(
+    batch_size: int = memory_choice(
         type=BatchSize(),
         default="auto",
-        group=FIT,
         help="Assume this many questions in one call, as in bench run. auto means 64.",
     )
     """Questions per call; 0 lets the program choose."""
@@ -103,38 +93,33 @@ class PlanOptions(ModelOptions):
     max_pixels: int | None = max_pixels_choice()
     visual_tokens: int | None = visual_tokens_choice()
     dtype: str | None = dtype_choice()
-    difference: float | None = choice(
+    difference: float | None = comparison_choice(
         type=click.FloatRange(0.0001, 1),
         metavar="D",
-        group=COMPARISON,
         help="Compute how many documents it takes to show this difference between two mean scores.  "
         f"[default: {DIFFERENCE:g} if no --models are named]",
     )
-    power: float = choice(
+    power: float = comparison_choice(
         type=click.FloatRange(0.51, 0.999),
         default=0.8,
         metavar="P",
-        group=COMPARISON,
         help="Show an existing difference with this probability.",
     )
-    pilot: tuple[str, str] | None = choice(
+    pilot: tuple[str, str] | None = comparison_choice(
         nargs=2,
         metavar="A B",
-        group=COMPARISON,
         help="Estimate the variance from two models that were already run. Name them as in bench compare.",
     )
-    discordance: float | None = choice(
+    discordance: float | None = comparison_choice(
         type=click.FloatRange(0.0001, 1),
         metavar="SHARE",
-        group=COMPARISON,
         help="Without a pilot, assume that only one of the two models answers this share of the questions "
         "right.",
     )
-    correlation: float = choice(
+    correlation: float = comparison_choice(
         type=click.FloatRange(0, 1),
         default=0.1,
         metavar="R",
-        group=COMPARISON,
         help="Without a pilot, assume this correlation between the questions of one document.",
     )
     results: Path = results_choice()

@@ -16,7 +16,7 @@ from bench.cli.model_options import (
     resolve_model,
     visual_tokens_choice,
 )
-from bench.cli.options import OneName, json_choice
+from bench.cli.options import json_choice, model_choice
 from bench.text import printable
 
 DEFAULT_QUESTION = "Опиши документ."
@@ -30,12 +30,9 @@ class PredictOptions(ModelOptions):
     question: str = choice(
         "-q", default=DEFAULT_QUESTION, metavar="TEXT", help="Ask this question."
     )
-    model: str | None = choice(
-        "-m",
-        also=("--models",),
-        type=OneName(),
+    model: str | None = model_choice(
         help="Ask this model: a name from bench list models, a hub id, or a folder with a checkpoint or an "
-        "adapter.  [default: the largest Qwen2-VL that fits]",
+        "adapter.  [default: the largest Qwen2-VL that fits]"
     )
     max_new_tokens: int = choice(
         type=click.IntRange(1, 32_768), default=256, help="Let the answer have at most N tokens."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from bench.cli.commands import choice, takes
-from bench.cli.options import NameList, bench_toml, json_choice
+from bench.cli.options import bench_toml, json_choice, models_choice, tasks_choice
 from bench.errors import InvalidInput
 from bench.formatting import byte_size, plural
 from bench.text import one_line, printable
@@ -41,17 +41,11 @@ class Download(NamedTuple):
 class PullOptions:
     """What a person chose for ``bench pull``."""
 
-    tasks: tuple[str, ...] | None = choice(
-        "-t",
-        also=("--task",),
-        type=NameList(),
-        help="Download the data sets of these tasks, separated by commas.",
+    tasks: tuple[str, ...] | None = tasks_choice(
+        help="Download the data sets of these tasks, separated by commas."
     )
-    models: tuple[str, ...] | None = choice(
-        "-m",
-        also=("--model",),
-        type=NameList(),
-        help="Download the checkpoints of these models, separated by commas.",
+    models: tuple[str, ...] | None = models_choice(
+        help="Download the checkpoints of these models, separated by commas."
     )
     config: Path | None = choice(
         type=click.Path(path_type=Path, dir_okay=False, exists=True),
