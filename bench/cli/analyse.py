@@ -16,7 +16,6 @@ from bench.cli.reporting import check_destination, print_summary, write_reports
 from bench.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from bench.report import ReportOptions
     from bench.rundir.store import RunStore
 
 
@@ -47,6 +46,7 @@ def score_command(options: ScoreOptions) -> None:
     SOURCE is a run (a path, a name, a part of a name, or "last"), or a file of answers that another program
     made: JSON Lines with sample_id and text.
     """
+    from bench.report import build
     from bench.rundir.store import RunStore
     from bench.scoring.evaluation import evaluate, write_scores
 
@@ -61,7 +61,7 @@ def score_command(options: ScoreOptions) -> None:
         run = RunStore.open(find_run(options.source, options.results))
     evaluation = evaluate(run, options.metrics)
     write_scores(evaluation)
-    print_summary([evaluation], [run.path / "scores"], as_json=options.as_json)
+    print_summary(build([evaluation]), [run.path / "scores"], as_json=options.as_json)
 
 
 def _imported(path: Path, options: ScoreOptions) -> RunStore:
@@ -116,13 +116,6 @@ class ReportChoices:
     results: Path = results_choice(also=("--runs",))
     as_json: bool = json_choice()
 
-    def for_renderers(self) -> ReportOptions:
-        """The choices that the renderers need."""
-        from bench.report import ReportOptions
-
-        images = int(self.images) if self.images.isdigit() else self.images
-        return ReportOptions(images=images, max_mb=self.max_mb, title=self.title)
-
 
 @click.command("report")
 @takes(ReportChoices)
@@ -131,14 +124,18 @@ def report_command(choices: ReportChoices) -> None:
 
     RUN is the path of a run, its name, a part of its name, or "last".
     """
+    from bench.report import ReportOptions, build
     from bench.rundir.store import RunStore
     from bench.scoring.evaluation import evaluate
 
     check_destination(choices.out)
+    images = int(choices.images) if choices.images.isdigit() else choices.images
+    options = ReportOptions(images=images, max_mb=choices.max_mb, title=choices.title)
     paths = [find_run(name, choices.results) for name in choices.runs]
     evaluations = [evaluate(RunStore.open(path)) for path in paths]
-    written = write_reports(evaluations, choices.out, choices.formats, choices.for_renderers())
-    print_summary(evaluations, written, as_json=choices.as_json)
+    view = build(evaluations, options)
+    written = write_reports(evaluations, view, choices.out, choices.formats, options)
+    print_summary(view, written, as_json=choices.as_json)
     page = next((path for path in written if path.suffix == ".html"), None)
     if choices.open_it and page is not None:
         webbrowser.open(page.resolve().as_uri())

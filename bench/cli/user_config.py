@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.execution import devices_for, execute_plan
+from bench.cli.execution import conclude, devices_for, execute_plan
 from bench.cli.run_options import RunOptions
-from bench.errors import ENVIRONMENT, INCOMPLETE, InvalidInput
+from bench.errors import InvalidInput
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,12 +65,7 @@ def run_config(options: RunOptions) -> None:
         return
     _refuse_continuing(options)
     stores, failed_models = _execute(runs, plans, layout, options)
-    share = _conclude(stores, options)
-    models = {row.model for row in rows}
-    if failed_models and len(set(failed_models)) >= len(models):
-        raise click.exceptions.Exit(ENVIRONMENT)
-    if failed_models or share > options.max_errors:
-        raise click.exceptions.Exit(INCOMPLETE)
+    conclude(stores, failed_models, len({row.model for row in rows}), options)
 
 
 def _refuse_what_rows_say(options: RunOptions) -> None:
@@ -234,21 +229,3 @@ def _print_plans(plans: Sequence[RunPlan], options: RunOptions) -> None:
         return
     for number, one in enumerate(zip(plans, devices, strict=True), 1):
         click.echo(f"Run {number} of {len(plans)}\n{describe(*one)}\n")
-
-
-def _conclude(stores: Sequence[RunStore], options: RunOptions) -> float:
-    """Score and export every run, and report all of them together; the share of answers that failed."""
-    from bench.cli.reporting import failed_share, print_summary, write_reports
-    from bench.scoring.evaluation import evaluate, write_scores
-
-    evaluations = [evaluate(run) for run in stores]
-    written: list[Path] = []
-    if not options.no_report:
-        for evaluation in evaluations:
-            write_reports([evaluation], None, ("vlmhyperbench",))
-        written = write_reports(evaluations, None, ("html", "md", "json"))
-    # Last, as in ``bench run``: a run that has its scores is concluded, one without is reported again.
-    for evaluation in evaluations:
-        write_scores(evaluation)
-    print_summary(evaluations, written, as_json=options.as_json)
-    return failed_share(evaluations)

@@ -37,7 +37,6 @@ from bench.report.section import (
     Table,
     seen,
 )
-from bench.report.sections import make_sections
 from bench.report.views import ReportOptions, ReportView
 from bench.scoring.levels import LEVELS
 
@@ -47,18 +46,15 @@ SHORT_NAME = 26
 """Characters up to which a model's name is not broken over two lines."""
 
 
-def html(
-    view: ReportView, options: ReportOptions, path: Path, sections: Sequence[Section] | None = None
-) -> str:
+def html(view: ReportView, sections: Sequence[Section], options: ReportOptions, path: Path) -> str:
     """Draw the whole page.
 
     Args:
         view: the report's data, for the sample browser.
+        sections: what is drawn.
         options: which page images, and the size limit.
         path: where the page will lie; beside the run's files it can link to them.
-        sections: what is drawn; None: all sections of ``view``.
     """
-    sections = make_sections(view) if sections is None else sections
     shown = [section for section in sections if "html" in section.outputs]
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")

@@ -20,8 +20,6 @@ from bench.report.section import (
     Text,
     seen,
 )
-from bench.report.sections import make_sections
-from bench.report.views import ReportView
 
 MAX_CHARACTERS = 65_000
 """A GitHub comment holds 65,536 characters."""
@@ -33,9 +31,8 @@ MAX_EXCERPTS = 8
 """Questions that are printed."""
 
 
-def markdown(view: ReportView, sections: Sequence[Section] | None = None) -> str:
+def markdown(sections: Sequence[Section]) -> str:
     """Draw the report; sections at the end are left out, and that is said, if they would not fit."""
-    sections = make_sections(view) if sections is None else sections
     drawn = [_section(section, first=section is sections[0]) for section in sections]
     kept: list[str] = []
     size = 0

@@ -18,7 +18,6 @@ from bench.report.cells import cell_of, columns_of
 from bench.report.records import at
 from bench.report.samples import raw_text
 from bench.report.section import Block, Group, Section, Table, seen, tables
-from bench.report.sections import make_sections
 from bench.report.views import MEMORY_KINDS, ReportView
 from bench.text import clip, csv_cell, file_name, printable
 
@@ -180,9 +179,8 @@ def table_csv(table: Table) -> str:
     return _csv(header, lines)
 
 
-def report_json(view: ReportView, sections: Sequence[Section] | None = None) -> str:
+def report_json(view: ReportView, sections: Sequence[Section]) -> str:
     """The view and the sections, without the samples, which are in ``samples.csv``."""
-    sections = make_sections(view) if sections is None else sections
     fields = {
         field.name: getattr(view, field.name)
         for field in dataclasses.fields(view)

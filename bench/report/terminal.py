@@ -28,8 +28,6 @@ from bench.report.section import (
     Text,
     seen,
 )
-from bench.report.sections import make_sections
-from bench.report.views import ReportView
 from bench.text import one_line
 
 PLAIN_WIDTH = 100
@@ -54,14 +52,9 @@ _STYLES = {"best": "bold green", "unfinished": "dim", "failed": "dim", "sum": "b
 
 
 def terminal_summary(
-    view: ReportView,
-    width: int | None = None,
-    *,
-    color: bool = False,
-    sections: Sequence[Section] | None = None,
+    sections: Sequence[Section], width: int | None = None, *, color: bool = False
 ) -> str:
     """What of the report belongs into a terminal, at most ``width`` columns wide."""
-    sections = make_sections(view) if sections is None else sections
     width = max(NARROWEST, width or PLAIN_WIDTH)
     stream = io.StringIO()
     console = Console(
