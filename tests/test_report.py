@@ -11,8 +11,7 @@ from bench.formatting import gib, interval, percent, seconds, signed, significan
 from bench.metrics.mistakes import MISTAKES, RULES
 from bench.report import FORMATS, ReportOptions, build, show_sample, terminal_summary, write_report
 from bench.report.embed import json_text
-from bench.report.markdown import MAX_CHARACTERS, markdown
-from bench.report.markup import escape
+from bench.report.markdown import MAX_CHARACTERS, escape, markdown
 from bench.report.mistakes import LABELS, judged, not_right
 from bench.report.ranking import pareto, ranks
 from bench.report.sections import make_sections

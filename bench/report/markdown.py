@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from bench import formatting
 from bench.report.cells import text_grid, written
-from bench.report.markup import code, escape, table
 from bench.report.section import (
     Block,
     Code,
@@ -20,6 +20,7 @@ from bench.report.section import (
     Text,
     seen,
 )
+from bench.text import one_line
 
 MAX_CHARACTERS = 65_000
 """A GitHub comment holds 65,536 characters."""
@@ -122,9 +123,11 @@ def _table(data: Table) -> str:
     if hidden > 0:
         notes.append(f"_{formatting.plural(hidden, 'more row')} in the HTML report._")
     notes += _row_notes(data)
-    header = [escape(part.title("markdown")) for part in text.columns]
-    body = table(header, lines, [part.is_numeric for part in text.columns]).rstrip("\n")
-    return "\n\n".join([body, *notes])
+    titles = [escape(part.title("markdown")) for part in text.columns]
+    sides = ["---:" if part.is_numeric else "---" for part in text.columns]
+    grid = [f"| {' | '.join(titles)} |", f"|{'|'.join(sides)}|"]
+    grid += [f"| {' | '.join(line)} |" for line in lines]
+    return "\n\n".join(["\n".join(grid), *notes])
 
 
 def _line(row: Row, cells: Sequence[str], headers: Sequence[bool]) -> list[str]:
@@ -163,3 +166,21 @@ def _excerpt(item: Excerpt) -> str:
         for quote in item.quotes
     ]
     return "\n".join(lines)
+
+
+# Untrusted text
+
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&@$])")
+
+
+def escape(text: str, limit: int = 200) -> str:
+    """Untrusted text as one line of Markdown: no markup, no HTML, no mention, no table cell of its own."""
+    # A blank after @ and a backslash before every mark: GitHub would turn them into people and links.
+    line = _SPECIAL.sub(r"\\\1", one_line(text, limit))
+    return line.replace("://", ":&#47;&#47;").replace("\\@", "&#64;").replace("\\<", "&lt;")
+
+
+def code(text: str, limit: int = 600) -> str:
+    """Untrusted text as the inside of `code` on one line."""
+    return one_line(text, limit).replace("`", "'").replace("|", "¦")

@@ -196,7 +196,7 @@ class Plot:
     id: str
     data: PlotData
     caption: str = ""
-    outputs: frozenset[Output] = frozenset(("html", "json"))
+    outputs: frozenset[Output] = PAGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,7 +238,7 @@ def _plots(view: ReportView) -> Group:
         Group((_latency_plot(view.rows),), "Latency of one question"),
         Group((_time_plot(view.rows),), "Where the time goes"),
     )
-    return Group(both, layout="side", outputs=frozenset(("html", "json")))
+    return Group(both, layout="side", outputs=PAGE)
 
 
 def _latency_plot(rows: Sequence[ModelRow]) -> Block:
