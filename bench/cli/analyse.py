@@ -13,7 +13,9 @@ from bench.cli.commands import argument, choice, takes
 from bench.cli.lookup import find_run
 from bench.cli.options import NameList, json_choice, model_choice, results_choice, task_choice
 from bench.cli.reporting import check_destination, print_summary, write_reports
+from bench.cli.tables import table
 from bench.errors import InvalidInput
+from bench.text import one_line
 
 if TYPE_CHECKING:
     from bench.rundir.store import RunStore
@@ -163,20 +165,11 @@ def show_command(options: ShowOptions) -> None:
     from bench.scoring.evaluation import evaluate
 
     store = RunStore.open(find_run(options.run, options.results))
-    if options.sample is None:
-        _list_samples(store)
-    else:
+    if options.sample is not None:
         click.echo(show_sample(evaluate(store), options.sample).rstrip())
-
-
-def _list_samples(store: RunStore) -> None:
-    from bench.cli.tables import table
-    from bench.text import one_line
-
+        return
     tasks = [store.load_task(name) for name in store.task_names()]
-    rows = [
-        {"sample": sample.id, "question": one_line(sample.question)}
-        for task in tasks
-        for sample in task.samples
-    ]
-    click.echo(table(rows))
+    samples = [sample for task in tasks for sample in task.samples]
+    click.echo(
+        table([{"sample": each.id, "question": one_line(each.question)} for each in samples])
+    )

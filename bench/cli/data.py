@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli import echo_json
 from bench.cli.commands import VerbGroup, argument, choice, takes
 from bench.cli.model_options import ModelOptions, device_choice, offline_choice, resolve_model
 from bench.cli.options import FOLDER, Label, NameList, json_choice, model_choice
@@ -166,7 +167,6 @@ def validate_command(options: ValidateOptions) -> None:
     TASK is a task's name, a task folder, or a folder of your own documents. The exit status is 0 if the task
     can be run, and 2 if it cannot.
     """
-    from bench.cli import echo_json
     from bench.tasks import check_task, find_task
 
     checked = check_task(find_task(options.task), deep=options.deep)

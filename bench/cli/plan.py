@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from bench.cli import echo_json
 from bench.cli.commands import GroupedCommand, choice, takes
 from bench.cli.model_options import (
     ModelOptions,
@@ -21,6 +22,7 @@ from bench.cli.model_options import (
     visual_tokens_choice,
 )
 from bench.cli.options import BatchSize, json_choice, models_choice, results_choice, tasks_choice
+from bench.cli.tables import table
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.formatting import byte_size, count, percent, plural
 from bench.text import one_line, printable
@@ -147,8 +149,6 @@ def plan_command(options: PlanOptions) -> None:
     bench plan --models qwen2-vl-7b --tasks docvqa --memory 24 --page-size 1700x2200
     bench plan --tasks my/documents --difference 0.02
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
-    from bench.cli import echo_json
-
     fits = _forecasts(options)
     comparisons = _comparisons(options) if options.asks_for_comparison else []
     if options.as_json:
@@ -271,8 +271,6 @@ def _groups(name: str, size: tuple[int, int] | None, batch_size: int) -> list[Pa
 
 
 def _fit_text(fits: Sequence[_Fit], tasks: Sequence[str]) -> str:
-    from bench.cli.tables import table
-
     by_model = {printable(fit.forecast.model): fit.rows() for fit in fits}
     lines = [
         {"": line, **{model: rows[line] for model, rows in by_model.items()}}
@@ -305,8 +303,6 @@ class _Comparison(NamedTuple):
         }
 
     def text(self) -> str:
-        from bench.cli.tables import table
-
         questions = plural(len(self.task.samples), "question")
         documents = plural(len(self.task.documents), "document")
         rows = [

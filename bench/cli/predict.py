@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from bench.cli import echo_json
 from bench.cli.commands import argument, choice, takes
 from bench.cli.model_options import (
     ModelOptions,
@@ -55,7 +56,6 @@ def predict_command(options: PredictOptions) -> None:
     bench predict scan.png -q "What is the total?" -m qwen2-vl-2b
     bench predict contract.pdf -q "Кто арендатор?" -m ocr
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
-    from bench.cli import echo_json
     from bench.runner.predict import default_model, describe, example_page, predict
     from bench.runner.threads import set_threads
 

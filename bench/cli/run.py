@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli import echo_json
 from bench.cli.commands import GroupedCommand, takes
 from bench.cli.execution import check_loadable, conclude, devices_for, execute_plan
 from bench.cli.run_options import RunOptions
@@ -40,7 +41,6 @@ def run_command(options: RunOptions) -> None:
 
 
 def _print_plan(plan: RunPlan, options: RunOptions) -> None:
-    from bench.cli import echo_json
     from bench.cli.dry_run import describe, describe_json
 
     check_loadable(plan)

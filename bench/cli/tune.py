@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench import formatting
+from bench.cli import echo_json
 from bench.cli.commands import GroupedCommand, choice, takes
 from bench.cli.model_options import (
     ModelOptions,
@@ -290,7 +291,6 @@ def _train(order: Order) -> Tuned:
 
 
 def _merge(adapter: str, options: TuneOptions) -> None:
-    from bench.cli import echo_json
     from bench.tuning.merge import merge
 
     out = merge(resolve_model(adapter, options), options.out)
@@ -309,8 +309,6 @@ def _validations(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Any] | None]:
 
 
 def _print_json(tuned: Tuned) -> None:
-    from bench.cli import echo_json
-
     before, best = _validations(tuned)
     echo_json(
         {

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli import echo_json
 from bench.cli.execution import conclude, devices_for, execute_plan
 from bench.cli.run_options import RunOptions
 from bench.errors import InvalidInput
@@ -220,7 +221,6 @@ def _prompt_rules(
 
 
 def _print_plans(plans: Sequence[RunPlan], options: RunOptions) -> None:
-    from bench.cli import echo_json
     from bench.cli.dry_run import describe, describe_json
 
     devices = [devices_for(plan, options.devices) for plan in plans]

@@ -11,11 +11,10 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from bench.report.samples import raw_text
 from bench.report.views import ModelRow, ReportView, TaskView
-from bench.schema import Sample
 from bench.scoring.answers import Answer
 from bench.text import csv_cell, file_name, printable
 
@@ -25,37 +24,27 @@ _METRIC_COLUMNS = {"cer": "cer_error", "wer": "wer_error"}
 """Metrics that VLMHyperBench has, too, under its names for them."""
 
 
-class _Answered(NamedTuple):
-    sample: Sample
-    answer: Answer
-
-
 def hyperbench_files(view: ReportView) -> dict[str, str]:
     """File name → content, for every model and task of ``view``."""
     files: dict[str, str] = {}
     for index, row in enumerate(view.rows):
         for number, task in enumerate(view.tasks):
-            answered = [
-                _Answered(sample.sample, answer)
-                for sample in view.samples
-                if sample.task == number
-                and (answer := sample.answers[index]) is not None
-                and answer.output is not None
-            ]
+            answers = [sample.answers[index] for sample in view.samples if sample.task == number]
+            answered = [a for a in answers if a is not None and a.output is not None]
             if answered:
                 files |= _of_cell(view, row, task, answered)
     return files
 
 
 def _of_cell(
-    view: ReportView, row: ModelRow, task: TaskView, answered: Sequence[_Answered]
+    view: ReportView, row: ModelRow, task: TaskView, answered: Sequence[Answer]
 ) -> dict[str, str]:
     name = _unique_name(view, row, task)
     kind = _kind(task)
     key = "id" if kind == "VQA" else "sample_id"
     files = {
         f"{name}.csv": _csv(
-            [key, "model_answer"], ([a.sample.id, _said(a.answer, task)] for a in answered)
+            [key, "model_answer"], ([a.sample.id, _said(a, task)] for a in answered)
         )
     }
     metrics = {_METRIC_COLUMNS.get(name, name): name for name in task.metrics}
@@ -112,22 +101,22 @@ def _aggregators(view: ReportView, row: ModelRow) -> tuple[str, ...]:
     return tuple(name for name in AGGREGATORS if name in asked) or AGGREGATORS
 
 
-def _value(answered: Sequence[_Answered], metric: str) -> float | None:
+def _value(answered: Sequence[Answer], metric: str) -> float | None:
     """Σ value·weight / Σ weight: for error rates the rate of the whole corpus, as jiwer's on lists."""
-    scores = [a.answer.scores[metric] for a in answered if metric in a.answer.scores]
+    scores = [a.scores[metric] for a in answered if metric in a.scores]
     kept = [(s.value, s.weight) for s in scores if s.value is not None and s.weight > 0]
     total = sum(weight for _, weight in kept)
     return sum(value * weight for value, weight in kept) / total if total else None
 
 
-def _by_id(answered: Sequence[_Answered], metrics: Mapping[str, str]) -> str:
+def _by_id(answered: Sequence[Answer], metrics: Mapping[str, str]) -> str:
     header = ["id", "model_answer", "data_index", "split", "image_path", "question", "answer"]
     header += ["doc_class", "question_type", "answer_bbox", *metrics]
 
-    def cells(item: _Answered) -> list[Any]:
+    def cells(item: Answer) -> list[Any]:
         own, known = item.sample, item.sample.metadata
         return [
-            *(own.id, item.answer.output.text if item.answer.output is not None else ""),
+            *(own.id, item.output.text if item.output is not None else ""),
             *(known.get("data_index"), known.get("split"), own.document_id, own.question),
             " | ".join(raw_text(reference) for reference in own.references),
             *(known.get("doc_type"), known.get("field"), known.get("bbox")),
@@ -138,9 +127,9 @@ def _by_id(answered: Sequence[_Answered], metrics: Mapping[str, str]) -> str:
 
 
 def _grouped(
-    answered: Sequence[_Answered], metrics: Mapping[str, str], keys: Mapping[str, str]
+    answered: Sequence[Answer], metrics: Mapping[str, str], keys: Mapping[str, str]
 ) -> str:
-    groups: dict[tuple[str, ...], list[_Answered]] = {}
+    groups: dict[tuple[str, ...], list[Answer]] = {}
     for item in answered:
         place = tuple(item.sample.metadata.get(key, "") for key in keys.values())
         groups.setdefault(place, []).append(item)
@@ -151,7 +140,7 @@ def _grouped(
     return _csv([*keys, *metrics, "n"], rows)
 
 
-_AGGREGATED: Mapping[str, Callable[[Sequence[_Answered], Mapping[str, str]], str]] = {
+_AGGREGATED: Mapping[str, Callable[[Sequence[Answer], Mapping[str, str]], str]] = {
     "by_id": _by_id,
     "by_doc_question": lambda answered, metrics: _grouped(
         answered, metrics, {"doc_class": "doc_type", "question_type": "field"}

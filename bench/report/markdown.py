@@ -13,7 +13,6 @@ from bench.report.section import (
     Excerpt,
     Excerpts,
     Group,
-    Row,
     Section,
     Table,
     Terms,
@@ -114,7 +113,14 @@ def _table(data: Table) -> str:
         if row.group and row.group != group:
             group = row.group
             lines.append([f"**{escape(group)}**"] + [""] * (len(cells) - 1))
-        lines.append(_line(row, cells, [part.column.header for part in text.columns]))
+        line = [escape(cell) for cell in cells]
+        if row.state:
+            names = [
+                part.column.header and cell != ""
+                for part, cell in zip(text.columns, line, strict=True)
+            ]
+            line = [f"**{cell}**" if name else cell for cell, name in zip(line, names, strict=True)]
+        lines.append(line)
     notes = []
     if data.caption and not data.quiet_caption:
         notes.append(escape(data.caption, 900))
@@ -130,27 +136,13 @@ def _table(data: Table) -> str:
     return "\n\n".join(["\n".join(grid), *notes])
 
 
-def _line(row: Row, cells: Sequence[str], headers: Sequence[bool]) -> list[str]:
-    line = [escape(cell) for cell in cells]
-    if row.state:
-        line = [
-            f"**{cell}**" if header and cell else cell
-            for cell, header in zip(line, headers, strict=True)
-        ]
-    return line
-
-
 def _row_notes(data: Table) -> list[str]:
     """The sentences under rows, as a list below the table."""
-    headers = [column for column in data.columns if column.header]
     lines = []
     for row in data.rows:
         if row.note:
-            name = ", ".join(
-                written(row.cells[column.key], column)
-                for column in headers
-                if column.key in row.cells
-            )
+            heads = [part for part in data.columns if part.header and part.key in row.cells]
+            name = ", ".join(written(row.cells[part.key], part) for part in heads)
             lines.append(f"- {escape(name)}: {escape(row.note, 1500)}")
     return ["\n".join(lines)] if lines else []
 

@@ -116,13 +116,9 @@ class Latency:
     n: int
     """Questions measured."""
     p50: float
-    """Seconds."""
     p90: float
-    """Seconds."""
     p95: float
-    """Seconds."""
     p99: float
-    """Seconds."""
     seconds: tuple[float, ...]
     """Every measurement, ascending."""
 
