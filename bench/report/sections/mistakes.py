@@ -42,8 +42,7 @@ def section(view: ReportView) -> Section:
     lines = (_total(rows), *(_kind(kind, rows) for kind in view.mistakes))
     link = Text((), "note", link="Click a number to list its questions.", outputs=PAGE)
     table = Table("kinds", columns, lines, CAPTION)
-    blocks = (table, link, *_unknown_texts(view))
-    return Section("mistakes", title, blocks, "Mistakes", DOCUMENTS)
+    return Section("mistakes", title, (table, link, *_unknown_texts(view)), "Mistakes", DOCUMENTS)
 
 
 def _total(rows: list[ModelRow]) -> Row:
