@@ -236,10 +236,20 @@ def tune_command(options: TuneOptions) -> None:
     check_packages()
     order = _order(model, task, options)
     tuned = _train(order)
-    if options.as_json:
-        _print_json(tuned)
-    else:
+    if not options.as_json:
         _print_result(tuned, order, model)
+        return
+    before, best = _validations(tuned)
+    echo_json(
+        {
+            "adapter": str(tuned.out),
+            "steps": tuned.ended.steps,
+            "stopped_early": tuned.ended.stopped_early,
+            "metric": tuned.metric,
+            "before": before,
+            "best": best,
+        }
+    )
 
 
 def _given(value: str | None, name: str) -> str:
@@ -306,20 +316,6 @@ def _validations(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Any] | None]:
     scores = [entry for entry in tuned.ended.history if "eval_score" in entry]
     best = next((entry for entry in scores if entry["step"] == tuned.ended.best_step), None)
     return scores[0], best
-
-
-def _print_json(tuned: Tuned) -> None:
-    before, best = _validations(tuned)
-    echo_json(
-        {
-            "adapter": str(tuned.out),
-            "steps": tuned.ended.steps,
-            "stopped_early": tuned.ended.stopped_early,
-            "metric": tuned.metric,
-            "before": before,
-            "best": best,
-        }
-    )
 
 
 def _print_result(tuned: Tuned, order: Order, model: str) -> None:

@@ -17,6 +17,8 @@ from bench.cli import echo_json
 from bench.cli.execution import conclude, devices_for, execute_plan
 from bench.cli.run_options import RunOptions
 from bench.errors import InvalidInput
+from bench.schema import ModelSpec
+from bench.text import file_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from bench.asking.prompts import PromptRule
     from bench.rundir.store import RunStore
     from bench.runner import RunPlan
-    from bench.schema import ModelSpec, Task
+    from bench.schema import Task
     from bench.tasks.hyperbench.config import ConfigRow
     from bench.tasks.hyperbench.layout import ConfigLayout
 
@@ -169,11 +171,14 @@ def _rectangles(rows: tuple[ConfigRow, ...]) -> list[tuple[ConfigRow, ...]]:
 def _plan(run: ConfiguredRun, config: Path, layout: ConfigLayout, options: RunOptions) -> RunPlan:
     """The plan of one run: its models, its tasks as the rows set them up, and their prompts."""
     from bench.cli.planning import models_to_run, plan_of
-    from bench.cli.stored_answers import specs_by_name
     from bench.tasks import load_task
 
     names = run.models
-    specs = specs_by_name(names) if run.first.only_evaluate else models_to_run(names, options)
+    if run.first.only_evaluate:
+        # A model that is not asked need not be known here.
+        specs = tuple(ModelSpec(file_name(name), backend="imported") for name in names)
+    else:
+        specs = models_to_run(names, options)
     by_name = dict(zip(names, specs, strict=True))
     tasks: dict[tuple[str, str], Task] = {}
     rules: list[PromptRule] = []

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.report.samples import raw_text
-from bench.report.views import ModelRow, ReportView, TaskView
+from bench.report.views import ModelRow, ReportView, RunView, TaskView
 from bench.scoring.answers import Answer
 from bench.text import csv_cell, file_name, printable
 
@@ -39,7 +39,8 @@ def hyperbench_files(view: ReportView) -> dict[str, str]:
 def _of_cell(
     view: ReportView, row: ModelRow, task: TaskView, answered: Sequence[Answer]
 ) -> dict[str, str]:
-    name = _unique_name(view, row, task)
+    run = next(run for run in view.runs if run.id == row.run)
+    name = _unique_name(view, row, task, run)
     kind = _kind(task)
     key = "id" if kind == "VQA" else "sample_id"
     files = {
@@ -48,38 +49,31 @@ def _of_cell(
         )
     }
     metrics = {_METRIC_COLUMNS.get(name, name): name for name in task.metrics}
-    for aggregator in _aggregators(view, row):
+    # The aggregators that the run's user_config.csv asked for, or all.
+    asked = run.labels.get("metrics_aggregators", "").split(",")
+    for aggregator in [name for name in AGGREGATORS if name in asked] or AGGREGATORS:
         files[f"{name}_{aggregator}.csv"] = _AGGREGATED[aggregator](answered, metrics)
     return files
 
 
-def _unique_name(view: ReportView, row: ModelRow, task: TaskView) -> str:
+def _unique_name(view: ReportView, row: ModelRow, task: TaskView, run: RunView) -> str:
     """The file's name, with the checkpoint's name as VLMHyperBench writes it."""
-    run = next(run for run in view.runs if run.id == row.run)
     models = run.record.get("models", ())
     spec: Mapping[str, Any] = next((m["spec"] for m in models if m["spec"]["name"] == row.name), {})
     model = str(spec.get("checkpoint") or row.name).rstrip("/").rpartition("/")[2]
-    same = [
-        r
-        for r in view.rows
-        if r.run == row.run and r.setup.get("checkpoint") == spec.get("checkpoint")
-    ]
+    checkpoints = [each.setup.get("checkpoint") for each in view.rows if each.run == row.run]
+    digits = re.sub(r"\D", "", run.started)[:14].ljust(14, "0")
     backend = str(spec.get("backend", ""))
     parts = [
         task.name.removesuffix("-RPOSorting"),
         _FRAMEWORKS.get(backend, backend or "unknown"),
         # Two variants of one checkpoint in a run would overwrite each other.
-        model if len(same) <= 1 else row.name,
+        model if checkpoints.count(spec.get("checkpoint")) <= 1 else row.name,
         _kind(task),
         "answers",
-        _stamp(run.started),
+        f"{digits[:8]}_{digits[8:]}",
     ]
     return "_".join(file_name(part) for part in parts)
-
-
-def _stamp(started: str) -> str:
-    digits = re.sub(r"\D", "", started)[:14].ljust(14, "0")
-    return f"{digits[:8]}_{digits[8:]}"
 
 
 def _kind(task: TaskView) -> str:
@@ -92,13 +86,6 @@ def _said(answer: Answer, task: TaskView) -> str:
     text = answer.output.text if answer.output is not None else ""
     # Of bundles, VLMHyperBench keeps the digits without the commas.
     return text if _kind(task) == "VQA" else text.replace(",", "")
-
-
-def _aggregators(view: ReportView, row: ModelRow) -> tuple[str, ...]:
-    """The aggregators that the run's ``user_config.csv`` asked for, or all."""
-    run = next(run for run in view.runs if run.id == row.run)
-    asked = run.labels.get("metrics_aggregators", "").split(",")
-    return tuple(name for name in AGGREGATORS if name in asked) or AGGREGATORS
 
 
 def _value(answered: Sequence[Answer], metric: str) -> float | None:
