@@ -15,7 +15,7 @@ from bench.report.markdown import MAX_CHARACTERS, escape, markdown
 from bench.report.mistakes import LABELS, judged, not_right
 from bench.report.ranking import pareto, ranks
 from bench.report.sections import make_sections
-from bench.report.tables import leaderboard_csv, report_json, samples_csv, section_tables
+from bench.report.tables import LOOKS, leaderboard_csv, report_json, samples_csv, section_tables
 from bench.report.views import Pair
 from bench.rundir.lock import RunLock
 from bench.rundir.store import RunStore
@@ -591,6 +591,19 @@ def test_json_is_the_view_without_its_samples(run):
     assert record["rows"][0]["key"] == "qwen2-vl-7b"
     assert record["rows"][0]["facts"]["latency"]["p50"] > 0
     assert "samples" not in record
+
+
+def test_json_leaves_out_how_the_sections_look(run):
+    def keys(value):
+        if isinstance(value, dict):
+            return set(value).union(*map(keys, value.values()))
+        return set().union(*map(keys, value)) if isinstance(value, list) else set()
+
+    view = view_of(run)
+    sections = json.loads(report_json(view, make_sections(view)))["sections"]
+    assert not keys([section["blocks"] for section in sections]) & LOOKS
+    assert {"value", "interval", "reason", "columns", "rows"} <= keys(sections)
+    assert '"block": "plot"' not in json.dumps(sections)
 
 
 def test_json_says_nothing_of_where_the_run_lies(run, tmp_path):

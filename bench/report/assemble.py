@@ -20,6 +20,7 @@ from bench.report.rows import RowSource, hardware, model_row, sentences
 from bench.report.sweep import sweep_views
 from bench.report.verdict import judge, warn
 from bench.report.views import (
+    COSTS,
     Front,
     Load,
     ModelRow,
@@ -343,9 +344,8 @@ def _fronts(rows: Sequence[ModelRow], higher: bool) -> dict[str, Front]:
         for row in ranked
         if row.score is not None and row.score.value is not None
     }
-    places = {"latency": "latency.p50", "memory": "memory.bytes"}
     fronts = {}
-    for cost, path in places.items():
+    for cost, path in COSTS.items():
         costs = {row.key: at(row.facts, path) for row in ranked}
         known = {key: value for key, value in costs.items() if value is not None}
         fronts[cost] = Front(cost, tuple(pareto(known, scores)))

@@ -413,6 +413,10 @@ class SampleView:
     """Seconds in the single-stream scenario, by row; None where it was not part of it."""
 
 
+COSTS: Mapping[str, str] = {"latency": "latency.p50", "memory": "memory.bytes"}
+"""What accuracy costs → where it stands in the facts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Front:
     """The models that no other beats on both accuracy and a cost."""
