@@ -89,13 +89,9 @@ def seconds(value: float | None) -> str:
 
 def gib(value: float | None) -> str:
     """Bytes as GiB, without the unit."""
-    return (
-        DASH
-        if value is None
-        else f"{value / 2**30:.1f}"
-        if value >= 2**30
-        else f"{value / 2**30:.2f}"
-    )
+    if value is None:
+        return DASH
+    return f"{value / 2**30:.1f}" if value >= 2**30 else f"{value / 2**30:.2f}"
 
 
 def byte_size(value: float | None) -> str:
@@ -153,11 +149,9 @@ def listed(names: Iterable[str], limit: int = 4) -> str:
     items = list(names)
     if len(items) > limit:
         return f"{', '.join(items[:limit])} and {len(items) - limit} more"
-    return (
-        items[0]
-        if len(items) == 1
-        else " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
-    )
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 def language_tag(text: str | None) -> str | None:

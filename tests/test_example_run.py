@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.report import build, terminal_summary, write_report
+from bench.report import build, make_sections, terminal_summary, write_report
 from bench.rundir.store import RunStore
 from bench.scoring.evaluation import evaluate, write_scores
 
@@ -70,7 +70,7 @@ def flat(value: object, key: str = "") -> dict[str, object]:
 
 
 def test_the_example_run_has_a_leaderboard(run: RunStore) -> None:
-    text = terminal_summary(build([evaluate(run)]))
+    text = terminal_summary(make_sections(build([evaluate(run)])))
     assert "ocr-fast" in text
     assert "preprocess < 1%, read 97%, match 2%" in text
 

@@ -192,7 +192,7 @@ def test_with_permission_it_is_answered_smaller_and_marked(
 def test_answers_about_shrunk_pages_are_counted_and_warned_of_everywhere(
     make_task: MakeTask, tmp_path: Path
 ) -> None:
-    from bench.report import build, show_sample, terminal_summary, write_report
+    from bench.report import build, make_sections, show_sample, terminal_summary, write_report
     from bench.scoring.evaluation import evaluate
 
     run = carry_out(make_task(), tmp_path / "r")
@@ -206,7 +206,7 @@ def test_answers_about_shrunk_pages_are_counted_and_warned_of_everywhere(
     assert view.rows[0].degraded == {401_408: 2, 802_816: 1}
     said = "memory ran out, and 3 answers of 12 are about pages that were shrunk, down to 401,408 pixels"
     files = {p.name: p.read_text() for p in write_report([run], tmp_path / "o", FORMATS)}
-    assert said in " ".join(terminal_summary(view).split())
+    assert said in " ".join(terminal_summary(make_sections(view)).split())
     for name in ("report.html", "report.md", "report.json"):
         assert said in files[name], name
     header, *rows = csv.reader(files["samples.csv"].splitlines())

@@ -11,7 +11,7 @@ import pytest
 
 from bench.asking.protocols import apply
 from bench.metrics import METRICS
-from bench.report import build
+from bench.report import build, make_sections
 from bench.report.markdown import markdown
 from bench.rundir.store import find_runs
 from bench.runner import RunSettings, execute, plan_run
@@ -126,7 +126,7 @@ def test_an_unknown_model_and_an_unknown_task_have_no_rows(
 ) -> None:
     assert rows_of(make_task, tmp_path, 35, checkpoint="someone/else") == []
     (run,) = find_runs(tmp_path / "results")
-    assert "Published and ours" not in markdown(build([evaluate(run)]))
+    assert "Published and ours" not in markdown(make_sections(build([evaluate(run)])))
 
 
 def test_a_task_of_another_name_has_no_rows(make_task: MakeTask, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_the_section_shows_scores_verdicts_differences_and_sources(
 ) -> None:
     rows_of(make_task, tmp_path, 35)
     (run,) = find_runs(tmp_path / "results")
-    text = markdown(build([evaluate(run)])).partition("## Published and ours")[2]
+    text = markdown(make_sections(build([evaluate(run)]))).partition("## Published and ours")[2]
     assert "0.883 (validation)" in text
     assert "within the noise" in text
     assert "not comparable" in text

@@ -11,12 +11,11 @@ from bench.formatting import gib, interval, percent, seconds, signed, significan
 from bench.metrics.mistakes import MISTAKES, RULES
 from bench.report import FORMATS, ReportOptions, build, show_sample, terminal_summary, write_report
 from bench.report.embed import json_text
-from bench.report.markdown import MAX_CHARACTERS, markdown
-from bench.report.markup import escape
+from bench.report.markdown import MAX_CHARACTERS, escape, markdown
 from bench.report.mistakes import LABELS, judged, not_right
 from bench.report.ranking import pareto, ranks
 from bench.report.sections import make_sections
-from bench.report.tables import leaderboard_csv, report_json, samples_csv, section_tables
+from bench.report.tables import LOOKS, leaderboard_csv, report_json, samples_csv, section_tables
 from bench.report.views import Pair
 from bench.rundir.lock import RunLock
 from bench.rundir.store import RunStore
@@ -200,8 +199,8 @@ def test_model_that_failed_to_load_is_a_row_with_its_reason(tmp_path):
     view = view_of(make_run(tmp_path, [RIGHT, broken]))
     row = view.row("broken")
     assert (row.state, row.rank, row.score) == ("failed", None, None)
-    assert "17.4 GiB" in terminal_summary(view)
-    assert "17.4 GiB" in markdown(view)
+    assert "17.4 GiB" in terminal_summary(make_sections(view))
+    assert "17.4 GiB" in markdown(make_sections(view))
 
 
 def test_unfinished_model_has_a_score_so_far_and_no_rank(tmp_path):
@@ -240,7 +239,7 @@ def test_run_in_which_nothing_was_asked_has_a_report(tmp_path):
     run = make_run(tmp_path, [dataclasses.replace(RIGHT, asked=0.0)])
     view = view_of(run)
     assert view.verdict.best is None
-    assert "Nothing has been measured yet" in terminal_summary(view)
+    assert "Nothing has been measured yet" in terminal_summary(make_sections(view))
     assert {path.name for path in write_report([run], None, FORMATS)} >= FILES
 
 
@@ -275,7 +274,7 @@ def test_old_run_without_measurements_has_a_report(tmp_path):
 )
 def test_limited_run_says_so(tmp_path, settings, said):
     run = make_run(tmp_path, [RIGHT], record={"spec": {"settings": settings}})
-    assert said in markdown(view_of(run))
+    assert said in markdown(make_sections(view_of(run)))
 
 
 def test_uncommitted_changes_are_said(tmp_path, run):
@@ -289,8 +288,8 @@ def test_warning_of_a_model_is_a_caveat_everywhere(tmp_path, warnings):
     run = make_run(tmp_path, [dataclasses.replace(RIGHT, details={"warnings": warnings})])
     view = view_of(run)
     assert "right: cannot read Cyrillic." in [c.text for c in view.caveats if c.kind == "model"]
-    assert "right: cannot read Cyrillic." in terminal_summary(view)
-    assert "right: cannot read Cyrillic." in markdown(view)
+    assert "right: cannot read Cyrillic." in terminal_summary(make_sections(view))
+    assert "right: cannot read Cyrillic." in markdown(make_sections(view))
 
 
 def test_models_that_warn_of_the_same_share_a_line(tmp_path):
@@ -320,13 +319,13 @@ def test_departure_from_a_protocol_is_said(tmp_path):
     view = view_of(make_run(tmp_path, [RIGHT], record={"protocol": protocol}))
     said = "The run departs from the protocol other-tool: --max-new-tokens 64 holds for every task."
     assert said in [c.text for c in view.caveats]
-    assert "Protocol: other-tool (The other tool)" in markdown(view)
-    assert "Its judge is left out." in markdown(view)
+    assert "Protocol: other-tool (The other tool)" in markdown(make_sections(view))
+    assert "Its judge is left out." in markdown(make_sections(view))
 
 
 def test_own_way_of_asking_is_no_protocol(tmp_path):
     view = view_of(make_run(tmp_path, [RIGHT], record={"protocol": {"name": "native"}}))
-    assert "Protocol:" not in markdown(view)
+    assert "Protocol:" not in markdown(make_sections(view))
 
 
 # What kind of wrong, what of it is format, and what extraction changed
@@ -353,7 +352,7 @@ def test_every_class_has_a_name_for_people():
 def test_model_that_is_always_right_has_no_kind_of_wrong(tmp_path):
     view = view_of(make_run(tmp_path, [RIGHT]))
     assert view.mistakes == ()
-    assert "Kinds of mistakes" not in markdown(view)
+    assert "Kinds of mistakes" not in markdown(make_sections(view))
 
 
 def test_question_not_yet_asked_is_no_kind_of_wrong(tmp_path):
@@ -362,7 +361,7 @@ def test_question_not_yet_asked_is_no_kind_of_wrong(tmp_path):
 
 
 def test_markdown_has_every_kind_with_its_count_share_and_rule(run):
-    view, text = view_of(run), markdown(view_of(run))
+    view, text = view_of(run), markdown(make_sections(view_of(run)))
     rules = {name: rule for name, _, rule in RULES}
     for kind in view.mistakes:
         (line,) = re.findall(rf"^\| {kind.label} \|.*$", text, re.MULTILINE)
@@ -373,7 +372,7 @@ def test_markdown_has_every_kind_with_its_count_share_and_rule(run):
 
 
 def test_json_has_the_kinds_of_wrong_and_the_equivalent_shares(run):
-    record = json.loads(report_json(view_of(run)))
+    record = json.loads(report_json(view_of(run), make_sections(view_of(run))))
     assert [kind["name"] for kind in record["mistakes"]] == [k.name for k in view_of(run).mistakes]
     assert record["mistakes"][0]["counts"]["ocr"] > 0
     assert record["rows"][0]["tasks"]["invoices-ru"]["equivalent"]["low"] > 0
@@ -395,7 +394,7 @@ def test_equivalent_counts_what_is_wrong_only_in_format(tmp_path):
 
 
 def test_equivalent_stands_below_each_headline_in_markdown(tmp_path):
-    text = markdown(view_of(make_run(tmp_path, [MISFORMATTED])))
+    text = markdown(make_sections(view_of(make_run(tmp_path, [MISFORMATTED]))))
     lines = re.findall(
         r"^\|  \|  \| equivalent ↑ \| 1\.000 \\\[.*\\\].* only in format\) \|$", text, re.MULTILINE
     )
@@ -410,7 +409,7 @@ def test_descriptions_have_no_equivalent(tmp_path):
     view = view_of(make_run(tmp_path, [WRONG], [task]))
     assert view.rows[0].tasks["invoices-en"].equivalent is None
     assert judged(view.rows[0]) == 0
-    assert "equivalent ↑" not in markdown(view)
+    assert "equivalent ↑" not in markdown(make_sections(view))
     paths = write_report([make_run(tmp_path, [WRONG], [task])], None, ("html", "csv"))
     assert {path.name for path in paths} >= {"report.html", "leaderboard.csv", "samples.csv"}
 
@@ -423,7 +422,7 @@ def test_headline_that_extraction_changed_is_one_line_a_task(tmp_path):
     assert all(line.raw.value < line.extracted.value == 1 for line in view.extraction)
     assert re.search(
         r"^\| wrapped \| invoices-ru \| ANLS \| 1\.000 .* \| 0\.\d{3} .* \|$",
-        markdown(view),
+        markdown(make_sections(view)),
         re.MULTILINE,
     )
 
@@ -431,8 +430,8 @@ def test_headline_that_extraction_changed_is_one_line_a_task(tmp_path):
 def test_extraction_that_changed_nothing_is_said(tmp_path):
     view = view_of(make_run(tmp_path, [RIGHT]))
     assert view.extraction == ()
-    assert "changed no headline score" in markdown(view)
-    assert "What extraction changed" not in markdown(view)
+    assert "changed no headline score" in markdown(make_sections(view))
+    assert "What extraction changed" not in markdown(make_sections(view))
 
 
 # Questions a page
@@ -442,8 +441,8 @@ def test_questions_a_page_stand_beside_the_throughput(run):
     view = view_of(run)
     assert (view.load.questions, view.load.documents, view.load.pages) == (72, 18, 21)
     said = "3.43 questions per page (72 questions about 21 pages)"
-    assert said in " ".join(terminal_summary(view).split())
-    assert said in markdown(view)
+    assert said in " ".join(terminal_summary(make_sections(view)).split())
+    assert said in markdown(make_sections(view))
 
 
 def test_samples_without_pages_have_no_questions_a_page(tmp_path):
@@ -451,7 +450,7 @@ def test_samples_without_pages_have_no_questions_a_page(tmp_path):
     documents = {k: dataclasses.replace(d, pages=()) for k, d in task.documents.items()}
     view = view_of(make_run(tmp_path, [RIGHT], [dataclasses.replace(task, documents=documents)]))
     assert view.rows[0].facts.throughput.questions_per_page is None
-    assert "questions per page" not in terminal_summary(view)
+    assert "questions per page" not in terminal_summary(make_sections(view))
 
 
 @pytest.mark.parametrize(
@@ -464,7 +463,7 @@ def test_samples_without_pages_have_no_questions_a_page(tmp_path):
 )
 def test_model_that_reuses_pages_says_so(tmp_path, details, said):
     run = make_run(tmp_path, [dataclasses.replace(RIGHT, details=details)])
-    assert f"{said}." in markdown(view_of(run))
+    assert f"{said}." in markdown(make_sections(view_of(run)))
 
 
 # Several runs
@@ -519,23 +518,25 @@ def test_report_of_two_runs_lies_beside_the_first(tmp_path):
 
 def test_terminal_summary_is_plain_and_fits_its_width(run):
     for width in (40, 60, 80, 100, 160):
-        text = terminal_summary(view_of(run), width)
+        text = terminal_summary(make_sections(view_of(run)), width)
         table = text.split("Next")[0]
         assert "\x1b" not in text
         assert max(len(line) for line in table.splitlines()) <= width
 
 
 def test_terminal_summary_is_the_same_every_time(run):
-    assert terminal_summary(view_of(run), 100) == terminal_summary(view_of(run), 100)
+    assert terminal_summary(make_sections(view_of(run)), 100) == terminal_summary(
+        make_sections(view_of(run)), 100
+    )
 
 
 def test_terminal_summary_has_colour_only_on_demand(run):
-    assert "\x1b[" in terminal_summary(view_of(run), 100, color=True)
+    assert "\x1b[" in terminal_summary(make_sections(view_of(run)), 100, color=True)
 
 
 def test_terminal_summary_says_what_to_type_next(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = terminal_summary(view_of(run), 100)
+    text = terminal_summary(make_sections(view_of(run)), 100)
     assert re.search(r"Summary +qwen2-vl-7b", text)
     assert f"bench report {run.id} --open" in text
     assert f"bench show {run.id} invoices-" in text
@@ -543,20 +544,20 @@ def test_terminal_summary_says_what_to_type_next(run, tmp_path, monkeypatch):
 
 def test_terminal_summary_breaks_no_command(tmp_path):
     run = make_run(tmp_path / ("long-" * 20), [RIGHT], previews=False)
-    assert f"{run.id} --open\n" in terminal_summary(view_of(run), 60)
+    assert f"{run.id} --open\n" in terminal_summary(make_sections(view_of(run)), 60)
 
 
 def test_markdown_fits_a_comment_with_many_models_and_long_answers(tmp_path):
     models = [dataclasses.replace(WRONG, name=f"model-{i:02}") for i in range(12)]
     run = make_run(tmp_path, models, hostile=True, previews=False)
-    text = markdown(view_of(run))
+    text = markdown(make_sections(view_of(run)))
     assert len(text) <= MAX_CHARACTERS
     assert text.startswith("# demo\n")
 
 
 def test_markdown_lets_no_text_become_markup(tmp_path):
     run = make_run(tmp_path, [WRONG], hostile=True, previews=False)
-    text = markdown(view_of(run))
+    text = markdown(make_sections(view_of(run)))
     assert "<script" not in text
     assert "<img" not in text
     assert "http://" not in text
@@ -586,14 +587,27 @@ def test_csv_has_no_cell_that_a_spreadsheet_would_run(tmp_path):
 
 
 def test_json_is_the_view_without_its_samples(run):
-    record = json.loads(report_json(view_of(run)))
+    record = json.loads(report_json(view_of(run), make_sections(view_of(run))))
     assert record["rows"][0]["key"] == "qwen2-vl-7b"
     assert record["rows"][0]["facts"]["latency"]["p50"] > 0
     assert "samples" not in record
 
 
+def test_json_leaves_out_how_the_sections_look(run):
+    def keys(value):
+        if isinstance(value, dict):
+            return set(value).union(*map(keys, value.values()))
+        return set().union(*map(keys, value)) if isinstance(value, list) else set()
+
+    view = view_of(run)
+    sections = json.loads(report_json(view, make_sections(view)))["sections"]
+    assert not keys([section["blocks"] for section in sections]) & LOOKS
+    assert {"value", "interval", "reason", "columns", "rows"} <= keys(sections)
+    assert '"block": "plot"' not in json.dumps(sections)
+
+
 def test_json_says_nothing_of_where_the_run_lies(run, tmp_path):
-    assert str(tmp_path) not in report_json(view_of(run))
+    assert str(tmp_path) not in report_json(view_of(run), make_sections(view_of(run)))
 
 
 def test_embedded_json_cannot_end_its_script():

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import pytest
 
-from bench.drawing.ticks import linear_ticks, log_ticks
+from bench.drawing.axes import linear_ticks, log_ticks
 from bench.report import ReportOptions, build, write_report
 from bench.report.embed import MAX_TEXT
 from bench.scoring.evaluation import evaluate

@@ -88,7 +88,7 @@ def test_a_section_from_outside_is_seen_in_all_outputs(run, tmp_path):
         for path in write_report([run], tmp_path / "out", FORMATS, sections=makers)
     }
     view = view_of(run)
-    shown = terminal_summary(view, sections=make_sections(view, makers))
+    shown = terminal_summary(make_sections(view, makers))
     for text in (shown, files["report.md"], files["report.html"], files["report.json"]):
         assert "Price of 1,000 questions" in text
         assert "One GPU costs 2.50 an hour." in text
@@ -127,9 +127,9 @@ def test_a_section_is_drawn_only_where_it_says(run):
     view = view_of(run)
     sections = make_sections(view, {**SECTIONS, "price": elsewhere})
     drawn = (
-        terminal_summary(view, sections=sections),
-        markdown(view, sections),
-        html(view, ReportOptions(), run.path / "x.html", sections),
+        terminal_summary(sections),
+        markdown(sections),
+        html(view, sections, ReportOptions(), run.path / "x.html"),
     )
     assert not any("What it costs" in text for text in drawn)
     assert "What it costs" in report_json(view, sections)
@@ -187,11 +187,11 @@ def test_hostile_text_of_a_section_is_text_everywhere(run):
     block = Group((Table("t", columns, rows, evil), Text((evil,), "warning")), evil)
     view = view_of(run)
     sections = (Section("s", evil, (block,)),)
-    page = html(view, ReportOptions(), run.path / "x.html", sections)
+    page = html(view, sections, ReportOptions(), run.path / "x.html")
     assert "<b>x" not in page
-    drawn = (page, markdown(view, sections), terminal_summary(view, sections=sections))
+    drawn = (page, markdown(sections), terminal_summary(sections))
     assert not any("\x1b" in text or "\u202e" in text for text in drawn)
-    assert "<b>" not in markdown(view, sections)
+    assert "<b>" not in markdown(sections)
 
 
 def test_a_missing_value_is_a_dash_with_its_reason(run):
@@ -201,10 +201,10 @@ def test_a_missing_value_is_a_dash_with_its_reason(run):
     )
     view = view_of(run)
     sections = (Section("s", "S", (Table("t", columns, rows),)),)
-    assert "| 0 | –¹ |" in markdown(view, sections)
-    assert markdown(view, sections).count("¹ Not counted.") == 1
-    assert terminal_summary(view, sections=sections).count("Not counted.") == 1
-    page = html(view, ReportOptions(), run.path / "x.html", sections)
+    assert "| 0 | –¹ |" in markdown(sections)
+    assert markdown(sections).count("¹ Not counted.") == 1
+    assert terminal_summary(sections).count("Not counted.") == 1
+    page = html(view, sections, ReportOptions(), run.path / "x.html")
     assert page.count('title="Not counted.">–<span class="sr"> Not counted.</span>') == 2
     assert table_csv(rows and sections[0].blocks[0]) == "model,n\n0,\n1,\n"
 
@@ -233,7 +233,9 @@ def test_numbers_in_csv_are_raw(run):
 
 def test_a_narrow_terminal_keeps_the_score_and_loses_columns_from_the_least_important_on(run):
     view = view_of(run)
-    heads = [terminal_summary(view, width).splitlines()[0] for width in (160, 72, 40)]
+    heads = [
+        terminal_summary(make_sections(view), width).splitlines()[0] for width in (160, 72, 40)
+    ]
     assert all("Model" in head and "Score" in head and "Failed" in head for head in heads)
     assert [("95% interval" in head, "p95" in head) for head in heads] == [
         (True, True),
@@ -253,7 +255,7 @@ def test_merged_cells_stay_within_what_they_belong_to(run):
         for task, value in (("a", "1"), ("a", "2"), ("b", "3"))
     )
     sections = (Section("s", "S", (Table("t", columns, rows),)),)
-    text = markdown(view_of(run), sections)
+    text = markdown(sections)
     assert "| a | 4 | 1 |\n|  |  | 2 |\n| b | 4 | 3 |" in text
 
 
@@ -269,7 +271,7 @@ def test_questions_per_page_count_a_page_once_however_its_questions_are_batched(
     assert rate.questions / rate.distinct_pages == view.load.questions / view.load.pages
     cell = table_of(view, "speed", "throughput").rows[0].cells["questions_per_page"]
     assert cell.value == 4
-    assert "4.00 questions per page (12 questions about 3 pages)" in markdown(view)
+    assert "4.00 questions per page (12 questions about 3 pages)" in markdown(make_sections(view))
 
 
 def test_questions_per_page_are_those_that_were_measured(tmp_path):
@@ -296,7 +298,7 @@ def test_a_model_on_a_server_is_not_shown_with_the_memory_of_this_machine(tmp_pa
     assert cells[remote.name]["memory"].value is None
     assert "runs on a server" in cells[remote.name]["memory"].reason
     assert cells["right"]["memory"].value > 0
-    assert "runs on a server" in markdown(view)
+    assert "runs on a server" in markdown(make_sections(view))
 
 
 def test_a_backend_without_tokens_says_so(run):

@@ -53,8 +53,8 @@ def test_a_run_of_before_has_its_latency_alone(run):
 
 def test_every_report_says_where_the_time_goes_and_what_a_page_is_used_for(tmp_path):
     view = view_of(make_run(tmp_path, [WATCHED, MODELS[2], MODELS[3]], previews=False))
-    shown = terminal_summary(view, 120)
-    text = markdown(view)
+    shown = terminal_summary(make_sections(view), 120)
+    text = markdown(make_sections(view))
     for stages in ("vision 35 %, prefix 15 %", "prefill 50 %", "read 90 %, match 10 %"):
         assert stages in text
         assert stages.replace(" %", "%") in shown
@@ -70,7 +70,8 @@ def test_the_page_has_first_tokens_and_the_machine_only_where_they_were_measured
     watched = make_run(tmp_path / "new", [WATCHED], previews=False)
     older = make_run(tmp_path / "old", [MODELS[1]], previews=False)
     new, old = (
-        html(view_of(run), ReportOptions(), run.path / "x.html") for run in (watched, older)
+        html(view_of(run), make_sections(view_of(run)), ReportOptions(), run.path / "x.html")
+        for run in (watched, older)
     )
     for said in ("first token, warm", "To the first token, one question at a time: preprocess"):
         assert said in new
@@ -82,7 +83,7 @@ def test_the_page_has_first_tokens_and_the_machine_only_where_they_were_measured
 
 def test_reports_hold_all_memory_numbers_and_the_warm_up(tmp_path):
     view = view_of(make_run(tmp_path, [WATCHED], previews=False))
-    text = markdown(view)
+    text = markdown(make_sections(view))
     assert "| Load | First call | process GiB | reserved GiB | allocated GiB | RSS GiB |" in text
     (line,) = csv.DictReader(io.StringIO(leaderboard_csv(view)))
     peaks = view.rows[0].facts.memory.peaks
@@ -120,7 +121,7 @@ def test_a_report_warns_where_a_machine_was_slowed_or_shared(tmp_path, disturban
     run.append_monitor(WATCHED.name, monitor_samples(40, **disturbance))
     (caveat,) = (caveat for caveat in view_of(run).caveats if caveat.kind == "speed")
     assert says in caveat.text
-    assert says.split("(")[0] in markdown(view_of(run))
+    assert says.split("(")[0] in markdown(make_sections(view_of(run)))
 
 
 def test_samples_of_all_processes_of_a_model_are_read(tmp_path):

@@ -11,12 +11,13 @@ import click
 
 from bench.cli.commands import argument, choice, takes
 from bench.cli.lookup import find_run
-from bench.cli.options import NameList, OneName, json_choice, results_choice
+from bench.cli.options import NameList, json_choice, model_choice, results_choice, task_choice
 from bench.cli.reporting import check_destination, print_summary, write_reports
+from bench.cli.tables import table
 from bench.errors import InvalidInput
+from bench.text import one_line
 
 if TYPE_CHECKING:
-    from bench.report import ReportOptions
     from bench.rundir.store import RunStore
 
 
@@ -29,17 +30,11 @@ class ScoreOptions:
         type=NameList(),
         help="Score with these metrics instead of the tasks' own. The first one decides the ranking.",
     )
-    task: str | None = choice(
-        "-t",
-        also=("--tasks",),
-        type=OneName(),
-        help="Name the task that a file of answers belongs to. The answers become a run.",
+    task: str | None = task_choice(
+        help="Name the task that a file of answers belongs to. The answers become a run."
     )
-    model: str | None = choice(
-        "-m",
-        also=("--models",),
-        type=OneName(),
-        help="Report a file of answers under this model name.  [default: the file's name]",
+    model: str | None = model_choice(
+        help="Report a file of answers under this model name.  [default: the file's name]"
     )
     results: Path = results_choice()
     as_json: bool = json_choice()
@@ -53,6 +48,7 @@ def score_command(options: ScoreOptions) -> None:
     SOURCE is a run (a path, a name, a part of a name, or "last"), or a file of answers that another program
     made: JSON Lines with sample_id and text.
     """
+    from bench.report import build
     from bench.rundir.store import RunStore
     from bench.scoring.evaluation import evaluate, write_scores
 
@@ -67,7 +63,7 @@ def score_command(options: ScoreOptions) -> None:
         run = RunStore.open(find_run(options.source, options.results))
     evaluation = evaluate(run, options.metrics)
     write_scores(evaluation)
-    print_summary([evaluation], [run.path / "scores"], as_json=options.as_json)
+    print_summary(build([evaluation]), [run.path / "scores"], as_json=options.as_json)
 
 
 def _imported(path: Path, options: ScoreOptions) -> RunStore:
@@ -119,20 +115,8 @@ class ReportChoices:
     )
     title: str | None = choice(metavar="TEXT", help="Give the report this heading.")
     open_it: bool = choice("--open", help="Open the HTML file in a browser.")
-    results: Path = choice(
-        also=("--runs",),
-        type=click.Path(path_type=Path, file_okay=False),
-        default=Path("results"),
-        help="Look for runs in this folder.",
-    )
+    results: Path = results_choice(also=("--runs",))
     as_json: bool = json_choice()
-
-    def for_renderers(self) -> ReportOptions:
-        """The choices that the renderers need."""
-        from bench.report import ReportOptions
-
-        images = int(self.images) if self.images.isdigit() else self.images
-        return ReportOptions(images=images, max_mb=self.max_mb, title=self.title)
 
 
 @click.command("report")
@@ -142,14 +126,18 @@ def report_command(choices: ReportChoices) -> None:
 
     RUN is the path of a run, its name, a part of its name, or "last".
     """
+    from bench.report import ReportOptions, build
     from bench.rundir.store import RunStore
     from bench.scoring.evaluation import evaluate
 
     check_destination(choices.out)
+    images = int(choices.images) if choices.images.isdigit() else choices.images
+    options = ReportOptions(images=images, max_mb=choices.max_mb, title=choices.title)
     paths = [find_run(name, choices.results) for name in choices.runs]
     evaluations = [evaluate(RunStore.open(path)) for path in paths]
-    written = write_reports(evaluations, choices.out, choices.formats, choices.for_renderers())
-    print_summary(evaluations, written, as_json=choices.as_json)
+    view = build(evaluations, options)
+    written = write_reports(evaluations, view, choices.out, choices.formats, options)
+    print_summary(view, written, as_json=choices.as_json)
     page = next((path for path in written if path.suffix == ".html"), None)
     if choices.open_it and page is not None:
         webbrowser.open(page.resolve().as_uri())
@@ -177,20 +165,11 @@ def show_command(options: ShowOptions) -> None:
     from bench.scoring.evaluation import evaluate
 
     store = RunStore.open(find_run(options.run, options.results))
-    if options.sample is None:
-        _list_samples(store)
-    else:
+    if options.sample is not None:
         click.echo(show_sample(evaluate(store), options.sample).rstrip())
-
-
-def _list_samples(store: RunStore) -> None:
-    from bench.cli.tables import table
-    from bench.text import one_line
-
+        return
     tasks = [store.load_task(name) for name in store.task_names()]
-    rows = [
-        {"sample": sample.id, "question": one_line(sample.question)}
-        for task in tasks
-        for sample in task.samples
-    ]
-    click.echo(table(rows))
+    samples = [sample for task in tasks for sample in task.samples]
+    click.echo(
+        table([{"sample": each.id, "question": one_line(each.question)} for each in samples])
+    )

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from bench import formatting
+from bench.cli import echo_json
 from bench.cli.commands import argument, choice, takes
 from bench.cli.lookup import find_sides, matched_sides
 from bench.cli.options import NameList, json_choice, results_choice
+from bench.cli.tables import table
 from bench.formatting import plural
 from bench.text import one_line, printable
 
@@ -58,7 +60,6 @@ def compare_command(options: CompareOptions) -> None:
     their intervals, and the answers that only one of the two models got right. If bench tune made B, every
     task is marked: B was trained on it, it is the test part, or B was not trained on it.
     """
-    from bench.cli import echo_json
     from bench.scoring.comparison import as_json, compare, usual_keys
 
     first = find_sides(options.first, options.inside, options.results, options.metrics)
@@ -74,8 +75,6 @@ def compare_command(options: CompareOptions) -> None:
 
 
 def _text(comparison: Comparison, flips: int) -> str:
-    from bench.cli.tables import table
-
     lines = [f"A  {comparison.first.label}", f"B  {comparison.second.label}", ""]
     lines.append(table([_cells(row) for row in comparison.rows]))
     lines += _training_marks(comparison)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli import echo_json
 from bench.cli.commands import VerbGroup, argument, choice, takes
 from bench.cli.model_options import ModelOptions, device_choice, offline_choice, resolve_model
-from bench.cli.options import Label, NameList, OneName, json_choice
+from bench.cli.options import FOLDER, Label, NameList, json_choice, model_choice
 from bench.errors import INCOMPLETE, InvalidInput
 from bench.formatting import plural
 from bench.text import one_line, printable
@@ -90,12 +91,8 @@ class AnnotateOptions(ModelOptions):
     """What a person chose for ``bench data annotate``."""
 
     folder: Path = _folder()
-    model: str = choice(
-        "-m",
-        also=("--models",),
-        type=OneName(),
-        required=True,
-        help="Let this model draft the answers. Name it as in bench run.",
+    model: str = model_choice(
+        required=True, help="Let this model draft the answers. Name it as in bench run."
     )
     device: str | None = device_choice()
     offline: bool = offline_choice()
@@ -170,7 +167,6 @@ def validate_command(options: ValidateOptions) -> None:
     TASK is a task's name, a task folder, or a folder of your own documents. The exit status is 0 if the task
     can be run, and 2 if it cannot.
     """
-    from bench.cli import echo_json
     from bench.tasks import check_task, find_task
 
     checked = check_task(find_task(options.task), deep=options.deep)
@@ -221,7 +217,7 @@ class SplitOptions:
     )
     out: Path | None = choice(
         "-o",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=FOLDER,
         help="Write the parts into this folder.  [default: the folder that contains the task]",
     )
 
@@ -257,9 +253,7 @@ class SynthOptions:
         metavar="[OUT]", type=click.Path(path_type=Path, file_okay=False), required=False
     )
     out: Path | None = choice(
-        "-o",
-        type=click.Path(path_type=Path, file_okay=False),
-        help="Write the task into this folder, as OUT does.",
+        "-o", type=FOLDER, help="Write the task into this folder, as OUT does."
     )
     kinds: tuple[str, ...] = choice(
         "--kind",

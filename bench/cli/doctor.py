@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli import echo_json
 from bench.cli.commands import takes
 from bench.cli.options import json_choice, results_choice
+from bench.cli.tables import table
 from bench.errors import ENVIRONMENT
 
 if TYPE_CHECKING:
@@ -33,8 +35,6 @@ def doctor_command(options: DoctorOptions) -> None:
 
     The exit status is 3 if something is marked ✗.
     """
-    from bench.cli import echo_json
-    from bench.cli.tables import table
     from bench.measure.doctor import examine
 
     checks = examine(options.results)

@@ -1,18 +1,20 @@
-"""Carrying out a plan of ``bench run`` with its progress on the screen."""
+"""Carrying out the plans of ``bench run``, from the devices to the report."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from bench.cli.run_options import RunOptions
-from bench.errors import INTERRUPTED, InvalidInput
+from bench.errors import ENVIRONMENT, INCOMPLETE, INTERRUPTED, InvalidInput
 from bench.text import one_line
 
 if TYPE_CHECKING:
+    from bench.rundir.store import RunStore
     from bench.runner import RunPlan
     from bench.runner.devices import Device
     from bench.runner.execute import Outcome
@@ -23,7 +25,12 @@ def execute_plan(plan: RunPlan, options: RunOptions) -> Outcome:
     from bench.cli.progress import RunProgress
     from bench.runner import execute
 
-    _refuse_contradictions(options)
+    for name, given in (("--resume", options.resume), ("--retry-failed", options.retry_failed)):
+        if given and options.fresh:
+            raise InvalidInput(
+                f"{name} continues a run, but --fresh begins a new one",
+                hint="leave out one of them",
+            )
     check_loadable(plan)
     devices = devices_for(plan, options.devices)
     with RunProgress() as progress:
@@ -41,15 +48,6 @@ def execute_plan(plan: RunPlan, options: RunOptions) -> Outcome:
         click.echo(f"The run was stopped. To continue it, type: {command}", err=True)
         raise click.exceptions.Exit(INTERRUPTED)
     return outcome
-
-
-def _refuse_contradictions(options: RunOptions) -> None:
-    for name, given in (("--resume", options.resume), ("--retry-failed", options.retry_failed)):
-        if given and options.fresh:
-            raise InvalidInput(
-                f"{name} continues a run, but --fresh begins a new one",
-                hint="leave out one of them",
-            )
 
 
 def check_loadable(plan: RunPlan) -> None:
@@ -83,3 +81,39 @@ def devices_for(plan: RunPlan, text: str | None) -> tuple[Device, ...]:
                 hint="leave out --devices, or remove device_map from the model's table in bench.toml",
             )
     return parse_devices(text)
+
+
+def conclude(
+    runs: Sequence[RunStore], failed_models: Sequence[str], models: int, options: RunOptions
+) -> None:
+    """Score the runs, report all of them together, and end the program if they are incomplete.
+
+    Args:
+        runs: the runs of one command.
+        failed_models: names of the models that could not be run.
+        models: how many models there are.
+        options: whether and how to report, and how many failed answers are too many.
+    """
+    from bench.cli.reporting import print_summary, write_reports
+    from bench.report import build
+    from bench.scoring.evaluation import evaluate, write_scores
+
+    evaluations = [evaluate(run) for run in runs]
+    view = build(evaluations)
+    written = []
+    if not options.no_report:
+        if options.has_csv:
+            for evaluation in evaluations:
+                write_reports([evaluation], build([evaluation]), None, ("vlmhyperbench",))
+        written = write_reports(evaluations, view, None, ("html", "md", "json"))
+    # Last: the same command finishes a run that has no scores, instead of beginning another.
+    for evaluation in evaluations:
+        write_scores(evaluation)
+    print_summary(view, written, as_json=options.as_json)
+    if failed_models and len(set(failed_models)) >= models:
+        raise click.exceptions.Exit(ENVIRONMENT)
+    cells = [cell for evaluation in evaluations for cell in evaluation.cells.values()]
+    failures = [answer.failed for cell in cells for answer in cell.answers]
+    failed_share = sum(failures) / max(1, len(failures))
+    if failed_models or failed_share > options.max_errors:
+        raise click.exceptions.Exit(INCOMPLETE)

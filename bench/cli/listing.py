@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli import echo_json
 from bench.cli.commands import argument, takes
 from bench.cli.lookup import FIRST_RUN
 from bench.cli.options import json_choice, results_choice
+from bench.cli.tables import table
 from bench.errors import InvalidInput
 from bench.text import printable
 
@@ -43,16 +44,8 @@ class ListOptions:
 @takes(ListOptions)
 def list_command(options: ListOptions) -> None:
     """List the models, tasks, metrics or runs that can be named."""
-    from bench.cli import echo_json
-    from bench.cli.tables import table
-
-    listings: dict[str, Callable[[], list[TableRow]]] = {
-        "models": _models,
-        "tasks": _tasks,
-        "metrics": _metrics,
-        "runs": lambda: _runs(options.results),
-    }
-    rows = listings[options.kind]()
+    listings = {"models": _models, "tasks": _tasks, "metrics": _metrics}
+    rows = _runs(options.results) if options.kind == "runs" else listings[options.kind]()
     if options.as_json:
         echo_json(rows)
     elif rows:
@@ -155,10 +148,16 @@ def _metrics() -> list[TableRow]:
 
 
 def _runs(results: Path) -> list[TableRow]:
-    from bench.rundir.store import find_runs
+    from bench.rundir.store import RUN_FILE, RunStore, find_runs
 
     runs = find_runs(results)
-    _warn_of_damaged_runs(results, {run.path for run in runs})
+    readable = {run.path for run in runs}
+    for record in sorted(results.glob(f"*/{RUN_FILE}")):
+        if record.parent not in readable:
+            try:
+                RunStore.open(record.parent)
+            except InvalidInput as error:
+                click.echo(f"warning: {printable(error.message)}", err=True)
     return [
         {
             "run": run.id,
@@ -169,15 +168,3 @@ def _runs(results: Path) -> list[TableRow]:
         }
         for run in runs
     ]
-
-
-def _warn_of_damaged_runs(results: Path, readable: set[Path]) -> None:
-    from bench.rundir.store import RUN_FILE, RunStore
-
-    for record in sorted(results.glob(f"*/{RUN_FILE}")):
-        if record.parent in readable:
-            continue
-        try:
-            RunStore.open(record.parent)
-        except InvalidInput as error:
-            click.echo(f"warning: {printable(error.message)}", err=True)

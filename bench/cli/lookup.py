@@ -10,7 +10,6 @@ from bench.errors import InvalidInput, did_you_mean
 from bench.text import one_line
 
 if TYPE_CHECKING:
-    from bench.rundir.store import RunStore
     from bench.scoring.comparison import Side
 
 NEWEST = {"last", "latest"}
@@ -27,31 +26,37 @@ def find_run(name: str, results: Path) -> Path:
     """
     from bench.rundir.store import RUN_FILE, find_runs
 
-    path = Path(name)
     # A whole name before a part of one: two runs of one second are called X and X-2.
-    for folder in (path, results / name):
-        if (folder / RUN_FILE).is_file():
-            return folder
+    folder = _run_folder(name, results)
+    if folder is not None:
+        return folder
     runs = find_runs(results)
     if name in NEWEST and runs:
         return runs[0].path
     fitting = [run.path for run in runs if name in run.id]
     if len(fitting) == 1:
         return fitting[0]
-    if path.is_dir():
+    if Path(name).is_dir():
         raise InvalidInput(
             f"{one_line(name)} is not a run directory: it has no {RUN_FILE}", hint="bench list runs"
         )
     if fitting:
         raise InvalidInput(
             f"{len(fitting)} runs in {results} have {one_line(name, 60)!r} in their names",
-            hint="name one of them: " + ", ".join(p.name for p in fitting[:3]),
+            hint="name one of them: " + ", ".join(path.name for path in fitting[:3]),
         )
-    known = [run.id for run in runs]
     raise InvalidInput(
         f"no run is called {one_line(name, 80)!r} in {results}",
-        hint=did_you_mean(name, known) if runs else FIRST_RUN,
+        hint=did_you_mean(name, [run.id for run in runs]) if runs else FIRST_RUN,
     )
+
+
+def _run_folder(name: str, results: Path) -> Path | None:
+    """The run directory that ``name`` is the path or the whole name of."""
+    from bench.rundir.store import RUN_FILE
+
+    folders = (Path(name), results / name)
+    return next((folder for folder in folders if (folder / RUN_FILE).is_file()), None)
 
 
 def find_sides(
@@ -88,12 +93,13 @@ def _run_and_model(name: str, inside: str | None, results: Path) -> tuple[str, s
     """The names of the run and of the model in it; the latter is empty for a whole run."""
     from bench.rundir.store import RunStore, find_runs
 
-    if _is_run(name, results):
+    if name in NEWEST or _run_folder(name, results) is not None:
         return name, ""
     run_name, separator, model = name.rpartition(":")
     if separator:
         return run_name, model
-    if inside is None and not find_runs(results):
+    ids = [run.id for run in find_runs(results)]
+    if inside is None and not ids:
         raise InvalidInput(
             f"{one_line(name, 60)!r} is neither a run nor a model: {results} contains no run yet",
             hint=FIRST_RUN,
@@ -102,26 +108,12 @@ def _run_and_model(name: str, inside: str | None, results: Path) -> tuple[str, s
     run = RunStore.open(find_run(inside or "last", results))
     if name in run.model_names():
         return str(run.path), name
-    return _run_by_part(name, run, results), ""
-
-
-def _is_run(name: str, results: Path) -> bool:
-    from bench.rundir.store import RUN_FILE
-
-    folders = (Path(name), results / name)
-    return name in NEWEST or any((folder / RUN_FILE).is_file() for folder in folders)
-
-
-def _run_by_part(name: str, run: RunStore, results: Path) -> str:
-    from bench.rundir.store import find_runs
-
-    ids = [other.id for other in find_runs(results)]
     if not any(name in run_id for run_id in ids):
         raise InvalidInput(
             f"{one_line(name, 60)!r} is neither a model of {run.id} nor a run in {results}",
             hint=did_you_mean(name, [*run.model_names(), *ids]),
         )
-    return str(find_run(name, results))
+    return name, ""
 
 
 def matched_sides(first: Sequence[Side], second: Sequence[Side]) -> list[tuple[Side, Side]]:

@@ -18,9 +18,6 @@ from bench.errors import InvalidInput
 if TYPE_CHECKING:
     from bench.schema import ModelSpec
 
-PAGES = "Pages"
-ENGINE = "Engine"
-
 FEWEST_PIXELS = 4 * 28 * 28
 """Four visual tokens of Qwen2-VL, its smallest page. A smaller bound was surely meant in tokens."""
 FEWEST_TOKENS, MOST_TOKENS = 4, 16_384
@@ -62,42 +59,37 @@ class MaxPixels(click.ParamType[int]):
         return int(text)
 
 
+pages_choice = partial(choice, group="Pages")
+engine_choice = partial(choice, group="Engine")
 dtype_choice = partial(
-    choice,
+    engine_choice,
     type=click.Choice(["auto", "bf16", "fp16", "fp32"]),
-    group=ENGINE,
     help="Compute in this number format. Without the option, auto takes bf16 on a GPU and fp32 on a CPU.",
 )
 device_choice = partial(
-    choice,
+    engine_choice,
     metavar="DEVICE",
-    group=ENGINE,
     help="Run on this device: auto, cpu, cuda or cuda:N. Without the option, auto takes a GPU if there is "
     "one.",
 )
 offline_choice = partial(
-    choice,
-    group=ENGINE,
-    help="Use only what is on this machine, and never open a network connection.",
+    engine_choice, help="Use only what is on this machine, and never open a network connection."
 )
 min_pixels_choice = partial(
-    choice,
+    pages_choice,
     type=click.IntRange(1),
     metavar="PIXELS",
-    group=PAGES,
     help="Enlarge a page that has fewer pixels than this. Without the option, the model's own bound applies.",
 )
 max_pixels_choice = partial(
-    choice,
+    pages_choice,
     type=MaxPixels(),
     metavar="PIXELS",
-    group=PAGES,
     help="Shrink a page that has more pixels than this. Without the option, the model's own bound applies.",
 )
 visual_tokens_choice = partial(
-    choice,
+    pages_choice,
     type=click.IntRange(FEWEST_TOKENS, MOST_TOKENS),
-    group=PAGES,
     help="Shrink a page to at most N visual tokens. This is --max-pixels in other units: a token covers "
     "28x28 pixels, and 32x32 for Qwen3-VL.",
 )

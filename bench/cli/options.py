@@ -18,8 +18,8 @@ from bench.text import one_line
 RESULTS = Path("results")
 """The folder of the runs unless the command line says otherwise."""
 
-OUTPUT = "Output"
-"""Title of the group of options that every verb has."""
+FOLDER = click.Path(path_type=Path, file_okay=False)
+"""Type of an option that names a folder."""
 
 
 class NameList(click.ParamType[tuple[str, ...]]):
@@ -84,16 +84,19 @@ class Label(click.ParamType[tuple[str, str]]):
         return key, content
 
 
+# Options of several verbs; a verb adds the help, and what is special to it.
+models_choice = partial(choice, "-m", also=("--model",), type=NameList())
+model_choice = partial(choice, "-m", also=("--models",), type=OneName())
+tasks_choice = partial(choice, "-t", also=("--task",), type=NameList())
+task_choice = partial(choice, "-t", also=("--tasks",), type=OneName())
+output_choice = partial(choice, group="Output")
 json_choice = partial(
-    choice,
-    "--json",
-    group=OUTPUT,
-    help="Print the result as one JSON document and nothing else.",
+    output_choice, "--json", help="Print the result as one JSON document and nothing else."
 )
 results_choice = partial(
     choice,
     also=("--runs", "--out"),
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     default=RESULTS,
     help="Look for runs in this folder.",
 )

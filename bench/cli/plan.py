@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from bench.cli import echo_json
 from bench.cli.commands import GroupedCommand, choice, takes
 from bench.cli.model_options import (
     ModelOptions,
@@ -19,7 +21,8 @@ from bench.cli.model_options import (
     resolve_models,
     visual_tokens_choice,
 )
-from bench.cli.options import BatchSize, NameList, json_choice, results_choice
+from bench.cli.options import BatchSize, json_choice, models_choice, results_choice, tasks_choice
+from bench.cli.tables import table
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.formatting import byte_size, count, percent, plural
 from bench.text import one_line, printable
@@ -38,8 +41,8 @@ _QUESTION = "x" * 64
 _MAX_SIDE = 100_000
 
 WHAT = "What to plan"
-FIT = "Memory"
-COMPARISON = "Comparison"
+memory_choice = partial(choice, group="Memory")
+comparison_choice = partial(choice, group="Comparison")
 
 
 class PageSize(click.ParamType[tuple[int, int]]):
@@ -64,38 +67,27 @@ class PageSize(click.ParamType[tuple[int, int]]):
 class PlanOptions(ModelOptions):
     """What a person chose for ``bench plan``."""
 
-    tasks: tuple[str, ...] = choice(
-        "-t",
-        also=("--task",),
-        type=NameList(),
-        required=True,
-        group=WHAT,
-        help="Plan for these tasks, separated by commas.",
+    tasks: tuple[str, ...] = tasks_choice(
+        required=True, group=WHAT, help="Plan for these tasks, separated by commas."
     )
-    models: tuple[str, ...] | None = choice(
-        "-m",
-        also=("--model",),
-        type=NameList(),
+    models: tuple[str, ...] | None = models_choice(
         group=WHAT,
         help="Predict whether these models fit into memory. Names are separated by commas.",
     )
-    memory: float | None = choice(
+    memory: float | None = memory_choice(
         type=click.FloatRange(0, 10_000, min_open=True),
         metavar="GIB",
-        group=FIT,
         help="Assume a GPU with this much memory, in GiB.  [default: the largest GPU of this machine]",
     )
     """GiB."""
-    page_size: tuple[int, int] | None = choice(
+    page_size: tuple[int, int] | None = memory_choice(
         type=PageSize(),
-        group=FIT,
         help="Assume that all pages have this size in pixels, such as 1700x2200. The option is needed for "
         "data sets that are not on this machine.",
     )
-    batch_size: int = choice(
+    batch_size: int = memory_choice(
         type=BatchSize(),
         default="auto",
-        group=FIT,
         help="Assume this many questions in one call, as in bench run. auto means 64.",
     )
     """Questions per call; 0 lets the program choose."""
@@ -103,38 +95,33 @@ class PlanOptions(ModelOptions):
     max_pixels: int | None = max_pixels_choice()
     visual_tokens: int | None = visual_tokens_choice()
     dtype: str | None = dtype_choice()
-    difference: float | None = choice(
+    difference: float | None = comparison_choice(
         type=click.FloatRange(0.0001, 1),
         metavar="D",
-        group=COMPARISON,
         help="Compute how many documents it takes to show this difference between two mean scores.  "
         f"[default: {DIFFERENCE:g} if no --models are named]",
     )
-    power: float = choice(
+    power: float = comparison_choice(
         type=click.FloatRange(0.51, 0.999),
         default=0.8,
         metavar="P",
-        group=COMPARISON,
         help="Show an existing difference with this probability.",
     )
-    pilot: tuple[str, str] | None = choice(
+    pilot: tuple[str, str] | None = comparison_choice(
         nargs=2,
         metavar="A B",
-        group=COMPARISON,
         help="Estimate the variance from two models that were already run. Name them as in bench compare.",
     )
-    discordance: float | None = choice(
+    discordance: float | None = comparison_choice(
         type=click.FloatRange(0.0001, 1),
         metavar="SHARE",
-        group=COMPARISON,
         help="Without a pilot, assume that only one of the two models answers this share of the questions "
         "right.",
     )
-    correlation: float = choice(
+    correlation: float = comparison_choice(
         type=click.FloatRange(0, 1),
         default=0.1,
         metavar="R",
-        group=COMPARISON,
         help="Without a pilot, assume this correlation between the questions of one document.",
     )
     results: Path = results_choice()
@@ -162,8 +149,6 @@ def plan_command(options: PlanOptions) -> None:
     bench plan --models qwen2-vl-7b --tasks docvqa --memory 24 --page-size 1700x2200
     bench plan --tasks my/documents --difference 0.02
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
-    from bench.cli import echo_json
-
     fits = _forecasts(options)
     comparisons = _comparisons(options) if options.asks_for_comparison else []
     if options.as_json:
@@ -286,8 +271,6 @@ def _groups(name: str, size: tuple[int, int] | None, batch_size: int) -> list[Pa
 
 
 def _fit_text(fits: Sequence[_Fit], tasks: Sequence[str]) -> str:
-    from bench.cli.tables import table
-
     by_model = {printable(fit.forecast.model): fit.rows() for fit in fits}
     lines = [
         {"": line, **{model: rows[line] for model, rows in by_model.items()}}
@@ -320,8 +303,6 @@ class _Comparison(NamedTuple):
         }
 
     def text(self) -> str:
-        from bench.cli.tables import table
-
         questions = plural(len(self.task.samples), "question")
         documents = plural(len(self.task.documents), "document")
         rows = [

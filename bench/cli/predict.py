@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from bench.cli import echo_json
 from bench.cli.commands import argument, choice, takes
 from bench.cli.model_options import (
     ModelOptions,
@@ -16,7 +17,7 @@ from bench.cli.model_options import (
     resolve_model,
     visual_tokens_choice,
 )
-from bench.cli.options import OneName, json_choice
+from bench.cli.options import json_choice, model_choice
 from bench.text import printable
 
 DEFAULT_QUESTION = "Опиши документ."
@@ -30,12 +31,9 @@ class PredictOptions(ModelOptions):
     question: str = choice(
         "-q", default=DEFAULT_QUESTION, metavar="TEXT", help="Ask this question."
     )
-    model: str | None = choice(
-        "-m",
-        also=("--models",),
-        type=OneName(),
+    model: str | None = model_choice(
         help="Ask this model: a name from bench list models, a hub id, or a folder with a checkpoint or an "
-        "adapter.  [default: the largest Qwen2-VL that fits]",
+        "adapter.  [default: the largest Qwen2-VL that fits]"
     )
     max_new_tokens: int = choice(
         type=click.IntRange(1, 32_768), default=256, help="Let the answer have at most N tokens."
@@ -58,7 +56,6 @@ def predict_command(options: PredictOptions) -> None:
     bench predict scan.png -q "What is the total?" -m qwen2-vl-2b
     bench predict contract.pdf -q "Кто арендатор?" -m ocr
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
-    from bench.cli import echo_json
     from bench.runner.predict import default_model, describe, example_page, predict
     from bench.runner.threads import set_threads
 

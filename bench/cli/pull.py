@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from bench.cli import echo_json
 from bench.cli.commands import choice, takes
-from bench.cli.options import NameList, bench_toml, json_choice
+from bench.cli.options import bench_toml, json_choice, models_choice, tasks_choice
+from bench.cli.tables import table
 from bench.errors import InvalidInput
 from bench.formatting import byte_size, plural
 from bench.text import one_line, printable
@@ -33,25 +36,19 @@ class Download(NamedTuple):
     bytes: int | None
     """Bytes to download; 0 if nothing is missing, None if the size is not known."""
     note: str
-    subject: Any = None
-    """What ``_fetch`` needs: the task's folder, file and hub entry, or the model's specification."""
+    fetch: Callable[[], Path] | None = None
+    """Downloads it, and names the folder it lies in; None where nothing is to be done."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PullOptions:
     """What a person chose for ``bench pull``."""
 
-    tasks: tuple[str, ...] | None = choice(
-        "-t",
-        also=("--task",),
-        type=NameList(),
-        help="Download the data sets of these tasks, separated by commas.",
+    tasks: tuple[str, ...] | None = tasks_choice(
+        help="Download the data sets of these tasks, separated by commas."
     )
-    models: tuple[str, ...] | None = choice(
-        "-m",
-        also=("--model",),
-        type=NameList(),
-        help="Download the checkpoints of these models, separated by commas.",
+    models: tuple[str, ...] | None = models_choice(
+        help="Download the checkpoints of these models, separated by commas."
     )
     config: Path | None = choice(
         type=click.Path(path_type=Path, dir_okay=False, exists=True),
@@ -74,8 +71,6 @@ def pull_command(options: PullOptions) -> None:
     bench pull --tasks docvqa,chartqa --models qwen2-vl-2b
     bench run --tasks docvqa,chartqa --models qwen2-vl-2b --offline
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
-    from bench.cli import echo_json
-
     if not options.tasks and not options.models:
         raise InvalidInput(
             "the command names neither a task nor a model to download",
@@ -89,7 +84,7 @@ def pull_command(options: PullOptions) -> None:
         if options.as_json:
             echo_json([_record(download) for download in downloads])
         return
-    folders = [_fetch(download) for download in downloads]
+    folders = [download.fetch and download.fetch() for download in downloads]
     if options.as_json:
         pairs = zip(downloads, folders, strict=True)
         echo_json([{**_record(download), "folder": str(folder)} for download, folder in pairs])
@@ -117,7 +112,9 @@ def _task_download(name: str) -> Download:
         return _nothing("task", name)
     folder, spec = entry
     if spec.dataset is None:
-        raise _no_dataset(name)
+        raise InvalidInput(
+            f"the task.toml of {one_line(name, 60)} has no table [dataset], so there is nothing to download"
+        )
     made = find_made(spec.name or folder.name, spec)
     if made is not None and spec.dataset.revision is not None:
         return Download(
@@ -140,13 +137,7 @@ def _task_download(name: str) -> Download:
         spec.license or hub.license or "not stated",
         hub.bytes,
         "; ".join(_notes(spec, hub)),
-        (folder, spec, hub),
-    )
-
-
-def _no_dataset(name: str) -> InvalidInput:
-    return InvalidInput(
-        f"the task.toml of {one_line(name, 60)} has no table [dataset], so there is nothing to download"
+        partial(_fetch_task, name, folder, spec, hub),
     )
 
 
@@ -178,18 +169,18 @@ def _model_downloads(names: Sequence[str], config: Path | None) -> list[Download
         license_ = licenses.get(spec.checkpoint, "see its page on the hub")
         note = "is already here" if size == 0 else ""
         downloads.append(
-            Download("model", spec.name, spec.checkpoint, spec.revision, license_, size, note, spec)
+            Download(
+                "model",
+                spec.name,
+                spec.checkpoint,
+                spec.revision,
+                license_,
+                size,
+                note,
+                partial(_fetch_model, spec),
+            )
         )
     return downloads
-
-
-def _fetch(download: Download) -> Path | None:
-    """Download it; the folder it lies in, None if nothing was to be done."""
-    if download.subject is None:
-        return None
-    if download.kind == "model":
-        return _fetch_model(download.subject)
-    return _fetch_task(download.name, *download.subject)
 
 
 def _fetch_model(spec: ModelSpec) -> Path:
@@ -207,10 +198,13 @@ def _fetch_task(name: str, folder: Path, spec: TaskFile, hub: HubDataset) -> Pat
     from bench.tasks.cache import make_from_hub
     from bench.tasks.hub import download
 
-    if spec.dataset is None:
-        raise _no_dataset(name)
+    def say(rows: int) -> None:
+        if rows % 1000 == 0:
+            click.echo(f"{name}: {plural(rows, 'row')} read", err=True)
+
+    assert spec.dataset is not None
     files = download(hub, spec.dataset)
-    made = make_from_hub(spec.name or folder.name, folder, spec, files, _every_thousand(name))
+    made = make_from_hub(spec.name or folder.name, folder, spec, files, say)
     facts = made.facts
     left_out = [f"{plural(n, 'row')} {why}" for why, n in facts.get("left_out", {}).items()]
     questions, pages = plural(facts["samples"], "question"), plural(facts["pages"], "page image")
@@ -219,21 +213,11 @@ def _fetch_task(name: str, folder: Path, spec: TaskFile, hub: HubDataset) -> Pat
     return made.folder
 
 
-def _every_thousand(name: str) -> Callable[[int], None]:
-    def say(rows: int) -> None:
-        if rows % 1000 == 0:
-            click.echo(f"{name}: {plural(rows, 'row')} read", err=True)
-
-    return say
-
-
 def _record(download: Download) -> dict[str, Any]:
-    return {key: value for key, value in download._asdict().items() if key != "subject"}
+    return {key: value for key, value in download._asdict().items() if key != "fetch"}
 
 
 def _described(downloads: Sequence[Download]) -> str:
-    from bench.cli.tables import table
-
     rows = [
         {
             "kind": download.kind,

@@ -1,4 +1,4 @@
-"""What several verbs do with a scored run: write its report, print its summary, judge its failures."""
+"""What several verbs do with scored runs: write their report, and print its summary."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.errors import EnvironmentProblem, InvalidInput
 from bench.text import printable
 
 if TYPE_CHECKING:
-    from bench.report import ReportOptions
+    from bench.report import ReportOptions, ReportView
     from bench.scoring.evaluation import Evaluation
 
 PREVIEW_LIMIT = 2_000
@@ -23,40 +23,34 @@ PREVIEW_LIMIT = 2_000
 
 def write_reports(
     evaluations: Sequence[Evaluation],
+    view: ReportView,
     destination: Path | None,
     formats: Sequence[str],
     options: ReportOptions | None = None,
 ) -> list[Path]:
-    """Make the pages' previews, then write one report of all ``evaluations``.
+    """Make the pages' previews, then write one report.
 
     Args:
         evaluations: the scored runs.
+        view: what ``build`` made of them.
         destination: a folder or one file; None for the run directory.
         formats: names of the formats, such as ``html``.
-        options: title, page images and size.
+        options: page images and size.
 
     Returns:
         The files written.
     """
-    from bench.report import ReportOptions, build, write_view
-    from bench.report.write import check_options
-
-    options = options or ReportOptions()
-    check_options(options)
-    for evaluation in evaluations:
-        _write_previews(evaluation)
-    return write_view(build(evaluations, options), destination, formats, options)
-
-
-def _write_previews(evaluation: Evaluation) -> None:
+    from bench.report import write_view
     from bench.tasks.previews import write_previews
 
-    try:
-        write_previews(evaluation.run.path, evaluation.tasks.values(), limit=PREVIEW_LIMIT)
-    except EnvironmentProblem as error:
-        # Somebody else's run is often read-only; its report can be written elsewhere.
-        message = printable(error.message)
-        click.echo(f"warning: the report has no page images: {message}", err=True)
+    for evaluation in evaluations:
+        try:
+            write_previews(evaluation.run.path, evaluation.tasks.values(), limit=PREVIEW_LIMIT)
+        except EnvironmentProblem as error:
+            # Somebody else's run is often read-only; its report can be written elsewhere.
+            message = printable(error.message)
+            click.echo(f"warning: the report has no page images: {message}", err=True)
+    return write_view(view, destination, formats, options)
 
 
 def check_destination(path: Path | None) -> None:
@@ -65,12 +59,12 @@ def check_destination(path: Path | None) -> None:
     Raises:
         InvalidInput: ``path`` ends in a suffix such as ``.pdf``, and is not a folder that exists.
     """
-    from bench.report.write import FORMATS
+    from bench.report import FORMATS
 
     # ".1" of "reports/2026.1" is part of a folder's name, ".pdf" is a kind of file.
     if path is None or path.is_dir() or not re.fullmatch(r"\.[A-Za-z]\w{1,4}", path.suffix):
         return
-    known = [f".{name}" for name in FORMATS if name not in {"vlmhyperbench"}]
+    known = [f".{name}" for name in FORMATS]
     if path.suffix.lower() not in {*known, ".htm"}:
         raise InvalidInput(
             f"a report cannot be written as {path.suffix} (--out {printable(str(path))})",
@@ -78,29 +72,21 @@ def check_destination(path: Path | None) -> None:
         )
 
 
-def print_summary(
-    evaluations: Sequence[Evaluation], written: Sequence[Path], *, as_json: bool
-) -> None:
+def print_summary(view: ReportView, written: Sequence[Path], *, as_json: bool) -> None:
     """Print the leaderboard on standard output, and where the files are."""
-    from bench.report import ReportOptions, build, terminal_summary
-    from bench.report.tables import report_json
+    from bench.report import make_sections, report_json, terminal_summary
 
-    view = build(evaluations, ReportOptions())
+    sections = make_sections(view)
     if as_json:
-        click.echo(report_json(view).rstrip())
+        click.echo(report_json(view, sections).rstrip())
         return
-    terminal = sys.stdout.isatty()
-    click.echo(terminal_summary(view, color=terminal).rstrip())
+    click.echo(terminal_summary(sections, color=sys.stdout.isatty()).rstrip())
     for path in written:
         if path.suffix in {".html", ""}:
             click.echo(f"{'Report' if path.suffix else 'Scores'}   {path}")
-    for path in written:
-        if path.suffix == ".csv" and path.parent.name != "tables":
-            click.echo(f"Table    {path}")
-
-
-def failed_share(evaluations: Sequence[Evaluation]) -> float:
-    """The share of all answers that failed, from 0 to 1."""
-    cells = [cell for evaluation in evaluations for cell in evaluation.cells.values()]
-    failures = [answer.failed for cell in cells for answer in cell.answers]
-    return sum(failures) / max(1, len(failures))
+    tables = [path for path in written if path.suffix == ".csv" and path.parent.name != "tables"]
+    # A folder of VLMHyperBench's files holds hundreds of them.
+    for place in dict.fromkeys(
+        path.parent if path.parent.name == "vlmhyperbench" else path for path in tables
+    ):
+        click.echo(f"Table    {place}")

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli import echo_json
 from bench.cli.commands import GroupedCommand, takes
-from bench.cli.execution import check_loadable, devices_for, execute_plan
+from bench.cli.execution import check_loadable, conclude, devices_for, execute_plan
 from bench.cli.run_options import RunOptions
-from bench.errors import ENVIRONMENT, INCOMPLETE
 
 if TYPE_CHECKING:
     from bench.runner import RunPlan
-    from bench.runner.execute import Outcome
 
 
 @click.command("run", cls=GroupedCommand)
@@ -38,15 +37,10 @@ def run_command(options: RunOptions) -> None:
         _print_plan(plan, options)
         return
     outcome = execute_plan(plan, options)
-    share = _conclude(outcome, options)
-    if len(outcome.failed_models) == len(plan.models):
-        raise click.exceptions.Exit(ENVIRONMENT)
-    if outcome.failed_models or share > options.max_errors:
-        raise click.exceptions.Exit(INCOMPLETE)
+    conclude([outcome.run], outcome.failed_models, len(plan.models), options)
 
 
 def _print_plan(plan: RunPlan, options: RunOptions) -> None:
-    from bench.cli import echo_json
     from bench.cli.dry_run import describe, describe_json
 
     check_loadable(plan)
@@ -55,17 +49,3 @@ def _print_plan(plan: RunPlan, options: RunOptions) -> None:
         echo_json(describe_json(plan, devices))
     else:
         click.echo(describe(plan, devices))
-
-
-def _conclude(outcome: Outcome, options: RunOptions) -> float:
-    """Score the run, write its report and print its summary; the share of answers that failed."""
-    from bench.cli.reporting import failed_share, print_summary, write_reports
-    from bench.scoring.evaluation import evaluate, write_scores
-
-    evaluation = evaluate(outcome.run)
-    formats = () if options.no_report else ("html", "md", "json")
-    written = write_reports([evaluation], None, formats) if formats else []
-    # Last: the same command finishes a run that has no scores, instead of beginning another.
-    write_scores(evaluation)
-    print_summary([evaluation], written, as_json=options.as_json)
-    return failed_share([evaluation])

@@ -3,204 +3,178 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
 
 from bench.cli.commands import choice
 from bench.cli.model_options import (
-    ENGINE,
-    PAGES,
     ModelOptions,
     device_choice,
     dtype_choice,
+    engine_choice,
     max_pixels_choice,
     min_pixels_choice,
     offline_choice,
+    pages_choice,
     visual_tokens_choice,
 )
 from bench.cli.options import (
-    OUTPUT,
+    FOLDER,
     RESULTS,
     BatchSize,
     Label,
-    NameList,
     config_defaults,
     json_choice,
+    models_choice,
+    output_choice,
+    tasks_choice,
 )
 
 WHAT = "What to run"
-MEASURING = "Measuring"
-DIRECTORY = "Run directory"
+what_choice = partial(choice, group=WHAT)
+measuring_choice = partial(choice, group="Measuring")
+directory_choice = partial(choice, group="Run directory")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(ModelOptions):
     """What a person chose for ``bench run``, after flags, environment variables and ``bench.toml``."""
 
-    config: Path | None = choice(
+    config: Path | None = what_choice(
         type=click.Path(path_type=Path),
         is_eager=True,
         callback=config_defaults,
         metavar="FILE",
-        group=WHAT,
         help="Read defaults of these options from the table [run] of a TOML file, and models from its tables "
         "[models.NAME]. Without the option, bench.toml in the working directory is read. "
         "A user_config.csv of VLMHyperBench is run row by row.",
     )
-    models: tuple[str, ...] = choice(
-        "-m",
-        also=("--model",),
-        type=NameList(),
+    models: tuple[str, ...] = models_choice(
         required=True,
         group=WHAT,
         help="Run these models, separated by commas. A model is a name from bench list models, a hub id, "
         "or a folder with a checkpoint or an adapter.",
     )
-    tasks: tuple[str, ...] = choice(
-        "-t",
-        also=("--task",),
-        type=NameList(),
+    tasks: tuple[str, ...] = tasks_choice(
         default="all",
         group=WHAT,
         help="Run these tasks, separated by commas. A task is a name from bench list tasks, a task folder, "
         "or a folder of your own documents; all means every bundled task.",
     )
-    limit: int | None = choice(
-        "-n",
-        type=click.IntRange(1),
-        group=WHAT,
-        help="Ask only the first N questions of each task.",
+    limit: int | None = what_choice(
+        "-n", type=click.IntRange(1), help="Ask only the first N questions of each task."
     )
-    sample_ids: str | None = choice(
+    sample_ids: str | None = what_choice(
         metavar="IDS",
-        group=WHAT,
         help="Ask only the questions with these ids, separated by commas. IDS may also be a file with one id "
         "a line.",
     )
-    prompts: Path | None = choice(
+    prompts: Path | None = what_choice(
         type=click.Path(path_type=Path),
         metavar="FILE",
-        group=WHAT,
         help="Ask with the prompts of this file: a CSV file with prompts by document type, field and model, "
         "or a .txt file with one prompt for everything.",
     )
-    protocol: str = choice(
+    protocol: str = what_choice(
         default="native",
         metavar="NAME",
-        group=WHAT,
         help="Ask and score as another tool does: vlmevalkit, lmms-eval or vlmhyperbench. native asks as "
         "each task says.",
     )
-    max_new_tokens: int | None = choice(
+    max_new_tokens: int | None = what_choice(
         type=click.IntRange(1, 32_768),
-        group=WHAT,
         help="Let an answer have at most N tokens. Without the option, each task's own limit applies.",
     )
     min_pixels: int | None = min_pixels_choice()
     max_pixels: int | None = max_pixels_choice()
     visual_tokens: int | None = visual_tokens_choice()
-    sweep: str | None = choice(
+    sweep: str | None = pages_choice(
         metavar="UNIT=N,N,…",
-        group=PAGES,
         help="Run each model once for every bound on a page: visual_tokens=256,512 or "
         "max_pixels=200704,401408. The report has a row NAME@TOKENS for each, and a curve.",
     )
-    allow_downscale: bool = choice(
-        group=PAGES,
-        help="Shrink the pages of a question that does not fit into memory, and mark its answer.",
+    allow_downscale: bool = pages_choice(
+        help="Shrink the pages of a question that does not fit into memory, and mark its answer."
     )
-    allow_unreadable: bool = choice(
-        group=PAGES,
-        help="Count a question on an unreadable page as a failed answer, instead of refusing the task.",
+    allow_unreadable: bool = pages_choice(
+        help="Count a question on an unreadable page as a failed answer, instead of refusing the task."
     )
-    batch_size: int = choice(
+    batch_size: int = engine_choice(
         type=BatchSize(),
         default="auto",
-        group=ENGINE,
         help="Ask this many questions in one call. auto means 64 on a GPU and 16 on a CPU, and fewer when "
         "memory is short.",
     )
     """Questions per call; 0 lets the program choose."""
     dtype: str | None = dtype_choice()
-    attention: str | None = choice(
+    attention: str | None = engine_choice(
         type=click.Choice(["auto", "sdpa", "flash_attention_2", "eager"]),
-        group=ENGINE,
         help="Compute attention with this kernel. Without the option, auto takes flash_attention_2 if it "
         "is installed, and sdpa elsewhere.",
     )
     device: str | None = device_choice()
-    devices: str | None = choice(
+    devices: str | None = engine_choice(
         metavar="LIST",
-        group=ENGINE,
         help="Divide the questions of every model among several processes: one for each GPU (0,1), or "
         "several on the CPU (cpu,cpu).",
     )
-    no_reuse: bool = choice(
-        group=ENGINE,
+    no_reuse: bool = engine_choice(
         help="Encode a page again for each of its questions. Use it to compare with tools that do so; "
-        "it applies to Qwen-VL models.",
+        "it applies to Qwen-VL models."
     )
-    reference: bool = choice(
-        group=ENGINE,
+    reference: bool = engine_choice(
         help="Generate with plain transformers, one question at a time. Use it to check the faster engine; "
-        "it applies to Qwen-VL models.",
+        "it applies to Qwen-VL models."
     )
     offline: bool = offline_choice()
-    latency_samples: int = choice(
+    latency_samples: int = measuring_choice(
         type=click.IntRange(0),
         default=20,
-        group=MEASURING,
         help="Ask N questions one at a time to measure the latency. 0 measures none.",
     )
-    no_warmup: bool = choice(
-        group=MEASURING,
-        help="Start the clock at once. Otherwise each model first answers one question that is not timed.",
+    no_warmup: bool = measuring_choice(
+        help="Start the clock at once. Otherwise each model first answers one question that is not timed."
     )
-    max_errors: float = choice(
+    max_errors: float = measuring_choice(
         type=click.FloatRange(0, 1),
         default=0.1,
         metavar="SHARE",
-        group=MEASURING,
         help="Exit with status 4 if more than this share of the answers failed.",
     )
-    out: Path = choice(
+    out: Path = directory_choice(
         "-o",
         also=("--results", "--runs"),
-        type=click.Path(path_type=Path, file_okay=False),
+        type=FOLDER,
         default=RESULTS,
-        group=DIRECTORY,
         help="Make the run directory in this folder.",
     )
-    name: str = choice(
+    name: str = directory_choice(
         default="run",
         metavar="NAME",
-        group=DIRECTORY,
         help="Put this name into the name of the run directory, after the date.",
     )
-    labels: tuple[tuple[str, str], ...] = choice(
+    labels: tuple[tuple[str, str], ...] = directory_choice(
         "--label",
         type=Label(),
         multiple=True,
-        group=DIRECTORY,
         help="Keep this note in run.json. The option may be given several times.",
     )
-    resume: Path | None = choice(
+    resume: Path | None = directory_choice(
         type=click.Path(path_type=Path),
         metavar="RUN",
-        group=DIRECTORY,
         help="Continue the run in this directory. Without the option, the same command continues its newest "
         "unfinished run.",
     )
-    fresh: bool = choice(
-        group=DIRECTORY, help="Begin a new run even if an unfinished one could be continued."
+    fresh: bool = directory_choice(
+        help="Begin a new run even if an unfinished one could be continued."
     )
-    retry_failed: bool = choice(
-        group=DIRECTORY,
-        help="Ask the failed questions again in the newest run of this command, finished or not.",
+    retry_failed: bool = directory_choice(
+        help="Ask the failed questions again in the newest run of this command, finished or not."
     )
-    dry_run: bool = choice(group=OUTPUT, help="Print what the run would do, then stop.")
-    no_report: bool = choice(group=OUTPUT, help="Compute the scores, but write no report.")
+    dry_run: bool = output_choice(help="Print what the run would do, then stop.")
+    no_report: bool = output_choice(help="Compute the scores, but write no report.")
     as_json: bool = json_choice()
 
     @property

@@ -8,18 +8,12 @@ from typing import TYPE_CHECKING
 
 from bench.errors import InvalidInput
 from bench.rundir.store import RunStore, find_runs
-from bench.schema import ModelSpec, Output, Task
-from bench.text import file_name
+from bench.schema import Output, Task
 
 if TYPE_CHECKING:
     from bench.runner import RunPlan
     from bench.tasks.hyperbench.config import ConfigRow
     from bench.tasks.hyperbench.layout import ConfigLayout
-
-
-def specs_by_name(names: Sequence[str]) -> tuple[ModelSpec, ...]:
-    """Models that are names alone: one that is not asked need not be known here."""
-    return tuple(ModelSpec(file_name(name), backend="imported") for name in names)
 
 
 def run_of_stored_answers(

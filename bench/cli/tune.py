@@ -6,23 +6,25 @@ import logging
 import shlex
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench import formatting
+from bench.cli import echo_json
 from bench.cli.commands import GroupedCommand, choice, takes
 from bench.cli.model_options import (
-    ENGINE,
     ModelOptions,
+    engine_choice,
     max_pixels_choice,
     min_pixels_choice,
     offline_choice,
     resolve_model,
     visual_tokens_choice,
 )
-from bench.cli.options import NameList, OneName, json_choice
+from bench.cli.options import FOLDER, NameList, json_choice, model_choice, task_choice
 from bench.errors import INTERRUPTED, InvalidInput
 from bench.formatting import plural
 from bench.text import printable
@@ -33,178 +35,145 @@ if TYPE_CHECKING:
     from bench.tuning.tune import Order, Tuned
 
 WHAT = "What to train"
-ADAPTER = "Adapter"
-TRAINING = "Training"
-VALIDATION = "Validation"
+what_choice = partial(choice, group=WHAT)
+adapter_choice = partial(choice, group="Adapter")
+training_choice = partial(choice, group="Training")
+validation_choice = partial(choice, group="Validation")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TuneOptions(ModelOptions):
     """What a person chose for ``bench tune``."""
 
-    model: str | None = choice(
-        "-m",
-        also=("--models",),
-        type=OneName(),
+    model: str | None = model_choice(
         group=WHAT,
         help="Train an adapter for this model: a catalog name, a hub id, or a checkpoint folder.",
     )
-    task: str | None = choice(
-        "-t",
-        also=("--tasks",),
-        type=OneName(),
+    task: str | None = task_choice(
         group=WHAT,
         help="Train on this task. bench data split must have cut it, or its samples must carry "
         "metadata.split.",
     )
-    out: Path = choice(
+    out: Path = what_choice(
         "-o",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=FOLDER,
         required=True,
-        group=WHAT,
         help="Write the adapter into this folder. With --merge, write the merged checkpoint into it.",
     )
-    merge: str | None = choice(
+    merge: str | None = what_choice(
         metavar="ADAPTER",
-        group=WHAT,
         help="Do not train. Instead add this adapter to the weights of its base model, and write the result.",
     )
-    keep_out: tuple[str, ...] = choice(
+    keep_out: tuple[str, ...] = what_choice(
         type=NameList(),
         default=(),
-        group=WHAT,
         help="Never train on documents of these tasks. Names are separated by commas.",
     )
-    resume: bool = choice(group=WHAT, help="Continue the training in --out, and begin no new one.")
-    fresh: bool = choice(
-        group=WHAT, help="Begin a new training even if --out already contains an adapter."
+    resume: bool = what_choice(help="Continue the training in --out, and begin no new one.")
+    fresh: bool = what_choice(
+        help="Begin a new training even if --out already contains an adapter."
     )
-    rank: int = choice(
-        type=click.IntRange(1, 1024),
-        default=16,
-        group=ADAPTER,
-        help="Give the adapter's matrices this rank.",
+    rank: int = adapter_choice(
+        type=click.IntRange(1, 1024), default=16, help="Give the adapter's matrices this rank."
     )
-    alpha: int | None = choice(
-        type=click.IntRange(1),
-        group=ADAPTER,
-        help="Scale the adapter's update by N / rank.  [default: 2 x rank]",
+    alpha: int | None = adapter_choice(
+        type=click.IntRange(1), help="Scale the adapter's update by N / rank.  [default: 2 x rank]"
     )
-    dropout: float = choice(
+    dropout: float = adapter_choice(
         type=click.FloatRange(0, 1, max_open=True),
         default=0.0,
         metavar="P",
-        group=ADAPTER,
         help="Drop inputs of the adapter with this probability while training.",
     )
-    modules: tuple[str, ...] | None = choice(
+    modules: tuple[str, ...] | None = adapter_choice(
         type=NameList(),
-        group=ADAPTER,
         help="Adapt only these layers, such as q_proj,v_proj.  [default: every linear layer]",
     )
-    vision: bool = choice(
-        group=ADAPTER, help="Adapt the vision tower as well as the language model."
-    )
-    merger: bool = choice(
-        group=ADAPTER, help="Adapt also the layers between the vision tower and the language model."
+    vision: bool = adapter_choice(help="Adapt the vision tower as well as the language model.")
+    merger: bool = adapter_choice(
+        help="Adapt also the layers between the vision tower and the language model."
     )
     min_pixels: int | None = min_pixels_choice()
     max_pixels: int | None = max_pixels_choice()
     visual_tokens: int | None = visual_tokens_choice()
-    quantization: str | None = choice(
+    quantization: str | None = engine_choice(
         type=click.Choice(["nf4", "int8"]),
-        group=ENGINE,
         help="Load the base model in 4 bits (nf4) or 8 bits (int8), as QLoRA does.",
     )
-    dtype: str | None = choice(
+    dtype: str | None = engine_choice(
         type=click.Choice(["auto", "bf16", "fp32"]),
-        group=ENGINE,
         help="Compute in this number format. Without the option, auto takes bf16 on a GPU and fp32 on a CPU.",
     )
-    device: str | None = choice(
+    device: str | None = engine_choice(
         metavar="DEVICE",
-        group=ENGINE,
         help="Train on this device: auto, cpu or cuda. Without the option, auto takes a GPU if there is one.",
     )
     offline: bool = offline_choice()
-    no_memory_check: bool = choice(group=ENGINE, help="Begin even if the memory seems too small.")
-    learning_rate: float = choice(
+    no_memory_check: bool = engine_choice(help="Begin even if the memory seems too small.")
+    learning_rate: float = training_choice(
         type=click.FloatRange(0, min_open=True),
         default=2e-4,
         metavar="RATE",
-        group=TRAINING,
         help="Let the learning rate rise to this value.",
     )
-    schedule: str = choice(
+    schedule: str = training_choice(
         type=click.Choice(["cosine", "linear", "constant"]),
         default="cosine",
-        group=TRAINING,
         help="Change the learning rate in this way after the warm-up.",
     )
-    warmup: float = choice(
+    warmup: float = training_choice(
         type=click.FloatRange(0, 1, max_open=True),
         default=0.03,
         metavar="SHARE",
-        group=TRAINING,
         help="Let the learning rate rise from 0 during this share of the steps.",
     )
-    weight_decay: float = choice(
+    weight_decay: float = training_choice(
         type=click.FloatRange(0),
         default=0.0,
         metavar="DECAY",
-        group=TRAINING,
         help="Use this weight decay in AdamW.",
     )
-    epochs: float = choice(
+    epochs: float = training_choice(
         type=click.FloatRange(0, min_open=True),
         default=3.0,
         metavar="N",
-        group=TRAINING,
         help="Train on every example N times.",
     )
-    max_steps: int | None = choice(
-        type=click.IntRange(1),
-        group=TRAINING,
-        help="Stop after N steps of the optimizer, whatever --epochs says.",
+    max_steps: int | None = training_choice(
+        type=click.IntRange(1), help="Stop after N steps of the optimizer, whatever --epochs says."
     )
-    batch_tokens: int = choice(
+    batch_tokens: int = training_choice(
         type=click.IntRange(64),
         default=4096,
-        group=TRAINING,
         help="Compute at most N tokens together. A batch holds as many pages, questions and answers as fit.",
     )
-    accumulate: int = choice(
+    accumulate: int = training_choice(
         type=click.IntRange(1),
         default=1,
-        group=TRAINING,
         help="Add up the gradients of N batches before each step of the optimizer.",
     )
-    gradient_checkpointing: bool = choice(
-        group=TRAINING, help="Save memory by computing activations twice instead of keeping them."
+    gradient_checkpointing: bool = training_choice(
+        help="Save memory by computing activations twice instead of keeping them."
     )
-    seed: int = choice(
+    seed: int = training_choice(
         type=int,
         default=0,
-        group=TRAINING,
         help="Start the random numbers with this seed: the order of the examples, the choice of validation "
         "documents, and the adapter's first weights.",
     )
-    validation: float = choice(
+    validation: float = validation_choice(
         type=click.FloatRange(0, 1, min_open=True, max_open=True),
         default=0.1,
         metavar="SHARE",
-        group=VALIDATION,
         help="Validate on this share of the training documents, if the task has no validation part.",
     )
-    validate_every: int | None = choice(
+    validate_every: int | None = validation_choice(
         type=click.IntRange(1),
-        group=VALIDATION,
         help="Validate after every N steps.  [default: ten times during the training]",
     )
-    patience: int = choice(
+    patience: int = validation_choice(
         type=click.IntRange(0),
         default=3,
-        group=VALIDATION,
         help="Stop after N validations in a row that are no better than the best one. 0 never stops early.",
     )
     as_json: bool = json_choice()
@@ -269,10 +238,20 @@ def tune_command(options: TuneOptions) -> None:
     check_packages()
     order = _order(model, task, options)
     tuned = _train(order)
-    if options.as_json:
-        _print_json(tuned)
-    else:
+    if not options.as_json:
         _print_result(tuned, order, model)
+        return
+    before, best = _validations(tuned)
+    echo_json(
+        {
+            "adapter": str(tuned.out),
+            "steps": tuned.ended.steps,
+            "stopped_early": tuned.ended.stopped_early,
+            "metric": tuned.metric,
+            "before": before,
+            "best": best,
+        }
+    )
 
 
 def _given(value: str | None, name: str) -> str:
@@ -324,7 +303,6 @@ def _train(order: Order) -> Tuned:
 
 
 def _merge(adapter: str, options: TuneOptions) -> None:
-    from bench.cli import echo_json
     from bench.tuning.merge import merge
 
     out = merge(resolve_model(adapter, options), options.out)
@@ -340,22 +318,6 @@ def _validations(tuned: Tuned) -> tuple[dict[str, Any], dict[str, Any] | None]:
     scores = [entry for entry in tuned.ended.history if "eval_score" in entry]
     best = next((entry for entry in scores if entry["step"] == tuned.ended.best_step), None)
     return scores[0], best
-
-
-def _print_json(tuned: Tuned) -> None:
-    from bench.cli import echo_json
-
-    before, best = _validations(tuned)
-    echo_json(
-        {
-            "adapter": str(tuned.out),
-            "steps": tuned.ended.steps,
-            "stopped_early": tuned.ended.stopped_early,
-            "metric": tuned.metric,
-            "before": before,
-            "best": best,
-        }
-    )
 
 
 def _print_result(tuned: Tuned, order: Order, model: str) -> None:

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.execution import devices_for, execute_plan
+from bench.cli import echo_json
+from bench.cli.execution import conclude, devices_for, execute_plan
 from bench.cli.run_options import RunOptions
-from bench.errors import ENVIRONMENT, INCOMPLETE, InvalidInput
+from bench.errors import InvalidInput
+from bench.schema import ModelSpec
+from bench.text import file_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from bench.asking.prompts import PromptRule
     from bench.rundir.store import RunStore
     from bench.runner import RunPlan
-    from bench.schema import ModelSpec, Task
+    from bench.schema import Task
     from bench.tasks.hyperbench.config import ConfigRow
     from bench.tasks.hyperbench.layout import ConfigLayout
 
@@ -65,12 +68,7 @@ def run_config(options: RunOptions) -> None:
         return
     _refuse_continuing(options)
     stores, failed_models = _execute(runs, plans, layout, options)
-    share = _conclude(stores, options)
-    models = {row.model for row in rows}
-    if failed_models and len(set(failed_models)) >= len(models):
-        raise click.exceptions.Exit(ENVIRONMENT)
-    if failed_models or share > options.max_errors:
-        raise click.exceptions.Exit(INCOMPLETE)
+    conclude(stores, failed_models, len({row.model for row in rows}), options)
 
 
 def _refuse_what_rows_say(options: RunOptions) -> None:
@@ -173,11 +171,14 @@ def _rectangles(rows: tuple[ConfigRow, ...]) -> list[tuple[ConfigRow, ...]]:
 def _plan(run: ConfiguredRun, config: Path, layout: ConfigLayout, options: RunOptions) -> RunPlan:
     """The plan of one run: its models, its tasks as the rows set them up, and their prompts."""
     from bench.cli.planning import models_to_run, plan_of
-    from bench.cli.stored_answers import specs_by_name
     from bench.tasks import load_task
 
     names = run.models
-    specs = specs_by_name(names) if run.first.only_evaluate else models_to_run(names, options)
+    if run.first.only_evaluate:
+        # A model that is not asked need not be known here.
+        specs = tuple(ModelSpec(file_name(name), backend="imported") for name in names)
+    else:
+        specs = models_to_run(names, options)
     by_name = dict(zip(names, specs, strict=True))
     tasks: dict[tuple[str, str], Task] = {}
     rules: list[PromptRule] = []
@@ -225,7 +226,6 @@ def _prompt_rules(
 
 
 def _print_plans(plans: Sequence[RunPlan], options: RunOptions) -> None:
-    from bench.cli import echo_json
     from bench.cli.dry_run import describe, describe_json
 
     devices = [devices_for(plan, options.devices) for plan in plans]
@@ -234,21 +234,3 @@ def _print_plans(plans: Sequence[RunPlan], options: RunOptions) -> None:
         return
     for number, one in enumerate(zip(plans, devices, strict=True), 1):
         click.echo(f"Run {number} of {len(plans)}\n{describe(*one)}\n")
-
-
-def _conclude(stores: Sequence[RunStore], options: RunOptions) -> float:
-    """Score and export every run, and report all of them together; the share of answers that failed."""
-    from bench.cli.reporting import failed_share, print_summary, write_reports
-    from bench.scoring.evaluation import evaluate, write_scores
-
-    evaluations = [evaluate(run) for run in stores]
-    written: list[Path] = []
-    if not options.no_report:
-        for evaluation in evaluations:
-            write_reports([evaluation], None, ("vlmhyperbench",))
-        written = write_reports(evaluations, None, ("html", "md", "json"))
-    # Last, as in ``bench run``: a run that has its scores is concluded, one without is reported again.
-    for evaluation in evaluations:
-        write_scores(evaluation)
-    print_summary(evaluations, written, as_json=options.as_json)
-    return failed_share(evaluations)

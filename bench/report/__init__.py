@@ -7,6 +7,7 @@ from bench.report.assemble import build
 from bench.report.section import Section
 from bench.report.sections import SECTIONS, make_sections
 from bench.report.show import show_sample
+from bench.report.tables import report_json
 from bench.report.terminal import terminal_summary
 from bench.report.views import ReportOptions, ReportView
 from bench.report.write import FORMATS, write_report, write_view
@@ -19,6 +20,7 @@ __all__ = [
     "Section",
     "build",
     "make_sections",
+    "report_json",
     "show_sample",
     "terminal_summary",
     "write_report",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,12 @@ from bench import formatting
 from bench.metrics import METRICS
 from bench.report.mistakes import extraction_views, mistake_views
 from bench.report.ranking import Scored, compare_all, pareto, ranks
-from bench.report.records import nested, number, text
+from bench.report.records import at, nested, number, text
 from bench.report.rows import RowSource, hardware, model_row, sentences
 from bench.report.sweep import sweep_views
 from bench.report.verdict import judge, warn
 from bench.report.views import (
+    COSTS,
     Front,
     Load,
     ModelRow,
@@ -31,7 +32,7 @@ from bench.report.views import (
     SliceValue,
     TaskView,
 )
-from bench.schema import Estimate, Page, Sample
+from bench.schema import Estimate, Page, Sample, Task
 from bench.scoring.answers import Answer
 from bench.scoring.evaluation import Evaluation, document_key
 from bench.scoring.levels import goodness, higher_is_better, level
@@ -48,25 +49,23 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
     """
     options = options or ReportOptions()
     runs = tuple(_run_view(evaluation) for evaluation in evaluations)
-    names = _TaskNames.of(evaluations)
-    tasks = _task_views(evaluations, names)
-    sources = _sources(evaluations, runs)
+    keys = _task_keys(evaluations)
+    tasks = _task_views(evaluations, keys)
+    sources = _sources(evaluations, runs, keys)
     overall_name, higher, comparable = _score_name(tasks)
-    rows = [
-        model_row(source, names.of_run(source.evaluation), comparable=comparable)
-        for source in sources
-    ]
-    samples, scored = _join_samples(sources, names, tasks)
+    rows = [model_row(source, comparable=comparable) for source in sources]
+    samples, scored = _join_samples(sources, tasks)
     rows, pairs = _ranked(rows, scored, higher)
     order = [next(i for i, s in enumerate(sources) if s.key == row.key) for row in rows]
     samples = tuple(_reorder(sample, order) for sample in samples)
-    same_tasks = len({frozenset(row.tasks) for row in rows}) <= 1 and _same_questions(samples)
+    same_tasks = len({frozenset(row.tasks) for row in rows}) <= 1
+    same_questions = all(None not in sample.answers for sample in samples)
     return ReportView(
         title=options.title or " + ".join(dict.fromkeys(run.name for run in runs)) or "Report",
         generated=utc_now(),
         bench_version=bench.__version__,
         verdict=judge(rows, pairs, overall_name),
-        caveats=tuple(warn(rows, runs, same_tasks=same_tasks)),
+        caveats=tuple(warn(rows, runs, same_tasks=same_tasks and same_questions)),
         runs=runs,
         tasks=tasks,
         rows=tuple(rows),
@@ -79,47 +78,26 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
         load=_load(samples),
         fronts=_fronts(rows, higher),
         sweeps=sweep_views(sources, rows),
-        published=_published(sources, rows, names),
+        published=_published(sources, rows),
         samples=samples,
         previews=tuple(run.path for run in runs),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _TaskNames:
-    """Which tasks of which runs are the same one."""
+def _task_keys(evaluations: Sequence[Evaluation]) -> list[dict[str, str]]:
+    """Of every evaluation: name of the task → key. Tasks of one name, version and digest are the same one."""
+    versions: dict[str, set[tuple[str, str]]] = {}
+    for evaluation in evaluations:
+        for name, task in evaluation.tasks.items():
+            versions.setdefault(name, set()).add((task.version, task.digest))
 
-    keys: Mapping[tuple[int, str], str]
-    """(position of the run, name of the task) → key."""
-    index: Mapping[str, int]
-    """Key → position in the report."""
-    position: Mapping[str, int]
-    """Path of a run → its position."""
+    def key(name: str, task: Task) -> str:
+        return name if len(versions[name]) == 1 else f"{name} ({task.digest[:6] or task.version})"
 
-    @classmethod
-    def of(cls, evaluations: Sequence[Evaluation]) -> _TaskNames:
-        """Same name, version and digest: the same task."""
-        versions: dict[str, set[tuple[str, str]]] = {}
-        for evaluation in evaluations:
-            for name, task in evaluation.tasks.items():
-                versions.setdefault(name, set()).add((task.version, task.digest))
-        keys = {
-            (i, name): name
-            if len(versions[name]) == 1
-            else f"{name} ({task.digest[:6] or task.version})"
-            for i, evaluation in enumerate(evaluations)
-            for name, task in evaluation.tasks.items()
-        }
-        index = {key: i for i, key in enumerate(dict.fromkeys(keys.values()))}
-        return cls(keys, index, {str(e.run.path): i for i, e in enumerate(evaluations)})
-
-    def of_run(self, evaluation: Evaluation) -> dict[str, str]:
-        """Task name → key, of this evaluation."""
-        return {name: self.key(evaluation, name) for name in evaluation.tasks}
-
-    def key(self, evaluation: Evaluation, name: str) -> str:
-        """The key of a task of this evaluation."""
-        return self.keys[self.position[str(evaluation.run.path)], name]
+    return [
+        {name: key(name, task) for name, task in evaluation.tasks.items()}
+        for evaluation in evaluations
+    ]
 
 
 def _run_view(evaluation: Evaluation) -> RunView:
@@ -149,7 +127,7 @@ def _run_view(evaluation: Evaluation) -> RunView:
         deviations=sentences(nested(record, "protocol", "deviations")),
         differences=sentences(nested(record, "protocol", "differences")),
         warnings=sentences(record.get("warnings")),
-        record={k: v for k, v in record.items() if k not in {"tasks"}},
+        record={key: value for key, value in record.items() if key != "tasks"},
     )
 
 
@@ -167,30 +145,31 @@ def _software(environment: Any) -> str:
     return ", ".join(parts)
 
 
-def _sources(evaluations: Sequence[Evaluation], runs: Sequence[RunView]) -> list[RowSource]:
+def _sources(
+    evaluations: Sequence[Evaluation], runs: Sequence[RunView], keys: Sequence[Mapping[str, str]]
+) -> list[RowSource]:
     counts = Counter(model for evaluation in evaluations for model in evaluation.models)
     sources: list[RowSource] = []
     taken: set[str] = set()
-    for evaluation, run in zip(evaluations, runs, strict=True):
+    for evaluation, run, task_keys in zip(evaluations, runs, keys, strict=True):
         for model in evaluation.models:
-            key = model if counts[model] == 1 else f"{model} @ {_short(run, runs)}"
+            same_name = sum(other.name == run.name for other in runs)
+            place = run.name if same_name == 1 else run.id
+            key = model if counts[model] == 1 else f"{model} @ {place}"
             while key in taken:
                 key += "′"
             taken.add(key)
-            sources.append(RowSource(key, model, evaluation, run))
+            sources.append(RowSource(key, model, evaluation, run, task_keys))
     return sources
 
 
-def _short(run: RunView, runs: Sequence[RunView]) -> str:
-    """The run's name where it tells the runs apart, its id otherwise."""
-    return run.name if sum(other.name == run.name for other in runs) == 1 else run.id
-
-
-def _task_views(evaluations: Sequence[Evaluation], names: _TaskNames) -> tuple[TaskView, ...]:
+def _task_views(
+    evaluations: Sequence[Evaluation], keys: Sequence[Mapping[str, str]]
+) -> tuple[TaskView, ...]:
     views: dict[str, TaskView] = {}
-    for evaluation in evaluations:
+    for evaluation, task_keys in zip(evaluations, keys, strict=True):
         for name, task in evaluation.tasks.items():
-            key = names.key(evaluation, name)
+            key = task_keys[name]
             if key in views:
                 continue
             headline = task.metrics[0]
@@ -234,9 +213,10 @@ def _score_name(tasks: Sequence[TaskView]) -> tuple[str, bool, bool]:
 
 
 def _join_samples(
-    sources: Sequence[RowSource], names: _TaskNames, tasks: Sequence[TaskView]
+    sources: Sequence[RowSource], tasks: Sequence[TaskView]
 ) -> tuple[tuple[SampleView, ...], Scored]:
     """Every sample of every task once, with all models' answers beside each other."""
+    index = {task.key: number for number, task in enumerate(tasks)}
     order: dict[tuple[int, str], tuple[Sample, tuple[Page, ...], str]] = {}
     answers: list[dict[tuple[int, str], Answer]] = []
     latency: list[dict[tuple[int, str], float]] = []
@@ -244,7 +224,7 @@ def _join_samples(
         own: dict[tuple[int, str], Answer] = {}
         timed: dict[tuple[int, str], float] = {}
         for name, task in source.evaluation.tasks.items():
-            position = names.index[names.key(source.evaluation, name)]
+            position = index[source.task_keys[name]]
             for given in source.evaluation.cells[source.name, name].answers:
                 key = (position, given.sample.id)
                 own[key] = given
@@ -281,18 +261,12 @@ def _join_samples(
 
 
 def _reorder(sample: SampleView, order: Sequence[int]) -> SampleView:
-    return SampleView(
-        sample.task,
-        sample.sample,
-        sample.pages,
-        tuple(sample.answers[i] for i in order),
-        tuple(sample.levels[i] for i in order),
-        tuple(sample.latency[i] for i in order),
+    return replace(
+        sample,
+        answers=tuple(sample.answers[i] for i in order),
+        levels=tuple(sample.levels[i] for i in order),
+        latency=tuple(sample.latency[i] for i in order),
     )
-
-
-def _same_questions(samples: Sequence[SampleView]) -> bool:
-    return all(None not in sample.answers for sample in samples)
 
 
 def _ranked(
@@ -339,9 +313,7 @@ def _slices(sources: Sequence[RowSource], rows: Sequence[ModelRow]) -> tuple[Sli
     )
 
 
-def _published(
-    sources: Sequence[RowSource], rows: Sequence[ModelRow], names: _TaskNames
-) -> tuple[PublishedRow, ...]:
+def _published(sources: Sequence[RowSource], rows: Sequence[ModelRow]) -> tuple[PublishedRow, ...]:
     """Published scores in the order of the leaderboard, under the report's names of models and tasks."""
     lines: list[PublishedRow] = []
     by_key = {source.key: source for source in sources}
@@ -349,7 +321,7 @@ def _published(
     for row in rows:
         source = by_key[row.key]
         lines += [
-            replace(line, model=row.key, task=names.key(source.evaluation, line.task))
+            replace(line, model=row.key, task=source.task_keys[line.task])
             for line in known[id(source.evaluation)]
             if line.model == source.name
         ]
@@ -372,11 +344,9 @@ def _fronts(rows: Sequence[ModelRow], higher: bool) -> dict[str, Front]:
         for row in ranked
         if row.score is not None and row.score.value is not None
     }
-    latency = {row.key: row.facts.latency.p50 for row in ranked if row.facts.latency is not None}
-    memory = {
-        row.key: float(row.facts.memory.bytes) for row in ranked if row.facts.memory is not None
-    }
-    return {
-        cost: Front(cost, tuple(pareto(values, scores)))
-        for cost, values in (("latency", latency), ("memory", memory))
-    }
+    fronts = {}
+    for cost, path in COSTS.items():
+        costs = {row.key: at(row.facts, path) for row in ranked}
+        known = {key: value for key, value in costs.items() if value is not None}
+        fronts[cost] = Front(cost, tuple(pareto(known, scores)))
+    return fronts

@@ -260,16 +260,18 @@ def _index(view: ReportView, numbers: dict[str, int], chunks: int) -> dict[str, 
     """What filters, sorting and the list need of every sample, in columns."""
     documents: dict[str, int] = {}
     document_rows: list[Any] = []
-    columns: dict[str, _Column] = {key: _Column() for key in ("language", "doc_type", "field")}
     places: list[int] = []
+    rows = range(len(view.rows))
     for sample in view.samples:
         name = f"{sample.task}/{sample.sample.document_id}"
         if name not in documents:
             documents[name] = len(document_rows)
             document_rows.append([safe(sample.sample.document_id), _page_rows(sample, numbers)])
         places.append(documents[name])
-        for key, column in columns.items():
-            column.add(safe(str(sample.sample.metadata.get(key) or "")))
+
+    def metadata(key: str) -> list[Any]:
+        return _packed([safe(str(each.sample.metadata.get(key) or "")) for each in view.samples])
+
     return {
         "tasks": [
             {
@@ -287,39 +289,25 @@ def _index(view: ReportView, numbers: dict[str, int], chunks: int) -> dict[str, 
         "task": [sample.task for sample in view.samples],
         "doc": places,
         "documents": document_rows,
-        "language": columns["language"].packed(),
-        "doc_type": columns["doc_type"].packed(),
-        "field": columns["field"].packed(),
-        "levels": [
-            "".join(LEVEL_CODES[sample.levels[i]] for sample in view.samples)
-            for i in range(len(view.rows))
-        ],
-        "kinds": [
-            "".join(_kind_code(sample.answers[i]) for sample in view.samples)
-            for i in range(len(view.rows))
-        ],
+        "language": metadata("language"),
+        "doc_type": metadata("doc_type"),
+        "field": metadata("field"),
+        "levels": ["".join(LEVEL_CODES[each.levels[i]] for each in view.samples) for i in rows],
+        "kinds": ["".join(_kind_code(each.answers[i]) for each in view.samples) for i in rows],
         "kind_names": {
             KIND_CODES[name]: [name, label(name), rule] for name, rule in RULE_TEXTS.items()
         },
-        "heads": [_headline_column(view, i) for i in range(len(view.rows))],
+        "heads": [_headline_column(view, i) for i in rows],
         "chunk": CHUNK,
         "chunks": chunks,
         "clip": MAX_TEXT,
     }
 
 
-class _Column:
+def _packed(values: Sequence[str]) -> list[Any]:
     """A column of few different values: the values once, and a number a row."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, int] = {}
-        self.rows: list[int] = []
-
-    def add(self, value: str) -> None:
-        self.rows.append(self.values.setdefault(value, len(self.values)))
-
-    def packed(self) -> list[Any]:
-        return [list(self.values), self.rows]
+    numbers = {value: number for number, value in enumerate(dict.fromkeys(values))}
+    return [list(numbers), [numbers[value] for value in values]]
 
 
 def _kind_code(answer: Answer | None) -> str:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,8 @@ from bench.report.section import (
     Row,
     Section,
     Table,
-    seen,
+    flat,
 )
-from bench.report.sections import make_sections
 from bench.report.views import ReportOptions, ReportView
 from bench.scoring.levels import LEVELS
 
@@ -47,22 +46,21 @@ SHORT_NAME = 26
 """Characters up to which a model's name is not broken over two lines."""
 
 
-def html(
-    view: ReportView, options: ReportOptions, path: Path, sections: Sequence[Section] | None = None
-) -> str:
+def html(view: ReportView, sections: Sequence[Section], options: ReportOptions, path: Path) -> str:
     """Draw the whole page.
 
     Args:
         view: the report's data, for the sample browser.
+        sections: what is drawn.
         options: which page images, and the size limit.
         path: where the page will lie; beside the run's files it can link to them.
-        sections: what is drawn; None: all sections of ``view``.
     """
-    sections = make_sections(view) if sections is None else sections
     shown = [section for section in sections if "html" in section.outputs]
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
-    has_browser = any(_holds_browser(section.blocks) for section in shown)
+    has_browser = any(
+        isinstance(block, Browser) for section in shown for block in flat(section.blocks, "html")
+    )
     beside = len(view.runs) == 1 and path.parent.resolve() == Path(view.runs[0].path).resolve()
     context = {
         "view": view,
@@ -83,17 +81,10 @@ def html(
     return template.render(context | {"embedded": embedded})
 
 
-def _holds_browser(blocks: Sequence[Block]) -> bool:
-    return any(
-        isinstance(block, Browser) or (isinstance(block, Group) and _holds_browser(block.blocks))
-        for block in seen(blocks, "html")
-    )
-
-
-def _starts_with_plot(block: Block) -> bool:
+def starts_with_plot(block: Block) -> bool:
     """Whether a plot comes first, which needs more room than words."""
     return isinstance(block, Plot) or (
-        isinstance(block, Group) and bool(block.blocks) and _starts_with_plot(block.blocks[0])
+        isinstance(block, Group) and bool(block.blocks) and starts_with_plot(block.blocks[0])
     )
 
 
@@ -109,37 +100,22 @@ def _environment() -> jinja2.Environment:
     )
     for name in ("count", "percent", "plural", "moment"):
         environment.filters[name] = getattr(formatting, name)
-    environment.filters |= {
-        "attr_json": attr_json,
-        "deep_link": _deep_link,
-        "names": _names,
-        "tooltip": _tooltip,
-    }
+    for filter_ in (attr_json, deep_link, names, tooltip):
+        environment.filters[filter_.__name__] = filter_
+    functions: tuple[Callable[..., Any], ...] = (
+        *(bodies, cell_class, classes, column_class, draw, picture, picture_before, stacked),
+        starts_with_plot,
+    )
+    for function in functions:
+        environment.globals[function.__name__] = function
     environment.globals |= {
-        "arrow": cells.arrow,
-        "bodies": _bodies,
-        "cell_class": _cell_class,
-        "cell_of": cells.cell_of,
-        "classes": _classes,
-        "column_class": _column_class,
-        "columns_of": cells.columns_of,
+        "cells": cells,
         "dash": formatting.DASH,
-        "draw": _drawn,
-        "is_numeric": cells.is_numeric,
         "kind_of": lambda block: type(block).__name__,
         "levels": LEVELS,
         "max_text": MAX_TEXT,
-        "narrow": plots.NARROW,
-        "picture": _picture,
-        "picture_before": _picture_before,
-        "repeats": cells.repeats,
-        "run_length": cells.run_length,
-        "stacked": _stacked,
-        "starts_with_plot": _starts_with_plot,
+        "plots": plots,
         "svg": svg,
-        "wide": plots.WIDE,
-        "written": cells.written,
-        "written_interval": cells.written_interval,
     }
     return environment
 
@@ -165,12 +141,12 @@ def _policy(style: str, script: str) -> str:
 # Text
 
 
-def _names(text: str, keys: Iterable[str]) -> Markup:
+def names(text: str, keys: Iterable[str]) -> Markup:
     """A sentence with the models' names set apart; short ones are not broken over two lines."""
-    names = sorted(keys, key=len, reverse=True)
-    if not names:
+    known = sorted(keys, key=len, reverse=True)
+    if not known:
         return Markup.escape(formatting.safe(text))
-    parts = re.split(f"({'|'.join(map(re.escape, names))})", text)
+    parts = re.split(f"({'|'.join(map(re.escape, known))})", text)
     marked = []
     for number, part in enumerate(parts):
         words = formatting.safe(part)
@@ -196,7 +172,7 @@ def _safe_all(value: Any) -> Any:
     return formatting.safe(value) if isinstance(value, str) else value
 
 
-def _deep_link(item: Excerpt) -> str:
+def deep_link(item: Excerpt) -> str:
     """The address of a question, as the script's ``encodeURIComponent`` writes it."""
     task, sample = (quote(formatting.safe(name), safe="") for name in (item.task, item.sample))
     return f"#s={task}/{sample}"
@@ -214,76 +190,77 @@ class TableBody:
     numbers: tuple[int, ...]
 
 
-def _bodies(table: Table) -> list[TableBody]:
+def bodies(table: Table) -> list[TableBody]:
     """The rows by group; rows that share a merged heading are a group, too."""
     merged = [column for column in table.columns if column.merged and column.header]
-    bodies: list[TableBody] = []
+    groups: list[TableBody] = []
     for number, row in enumerate(table.rows):
         new_group = number == 0 or row.group != table.rows[number - 1].group
         new_heading = any(not cells.repeats(table, number, column) for column in merged)
         if new_group or new_heading:
-            bodies.append(TableBody(row.group if new_group else "", (number,)))
+            groups.append(TableBody(row.group if new_group else "", (number,)))
         else:
-            last = bodies.pop()
-            bodies.append(TableBody(last.group, (*last.numbers, number)))
-    return bodies
+            last = groups.pop()
+            groups.append(TableBody(last.group, (*last.numbers, number)))
+    return groups
 
 
-def _classes(table: Table) -> str:
+def classes(table: Table) -> str:
     """How a table looks follows from what it holds."""
     columns = cells.columns_of(table, "html")
     items = [cells.cell_of(row, column) for row in table.rows for column in columns]
     pictures = {column.picture for column in columns}
-    classes = ["board"] if table.sortable else []
+    kinds = ["board"] if table.sortable else []
     if any(item.heat is not None or item.mark == "diagonal" for item in items):
-        classes.append("heat")
+        kinds.append("heat")
     elif any(column.model and column.format == "count" for column in columns):
-        classes.append("counts")
+        kinds.append("counts")
     elif any(column.model for column in columns):
-        classes.append("by-model")
+        kinds.append("by-model")
     if "difference" in pictures:
-        classes.append("pairs")
+        kinds.append("pairs")
     if any(column.merged for column in columns):
-        classes.append("merged")
+        kinds.append("merged")
     if any(row.note for row in table.rows):
-        classes.append("noted")
-    return " ".join(classes)
+        kinds.append("noted")
+    return " ".join(kinds)
 
 
-def _column_class(column: Column, head: bool) -> str:
+def column_class(column: Column, head: bool) -> str:
     """Classes of a heading, or of the cells under it."""
     if column.model:
         return "model-col" if head else "cell"
-    classes = []
+    kinds = []
     if column.picture == "whisker":
-        classes.append("score")
+        kinds.append("score")
     elif column.picture == "difference":
-        classes.append("gap-cell")
+        kinds.append("gap-cell")
     elif cells.is_numeric(column):
-        classes.append("num")
+        kinds.append("num")
     if column.divided:
-        classes.append("divided")
+        kinds.append("divided")
     if not head and column.format == "code":
-        classes.append("mono")
-    return " ".join(classes)
+        kinds.append("mono")
+    return " ".join(kinds)
 
 
-def _cell_class(cell: DataCell, column: Column) -> str:
-    classes = []
+def cell_class(cell: DataCell) -> str:
+    """Classes of one cell, each after a blank."""
+    kinds = []
     if cell.model:
-        classes.append("model")
+        kinds.append("model")
     if cell.heat is not None:
-        classes.append(f"h{cell.heat}")
+        kinds.append(f"h{cell.heat}")
     if cell.few:
-        classes.append("small")
+        kinds.append("small")
     if cell.mark in ("best", "diagonal"):
-        classes.append({"best": "top", "diagonal": "diagonal"}[cell.mark])
+        kinds.append({"best": "top", "diagonal": "diagonal"}[cell.mark])
     elif cell.mark in ("muted", "strong"):
-        classes.append({"muted": "soft", "strong": "finding"}[cell.mark])
-    return "".join(f" {name}" for name in classes)
+        kinds.append({"muted": "soft", "strong": "finding"}[cell.mark])
+    return "".join(f" {name}" for name in kinds)
 
 
-def _tooltip(cell: DataCell, column: Column) -> str:
+def tooltip(cell: DataCell, column: Column) -> str:
     """What a pointer over the cell tells."""
     if cell.value is None:
         return ""
@@ -291,7 +268,7 @@ def _tooltip(cell: DataCell, column: Column) -> str:
     return ", ".join(filter(None, (interval, cell.hover)))
 
 
-def _picture_before(table: Table, cell: DataCell, column: Column) -> Markup:
+def picture_before(table: Table, cell: DataCell, column: Column) -> Markup:
     """The drawing that stands between a difference and its interval."""
     if column.picture != "difference" or cell.value is None:
         return Markup("")
@@ -300,7 +277,7 @@ def _picture_before(table: Table, cell: DataCell, column: Column) -> Markup:
     return svg.difference(low, cell.value, high, reach, apart=cell.mark == "strong")
 
 
-def _picture(
+def picture(
     table: Table, row: Row, cell: DataCell, column: Column, index: Mapping[str, int]
 ) -> Markup:
     """The drawing under a cell's value, in the colour of its model."""
@@ -313,12 +290,13 @@ def _picture(
     return Markup("")
 
 
-def _drawn(data: plots.PlotData, width: int) -> Markup:
+def draw(data: plots.PlotData, width: int) -> Markup:
     """A plot whose texts steer nothing."""
     return Markup(formatting.safe(str(plots.draw(data, width))))
 
 
-def _stacked(shares: Sequence[plots.Share]) -> Markup:
+def stacked(shares: Sequence[plots.Share]) -> Markup:
+    """A bar of shares whose texts steer nothing."""
     return Markup(formatting.safe(str(plots.stacked(shares))))
 
 

@@ -11,11 +11,10 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from bench.report.samples import raw_text
-from bench.report.views import ModelRow, ReportView, TaskView
-from bench.schema import Sample
+from bench.report.views import ModelRow, ReportView, RunView, TaskView
 from bench.scoring.answers import Answer
 from bench.text import csv_cell, file_name, printable
 
@@ -25,72 +24,56 @@ _METRIC_COLUMNS = {"cer": "cer_error", "wer": "wer_error"}
 """Metrics that VLMHyperBench has, too, under its names for them."""
 
 
-class _Answered(NamedTuple):
-    sample: Sample
-    answer: Answer
-
-
 def hyperbench_files(view: ReportView) -> dict[str, str]:
     """File name → content, for every model and task of ``view``."""
     files: dict[str, str] = {}
     for index, row in enumerate(view.rows):
         for number, task in enumerate(view.tasks):
-            answered = [
-                _Answered(sample.sample, answer)
-                for sample in view.samples
-                if sample.task == number
-                and (answer := sample.answers[index]) is not None
-                and answer.output is not None
-            ]
+            answers = [sample.answers[index] for sample in view.samples if sample.task == number]
+            answered = [a for a in answers if a is not None and a.output is not None]
             if answered:
                 files |= _of_cell(view, row, task, answered)
     return files
 
 
 def _of_cell(
-    view: ReportView, row: ModelRow, task: TaskView, answered: Sequence[_Answered]
+    view: ReportView, row: ModelRow, task: TaskView, answered: Sequence[Answer]
 ) -> dict[str, str]:
-    name = _unique_name(view, row, task)
+    run = next(run for run in view.runs if run.id == row.run)
+    name = _unique_name(view, row, task, run)
     kind = _kind(task)
     key = "id" if kind == "VQA" else "sample_id"
     files = {
         f"{name}.csv": _csv(
-            [key, "model_answer"], ([a.sample.id, _said(a.answer, task)] for a in answered)
+            [key, "model_answer"], ([a.sample.id, _said(a, task)] for a in answered)
         )
     }
     metrics = {_METRIC_COLUMNS.get(name, name): name for name in task.metrics}
-    for aggregator in _aggregators(view, row):
+    # The aggregators that the run's user_config.csv asked for, or all.
+    asked = run.labels.get("metrics_aggregators", "").split(",")
+    for aggregator in [name for name in AGGREGATORS if name in asked] or AGGREGATORS:
         files[f"{name}_{aggregator}.csv"] = _AGGREGATED[aggregator](answered, metrics)
     return files
 
 
-def _unique_name(view: ReportView, row: ModelRow, task: TaskView) -> str:
+def _unique_name(view: ReportView, row: ModelRow, task: TaskView, run: RunView) -> str:
     """The file's name, with the checkpoint's name as VLMHyperBench writes it."""
-    run = next(run for run in view.runs if run.id == row.run)
     models = run.record.get("models", ())
     spec: Mapping[str, Any] = next((m["spec"] for m in models if m["spec"]["name"] == row.name), {})
     model = str(spec.get("checkpoint") or row.name).rstrip("/").rpartition("/")[2]
-    same = [
-        r
-        for r in view.rows
-        if r.run == row.run and r.setup.get("checkpoint") == spec.get("checkpoint")
-    ]
+    checkpoints = [each.setup.get("checkpoint") for each in view.rows if each.run == row.run]
+    digits = re.sub(r"\D", "", run.started)[:14].ljust(14, "0")
     backend = str(spec.get("backend", ""))
     parts = [
         task.name.removesuffix("-RPOSorting"),
         _FRAMEWORKS.get(backend, backend or "unknown"),
         # Two variants of one checkpoint in a run would overwrite each other.
-        model if len(same) <= 1 else row.name,
+        model if checkpoints.count(spec.get("checkpoint")) <= 1 else row.name,
         _kind(task),
         "answers",
-        _stamp(run.started),
+        f"{digits[:8]}_{digits[8:]}",
     ]
     return "_".join(file_name(part) for part in parts)
-
-
-def _stamp(started: str) -> str:
-    digits = re.sub(r"\D", "", started)[:14].ljust(14, "0")
-    return f"{digits[:8]}_{digits[8:]}"
 
 
 def _kind(task: TaskView) -> str:
@@ -105,29 +88,22 @@ def _said(answer: Answer, task: TaskView) -> str:
     return text if _kind(task) == "VQA" else text.replace(",", "")
 
 
-def _aggregators(view: ReportView, row: ModelRow) -> tuple[str, ...]:
-    """The aggregators that the run's ``user_config.csv`` asked for, or all."""
-    run = next(run for run in view.runs if run.id == row.run)
-    asked = run.labels.get("metrics_aggregators", "").split(",")
-    return tuple(name for name in AGGREGATORS if name in asked) or AGGREGATORS
-
-
-def _value(answered: Sequence[_Answered], metric: str) -> float | None:
+def _value(answered: Sequence[Answer], metric: str) -> float | None:
     """Σ value·weight / Σ weight: for error rates the rate of the whole corpus, as jiwer's on lists."""
-    scores = [a.answer.scores[metric] for a in answered if metric in a.answer.scores]
+    scores = [a.scores[metric] for a in answered if metric in a.scores]
     kept = [(s.value, s.weight) for s in scores if s.value is not None and s.weight > 0]
     total = sum(weight for _, weight in kept)
     return sum(value * weight for value, weight in kept) / total if total else None
 
 
-def _by_id(answered: Sequence[_Answered], metrics: Mapping[str, str]) -> str:
+def _by_id(answered: Sequence[Answer], metrics: Mapping[str, str]) -> str:
     header = ["id", "model_answer", "data_index", "split", "image_path", "question", "answer"]
     header += ["doc_class", "question_type", "answer_bbox", *metrics]
 
-    def cells(item: _Answered) -> list[Any]:
+    def cells(item: Answer) -> list[Any]:
         own, known = item.sample, item.sample.metadata
         return [
-            *(own.id, item.answer.output.text if item.answer.output is not None else ""),
+            *(own.id, item.output.text if item.output is not None else ""),
             *(known.get("data_index"), known.get("split"), own.document_id, own.question),
             " | ".join(raw_text(reference) for reference in own.references),
             *(known.get("doc_type"), known.get("field"), known.get("bbox")),
@@ -138,9 +114,9 @@ def _by_id(answered: Sequence[_Answered], metrics: Mapping[str, str]) -> str:
 
 
 def _grouped(
-    answered: Sequence[_Answered], metrics: Mapping[str, str], keys: Mapping[str, str]
+    answered: Sequence[Answer], metrics: Mapping[str, str], keys: Mapping[str, str]
 ) -> str:
-    groups: dict[tuple[str, ...], list[_Answered]] = {}
+    groups: dict[tuple[str, ...], list[Answer]] = {}
     for item in answered:
         place = tuple(item.sample.metadata.get(key, "") for key in keys.values())
         groups.setdefault(place, []).append(item)
@@ -151,7 +127,7 @@ def _grouped(
     return _csv([*keys, *metrics, "n"], rows)
 
 
-_AGGREGATED: Mapping[str, Callable[[Sequence[_Answered], Mapping[str, str]], str]] = {
+_AGGREGATED: Mapping[str, Callable[[Sequence[Answer], Mapping[str, str]], str]] = {
     "by_id": _by_id,
     "by_doc_question": lambda answered, metrics: _grouped(
         answered, metrics, {"doc_class": "doc_type", "question_type": "field"}

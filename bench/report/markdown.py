@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from bench import formatting
 from bench.report.cells import text_grid, written
-from bench.report.markup import code, escape, table
 from bench.report.section import (
     Block,
     Code,
     Excerpt,
     Excerpts,
     Group,
-    Row,
     Section,
     Table,
     Terms,
     Text,
     seen,
 )
-from bench.report.sections import make_sections
-from bench.report.views import ReportView
+from bench.text import one_line
 
 MAX_CHARACTERS = 65_000
 """A GitHub comment holds 65,536 characters."""
@@ -33,9 +31,8 @@ MAX_EXCERPTS = 8
 """Questions that are printed."""
 
 
-def markdown(view: ReportView, sections: Sequence[Section] | None = None) -> str:
+def markdown(sections: Sequence[Section]) -> str:
     """Draw the report; sections at the end are left out, and that is said, if they would not fit."""
-    sections = make_sections(view) if sections is None else sections
     drawn = [_section(section, first=section is sections[0]) for section in sections]
     kept: list[str] = []
     size = 0
@@ -116,7 +113,14 @@ def _table(data: Table) -> str:
         if row.group and row.group != group:
             group = row.group
             lines.append([f"**{escape(group)}**"] + [""] * (len(cells) - 1))
-        lines.append(_line(row, cells, [part.column.header for part in text.columns]))
+        line = [escape(cell) for cell in cells]
+        if row.state:
+            names = [
+                part.column.header and cell != ""
+                for part, cell in zip(text.columns, line, strict=True)
+            ]
+            line = [f"**{cell}**" if name else cell for cell, name in zip(line, names, strict=True)]
+        lines.append(line)
     notes = []
     if data.caption and not data.quiet_caption:
         notes.append(escape(data.caption, 900))
@@ -125,32 +129,20 @@ def _table(data: Table) -> str:
     if hidden > 0:
         notes.append(f"_{formatting.plural(hidden, 'more row')} in the HTML report._")
     notes += _row_notes(data)
-    header = [escape(part.title("markdown")) for part in text.columns]
-    body = table(header, lines, [part.is_numeric for part in text.columns]).rstrip("\n")
-    return "\n\n".join([body, *notes])
-
-
-def _line(row: Row, cells: Sequence[str], headers: Sequence[bool]) -> list[str]:
-    line = [escape(cell) for cell in cells]
-    if row.state:
-        line = [
-            f"**{cell}**" if header and cell else cell
-            for cell, header in zip(line, headers, strict=True)
-        ]
-    return line
+    titles = [escape(part.title("markdown")) for part in text.columns]
+    sides = ["---:" if part.is_numeric else "---" for part in text.columns]
+    grid = [f"| {' | '.join(titles)} |", f"|{'|'.join(sides)}|"]
+    grid += [f"| {' | '.join(line)} |" for line in lines]
+    return "\n\n".join(["\n".join(grid), *notes])
 
 
 def _row_notes(data: Table) -> list[str]:
     """The sentences under rows, as a list below the table."""
-    headers = [column for column in data.columns if column.header]
     lines = []
     for row in data.rows:
         if row.note:
-            name = ", ".join(
-                written(row.cells[column.key], column)
-                for column in headers
-                if column.key in row.cells
-            )
+            heads = [part for part in data.columns if part.header and part.key in row.cells]
+            name = ", ".join(written(row.cells[part.key], part) for part in heads)
             lines.append(f"- {escape(name)}: {escape(row.note, 1500)}")
     return ["\n".join(lines)] if lines else []
 
@@ -166,3 +158,21 @@ def _excerpt(item: Excerpt) -> str:
         for quote in item.quotes
     ]
     return "\n".join(lines)
+
+
+# Untrusted text
+
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&@$])")
+
+
+def escape(text: str, limit: int = 200) -> str:
+    """Untrusted text as one line of Markdown: no markup, no HTML, no mention, no table cell of its own."""
+    # A blank after @ and a backslash before every mark: GitHub would turn them into people and links.
+    line = _SPECIAL.sub(r"\\\1", one_line(text, limit))
+    return line.replace("://", ":&#47;&#47;").replace("\\@", "&#64;").replace("\\<", "&lt;")
+
+
+def code(text: str, limit: int = 600) -> str:
+    """Untrusted text as the inside of `code` on one line."""
+    return one_line(text, limit).replace("`", "'").replace("|", "¦")

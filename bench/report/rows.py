@@ -31,17 +31,18 @@ class RowSource:
     name: str
     evaluation: Evaluation
     run: RunView
+    task_keys: Mapping[str, str]
+    """Name of the task → key in the report."""
 
 
-def model_row(source: RowSource, keys: Mapping[str, str], *, comparable: bool) -> ModelRow:
+def model_row(source: RowSource, *, comparable: bool) -> ModelRow:
     """The leaderboard's row of one model in one run.
 
     Args:
         source: the model and its run.
-        keys: task name → key in the report.
         comparable: whether the tasks' headline metrics have a common score.
     """
-    evaluation, model = source.evaluation, source.name
+    evaluation, model, keys = source.evaluation, source.name, source.task_keys
     run, side = evaluation.run, Side(evaluation, model)
     cells = {task: evaluation.cells[model, task] for task in evaluation.tasks}
     record = _leniently(run.model_record, model)
@@ -55,7 +56,8 @@ def model_row(source: RowSource, keys: Mapping[str, str], *, comparable: bool) -
     traits = _traits(record)
     facts = measure(record, batches, latencies, answers, run.monitor(model), len(pages) or None)
     if traits.local_memory is False or traits.runs_in == "server":
-        facts = _of_elsewhere(facts)
+        # What this machine measured of itself is not the model's.
+        facts = replace(facts, memory=None, energy=None, conditions=None, memory_after_load={})
     asked, total = sum(cell.asked for cell in cells.values()), len(answers)
     tasks = {keys[task]: _task_score(keys[task], cell) for task, cell in cells.items()}
     trained = {keys[task]: side.trained(task) for task in cells}
@@ -107,11 +109,6 @@ def _traits(record: Mapping[str, Any] | None) -> Traits:
     }
     local_memory = traits["memory"] is not None if "memory" in traits else None
     return Traits(text(traits.get("runs_in")), local_memory, **flags)
-
-
-def _of_elsewhere(facts: Facts) -> Facts:
-    """The facts of a model that another machine runs, without what this machine measured of itself."""
-    return replace(facts, memory=None, energy=None, conditions=None, memory_after_load={})
 
 
 def _measured_pages(

@@ -6,7 +6,7 @@ know nothing of what it is about. Numbers are raw here: bytes, seconds, shares f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -196,7 +196,7 @@ class Plot:
     id: str
     data: PlotData
     caption: str = ""
-    outputs: frozenset[Output] = frozenset(("html", "json"))
+    outputs: frozenset[Output] = PAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,19 +285,18 @@ def seen(blocks: Sequence[Block], output: Output) -> list[Block]:
     return [block for block in blocks if output in block.outputs]
 
 
+def flat(blocks: Sequence[Block], output: Output) -> Iterator[Block]:
+    """The blocks that ``output`` draws, those inside groups in the place of their groups."""
+    for block in seen(blocks, output):
+        if isinstance(block, Group):
+            yield from flat(block.blocks, output)
+        else:
+            yield block
+
+
 def tables(section: Section, output: Output) -> list[Table]:
-    """All tables of ``section`` that ``output`` draws, also those in groups."""
-
-    def inside(blocks: Sequence[Block]) -> list[Table]:
-        listed: list[Table] = []
-        for block in seen(blocks, output):
-            if isinstance(block, Table):
-                listed.append(block)
-            elif isinstance(block, Group):
-                listed += inside(block.blocks)
-        return listed
-
-    return inside(section.blocks)
+    """All tables of ``section`` that ``output`` draws."""
+    return [block for block in flat(section.blocks, output) if isinstance(block, Table)]
 
 
 def model_columns(keys: Sequence[str], format: Format = "text", **more: Any) -> tuple[Column, ...]:
@@ -324,3 +323,8 @@ def score_cell(estimate: Any, reason: str = "", **more: Any) -> DataCell:
         return DataCell(reason=reason, **more)
     known = estimate.low is not None and estimate.high is not None
     return DataCell(estimate.value, (estimate.low, estimate.high) if known else None, **more)
+
+
+def empty_section(id: str, title: str, short: str, words: str) -> Section:
+    """A section of HTML alone that says in ``words`` that there is nothing to show."""
+    return Section(id, title, (Text((words,), "empty"),), short, PAGE)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import fmean
 
+from bench.report.records import at
 from bench.report.rows import RowSource
 from bench.report.views import ModelRow, SweepPoint, SweepView
 
@@ -37,7 +38,6 @@ def sweep_views(sources: Sequence[RowSource], rows: Sequence[ModelRow]) -> tuple
 
 def _point(source: RowSource, row: ModelRow, max_pixels: int) -> SweepPoint:
     assert row.score is not None
-    facts = row.facts
     tokens = [
         answer.output.visual_tokens
         for task in source.evaluation.tasks
@@ -49,11 +49,9 @@ def _point(source: RowSource, row: ModelRow, max_pixels: int) -> SweepPoint:
         max_pixels=max_pixels,
         visual_tokens=fmean(tokens) if tokens else None,
         score=row.score,
-        latency=facts.latency.p50 if facts.latency is not None else None,
-        questions_per_second=facts.throughput.questions_per_second
-        if facts.throughput is not None
-        else None,
-        memory=facts.memory.bytes if facts.memory is not None else None,
+        latency=at(row.facts, "latency.p50"),
+        questions_per_second=at(row.facts, "throughput.questions_per_second"),
+        memory=at(row.facts, "memory.bytes"),
     )
 
 

@@ -6,7 +6,7 @@ Plain text unless ``color`` is asked for; the caller decides that (a terminal, n
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rich.cells import cell_len
@@ -16,20 +16,7 @@ from rich.text import Text as RichText
 
 from bench import formatting
 from bench.report.cells import TextColumn, columns_of, is_numeric, text_grid
-from bench.report.section import (
-    Block,
-    Code,
-    Column,
-    Excerpts,
-    Group,
-    Section,
-    Table,
-    Terms,
-    Text,
-    seen,
-)
-from bench.report.sections import make_sections
-from bench.report.views import ReportView
+from bench.report.section import Block, Code, Column, Excerpts, Section, Table, Terms, Text, flat
 from bench.text import one_line
 
 PLAIN_WIDTH = 100
@@ -54,14 +41,9 @@ _STYLES = {"best": "bold green", "unfinished": "dim", "failed": "dim", "sum": "b
 
 
 def terminal_summary(
-    view: ReportView,
-    width: int | None = None,
-    *,
-    color: bool = False,
-    sections: Sequence[Section] | None = None,
+    sections: Sequence[Section], width: int | None = None, *, color: bool = False
 ) -> str:
     """What of the report belongs into a terminal, at most ``width`` columns wide."""
-    sections = make_sections(view) if sections is None else sections
     width = max(NARROWEST, width or PLAIN_WIDTH)
     stream = io.StringIO()
     console = Console(
@@ -79,7 +61,7 @@ def terminal_summary(
         (section, block)
         for section in sections
         if "terminal" in section.outputs
-        for block in _flat(section.blocks)
+        for block in flat(section.blocks, "terminal")
     ]
     for _, block in blocks:
         if isinstance(block, Table) and block.rows:
@@ -97,15 +79,6 @@ def terminal_summary(
             label = block.label
     lines = [line.rstrip() for line in stream.getvalue().splitlines()]
     return "\n".join(lines).strip("\n") + "\n"
-
-
-def _flat(blocks: Sequence[Block]) -> Iterator[Block]:
-    """The blocks for a terminal, also those inside groups."""
-    for block in seen(blocks, "terminal"):
-        if isinstance(block, Group):
-            yield from _flat(block.blocks)
-        else:
-            yield block
 
 
 def _words(blocks: Sequence[tuple[Section, Block]]) -> RichTable:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from bench import formatting
 from bench.report.conditions import doubts
-from bench.report.records import nested, number
+from bench.report.records import at, nested, number
 from bench.report.views import Caveat, Highlight, ModelRow, Pair, RunView, Verdict
 from bench.stats.means import FEW_CLUSTERS
 from bench.text import clip
@@ -96,26 +96,26 @@ def _gap(pair: Pair) -> str:
 
 def _highlights(ranked: Sequence[ModelRow]) -> list[Highlight]:
     highlights = []
-    latencies = {row.key: row.facts.latency.p50 for row in ranked if row.facts.latency is not None}
-    if latencies:
-        key = min(latencies, key=latencies.__getitem__)
-        text = f"{formatting.seconds(latencies[key])} per question (p50)"
-        highlights.append(Highlight("Fastest answer", key, text))
-    rates = {
-        row.key: row.facts.throughput.questions_per_second
-        for row in ranked
-        if row.facts.throughput and row.facts.throughput.questions_per_second is not None
-    }
-    if rates:
-        key = max(rates, key=rates.__getitem__)
-        text = f"{formatting.significant(rates[key])} questions/s, in batches"
-        highlights.append(Highlight("Highest throughput", key, text))
-    memories = {row.key: row.facts.memory for row in ranked if row.facts.memory is not None}
-    if memories:
-        key = min(memories, key=lambda key: memories[key].bytes)
-        text = f"{formatting.gib(memories[key].bytes)} GiB, {memories[key].label}"
-        highlights.append(Highlight("Least memory", key, text))
+    if fastest := _extreme(ranked, "latency.p50", min):
+        text = f"{formatting.seconds(at(fastest.facts, 'latency.p50'))} per question (p50)"
+        highlights.append(Highlight("Fastest answer", fastest.key, text))
+    rate = "throughput.questions_per_second"
+    if quickest := _extreme(ranked, rate, max):
+        text = f"{formatting.significant(at(quickest.facts, rate))} questions/s, in batches"
+        highlights.append(Highlight("Highest throughput", quickest.key, text))
+    smallest = _extreme(ranked, "memory.bytes", min)
+    if smallest and (memory := smallest.facts.memory):
+        text = f"{formatting.gib(memory.bytes)} GiB, {memory.label}"
+        highlights.append(Highlight("Least memory", smallest.key, text))
     return highlights
+
+
+def _extreme(
+    rows: Sequence[ModelRow], path: str, choose: Callable[..., ModelRow]
+) -> ModelRow | None:
+    """The row with the least or the most at ``path`` of its facts; None where no row has it."""
+    known = [row for row in rows if at(row.facts, path) is not None]
+    return choose(known, key=lambda row: at(row.facts, path)) if known else None
 
 
 def warn(rows: Sequence[ModelRow], runs: Sequence[RunView], *, same_tasks: bool) -> list[Caveat]:
@@ -158,7 +158,12 @@ def _states(
 
 
 def _failures(rows: Sequence[ModelRow]) -> list[str]:
-    said = [f"{row.key} {_reason(row)}" for row in rows if row.failure is not None]
+    said = []
+    for row in rows:
+        if row.failure is not None:
+            done = f" after {row.asked:,} of {row.samples:,} questions" if row.asked > 0 else ""
+            why = row.failure.message or row.failure.error or "no reason was recorded"
+            said.append(f"{row.key} has no result{done}: {why}")
     shares = {row.key: row.failed / max(1, row.asked) for row in rows}
     failing = [
         f"{row.key} ({row.failed:,} of {row.asked:,})"
@@ -170,14 +175,6 @@ def _failures(rows: Sequence[ModelRow]) -> list[str]:
         said.append(f"Questions that failed count as the worst score: {models}.")
     said += [_shrunk(row) for row in rows if row.degraded]
     return said + [_shrunk_by_server(row) for row in rows if row.doubted > 0]
-
-
-def _reason(row: ModelRow) -> str:
-    failure = row.failure
-    if failure is None:
-        return ""
-    done = f" after {row.asked:,} of {row.samples:,} questions" if row.asked > 0 else ""
-    return f"has no result{done}: {failure.message or failure.error or 'no reason was recorded'}"
 
 
 def _shrunk(row: ModelRow) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.errors import InvalidInput
 from bench.schema import Estimate, Page, Sample
 from bench.scoring.answers import Answer
 from bench.scoring.comparison import Trained
@@ -32,6 +33,24 @@ class ReportOptions:
     """The HTML file stays under this size, in MB; what is left out is stated on the page."""
     title: str | None = None
     """Heading; None: the run's name."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn.
+
+        Raises:
+            InvalidInput: an unknown choice of images, or no room for a page at all.
+        """
+        if isinstance(self.images, str) and self.images not in {"none", "failures", "all"}:
+            raise InvalidInput(
+                f"--images takes none, failures, all or a number, not {self.images[:40]!r}",
+                hint="--images failures",
+            )
+        if isinstance(self.images, int) and self.images < 0:
+            raise InvalidInput(f"--images takes a number from 0 on, not {self.images}")
+        if not self.max_mb >= 1:
+            raise InvalidInput(
+                f"--max-mb must be at least 1, not {self.max_mb}", hint="--max-mb 25"
+            )
 
 
 # What was measured of a model
@@ -97,13 +116,9 @@ class Latency:
     n: int
     """Questions measured."""
     p50: float
-    """Seconds."""
     p90: float
-    """Seconds."""
     p95: float
-    """Seconds."""
     p99: float
-    """Seconds."""
     seconds: tuple[float, ...]
     """Every measurement, ascending."""
 
@@ -398,6 +413,10 @@ class SampleView:
     """By row."""
     latency: tuple[float | None, ...]
     """Seconds in the single-stream scenario, by row; None if it was not part of it."""
+
+
+COSTS: Mapping[str, str] = {"latency": "latency.p50", "memory": "memory.bytes"}
+"""What accuracy costs → where it stands in the facts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.errors import InvalidInput, did_you_mean
 from bench.files import write_atomically
 from bench.report import tables
 from bench.report.assemble import build
+from bench.report.hyperbench_files import hyperbench_files
 from bench.report.markdown import markdown
 from bench.report.section import Section
 from bench.report.sections import SECTIONS, SectionMaker, make_sections
@@ -21,34 +22,25 @@ from bench.text import file_name
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """All that a renderer is given."""
+    """All that a file of the report is drawn from."""
 
     view: ReportView
-    sections: tuple[Section, ...]
+    sections: Sequence[Section]
     options: ReportOptions
     path: Path
     """Where the file will lie."""
-
-
-Renderer = Callable[[Drawing], str]
 
 
 def _html(drawing: Drawing) -> str:
     # Jinja2 is imported only where HTML is asked for.
     from bench.report.html import html
 
-    return html(drawing.view, drawing.options, drawing.path, drawing.sections)
+    return html(drawing.view, drawing.sections, drawing.options, drawing.path)
 
 
-def _hyperbench(view: ReportView, sections: Sequence[Section]) -> dict[str, str]:
-    from bench.report.hyperbench_files import hyperbench_files
-
-    return hyperbench_files(view)
-
-
-FORMATS: dict[str, dict[str, Renderer]] = {
+FORMATS: Mapping[str, Mapping[str, Callable[[Drawing], str]]] = {
     "html": {"report.html": _html},
-    "md": {"report.md": lambda drawing: markdown(drawing.view, drawing.sections)},
+    "md": {"report.md": lambda drawing: markdown(drawing.sections)},
     "csv": {
         "leaderboard.csv": lambda drawing: tables.leaderboard_csv(drawing.view),
         "samples.csv": lambda drawing: tables.samples_csv(drawing.view),
@@ -57,9 +49,9 @@ FORMATS: dict[str, dict[str, Renderer]] = {
 }
 """Format → file name → what draws it."""
 
-FOLDERS: dict[str, tuple[str, Callable[[ReportView, Sequence[Section]], dict[str, str]]]] = {
-    "csv": ("tables", lambda view, sections: tables.section_tables(sections)),
-    "vlmhyperbench": ("vlmhyperbench", _hyperbench),
+FOLDERS: Mapping[str, tuple[str, Callable[[Drawing], dict[str, str]]]] = {
+    "csv": ("tables", lambda drawing: tables.section_tables(drawing.sections)),
+    "vlmhyperbench": ("vlmhyperbench", lambda drawing: hyperbench_files(drawing.view)),
 }
 """Format → name of a folder, and what makes its files: name → content."""
 
@@ -92,20 +84,18 @@ def write_report(
     """
     if not runs:
         raise InvalidInput("a report needs at least one run", hint="bench list runs")
-    options = options or ReportOptions()
-    check_options(options)
     view = build([evaluate(run) for run in runs], options)
-    return write_view(view, out, list(dict.fromkeys(formats)), options, sections)
+    return write_view(view, out, formats, options, sections)
 
 
 def write_view(
     view: ReportView,
     out: Path | None,
     formats: Sequence[str],
-    options: ReportOptions,
+    options: ReportOptions | None = None,
     sections: Mapping[str, str | SectionMaker] = SECTIONS,
 ) -> list[Path]:
-    """Write a view that was already built, as ``write_report`` does."""
+    """Write a view that was already built, as ``write_report`` does. No format writes nothing."""
     known = list(dict.fromkeys([*FORMATS, *FOLDERS]))
     for name in formats:
         if name not in known:
@@ -113,39 +103,23 @@ def write_view(
     folder, single = _destination(view, out)
     if single is not None:
         formats = [_SUFFIXES[single.suffix.lower()]]
-    made = make_sections(view, sections)
-    paths: list[Path] = []
-    for name in sorted(formats, key=known.index):
-        for number, (file, render) in enumerate(FORMATS.get(name, {}).items()):
+    drawing = Drawing(view, make_sections(view, sections), options or ReportOptions(), folder)
+    written: list[Path] = []
+    for name in sorted(set(formats), key=known.index):
+        for number, (file, draw) in enumerate(FORMATS.get(name, {}).items()):
             path = folder / file
             if single is not None:
                 path = single if number == 0 else single.with_name(f"{single.stem}-{file}")
-            write_atomically(path, render(Drawing(view, made, options, path)))
-            paths.append(path)
+            write_atomically(path, draw(replace(drawing, path=path)))
+            written.append(path)
         # One file was asked for: no folder stands beside it.
         if name in FOLDERS and single is None:
             inside, make_files = FOLDERS[name]
-            for file, text in make_files(view, made).items():
-                write_atomically(folder / inside / file, text)
-                paths.append(folder / inside / file)
-    return paths
-
-
-def check_options(options: ReportOptions) -> None:
-    """Refuse what cannot be drawn.
-
-    Raises:
-        InvalidInput: an unknown choice of images, or no room for a page at all.
-    """
-    if isinstance(options.images, str) and options.images not in {"none", "failures", "all"}:
-        raise InvalidInput(
-            f"--images takes none, failures, all or a number, not {options.images[:40]!r}",
-            hint="--images failures",
-        )
-    if isinstance(options.images, int) and options.images < 0:
-        raise InvalidInput(f"--images takes a number from 0 on, not {options.images}")
-    if not options.max_mb >= 1:
-        raise InvalidInput(f"--max-mb must be at least 1, not {options.max_mb}", hint="--max-mb 25")
+            for file, text in make_files(drawing).items():
+                path = folder / inside / file
+                write_atomically(path, text)
+                written.append(path)
+    return written
 
 
 def _destination(view: ReportView, out: Path | None) -> tuple[Path, Path | None]:

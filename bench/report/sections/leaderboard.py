@@ -124,10 +124,12 @@ def _columns(view: ReportView, kind: str, tasks: Sequence[TaskView]) -> tuple[Co
 def _task_column(task: TaskView, *, first: bool) -> Column:
     better = _direction(task.higher_is_better)
     note = f"{task.title}: {task.headline_title}"
-    column = Column(
-        f"task:{task.key}", task.key, "score", better, note, divided=first, outputs=PAGE
+    return Column(
+        *(f"task:{task.key}", task.key, "score", better, note),
+        divided=first,
+        intervals="hover",
+        outputs=PAGE,
     )
-    return replace(column, intervals="hover")
 
 
 def _direction(higher: bool) -> Literal["higher", "lower"]:
@@ -144,10 +146,13 @@ _FIGURES = {
 
 
 def _row(view: ReportView, row: ModelRow, kind: str, tasks: Sequence[TaskView]) -> Row:
+    so_far: tuple[str, ...] = ()
+    if row.so_far and row.score is not None:
+        so_far = (f"so far, n = {formatting.count(row.score.n)}",)
     cells = {
         "rank": _rank_cell(row),
         "model": _name_cell(view, row),
-        "score": score_cell(row.score, reason(row, "score"), details=_so_far(row)),
+        "score": score_cell(row.score, reason(row, "score"), details=so_far),
         "n": DataCell(row.score.n if row.score else None, reason=reason(row, "score")),
         "failed": _failed_cell(row),
     }
@@ -189,13 +194,6 @@ def _name_cell(view: ReportView, row: ModelRow) -> DataCell:
         details.append(": ".join(filter(None, (row.failure.error, row.failure.message))))
         details.append(row.failure.hint)
     return DataCell(row.key, note=note, details=tuple(filter(None, details)), model=row.key)
-
-
-def _so_far(row: ModelRow) -> tuple[str, ...]:
-    """How many questions stand behind the score of a model that has not finished."""
-    if row.score is None or not row.so_far:
-        return ()
-    return (f"so far, n = {formatting.count(row.score.n)}",)
 
 
 def _failed_cell(row: ModelRow) -> DataCell:

@@ -7,13 +7,13 @@ from bench.report.mistakes import judged, not_right
 from bench.report.section import (
     DOCUMENTS,
     PAGE,
-    Block,
     Column,
     DataCell,
     Row,
     Section,
     Table,
     Text,
+    empty_section,
     model_cells,
     model_columns,
 )
@@ -33,8 +33,7 @@ def section(view: ReportView) -> Section:
     rows = [row for row in view.rows if row.asked > 0]
     if not rows or not view.mistakes:
         words = "No answer is wrong." if rows else "Nothing has been scored."
-        blocks: tuple[Block, ...] = (Text((words,), "empty"),)
-        return Section("mistakes", title, blocks, "Mistakes", PAGE)
+        return empty_section("mistakes", title, "Mistakes", words)
     columns = (
         Column("kind", "Kind", header=True),
         *model_columns([row.key for row in rows], "count", picture="share"),
@@ -42,8 +41,8 @@ def section(view: ReportView) -> Section:
     )
     lines = (_total(rows), *(_kind(kind, rows) for kind in view.mistakes))
     link = Text((), "note", link="Click a number to list its questions.", outputs=PAGE)
-    blocks = (Table("kinds", columns, lines, CAPTION), link, *_unknown_texts(view))
-    return Section("mistakes", title, blocks, "Mistakes", DOCUMENTS)
+    table = Table("kinds", columns, lines, CAPTION)
+    return Section("mistakes", title, (table, link, *_unknown_texts(view)), "Mistakes", DOCUMENTS)
 
 
 def _total(rows: list[ModelRow]) -> Row:

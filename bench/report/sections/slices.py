@@ -17,6 +17,7 @@ from bench.report.section import (
     Section,
     Table,
     Text,
+    empty_section,
     model_cells,
     model_columns,
 )
@@ -41,8 +42,7 @@ def section(view: ReportView) -> Section:
     fields = _by_key(view, "field")
     title = "Where each model is strong"
     if not main or not view.rows:
-        empty = Text(("Nothing has been scored.",), "empty")
-        return Section("slices", title, (empty,), "Slices", PAGE)
+        return empty_section("slices", title, "Slices", "Nothing has been scored.")
     note = (
         "Each cell shows the headline score of a slice, with its number of questions (n). A stronger colour "
         f"is a better score. The best score of a row is bold, and slices of fewer than {SMALL_N} questions "

@@ -26,6 +26,7 @@ from bench.report.section import (
     Term,
     Terms,
     Text,
+    empty_section,
     model_cell,
 )
 from bench.report.sections.leaderboard import MEMORY_WORDS
@@ -93,8 +94,7 @@ def section(view: ReportView) -> Section:
     rows = [row for row in view.rows if _is_measured(row)]
     title = "Speed and memory"
     if not rows:
-        blocks: tuple[Block, ...] = (Text(("Nothing has been measured.",), "empty"),)
-        return Section("speed", title, blocks, "Speed", PAGE)
+        return empty_section("speed", title, "Speed", "Nothing has been measured.")
     return Section(
         "speed",
         title,
@@ -237,7 +237,7 @@ def _plots(view: ReportView) -> Group:
         Group((_latency_plot(view.rows),), "Latency of one question"),
         Group((_time_plot(view.rows),), "Where the time goes"),
     )
-    return Group(both, layout="side", outputs=frozenset(("html", "json")))
+    return Group(both, layout="side", outputs=PAGE)
 
 
 def _latency_plot(rows: Sequence[ModelRow]) -> Block:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from bench import formatting
 from bench.drawing.plots import PlotPoint, Scatter
+from bench.report.records import at
 from bench.report.section import (
     Column,
     DataCell,
@@ -19,7 +20,7 @@ from bench.report.section import (
     score_cell,
 )
 from bench.report.sections.leaderboard import GIB, usual_memory
-from bench.report.views import ModelRow, ReportView
+from bench.report.views import COSTS, ReportView
 
 
 class _Cost(NamedTuple):
@@ -77,19 +78,14 @@ def _points(view: ReportView, cost: str) -> tuple[PlotPoint, ...]:
     for index, row in enumerate(view.rows):
         if not row.ranked or row.score is None or row.score.value is None:
             continue
-        value = _cost(row, cost)
+        value = at(row.facts, COSTS[cost])
         if value is not None and value > 0:
+            value /= GIB if cost == "memory" else 1
             memory = row.facts.memory
             hollow = cost == "memory" and memory is not None and memory.kind != usual
             front = row.key in view.fronts[cost].keys
             points.append(PlotPoint(index, row.key, value, row.score, front, hollow))
     return tuple(points)
-
-
-def _cost(row: ModelRow, cost: str) -> float | None:
-    if cost == "latency":
-        return row.facts.latency.p50 if row.facts.latency is not None else None
-    return row.facts.memory.bytes / GIB if row.facts.memory is not None else None
 
 
 def _row(view: ReportView, point: PlotPoint, cost: str) -> Row:
