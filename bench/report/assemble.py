@@ -14,6 +14,7 @@ import bench
 from bench import formatting
 from bench.metrics import METRICS
 from bench.report.mistakes import extraction_views, mistake_views
+from bench.report.options import ReportOptions
 from bench.report.ranking import Scored, compare_all, pareto, ranks
 from bench.report.records import at, nested, number, text
 from bench.report.rows import RowSource, hardware, model_row, sentences
@@ -25,7 +26,6 @@ from bench.report.views import (
     Load,
     ModelRow,
     Pair,
-    ReportOptions,
     ReportView,
     RunView,
     SampleView,

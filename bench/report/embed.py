@@ -18,8 +18,9 @@ from typing import Any
 
 from bench.formatting import safe
 from bench.report.mistakes import RULE_TEXTS, label
+from bench.report.options import ReportOptions
 from bench.report.samples import raw_text
-from bench.report.views import ReportOptions, ReportView, SampleView
+from bench.report.views import ReportView, SampleView
 from bench.schema import Page
 from bench.scoring.answers import Answer
 from bench.scoring.levels import LEVELS

@@ -24,6 +24,7 @@ from bench import formatting
 from bench.drawing import plots, svg
 from bench.report import cells
 from bench.report.embed import MAX_TEXT, NOTHING, embed, json_text
+from bench.report.options import ReportOptions
 from bench.report.section import (
     Block,
     Browser,
@@ -37,7 +38,7 @@ from bench.report.section import (
     Table,
     flat,
 )
-from bench.report.views import ReportOptions, ReportView
+from bench.report.views import ReportView
 from bench.scoring.levels import LEVELS
 
 TEMPLATES = Path(__file__).parent / "templates"

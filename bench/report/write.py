@@ -12,9 +12,10 @@ from bench.report import tables
 from bench.report.assemble import build
 from bench.report.hyperbench_files import hyperbench_files
 from bench.report.markdown import markdown
+from bench.report.options import ReportOptions
 from bench.report.section import Section
 from bench.report.sections import SECTIONS, SectionMaker, make_sections
-from bench.report.views import ReportOptions, ReportView
+from bench.report.views import ReportView
 from bench.rundir.store import RunStore
 from bench.scoring.evaluation import evaluate
 from bench.text import file_name
