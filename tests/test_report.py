@@ -232,7 +232,7 @@ def test_run_that_another_process_holds_is_still_going(tmp_path):
     with RunLock(run.path):
         view = view_of(run)
     assert view.rows[0].state == "running"
-    assert any("still going" in caveat.text for caveat in view.caveats)
+    assert any("has not finished" in caveat.text for caveat in view.caveats)
 
 
 def test_run_in_which_nothing_was_asked_has_a_report(tmp_path):

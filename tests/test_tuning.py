@@ -332,7 +332,7 @@ def test_a_killed_training_goes_on_to_the_same_adapter(
     assert record(broken)["status"] == "running"
     heard = Heard()
     tuned = tune(order(base, cut, broken, schedule=schedule, lora=lora), heard)
-    assert "Training goes on from step 4" in heard.said
+    assert "The training continues from step 4" in heard.said
     assert sorted(heard.losses) == [5, 6, 7, 8]
     assert tuned.ended.steps == 8
     assert record(broken)["resumptions"] == 1

@@ -148,7 +148,7 @@ def _states(
         asked, total = sum(row.asked for row in own), sum(row.samples for row in own)
         progress = f"{asked:,} of {formatting.plural(total, 'question')} have been asked"
         if run.state == "running":
-            said.append(f"{names[run.id]} is still going: {progress}.")
+            said.append(f"{names[run.id]} has not finished: {progress} so far.")
         elif any(row.state == "unfinished" for row in own):
             said.append(f"{names[run.id]} is unfinished: {progress}.")
         elif run.state != "complete" and asked == total:
@@ -292,7 +292,6 @@ def _statistics(rows: Sequence[ModelRow]) -> list[str]:
     if not clusters or min(clusters) >= FEW_CLUSTERS:
         return []
     count = formatting.plural(min(clusters), "document")
-    verb = "stands" if min(clusters) == 1 else "stand"
     return [
-        f"Only {count} {verb} behind the scores: the intervals are wide and may still be too narrow."
+        f"The scores rest on only {count}, so the intervals are wide and may still be too narrow."
     ]

@@ -80,7 +80,7 @@ def train(subject: Subject, schedule: Schedule, out: Path, listener: Listener) -
     watch = Watch(out, listener)
     trainer.add_callback(watch)
     if last is not None:
-        listener.say(f"Training goes on from step {step_of(last)}")
+        listener.say(f"The training continues from step {step_of(last)}")
     with _one_interrupt(watch, listener), quiet_transformers():
         try:
             trainer.train(resume_from_checkpoint=None if last is None else str(last))
