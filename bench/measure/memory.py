@@ -74,10 +74,9 @@ class MemoryMeter:
         with driver() as nvml:
             if nvml is None:
                 return
-            handles = [handle for handle in devices(nvml) if handle is not None]
             while not self._stop.wait(self._interval):
-                used = sum(_process_bytes(nvml, handle) for handle in handles)
-                if used:
+                used = _process_bytes(nvml)
+                if used is not None:
                     self._peak_process = max(self._peak_process or 0, used)
 
 
@@ -86,11 +85,8 @@ def memory_now() -> dict[str, int | None]:
     import psutil
 
     torch = torch_with_cuda()
-    process: int | None = None
     with driver() as nvml:
-        if nvml is not None:
-            handles = [handle for handle in devices(nvml) if handle is not None]
-            process = sum(_process_bytes(nvml, handle) for handle in handles) or None
+        process = None if nvml is None else _process_bytes(nvml)
     return {
         "allocated": _on_all_gpus(torch, "memory_allocated") if torch else None,
         "reserved": _on_all_gpus(torch, "memory_reserved") if torch else None,
@@ -152,8 +148,12 @@ def release_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _process_bytes(nvml: Any, handle: Any) -> int:
-    """What the driver accounts to this process on one GPU; 0 if it does not say."""
-    processes = ask(nvml, "nvmlDeviceGetComputeRunningProcesses", handle) or []
-    # Inside a container the driver may report another PID namespace, and no memory at all.
-    return sum(int(p.usedGpuMemory or 0) for p in processes if p.pid == os.getpid())
+def _process_bytes(nvml: Any) -> int | None:
+    """What the driver accounts to this process on all GPUs; None where it does not say."""
+    used = 0
+    for handle in devices(nvml):
+        if handle is not None:
+            processes = ask(nvml, "nvmlDeviceGetComputeRunningProcesses", handle) or []
+            # Inside a container the driver may report another PID namespace, and no memory at all.
+            used += sum(int(p.usedGpuMemory or 0) for p in processes if p.pid == os.getpid())
+    return used or None

@@ -106,7 +106,6 @@ BACKENDS: dict[str, Backend] = {
             settings=frozenset({"min_pixels", "max_pixels"}),
             # bench.models.openai.settings says what they do.
             options={
-                "offline": (bool,),
                 "base_url": (str,),
                 "api_key_env": (str,),
                 "concurrency": (int,),

@@ -18,6 +18,12 @@ def failed(sample_id: str, error: BaseException) -> Output:
     return Output(sample_id, "", "error", error=error_line(error))
 
 
+def cut_at(text: str, stops: Sequence[str]) -> tuple[str, bool]:
+    """``text`` up to the first of ``stops``, and whether there was one."""
+    places = [place for stop in stops if stop and (place := text.find(stop)) >= 0]
+    return (text[: min(places)], True) if places else (text, False)
+
+
 class Model(Protocol):
     """One model in a process of its own. It is made as ``Backend(spec)``, which loads nothing yet."""
 

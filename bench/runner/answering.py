@@ -38,7 +38,7 @@ def answer(model: Model, groups: Sequence[PageGroup]) -> Batch:
         if len(sample_ids(groups)) == 1:
             traceback.print_exc()
             return failures(groups, error)
-    parts = [_answer_alone(model, single) for single in singles(groups)]
+    parts = [answer_alone(model, single) for single in singles(groups)]
     stages: dict[str, float] = {}
     for part in parts:
         for stage, seconds in part.stages.items():
@@ -56,7 +56,8 @@ def sample_ids(groups: Sequence[PageGroup]) -> list[str]:
     return [request.sample_id for group in groups for request in group.requests]
 
 
-def _answer_alone(model: Model, single: Sequence[PageGroup]) -> Batch:
+def answer_alone(model: Model, single: Sequence[PageGroup]) -> Batch:
+    """``answer`` for one question, for which there is nothing less to ask: without memory it has failed."""
     try:
         return answer(model, single)
     except OutOfMemory as error:

@@ -9,7 +9,6 @@ is gone.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -19,6 +18,7 @@ import time
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TextIO
@@ -29,7 +29,7 @@ from bench.measure import is_device_lost, release_memory
 from bench.models import make_model, with_traits
 from bench.models.model import Model
 from bench.rundir.store import RunStore
-from bench.runner.answering import DeviceLost, answer, failures, sample_ids
+from bench.runner.answering import DeviceLost, answer, answer_alone, failures, sample_ids
 from bench.runner.batches import (
     batched,
     default_batch_size,
@@ -61,7 +61,9 @@ class Worker:
         self.batch_size = 1
         self.ladder = Ladder(self.batch_size)
         self.instruments = Instruments(
-            self._write_monitor, local=measures_locally(self.spec), alone=shard.total == 1
+            partial(run.append_monitor, name),
+            local=measures_locally(self.spec),
+            alone=shard.total == 1,
         )
 
     def emit(self, event: str, **facts: Any) -> None:
@@ -99,9 +101,6 @@ class Worker:
             return STOPPED if self.stop.is_set() else UNFINISHED
         self.instruments.scenario("single-stream")
         return 0 if self._single_stream(tasks) else STOPPED
-
-    def _write_monitor(self, samples: Sequence[Mapping[str, Any]]) -> None:
-        self.run.append_monitor(self.name, samples)
 
     def _share(
         self, tasks: Mapping[str, Sequence[PageGroup]]
@@ -183,8 +182,7 @@ class Worker:
         smallest = singles([groups[-1]])[0]
         started = time.perf_counter()
         # Where not even this question fits, the first batch records it.
-        with contextlib.suppress(OutOfMemory):
-            answer(self.model, smallest)
+        answer_alone(self.model, smallest)
         seconds = time.perf_counter() - started
         self.model.reset()
         return seconds
@@ -311,11 +309,7 @@ class Worker:
     def _asked_alone(self, group: PageGroup) -> dict[str, Any]:
         """What one call with one question took."""
         started = time.perf_counter()
-        try:
-            batch = answer(self.model, self.ladder.bounded([group]))
-        except OutOfMemory as error:
-            release_memory()
-            batch = failures([group], error)
+        batch = answer_alone(self.model, self.ladder.bounded([group]))
         return {
             "seconds": time.perf_counter() - started - batch.retry_seconds,
             "first_token_seconds": batch.first_token_seconds,

@@ -169,3 +169,9 @@ def question_losses(logits: torch.Tensor, packed: Packed) -> torch.Tensor:
     losses = torch.nn.functional.cross_entropy(logits[0].float(), targets, reduction="none")
     sums = losses.new_zeros(packed.questions).index_add(0, question, losses)
     return sums / torch.bincount(question, minlength=packed.questions)
+
+
+def compute_dtype(model: Any) -> torch.dtype:
+    """The precision in which the model computes; its adapter may have another one."""
+    dtype: torch.dtype = model.get_input_embeddings().weight.dtype
+    return dtype

@@ -21,7 +21,7 @@ from bench.files import write_bytes_atomically
 from bench.tuning.adapter_folder import ADAPTER_FILES, write_history
 from bench.tuning.examples import TrainingExample
 from bench.tuning.feeding import Feeder
-from bench.tuning.packing import Packed, question_losses
+from bench.tuning.packing import Packed, compute_dtype, question_losses
 from bench.tuning.validation import Validated
 
 _TIE = 1e-6
@@ -184,9 +184,3 @@ def publish(checkpoint: Path, out: Path) -> None:
     """Make the adapter of ``checkpoint`` the adapter of ``out``; its configuration is written last."""
     for name in ADAPTER_FILES:
         write_bytes_atomically(out / name, (checkpoint / name).read_bytes())
-
-
-def compute_dtype(model: Any) -> torch.dtype:
-    """The precision in which the model computes; its adapter may have another one."""
-    dtype: torch.dtype = model.get_input_embeddings().weight.dtype
-    return dtype

@@ -16,7 +16,8 @@ import transformers
 
 from bench.models.qwen_vl.loading import quiet_transformers
 from bench.tuning.adapter_folder import CHECKPOINTS, write_history
-from bench.tuning.trainer import Diverged, Listener, PackedTrainer, Subject, Watch, compute_dtype
+from bench.tuning.packing import compute_dtype
+from bench.tuning.trainer import Diverged, Listener, PackedTrainer, Subject, Watch
 
 
 class Schedule(NamedTuple):

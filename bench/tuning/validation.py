@@ -17,7 +17,7 @@ from bench.models.qwen_vl import QwenVL
 from bench.runner.batches import batched, default_batch_size, halves, page_groups
 from bench.schema import ModelSpec, Output, PageGroup, Task
 from bench.scoring.answers import score_answer
-from bench.tuning.packing import Packed, question_losses
+from bench.tuning.packing import Packed, compute_dtype, question_losses
 
 if TYPE_CHECKING:
     from bench.models.qwen_vl.loading import LoadedModel
@@ -82,7 +82,7 @@ class Validator:
         import torch
 
         total, questions = 0.0, 0
-        dtype = self._model.get_input_embeddings().weight.dtype
+        dtype = compute_dtype(self._model)
         with torch.no_grad():
             for packed in self._packed():
                 inputs = {

@@ -174,9 +174,7 @@ class Client:
                 f"the endpoint did not answer within {self._settings.timeout:g} s"
             ) from None
         except httpx2.TransportError as error:
-            raise _Passing(
-                f"the connection to the endpoint broke: {self._shown(str(error) or type(error).__name__)}"
-            ) from None
+            raise _Passing(f"the connection to the endpoint broke: {self._said(error)}") from None
         fingerprint = body.get("system_fingerprint")
         if isinstance(fingerprint, str):
             body["system_fingerprint"] = self._shown(fingerprint, 200)
@@ -283,7 +281,7 @@ class Client:
             if not needed:
                 return {}
             raise EnvironmentProblem(
-                f"the endpoint {self._base} cannot be reached: {self._shown(str(error))}",
+                f"the endpoint {self._base} cannot be reached: {self._said(error)}",
                 hint="is the server running, and does the address end in /v1?",
             ) from None
         if status in {401, 403} and needed:
@@ -296,6 +294,9 @@ class Client:
         except (ValueError, RecursionError):
             value = {}
         return value if isinstance(value, dict) else {}
+
+    def _said(self, error: Exception) -> str:
+        return self._shown(str(error) or type(error).__name__)
 
     def _shown(self, text: str, limit: int = 300) -> str:
         """``text`` from the server, safe to print and to store, and without the key."""

@@ -6,10 +6,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.models.model import cut_at
 from bench.models.openai.client import EndpointError, Reply
-from bench.schema import Output, PageGroup, Request
+from bench.schema import Output, PageGroup, Request, StopReason
 
-STOP_REASONS = {"stop": "stop", "eos": "stop", "length": "length", "max_tokens": "length"}
+STOP_REASONS: Mapping[str, StopReason] = {
+    "stop": "stop",
+    "eos": "stop",
+    "length": "length",
+    "max_tokens": "length",
+}
 """The servers' words for why an answer ended → ours."""
 
 
@@ -27,11 +33,7 @@ def output_of(
         raise EndpointError(
             f"the endpoint ended the answer with finish_reason {str(finish)[:40]!r}"
         )
-    text = _text(choice.get("message"))
-    stop_reason = STOP_REASONS[finish]
-    for end in group.generation.stop:
-        if end in text:
-            text, stop_reason = text.partition(end)[0], "stop"
+    text, cut = cut_at(_text(choice.get("message")), group.generation.stop)
     usage = _mapping(reply.body.get("usage"))
     prompt_details = _mapping(usage.get("prompt_tokens_details"))
     prompt_tokens = _count(usage.get("prompt_tokens"))
@@ -51,7 +53,7 @@ def output_of(
     return Output(
         sample_id=request.sample_id,
         text=text,
-        stop_reason="length" if stop_reason == "length" else "stop",
+        stop_reason="stop" if cut else STOP_REASONS[finish],
         prompt_tokens=prompt_tokens,
         visual_tokens=visual_tokens,
         generated_tokens=_count(usage.get("completion_tokens")),

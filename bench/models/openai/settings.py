@@ -14,9 +14,6 @@ from bench.models.backends import check_options
 from bench.schema import Json, ModelSpec
 from bench.text import one_line
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-"""Hosts that are this machine."""
-
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 """Capital letters only: of the keys that a person may paste here by mistake, many are words like ``hf_aB1``,
 and what stands here is written into the run directory."""
@@ -57,9 +54,8 @@ def endpoint_settings(spec: ModelSpec) -> EndpointSettings:
             holds a password, or no served model is named.
     """
     check_options(spec)
-    options = {name: value for name, value in spec.options.items() if name != "offline"}
     try:
-        settings = EndpointSettings.model_validate(options)
+        settings = EndpointSettings.model_validate(dict(spec.options))
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in problem["loc"])
@@ -67,12 +63,6 @@ def endpoint_settings(spec: ModelSpec) -> EndpointSettings:
             f"model {spec.name}: option {one_line(place, 60)}: {one_line(problem['msg'], 200)}"
         ) from None
     _check_address(spec.name, settings.base_url)
-    host = urlsplit(settings.base_url).hostname
-    if spec.options.get("offline") and host not in LOOPBACK:
-        raise InvalidInput(
-            f"model {spec.name}: --offline forbids the network; the endpoint is on {one_line(str(host), 60)}",
-            hint="leave out --offline, or serve the model on this machine",
-        )
     if spec.checkpoint is None:
         raise InvalidInput(
             f"model {spec.name}: the endpoint serves several models, and none of them was named",

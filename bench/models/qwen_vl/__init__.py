@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bench.errors import InvalidInput
 from bench.formatting import plural
 from bench.models.backends import check_options
-from bench.models.model import failed
+from bench.models.model import cut_at, failed
 from bench.schema import Batch, Json, ModelInfo, ModelSpec, Output, PageGroup
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def _output(parts: _Parts, question: PromptedQuestion, answer: Completion) -> Ou
             question.request.sample_id,
             ArithmeticError(f"the model's logits are not finite in {dtype}{advice}"),
         )
-    text, cut = _cut(parts.processor.text(answer.ids), question.group.generation.stop)
+    text, cut = cut_at(parts.processor.text(answer.ids), question.group.generation.stop)
     return Output(
         sample_id=question.request.sample_id,
         text=text,
@@ -207,9 +207,3 @@ def _output(parts: _Parts, question: PromptedQuestion, answer: Completion) -> Ou
         confidence=answer.confidence,
         min_confidence=answer.min_confidence,
     )
-
-
-def _cut(text: str, stops: Sequence[str]) -> tuple[str, bool]:
-    """``text`` up to the first of ``stops``, and whether there was one."""
-    places = [place for stop in stops if stop and (place := text.find(stop)) >= 0]
-    return (text[: min(places)], True) if places else (text, False)

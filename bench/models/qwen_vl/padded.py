@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.models.qwen_vl.clock import Clock
-from bench.models.qwen_vl.decode import best_tokens, penalized
+from bench.models.qwen_vl.decode import best_tokens, penalized, record
 from bench.models.qwen_vl.generation import (
     Completion,
     Decoding,
@@ -20,6 +20,7 @@ from bench.models.qwen_vl.generation import (
 )
 from bench.models.qwen_vl.pixels import PageReader
 from bench.models.qwen_vl.prefix import rope_positions
+from bench.models.qwen_vl.questions import QuestionBranch
 from bench.models.qwen_vl.vision import encode_pages
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ class PaddedEngine(Engine):
                 mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
                 # A prompt ends in text, where the three positions are equal.
                 position = position[:, :, -1:] + 1
-        return list(zip([row.question for row in rows], state.answers(), strict=True))
+        answers = [branch.answer for branch in state.branches]
+        return list(zip([row.question for row in rows], answers, strict=True))
 
     def economize(self) -> str | None:
         """See ``Engine``: a batch is one piece."""
@@ -135,17 +137,17 @@ class _Greedy:
     """The growing answers of a batch, and which of them are finished."""
 
     def __init__(self, rows: Sequence[_Row], prompt: _Prompt, decoding: Decoding) -> None:
-        self._decoding = decoding
-        self._limits = [row.question.limit for row in rows]
-        self._ids: list[list[int]] = [[] for _ in rows]
-        self._ended = [False] * len(rows)
-        self._probabilities: list[list[float]] = [[] for _ in rows]
-        self._prompt = prompt
+        self._prompt, self._decoding = prompt, decoding
+        # A row is a document of its own here, and its positions are kept by the engine.
+        self.branches = [
+            QuestionBranch(number, 0, row.question.ids, 0, row.question.limit)
+            for number, row in enumerate(rows)
+        ]
         self._seen: torch.Tensor | None = None
 
     @property
     def done(self) -> bool:
-        return not any(self._open(index) for index in range(len(self._ids)))
+        return not any(branch.open for branch in self.branches)
 
     def choose(self, logits: torch.Tensor) -> torch.Tensor:
         """Append the best token of ``logits`` (rows, vocabulary) to every unfinished answer.
@@ -156,24 +158,12 @@ class _Greedy:
         import torch
 
         best, probabilities = best_tokens(self._penalized(logits.float())).tolist()
-        chosen = [int(number) for number in best]
-        for index, (number, value) in enumerate(zip(chosen, probabilities, strict=True)):
-            if not self._open(index):
-                chosen[index] = self._decoding.pad_token
-                continue
-            self._ids[index].append(number)
-            self._probabilities[index].append(value)
-            self._ended[index] = number in self._decoding.end_tokens
-        return torch.tensor(chosen, device=logits.device).unsqueeze(1)
-
-    def answers(self) -> list[Completion]:
-        return [
-            Completion.of(ids, values, ended=ended)
-            for ids, ended, values in zip(self._ids, self._ended, self._probabilities, strict=True)
-        ]
-
-    def _open(self, index: int) -> bool:
-        return not self._ended[index] and len(self._ids[index]) < self._limits[index]
+        tokens = []
+        for branch, number, value in zip(self.branches, best, probabilities, strict=True):
+            tokens.append(int(number) if branch.open else self._decoding.pad_token)
+            if branch.open:
+                record(branch, int(number), value, self._decoding)
+        return torch.tensor(tokens, device=logits.device).unsqueeze(1)
 
     def _penalized(self, logits: torch.Tensor) -> torch.Tensor:
         """``logits`` after the repetition penalty.
@@ -190,7 +180,7 @@ class _Greedy:
             seen = torch.zeros(logits.shape, dtype=torch.int32, device=logits.device)
             seen.scatter_add_(1, self._prompt.ids, self._prompt.mask.int())
             self._seen = seen > 0
-        for index, ids in enumerate(self._ids):
-            if ids:
-                self._seen[index, ids[-1]] = True
+        for index, branch in enumerate(self.branches):
+            if branch.ids:
+                self._seen[index, branch.ids[-1]] = True
         return penalized(logits, self._seen, penalty)
