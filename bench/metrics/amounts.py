@@ -131,20 +131,16 @@ def _numeral_values(numeral: str, language: str | None, *, money: bool) -> froze
     if re.search(r"[ '\"]", grouped) or re.search(r"[.,_]{2}", grouped):
         return frozenset()
     marks = [character for character in grouped if character in ".,"]
-    whole = grouped.replace("_", ",") if "," not in marks else grouped.replace("_", ".")
     if not marks:
-        value = _grouped_integer(grouped.replace("_", ","), ",")
-        return _only(value)
+        return _only(_grouped_integer(grouped, "_"))
     last = marks[-1]
     integer, _, fraction = grouped.rpartition(last)
     if len(set(marks)) == 2 or "_" in grouped:
         # Two kinds of separator: the last one is decimal and stands once.
         other = "_" if "_" in grouped else ("," if last == "." else ".")
-        value = None if last in integer else _decimal(integer, other, fraction)
-        return _only(value)
+        return _only(None if last in integer else _decimal(integer, other, fraction))
     if len(marks) > 1:
-        value = _grouped_integer(whole, last)
-        return _only(value)
+        return _only(_grouped_integer(grouped, last))
     as_decimal = _decimal(integer, "_", fraction)
     as_group = _grouped_integer(grouped, last) if integer != "0" else None
     return _settled(as_decimal, as_group, last, language, money)
