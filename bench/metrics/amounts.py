@@ -31,11 +31,18 @@ _CURRENCY_NAMES: Final = {
     "TRY": "₺ try tl",
     "PLN": "zł pln",
 }
-_CURRENCIES: Final[dict[str, frozenset[str]]] = {
-    name: frozenset(code for code, names in _CURRENCY_NAMES.items() if name in names.split())
-    for names in _CURRENCY_NAMES.values()
-    for name in names.split()
-}
+
+
+def _codes_by_name() -> dict[str, frozenset[str]]:
+    """Return name or sign → the currencies that it can stand for: ¥ is the yuan and the yen."""
+    codes: dict[str, set[str]] = {}
+    for code, names in _CURRENCY_NAMES.items():
+        for name in names.split():
+            codes.setdefault(name, set()).add(code)
+    return {name: frozenset(possible) for name, possible in codes.items()}
+
+
+_CURRENCIES: Final = _codes_by_name()
 _NUMERAL: Final = r"\d(?:[\d.,' ]*\d)?"
 _AMOUNT: Final = re.compile(rf"([^\d]*?)({_NUMERAL})([^\d]*)")
 _KOPECKS: Final = re.compile(
