@@ -122,8 +122,13 @@ def _documents(checked: CheckedTask) -> list[list[int]]:
     for name, pages in pages_by_file.items():
         # "pixels" sorts behind every digest of a file, whose order the choice has always followed.
         keys[name] = [pages[0].sha256, *(f"pixels {contents[page]}" for page in pages)]
-    row_keys = [[key for name in row.files for key in keys[name]] for row in checked.rows]
-    return clusters(row_keys)
+    keys_of_rows: list[list[str]] = []
+    for row in checked.rows:
+        row_keys: list[str] = []
+        for name in row.files:
+            row_keys += keys[name]
+        keys_of_rows.append(row_keys)
+    return clusters(keys_of_rows)
 
 
 def _shared_out(

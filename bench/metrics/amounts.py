@@ -31,11 +31,18 @@ _CURRENCY_NAMES: Final = {
     "TRY": "₺ try tl",
     "PLN": "zł pln",
 }
-_CURRENCIES: Final[dict[str, frozenset[str]]] = {
-    name: frozenset(code for code, names in _CURRENCY_NAMES.items() if name in names.split())
-    for names in _CURRENCY_NAMES.values()
-    for name in names.split()
-}
+
+
+def _codes_by_name() -> dict[str, frozenset[str]]:
+    """Return name or sign → the currencies that it can stand for: ¥ is the yuan and the yen."""
+    codes: dict[str, set[str]] = {}
+    for code, names in _CURRENCY_NAMES.items():
+        for name in names.split():
+            codes.setdefault(name, set()).add(code)
+    return {name: frozenset(possible) for name, possible in codes.items()}
+
+
+_CURRENCIES: Final = _codes_by_name()
 _NUMERAL: Final = r"\d(?:[\d.,' ]*\d)?"
 _AMOUNT: Final = re.compile(rf"([^\d]*?)({_NUMERAL})([^\d]*)")
 _KOPECKS: Final = re.compile(
@@ -131,20 +138,16 @@ def _numeral_values(numeral: str, language: str | None, *, money: bool) -> froze
     if re.search(r"[ '\"]", grouped) or re.search(r"[.,_]{2}", grouped):
         return frozenset()
     marks = [character for character in grouped if character in ".,"]
-    whole = grouped.replace("_", ",") if "," not in marks else grouped.replace("_", ".")
     if not marks:
-        value = _grouped_integer(grouped.replace("_", ","), ",")
-        return _only(value)
+        return _only(_grouped_integer(grouped, "_"))
     last = marks[-1]
     integer, _, fraction = grouped.rpartition(last)
     if len(set(marks)) == 2 or "_" in grouped:
         # Two kinds of separator: the last one is decimal and stands once.
         other = "_" if "_" in grouped else ("," if last == "." else ".")
-        value = None if last in integer else _decimal(integer, other, fraction)
-        return _only(value)
+        return _only(None if last in integer else _decimal(integer, other, fraction))
     if len(marks) > 1:
-        value = _grouped_integer(whole, last)
-        return _only(value)
+        return _only(_grouped_integer(grouped, last))
     as_decimal = _decimal(integer, "_", fraction)
     as_group = _grouped_integer(grouped, last) if integer != "0" else None
     return _settled(as_decimal, as_group, last, language, money)

@@ -142,11 +142,13 @@ def _chinese(text: str, _language: str | None) -> DateReading | None:
         return None
     republic, year, month, day = match.groups()
     digits = "".join(_CHINESE_DIGITS.get(c, c) for c in year)
-    number = int(digits) + 1911 if republic else _full_year(digits)
-    values = [_chinese_number(month), None if day is None else _chinese_number(day)]
-    if values[0] is None or (day is not None and values[1] is None):
+    # The republic's years count from 1912, which is year 1.
+    full_year = int(digits) + 1911 if republic else _full_year(digits)
+    month_number = _chinese_number(month)
+    day_number = None if day is None else _chinese_number(day)
+    if month_number is None or (day is not None and day_number is None):
         return None
-    return _reading(_valid([(number, values[0], values[1])]))
+    return _reading(_valid([(full_year, month_number, day_number)]))
 
 
 def _chinese_number(text: str) -> int | None:
@@ -168,21 +170,23 @@ def _numeric(text: str, language: str | None) -> DateReading | None:
     match = _NUMERIC.fullmatch(text)
     if match is None:
         return None
-    a, mark, b, c = match.groups()
-    if len(a) > 2:
-        orders = [(a, b, c)] if len(a) == 4 and len(c) <= 2 else []
-    elif len(c) == 3 or len(c) == 1:
+    first, mark, second, third = match.groups()
+    day_first, month_first = (third, second, first), (third, first, second)
+    year_first = (first, second, third)
+    if len(first) > 2:
+        orders = [year_first] if len(first) == 4 and len(third) <= 2 else []
+    elif len(third) == 3 or len(third) == 1:
         orders = []
-    elif len(c) == 2 and (mark == "-" or language in {"zh", "ja", "ko"}):
+    elif len(third) == 2 and (mark == "-" or language in {"zh", "ja", "ko"}):
         # 24-03-12 is year first as often as not.
-        orders = [(c, b, a), (a, b, c), (c, a, b)]
+        orders = [day_first, year_first, month_first]
     elif mark == "." or language == "ru":
-        orders = [(c, b, a)]
+        orders = [day_first]
     else:
-        orders = [(c, b, a), (c, a, b)]
-    dates = _valid((_full_year(y), int(m), int(d)) for y, m, d in orders)
-    written = (a, b, c) if len(a) == 4 else (a.zfill(2), b.zfill(2), str(_full_year(c)))
-    return _reading(dates, (written[0], written[1].zfill(2), written[2].zfill(2)))
+        orders = [day_first, month_first]
+    moments = _valid((_full_year(year), int(month), int(day)) for year, month, day in orders)
+    last = third.zfill(2) if len(first) == 4 else str(_full_year(third))
+    return _reading(moments, (first.zfill(2), second.zfill(2), last))
 
 
 def _named(text: str, _language: str | None) -> DateReading | None:

@@ -119,14 +119,16 @@ def evaluate(run: RunStore, metrics: Sequence[str] | None = None) -> Evaluation:
         task = run.load_task(name)
         tasks[name] = replace(task, metrics=check_metrics(task, metrics))
     models = tuple(run.model_names())
-    cells = {
-        (model, name): _score_cell(run, model, task)
-        for model in models
-        for name, task in tasks.items()
-    }
+    cells: dict[tuple[str, str], Cell] = {}
+    for model in models:
+        for name, task in tasks.items():
+            cells[model, name] = _score_cell(run, model, task)
     if not all(_is_accuracy(task.metrics[0]) for task in tasks.values()):
         return Evaluation(run, tasks, models, cells, overall={})
-    overall = {model: _overall([cells[model, name] for name in tasks]) for model in models}
+    overall: dict[str, Estimate] = {}
+    for model in models:
+        cells_of_model = [cells[model, name] for name in tasks]
+        overall[model] = _overall(cells_of_model)
     return Evaluation(run, tasks, models, cells, overall, _slices(cells.values()))
 
 

@@ -87,10 +87,9 @@ def _records(
     import pandas as pd
 
     store = RunStore.open(Path(run))
-    rows = [
-        {"model": model, "task": task, **record}
-        for model in store.model_names()
-        for task in store.task_names()
-        for record in read(store, model, task)
-    ]
+    rows: list[dict[str, Any]] = []
+    for model in store.model_names():
+        for task in store.task_names():
+            records = read(store, model, task)
+            rows += [{"model": model, "task": task, **record} for record in records]
     return pd.json_normalize(rows)

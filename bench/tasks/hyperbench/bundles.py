@@ -226,17 +226,20 @@ def _documents(value: Any, page_count: int) -> dict[str, tuple[PageNumbers, ...]
 
 
 def _check_pages(documents: Mapping[str, tuple[PageNumbers, ...]], page_count: int) -> None:
+    listed: list[int] = []
+    for documents_of_class in documents.values():
+        for pages in documents_of_class:
+            listed += pages
     seen: set[int] = set()
-    for pages in (pages for of_class in documents.values() for pages in of_class):
-        for page in pages:
-            if not 0 <= page < page_count:
-                raise InvalidInput(
-                    f"there is no page {page} among {plural(page_count, 'page')}: "
-                    "pages are counted from 0"
-                )
-            if page in seen:
-                raise InvalidInput(f"page {page} is listed twice")
-            seen.add(page)
+    for page in listed:
+        if not 0 <= page < page_count:
+            raise InvalidInput(
+                f"there is no page {page} among {plural(page_count, 'page')}: "
+                "pages are counted from 0"
+            )
+        if page in seen:
+            raise InvalidInput(f"page {page} is listed twice")
+        seen.add(page)
 
 
 def _are_integers(value: Any) -> bool:
