@@ -290,7 +290,7 @@ def test_a_refusal_is_not_repeated_and_says_what_the_server_said(
 def test_too_large_a_request_says_its_size_and_what_to_do(server: Server, page: Path) -> None:
     server.reaction = failing(9, 413)
     (output,) = ask(loaded(server), group_of(page, "a"))
-    assert "MB" in (output.error or "")
+    assert "the request has 2.0 KiB: lower" in (output.error or "")
     assert "--max-pixels" in (output.error or "")
 
 

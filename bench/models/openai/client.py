@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.errors import BenchError, EnvironmentProblem, InvalidInput, did_you_mean, require_package
+from bench.formatting import byte_size
 from bench.models.openai.concurrency import AdaptiveLimit
 from bench.models.openai.settings import EndpointSettings, api_key
 from bench.text import one_line
@@ -187,7 +188,7 @@ class Client:
             size += len(part)
             if size > MAX_RESPONSE_BYTES:
                 raise EndpointError(
-                    f"the endpoint's answer is larger than {MAX_RESPONSE_BYTES // 2**20} MiB"
+                    f"the endpoint's answer is larger than {byte_size(MAX_RESPONSE_BYTES)}"
                 )
             if time.perf_counter() - started > self._settings.timeout:
                 raise _Passing(
@@ -218,9 +219,7 @@ class Client:
                 else "; it needs a key, and api_key_env names none"
             )
         if status == 413:
-            reason += (
-                f"; the request has {sent_bytes / 1e6:.1f} MB: lower --max-pixels, or use JPEG"
-            )
+            reason += f"; the request has {byte_size(sent_bytes)}: lower --max-pixels, or use JPEG"
         raise EndpointError(reason)
 
     def _streamed(

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from bench.formatting import byte_size
 from bench.models.qwen_vl import plan, vision
 from bench.models.qwen_vl.clock import Clock
 from bench.models.qwen_vl.decode import decode
@@ -79,7 +80,7 @@ class TreeEngine(Engine):
             return None
         self._limits = lower
         return (
-            f"{lower.cache_bytes / 2**20:,.0f} MiB of keys and values, {lower.vision_patches:,} patches, "
+            f"{byte_size(lower.cache_bytes)} of keys and values, {lower.vision_patches:,} patches, "
             f"{lower.prefix_tokens:,} and {lower.question_tokens:,} tokens at a time"
         )
 
