@@ -14,6 +14,7 @@ from bench.cli.lookup import find_run
 from bench.cli.options import NameList, OneName, json_choice, results_choice
 from bench.cli.reporting import check_destination, print_summary, write_reports
 from bench.errors import InvalidInput
+from bench.text import one_line
 
 if TYPE_CHECKING:
     from bench.report import ReportOptions
@@ -65,9 +66,21 @@ def score_command(options: ScoreOptions) -> None:
         )
     else:
         run = RunStore.open(find_run(options.source, options.results))
+        _refuse_import_options(options)
     evaluation = evaluate(run, options.metrics)
     write_scores(evaluation)
     print_summary([evaluation], [run.path / "scores"], as_json=options.as_json)
+
+
+def _refuse_import_options(options: ScoreOptions) -> None:
+    """Refuse what only a file of answers needs: a run knows its tasks and models itself."""
+    for flag, value in (("--task", options.task), ("--model", options.model)):
+        if value is not None:
+            raise InvalidInput(
+                f"{flag} describes a file of answers, but {one_line(options.source, 80)} is a run, "
+                "of which all tasks and models are scored",
+                hint=f"leave out {flag}",
+            )
 
 
 def _imported(path: Path, options: ScoreOptions) -> RunStore:
@@ -147,6 +160,10 @@ def report_command(choices: ReportChoices) -> None:
 
     check_destination(choices.out)
     paths = [find_run(name, choices.results) for name in choices.runs]
+    places = [path.resolve() for path in paths]
+    for number, place in enumerate(places):
+        if place in places[:number]:
+            raise InvalidInput(f"the run {place.name} is named twice", hint="name every run once")
     evaluations = [evaluate(RunStore.open(path)) for path in paths]
     written = write_reports(evaluations, choices.out, choices.formats, choices.for_renderers())
     print_summary(evaluations, written, as_json=choices.as_json)
@@ -185,7 +202,6 @@ def show_command(options: ShowOptions) -> None:
 
 def _list_samples(store: RunStore) -> None:
     from bench.cli.tables import table
-    from bench.text import one_line
 
     tasks = [store.load_task(name) for name in store.task_names()]
     rows = [

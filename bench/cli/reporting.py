@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,6 +81,7 @@ def print_summary(
     evaluations: Sequence[Evaluation], written: Sequence[Path], *, as_json: bool
 ) -> None:
     """Print the leaderboard on standard output, and where the files are."""
+    from bench.cli.tables import has_color, line_width
     from bench.report import ReportOptions, build, terminal_summary
     from bench.report.tables import report_json
 
@@ -89,8 +89,7 @@ def print_summary(
     if as_json:
         click.echo(report_json(view).rstrip())
         return
-    terminal = sys.stdout.isatty()
-    click.echo(terminal_summary(view, color=terminal).rstrip())
+    click.echo(terminal_summary(view, line_width(), color=has_color()).rstrip())
     for path in written:
         if path.suffix in {".html", ""}:
             click.echo(f"{'Report' if path.suffix else 'Scores'}   {path}")
