@@ -335,8 +335,8 @@ def test_a_row_of_bench_toml_may_not_build_on_another(tmp_path: Path) -> None:
     ("text", "message", "hint"),
     [
         ('[models.a]\nmodel = "ocr"\nmax_pixel = 3\n', "unknown key 'max_pixel'", "max_pixels"),
-        ("[models.a]\nmax_pixels = 3\n", "model: Field required", None),
-        ('[models.a]\nmodel = "ocr"\nmax_pixels = "many"\n', "max_pixels", None),
+        ("[models.a]\nmax_pixels = 3\n", "the key 'model' is missing", None),
+        ('[models.a]\nmodel = "ocr"\nmax_pixels = "many"\n', "valid integer, not 'many'", None),
         ('[models."a/b"]\nmodel = "ocr"\n', "names a folder", "'a-b'"),
         ("models = 3\n", "should hold tables", None),
         ("[models.a\n", "cannot be read as TOML", None),

@@ -589,7 +589,7 @@ def test_every_verb_with_pages_has_both_units(bench: Any, verb: str) -> None:
     [
         (["--max-pixels", "256"], "if you mean visual tokens, type --visual-tokens 256"),
         (["--max-pixels", "many"], "expected a number of pixels"),
-        (["--visual-tokens", "3"], "3 is not in the range"),
+        (["--visual-tokens", "3"], "expected a whole number from 4 to 16384, got '3'"),
         (["--visual-tokens", "256", "--max-pixels", "200704"], "the same limit, in two units"),
         (["--visual-tokens", "256", "--sweep", "visual_tokens=256"], "already has a bound"),
     ],
@@ -665,3 +665,142 @@ def test_the_kinds_of_documents_in_the_help_are_those_that_are_drawn(bench: Any)
 
     text = " ".join(help_of(bench, "data", "synth").split())
     assert all(kind in text for kind in KINDS)
+
+
+def test_a_group_without_a_command_prints_its_help(bench: Any) -> None:
+    result = bench("data")
+    assert (result.status, result.err) == (0, "")
+    assert "annotate" in result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--limit", "0"], "expected a whole number of at least 1, got '0'"),
+        (["--limit", "x"], "expected a whole number of at least 1, got 'x'"),
+        (["--max-errors", "2"], "expected a number from 0 to 1, got '2'"),
+        (["--dtype", "fp64"], "expected auto, bf16, fp16 or fp32, got 'fp64'"),
+    ],
+)
+def test_a_wrong_value_is_answered_with_what_is_expected(
+    bench: Any, arguments: list[str], message: str
+) -> None:
+    result = bench("run", "-m", "ocr", *arguments)
+    assert result.status == 2
+    assert message in result.err
+
+
+def test_a_wrong_value_says_where_it_stands(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bench.toml").write_text('[run]\nlimit = "x"\n')
+    assert "got 'x' in [run] of bench.toml" in bench("run", "-m", "ocr").err
+    (tmp_path / "bench.toml").unlink()
+    monkeypatch.setenv("BENCH_RUN_DRY_RUN", "maybe")
+    message = "expected true or false, got 'maybe' in the environment variable BENCH_RUN_DRY_RUN"
+    assert message in bench("run", "-m", "ocr").err
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("json = 3", "json should be true or false, not 3"),
+        ("latency-samples = true", "latency-samples should be text, a number or a list, not True"),
+        ("out = {a = 1}", "out should be text, a number or a list"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_in_the_file_is_one_line(
+    bench: Any, tmp_path: Path, line: str, message: str
+) -> None:
+    (tmp_path / "bench.toml").write_text(f"[run]\n{line}\n")
+    result = bench("run", "-m", "ocr")
+    assert result.status == 2
+    assert message in result.err
+
+
+@pytest.mark.parametrize(("pixels", "offers"), [("0", False), ("300", True)])
+def test_visual_tokens_are_offered_only_where_they_are_valid(
+    bench: Any, pixels: str, offers: bool
+) -> None:
+    result = bench("run", "-m", "ocr", "--max-pixels", pixels)
+    assert ("--visual-tokens" in result.err) is offers
+
+
+@pytest.mark.parametrize("flag", ["--task", "--model"])
+def test_a_run_is_not_scored_with_options_of_a_file(bench: Any, finished: Path, flag: str) -> None:
+    result = bench("score", finished, flag, "x")
+    assert result.status == 2
+    assert f"leave out {flag}" in result.err
+
+
+def test_a_report_names_every_run_once(bench: Any, finished: Path) -> None:
+    result = bench("report", "last", finished)
+    assert result.status == 2
+    assert "is named twice" in result.err
+
+
+def test_documents_are_drawn_into_one_folder(bench: Any, tmp_path: Path) -> None:
+    result = bench("data", "synth", "a", "--out", "b", "--kind", "slip")
+    assert result.status == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_question_in_the_place_of_a_page_gets_a_hint(bench: Any) -> None:
+    result = bench("predict", "-m", "fake", "What is the total?")
+    assert result.status == 2
+    assert "--question" in result.err
+
+
+def test_a_model_without_answers_is_not_compared(
+    bench: Any, make_task: MakeTask, tmp_path: Path
+) -> None:
+    (tmp_path / "bench.toml").write_text(TOML)
+    assert bench("run", "-m", "good,dead", "-t", make_task(), "--no-report").status == 4
+    assert ":dead has no answers" in bench("compare", "good", "dead").err
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_summary_is_no_wider_than_the_terminal(
+    bench: Any, finished: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    text = bench("score", finished).out
+    # Commands and paths stay in one line, so that they can be copied.
+    lines = [line for line in text.splitlines() if str(finished.name) not in line]
+    assert max(map(len, lines)) <= columns
+
+
+def test_no_color_means_no_colour(
+    bench: Any, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[3" not in bench("score", finished).out
+    assert "\x1b[3" not in bench("nonsense").err
+
+
+@pytest.mark.parametrize(
+    "name", ["a@ftp://localhost:9/v1", "a@localhost:9", "@http://localhost:9/v1"]
+)
+def test_an_address_that_is_none_is_explained(bench: Any, name: str) -> None:
+    result = bench("run", "-m", name)
+    assert result.status == 2
+    assert "MODEL@http://localhost:8000/v1" in result.err
+
+
+def test_what_a_server_runs_is_neither_planned_nor_pulled(bench: Any) -> None:
+    served = "Qwen/Qwen2-VL-2B-Instruct@http://127.0.0.1:9/v1"
+    plan = bench("plan", "-m", served, "-t", "slips", "--memory", 8)
+    assert plan.status == 2
+    assert "runs on a server" in plan.err
+    pull = bench("pull", "-m", served)
+    assert pull.status == 0
+    assert "needs no download" in pull.out
+
+
+def test_a_run_of_other_options_is_not_resumed_and_the_difference_is_readable(
+    bench: Any, finished: Path, tmp_path: Path
+) -> None:
+    result = bench("run", "-m", "good", "-t", tmp_path / "mine", "--resume", finished)
+    assert result.status == 2
+    assert "models: good, bad → good" in result.err

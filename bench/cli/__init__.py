@@ -116,6 +116,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.stdout.flush()
     except click.exceptions.Exit as end:
         status = end.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        # A group without a command, such as `bench data`: its help is what the user needs.
+        click.echo(error.format_message())
+        status = 0
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f"{context.command_path} --help" if context is not None else "bench --help"
@@ -145,12 +149,17 @@ def _complain(message: str, hint: str | None, status: int) -> int:
         click.echo(
             json.dumps({"error": message, "hint": hint, "exit_code": status}, ensure_ascii=False)
         )
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {printable(message)}", err=True)
+    click.echo(f"{_label('error:', 'red')} {printable(message)}", err=True)
     if hint and hint.startswith(("did you mean", "known:", "none")):
         click.echo(f"       {printable(hint)}", err=True)
     elif hint:
-        click.echo(f"{click.style('try:', fg='cyan', bold=True)}   {printable(hint)}", err=True)
+        click.echo(f"{_label('try:', 'cyan')}   {printable(hint)}", err=True)
     return status
+
+
+def _label(word: str, color: str) -> str:
+    """A word in bold, and in colour unless the user has asked for none; click leaves both out of a pipe."""
+    return click.style(word, fg=None if os.environ.get("NO_COLOR") else color, bold=True)
 
 
 def echo_json(value: Any) -> None:

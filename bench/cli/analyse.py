@@ -61,9 +61,21 @@ def score_command(options: ScoreOptions) -> None:
         )
     else:
         run = RunStore.open(find_run(options.source, options.results))
+        _refuse_import_options(options)
     evaluation = evaluate(run, options.metrics)
     write_scores(evaluation)
     print_summary(build([evaluation]), [run.path / "scores"], as_json=options.as_json)
+
+
+def _refuse_import_options(options: ScoreOptions) -> None:
+    """Refuse what only a file of answers needs: a run knows its tasks and models itself."""
+    for flag, value in (("--task", options.task), ("--model", options.model)):
+        if value is not None:
+            raise InvalidInput(
+                f"{flag} describes a file of answers, but {one_line(options.source, 80)} is a run, "
+                "of which all tasks and models are scored",
+                hint=f"leave out {flag}",
+            )
 
 
 def _imported(path: Path, options: ScoreOptions) -> RunStore:
@@ -134,6 +146,10 @@ def report_command(choices: ReportChoices) -> None:
     images = int(choices.images) if choices.images.isdigit() else choices.images
     options = ReportOptions(images=images, max_mb=choices.max_mb, title=choices.title)
     paths = [find_run(name, choices.results) for name in choices.runs]
+    places = [path.resolve() for path in paths]
+    for number, place in enumerate(places):
+        if place in places[:number]:
+            raise InvalidInput(f"the run {place.name} is named twice", hint="name every run once")
     evaluations = [evaluate(RunStore.open(path)) for path in paths]
     view = build(evaluations, options)
     written = write_reports(evaluations, view, choices.out, choices.formats, options)
@@ -168,6 +184,7 @@ def show_command(options: ShowOptions) -> None:
     if options.sample is not None:
         click.echo(show_sample(evaluate(store), options.sample).rstrip())
         return
+
     tasks = [store.load_task(name) for name in store.task_names()]
     samples = [sample for task in tasks for sample in task.samples]
     click.echo(

@@ -11,6 +11,7 @@ from dataclasses import Field, field, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from click.types import OptionHelpExtra
@@ -56,14 +57,37 @@ class Option(click.Option):
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         """The value of ``BENCH_<VERB>_<OPTION>``, where OPTION is any long spelling of the option."""
+        variable = self._variable(ctx)
+        return None if variable is None else os.environ[variable]
+
+    def _variable(self, ctx: click.Context) -> str | None:
+        """The environment variable that sets the option; None where none does."""
         if ctx.auto_envvar_prefix is None:
             return None
         spellings = [spelling[2:] for spelling in self.opts if spelling.startswith("--")]
         for spelling in [*spellings, str(self.name)]:
             variable = f"{ctx.auto_envvar_prefix}_{spelling}".upper().replace("-", "_")
-            if value := os.environ.get(variable):
-                return value
+            if os.environ.get(variable):
+                return variable
         return None
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """Click's conversion, whose errors say in words what is expected, and where the value stands."""
+        try:
+            return super().type_cast_value(ctx, value)
+        except click.BadParameter as error:
+            expected = expectation(self.type)
+            message = f"expected {expected}, got {value!r}" if expected else error.message
+            raise click.BadParameter(message + self._where(ctx), ctx, self) from None
+
+    def _where(self, ctx: click.Context) -> str:
+        """Where a value stands that is not on the command line."""
+        source = ctx.get_parameter_source(str(self.name))
+        if source is ParameterSource.DEFAULT_MAP:
+            return f" in [run] of {ctx.params.get('config') or 'bench.toml'}"
+        if source is ParameterSource.ENVIRONMENT:
+            return f" in the environment variable {self._variable(ctx)}"
+        return ""
 
     def get_help_extra(self, ctx: click.Context) -> OptionHelpExtra:
         """Click's notes behind the help, with the range of numbers in words."""
@@ -86,8 +110,27 @@ def in_words(numbers: click.ParamType[Any]) -> str:
         return f"above {lower}" if numbers.min_open else f"at least {lower}"
     if numbers.min_open and numbers.max_open:
         return f"between {lower} and {upper}"
-    low = f"above {lower}" if numbers.min_open else f"from {lower}"
-    return f"{low} to {'below ' if numbers.max_open else ''}{upper}"
+    if numbers.min_open:
+        return f"above {lower} and at most {upper}"
+    return f"from {lower} to {'below ' if numbers.max_open else ''}{upper}"
+
+
+def expectation(type_: click.ParamType[Any]) -> str:
+    """What an option of this type takes; empty where the type's own message says it already."""
+    if isinstance(type_, (click.IntRange, click.FloatRange)):
+        number = "a whole number" if isinstance(type_, click.IntRange) else "a number"
+        numbers = in_words(type_)
+        return f"{number} {'of ' if numbers.startswith('at least') else ''}{numbers}"
+    if isinstance(type_, click.types.BoolParamType):
+        return "true or false"
+    if isinstance(type_, click.types.IntParamType):
+        return "a whole number"
+    if isinstance(type_, click.types.FloatParamType):
+        return "a number"
+    if isinstance(type_, click.Choice):
+        *others, last = map(str, type_.choices)
+        return f"{', '.join(others)} or {last}"
+    return ""
 
 
 def choice(*declarations: str, **settings: Any) -> Any:
@@ -155,10 +198,13 @@ class GroupedCommand(click.Command):
             if record is not None:
                 groups.setdefault(title, []).append(record)
         names = [name for records in groups.values() for name, _ in records]
-        width = min(NAME_COLUMN, max(map(len, names)))
+        # On a narrow terminal the help keeps half of the line.
+        width = min(NAME_COLUMN, formatter.width // 2, max(map(len, names)))
         for heading, records in groups.items():
             with formatter.section(heading):
-                formatter.write_dl([(name.ljust(width), text) for name, text in records])
+                formatter.write_dl(
+                    [(name.ljust(width), text) for name, text in records], col_max=width
+                )
 
 
 class VerbGroup(click.Group):

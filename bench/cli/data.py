@@ -309,6 +309,11 @@ def synth_command(options: SynthOptions) -> None:
     from bench.synth import synthesise
     from bench.tasks import load_task
 
+    if options.folder is not None and options.out is not None:
+        raise InvalidInput(
+            f"the command names two folders for the task: {options.folder} and --out {options.out}",
+            hint="leave out one of them",
+        )
     written = synthesise(
         options.kinds,
         options.languages,

@@ -50,12 +50,12 @@ class MaxPixels(click.ParamType[int]):
         if not (text.isascii() and text.isdigit()):
             self.fail(f"expected a number of pixels, got {text[:40]!r}", param, ctx)
         if int(text) < FEWEST_PIXELS:
-            self.fail(
-                f"expected at least {FEWEST_PIXELS:,} pixels (4 visual tokens), got {int(text):,}; "
-                f"if you mean visual tokens, type --visual-tokens {text}",
-                param,
-                ctx,
+            message = (
+                f"expected at least {FEWEST_PIXELS:,} pixels (4 visual tokens), got {int(text):,}"
             )
+            if int(text) >= FEWEST_TOKENS:
+                message += f"; if you mean visual tokens, type --visual-tokens {int(text)}"
+            self.fail(message, param, ctx)
         return int(text)
 
 

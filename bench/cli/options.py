@@ -141,6 +141,12 @@ def config_defaults(context: click.Context, _: click.Parameter, value: Path | No
         if parameter is None:
             hint = REMOVED_KEYS.get(key) or did_you_mean(key, known)
             raise InvalidInput(f"{path}: [run] has no key {key!r}", hint=hint)
+        is_flag = bool(getattr(parameter, "is_flag", False))
+        if isinstance(setting, dict) or is_flag != isinstance(setting, bool):
+            expected = "true or false" if is_flag else "text, a number or a list"
+            raise InvalidInput(
+                f"{path}: [run] {key} should be {expected}, not {one_line(repr(setting), 60)}"
+            )
         defaults[str(parameter.name)] = _as_option(setting, parameter)
     context.default_map = {**(context.default_map or {}), **defaults}
     return path

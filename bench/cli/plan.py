@@ -217,12 +217,14 @@ class _Fit(NamedTuple):
 
 def _forecasts(options: PlanOptions) -> list[_Fit]:
     from bench.runner.batches import GPU_BATCH
-    from bench.runner.forecast import forecast
+    from bench.runner.forecast import check_needs_memory, forecast
     from bench.runner.sweep import token_pixels
 
     if options.models is None:
         return []
     specs = resolve_models(options.models, options)
+    for spec in specs:
+        check_needs_memory(spec)
     size = options.batch_size or GPU_BATCH
     memory = _memory(options.memory)
     groups = [group for name in options.tasks for group in _groups(name, options.page_size, size)]

@@ -154,6 +154,7 @@ def _notes(spec: TaskFile, hub: HubDataset) -> list[str]:
 
 
 def _model_downloads(names: Sequence[str], config: Path | None) -> list[Download]:
+    from bench.models.backends import traits_of
     from bench.models.catalog import catalog, resolve_all
     from bench.models.footprint import download_size
 
@@ -164,6 +165,11 @@ def _model_downloads(names: Sequence[str], config: Path | None) -> list[Download
     for spec in resolve_all(names, bench_toml=config or bench_toml()):
         if spec.checkpoint is None:
             downloads.append(_nothing("model", spec.name))
+            continue
+        if traits_of(spec).runs_in == "server":
+            downloads.append(
+                Download("model", spec.name, "a server", None, "-", 0, "needs no download")
+            )
             continue
         size = download_size(spec)
         license_ = licenses.get(spec.checkpoint, "see its page on the hub")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,13 +73,14 @@ def check_destination(path: Path | None) -> None:
 
 def print_summary(view: ReportView, written: Sequence[Path], *, as_json: bool) -> None:
     """Print the leaderboard on standard output, and where the files are."""
+    from bench.cli.tables import has_color, line_width
     from bench.report import make_sections, report_json, terminal_summary
 
     sections = make_sections(view)
     if as_json:
         click.echo(report_json(view, sections).rstrip())
         return
-    click.echo(terminal_summary(sections, color=sys.stdout.isatty()).rstrip())
+    click.echo(terminal_summary(sections, line_width(), color=has_color()).rstrip())
     for path in written:
         if path.suffix in {".html", ""}:
             click.echo(f"{'Report' if path.suffix else 'Scores'}   {path}")

@@ -44,7 +44,7 @@ def table(rows: Sequence[Row], titles: Mapping[str, str] | None = None) -> str:
     numeric = [_is_numeric(column) for column in columns]
     # Names, in the first column, stay whole where there is room, so that they can be copied.
     whole = [True, *numeric[1:]]
-    width = _line_width()
+    width = line_width() or UNBOUNDED
     if _least_width(headings, columns, whole) > width:
         whole = numeric
     drawn = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
@@ -63,7 +63,7 @@ def table(rows: Sequence[Row], titles: Mapping[str, str] | None = None) -> str:
         file=stream,
         width=max(width, _least_width(headings, columns, whole)),
         force_terminal=terminal,
-        no_color="NO_COLOR" in os.environ,
+        no_color=not has_color(),
         highlight=False,
         legacy_windows=False,
     )
@@ -90,10 +90,16 @@ def _is_numeric(column: Sequence[str]) -> bool:
     return bool(values) and all(_NUMBER.fullmatch(cell.strip()) for cell in values)
 
 
-def _line_width() -> int:
+def has_color() -> bool:
+    """Whether standard output is a terminal whose user has not asked for text without colours (NO_COLOR)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def line_width() -> int | None:
+    """Columns of a line; None where standard output is no terminal and ``COLUMNS`` does not say it."""
     if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
         return shutil.get_terminal_size().columns
-    return UNBOUNDED
+    return None
 
 
 def _least_width(

@@ -28,6 +28,7 @@ from bench.metrics import (
 )
 from bench.metrics.metric import Metric, MetricValue, text_metric
 from bench.schema import AnswerType, Json
+from bench.text import one_line
 
 _TEXT: Final[frozenset[AnswerType]] = frozenset({"text", "description"})
 _JSON: Final[frozenset[AnswerType]] = frozenset({"json"})
@@ -378,9 +379,10 @@ def get_metric(name: str) -> Metric:
     """
     metric = METRICS.get(name)
     if metric is None:
-        raise InvalidInput(
-            f"unknown metric {name!r}: {did_you_mean(name, METRICS)}", hint="bench list metrics"
-        )
+        hint = did_you_mean(name, METRICS)
+        if not hint.startswith("did"):
+            hint = "bench list metrics"
+        raise InvalidInput(f"there is no metric {one_line(name, 60)!r}", hint=hint)
     return metric
 
 

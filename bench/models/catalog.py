@@ -33,6 +33,7 @@ from bench.text import file_name, one_line
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _ENDPOINT = re.compile(r"(?P<model>.+?)@(?P<url>https?://.+)")
+_HOST_AND_PORT = re.compile(r"@[\w.-]+:\d+")
 _WEIGHT_FILES = (".safetensors", ".bin", ".pt", ".gguf", ".json")
 # Folders that many trainings and downloads call the same: their parent's name is put in front.
 _GENERIC_FOLDER = re.compile(
@@ -256,6 +257,11 @@ def _folder(name: str) -> Path | None:
 
 def _unknown(name: str, users: Iterable[str]) -> InvalidInput:
     shown = one_line(name, 80)
+    if "://" in name or _HOST_AND_PORT.search(name):
+        return InvalidInput(
+            f"{shown} is not the address of a model that a server runs",
+            hint="name the served model and its address: MODEL@http://localhost:8000/v1",
+        )
     if name.endswith(_WEIGHT_FILES):
         return InvalidInput(f"{shown} is a file, but a model is named by its folder")
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
@@ -393,5 +399,14 @@ def _validated(model: type[_Row], row: Mapping[str, Any], where: str) -> _Row:
             raise InvalidInput(
                 f"{where}: unknown key {one_line(place, 60)!r}", hint=hint
             ) from error
-        message = f"{where}: {one_line(place, 60)}: {problem['msg']}"
+        if problem["type"] == "missing":
+            raise InvalidInput(f"{where}: the key {one_line(place, 60)!r} is missing") from error
+        # pydantic writes "Input should be …" about a value and "Value error, …" before our own sentences.
+        reason = problem["msg"].removeprefix("Value error, ")
+        if reason.startswith("Input should"):
+            expected = reason.removeprefix("Input ").partition(", unable")[0]
+            reason = f"{expected}, not {problem['input']!r}"
+            message = f"{where}: {one_line(place, 60)} {reason}"
+        else:
+            message = f"{where}: {one_line(place, 60)}: {reason}"
         raise InvalidInput(one_line(message, 300)) from error

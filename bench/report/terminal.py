@@ -6,6 +6,8 @@ Plain text unless ``color`` is asked for; the caller decides that (a terminal, n
 from __future__ import annotations
 
 import io
+import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -153,10 +155,19 @@ def _print_table(console: Console, table: Table, width: int) -> None:
 
 
 def _title(part: TextColumn) -> str:
-    """A heading that is no wider than its numbers need; the whole name stands in another table."""
+    """A heading that is not much wider than its numbers: a model's long name is folded, never cut."""
     line = _line(part.title("terminal"), MAX_CELL)
-    is_long = bool(part.column.model) and len(line) > SHORT_NAME
-    return f"{line[: SHORT_NAME - 1]}…" if is_long else line
+    return _folded(line, SHORT_NAME) if part.column.model else line
+
+
+def _folded(name: str, width: int) -> str:
+    """``name`` in lines of at most ``width`` columns, broken behind its marks where it has some."""
+    lines = [""]
+    for piece in re.findall(r"[^-_./@ ]*[-_./@ ]?", name):
+        if lines[-1] and len(lines[-1]) + len(piece) > width:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(part for line in lines for part in textwrap.wrap(line, width))
 
 
 def _fitting(table: Table, width: int) -> list[Column]:
@@ -186,5 +197,6 @@ def _needed(table: Table, columns: Sequence[Column]) -> int:
         widest = max(cell_len(row[number]) for row in text.rows)
         if not is_numeric(part.column):
             widest = min(widest, SHORT_NAME if part.column.header else READABLE)
-        total += max(cell_len(_title(part)), widest) + GAP
+        heading = max(map(cell_len, _title(part).splitlines()), default=0)
+        total += max(heading, widest) + GAP
     return total - GAP

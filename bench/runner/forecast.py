@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from bench.errors import InvalidInput
 from bench.formatting import gib
 from bench.models.architectures import Published
+from bench.models.backends import traits_of
 from bench.models.checkpoints import is_adapter
 from bench.models.footprint import local_folder, published_shape
 from bench.models.pixels import visual_tokens
@@ -185,18 +186,29 @@ def _largest(model: _Model, groups: Sequence[PageGroup], free: int) -> int | Non
     return low * area
 
 
+def check_needs_memory(spec: ModelSpec) -> None:
+    """Refuse a model that holds no weights in the memory of a GPU of this machine.
+
+    Raises:
+        InvalidInput: it has no weights, or a server holds them.
+    """
+    if traits_of(spec).memory == "gpu" and spec.checkpoint is not None:
+        return
+    reason = "runs on a server" if traits_of(spec).runs_in == "server" else "has no weights"
+    raise InvalidInput(
+        f"model {spec.name!r} {reason}, so it needs no GPU memory here",
+        hint="name models of the Qwen-VL family; bench list models shows them",
+    )
+
+
 def _read(spec: ModelSpec) -> _Model:
-    if spec.checkpoint is None:
-        raise InvalidInput(
-            f"model {spec.name!r} has no weights, so it needs no GPU memory",
-            hint="name models of the Qwen-VL family; bench list models shows them",
-        )
+    check_needs_memory(spec)
     published = published_shape(spec)
     if published is None:
         raise InvalidInput(
             f"the layers of {spec.checkpoint} are not known, because it is neither on this machine nor in "
             "the catalog",
-            hint=f"bench pull {spec.checkpoint}, or name a checkpoint folder",
+            hint=f"bench pull --models {spec.checkpoint}, or name a checkpoint folder",
         )
     number = 4 if spec.dtype == "fp32" else 2
     folder = local_folder(spec)

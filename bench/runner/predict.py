@@ -26,6 +26,7 @@ from bench.schema import (
     Request,
 )
 from bench.tasks.pages import read_pages
+from bench.text import one_line
 
 LARGE_MODEL = "qwen2-vl-7b"
 SMALL_MODEL = "qwen2-vl-2b"
@@ -65,6 +66,12 @@ def predict(
         raise InvalidInput("the question is empty", hint="--question 'Опиши документ.'")
     if max_new_tokens < 1:
         raise InvalidInput(f"max-new-tokens must be 1 or more, not {max_new_tokens}")
+    for path in images:
+        if not path.is_file():
+            raise InvalidInput(
+                f"there is no page file {one_line(path, 160)}",
+                hint="name page images or PDFs that exist; write the question behind --question",
+            )
     pages = tuple(page for path in images for page in read_pages(path))
     if not pages:
         raise InvalidInput("there is no page to ask about", hint="--image PAGE.png")

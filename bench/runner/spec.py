@@ -199,5 +199,17 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
             others = {str(i): item for i, item in enumerate(right)}
             changes += differences(pairs, others, f"{prefix}{key}.")
         elif left != right:
-            changes.append(f"{prefix}{key}: {one_line(str(left), 60)} → {one_line(str(right), 60)}")
+            changes.append(f"{prefix}{key}: {_shown(left)} → {_shown(right)}")
     return changes
+
+
+def _shown(value: Any) -> str:
+    """A value of an identity in a few words: models and tasks by their names."""
+    if isinstance(value, list):
+        names = [str(item["name"]) if _has_name(item) else str(item) for item in value]
+        return one_line(", ".join(names) or "none", 60)
+    return "not set" if value is None else one_line(str(value), 60)
+
+
+def _has_name(value: Any) -> bool:
+    return isinstance(value, Mapping) and "name" in value

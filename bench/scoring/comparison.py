@@ -39,6 +39,12 @@ class Side:
         return f"{self.evaluation.run.id}:{self.model}"
 
     @property
+    def has_no_answers(self) -> bool:
+        """Whether the model answered no question of its run, for example because it could not be loaded."""
+        cells = [self.evaluation.cells[self.model, task] for task in self.evaluation.tasks]
+        return all(answer.output is None for cell in cells for answer in cell.answers)
+
+    @property
     def tuned(self) -> bool:
         """Whether the model says that ``bench tune`` trained it."""
         return bool(self._trained_on())
@@ -191,6 +197,12 @@ def compare(first: Side, second: Side, *, by: Sequence[str] = ()) -> Comparison:
     """
     pairings, unpaired = _pairings(first, second)
     if not pairings:
+        for side in (first, second):
+            if side.has_no_answers:
+                raise InvalidInput(
+                    f"{side.label} has no answers, so there is nothing to compare",
+                    hint="run the command of that run again; it asks what is missing",
+                )
         raise InvalidInput(
             f"{first.label} and {second.label} share no question",
             hint="bench list runs shows the tasks of each run",

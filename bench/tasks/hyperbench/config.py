@@ -72,7 +72,7 @@ def read_user_config(path: Path) -> tuple[ConfigRow, ...]:
         InvalidInput: the file cannot be read, or a row is not valid. The error names the first problem.
     """
     if not path.is_file():
-        raise InvalidInput(f"the config file {one_line(path)} does not exist")
+        raise InvalidInput(f"the configuration file {one_line(path)} does not exist")
     problems: list[Problem] = []
     rows: list[ConfigRow] = []
     for line, cells in read_table(path, problems, [], _NEEDED):
