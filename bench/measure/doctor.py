@@ -294,7 +294,7 @@ def _synth() -> Iterator[Check]:
         yield Check(
             name,
             "note",
-            f"these packages are not installed: {listed(absent)}",
+            f"packages not installed: {listed(absent)}",
             install_command("synth"),
         )
     elif not fonts:
