@@ -180,7 +180,7 @@ def _quantization() -> Iterator[Check]:
     ):
         version = _version(package)
         if version is None:
-            yield Check(package, "note", f"not installed: no {what}", cure)
+            yield Check(package, "note", f"not installed, so this cannot be used: {what}", cure)
         elif package == "gptqmodel" and (conflict := _gptq_conflict()) is not None:
             yield conflict
         else:
@@ -291,7 +291,12 @@ def _synth() -> Iterator[Check]:
     absent = [name for name in ("faker", "reportlab") if importlib.util.find_spec(name) is None]
     fonts = list((Path(bench.__file__).parent / "synth" / "fonts").glob("*.?tf"))
     if absent:
-        yield Check(name, "note", f"not installed: {listed(absent)}", install_command("synth"))
+        yield Check(
+            name,
+            "note",
+            f"packages not installed: {listed(absent)}",
+            install_command("synth"),
+        )
     elif not fonts:
         message = "the package's fonts are missing"
         yield Check(name, "missing", message, "pip install --force-reinstall docvlm-bench")

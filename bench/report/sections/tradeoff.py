@@ -95,7 +95,7 @@ def _row(view: ReportView, point: PlotPoint, cost: str) -> Row:
         "model": model_cell(row.key),
         "score": score_cell(row.score),
         cost: DataCell(value),
-        "front": DataCell("on the line" if point.on_front else "", mark="muted"),
+        "front": DataCell("yes" if point.on_front else "", mark="muted"),
     }
     return Row(cells, model=row.key)
 
