@@ -115,11 +115,10 @@ def _table(data: Table) -> str:
             lines.append([f"**{escape(group)}**"] + [""] * (len(cells) - 1))
         line = [escape(cell) for cell in cells]
         if row.state:
-            names = [
-                part.column.header and cell != ""
+            line = [
+                f"**{cell}**" if part.column.header and cell else cell
                 for part, cell in zip(text.columns, line, strict=True)
             ]
-            line = [f"**{cell}**" if name else cell for cell, name in zip(line, names, strict=True)]
         lines.append(line)
     notes = []
     if data.caption and not data.quiet_caption:
