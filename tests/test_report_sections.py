@@ -3,8 +3,11 @@
 import ast
 import csv
 import dataclasses
+import importlib.machinery
 import io
 import json
+import re
+import types
 from pathlib import Path
 
 import pytest
@@ -342,3 +345,20 @@ def test_pages_that_a_server_shrank_are_warned_of(run):
     assert (
         f"{name}: the server shrank the pages or cut the prompt for 1 answer of {asked}" in warning
     )
+
+
+def test_the_section_in_the_documentation_is_drawn_by_every_renderer(run, tmp_path):
+    page = (Path(bench.report.__file__).parents[2] / "docs" / "adding.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n# bench/report/sections/sizes.py\n(.*?)```", page, re.DOTALL)
+    module = types.ModuleType("sizes")
+    source = tmp_path / "sizes.py"
+    source.write_text(code, encoding="utf-8")
+    importlib.machinery.SourceFileLoader("sizes", str(source)).exec_module(module)
+    sections = {**SECTIONS, "sizes": module.section}
+    paths = write_report([run], tmp_path / "out", ("html", "md", "csv", "json"), sections=sections)
+    texts = {path.name: path.read_text(encoding="utf-8") for path in paths}
+    for name in ("report.html", "report.md", "report.json"):
+        assert "How large the models are" in texts[name]
+    assert "sizes-models.csv" in texts
+    view = view_of(run)
+    assert "Parameters" in terminal_summary(make_sections(view, sections))
