@@ -2,51 +2,33 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
-from bench.measure import bf16
-
-ROOT = Path(__file__).resolve().parent.parent
+from bench.measure import bf16  # noqa: E402
 
 
-def flags() -> set[str]:
-    """What the processor says of itself; empty where the system does not show it."""
-    info = Path("/proc/cpuinfo")
-    text = info.read_text(encoding="utf-8") if info.is_file() else ""
-    lines = [line for line in text.splitlines() if line.startswith(("flags", "Features"))]
-    return set(lines[0].partition(":")[2].split()) if lines else set()
+def test_the_factor_compares_two_products_and_is_measured_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    timed: list[torch.dtype] = []
 
+    def seconds(dtype: torch.dtype) -> float:
+        timed.append(dtype)
+        return 0.036 if dtype == torch.bfloat16 else 0.0003
 
-def slowdown(**environment: str) -> float:
-    """In a process of its own, whose matrix library may be kept from some of the processor's units."""
-    code = "from bench.measure.bf16 import bf16_slowdown as s; print(s())"
-    printed = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    return float(printed)
-
-
-@pytest.mark.skipif(not flags() & {"avx512_bf16", "amx_bf16"}, reason="no units for bf16")
-def test_bf16_pays_where_the_processor_has_units_for_it() -> None:
-    assert slowdown() < 1
-
-
-@pytest.mark.skipif("avx2" not in flags(), reason="not an x86 processor with AVX2")
-def test_bf16_does_not_pay_on_a_processor_that_emulates_it() -> None:
-    """As a processor with AVX2 alone."""
-    assert slowdown(ONEDNN_MAX_CPU_ISA="AVX2") > 5
+    monkeypatch.setattr(bf16, "_seconds", seconds)
+    bf16.bf16_slowdown.cache_clear()
+    try:
+        assert bf16.bf16_slowdown() == pytest.approx(120)
+        assert not bf16.bf16_pays()
+        assert len(timed) == 2
+    finally:
+        bf16.bf16_slowdown.cache_clear()
 
 
 @pytest.fixture

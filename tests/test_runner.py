@@ -196,7 +196,7 @@ def test_resuming_with_another_specification_names_what_differs(
 ) -> None:
     folder = make_task()
     run = execute(plan(folder), tmp_path / "r").run
-    with pytest.raises(InvalidInput, match=r"settings.limit: None → 2"):
+    with pytest.raises(InvalidInput, match=r"settings.limit: not set → 2"):
         execute(plan(folder, limit=2), tmp_path / "r", resume=run.path)
 
 

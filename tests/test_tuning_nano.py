@@ -52,6 +52,9 @@ def test_a_layout_never_seen_is_learnt_and_the_paired_test_says_so(tmp_path: Pat
     assert any(name.startswith("cards-test · field=") for name in rows)
 
     text = bench("compare", NANO, "tuned")
-    assert "cards-test: test part of the task it was trained on, unseen in training" in text
-    assert "known: not trained on: a loss here is forgetting" in text
+    assert (
+        "cards-test: it is the test part of the training task, and B has not seen its documents"
+        in text
+    )
+    assert "known: B was not trained on it, so a loss here means that B forgot something" in text
     assert "answers gained:" in text
