@@ -18,7 +18,7 @@ import time
 SETTINGS: dict[str, dict[str, str]] = {
     "as OpenMP has it": {},
     "passive": {"OMP_WAIT_POLICY": "passive"},
-    "a short spin": {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"},
+    "a short spin": {"GOMP_SPINCOUNT": "1000"},
 }
 """Name → environment of the process."""
 OURS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")

@@ -82,8 +82,8 @@ def test_affinity_and_limit_both_count(
 
 def test_what_a_person_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "usable_cores", lambda: 4)
-    assert thread_environment({}) == {"OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": "4"}
-    assert thread_environment({"OMP_NUM_THREADS": "9"}) == {"OMP_WAIT_POLICY": "passive"}
+    assert thread_environment({}) == {"GOMP_SPINCOUNT": "1000", "OMP_NUM_THREADS": "4"}
+    assert thread_environment({"OMP_NUM_THREADS": "9"}) == {"GOMP_SPINCOUNT": "1000"}
     for name, value in (
         ("OMP_WAIT_POLICY", "active"),
         ("GOMP_SPINCOUNT", "5"),
@@ -106,12 +106,12 @@ def test_a_process_that_computes_itself_is_set_before_torch_is_there(
         monkeypatch.delenv(name)
     monkeypatch.setitem(sys.modules, "torch", object())  # type: ignore[arg-type]
     set_threads()
-    assert "OMP_WAIT_POLICY" not in os.environ
+    assert "GOMP_SPINCOUNT" not in os.environ
     monkeypatch.delitem(sys.modules, "torch")
     set_threads()
     assert thread_record() == {
         "OMP_NUM_THREADS": str(usable_cores()),
-        "OMP_WAIT_POLICY": "passive",
+        "GOMP_SPINCOUNT": "1000",
     }
 
 

@@ -1,15 +1,20 @@
 """How a model's process uses the processor: how many threads, and what they do while they wait.
 
-OpenMP's threads by default spin while they wait for each other. On a quiet machine that saves microseconds;
-where other work wants the processor, threads spin while those that they wait for cannot run, and a model
-takes several times as long. So the threads of a model's process sleep, and there are as many as there are
-cores for this process: its affinity and the limit of its control group count, which OpenMP does not read.
-What a person has set stays as it is.
+OpenMP's threads by default spin while they wait for each other, for milliseconds. On a quiet machine that
+saves microseconds; where other work wants the processor, threads spin while those that they wait for cannot
+run, and a model takes several times as long. So the threads of a model's process spin only briefly before
+they sleep, and there are as many as there are cores for this process: its affinity and the limit of its
+control group count, which OpenMP does not read. What a person has set stays as it is.
 
-Measured on two cores (``benchmarks/threads.py``, 79 questions to the bundled nano, two threads): spinning
-took 129 s where sleeping took 2.6 s at a load average of 11, and 4.5 s where it took 1.3 s at one of 3. In
-quiet moments a product of 0.2 ms takes 1.4 to 1.9 times as long as with spinning threads, which is no longer
-than with one thread, and a product of 10 ms takes as long.
+Measured on two cores (79 questions to the bundled nano, two threads, seconds; ``benchmarks/threads.py``):
+
+=====================  ==========  ================  ==============
+machine                as it is    sleeping at once  a short spin
+=====================  ==========  ================  ==============
+quiet                  0.65-0.73   0.99-1.20         0.62-0.66
+four busy processes    not tried   3.9               3.4
+load average of 11     129         2.6               not tried
+=====================  ==========  ================  ==============
 """
 
 from __future__ import annotations
@@ -23,12 +28,16 @@ from bench.measure.cores import usable_cores
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 """Variables that say what a waiting thread does."""
 
+SHORT_SPIN = "1000"
+"""Turns that a thread of GNU OpenMP, which torch brings on Linux, spins before it sleeps: some microseconds,
+as long as the others take from one product to the next. By default it is 300,000."""
+
 
 def thread_environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
     """What a process that computes on this processor should find in its environment, beside ``given``."""
     environment = {}
     if not any(name in given for name in WAITING):
-        environment["OMP_WAIT_POLICY"] = "passive"
+        environment["GOMP_SPINCOUNT"] = SHORT_SPIN
     if "OMP_NUM_THREADS" not in given:
         environment["OMP_NUM_THREADS"] = str(usable_cores())
     return environment
