@@ -362,3 +362,29 @@ def test_the_section_in_the_documentation_is_drawn_by_every_renderer(run, tmp_pa
     assert "sizes-models.csv" in texts
     view = view_of(run)
     assert "Parameters" in terminal_summary(make_sections(view, sections))
+
+
+def test_every_row_of_a_table_with_two_merged_headings_is_whole(run):
+    columns = (
+        Column("model", "Model", header=True, merged=True),
+        Column("task", "Task", header=True, merged=True),
+        Column("n", "n", format="count"),
+    )
+    values = [("a", "x", 1), ("a", "x", 2), ("a", "y", 3), ("b", "y", 4)]
+    rows = tuple(
+        Row({"model": DataCell(model), "task": DataCell(task), "n": DataCell(n)})
+        for model, task, n in values
+    )
+    section = Section("mine", "Mine", (Table("t", columns, rows),))
+    view = view_of(run)
+    page = html(view, (section,), ReportOptions(), Path("report.html"))
+    (table,) = re.findall(r'<table id="mine-t".*?</table>', page, re.DOTALL)
+    for body in re.findall(r"<tbody>.*?</tbody>", table, re.DOTALL):
+        # Cells that begin in a row, and those that reach into it from a row above.
+        reaching: list[int] = []
+        for row in re.findall(r"<tr.*?</tr>", body, re.DOTALL):
+            cells = re.findall(r"<t[hd][^>]*>", row)
+            spans = [int(re.search(r'rowspan="(\d+)"', cell + ' rowspan="1"')[1]) for cell in cells]
+            assert len(cells) + len(reaching) == len(columns)
+            reaching = [left - 1 for left in reaching + spans if left > 1]
+        assert not reaching

@@ -197,7 +197,8 @@ def bodies(table: Table) -> list[TableBody]:
     groups: list[TableBody] = []
     for number, row in enumerate(table.rows):
         new_group = number == 0 or row.group != table.rows[number - 1].group
-        new_heading = any(not cells.repeats(table, number, column) for column in merged)
+        # By the first merged heading alone: one that spans rows cannot reach into another body.
+        new_heading = bool(merged) and not cells.repeats(table, number, merged[0])
         if new_group or new_heading:
             groups.append(TableBody(row.group if new_group else "", (number,)))
         else:
