@@ -64,7 +64,7 @@ def _tab(view: ReportView, cost: str) -> Group | None:
         Column("model", "Model", header=True),
         Column("score", "Score", format="score", intervals="hover"),
         Column(cost, about.column, about.format),
-        Column("front", "Pareto-optimal"),
+        Column("front", "Pareto", note="Yes: no other model is both better and cheaper."),
     )
     rows = tuple(_row(view, point, cost) for point in sorted(points, key=lambda point: point.x))
     table = Table(cost, columns, rows, "From the cheapest model to the most expensive")
