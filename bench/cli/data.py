@@ -107,6 +107,9 @@ def annotate_command(options: AnnotateOptions) -> None:
     them. Do not judge a model by references that it drafted itself; metadata.drafted_by names the model.
     """
     from bench.authoring.annotate import annotate
+    from bench.runner.threads import set_threads
+
+    set_threads()
 
     def say(done: int, total: int) -> None:
         click.echo(f"{done:,} of {plural(total, 'document')} done", err=True)

@@ -226,6 +226,9 @@ def tune_command(options: TuneOptions) -> None:
     bench run --models qwen2-vl-2b,adapters/my-task --tasks my/task-test
     bench tune --merge adapters/my-task --out merged/my-task
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
+    from bench.runner.threads import set_threads
+
+    set_threads()
     # PEFT imports bitsandbytes, which warns of a kernel on the hub that it can do without.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if options.merge is not None:
