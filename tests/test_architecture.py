@@ -8,6 +8,7 @@ import graphlib
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -269,3 +270,17 @@ def test_pickle_eval_and_remote_code_are_never_used() -> None:
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 names = {a.name for a in node.names} | {getattr(node, "module", None)}
                 assert "pickle" not in names, path
+
+
+def test_every_extra_that_an_error_tells_to_install_exists() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named: set[str] = set()
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                extra = node.args[2] if len(node.args) > 2 else None
+                if node.func.id in {"missing_package", "require_package"} and isinstance(
+                    extra, ast.Constant
+                ):
+                    named.add(extra.value)
+    assert {"endpoint", "hf", "ocr"} <= named <= project["optional-dependencies"].keys()

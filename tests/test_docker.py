@@ -21,7 +21,7 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = ROOT / "docker" / "Dockerfile-cu124"
 IMAGES = ("cu124", "gptq")
-EXTRAS = ("hf", "nf4", "ocr", "synth", "tables")
+EXTRAS = ("hf", "endpoint", "nf4", "ocr", "synth", "tables")
 INSTRUCTIONS = {
     *("ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "FROM", "LABEL", "RUN", "USER", "VOLUME"),
     "WORKDIR",

@@ -6,15 +6,16 @@ run, and a model takes several times as long. So the threads of a model's proces
 they sleep, and there are as many as there are cores for this process: its affinity and the limit of its
 control group count, which OpenMP does not read. What a person has set stays as it is.
 
-Measured on two cores (79 questions to the bundled nano, two threads, seconds; ``benchmarks/threads.py``):
+Measured on two cores: seconds for 79 questions to the bundled nano with two threads. The quiet rows are from
+``benchmarks/threads.py``, twice; the busy ones are single runs of the same work.
 
-=====================  ==========  ================  ==============
-machine                as it is    sleeping at once  a short spin
-=====================  ==========  ================  ==============
-quiet                  0.65-0.73   0.99-1.20         0.62-0.66
-four busy processes    not tried   3.9               3.4
-load average of 11     129         2.6               not tried
-=====================  ==========  ================  ==============
+=====================  ==============  ================  ============
+machine                as OpenMP does  sleeping at once  a short spin
+=====================  ==============  ================  ============
+quiet                  0.67, 0.80      1.32, 1.35        0.67, 0.88
+four busy processes    not tried       3.9               3.4
+load average of 11     129             2.6               not tried
+=====================  ==============  ================  ============
 """
 
 from __future__ import annotations
