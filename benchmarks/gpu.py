@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import importlib.util
 import json
 import platform
 import subprocess
@@ -33,7 +34,35 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.models.architectures import Architecture, Vision
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+NEEDED = {
+    "torch": "torch",
+    "transformers": "transformers",
+    "safetensors": "safetensors",
+    "numpy": "numpy",
+    "PIL": "pillow",
+    "jinja2": "jinja2",
+    "psutil": "psutil",
+    "pydantic": "pydantic",
+}
+"""Module → package: all that this program needs beside a checkout. The other packages of the project are
+not needed, and the project need not be installed."""
+
+
+def missing_packages() -> list[str]:
+    """Packages of ``NEEDED`` that this Python does not have."""
+    return [name for module, name in NEEDED.items() if importlib.util.find_spec(module) is None]
+
+
+if missing := missing_packages():
+    sys.exit(
+        f"gpu.py needs packages that this Python lacks: {', '.join(missing)}. Where there is a network, type "
+        f"'pip download --only-binary :all: -d .whl {' '.join(missing)}'. Then type 'pip install --no-index "
+        f"--find-links .whl --target .site {' '.join(missing)}' here and set PYTHONPATH=.site"
+    )
+
+from bench.models.architectures import Architecture, Vision  # noqa: E402
 
 PACKAGES = ("torch", "transformers", "docvlm-bench", "accelerate", "flash-attn", "numpy", "pillow")
 DEVICE_SECTIONS = ("rates", "kernels")

@@ -19,7 +19,7 @@ from bench.models.architectures import Architecture, read_architecture
 from bench.models.catalog import resolve
 from bench.models.qwen_vl import QwenVL, fit, plan
 from bench.models.qwen_vl.clock import Clock
-from bench.models.qwen_vl.cuda import KERNELS, Graphs, flash, trial
+from bench.models.qwen_vl.cuda import KERNELS, Graphs, trial
 from bench.models.qwen_vl.generation import Completion, Decoding, Prompted, PromptedQuestion
 from bench.models.qwen_vl.loading import LoadedModel
 from bench.models.qwen_vl.processing import Processor
@@ -27,8 +27,8 @@ from bench.models.qwen_vl.prompting import Prompting
 from bench.models.qwen_vl.questions import QuestionBranch
 from bench.models.qwen_vl.selection import first_that_agrees
 from bench.models.qwen_vl.steps import PAYS_AFTER, Steps
-from bench.models.qwen_vl.tree import tree_shape, use_tree_attention
-from bench.models.qwen_vl.varlen import Segments, plain
+from bench.models.qwen_vl.tree import TreeShape, tree_shape, use_tree_attention
+from bench.models.qwen_vl.varlen import Kernel, Segments, plain
 from bench.schema import Document, Generation, PageGroup, Request
 from bench.tasks.pages import read_pages
 from workshop.tiny_checkpoint import write_tiny_checkpoint
@@ -305,6 +305,31 @@ def _sdpa(backend: Any, *parts: Any, **settings: Any) -> Callable[[], torch.Tens
     return work
 
 
+def _varlen(
+    measuring: Measuring, parts: Sequence[torch.Tensor], run: Segments, *, causal: bool
+) -> Callable[[], Any]:
+    """Attention over ``run`` by the kernel of ``KERNELS`` that agrees here with heads like these.
+
+    The kernel is looked for in the first call, which is not timed. There is none: that call raises
+    RuntimeError with the reasons.
+    """
+    queries, keys, values = parts
+    heads, size = keys.shape[1:]
+    groups = queries.shape[1] // heads
+    shape = TreeShape(1, heads, groups, size, measuring.dtype, measuring.device)
+    agreed: list[Kernel] = []
+
+    def work() -> Any:
+        if not agreed:
+            choice = first_that_agrees(shape)
+            if choice.kernel is None:
+                raise RuntimeError(choice.reason)
+            agreed.append(choice.kernel)
+        return agreed[0](queries, keys, values, run, causal=causal, scale=size**-0.5)
+
+    return work
+
+
 def _pages(measuring: Measuring, patches: int) -> None:
     """A page in the vision tower: 16 heads of 80."""
     flops = 4.0 * patches**2 * 16 * 80
@@ -313,10 +338,7 @@ def _pages(measuring: Measuring, patches: int) -> None:
         _attention(measuring, "page, 16 heads of 80", patches, name, _sdpa(backend, *parts), flops)
     packed = [part[0].transpose(0, 1).contiguous() for part in parts]
     run = _runs(measuring, [0, patches], [patches], patches)
-
-    def work() -> Any:
-        return flash(*packed, run, causal=False, scale=80**-0.5)
-
+    work = _varlen(measuring, packed, run, causal=False)
     _attention(measuring, "page, 16 heads of 80", patches, "varlen", work, flops)
 
 
@@ -331,11 +353,8 @@ def _prefixes(measuring: Measuring, tokens: int) -> None:
         _attention(measuring, what, tokens, name, work, flops)
     packed = [part[0].transpose(0, 1).contiguous() for part in (queries, keys, values)]
     run = _runs(measuring, [0, tokens], [tokens], tokens)
-
-    def varlen() -> Any:
-        return flash(*packed, run, causal=True, scale=128**-0.5)
-
-    _attention(measuring, what, tokens, "varlen", varlen, flops)
+    work = _varlen(measuring, packed, run, causal=True)
+    _attention(measuring, what, tokens, "varlen", work, flops)
 
 
 def _shared(measuring: Measuring, tokens: int, documents: int = 16, width: int = 4) -> None:
@@ -352,11 +371,8 @@ def _shared(measuring: Measuring, tokens: int, documents: int = 16, width: int =
     queries = _draw(measuring, documents, 12 * width, 128)
     row = [_draw(measuring, documents * tokens, 2, 128) for _ in range(2)]
     run = _runs(measuring, list(range(documents + 1)), [tokens] * documents, tokens)
-
-    def varlen() -> Any:
-        return flash(queries, *row, run, causal=False, scale=128**-0.5)
-
-    _attention(measuring, what, tokens, "varlen", varlen, flops)
+    work = _varlen(measuring, [queries, *row], run, causal=False)
+    _attention(measuring, what, tokens, "varlen", work, flops)
 
 
 # --- a model -------------------------------------------------------------------------------------

@@ -113,6 +113,16 @@ def test_each_process_sees_its_own_gpu_in_the_drivers_order(
     assert all(device.environment["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID" for device in found)
 
 
+def test_a_gpu_is_named_by_its_unique_name_where_the_driver_gives_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = [{"name": "A", "uuid": "GPU-aa"}, {"name": "B"}, {"name": "C", "uuid": "GPU-cc"}]
+    monkeypatch.setattr(devices, "gpus", lambda: seen)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    chosen = [device.environment["CUDA_VISIBLE_DEVICES"] for device in parse_devices("2,1,0")]
+    assert chosen == ["GPU-cc", "1", "GPU-aa"]
+
+
 def test_numbers_count_what_a_batch_system_left_visible(monkeypatch: pytest.MonkeyPatch) -> None:
     three_gpus(monkeypatch)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-77aa, 5")
@@ -200,13 +210,22 @@ def test_a_dry_run_looks_at_the_memory_of_the_gpus_that_would_be_used(
 ) -> None:
     three_gpus(monkeypatch)
     seen = [
-        {"name": f"Card {n}", "free_bytes": free * 2**30, "memory_bytes": free * 2**30}
+        {
+            "name": f"Card {n}",
+            "uuid": f"GPU-{n}",
+            "free_bytes": free * 2**30,
+            "memory_bytes": free * 2**30,
+        }
         for n, free in zip("ABC", (80, 8, 80), strict=True)
     ]
     monkeypatch.setattr("bench.cli.dry_run.gpus", lambda: seen)
     common = ("-m", "qwen2-vl-7b", "-t", make_task(), "--devices")
     assert "will probably not fit" in dry_run(capfd, *common, "0,1")[1]
     assert "will probably not fit" not in dry_run(capfd, *common, "0,2")[1]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-A,GPU-C,GPU-B")
+    assert "will probably not fit" not in dry_run(capfd, *common, "0,1")[1]
+    assert "will probably not fit" in dry_run(capfd, *common, "2")[1]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     Path("bench.toml").write_text(
         '[models.large]\nmodel = "qwen2-vl-72b"\noptions = { device_map = "auto" }\n'
         '[models.one]\nmodel = "qwen2-vl-72b"\n'

@@ -23,7 +23,8 @@ from bench.measure import (
     is_out_of_memory,
     memory_now,
 )
-from bench.measure.monitor import Gpu, gpus_in_use
+from bench.measure.monitor import Gpu
+from bench.measure.nvml import handles_in_use
 from bench.runner.instruments import Instruments
 from bench.runner.predict import default_model
 
@@ -164,6 +165,8 @@ def test_beside_other_processes_of_the_run_foreign_load_is_not_known() -> None:
 
 def test_the_gpus_of_a_model_are_those_it_holds_memory_on_by_their_names() -> None:
     cuda = SimpleNamespace(
+        is_available=lambda: True,
+        is_initialized=lambda: True,
         device_count=lambda: 3,
         memory_reserved=lambda index: (0, 2**30, 2**30)[index],
         get_device_properties=lambda index: SimpleNamespace(uuid=f"uuid-{index}"),
@@ -180,9 +183,35 @@ def test_the_gpus_of_a_model_are_those_it_holds_memory_on_by_their_names() -> No
         return name
 
     nvml.nvmlDeviceGetHandleByUUID = by_name  # type: ignore[attr-defined]
-    assert len(gpus_in_use(nvml, torch)) == 2
+    assert handles_in_use(nvml, torch) == ["GPU-uuid-1", "MIG-uuid-2"]
     assert asked == ["GPU-uuid-1", "GPU-uuid-2", "MIG-uuid-2"]
-    assert gpus_in_use(None, torch) == gpus_in_use(nvml, None) == []
+    assert handles_in_use(None, torch) == handles_in_use(nvml, None) == []
+
+
+def test_only_the_gpus_of_the_model_are_asked_for_its_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A machine has up to sixteen GPUs, and each question to the driver takes a while."""
+    cuda = SimpleNamespace(
+        is_available=lambda: True,
+        is_initialized=lambda: True,
+        device_count=lambda: 2,
+        memory_reserved=lambda index: (0, 2**30)[index],
+        memory_allocated=lambda index: 2**20,
+        get_device_properties=lambda index: SimpleNamespace(uuid=f"uuid-{index}"),
+    )
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    nvml = driver_of(monkeypatch, nvmlDeviceGetCount=16)
+    asked: list[str] = []
+
+    def running(handle: str) -> list[SimpleNamespace]:
+        asked.append(handle)
+        return [SimpleNamespace(pid=os.getpid(), usedGpuMemory=3 * 2**30)]
+
+    nvml.nvmlDeviceGetHandleByUUID = lambda name: name  # type: ignore[attr-defined]
+    nvml.nvmlDeviceGetComputeRunningProcesses = running  # type: ignore[attr-defined]
+    assert memory_now()["process"] == 3 * 2**30
+    assert asked == ["GPU-uuid-1"]
 
 
 def driver_of(monkeypatch: pytest.MonkeyPatch, **answers: Any) -> Nvml:
@@ -207,10 +236,17 @@ ONE_GPU = {"nvmlDeviceGetCount": 1, "nvmlDeviceGetHandleByIndex": "handle"}
             {
                 **ONE_GPU,
                 "nvmlDeviceGetName": "H100",
+                "nvmlDeviceGetUUID": "GPU-77aa",
                 "nvmlDeviceGetMemoryInfo": SimpleNamespace(total=80, free=79),
                 "nvmlSystemGetDriverVersion": "570.1",
             },
-            {"name": "H100", "memory_bytes": 80, "free_bytes": 79, "driver": "570.1"},
+            {
+                "name": "H100",
+                "uuid": "GPU-77aa",
+                "memory_bytes": 80,
+                "free_bytes": 79,
+                "driver": "570.1",
+            },
         ),
     ],
 )

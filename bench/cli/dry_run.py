@@ -156,10 +156,14 @@ def _memory(facts: Mapping[str, Any], devices: Sequence[Device]) -> list[str]:
         return lines
     # A driver that does not say how much is free must not make every model seem too large.
     free = [gpu.get("free_bytes", float("inf")) for gpu in seen]
-    # A batch system may name GPUs by other words than numbers; then any of them may be meant.
     entries = [device.environment["CUDA_VISIBLE_DEVICES"] for device in devices]
-    used = [free[int(e)] for e in entries if e.isdigit() and int(e) < len(free)] or free
-    one_gpu = min(used) if devices else max(free)
+    # A batch system may name GPUs by other words than these; then any of them may be meant.
+    used = [
+        room
+        for number, (gpu, room) in enumerate(zip(seen, free, strict=True))
+        if _names(entries, number, gpu)
+    ]
+    one_gpu = min(used or free) if devices else max(free)
     for model in facts["models"]:
         room = one_gpu if model["device_map"] is None else sum(free)
         if (model["expected_memory_bytes"] or 0) > room:
@@ -168,6 +172,12 @@ def _memory(facts: Mapping[str, Any], devices: Sequence[Device]) -> list[str]:
                 "less memory."
             )
     return lines
+
+
+def _names(entries: Sequence[str], number: int, gpu: Mapping[str, Any]) -> bool:
+    """Whether entries of ``CUDA_VISIBLE_DEVICES`` name a GPU: by its number, or by the start of its UUID."""
+    uuid = str(gpu.get("uuid", ""))
+    return any(entry == str(number) or (entry and uuid.startswith(entry)) for entry in entries)
 
 
 def _protocol(record: Mapping[str, Any]) -> str:

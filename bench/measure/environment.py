@@ -66,7 +66,7 @@ def environment() -> dict[str, Any]:
 def gpus() -> list[dict[str, Any]]:
     """Every GPU that the driver counts, in the order of their numbers; empty without a driver.
 
-    Each has a ``name``, and as far as the driver says ``memory_bytes``, ``free_bytes`` and ``driver``.
+    Each has a ``name``, and as far as the driver says ``uuid``, ``memory_bytes``, ``free_bytes``, ``driver``.
     """
     with driver() as nvml:
         if nvml is None:
@@ -76,12 +76,15 @@ def gpus() -> list[dict[str, Any]]:
 
 
 def _gpu(nvml: Any, handle: Any, version: str | None) -> dict[str, Any]:
-    name = memory = None
+    name = uuid = memory = None
     if handle is not None:
         name = ask(nvml, "nvmlDeviceGetName", handle)
+        uuid = ask(nvml, "nvmlDeviceGetUUID", handle)
         # A GPU that shares the main memory has no figure of its own.
         memory = ask(nvml, "nvmlDeviceGetMemoryInfo", handle)
     facts: dict[str, Any] = {"name": name or "GPU without a name"}
+    if uuid is not None:
+        facts["uuid"] = uuid
     if memory is not None:
         facts |= {"memory_bytes": int(memory.total), "free_bytes": int(memory.free)}
     if version is not None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.measure.environment import gpus
-from bench.measure.nvml import ask, devices, driver, torch_with_cuda
+from bench.measure.nvml import ask, driver, handles_in_use, torch_with_cuda
 
 
 class Memory(NamedTuple):
@@ -35,8 +35,11 @@ class MemoryMeter:
     A context manager. ``reading()`` gives the peaks since the start, or since ``restart()``.
     """
 
-    def __init__(self, *, interval: float = 0.05) -> None:
-        """``interval`` is the time in seconds between two samples of the driver's figure."""
+    def __init__(self, *, interval: float = 0.2) -> None:
+        """``interval`` is the time in seconds between two samples of the driver's figure.
+
+        torch keeps what it has allocated, so that a peak of the driver's figure does not pass in between.
+        """
         self._interval = interval
         self._stop = threading.Event()
         self._peak_process: int | None = None
@@ -149,11 +152,10 @@ def release_memory() -> None:
 
 
 def _process_bytes(nvml: Any) -> int | None:
-    """What the driver accounts to this process on all GPUs; None where it does not say."""
+    """What the driver accounts to this process on the GPUs that it uses; None where it does not say."""
     used = 0
-    for handle in devices(nvml):
-        if handle is not None:
-            processes = ask(nvml, "nvmlDeviceGetComputeRunningProcesses", handle) or []
-            # Inside a container the driver may report another PID namespace, and no memory at all.
-            used += sum(int(p.usedGpuMemory or 0) for p in processes if p.pid == os.getpid())
+    for handle in handles_in_use(nvml, torch_with_cuda()):
+        processes = ask(nvml, "nvmlDeviceGetComputeRunningProcesses", handle) or []
+        # Inside a container the driver may report another PID namespace, and no memory at all.
+        used += sum(int(p.usedGpuMemory or 0) for p in processes if p.pid == os.getpid())
     return used or None

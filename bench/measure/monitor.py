@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.errors import EnvironmentProblem
-from bench.measure.nvml import ask, driver, torch_with_cuda
+from bench.measure.nvml import ask, driver, handles_in_use, torch_with_cuda
 
 INTERVAL = 1.0
 """The time between two samples, in seconds."""
@@ -207,27 +207,10 @@ def watch(write: Write, *, alone: bool) -> Iterator[Monitor]:
     """Watch the processor and the GPUs on which this process holds memory; see ``Monitor``."""
     with (
         driver() as nvml,
-        Monitor(write, gpus_in_use(nvml, torch_with_cuda()), alone=alone) as monitor,
+        Monitor(write, _gpus_in_use(nvml), alone=alone) as monitor,
     ):
         yield monitor
 
 
-def gpus_in_use(nvml: Any, torch: Any) -> list[Gpu]:
-    """The GPUs on which torch holds memory; none if either module is missing.
-
-    They are looked up by their unique names, because torch and the driver may number them differently.
-    """
-    if nvml is None or torch is None:
-        return []
-    in_use = []
-    for index in range(torch.cuda.device_count()):
-        if torch.cuda.memory_reserved(index) == 0:
-            continue
-        name = torch.cuda.get_device_properties(index).uuid
-        # A part of a divided GPU has a name of another kind.
-        for kind in ("GPU", "MIG"):
-            handle = ask(nvml, "nvmlDeviceGetHandleByUUID", f"{kind}-{name}")
-            if handle is not None:
-                in_use.append(Gpu(nvml, handle))
-                break
-    return in_use
+def _gpus_in_use(nvml: Any) -> list[Gpu]:
+    return [Gpu(nvml, handle) for handle in handles_in_use(nvml, torch_with_cuda())]

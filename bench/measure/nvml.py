@@ -43,6 +43,27 @@ def devices(nvml: Any) -> list[Any]:
     return [ask(nvml, "nvmlDeviceGetHandleByIndex", index) for index in range(count)]
 
 
+def handles_in_use(nvml: Any, torch: Any) -> list[Any]:
+    """The driver's handles of the GPUs on which torch holds memory; none if either module is None.
+
+    They are looked up by their unique names, because torch and the driver may number them differently.
+    """
+    if nvml is None or torch is None or not torch.cuda.is_initialized():
+        return []
+    in_use = []
+    for index in range(torch.cuda.device_count()):
+        if torch.cuda.memory_reserved(index) == 0:
+            continue
+        name = torch.cuda.get_device_properties(index).uuid
+        # A part of a divided GPU has a name of another kind.
+        for kind in ("GPU", "MIG"):
+            handle = ask(nvml, "nvmlDeviceGetHandleByUUID", f"{kind}-{name}")
+            if handle is not None:
+                in_use.append(handle)
+                break
+    return in_use
+
+
 def torch_with_cuda() -> Any:
     """The torch module, where this process has loaded it and it sees a GPU; else None.
 

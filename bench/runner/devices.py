@@ -1,7 +1,8 @@
 """The devices that share a model's questions: each has a process of its own, which sees no other device.
 
 Numbers are those of the driver (``nvidia-smi``, ``bench doctor``). Where ``CUDA_VISIBLE_DEVICES`` is set, as
-batch systems do, the numbers count the GPUs that it leaves, as torch counts them.
+batch systems do, the numbers count the GPUs that it leaves, as torch counts them. A process is told its GPU
+by the GPU's unique name where the driver gives one, since CUDA may number GPUs in another order.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def _visible() -> list[tuple[str, str]]:
     seen = gpus()
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is None or not seen:
-        return [(str(index), str(gpu["name"])) for index, gpu in enumerate(seen)]
+        return [(str(gpu.get("uuid", index)), str(gpu["name"])) for index, gpu in enumerate(seen)]
     visible = []
     for entry in map(str.strip, chosen.split(",")):
         # CUDA itself stops at the first entry that it does not know.

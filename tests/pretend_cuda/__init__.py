@@ -18,7 +18,7 @@ during the capture stays what it was, as on a device. What took the host's time 
 Not pretended: speed, memory that runs out, the arithmetic of a GPU's own kernels, several GPUs.
 """
 
-from tests.pretend_cuda.runtime import Gpu, pretend_gpu
+from tests.pretend_cuda.runtime import HAS_VARLEN, Gpu, pretend_gpu
 from tests.pretend_cuda.tensors import DEVICE, GpuTensor, to_gpu
 
-__all__ = ["DEVICE", "Gpu", "GpuTensor", "pretend_gpu", "to_gpu"]
+__all__ = ["DEVICE", "HAS_VARLEN", "Gpu", "GpuTensor", "pretend_gpu", "to_gpu"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import threading
 from collections.abc import Iterator
 from itertools import count
@@ -175,14 +176,23 @@ def _refuses(*_: Any, **__: Any) -> Any:
     raise TypeError("varlen_attn() got an unexpected keyword argument 'return_aux'")
 
 
+_major, _minor = torch.__version__.split(".")[:2]
+INSTALLED = (int(_major), int(_minor))
+"""The version of torch that is installed."""
+
+HAS_VARLEN = importlib.util.find_spec("torch.nn.attention.varlen") is not None
+"""Whether the torch that is installed has the public attention function; before 2.12 only the operator."""
+
+
 @contextlib.contextmanager
 def pretend_gpu(
-    torch_version: tuple[int, int] = (2, 13), capability: tuple[int, int] = (9, 0)
+    torch_version: tuple[int, int] = INSTALLED, capability: tuple[int, int] = (9, 0)
 ) -> Iterator[Gpu]:
     """One GPU inside, as ``torch_version`` would show it; see the package's docstring.
 
     Args:
-        torch_version: which faults and interfaces torch has; the arithmetic is that of the one installed.
+        torch_version: which faults and interfaces torch has; the arithmetic is that of the one installed, and
+            an interface that the one installed lacks cannot be pretended.
         capability: the GPU's compute capability: (7, 5) is a T4, (8, 0) an A100, (9, 0) an H100.
     """
     here = Gpu(torch_version, capability)
@@ -222,7 +232,7 @@ def pretend_gpu(
         stack.enter_context(
             mock.patch.object(torch._C, "_cuda_endAllocateToPool", end_allocation, create=True)
         )
-        if torch_version < (2, 12):
+        if torch_version < (2, 12) and HAS_VARLEN:
             varlen = "torch.nn.attention.varlen.varlen_attn"
             stack.enter_context(mock.patch(varlen, _refuses, create=True))
         pretend._active.append(here)
