@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import os
+import pty
 import re
 import shutil
 import subprocess
@@ -12,6 +14,7 @@ import tomllib
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -186,8 +189,8 @@ def test_dependencies_come_before_the_source(image: str) -> None:
 @pytest.mark.parametrize("image", IMAGES)
 def test_an_image_starts_the_command_line_without_the_base_images_banner(image: str) -> None:
     stage = stages()[image]
-    assert stage.all("ENTRYPOINT") == ['["/usr/bin/tini", "--"]']
-    assert stage.all("CMD") == ['["bench", "doctor"]']
+    assert stage.all("ENTRYPOINT") == ['["/usr/bin/tini", "--", "sh", "/usr/local/bin/start.sh"]']
+    assert stage.all("CMD") == []
     assert "COPY run_predict.py ./" in [f"{name} {rest}" for name, rest in stage.steps]
 
 
@@ -285,8 +288,68 @@ def test_the_ocr_model_finds_russian() -> None:
     assert "tesseract-ocr-rus" in (ROOT / "docker" / "runtime.sh").read_text(encoding="utf-8")
 
 
-def test_the_script_of_both_images_is_sound_shell() -> None:
-    subprocess.run(["sh", "-n", ROOT / "docker" / "runtime.sh"], check=True, timeout=20)
+@pytest.mark.parametrize("script", ["runtime.sh", "start.sh"])
+def test_the_scripts_of_both_images_are_sound_shell(script: str) -> None:
+    subprocess.run(["sh", "-n", ROOT / "docker" / script], check=True, timeout=20)
+
+
+@pytest.fixture
+def container(tmp_path: Path) -> dict[str, str]:
+    """The environment of a container whose ``bench`` says what it was asked, and where it is from."""
+    program = tmp_path / "bin" / "bench"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "bench $* from ${PYTHONPATH:-the package}"\n')
+    program.chmod(0o755)
+    (tmp_path / "workspace").mkdir()
+    return {
+        "PATH": f"{program.parent}:{os.environ['PATH']}",
+        "BENCH_WORKSPACE": str(tmp_path / "workspace"),
+    }
+
+
+def start(container: dict[str, str], *command: str, **given: Any) -> str:
+    script = ["sh", str(ROOT / "docker" / "start.sh"), *command]
+    done = subprocess.run(
+        script, env=container, check=True, timeout=20, text=True, stdout=subprocess.PIPE, **given
+    )
+    return done.stdout
+
+
+def test_a_container_runs_a_command_and_without_one_checks_the_machine(
+    container: dict[str, str],
+) -> None:
+    nothing = {"stdin": subprocess.DEVNULL}
+    assert start(container, **nothing) == "bench doctor from the package\n"
+    assert start(container, "bench", "list", "models") == "bench list models from the package\n"
+
+
+def test_a_mounted_checkout_is_what_both_commands_run(container: dict[str, str]) -> None:
+    workspace = Path(container["BENCH_WORKSPACE"])
+    (workspace / "bench").mkdir()
+    (workspace / "bench" / "__init__.py").touch()
+    assert start(container, "bench", "run") == f"bench run from {workspace}\n"
+
+
+def test_at_a_terminal_a_container_greets_in_two_lines_and_opens_a_shell(
+    container: dict[str, str],
+) -> None:
+    terminal, ours = pty.openpty()
+    script = ["sh", str(ROOT / "docker" / "start.sh")]
+    process = subprocess.Popen(
+        script, env={**container, "PS1": "", "TERM": "dumb"}, stdin=ours, stdout=ours, stderr=ours
+    )
+    os.close(ours)
+    os.write(terminal, b"echo shell-$((40 + 2)); exit\n")
+    said = b""
+    # A terminal whose last user has gone answers with an error rather than with an end of file.
+    with contextlib.suppress(OSError):
+        while part := os.read(terminal, 4096):
+            said += part
+    os.close(terminal)
+    assert process.wait(timeout=20) == 0
+    lines = [line for line in said.decode().splitlines() if line.startswith(("Type", "Mount"))]
+    assert len(lines) == 2
+    assert "shell-42" in said.decode()
 
 
 @pytest.mark.parametrize("image", [*IMAGES, "build"])

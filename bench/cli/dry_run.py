@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from bench.asking.protocols import NATIVE
 from bench.cli.tables import table
 from bench.formatting import byte_size, plural
 from bench.measure import gpus
-from bench.models.footprint import download_size, expected_memory
+from bench.models.footprint import download_size, expected_memory, expected_weights
 from bench.runner import RunPlan
 from bench.runner.batches import batched, default_batch_size, page_groups
 from bench.runner.devices import Device
@@ -69,8 +70,11 @@ def _task_facts(task: Task) -> dict[str, Any]:
 
 def _questions_by_device(plan: RunPlan, spec: ModelSpec, devices: Sequence[Device]) -> list[int]:
     """Questions of each device, divided as the runner does."""
-    size = plan.settings.batch_size or default_batch_size(devices[0].name)
-    batches = {task.name: list(batched(page_groups(task), size)) for task in plan.tasks}
+    documents = {task.name: page_groups(task) for task in plan.tasks}
+    everything = [group for groups in documents.values() for group in groups]
+    weights = expected_weights(replace(spec, device=devices[0].name)) or 0
+    size = plan.settings.batch_size or default_batch_size(devices[0].name, everything, weights)
+    batches = {name: list(batched(groups, size)) for name, groups in documents.items()}
     counts = []
     for share in divide(batches, len(devices), spec.max_pixels):
         groups = [

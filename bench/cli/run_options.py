@@ -104,8 +104,9 @@ class RunOptions(ModelOptions):
     batch_size: int = engine_choice(
         type=BatchSize(),
         default="auto",
-        help="Ask this many questions in one call. auto means 64 on a GPU and 16 on a CPU, and fewer when "
-        "memory is short.",
+        help="Ask this many questions in one call. auto means 64 on a GPU. On a CPU it means those of 16 "
+        "documents for a small model, and 16 for one whose weights exceed 1 GiB. It is fewer when memory is "
+        "short.",
     )
     """Questions per call; 0 lets the program choose."""
     dtype: str | None = dtype_choice()

@@ -21,7 +21,7 @@ def expected_memory(spec: ModelSpec) -> int | None:
 
     None if it is not known: for a hub id outside the catalog, or a backend without weights.
     """
-    weights = _weight_bytes(spec)
+    weights = expected_weights(spec)
     return None if weights is None else weights + MEMORY_MARGIN_BYTES
 
 
@@ -79,8 +79,8 @@ def local_folder(spec: ModelSpec) -> Path | None:
     return snapshot if snapshot is not None and (snapshot / "config.json").is_file() else None
 
 
-def _weight_bytes(spec: ModelSpec) -> int | None:
-    """Memory of the weights as ``spec`` has them loaded."""
+def expected_weights(spec: ModelSpec) -> int | None:
+    """Bytes of the weights as ``spec`` has them loaded; None if it is not known, or the model has none."""
     if spec.checkpoint is None or not _held_here(spec):
         return None
     # Weights that are not quantized take four bytes each in fp32, which auto means on a CPU, else two.

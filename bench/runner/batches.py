@@ -6,6 +6,7 @@ most pixels come first: whatever does not fit into memory shows in the first min
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -13,14 +14,34 @@ from typing import NamedTuple
 from bench.asking.prompts import Chooser, PromptRule
 from bench.schema import ModelSpec, PageGroup, Request, Task
 
-CPU_BATCH = 16
 GPU_BATCH = 64
-"""Questions per call: enough for all questions of most documents, which share the work on their pages."""
+"""Questions per call on a GPU: enough for all questions of most documents, which share the work on pages."""
+CPU_BATCH = 16
+"""Questions per call on a CPU for a large model, which takes minutes for them; a kill loses one call."""
+CPU_DOCUMENTS = 16
+"""Documents per call on a CPU for a small model. With 80 questions a call the bundled model takes less
+processor time than with 16 (docs/performance.md)."""
+CPU_MOST = 128
+"""Questions per call on a CPU for a small model, however many a document has."""
+SMALL_MODEL = 2**30
+"""Bytes of the weights of the largest model that counts as small."""
 
 
-def default_batch_size(device: str) -> int:
-    """Questions per call where nobody asks for a number; ``device`` is ``cpu``, or a GPU's name."""
-    return CPU_BATCH if device == "cpu" else GPU_BATCH
+def default_batch_size(device: str, groups: Sequence[PageGroup] = (), weight_bytes: int = 0) -> int:
+    """Questions per call where nobody asks for a number. Memory bounds a call further, within the model.
+
+    Args:
+        device: ``cpu``, or a GPU's name.
+        groups: all documents that will be asked about, with their questions.
+        weight_bytes: what the model's weights hold in memory; 0 for a model that has none.
+    """
+    if device != "cpu":
+        return GPU_BATCH
+    if weight_bytes > SMALL_MODEL or not groups:
+        return CPU_BATCH
+    questions = sum(len(group.requests) for group in groups)
+    wanted = math.ceil(CPU_DOCUMENTS * questions / len(groups))
+    return min(max(wanted, CPU_BATCH), CPU_MOST)
 
 
 def page_groups(

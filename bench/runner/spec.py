@@ -31,7 +31,7 @@ class RunSettings:
     sample_ids: tuple[str, ...] | None = None
     """The run asks only these questions; None asks all."""
     batch_size: int | None = None
-    """Questions per call of a model; None chooses by device (16 on a CPU, 64 on a GPU)."""
+    """Questions per call of a model; None chooses by device, documents and model."""
     max_new_tokens: int | None = None
     """Replaces the tasks' own bound on the length of an answer."""
     warmup: bool = True

@@ -146,11 +146,13 @@ class Worker:
             **self.instruments.after_load(),
             "started": utc_now(),
         }
-        self.batch_size = self.settings.batch_size or default_batch_size(info.device)
+        everything = [group for groups in tasks.values() for group in groups]
+        self.batch_size = self.settings.batch_size or default_batch_size(
+            info.device, everything, _weight_bytes(info)
+        )
         record["batch_size"] = self.batch_size
         self.ladder = self._ladder(info)
         if self.settings.warmup:
-            everything = [group for groups in tasks.values() for group in groups]
             record["first_call_seconds"] = self._warm_up(everything)
         if self.shard.device.isdigit():
             # This process sees no other GPU and calls it the first; the record has its number on the machine.
@@ -353,6 +355,12 @@ def main(arguments: Sequence[str]) -> int:
                 os._exit(LOST)
             _report_failure(run.model_folder(name), events, shard, error)
             return FAILED
+
+
+def _weight_bytes(info: ModelInfo) -> int:
+    """The bytes of a model's weights as it says itself; 0 for a model that has none or does not say."""
+    size = info.details.get("weight_bytes")
+    return size if isinstance(size, int) else 0
 
 
 def _report_failure(folder: Path, events: TextIO, shard: Shard, error: Exception) -> None:
