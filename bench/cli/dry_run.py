@@ -15,6 +15,7 @@ from bench.cli.tables import table
 from bench.formatting import byte_size, plural
 from bench.measure import gpus
 from bench.models.footprint import download_size, expected_memory
+from bench.parsing import whole_number
 from bench.runner import RunPlan
 from bench.runner.batches import batched, default_batch_size, page_groups
 from bench.runner.devices import Device
@@ -158,7 +159,8 @@ def _memory(facts: Mapping[str, Any], devices: Sequence[Device]) -> list[str]:
     free = [gpu.get("free_bytes", float("inf")) for gpu in seen]
     # A batch system may name GPUs by other words than numbers; then any of them may be meant.
     entries = [device.environment["CUDA_VISIBLE_DEVICES"] for device in devices]
-    used = [free[int(e)] for e in entries if e.isdigit() and int(e) < len(free)] or free
+    numbers = [number for entry in entries if (number := whole_number(entry)) is not None]
+    used = [free[number] for number in numbers if number < len(free)] or free
     one_gpu = min(used) if devices else max(free)
     for model in facts["models"]:
         room = one_gpu if model["device_map"] is None else sum(free)
