@@ -15,8 +15,9 @@ import stat
 import tomllib
 from collections import Counter
 from collections.abc import Iterable
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from bench.errors import InvalidInput
 from bench.formatting import byte_size
@@ -61,7 +62,7 @@ class Unreadable(InvalidInput):
         self.reason = reason
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open ``path`` for reading if it is a regular file, after following links.
 
     Reading a pipe waits for ever, and reading a device never ends.

@@ -13,6 +13,7 @@ import click
 from bench.cli.commands import choice
 from bench.errors import InvalidInput, did_you_mean
 from bench.parsing import read_toml, whole_number
+from bench.tasks.limits import DEFAULTS, RANGES, set_page_limits
 from bench.text import one_line
 
 RESULTS = Path("results")
@@ -102,6 +103,38 @@ results_choice = partial(
     default=RESULTS,
     help="Look for runs in this folder.",
 )
+
+
+def _page_limit(field: str, help_: str) -> Any:
+    """The option of one limit of ``PageLimits``; it holds for the whole process and those that it starts."""
+
+    def keep(_: click.Context, __: click.Parameter, value: float | None) -> float | None:
+        set_page_limits(**{field: value})
+        return value
+
+    default = getattr(DEFAULTS, field)
+    low, high = RANGES[field]
+    is_whole = isinstance(default, int)
+    numbers = click.IntRange(int(low), int(high)) if is_whole else click.FloatRange(low, high)
+    shown = f"{default:,}" if is_whole else f"{default:g}"
+    return partial(
+        choice,
+        group="Pages",
+        type=numbers,
+        metavar="N",
+        callback=keep,
+        help=f"{help_}  [default: {shown}]",
+    )
+
+
+page_seconds_choice = _page_limit(
+    "seconds", "Give up on a page that takes more than N seconds to open."
+)
+page_gib_choice = _page_limit(
+    "gib", "Give up on a page that needs more than N GiB of memory to be opened."
+)
+page_pixels_choice = _page_limit("pixels", "Refuse a page that has more than N pixels.")
+file_pages_choice = _page_limit("pages", "Refuse a file that has more than N pages.")
 
 
 def bench_toml() -> Path | None:
