@@ -35,6 +35,8 @@ MAX_TABLE_BYTES = 2 * 2**30
 """Largest table or JSON Lines file that is read as a whole."""
 MAX_TEXT_BYTES = 16 * 2**20
 """Largest file of plain text, for example a prompt or a list."""
+MAX_NAME = 255
+"""Characters of a file's name, which no file system lets be longer."""
 MAX_DEPTH = 100
 """Lists and objects inside each other: what is nested deeper is no data."""
 MAX_CONTAINERS = 4_000_000
@@ -280,11 +282,12 @@ def kind_of(value: Any) -> str:
 
 
 def check_names(values: Iterable[Any], where: object, what: str) -> None:
-    """Refuse a value that is no text where a name is expected; ``what`` says what the names are.
+    """Refuse a value that can be no file's name where one is expected; ``what`` says what the names are.
 
     Raises:
         Unreadable: naming the first such value.
     """
     for value in values:
-        if not isinstance(value, str):
+        is_name = isinstance(value, str) and "\0" not in value and len(value) <= MAX_NAME
+        if not is_name:
             raise Unreadable(where, f"should hold {what}, but one is {kind_of(value)}")

@@ -113,6 +113,20 @@ def test_a_large_page_comes_in_strips(tmp_path: Path, monkeypatch: pytest.Monkey
     assert open_page(page).tobytes() == noise.tobytes()
 
 
+@pytest.mark.usefixtures("tight")
+def test_a_page_that_passed_a_limit_is_not_tried_again_for_each_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path,) = write_bombs(tmp_path, ["tiling.pdf"])
+    (page,) = read_pages(path)
+    with pytest.raises(InvalidInput, match="takes more than") as first:
+        open_page(page)
+    monkeypatch.setattr(guard, "_POOL", None)
+    with pytest.raises(InvalidInput, match="takes more than") as second:
+        open_page(page)
+    assert second.value.hint == first.value.hint
+
+
 def test_a_process_that_somebody_else_ended_is_replaced() -> None:
     (page,) = read_pages(EXAMPLES / "form-en-1.png")
     opener = guard._POOL.take(page_limits())

@@ -38,6 +38,9 @@ _FROM_OUTSIDE = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHU
 """Ends that no page causes by itself: somebody else ended the process, and the page is opened again."""
 _PIPE_BYTES = 2**20
 
+_REFUSED: dict[tuple[Any, ...], InvalidInput] = {}
+"""Requests that passed a limit, and what was said then."""
+
 
 def page_sizes(path: Path, dpi: int) -> list[tuple[int, int]]:
     """Return width and height in pixels of every page of a PDF, as ``pdf.page_sizes`` does."""
@@ -94,6 +97,10 @@ def _ask(call: str, arguments: Sequence[Any], path: Path, *, pages: int = 1) -> 
         EnvironmentProblem: the process cannot be started, or somebody keeps ending it.
     """
     limits = page_limits()
+    attempt = (call, json.dumps(arguments), limits, _state(path))
+    if attempt in _REFUSED:
+        earlier = _REFUSED[attempt]
+        raise InvalidInput(earlier.message, hint=earlier.hint)
     request = {
         "call": call,
         "arguments": arguments,
@@ -108,16 +115,31 @@ def _ask(call: str, arguments: Sequence[Any], path: Path, *, pages: int = 1) -> 
         if reply is not None:
             if "memory" in reply:
                 opener.end()
-                raise _too_much_memory(path, limits)
+                raise _refused(attempt, _too_much_memory(path, limits))
             _POOL.give(opener)
             return _content(reply, path)
         status = opener.end()
         if status not in _FROM_OUTSIDE:
-            raise _death(path, limits, status, pages)
+            raise _refused(attempt, _death(path, limits, status, pages))
     raise EnvironmentProblem(
         f"the process that opens pages was ended twice by another program while it opened {one_line(path)}",
         hint="free some memory if the system ends processes, and run the same command again",
     )
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Return what differs when the file at ``path`` is replaced."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return (status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _refused(attempt: tuple[Any, ...], error: InvalidInput) -> InvalidInput:
+    """Remember ``error``: a page that took all its time must not take it again for each question."""
+    _REFUSED[attempt] = error
+    return error
 
 
 def _content(reply: dict[str, Any], path: Path) -> Any:
