@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import EnvironmentProblem, InvalidInput
-from bench.text import one_line
+from bench.formatting import byte_size
+from bench.parsing import MAX_LINE_BYTES, Unreadable, decoded, open_regular, parse_json
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -53,20 +54,6 @@ def write_bytes_atomically(path: Path, data: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as readable JSON, atomically."""
     write_atomically(path, json.dumps(value, ensure_ascii=False, indent=2, default=plain) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read the JSON value in ``path``.
-
-    Raises:
-        InvalidInput: the file does not exist or is not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InvalidInput(f"{path} does not exist") from None
-    except (ValueError, OSError) as error:
-        raise InvalidInput(f"{path} cannot be read: {one_line(error, 120)}") from None
 
 
 @contextlib.contextmanager
@@ -144,19 +131,26 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the records of a JSONL file without a torn last line; none if the file does not exist.
 
     Raises:
-        InvalidInput: a line other than the last is not a JSON object; the error names file and line.
+        InvalidInput: a line other than the last is not a JSON object, or is longer than any record; the
+            error names file and line.
     """
-    if not path.is_file():
+    if not path.exists():
         return
-    with path.open("rb") as stream:
-        for number, raw in enumerate(stream, 1):
+    with open_regular(path) as stream:
+        number = 0
+        while raw := stream.readline(MAX_LINE_BYTES + 1):
+            number += 1
+            if len(raw) > MAX_LINE_BYTES:
+                raise InvalidInput(
+                    f"{path}:{number}: the line is longer than {byte_size(MAX_LINE_BYTES)}"
+                )
             if not raw.endswith(b"\n"):
                 return
             try:
-                record = json.loads(raw)
-            except ValueError as error:
+                record = parse_json(decoded(raw, path), path)
+            except Unreadable as error:
                 raise InvalidInput(
-                    f"{path}:{number}: the line is not JSON: {one_line(error, 100)}",
+                    f"{path}:{number}: the line {error.reason}",
                     hint="the file was edited or the disk is damaged; remove the line, whose content is lost",
                 ) from None
             if not isinstance(record, dict):

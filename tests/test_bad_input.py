@@ -312,7 +312,7 @@ def test_a_damaged_run_is_not_passed_over_in_silence(
     (run.path / "run.json").write_text("{")
     status, _, err = run_bench(capfd, "list", "runs")
     assert status == 0
-    assert f"warning: results/{run.id}/run.json cannot be read" in err
+    assert f"warning: results/{run.id}/run.json is not JSON" in err
 
 
 def test_resume_and_fresh_exclude_each_other(

@@ -339,7 +339,7 @@ def test_a_row_of_bench_toml_may_not_build_on_another(tmp_path: Path) -> None:
         ('[models.a]\nmodel = "ocr"\nmax_pixels = "many"\n', "valid integer, not 'many'", None),
         ('[models."a/b"]\nmodel = "ocr"\n', "names a folder", "'a-b'"),
         ("models = 3\n", "should hold tables", None),
-        ("[models.a\n", "cannot be read as TOML", None),
+        ("[models.a\n", "is not valid TOML", None),
     ],
 )
 def test_a_mistake_in_bench_toml_is_named(

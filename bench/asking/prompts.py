@@ -29,6 +29,7 @@ from typing import Any
 
 from bench.errors import InvalidInput
 from bench.formatting import plural
+from bench.parsing import read_text
 from bench.schema import ModelSpec, Sample, Task
 from bench.tasks.csvfile import read_table
 from bench.tasks.hyperbench.bundles import PAGES_PREFIX
@@ -269,13 +270,7 @@ def _rule(cells: Mapping[str, Any], source: str) -> PromptRule:
 
 
 def _one_for_all(path: Path, source: str) -> PromptRule:
-    try:
-        text = path.read_text(encoding="utf-8-sig").strip()
-    except UnicodeDecodeError as error:
-        raise InvalidInput(
-            f"{one_line(str(path))} is not UTF-8 at byte {error.start}",
-            hint="save the file as UTF-8",
-        ) from None
+    text = read_text(path).strip()
     if not text:
         raise InvalidInput(f"{one_line(str(path))} contains no prompt")
     return PromptRule(text, _digest(text), source)

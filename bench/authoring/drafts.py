@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from bench.errors import InvalidInput, did_you_mean
 from bench.files import write_atomically
+from bench.parsing import MAX_TABLE_BYTES, Unreadable, parse_json, read_text
 from bench.tasks.samples import SAMPLES
 from bench.text import one_line
 
@@ -37,19 +38,14 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
         raise InvalidInput(
             f"{one_line(folder)} has no {SAMPLES}", hint=f"bench data init {one_line(folder)}"
         )
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise InvalidInput(
-            f"{path} is not UTF-8 at byte {error.start}", hint="save the file as UTF-8"
-        ) from None
+    lines = read_text(path, MAX_TABLE_BYTES).split("\n")
     records = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
+            record = parse_json(line, path)
+        except Unreadable:
             record = None
         if not isinstance(record, dict):
             raise InvalidInput(

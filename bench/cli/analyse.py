@@ -15,6 +15,7 @@ from bench.cli.options import NameList, json_choice, model_choice, results_choic
 from bench.cli.reporting import check_destination, print_summary, write_reports
 from bench.cli.tables import table
 from bench.errors import InvalidInput
+from bench.parsing import whole_number
 from bench.text import one_line
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class ReportChoices:
         "pages.",
     )
     max_mb: float = choice(
-        type=float,
+        type=click.FloatRange(0),
         default=25.0,
         metavar="MB",
         help="Keep the HTML file below this size by leaving page images out.",
@@ -143,7 +144,8 @@ def report_command(choices: ReportChoices) -> None:
     from bench.scoring.evaluation import evaluate
 
     check_destination(choices.out)
-    images = int(choices.images) if choices.images.isdigit() else choices.images
+    number = whole_number(choices.images)
+    images = choices.images if number is None else number
     options = ReportOptions(images=images, max_mb=choices.max_mb, title=choices.title)
     paths = [find_run(name, choices.results) for name in choices.runs]
     places = [path.resolve() for path in paths]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import Field, field, fields
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
+
+from bench.text import clip
 
 if TYPE_CHECKING:
     from click.types import OptionHelpExtra
@@ -74,10 +77,16 @@ class Option(click.Option):
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
         """Click's conversion, whose errors say in words what is expected, and where the value stands."""
         try:
-            return super().type_cast_value(ctx, value)
+            converted = super().type_cast_value(ctx, value)
+            # No range refuses nan, and a range without an upper bound lets inf through.
+            if isinstance(converted, float) and not math.isfinite(converted):
+                raise click.BadParameter(f"{value} is no finite number")
+            return converted
         except click.BadParameter as error:
             expected = expectation(self.type)
-            message = f"expected {expected}, got {value!r}" if expected else error.message
+            message = (
+                f"expected {expected}, got {clip(repr(value), 80)}" if expected else error.message
+            )
             raise click.BadParameter(message + self._where(ctx), ctx, self) from None
 
     def _where(self, ctx: click.Context) -> str:

@@ -13,7 +13,17 @@ import click
 from bench.cli import echo_json
 from bench.cli.commands import VerbGroup, argument, choice, takes
 from bench.cli.model_options import ModelOptions, device_choice, offline_choice, resolve_model
-from bench.cli.options import FOLDER, Label, NameList, json_choice, model_choice
+from bench.cli.options import (
+    FOLDER,
+    Label,
+    NameList,
+    file_pages_choice,
+    json_choice,
+    model_choice,
+    page_gib_choice,
+    page_pixels_choice,
+    page_seconds_choice,
+)
 from bench.errors import INCOMPLETE, InvalidInput
 from bench.formatting import plural
 from bench.text import one_line, printable
@@ -159,6 +169,10 @@ class ValidateOptions:
 
     task: str = argument()
     deep: bool = choice(help="Decode every page completely, not only its header.")
+    page_seconds: float | None = page_seconds_choice()
+    page_gib: float | None = page_gib_choice()
+    page_pixels: int | None = page_pixels_choice()
+    file_pages: int | None = file_pages_choice()
     as_json: bool = json_choice()
 
 

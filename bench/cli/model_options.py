@@ -14,6 +14,8 @@ from click.core import ParameterSource
 from bench.cli.commands import choice
 from bench.cli.options import bench_toml
 from bench.errors import InvalidInput
+from bench.parsing import whole_number
+from bench.text import one_line
 
 if TYPE_CHECKING:
     from bench.schema import ModelSpec
@@ -47,16 +49,17 @@ class MaxPixels(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The number of pixels."""
         text = str(value)
-        if not (text.isascii() and text.isdigit()):
-            self.fail(f"expected a number of pixels, got {text[:40]!r}", param, ctx)
-        if int(text) < FEWEST_PIXELS:
+        number = whole_number(text)
+        if number is None:
+            self.fail(f"expected a number of pixels, got {one_line(text, 40)!r}", param, ctx)
+        if number < FEWEST_PIXELS:
             message = (
-                f"expected at least {FEWEST_PIXELS:,} pixels (4 visual tokens), got {int(text):,}"
+                f"expected at least {FEWEST_PIXELS:,} pixels (4 visual tokens), got {number:,}"
             )
-            if int(text) >= FEWEST_TOKENS:
-                message += f"; if you mean visual tokens, type --visual-tokens {int(text)}"
+            if number >= FEWEST_TOKENS:
+                message += f"; if you mean visual tokens, type --visual-tokens {number}"
             self.fail(message, param, ctx)
-        return int(text)
+        return number
 
 
 pages_choice = partial(choice, group="Pages")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,8 @@ import click
 
 from bench.cli.commands import choice
 from bench.errors import InvalidInput, did_you_mean
+from bench.parsing import read_toml, whole_number
+from bench.tasks.limits import DEFAULTS, RANGES, set_page_limits
 from bench.text import one_line
 
 RESULTS = Path("results")
@@ -62,9 +63,11 @@ class BatchSize(click.ParamType[int]):
         text = str(value)
         if text == "auto":
             return 0
-        if not text.isdigit() or not 1 <= int(text) <= 4096:
-            self.fail(f"expected auto or a number from 1 to 4096, got {text!r}", param, ctx)
-        return int(text)
+        number = whole_number(text)
+        if number is None or not 1 <= number <= 4096:
+            shown = one_line(text, 40)
+            self.fail(f"expected auto or a number from 1 to 4096, got {shown!r}", param, ctx)
+        return number
 
 
 class Label(click.ParamType[tuple[str, str]]):
@@ -100,6 +103,38 @@ results_choice = partial(
     default=RESULTS,
     help="Look for runs in this folder.",
 )
+
+
+def _page_limit(field: str, help_: str) -> Any:
+    """The option of one limit of ``PageLimits``; it holds for the whole process and those that it starts."""
+
+    def keep(_: click.Context, __: click.Parameter, value: float | None) -> float | None:
+        set_page_limits(**{field: value})
+        return value
+
+    default = getattr(DEFAULTS, field)
+    low, high = RANGES[field]
+    is_whole = isinstance(default, int)
+    numbers = click.IntRange(int(low), int(high)) if is_whole else click.FloatRange(low, high)
+    shown = f"{default:,}" if is_whole else f"{default:g}"
+    return partial(
+        choice,
+        group="Pages",
+        type=numbers,
+        metavar="N",
+        callback=keep,
+        help=f"{help_}  [default: {shown}]",
+    )
+
+
+page_seconds_choice = _page_limit(
+    "seconds", "Give up on a page that takes more than N seconds to open."
+)
+page_gib_choice = _page_limit(
+    "gib", "Give up on a page that needs more than N GiB of memory to be opened."
+)
+page_pixels_choice = _page_limit("pixels", "Refuse a page that has more than N pixels.")
+file_pages_choice = _page_limit("pages", "Refuse a file that has more than N pages.")
 
 
 def bench_toml() -> Path | None:
@@ -142,7 +177,9 @@ def config_defaults(context: click.Context, _: click.Parameter, value: Path | No
             hint = REMOVED_KEYS.get(key) or did_you_mean(key, known)
             raise InvalidInput(f"{path}: [run] has no key {key!r}", hint=hint)
         is_flag = bool(getattr(parameter, "is_flag", False))
-        if isinstance(setting, dict) or is_flag != isinstance(setting, bool):
+        # A date in TOML has no quotes, and no option takes one.
+        is_plain = isinstance(setting, (bool, int, float, str, list))
+        if not is_plain or is_flag != isinstance(setting, bool):
             expected = "true or false" if is_flag else "text, a number or a list"
             raise InvalidInput(
                 f"{path}: [run] {key} should be {expected}, not {one_line(repr(setting), 60)}"
@@ -154,12 +191,7 @@ def config_defaults(context: click.Context, _: click.Parameter, value: Path | No
 
 def _run_table(path: Path) -> Mapping[str, Any]:
     """The ``[run]`` table of a configuration file; empty if it has none."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise InvalidInput(f"the configuration file {path} does not exist") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidInput(f"{path} cannot be read as TOML: {one_line(str(error))}") from None
+    content = read_toml(path)
     for table in content:
         if table not in {"run", "models"}:
             raise InvalidInput(
@@ -177,7 +209,9 @@ def _run_table(path: Path) -> Mapping[str, Any]:
 def _as_option(setting: Any, parameter: click.Parameter) -> Any:
     """A TOML value as click takes it for a default: lists for what takes several values."""
     if getattr(parameter, "multiple", False):
-        return setting if isinstance(setting, list) else [setting]
-    if isinstance(setting, list) and not isinstance(parameter.type, NameList):
-        return ",".join(map(str, setting))
-    return setting
+        return list(map(str, setting)) if isinstance(setting, list) else [str(setting)]
+    if isinstance(setting, list):
+        names = list(map(str, setting))
+        return names if isinstance(parameter.type, NameList) else ",".join(names)
+    # As text, a number meets the same checks as on the command line: click would cut 2.5 to 2.
+    return setting if isinstance(setting, bool) else str(setting)

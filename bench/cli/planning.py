@@ -11,6 +11,7 @@ import click
 from bench.cli.model_options import resolve_models
 from bench.cli.run_options import RunOptions
 from bench.errors import InvalidInput
+from bench.parsing import read_text
 
 if TYPE_CHECKING:
     from bench.asking.prompts import PromptRule
@@ -107,10 +108,7 @@ def _sample_ids(text: str | None) -> tuple[str, ...] | None:
     except OSError:
         # Many ids make a longer text than a file's name may be.
         is_file = False
-    try:
-        names = path.read_text(encoding="utf-8").splitlines() if is_file else text.split(",")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"--sample-ids {text} cannot be read: {error}") from None
+    names = read_text(path).splitlines() if is_file else text.split(",")
     ids = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
     if not ids:
         raise InvalidInput(

@@ -17,7 +17,14 @@ from bench.cli.model_options import (
     resolve_model,
     visual_tokens_choice,
 )
-from bench.cli.options import json_choice, model_choice
+from bench.cli.options import (
+    file_pages_choice,
+    json_choice,
+    model_choice,
+    page_gib_choice,
+    page_pixels_choice,
+    page_seconds_choice,
+)
 from bench.text import printable
 
 DEFAULT_QUESTION = "Опиши документ."
@@ -42,6 +49,10 @@ class PredictOptions(ModelOptions):
     visual_tokens: int | None = visual_tokens_choice()
     device: str | None = device_choice()
     offline: bool = offline_choice()
+    page_seconds: float | None = page_seconds_choice()
+    page_gib: float | None = page_gib_choice()
+    page_pixels: int | None = page_pixels_choice()
+    file_pages: int | None = file_pages_choice()
     as_json: bool = json_choice()
 
 

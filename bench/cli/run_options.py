@@ -26,9 +26,13 @@ from bench.cli.options import (
     BatchSize,
     Label,
     config_defaults,
+    file_pages_choice,
     json_choice,
     models_choice,
     output_choice,
+    page_gib_choice,
+    page_pixels_choice,
+    page_seconds_choice,
     tasks_choice,
 )
 
@@ -130,6 +134,10 @@ class RunOptions(ModelOptions):
         "it applies to Qwen-VL models."
     )
     offline: bool = offline_choice()
+    page_seconds: float | None = page_seconds_choice()
+    page_gib: float | None = page_gib_choice()
+    page_pixels: int | None = page_pixels_choice()
+    file_pages: int | None = file_pages_choice()
     latency_samples: int = measuring_choice(
         type=click.IntRange(0),
         default=20,

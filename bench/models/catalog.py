@@ -28,6 +28,7 @@ from bench.models.settings import (
     check_followed,
     check_values,
 )
+from bench.parsing import read_toml
 from bench.schema import Json, ModelSpec
 from bench.text import file_name, one_line
 
@@ -200,12 +201,7 @@ def user_models(bench_toml: Path) -> Mapping[str, UserTable]:
     Raises:
         InvalidInput: the file cannot be read, or a table is not valid.
     """
-    try:
-        content = tomllib.loads(bench_toml.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidInput(
-            f"{bench_toml} cannot be read as TOML: {one_line(str(error))}"
-        ) from error
+    content = read_toml(bench_toml)
     tables = content.get("models", {})
     if not isinstance(tables, dict) or not all(
         isinstance(table, dict) for table in tables.values()

@@ -6,7 +6,6 @@ Only safetensors are accepted: a pickle can run code when it is opened.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import re
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.formatting import plural
 from bench.models.backends import BACKENDS
+from bench.parsing import check_names, decoded, parse_json, read_json_object
 from bench.paths import BUNDLED, hub_cache
 from bench.text import one_line
 
@@ -162,6 +162,7 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
         shards = read_json(index).get("weight_map")
         if not isinstance(shards, dict) or not shards:
             raise InvalidInput(f"{index} lists no weights", hint="download the checkpoint again")
+        check_names(shards.values(), index, "the names of weight files in weight_map")
         files = tuple(folder / Path(str(name)).name for name in sorted(set(shards.values())))
         missing = [path.name for path in files if not path.is_file()]
         if missing:
@@ -212,7 +213,7 @@ def _header(path: Path) -> list[StoredWeight]:
             length = int.from_bytes(file.read(8), "little")
             if length > _MAX_HEADER:
                 raise ValueError(f"a header of {length} bytes")
-            header = json.loads(file.read(length))
+            header = parse_json(decoded(file.read(length), path), path)
         return [
             StoredWeight(
                 name,
@@ -223,6 +224,8 @@ def _header(path: Path) -> list[StoredWeight]:
             for name, entry in header.items()
             if name != "__metadata__"
         ]
+    except InvalidInput:
+        raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise InvalidInput(
             f"{path} is not a safetensors file: {one_line(str(error), 80)}",
@@ -236,15 +239,7 @@ def read_json(path: Path) -> Mapping[str, Any]:
     Raises:
         InvalidInput: the file cannot be read or holds something else.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"{path} cannot be read as JSON: {one_line(str(error))}") from error
-    if not isinstance(content, dict):
-        raise InvalidInput(
-            f"{path} should hold a JSON object, but it contains a {type(content).__name__}"
-        )
-    return content
+    return read_json_object(path)
 
 
 def cached_snapshot(hub_id: str, revision: str | None = None) -> Path | None:

@@ -36,12 +36,12 @@ from typing import Any
 from bench.errors import InvalidInput, did_you_mean
 from bench.files import (
     append_lines,
-    read_json,
     read_lines,
     storage_errors,
     write_json,
     write_lines,
 )
+from bench.parsing import read_json
 from bench.paths import from_portable, portable
 from bench.rundir.lock import LOCK_FILE, is_locked
 from bench.schema import (

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from bench.errors import InvalidInput, did_you_mean
 from bench.formatting import count, plural
+from bench.parsing import MAX_TABLE_BYTES, Unreadable, parse_json, read_text
 from bench.rundir.store import RunStore
 from bench.runner.run_record import known_texts, run_record
 from bench.runner.spec import RunPlan, RunSettings, plan_run
@@ -139,25 +140,16 @@ _FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def _records(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    try:
-        # splitlines would also cut at U+2028 and its like, which JSON may hold inside a string.
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except FileNotFoundError:
-        raise InvalidInput(f"{path} does not exist") from None
-    except UnicodeDecodeError as error:
-        raise InvalidInput(
-            f"{path} is not UTF-8 text (at byte {error.start})", hint="save it as UTF-8"
-        ) from None
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
+    # splitlines would also cut at U+2028 and its like, which JSON may hold inside a string.
+    lines = read_text(path, MAX_TABLE_BYTES).split("\n")
     records = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InvalidInput(f"{path}:{number} is not JSON: {one_line(str(error), 80)}") from None
+            record = parse_json(line, path)
+        except Unreadable as error:
+            raise InvalidInput(f"{path}:{number} {error.reason}") from None
         if not isinstance(record, dict):
             raise InvalidInput(
                 f"{path}:{number}: expected a JSON object with {ID_KEYS[0]} and {TEXT_KEYS[0]}"

@@ -6,14 +6,20 @@
 turns rows into samples, and ``cache`` keeps the folder.
 """
 
-from bench.tasks.finding import (
-    bundled_tasks,
-    dataset_spec,
-    expand_tasks,
-    find_task,
-    public_tasks,
-)
-from bench.tasks.loading import check_task, load_task
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.tasks.finding import (
+        bundled_tasks,
+        dataset_spec,
+        expand_tasks,
+        find_task,
+        public_tasks,
+    )
+    from bench.tasks.loading import check_task, load_task
 
 __all__ = [
     "bundled_tasks",
@@ -24,3 +30,11 @@ __all__ = [
     "load_task",
     "public_tasks",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on demand: the process that opens pages needs two small modules of this room and nothing else.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = "loading" if name in {"check_task", "load_task"} else "finding"
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)

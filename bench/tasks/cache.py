@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import InvalidInput
-from bench.files import read_json, storage_errors, write_atomically, write_json
+from bench.files import storage_errors, write_atomically, write_json
 from bench.formatting import plural
+from bench.parsing import MAX_TOML_BYTES, read_json_object, read_text
 from bench.tasks.cells import Row, image_bytes, image_suffix
 from bench.tasks.datasettable import DatasetTable
 from bench.tasks.mapping import Mapper, is_vlmevalkit, vlmevalkit_table
@@ -76,7 +77,7 @@ def find_made(name: str, spec: TaskFile) -> CachedTask | None:
     revision = _table(spec).revision
     pattern = _folder(name, revision[:12] if revision else "*", spec)
     complete = [
-        CachedTask(folder, read_json(folder / MARKER))
+        CachedTask(folder, read_json_object(folder / MARKER))
         for folder in pattern.parent.glob(pattern.name)
         if (folder / MARKER).is_file() and not folder.name.startswith(_LOCAL)
     ]
@@ -126,7 +127,7 @@ def provenance(folder: Path) -> str:
     """Say in one line where the samples of a cached task come from; empty for any other task."""
     if not (folder / MARKER).is_file():
         return ""
-    facts = read_json(folder / MARKER)
+    facts = read_json_object(folder / MARKER)
     parts = [str(facts.get("hub_id") or facts.get("path") or "")]
     parts += [f"{key} {facts[key]}" for key in ("config", "split", "revision") if facts.get(key)]
     parts += [
@@ -156,15 +157,15 @@ def _folder(name: str, revision: str, spec: TaskFile) -> Path:
 
 def refresh(folder: Path, out: Path) -> Path:
     """Return ``out`` with the task file of ``folder``: its prompt or metrics may have changed."""
-    text = (folder / TASK_FILE).read_text(encoding="utf-8-sig")
+    text = read_text(folder / TASK_FILE, MAX_TOML_BYTES)
     target = out / TASK_FILE
-    if not target.is_file() or target.read_text(encoding="utf-8") != text:
+    if not target.is_file() or read_text(target, MAX_TOML_BYTES) != text:
         write_atomically(target, text)
     return out
 
 
 def _refreshed(folder: Path, out: Path) -> CachedTask:
-    return CachedTask(refresh(folder, out), read_json(out / MARKER))
+    return CachedTask(refresh(folder, out), read_json_object(out / MARKER))
 
 
 def _make(

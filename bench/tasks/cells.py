@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import InvalidInput
+from bench.parsing import Unreadable, read_bytes
 from bench.text import one_line
 
 Row = Mapping[str, Any]
@@ -65,11 +66,9 @@ def _image_file(name: str, root: Path) -> bytes:
         # A data set from elsewhere could otherwise name any file of this machine.
         raise InvalidInput(f"image path {shown!r} leaves the data set's folder")
     try:
-        if path.stat().st_size > MAX_CELL_BYTES:
-            raise InvalidInput(f"image {shown!r} is larger than {MAX_CELL_BYTES:,} bytes")
-        return path.read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"image {shown!r} cannot be read: {error.strerror}") from None
+        return read_bytes(path, MAX_CELL_BYTES)
+    except Unreadable as error:
+        raise InvalidInput(f"image {shown!r} {error.reason}") from None
 
 
 def _from_base64(text: str) -> bytes:

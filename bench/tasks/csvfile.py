@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from bench.errors import did_you_mean
 from bench.formatting import plural
+from bench.parsing import MAX_TABLE_BYTES, read_bytes
 from bench.tasks.problems import Problem
 from bench.text import one_line
 
@@ -131,7 +132,7 @@ def _ragged_row(record: dict[Any, Any], delimiter: str) -> str:
 
 
 def _decode(path: Path) -> TableText:
-    raw = path.read_bytes()
+    raw = read_bytes(path, MAX_TABLE_BYTES)
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         message = "the file is in UTF-16; save it as CSV in UTF-8"
         return TableText("", Problem(path.name, 0, message))

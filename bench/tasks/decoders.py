@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from bench.errors import InvalidInput
+from bench.parsing import Unreadable, parse_json
 from bench.text import one_line
 
 DecoderName = Literal["string", "list", "json", "python-literal", "literal-or-string"]
@@ -40,9 +40,9 @@ def _json(value: Any) -> Any:
         raise _Unexpected("a string that holds JSON", value)
     _check_bounds(value)
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError) as error:
-        raise _Unexpected(f"JSON ({one_line(str(error), 60)})", value) from None
+        return parse_json(value, "the cell")
+    except Unreadable as error:
+        raise _Unexpected(f"JSON ({one_line(error.reason, 80)})", value) from None
 
 
 def _python_literal(value: Any) -> Any:

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
 from bench.errors import EnvironmentProblem, InvalidInput, did_you_mean
 from bench.formatting import plural
+from bench.parsing import read_toml
 from bench.paths import data_root
 from bench.tasks.cache import find_made, make_from_path, refresh
 from bench.tasks.hyperbench import is_dataset
@@ -43,8 +43,8 @@ def needs_data(folder: Path) -> bool:
     if not (folder / TASK_FILE).is_file() or samples_file(folder) is not None:
         return False
     try:
-        return "dataset" in tomllib.loads((folder / TASK_FILE).read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):
+        return "dataset" in read_toml(folder / TASK_FILE)
+    except InvalidInput:
         return False
 
 

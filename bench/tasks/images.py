@@ -6,10 +6,12 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import InvalidInput
+from bench.tasks.limits import check_page_count, page_limits
 from bench.text import one_line
 
 if TYPE_CHECKING:
@@ -20,9 +22,6 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", "
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 """Pillow's names of what a page may be, whatever the file is called. Left to itself, Pillow
 would also try formats for which it starts other programs, such as Ghostscript for EPS."""
-
-MAX_PIXELS = 178_956_970
-"""A page with more pixels is refused: it is Pillow's own limit against decompression bombs."""
 
 REPAIR = "replace or re-export the file; bench data validate names every such file"
 SCALE_DOWN = "scale it down; a page needs no more than about 300 dpi"
@@ -36,13 +35,19 @@ def frame_sizes(path: Path) -> list[tuple[int, int]]:
     """Return width and height of every page in the file, after EXIF rotation."""
     with _opened(path) as image:
         # A phone's MPO holds a second, reduced copy of the picture: it is one page.
-        frames = int(getattr(image, "n_frames", 1)) if image.format == "TIFF" else 1
-        sizes = []
-        for index in range(frames):
-            image.seek(index)
+        sizes: list[tuple[int, int]] = []
+        # Counting the frames of a TIFF first would walk through all of them, however many there are.
+        for index in count():
+            try:
+                image.seek(index)
+            except EOFError:
+                break
+            check_page_count(path, index + 1)
             width, height = image.size
             sideways = _orientation(image) >= _FIRST_SIDEWAYS
             sizes.append((height, width) if sideways else (width, height))
+            if image.format != "TIFF":
+                break
         return sizes
 
 
@@ -77,7 +82,7 @@ def _opened(path: Path) -> Iterator[Image]:
     name = one_line(path, 160)
     try:
         with warnings.catch_warnings():
-            # Pillow warns from half of MAX_PIXELS on; large pages are legitimate here.
+            # Pillow warns from half of its limit on; large pages are legitimate here.
             warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
             with pillow.open(path, formats=FORMATS) as image:
                 yield image
@@ -87,7 +92,7 @@ def _opened(path: Path) -> Iterator[Image]:
         raise InvalidInput(f"page file {name} does not exist", hint=REPAIR) from None
     except pillow.DecompressionBombError:
         raise InvalidInput(
-            f"page {name} has more than {MAX_PIXELS:,} pixels, the largest size accepted",
+            f"page {name} has more than {page_limits().pixels:,} pixels, the largest size accepted",
             hint=SCALE_DOWN,
         ) from None
     except UnidentifiedImageError:

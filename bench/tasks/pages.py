@@ -7,12 +7,16 @@ Files come from people and from data sets. Every way in which a file can be brok
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import InvalidInput
+from bench.formatting import byte_size
+from bench.parsing import Unreadable, open_regular
 from bench.schema import Page
-from bench.tasks import images, pdf
+from bench.tasks import guard, images
+from bench.tasks.limits import MAX_FILE_BYTES, check_page_size
 from bench.text import one_line
 
 if TYPE_CHECKING:
@@ -31,10 +35,9 @@ def read_pages(path: Path, dpi: int = DEFAULT_DPI) -> tuple[Page, ...]:
     Raises:
         InvalidInput: the file is missing, empty, not a page image or PDF, encrypted, or too large.
     """
-    _check_regular(path)
     digest = _sha256(path)
     is_pdf = path.suffix.lower() == ".pdf"
-    sizes = pdf.page_sizes(path, dpi) if is_pdf else images.frame_sizes(path)
+    sizes = guard.page_sizes(path, dpi) if is_pdf else guard.frame_sizes(path)
     absolute = path.resolve()
     pages = []
     for index, (width, height) in enumerate(sizes):
@@ -50,42 +53,36 @@ def open_page(page: Page) -> Image:
         InvalidInput: the file cannot be decoded: it is truncated, broken, or gone since the plan was made.
     """
     if page.dpi is not None:
-        return pdf.render(page.path, page.index, page.dpi)
-    return images.decode(page.path, page.index)
+        return guard.render(page.path, page.index, page.dpi)
+    return guard.decode(page.path, page.index)
 
 
 def unreadable_page(path: Path, dpi: int = DEFAULT_DPI) -> Page:
     """Stand in for a page that cannot be read: 0 × 0 pixels, and an error when it is opened."""
-    _check_regular(path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = _sha256(path, may_be_empty=True)
     return Page(path.resolve(), 0, 0, 0, digest, dpi if path.suffix.lower() == ".pdf" else None)
 
 
-def _check_regular(path: Path) -> None:
-    """Refuse what is there but is no file: reading a pipe waits for ever, and reading a device never ends."""
-    if path.exists() and not path.is_file():
-        raise InvalidInput(
-            f"page file {one_line(path, 160)} is a folder, a pipe or a device, not a regular file",
-            hint="name an image file or a PDF in the samples file",
-        )
-
-
-def _sha256(path: Path) -> str:
+def _sha256(path: Path, *, may_be_empty: bool = False) -> str:
     name = one_line(path, 160)
     try:
-        with path.open("rb") as stream:
-            if not stream.peek(1):
+        with open_regular(path) as stream:
+            length = os.fstat(stream.fileno()).st_size
+            if length > MAX_FILE_BYTES:
+                raise InvalidInput(
+                    f"page file {name} has {byte_size(length)}; at most {byte_size(MAX_FILE_BYTES)} are read",
+                    hint="split the file, or scale its pages down",
+                )
+            if not length and not may_be_empty:
                 raise InvalidInput(f"page file {name} is empty (0 bytes)", hint=images.REPAIR)
             return hashlib.file_digest(stream, "sha256").hexdigest()
-    except FileNotFoundError:
+    except Unreadable as error:
         raise InvalidInput(
-            f"page file {name} does not exist", hint="check the path in the samples file"
+            f"page file {name} {error.reason}",
+            hint="check the path and the permissions of the file",
         ) from None
     except OSError as error:
-        raise InvalidInput(
-            f"page file {name} cannot be read: {error.strerror}",
-            hint="check the permissions of the file",
-        ) from None
+        raise InvalidInput(f"page file {name} cannot be read: {error.strerror}") from None
 
 
 def _check_size(path: Path, index: int, width: int, height: int) -> None:
@@ -95,8 +92,4 @@ def _check_size(path: Path, index: int, width: int, height: int) -> None:
         raise InvalidInput(
             f"{where} is {width}×{height} pixels, so there is nothing to read", hint=images.REPAIR
         )
-    if width * height > images.MAX_PIXELS:
-        raise InvalidInput(
-            f"{where} has {width}×{height} pixels; at most {images.MAX_PIXELS:,} are accepted",
-            hint=images.SCALE_DOWN,
-        )
+    check_page_size(where, width, height)

@@ -10,11 +10,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.errors import InvalidInput
 from bench.schema import Document, Page
 from bench.tasks.images import REPAIR
+from bench.tasks.limits import check_page_count
 from bench.text import one_line
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def page_sizes(path: Path, dpi: int) -> list[tuple[int, int]]:
         count = len(document)
         if count == 0:
             raise InvalidInput(f"PDF {one_line(path, 160)} has no pages", hint=REPAIR)
+        check_page_count(path, count)
         points = [document.get_page_size(index) for index in range(count)]
     return [(_pixels(width, dpi), _pixels(height, dpi)) for width, height in points]
 
@@ -126,6 +128,34 @@ def _joined(box: _Box, glyph: _Box) -> _Box:
     )
 
 
+class _LastDocument:
+    """Keeps the document that was opened last, because opening takes time for each of its pages."""
+
+    def __init__(self) -> None:
+        self._state: tuple[Any, ...] = ()
+        self._document: pypdfium2.PdfDocument | None = None
+
+    def document(self, path: Path) -> pypdfium2.PdfDocument:
+        """Return the opened document; a file that was replaced meanwhile is opened again."""
+        import pypdfium2
+
+        status = path.stat()
+        state = (path.resolve(), status.st_ino, status.st_size, status.st_mtime_ns)
+        if self._document is None or state != self._state:
+            self.close()
+            self._document, self._state = pypdfium2.PdfDocument(path), state
+        return self._document
+
+    def close(self) -> None:
+        """Close the document, if there is one."""
+        if self._document is not None:
+            self._document.close()
+        self._document = None
+
+
+_LAST = _LastDocument()
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[pypdfium2.PdfDocument]:
     """Open the PDF with pdfium's lock held; its failures become one ``InvalidInput``."""
@@ -134,7 +164,7 @@ def _opened(path: Path) -> Iterator[pypdfium2.PdfDocument]:
     name = one_line(path, 160)
     with _PDFIUM:
         try:
-            document = pypdfium2.PdfDocument(path)
+            document = _LAST.document(path)
         except FileNotFoundError:
             raise InvalidInput(f"page file {name} does not exist", hint=REPAIR) from None
         except pypdfium2.PdfiumError as error:
@@ -152,8 +182,6 @@ def _opened(path: Path) -> Iterator[pypdfium2.PdfDocument]:
             raise InvalidInput(
                 f"PDF {name} has a broken page: {one_line(error, 120)}", hint=REPAIR
             ) from None
-        finally:
-            document.close()
 
 
 def _pixels(points: float, dpi: int) -> int:

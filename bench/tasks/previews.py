@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.errors import InvalidInput
 from bench.files import write_bytes_atomically
+from bench.parsing import open_regular
 from bench.schema import Page, Task
 from bench.tasks.pages import open_page
 
@@ -52,7 +53,7 @@ def write_previews(run: Path, tasks: Iterable[Task], *, limit: int) -> None:
 
 def _is_unchanged(page: Page) -> bool:
     try:
-        with page.path.open("rb") as stream:
+        with open_regular(page.path) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest() == page.sha256
-    except OSError:
+    except (InvalidInput, OSError):
         return False

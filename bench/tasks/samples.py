@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, get_args
 
 from bench.errors import did_you_mean
 from bench.formatting import plural
+from bench.parsing import Unreadable, decoded, open_regular, parse_json
 from bench.schema import AnswerType, Json
 from bench.tasks.csvfile import read_table
 from bench.tasks.problems import Problem
@@ -135,7 +136,7 @@ def read_samples(path: Path, answer_type: AnswerType) -> SampleTable:
 
 def _json_lines(path: Path, table: SampleTable) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield number and record of every line that is a JSON object; blank lines are skipped."""
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         number = 0
         while raw := stream.readline(MAX_LINE_BYTES + 1):
             number += 1
@@ -143,14 +144,10 @@ def _json_lines(path: Path, table: SampleTable) -> Iterator[tuple[int, dict[str,
                 table.add_problem("the line is longer than 16 MiB", line=number)
                 return
             try:
-                text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-                record = json.loads(text) if text else None
-            except UnicodeDecodeError as error:
-                message = f"the line is not UTF-8 at byte {error.start}"
-                table.add_problem(message, line=number)
-                continue
-            except (ValueError, RecursionError) as error:
-                table.add_problem(f"the line is not JSON: {one_line(error, 100)}", line=number)
+                text = decoded(raw, path).strip()
+                record = parse_json(text, path) if text else None
+            except Unreadable as error:
+                table.add_problem(f"the line {error.reason}", line=number)
                 continue
             if isinstance(record, dict):
                 yield number, record
@@ -300,8 +297,8 @@ def _json_reference(value: Any) -> Json:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
+        return parse_json(value, "the reference")
+    except Unreadable:
         return value
 
 
@@ -310,8 +307,8 @@ def _json_list(text: str) -> list[Any] | None:
     if not text.startswith("["):
         return None
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = parse_json(text, "the cell")
+    except Unreadable:
         return None
     return value if isinstance(value, list) else None
 

@@ -6,13 +6,13 @@ The tables are pydantic models, so that every key, type and range is checked in 
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.errors import did_you_mean
+from bench.parsing import MAX_TOML_BYTES, Unreadable, parse_toml, read_text
 from bench.schema import SHORT_ANSWER, AnswerType, Generation, PromptTemplate
 from bench.tasks.datasettable import DatasetTable
 from bench.tasks.problems import Problem
@@ -119,16 +119,15 @@ class ReadTaskFile(NamedTuple):
 def check_task_file(path: Path) -> ReadTaskFile:
     """Parse one ``task.toml`` and collect every problem in it, with its line where that is known."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        table = tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        message = f"the file is not UTF-8 at byte {error.start}; save it as UTF-8"
-        return ReadTaskFile(TaskFile(), [Problem(path.name, 0, message)])
-    except tomllib.TOMLDecodeError as error:
-        place = re.search(r"at line (\d+)", str(error))
+        text = read_text(path, MAX_TOML_BYTES)
+        table = parse_toml(text, path)
+    except Unreadable as error:
+        place = re.search(r"at line (\d{1,9})\b", error.reason)
         line = int(place[1]) if place else 0
-        message = f"the file is not valid TOML: {one_line(error)}"
-        return ReadTaskFile(TaskFile(), [Problem(path.name, line, message)])
+        hint = "" if error.hint is None else f"; {error.hint}"
+        return ReadTaskFile(
+            TaskFile(), [Problem(path.name, line, f"the file {error.reason}{hint}")]
+        )
     try:
         return ReadTaskFile(TaskFile.model_validate(table), [])
     except ValidationError as error:

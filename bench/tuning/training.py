@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import signal
@@ -14,7 +13,9 @@ from typing import Any, NamedTuple
 import torch
 import transformers
 
+from bench.errors import InvalidInput
 from bench.models.qwen_vl.loading import quiet_transformers
+from bench.parsing import read_json
 from bench.tuning.adapter_folder import CHECKPOINTS, write_history
 from bench.tuning.packing import compute_dtype
 from bench.tuning.trainer import Diverged, Listener, PackedTrainer, Subject, Watch
@@ -147,8 +148,8 @@ def last_checkpoint(out: Path) -> Path | None:
     newest_first = sorted((out / CHECKPOINTS).glob("checkpoint-*"), key=step_of, reverse=True)
     for folder in newest_first:
         try:
-            json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            read_json(folder / "trainer_state.json")
+        except InvalidInput:
             shutil.rmtree(folder)
         else:
             return folder

@@ -17,6 +17,7 @@ from bench.models.architectures import PixelBounds, read_bounds
 from bench.models.checkpoints import read_json
 from bench.models.qwen_vl.pixels import PagePixels, PageQueue, PageReader
 from bench.models.qwen_vl.prefix import Prefix
+from bench.parsing import read_text
 from bench.schema import Json, ModelSpec
 from bench.text import one_line
 
@@ -178,7 +179,7 @@ def _chat_template(folder: Path, tokenizer: Any) -> tuple[str, str]:
     """The template and the file that it comes from; a processor's template goes before a tokenizer's."""
     jinja, packed = folder / "chat_template.jinja", folder / "chat_template.json"
     if jinja.is_file():
-        return jinja.read_text(encoding="utf-8"), jinja.name
+        return read_text(jinja), jinja.name
     if packed.is_file():
         template = read_json(packed).get("chat_template")
         if isinstance(template, str):

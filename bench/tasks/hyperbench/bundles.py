@@ -7,7 +7,6 @@ file names and listed in reading order. The folder of the bundles stands for the
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 from bench.errors import InvalidInput
 from bench.formatting import plural
+from bench.parsing import Unreadable, read_json, whole_number
 from bench.tasks.images import IMAGE_SUFFIXES
 from bench.tasks.samples import SampleRow, SampleTable
 from bench.text import one_line
@@ -197,16 +197,16 @@ def _page_files(folder: Path) -> list[Path]:
 def _natural_order(path: Path) -> list[tuple[int, int, str]]:
     """Return the sorting key by which page 10 comes after page 9."""
     parts = re.findall(r"[0-9]+|[^0-9]+", path.name)
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part.lower()) for part in parts]
+    return [
+        (0, int(part), "") if part[0] in "0123456789" else (1, 0, part.lower()) for part in parts
+    ]
 
 
 def _read_json(path: Path) -> Any:
-    if path.stat().st_size > _MAX_JSON_BYTES:
-        raise InvalidInput("the file is larger than 16 MiB")
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"the file is not JSON: {one_line(error, 100)}") from None
+        return read_json(path, _MAX_JSON_BYTES)
+    except Unreadable as error:
+        raise InvalidInput(f"the file {error.reason}", hint=error.hint) from None
 
 
 def _documents(value: Any, page_count: int) -> dict[str, tuple[PageNumbers, ...]]:
@@ -271,9 +271,9 @@ def _numbered(value: Any) -> dict[str, int]:
         # Either {"passport": 6} or {"6": "passport"}.
         pairs = [(v, k) if str(k).isdecimal() else (k, v) for k, v in value.items()]
     numbered = [
-        (name, int(number))
+        (name, numeral)
         for name, number in pairs
-        if isinstance(name, str) and str(number).isdecimal()
+        if isinstance(name, str) and (numeral := whole_number(str(number))) is not None
     ]
     shared = len({number for _, number in numbered}) < len(numbered)
     if not pairs or len(numbered) < len(pairs) or shared:

@@ -6,13 +6,13 @@ They lie where ``VLMHyperBench_config.json`` says, in the folders of VLMHyperBen
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import InvalidInput
+from bench.parsing import MAX_CONFIG_BYTES, read_json, read_text
 from bench.tasks.finding import find_task
 from bench.tasks.hyperbench import is_dataset
 from bench.tasks.hyperbench.config import VQA, ConfigRow
@@ -86,7 +86,7 @@ class ConfigLayout:
         if not row.system_prompt.endswith((".txt", ".md")):
             return row.system_prompt
         path = self._file(row, "system_prompts", row.system_prompt)
-        return path.read_text(encoding="utf-8-sig").strip()
+        return read_text(path).strip()
 
     def answers(self, row: ConfigRow) -> Path | None:
         """Return the newest answers file of the row's model and data set; None if there is none."""
@@ -132,10 +132,7 @@ def _configured_folders(root: Path) -> dict[str, str]:
         path = root / place / "VLMHyperBench_config.json"
         if not path.is_file():
             continue
-        try:
-            content = json.loads(path.read_text(encoding="utf-8-sig"))
-        except (ValueError, OSError, RecursionError) as error:
-            raise InvalidInput(f"{path} cannot be read as JSON: {one_line(error, 80)}") from None
+        content = read_json(path, MAX_CONFIG_BYTES)
         folders = content.get("data_dirs") if isinstance(content, dict) else None
         if isinstance(folders, dict):
             return {key: value for key, value in folders.items() if isinstance(value, str)}

@@ -1,0 +1,120 @@
+"""The process that opens pages: it reads requests and writes sizes, words and pixels until its input ends.
+
+It is started by ``bench.tasks.guard`` and may die of a page. A request is one line of JSON. A reply is one
+line of JSON, and behind it the RGB bytes of an image if there is one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from bench.errors import InvalidInput
+from bench.parsing import MAX_JSON_BYTES
+from bench.schema import Document, Page
+from bench.tasks import images, pdf
+from bench.tasks.limits import page_limits
+from bench.text import error_line
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+STRIP_BYTES = 2**24
+"""Pixels are sent in strips of about this size, so that a large page is not copied as a whole."""
+
+
+def _page(fields: dict[str, Any]) -> Page:
+    return Page(**{**fields, "path": Path(fields["path"])})
+
+
+def _document_text(pages: list[dict[str, Any]]) -> str | None:
+    return pdf.document_text(Document("", tuple(map(_page, pages))))
+
+
+CALLS: dict[str, Callable[..., Any]] = {
+    "page_sizes": lambda path, dpi: pdf.page_sizes(Path(path), dpi),
+    "frame_sizes": lambda path: images.frame_sizes(Path(path)),
+    "render": lambda path, index, dpi: pdf.render(Path(path), index, dpi),
+    "decode": lambda path, index: images.decode(Path(path), index),
+    "text_layer": lambda page: pdf.text_layer(_page(page)),
+    "document_text": _document_text,
+}
+"""What can be asked for. Arguments and results are JSON, and one result may be an image."""
+
+
+def main() -> None:
+    """Answer requests until the input ends."""
+    # Ctrl-C reaches the whole group; the parent decides what becomes of a page.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    replies = os.fdopen(os.dup(1), "wb")
+    # What a decoder prints must not come between the replies.
+    os.dup2(2, 1)
+    _bound_memory(page_limits().memory_bytes)
+    for line in sys.stdin.buffer:
+        request = json.loads(line)
+        # No decoder can catch this alarm, and it comes even if the parent has been killed.
+        signal.setitimer(signal.ITIMER_REAL, request["seconds"])
+        _answer(request, replies)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        replies.flush()
+
+
+def _bound_memory(limit: int) -> None:
+    """Let the process have ``limit`` bytes more than it has, as far as the system can do that."""
+    from PIL import Image
+
+    # Pillow refuses images of more than twice this number.
+    Image.MAX_IMAGE_PIXELS = page_limits().pixels // 2 + 1
+    statm = Path("/proc/self/statm")
+    if not statm.is_file():
+        return
+    used = int(statm.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = used + limit
+    bound = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _answer(request: dict[str, Any], replies: BinaryIO) -> None:
+    from PIL import Image
+
+    try:
+        os.chdir(request["folder"])
+        result = CALLS[request["call"]](*request["arguments"])
+        if isinstance(result, Image.Image):
+            _send_image(result, replies)
+            return
+        reply = {"result": result}
+    except InvalidInput as error:
+        reply = {"error": error.message, "hint": error.hint}
+    except MemoryError:
+        reply = {"memory": True}
+    # A decoder may raise anything for a broken file, and the next page must still be opened.
+    except Exception as error:
+        reply = {"broken": error_line(error)}
+    data = json.dumps(reply).encode() + b"\n"
+    if len(data) > MAX_JSON_BYTES:
+        data = b'{"memory": true}\n'
+    replies.write(data)
+
+
+def _send_image(image: Image, replies: BinaryIO) -> None:
+    """Write width and height, then the pixels in strips from top to bottom."""
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    rows = max(1, STRIP_BYTES // (3 * max(1, rgb.width)))
+    replies.write(json.dumps({"size": rgb.size, "rows": rows}).encode() + b"\n")
+    for top in range(0, rgb.height, rows):
+        box = (0, top, rgb.width, min(rgb.height, top + rows))
+        strip = rgb if rows >= rgb.height else rgb.crop(box)
+        replies.write(strip.tobytes())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""Fuzzes what the harness reads from outside: pages, checkpoints, task files, tables and options.
+
+    python benchmarks/fuzz.py --cases 2000 --seed 1
+
+Every case is made from a seed, so a failure can be made again with ``--seed``. A case passes if it is read,
+or if it ends in one error line of the harness. A traceback is a failure, and so are more than ``--slowest``
+seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.errors import BenchError
+from bench.files import read_lines
+from bench.models.catalog import user_models
+from bench.models.checkpoints import read_adapter, read_checkpoint, stored_weights
+from bench.tasks.guard import text_layer
+from bench.tasks.loading import check_task
+from bench.tasks.pages import open_page, read_pages
+from bench.tasks.taskfile import check_task_file
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "example_docs"
+CHECKPOINT = ROOT / "bench" / "models" / "bundled" / "qwen2-vl-nano"
+TASK = b"""\
+name = "fuzz"
+version = "1"
+title = "A task"
+answer_type = "text"
+metrics = ["anls", "exact_match"]
+
+[prompt]
+template = "{question}"
+
+[generation]
+max_new_tokens = 32
+stop = ["\\n"]
+"""
+MODELS = b"""\
+[run]
+models = ["a"]
+limit = 3
+
+[models.a]
+model = "qwen2-vl-2b"
+dtype = "fp32"
+max_pixels = 100352
+"""
+SAMPLES = b"""\
+{"id": "1", "images": ["page.png"], "question": "Total?", "answers": ["4711.00"], "metadata": {"a": "b"}}
+{"id": "2", "images": ["page.png"], "question": "Date?", "answer": "1 May", "answer_type": "text"}
+"""
+PIECES = (
+    b"[" * 5_000,
+    b"{" * 5_000,
+    b"9" * 6_000,
+    b"0x" + b"f" * 6_000,
+    b".a" * 3_000,
+    b'"a":1,"a":2,',
+    b"\xff\xfe\x00",
+    "²٣".encode(),
+    b"nan",
+    b"-Infinity",
+    b"1979-05-27",
+    b"\x1b[31m",
+    b"null",
+    b"[]",
+    b"{}",
+    b"-1",
+    b"1e999",
+    b'"',
+    b"\n",
+)
+
+
+def damaged(data: bytes, draw: random.Random) -> bytes:
+    """Change some bytes, put in or repeat a piece, or cut the end off."""
+    changed = bytearray(data)
+    for _ in range(draw.choice([1, 1, 2, 4, 16])):
+        place = draw.randrange(len(changed) + 1)
+        match draw.randrange(5):
+            case 0:
+                changed[place : place + 1] = bytes([draw.randrange(256)])
+            case 1:
+                changed[place:place] = draw.choice(PIECES)
+            case 2:
+                end = place + draw.randrange(1, 200)
+                changed[place:end] = draw.choice(PIECES)
+            case 3:
+                changed[place:place] = changed[place : place + draw.randrange(1, 500)]
+            case 4:
+                del changed[place : place + draw.randrange(1, 500)]
+    if draw.random() < 0.1:
+        del changed[draw.randrange(len(changed) + 1) :]
+    return bytes(changed)
+
+
+def page(folder: Path, draw: random.Random) -> None:
+    """A damaged example page: counted, decoded, and its text layer read."""
+    sources = [path for path in sorted(EXAMPLES.iterdir()) if path.suffix not in {".md", ".txt"}]
+    source = draw.choice(sources)
+    path = folder / f"page{draw.choice(['.png', '.pdf', '.tif', source.suffix])}"
+    path.write_bytes(damaged(source.read_bytes(), draw))
+    for each in read_pages(path)[:3]:
+        open_page(each)
+        text_layer(each)
+
+
+def checkpoint(folder: Path, draw: random.Random) -> None:
+    """A checkpoint folder with damaged JSON."""
+    names = ("config.json", "generation_config.json", "preprocessor_config.json")
+    config = json.loads((CHECKPOINT / "config.json").read_text(encoding="utf-8"))
+    index = {"weight_map": {"a": "model.safetensors"}, "metadata": {}}
+    adapter = {"base_model_name_or_path": "base", "r": 8, "target_modules": ["q_proj"]}
+    contents = dict.fromkeys(names, config) | {
+        "model.safetensors.index.json": index,
+        "adapter_config.json": adapter,
+    }
+    weights = (CHECKPOINT / "model.safetensors").read_bytes()[:4_000]
+    for name in ("model.safetensors", "adapter_model.safetensors"):
+        (folder / name).write_bytes(damaged(weights, draw))
+    for name, content in contents.items():
+        if draw.random() < 0.8:
+            (folder / name).write_bytes(damaged(json.dumps(content).encode(), draw))
+    problems = []
+    for read in (read_checkpoint, read_adapter, stored_weights):
+        try:
+            read(folder)
+        except BenchError as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]
+
+
+def task(folder: Path, draw: random.Random) -> None:
+    """A task folder with a damaged task file and damaged samples."""
+    (folder / "page.png").write_bytes((EXAMPLES / "form-en-1.png").read_bytes())
+    (folder / "task.toml").write_bytes(damaged(TASK, draw) if draw.random() < 0.6 else TASK)
+    (folder / "samples.jsonl").write_bytes(damaged(SAMPLES, draw))
+    check_task_file(folder / "task.toml")
+    check_task(folder)
+
+
+def configuration(folder: Path, draw: random.Random) -> None:
+    """A damaged ``bench.toml``."""
+    path = folder / "bench.toml"
+    path.write_bytes(damaged(MODELS, draw))
+    user_models(path)
+
+
+def records(folder: Path, draw: random.Random) -> None:
+    """Damaged JSON lines of a run directory."""
+    path = folder / "outputs.jsonl"
+    path.write_bytes(damaged(SAMPLES, draw))
+    list(read_lines(path))
+
+
+KINDS: dict[str, Callable[[Path, random.Random], None]] = {
+    "page": page,
+    "checkpoint": checkpoint,
+    "task": task,
+    "configuration": configuration,
+    "records": records,
+}
+
+
+def main() -> int:
+    """Run the cases of every kind and print what became of them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", type=int, default=500, help="cases of each kind")
+    parser.add_argument("--seed", type=int, default=1, help="number of the first case")
+    parser.add_argument("--slowest", type=float, default=10.0, help="seconds that a case may take")
+    parser.add_argument("--kind", choices=KINDS, action="append", help="only this kind")
+    options = parser.parse_args()
+    failures = 0
+    for kind in options.kind or KINDS:
+        results: Counter[str] = Counter()
+        longest = 0.0
+        for seed in range(options.seed, options.seed + options.cases):
+            start = time.perf_counter()
+            with tempfile.TemporaryDirectory(prefix="bench-fuzz-") as folder:
+                try:
+                    KINDS[kind](Path(folder), random.Random(seed))
+                    results["read"] += 1
+                except BenchError as error:
+                    is_clear = "\n" not in error.message and "\x1b" not in error.message
+                    results["one line" if is_clear else "unclear"] += 1
+                    failures += not is_clear
+                except Exception:
+                    results["traceback"] += 1
+                    failures += 1
+                    print(f"--- {kind}, seed {seed}")
+                    traceback.print_exc()
+            seconds = time.perf_counter() - start
+            longest = max(longest, seconds)
+            if seconds > options.slowest:
+                results["too slow"] += 1
+                failures += 1
+                print(f"--- {kind}, seed {seed}: {seconds:.1f} s")
+        counts = ", ".join(f"{name} {number}" for name, number in sorted(results.items()))
+        print(f"{kind:14} {counts}; slowest case {longest:.2f} s", flush=True)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

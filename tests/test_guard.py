@@ -1,0 +1,190 @@
+"""A page that asks for too much is one failed page: its process is ended, and the next page opens."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from bench.errors import InvalidInput
+from bench.schema import Document
+from bench.tasks import guard, images, pdf
+from bench.tasks.limits import PageLimits, page_limits, set_page_limits
+from bench.tasks.pages import open_page, read_pages, unreadable_page
+from tests.bombs import many_frames, many_pages, pdf_of, png, write_bombs
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "example_docs"
+
+
+@pytest.fixture
+def tight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits that a bomb passes quickly."""
+    monkeypatch.setenv("BENCH_PAGE_SECONDS", "1")
+    monkeypatch.setenv("BENCH_PAGE_GIB", "0.25")
+
+
+@pytest.mark.usefixtures("tight")
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("content.pdf", "of memory"),
+        ("forms.pdf", "of memory|more than 1.00 s"),
+        ("tiling.pdf", "more than 1.00 s"),
+        ("large.png", "needs more than 256.0 MiB of memory"),
+    ],
+)
+def test_a_page_that_asks_for_too_much_is_one_failed_page(
+    name: str, says: str, tmp_path: Path
+) -> None:
+    (path,) = write_bombs(tmp_path, [name])
+    (page,) = read_pages(path)
+    with pytest.raises(InvalidInput, match=f"{name} .*({says})") as caught:
+        open_page(page)
+    assert "--page-" in str(caught.value.hint)
+    (honest,) = read_pages(EXAMPLES / "form-en-1.png")
+    assert open_page(honest).size == (honest.width, honest.height)
+
+
+@pytest.mark.parametrize("name", ["one-page.pdf", "deep-tree.pdf", "tall.png"])
+def test_what_is_too_much_already_in_its_header_is_refused_at_once(
+    name: str, tmp_path: Path
+) -> None:
+    (path,) = write_bombs(tmp_path, [name])
+    with pytest.raises(InvalidInput, match=name):
+        read_pages(path)
+
+
+def test_the_number_of_pages_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.pdf").write_bytes(many_pages(4))
+    (tmp_path / "a.tif").write_bytes(many_frames(4))
+    assert [len(read_pages(tmp_path / name)) for name in ("a.pdf", "a.tif")] == [4, 4]
+    monkeypatch.setenv("BENCH_FILE_PAGES", "3")
+    for name in ("a.pdf", "a.tif"):
+        with pytest.raises(InvalidInput, match="more than 3 pages") as caught:
+            read_pages(tmp_path / name)
+        assert "--file-pages" in str(caught.value.hint)
+
+
+def test_the_number_of_pixels_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.png").write_bytes(png(100, 100))
+    monkeypatch.setenv("BENCH_PAGE_PIXELS", "9999")
+    with pytest.raises(InvalidInput, match="at most 9,999") as caught:
+        read_pages(tmp_path / "a.png")
+    assert "--page-pixels" in str(caught.value.hint)
+
+
+def test_what_is_no_regular_file_is_no_page(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to("/dev/zero")
+    with (tmp_path / "c.pdf").open("wb") as stream:
+        stream.truncate(2**40)
+    for name, says in (("a.png", "regular"), ("b.png", "regular"), ("c.pdf", "are read")):
+        for read in (read_pages, unreadable_page):
+            with pytest.raises(InvalidInput, match=says):
+                read(tmp_path / name)
+
+
+def test_pages_are_the_same_as_without_a_process() -> None:
+    for path in sorted(EXAMPLES.iterdir()):
+        if path.suffix not in {".png", ".jpg", ".tiff", ".pdf"}:
+            continue
+        for page in read_pages(path):
+            if page.dpi is None:
+                direct = images.decode(path, page.index)
+            else:
+                direct = pdf.render(path, page.index, page.dpi)
+                assert guard.text_layer(page) == pdf.text_layer(page)
+                document = Document("d", (page,))
+                assert guard.document_text(document) == pdf.document_text(document)
+            opened = open_page(page)
+            assert opened.mode == "RGB"
+            assert opened.size == direct.size
+            assert opened.tobytes() == direct.tobytes()
+
+
+def test_a_large_page_comes_in_strips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = Image.effect_noise((3_001, 2_999), 60).convert("RGB")
+    noise.save(tmp_path / "noise.bmp")
+    (page,) = read_pages(tmp_path / "noise.bmp")
+    assert open_page(page).tobytes() == noise.tobytes()
+
+
+@pytest.mark.usefixtures("tight")
+def test_a_page_that_passed_a_limit_is_not_tried_again_for_each_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path,) = write_bombs(tmp_path, ["tiling.pdf"])
+    (page,) = read_pages(path)
+    with pytest.raises(InvalidInput, match="takes more than") as first:
+        open_page(page)
+    monkeypatch.setattr(guard, "_POOL", None)
+    with pytest.raises(InvalidInput, match="takes more than") as second:
+        open_page(page)
+    assert second.value.hint == first.value.hint
+
+
+def test_a_process_that_somebody_else_ended_is_replaced() -> None:
+    (page,) = read_pages(EXAMPLES / "form-en-1.png")
+    opener = guard._POOL.take(page_limits())
+    os.kill(opener._process.pid, signal.SIGKILL)
+    opener._process.wait()
+    guard._POOL.give(opener)
+    assert open_page(page).width == page.width
+
+
+def test_a_changed_file_is_opened_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.pdf"
+    for count in (2, 3):
+        path.write_bytes(many_pages(count))
+        assert len(read_pages(path)) == count
+
+
+def test_limits_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BENCH_PAGE_SECONDS", "BENCH_PAGE_GIB", "BENCH_PAGE_PIXELS", "BENCH_FILE_PAGES"):
+        monkeypatch.delenv(name, raising=False)
+    assert page_limits() == PageLimits()
+    for text in ("²", "nan", "inf", "-1", "1e99", "0"):
+        monkeypatch.setenv("BENCH_FILE_PAGES", text)
+        with pytest.raises(InvalidInput, match="BENCH_FILE_PAGES"):
+            page_limits()
+    monkeypatch.setenv("BENCH_FILE_PAGES", "7")
+    monkeypatch.setenv("BENCH_PAGE_SECONDS", "1")
+    set_page_limits(seconds=2.5, pages=None)
+    assert page_limits() == PageLimits(seconds=2.5, pages=7)
+
+
+SEEDS = (
+    pdf_of(
+        [
+            b"<</Type/Catalog/Pages 2 0 R>>",
+            b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+            b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 90 90]/Contents 4 0 R>>",
+            b"<</Length 24>>stream\n0 0 m 9 9 l S 0 0 9 9 re\nendstream",
+        ]
+    ),
+    png(20, 20),
+    png(20, 20, colour=6, depth=16),
+    many_frames(3),
+)
+
+
+@pytest.mark.usefixtures("tight")
+@pytest.mark.parametrize("seed", range(60))
+def test_a_damaged_page_ends_in_one_line_or_opens(seed: int, tmp_path: Path) -> None:
+    draw = random.Random(seed)
+    data = bytearray(SEEDS[seed % len(SEEDS)])
+    for _ in range(draw.randint(1, 6)):
+        data[draw.randrange(len(data))] = draw.choice([0, 1, 0x7F, 0xFF, draw.randrange(256)])
+    del data[draw.randint(len(data) // 2, len(data)) :]
+    path = tmp_path / f"page.{draw.choice(['pdf', 'png', 'tif'])}"
+    path.write_bytes(data)
+    try:
+        for page in read_pages(path):
+            open_page(page)
+            guard.text_layer(page)
+    except InvalidInput as error:
+        assert "\n" not in error.message
