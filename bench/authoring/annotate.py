@@ -18,7 +18,8 @@ from bench.metrics.metric import as_json
 from bench.models import make_model
 from bench.models.model import Model
 from bench.schema import Document, ModelSpec, Output, Page, PageGroup, Request
-from bench.tasks.loading import documents_root, page_path
+from bench.tasks.loading import documents_root
+from bench.tasks.pagefiles import page_path
 from bench.tasks.pages import read_pages
 from bench.tasks.taskfile import TASK_FILE, TaskFile, check_task_file
 from bench.text import one_line
