@@ -19,6 +19,8 @@ from bench.formatting import plural
 from bench.text import one_line, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bench.schema import Task
 
 _folder = partial(argument, type=click.Path(path_type=Path))
@@ -41,10 +43,11 @@ class InitOptions:
     """What a person chose for ``bench data init``."""
 
     folder: Path = _folder()
-    lang: str = choice(
-        type=click.Choice(["en", "ru", "zh"]),
-        default="en",
-        help="Write the first questions and the prompt in the language of the documents.",
+    lang: str | None = choice(
+        metavar="CODE",
+        help="Say that all documents are in this language: de, ru, pt-BR or any other code. Without the "
+        "option, the language of each document is guessed from the text that its file carries. The first "
+        "questions are in that language if they are known in it, and otherwise in English.",
     )
     questions: tuple[tuple[str, str], ...] = choice(
         "--ask",
@@ -67,7 +70,7 @@ def init_command(options: InitOptions) -> None:
     \b
     bench data init scans/ --lang ru --ask "inn=Какой ИНН у продавца?" --ask "total=Сумма к оплате?"
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
-    from bench.authoring.starter import start_task
+    from bench.authoring.starter import described_files, start_task
 
     started = start_task(
         options.folder, language=options.lang, questions=dict(options.questions) or None
@@ -77,6 +80,13 @@ def init_command(options: InitOptions) -> None:
         f"Found {plural(started.documents, 'document')} ({started.new_documents:,} new), and added "
         f"{plural(started.questions, 'question')} to {samples}."
     )
+    if started.passed_over:
+        click.echo(
+            f"Passed over {plural(len(started.passed_over), 'file')} that no page can be read from: "
+            f"{printable(described_files(started.passed_over))}."
+        )
+    if options.lang is None and started.new_documents:
+        click.echo(f"Languages of the new documents: {_languages(started.languages)}.")
     if started.questions:
         place = shlex.quote(str(options.folder))
         click.echo(
@@ -84,6 +94,13 @@ def init_command(options: InitOptions) -> None:
             f"them:\n  bench data annotate {place} --model MODEL\n"
             f"When the answers are right, accept them:\n  bench data accept {place}"
         )
+
+
+def _languages(counts: Mapping[str, int]) -> str:
+    known = [f"{code} {count:,}" for code, count in sorted(counts.items()) if code]
+    if unknown := counts.get("", 0):
+        known.append(f"not told by the file {unknown:,} (--lang CODE names it for all)")
+    return ", ".join(known)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +136,11 @@ def annotate_command(options: AnnotateOptions) -> None:
         click.echo(printable(f"failed: {failure}"), err=True)
     drafted, documents = plural(result.drafted, "answer"), plural(result.documents, "document")
     click.echo(f"The model drafted {drafted} on {documents}.")
+    if result.empty:
+        click.echo(
+            f"It gave an empty answer to {plural(result.empty, 'question')}, which "
+            f"{'stays' if result.empty == 1 else 'stay'} open: ask another model, or write the answers."
+        )
     if result.drafted:
         place = shlex.quote(str(options.folder))
         click.echo(f"Correct the drafts, then accept them: bench data accept {place}")
@@ -134,6 +156,9 @@ class AcceptOptions:
     ids: tuple[str, ...] | None = choice(
         type=NameList(), help="Accept only the drafts with these ids, separated by commas."
     )
+    absent: bool = choice(
+        help="Also accept drafts with an empty answer. It means that the document does not have the answer."
+    )
 
 
 @data_command.command("accept")
@@ -145,8 +170,17 @@ def accept_command(options: AcceptOptions) -> None:
     """
     from bench.authoring.drafts import accept_drafts
 
-    accepted, unanswered = accept_drafts(options.folder, options.ids)
+    accepted, unanswered, absent = accept_drafts(options.folder, options.ids, absent=options.absent)
     click.echo(f"Accepted {plural(accepted, 'draft')}.")
+    if absent and options.absent:
+        click.echo(
+            f"Of these, {plural(absent, 'draft says', 'drafts say')} that there is no answer."
+        )
+    elif absent:
+        click.echo(
+            f"{plural(absent, 'draft has', 'drafts have')} an empty answer and could not be accepted. If the "
+            "documents do not have these answers, accept them with --absent."
+        )
     if unanswered:
         click.echo(
             f"{plural(unanswered, 'draft has', 'drafts have')} no answer yet and could not be accepted."

@@ -170,6 +170,15 @@ def guess_encoding(raw: bytes) -> Guess:
     return Guess(best, (best,))
 
 
+def language_likelihoods(words: Iterable[str]) -> dict[str, float]:
+    """Return, for each language, the log-probability of all pairs of letters in ``words``."""
+    known = {**_models(), "en": _english()}
+    texts = list(words)
+    return {
+        language: sum(model.all_pairs(word) for word in texts) for language, model in known.items()
+    }
+
+
 def _read(raw: bytes, encoding: Encoding, by_language: Mapping[str, float]) -> DecodedText | None:
     """Decode ``raw`` and judge it; None if the bytes cannot be a text in this encoding.
 
