@@ -331,6 +331,35 @@ def test_empty_answers_are_counted_and_accepted_only_when_confirmed(tmp_path: Pa
     assert "2 drafts say that there is no answer" in output
 
 
+# Long lists of problems
+
+
+def test_a_long_list_of_problems_is_cut_counted_and_written(
+    make_task: MakeTask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = make_task([{**ROW, "id": f"a{number}", "colour": 1} for number in range(1000)])
+    result = CliRunner().invoke(cli, ["data", "validate", str(folder)])
+    lines = result.output.splitlines()
+    assert str(result.exception).endswith("has 1,000 problems")
+    assert len(lines) == 20 + 1
+    place = tmp_path / "cache" / "docvlm-bench" / "problems" / "mine.txt"
+    assert lines[20] == f"… and 980 more problems; all 1,000 are in {place}"
+    assert len(place.read_text(encoding="utf-8").splitlines()) == 1000
+    as_json = CliRunner().invoke(cli, ["data", "validate", str(folder), "--json"]).output
+    assert len(json.loads(as_json)) == 1000
+
+
+def test_a_long_list_is_cut_even_where_it_cannot_be_written(
+    make_task: MakeTask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    folder = make_task([{**ROW, "id": f"a{number}", "colour": 1} for number in range(30)])
+    output = CliRunner().invoke(cli, ["data", "validate", str(folder)]).output
+    assert "… and 10 more problems; the list of all could not be written" in output
+
+
 # Starting a task
 
 

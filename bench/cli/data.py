@@ -12,6 +12,7 @@ import click
 
 from bench.cli import echo_json
 from bench.cli.commands import VerbGroup, argument, choice, takes
+from bench.cli.complaints import print_list
 from bench.cli.model_options import ModelOptions, device_choice, offline_choice, resolve_model
 from bench.cli.options import FOLDER, Label, NameList, json_choice, model_choice
 from bench.errors import INCOMPLETE, InvalidInput
@@ -132,8 +133,8 @@ def annotate_command(options: AnnotateOptions) -> None:
         click.echo(f"{done:,} of {plural(total, 'document')} done", err=True)
 
     result = annotate(options.folder, resolve_model(options.model, options), say)
-    for failure in result.failed:
-        click.echo(printable(f"failed: {failure}"), err=True)
+    failures = [f"failed: {failure}" for failure in result.failed]
+    print_list(failures, "failures", options.folder.name, err=True)
     drafted, documents = plural(result.drafted, "answer"), plural(result.documents, "document")
     click.echo(f"The model drafted {drafted} on {documents}.")
     if result.empty:
@@ -210,9 +211,9 @@ def validate_command(options: ValidateOptions) -> None:
     if options.as_json:
         echo_json([problem._asdict() for problem in checked.problems])
     else:
-        lines = [*map(str, checked.problems), *(f"note: {note}" for note in checked.notes)]
-        for line in lines:
-            click.echo(printable(line))
+        name = Path(options.task).resolve().name
+        print_list([str(problem) for problem in checked.problems], "problems", name)
+        print_list([f"note: {note}" for note in checked.notes], "notes", name)
     if checked.problems:
         count = plural(len(checked.problems), "problem")
         raise InvalidInput(f"{one_line(options.task, 80)} has {count}")
