@@ -19,7 +19,7 @@ from bench.cli import cli
 from bench.errors import InvalidInput
 from bench.schema import ModelSpec, Page
 from bench.tasks import check_task, find_task, load_task
-from bench.tasks.pages import read_pages
+from bench.tasks.pages import open_page, read_pages
 from bench.tasks.taskfile import check_task_file
 from tests.conftest import MakeTask
 
@@ -64,11 +64,13 @@ def test_loading_says_what_validating_says(
 
 
 @pytest.mark.parametrize("encoding", ["koi8-r", "cp866", "mac-cyrillic"])
-def test_other_old_encodings_are_refused_not_guessed(make_task: MakeTask, encoding: str) -> None:
-    lines = "\n".join(RUSSIAN).replace("«", '"').replace("»", '"').replace(";ООО", ';"ООО')
-    folder = with_csv(make_task, lines.encode(encoding))
-    (problem,) = problems_of(folder)
-    assert "the line is neither UTF-8 nor Windows-1251; save the file as UTF-8" in problem
+def test_other_old_encodings_are_read_as_what_they_are(make_task: MakeTask, encoding: str) -> None:
+    lines = "\n".join(RUSSIAN).replace("«", "").replace("»", "")
+    checked = check_task(with_csv(make_task, lines.encode(encoding)))
+    assert checked.problems == []
+    assert checked.task is not None
+    assert checked.task.samples[1].question == "Кто поставщик по договору?"
+    assert checked.task.samples[1].references == ("ООО Ромашка",)
 
 
 def test_a_file_in_two_encodings_names_a_line_of_each(make_task: MakeTask) -> None:
@@ -79,9 +81,10 @@ def test_a_file_in_two_encodings_names_a_line_of_each(make_task: MakeTask) -> No
     )
 
 
-def test_utf_16_is_named(make_task: MakeTask) -> None:
-    (problem,) = problems_of(with_csv(make_task, "\n".join(RUSSIAN).encode("utf-16")))
-    assert "the file is in UTF-16; save it as CSV in UTF-8" in problem
+def test_utf_16_is_read(make_task: MakeTask) -> None:
+    checked = check_task(with_csv(make_task, "\n".join(RUSSIAN).encode("utf-16")))
+    assert checked.task is not None
+    assert checked.task.samples[1].references == ("ООО «Ромашка»",)
 
 
 def test_a_header_without_a_known_delimiter_is_shown(make_task: MakeTask) -> None:
@@ -171,7 +174,7 @@ def scans(tmp_path: Path) -> Path:
 
 def test_init_asks_about_every_document_and_writes_a_task_file(tmp_path: Path) -> None:
     folder = scans(tmp_path)
-    assert start_task(folder, language="ru") == (3, 3, 9)
+    assert start_task(folder, language="ru") == (3, 3, 9, ("notes.txt",), {"ru": 3})
     records = read_records(folder)
     assert {record["images"][0] for record in records} == {"a.png", "b.jpg", "receipts/c.tiff"}
     assert records[0]["question"] == "Какой номер у документа?"
@@ -185,7 +188,7 @@ def test_init_again_adds_only_new_documents_and_their_folders_questions(tmp_path
     start_task(folder, questions={"inn": "Какой ИНН?"})
     before = (folder / "samples.jsonl").read_text()
     Image.new("L", (40, 60), 200).save(folder / "d.png")
-    assert start_task(folder) == (4, 1, 1)
+    assert start_task(folder)[:3] == (4, 1, 1)
     after = (folder / "samples.jsonl").read_text()
     assert after.startswith(before)
     assert read_records(folder)[-1]["question"] == "Какой ИНН?"
@@ -238,8 +241,8 @@ def test_annotate_asks_about_documents_that_came_later(tmp_path: Path) -> None:
     folder = scans(tmp_path)
     annotate(folder, FAKE)
     Image.new("L", (40, 60), 200).save(folder / "d.png")
-    assert annotate(folder, FAKE) == (1, 3, ())
-    assert annotate(folder, FAKE) == (0, 0, ())
+    assert annotate(folder, FAKE) == (1, 3, (), 0)
+    assert annotate(folder, FAKE) == (0, 0, (), 0)
 
 
 def test_a_document_that_cannot_be_answered_stays_without_an_answer(tmp_path: Path) -> None:
@@ -280,8 +283,176 @@ def test_accepted_drafts_are_references(tmp_path: Path) -> None:
     records = read_records(folder)
     records[2]["answers"] = []
     (folder / "samples.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
-    assert accept_drafts(folder) == (2, 1)
+    assert accept_drafts(folder) == (2, 1, 0)
     assert len(load_task(folder).samples) == 2
+
+
+EMPTY = ModelSpec("mute", backend="fake", options={"default": " \n"})
+
+
+def test_an_empty_output_is_no_draft_and_another_model_fills_it(tmp_path: Path) -> None:
+    folder = scans(tmp_path)
+    start_task(folder, questions={"total": "Total?"})
+    assert annotate(folder, EMPTY) == (3, 0, (), 3)
+    assert [record["answers"] for record in read_records(folder)] == [[], [], []]
+    assert annotate(folder, FAKE).drafted == 3
+    assert annotate(folder, EMPTY).documents == 0
+
+
+def test_an_empty_draft_of_an_earlier_version_is_asked_again_and_a_persons_is_not(
+    tmp_path: Path,
+) -> None:
+    folder = scans(tmp_path)
+    start_task(folder, questions={"total": "Total?"})
+    records = read_records(folder)
+    records[0]["answers"] = [""]
+    records[0]["metadata"]["drafted_by"] = "old"
+    records[1]["answers"] = [""]
+    (folder / "samples.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    annotate(folder, FAKE)
+    first, second, _ = read_records(folder)
+    assert (first["answers"], first["metadata"]["drafted_by"]) == (["answer to Total?"], "fake")
+    assert second["answers"] == [""]
+
+
+def test_empty_answers_are_counted_and_accepted_only_when_confirmed(tmp_path: Path) -> None:
+    folder = scans(tmp_path)
+    start_task(folder, questions={"total": "Total?"})
+    records = read_records(folder)
+    for record, answers in zip(records, (["12"], [""], [" "]), strict=True):
+        record["answers"] = answers
+    (folder / "samples.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    output = call("data", "accept", str(folder))[1]
+    assert "Accepted 1 draft." in output
+    assert "2 drafts have an empty answer and could not be accepted" in output
+    assert [record.get("draft") for record in read_records(folder)] == [None, True, True]
+    output = call("data", "accept", str(folder), "--absent")[1]
+    assert "Accepted 2 drafts." in output
+    assert "2 drafts say that there is no answer" in output
+
+
+# Long lists of problems
+
+
+def test_a_long_list_of_problems_is_cut_counted_and_written(
+    make_task: MakeTask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = make_task([{**ROW, "id": f"a{number}", "colour": 1} for number in range(1000)])
+    result = CliRunner().invoke(cli, ["data", "validate", str(folder)])
+    lines = result.output.splitlines()
+    assert str(result.exception).endswith("has 1,000 problems")
+    assert len(lines) == 20 + 1
+    place = tmp_path / "cache" / "docvlm-bench" / "problems" / "mine.txt"
+    assert lines[20] == f"… and 980 more problems; all 1,000 are in {place}"
+    assert len(place.read_text(encoding="utf-8").splitlines()) == 1000
+    as_json = CliRunner().invoke(cli, ["data", "validate", str(folder), "--json"]).output
+    assert len(json.loads(as_json)) == 1000
+
+
+def test_a_long_list_is_cut_even_where_it_cannot_be_written(
+    make_task: MakeTask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    folder = make_task([{**ROW, "id": f"a{number}", "colour": 1} for number in range(30)])
+    output = CliRunner().invoke(cli, ["data", "validate", str(folder)]).output
+    assert "… and 10 more problems; the list of all could not be written" in output
+
+
+# Starting a task
+
+
+def test_init_names_the_files_that_it_passes_over(tmp_path: Path) -> None:
+    folder = scans(tmp_path)
+    for name in ("contract.docx", "old.docx", "list.xlsx"):
+        (folder / name).write_bytes(b"PK")
+    output = call("data", "init", str(folder))[1]
+    assert "Passed over 4 files that no page can be read from" in output
+    assert "2 .docx, 1 .xlsx and 1 .txt (contract.docx, …)" in output
+    again = call("data", "init", str(folder))[1]
+    assert "Passed over 4 files" in again
+
+
+def test_init_of_office_files_only_says_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "a.docx").write_bytes(b"PK")
+    with pytest.raises(InvalidInput, match=r"no page images or PDFs, only 1 \.docx \(a\.docx\)"):
+        start_task(tmp_path / "only")
+
+
+@pytest.mark.parametrize("suffix", ["jfif", "jpe", "JPG", "jp2", "avif", "heic", "heif"])
+def test_every_type_of_photograph_is_a_document(tmp_path: Path, suffix: str) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.register_heif_opener()
+    kinds = {"jp2": "JPEG2000", "avif": "AVIF", "heic": "HEIF", "heif": "HEIF"}
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.new("RGB", (64, 48), "white").save(folder / f"a.{suffix}", kinds.get(suffix, "JPEG"))
+    assert start_task(folder).documents == 1
+    (page,) = read_pages(folder / f"a.{suffix}")
+    assert (page.width, page.height) == (64, 48)
+    assert open_page(page).size == (64, 48)
+
+
+def test_a_broken_heic_is_called_one(tmp_path: Path) -> None:
+    pytest.importorskip("pillow_heif")
+    path = tmp_path / "e.heic"
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 200)
+    with pytest.raises(InvalidInput, match="is HEIC, but broken or truncated"):
+        read_pages(path)
+
+
+def test_heic_without_its_package_names_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench.tasks import images
+
+    monkeypatch.setattr(images, "_readable_formats", lambda: ("PNG", "JPEG"))
+    path = tmp_path / "e.heic"
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 200)
+    with pytest.raises(InvalidInput, match=r"needs the package pillow-heif.*pip install.*heic"):
+        read_pages(path)
+
+
+@pytest.mark.parametrize(
+    ("given", "code"), [("DE", "de"), ("pt_br", "pt-BR"), ("uk", "uk"), ("zh-Hant", "zh-Hant")]
+)
+def test_init_takes_the_code_of_any_language(tmp_path: Path, given: str, code: str) -> None:
+    folder = scans(tmp_path)
+    start_task(folder, language=given)
+    assert {record["metadata"]["language"] for record in read_records(folder)} == {code}
+
+
+def test_init_refuses_what_is_no_code_of_a_language(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="'martian' is no code of a language"):
+        start_task(scans(tmp_path), language="martian")
+
+
+def letter(path: Path, lines: tuple[str, ...]) -> None:
+    from reportlab.pdfgen.canvas import Canvas
+
+    canvas = Canvas(str(path))
+    for number, line in enumerate(lines):
+        canvas.drawString(72, 720 - 20 * number, line)
+    canvas.save()
+
+
+def test_init_guesses_the_language_of_every_document(tmp_path: Path) -> None:
+    pytest.importorskip("reportlab")
+    folder = tmp_path / "letters"
+    folder.mkdir()
+    german = ("Sehr geehrte Damen und Herren,", "wir liefern die Ware in den nächsten Tagen.")
+    french = ("Veuillez trouver ci-joint notre facture", "pour les travaux de la société.")
+    letter(folder / "a.pdf", (*german, "Mit freundlichen Grüßen"))
+    letter(folder / "b.pdf", (*french, "à régler avant la fin de l'année"))
+    letter(folder / "c.pdf", (*german, "Rechnungsbetrag und Zahlungsziel"))
+    Image.new("L", (40, 60)).save(folder / "d.png")
+    output = call("data", "init", str(folder))[1]
+    assert "Languages of the new documents: de 2, fr 1, not told by the file 1 (--lang" in output
+    languages = {r["images"][0]: r["metadata"].get("language") for r in read_records(folder)}
+    assert languages == {"a.pdf": "de", "b.pdf": "fr", "c.pdf": "de", "d.png": None}
+    assert read_records(folder)[0]["question"] == "Welche Nummer hat das Dokument?"
 
 
 def test_accepting_a_draft_that_is_not_there_offers_the_nearest(tmp_path: Path) -> None:
@@ -391,11 +562,18 @@ def call(*arguments: str) -> tuple[int, str]:
 
 def test_from_a_folder_of_scans_to_a_task_on_the_command_line(tmp_path: Path) -> None:
     folder = str(scans(tmp_path))
+    clerk = '[models.clerk]\nmodel = "fake"\noptions = { default = "17" }\n'
+    (tmp_path / "bench.toml").write_text(clerk)
     assert (
         "Found 3 documents (3 new), and added 3 questions"
         in call("data", "init", folder, "--ask", "a=A?")[1]
     )
-    assert "The model drafted 3 answers" in call("data", "annotate", folder, "-m", "fake")[1]
+    # The fake model has nothing to say, so another one is asked.
+    output = call("data", "annotate", folder, "-m", "fake")[1]
+    assert "The model drafted 0 answers on 3 documents." in output
+    assert "It gave an empty answer to 3 questions, which stay open" in output
+    assert "Accepted 0 drafts." in call("data", "accept", folder)[1]
+    assert "The model drafted 3 answers" in call("data", "annotate", folder, "-m", "clerk")[1]
     assert "Accepted 3 drafts" in call("data", "accept", folder)[1]
     assert "No problem was found" in call("data", "validate", folder)[1]
     assert "scans-train: 2 documents" in call("data", "split", folder, "--train", "0.6")[1]

@@ -763,3 +763,29 @@ def test_every_hostile_text_survives_all_renderers(tmp_path):
     paths = write_report([run], tmp_path / "out", FORMATS)
     assert {path.name for path in paths} >= FILES
     assert HOSTILE[0] not in paths[0].read_text(encoding="utf-8")
+
+
+def test_tables_in_files_open_in_excel_in_pandas_and_here(run, tmp_path):
+    import pandas
+
+    from bench.report.write import write_report
+    from bench.tasks.csvfile import read_table
+
+    paths = [
+        path for path in write_report([run], tmp_path / "out", ["csv"]) if path.suffix == ".csv"
+    ]
+    assert {"leaderboard.csv", "samples.csv"} < {path.name for path in paths}
+    for path in paths:
+        raw = path.read_bytes()
+        # Excel takes a table without this mark for the encoding of its country.
+        assert raw.startswith(b"\xef\xbb\xbf")
+        assert raw.count(b"\xef\xbb\xbf") == 1
+    (samples,) = [path for path in paths if path.name == "samples.csv"]
+    frame = pandas.read_csv(samples, keep_default_na=False)
+    assert "task" in frame.columns
+    questions = "".join(frame["question"])
+    assert any("\u0400" <= letter <= "\u04ff" for letter in questions)
+    assert any("\u4e00" <= letter <= "\u9fff" for letter in questions)
+    problems = []
+    rows = list(read_table(samples, problems, [], [("task",), ("question",)]))
+    assert (problems, len(rows)) == ([], len(frame))

@@ -1,7 +1,7 @@
 """Lets a model draft answers for a person to correct: ``bench data annotate``.
 
-Only questions without an answer are asked. What the model answers is marked as a draft, and no score uses it
-until a person accepts it.
+Only questions without an answer are asked, so that a second model fills what the first one left open. What a
+model answers is marked as a draft, and no score uses it until a person accepts it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.authoring.drafts import has_answers, is_draft, read_records, record_files, write_records
+from bench.authoring.drafts import is_open, read_records, record_files, write_records
 from bench.authoring.starter import start_task
 from bench.errors import BenchError, InvalidInput
 from bench.metrics.extract import extract
@@ -18,7 +18,8 @@ from bench.metrics.metric import as_json
 from bench.models import make_model
 from bench.models.model import Model
 from bench.schema import Document, ModelSpec, Output, Page, PageGroup, Request
-from bench.tasks.loading import documents_root, page_path
+from bench.tasks.loading import documents_root
+from bench.tasks.pagefiles import page_path
 from bench.tasks.pages import read_pages
 from bench.tasks.taskfile import TASK_FILE, TaskFile, check_task_file
 from bench.text import one_line
@@ -38,6 +39,8 @@ class Annotated(NamedTuple):
     """Questions that have a draft answer now."""
     failed: tuple[str, ...]
     """``document: reason`` of each question that the model could not answer."""
+    empty: int = 0
+    """Questions that the model answered with nothing; they stay open."""
 
 
 def annotate(folder: Path, model: ModelSpec, progress: Progress | None = None) -> Annotated:
@@ -58,7 +61,7 @@ def annotate(folder: Path, model: ModelSpec, progress: Progress | None = None) -
         return Annotated(0, 0, ())
     backend = make_model(model)
     backend.load()
-    drafted = 0
+    drafted = empty = 0
     failed: list[str] = []
     for done, (files, lines) in enumerate(unanswered.items(), 1):
         outputs: list[Output] = []
@@ -70,13 +73,17 @@ def annotate(folder: Path, model: ModelSpec, progress: Progress | None = None) -
             if output.error is not None:
                 failed.append(f"{record.get('id')}: {output.error}")
                 continue
+            if not output.text.strip():
+                record["answers"] = []
+                empty += 1
+                continue
             record["answers"] = [_reference(output.text, record, spec)]
             record["metadata"] = {**(record.get("metadata") or {}), "drafted_by": model.name}
             drafted += 1
         write_records(folder, records)
         if progress is not None:
             progress(done, len(unanswered))
-    return Annotated(len(unanswered), drafted, tuple(failed))
+    return Annotated(len(unanswered), drafted, tuple(failed), empty)
 
 
 def _task_file(folder: Path) -> TaskFile:
@@ -95,7 +102,7 @@ def _unanswered(records: list[_Record]) -> dict[tuple[str, ...], list[_Record]]:
     by_files: dict[tuple[str, ...], list[_Record]] = {}
     for record in records:
         question = record.get("question")
-        if is_draft(record) and not has_answers(record) and isinstance(question, str) and question:
+        if is_open(record) and isinstance(question, str) and question:
             by_files.setdefault(record_files(record), []).append(record)
     return by_files
 

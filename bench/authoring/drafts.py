@@ -25,6 +25,9 @@ class Accepted(NamedTuple):
     accepted: int
     without_answers: int
     """Drafts that stay drafts, because they have no answers."""
+    absent: int = 0
+    """Drafts that say that the document does not have the answer: among the accepted ones if that was
+    confirmed, and otherwise drafts still."""
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:
@@ -82,8 +85,32 @@ def has_answers(record: dict[str, Any]) -> bool:
     return answers is not None and answers != []
 
 
-def accept_drafts(folder: Path, ids: Sequence[str] | None = None) -> Accepted:
+def says_absent(record: dict[str, Any]) -> bool:
+    """Say whether the line says that the document does not have the answer: all its answers are empty."""
+    answers = record.get("answers", record.get("answer"))
+    values = answers if isinstance(answers, list) else [answers]
+    return has_answers(record) and all(_is_empty(value) for value in values)
+
+
+def _is_empty(value: Any) -> bool:
+    return value in ({}, []) or (isinstance(value, str) and not value.strip())
+
+
+def is_open(record: dict[str, Any]) -> bool:
+    """Say whether a draft has no answer yet; an empty one that a model gave is none."""
+    drafted = (record.get("metadata") or {}).get("drafted_by")
+    return is_draft(record) and (
+        not has_answers(record) or (drafted is not None and says_absent(record))
+    )
+
+
+def accept_drafts(
+    folder: Path, ids: Sequence[str] | None = None, *, absent: bool = False
+) -> Accepted:
     """Accept the drafts of the folder that have answers: all, or those with one of ``ids``.
+
+    Drafts with an empty answer stay drafts unless ``absent`` confirms that the documents do not have it: most
+    empty answers are those that nobody found.
 
     Raises:
         InvalidInput: there are no samples, or no draft has one of the ids.
@@ -98,8 +125,10 @@ def accept_drafts(folder: Path, ids: Sequence[str] | None = None) -> Accepted:
             )
     chosen = [record for sample_id, record in drafts.items() if ids is None or sample_id in ids]
     answered = [record for record in chosen if has_answers(record)]
-    for record in answered:
+    empty = [record for record in answered if says_absent(record)]
+    confirmed = answered if absent else [record for record in answered if not says_absent(record)]
+    for record in confirmed:
         del record["draft"]
-    if answered:
+    if confirmed:
         write_records(folder, records)
-    return Accepted(len(answered), len(chosen) - len(answered))
+    return Accepted(len(confirmed), len(chosen) - len(answered), len(empty))

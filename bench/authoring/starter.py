@@ -5,8 +5,10 @@ Every line is a draft until a person accepts it: a task never scores against ans
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import tomlkit
@@ -14,9 +16,12 @@ import tomlkit
 from bench.authoring.drafts import read_records, record_files, write_records
 from bench.errors import InvalidInput
 from bench.files import write_atomically
+from bench.models.ocr.readers import text_layer_reading
 from bench.schema import SHORT_ANSWER
-from bench.tasks.pages import PAGE_SUFFIXES
-from bench.tasks.samples import SAMPLES
+from bench.tasks.language import guess_language
+from bench.tasks.pagefiles import is_inside
+from bench.tasks.pages import PAGE_SUFFIXES, read_pages
+from bench.tasks.samples import SAMPLE_FILES, SAMPLES
 from bench.tasks.taskfile import TASK_FILE
 from bench.text import one_line
 
@@ -31,6 +36,41 @@ QUESTIONS: dict[str, dict[str, str]] = {
         "date": "Какая дата у документа?",
         "total": "Какая итоговая сумма?",
     },
+    "de": {
+        "number": "Welche Nummer hat das Dokument?",
+        "date": "Welches Datum hat das Dokument?",
+        "total": "Wie hoch ist der Gesamtbetrag?",
+    },
+    "es": {
+        "number": "¿Cuál es el número del documento?",
+        "date": "¿Cuál es la fecha del documento?",
+        "total": "¿Cuál es el importe total?",
+    },
+    "fr": {
+        "number": "Quel est le numéro du document ?",
+        "date": "Quelle est la date du document ?",
+        "total": "Quel est le montant total ?",
+    },
+    "it": {
+        "number": "Qual è il numero del documento?",
+        "date": "Qual è la data del documento?",
+        "total": "Qual è l'importo totale?",
+    },
+    "nl": {
+        "number": "Wat is het nummer van het document?",
+        "date": "Wat is de datum van het document?",
+        "total": "Wat is het totaalbedrag?",
+    },
+    "pl": {
+        "number": "Jaki jest numer dokumentu?",
+        "date": "Jaka jest data dokumentu?",
+        "total": "Jaka jest łączna kwota?",
+    },
+    "uk": {
+        "number": "Який номер документа?",
+        "date": "Яка дата документа?",
+        "total": "Яка загальна сума?",
+    },
     "zh": {
         "number": "文件编号是什么？",
         "date": "文件日期是什么？",
@@ -38,6 +78,10 @@ QUESTIONS: dict[str, dict[str, str]] = {
     },
 }
 """Language → field → question. Most office documents have these fields, so they are asked by default."""
+
+_PAGES_TO_GUESS_BY = 3
+_TYPES_SHOWN = 5
+_OWN_FILES = frozenset({TASK_FILE, *SAMPLE_FILES, f"{SAMPLES}.bak", "README.md", "annotation.csv"})
 
 _TASK_FILE = """\
 # Every key may be left out. To check this file and the samples: bench data validate FOLDER
@@ -57,6 +101,15 @@ max_new_tokens = 64
 """
 
 
+class FolderFiles(NamedTuple):
+    """The files of a folder, by name relative to it."""
+
+    documents: list[str]
+    """Page images and PDFs."""
+    others: list[str]
+    """What no page can be read from, and links that leave the folder."""
+
+
 class Started(NamedTuple):
     """What ``start_task`` saw and wrote."""
 
@@ -66,10 +119,14 @@ class Started(NamedTuple):
     """Documents among them that no line was about before."""
     questions: int
     """Lines added to ``samples.jsonl``."""
+    passed_over: tuple[str, ...] = ()
+    """Other files in the folder, which no page can be read from, or which are links that leave it."""
+    languages: Mapping[str, int] = MappingProxyType({})
+    """Code of a language → number of new documents in it; "" where it could not be told."""
 
 
 def start_task(
-    folder: Path, *, language: str = "en", questions: Mapping[str, str] | None = None
+    folder: Path, *, language: str | None = None, questions: Mapping[str, str] | None = None
 ) -> Started:
     """Write ``task.toml`` where there is none, and one draft line for each document and question.
 
@@ -78,32 +135,77 @@ def start_task(
 
     Args:
         folder: holds page images and PDFs, in subfolders too.
-        language: key of ``QUESTIONS``, for the starting questions and the prompt.
+        language: code of the language of all documents (``de``, ``pt-BR``). None guesses it for each document
+            from the text that its file carries, and leaves it open where there is none.
         questions: field → question. Without them, the questions of the existing lines are asked, or
-            ``QUESTIONS`` where there are none.
+            ``QUESTIONS``: in the language of the documents, or in English.
 
     Raises:
-        InvalidInput: the folder does not exist or holds no documents, or its samples have another format.
+        InvalidInput: the folder does not exist or holds no documents, its samples have another format, or
+            ``language`` is no code of a language.
     """
-    documents = _documents_to_ask_about(folder)
+    code = None if language is None else language_code(language)
+    documents, others = _documents_to_ask_about(folder)
     records = read_records(folder) if (folder / SAMPLES).is_file() else []
     known_files = {name for record in records for name in record_files(record)}
     new_documents = [name for name in documents if name not in known_files]
-    asked = questions or _questions_of(records) or QUESTIONS[language]
+    languages = {name: code or _language_of(folder.resolve() / name) for name in new_documents}
+    counts = Counter(languages.values())
+    asked_in = code or _commonest(counts)
+    asked = questions or _questions_of(records) or _first_questions(asked_in)
     taken_ids = {str(record.get("id")) for record in records}
     drafts = [
-        _draft(name, field, question, language, taken_ids)
+        _draft(name, field, question, languages[name], taken_ids)
         for name in new_documents
         for field, question in asked.items()
     ]
     if not (folder / TASK_FILE).is_file():
-        write_atomically(folder / TASK_FILE, _task_file(folder, language))
+        write_atomically(folder / TASK_FILE, _task_file(folder, asked_in))
     if drafts:
         write_records(folder, [*records, *drafts])
-    return Started(len(documents), len(new_documents), len(drafts))
+    return Started(len(documents), len(new_documents), len(drafts), tuple(others), counts)
 
 
-def _documents_to_ask_about(folder: Path) -> list[str]:
+def language_code(text: str) -> str:
+    """Return the code of a language in its usual spelling: ``DE`` is ``de``, ``pt_br`` is ``pt-BR``.
+
+    Raises:
+        InvalidInput: ``text`` is no code of a language.
+    """
+    # Imported when first needed: babel's names of languages take a moment to load.
+    from babel import Locale, UnknownLocaleError
+
+    try:
+        locale = Locale.parse(text.strip().replace("_", "-"), sep="-")
+    except (UnknownLocaleError, ValueError, TypeError):
+        raise InvalidInput(
+            f"{one_line(text, 40)!r} is no code of a language",
+            hint="--lang de, or the code of any other language: en, ru, zh, pt-BR, …",
+        ) from None
+    return str(locale).replace("_", "-")
+
+
+def _language_of(path: Path) -> str:
+    """Guess the language of a document by the text that its first pages carry; "" if it carries none."""
+    try:
+        readings = [text_layer_reading(page) for page in read_pages(path)[:_PAGES_TO_GUESS_BY]]
+    except InvalidInput:
+        # A broken page is named by `bench data validate`.
+        return ""
+    words = [fragment.text for reading in readings if reading for fragment in reading.fragments]
+    return guess_language(" ".join(words)) or ""
+
+
+def _commonest(counts: Mapping[str, int]) -> str:
+    known = {code: count for code, count in counts.items() if code}
+    return max(known, key=known.__getitem__, default="en")
+
+
+def _first_questions(language: str) -> dict[str, str]:
+    return QUESTIONS.get(language.partition("-")[0], QUESTIONS["en"])
+
+
+def _documents_to_ask_about(folder: Path) -> FolderFiles:
     shown = one_line(folder)
     if not folder.is_dir():
         raise InvalidInput(f"{shown} is not a folder")
@@ -113,27 +215,46 @@ def _documents_to_ask_about(folder: Path) -> list[str]:
                 f"{shown} has a {other}, but lines can only be added to {SAMPLES}",
                 hint=f"bench data validate {shown}",
             )
-    documents = find_documents(folder)
-    if not documents:
+    files = find_documents(folder)
+    if not files.documents:
         raise InvalidInput(
-            f"{shown} contains no page images or PDFs",
+            f"{shown} contains no page images or PDFs{_instead(files.others)}",
             hint="these types can be read: " + ", ".join(sorted(PAGE_SUFFIXES)),
         )
-    return documents
+    return files
 
 
-def find_documents(folder: Path) -> list[str]:
-    """Return the page files below ``folder``, as its samples name them, without hidden ones."""
+def _instead(others: Sequence[str]) -> str:
+    return f", only {described_files(others)}" if others else ""
+
+
+def find_documents(folder: Path) -> FolderFiles:
+    """Find the page files below ``folder``, and the other ones, without hidden files and the task's own."""
     root = folder.resolve()
-    documents = []
+    documents: list[str] = []
+    others: list[str] = []
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root)
         is_hidden = any(part.startswith(".") for part in name.parts)
+        if is_hidden or not path.is_file() or name.as_posix() in _OWN_FILES:
+            continue
         # A link may lead to the whole disk: only what lies in the folder is a document of it.
-        is_inside = path.resolve().is_relative_to(root)
-        if path.suffix.lower() in PAGE_SUFFIXES and path.is_file() and is_inside and not is_hidden:
+        if path.suffix.lower() in PAGE_SUFFIXES and is_inside(root, path):
             documents.append(name.as_posix())
-    return documents
+        else:
+            others.append(name.as_posix())
+    return FolderFiles(documents, others)
+
+
+def described_files(names: Sequence[str]) -> str:
+    """Describe files by their types, with an example: ``3 .docx and 1 .txt (a.docx, …)``."""
+    types = Counter(Path(name).suffix.lower() or "without a type" for name in names)
+    shown = [f"{count:,} {kind}" for kind, count in types.most_common(_TYPES_SHOWN)]
+    if len(types) > _TYPES_SHOWN:
+        shown.append("others")
+    kinds = " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
+    example = one_line(names[0], 60) + (", …" if len(names) > 1 else "")
+    return f"{kinds} ({example})"
 
 
 def _questions_of(records: list[dict[str, Any]]) -> dict[str, str]:
@@ -156,7 +277,9 @@ def _draft(
     if sample_id in taken_ids:
         sample_id = f"{name}/{field}"
     taken_ids.add(sample_id)
-    metadata = {"field": field, "language": language}
+    metadata = {"field": field}
+    if language:
+        metadata["language"] = language
     if path.parent.name:
         metadata = {"doc_type": path.parent.name, **metadata}
     return {
@@ -172,5 +295,6 @@ def _draft(
 def _task_file(folder: Path, language: str) -> str:
     document = tomlkit.parse(_TASK_FILE)
     document["title"] = folder.resolve().name
-    document["prompt"]["template"] = f"{{question}}\n{SHORT_ANSWER[language]}"
+    short_answer = SHORT_ANSWER.get(language.partition("-")[0], SHORT_ANSWER["en"])
+    document["prompt"]["template"] = f"{{question}}\n{short_answer}"
     return tomlkit.dumps(document)

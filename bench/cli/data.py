@@ -12,6 +12,7 @@ import click
 
 from bench.cli import echo_json
 from bench.cli.commands import VerbGroup, argument, choice, takes
+from bench.cli.complaints import print_list
 from bench.cli.model_options import ModelOptions, device_choice, offline_choice, resolve_model
 from bench.cli.options import (
     FOLDER,
@@ -29,6 +30,8 @@ from bench.formatting import plural
 from bench.text import one_line, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bench.schema import Task
 
 _folder = partial(argument, type=click.Path(path_type=Path))
@@ -51,10 +54,11 @@ class InitOptions:
     """What a person chose for ``bench data init``."""
 
     folder: Path = _folder()
-    lang: str = choice(
-        type=click.Choice(["en", "ru", "zh"]),
-        default="en",
-        help="Write the first questions and the prompt in the language of the documents.",
+    lang: str | None = choice(
+        metavar="CODE",
+        help="Say that all documents are in this language: de, ru, pt-BR or any other code. Without the "
+        "option, the language of each document is guessed from the text that its file carries. The first "
+        "questions are in that language if they are known in it, and otherwise in English.",
     )
     questions: tuple[tuple[str, str], ...] = choice(
         "--ask",
@@ -77,7 +81,7 @@ def init_command(options: InitOptions) -> None:
     \b
     bench data init scans/ --lang ru --ask "inn=Какой ИНН у продавца?" --ask "total=Сумма к оплате?"
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
-    from bench.authoring.starter import start_task
+    from bench.authoring.starter import described_files, start_task
 
     started = start_task(
         options.folder, language=options.lang, questions=dict(options.questions) or None
@@ -87,6 +91,13 @@ def init_command(options: InitOptions) -> None:
         f"Found {plural(started.documents, 'document')} ({started.new_documents:,} new), and added "
         f"{plural(started.questions, 'question')} to {samples}."
     )
+    if started.passed_over:
+        click.echo(
+            f"Passed over {plural(len(started.passed_over), 'file')} that no page can be read from: "
+            f"{printable(described_files(started.passed_over))}."
+        )
+    if options.lang is None and started.new_documents:
+        click.echo(f"Languages of the new documents: {_languages(started.languages)}.")
     if started.questions:
         place = shlex.quote(str(options.folder))
         click.echo(
@@ -94,6 +105,13 @@ def init_command(options: InitOptions) -> None:
             f"them:\n  bench data annotate {place} --model MODEL\n"
             f"When the answers are right, accept them:\n  bench data accept {place}"
         )
+
+
+def _languages(counts: Mapping[str, int]) -> str:
+    known = [f"{code} {count:,}" for code, count in sorted(counts.items()) if code]
+    if unknown := counts.get("", 0):
+        known.append(f"not told by the file {unknown:,} (--lang CODE names it for all)")
+    return ", ".join(known)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,10 +143,15 @@ def annotate_command(options: AnnotateOptions) -> None:
         click.echo(f"{done:,} of {plural(total, 'document')} done", err=True)
 
     result = annotate(options.folder, resolve_model(options.model, options), say)
-    for failure in result.failed:
-        click.echo(printable(f"failed: {failure}"), err=True)
+    failures = [f"failed: {failure}" for failure in result.failed]
+    print_list(failures, "failures", options.folder.name, err=True)
     drafted, documents = plural(result.drafted, "answer"), plural(result.documents, "document")
     click.echo(f"The model drafted {drafted} on {documents}.")
+    if result.empty:
+        click.echo(
+            f"It gave an empty answer to {plural(result.empty, 'question')}, which "
+            f"{'stays' if result.empty == 1 else 'stay'} open: ask another model, or write the answers."
+        )
     if result.drafted:
         place = shlex.quote(str(options.folder))
         click.echo(f"Correct the drafts, then accept them: bench data accept {place}")
@@ -144,6 +167,9 @@ class AcceptOptions:
     ids: tuple[str, ...] | None = choice(
         type=NameList(), help="Accept only the drafts with these ids, separated by commas."
     )
+    absent: bool = choice(
+        help="Also accept drafts with an empty answer. It means that the document does not have the answer."
+    )
 
 
 @data_command.command("accept")
@@ -155,8 +181,17 @@ def accept_command(options: AcceptOptions) -> None:
     """
     from bench.authoring.drafts import accept_drafts
 
-    accepted, unanswered = accept_drafts(options.folder, options.ids)
+    accepted, unanswered, absent = accept_drafts(options.folder, options.ids, absent=options.absent)
     click.echo(f"Accepted {plural(accepted, 'draft')}.")
+    if absent and options.absent:
+        click.echo(
+            f"Of these, {plural(absent, 'draft says', 'drafts say')} that there is no answer."
+        )
+    elif absent:
+        click.echo(
+            f"{plural(absent, 'draft has', 'drafts have')} an empty answer and could not be accepted. If the "
+            "documents do not have these answers, accept them with --absent."
+        )
     if unanswered:
         click.echo(
             f"{plural(unanswered, 'draft has', 'drafts have')} no answer yet and could not be accepted."
@@ -190,9 +225,9 @@ def validate_command(options: ValidateOptions) -> None:
     if options.as_json:
         echo_json([problem._asdict() for problem in checked.problems])
     else:
-        lines = [*map(str, checked.problems), *(f"note: {note}" for note in checked.notes)]
-        for line in lines:
-            click.echo(printable(line))
+        name = Path(options.task).resolve().name
+        print_list([str(problem) for problem in checked.problems], "problems", name)
+        print_list([f"note: {note}" for note in checked.notes], "notes", name)
     if checked.problems:
         count = plural(len(checked.problems), "problem")
         raise InvalidInput(f"{one_line(options.task, 80)} has {count}")

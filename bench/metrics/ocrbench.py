@@ -1,16 +1,20 @@
 """Containment scores of the OCR benchmarks: OCRBench, OCRBench v2 (VQA) and MTVQA.
 
 Sources: Yuliang-Liu/MultimodalOCR ``OCRBench/example.py`` and ``OCRBench_v2/eval_scripts/vqa_metric.py``
-@794c36d; MTVQA as lmms-eval and VLMEvalKit score it.
+@794c36d; MTVQA as lmms-eval and VLMEvalKit score it. lmms-eval @75571cf also folds full-width letters in
+OCRBench, which models write for Chinese signs; that never costs a right answer, and is done here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench.metrics.edit import edit_ratio
+from bench.metrics.widths import half_width
 
 _FORMULA_SET = "HME100k"
+_FORMULAS = "Handwritten Mathematical Expression Recognition"
+"""The kind of question of the formula set, which VLMEvalKit's file names instead of the set."""
 
 
 def ocrbench(prediction: str, references: Sequence[str], *, dataset: str = "") -> float:
@@ -21,6 +25,8 @@ def ocrbench(prediction: str, references: Sequence[str], *, dataset: str = "") -
         references: Accepted answers; an empty one occurs in everything.
         dataset: With ``HME100k`` (formulas), case is kept and all blanks are dropped instead.
     """
+    prediction = half_width(prediction)
+    references = [half_width(reference) for reference in references]
     if dataset == _FORMULA_SET:
         return float(any(_squeezed(reference) in _squeezed(prediction) for reference in references))
     answer = _lowered(prediction)
@@ -48,6 +54,17 @@ def _v2_similarity(answer: str, reference: str, chinese: bool) -> float:
         return float(reference in answer)
     similarity = 1 - edit_ratio(answer, reference)
     return similarity if similarity >= 0.5 else 0.0
+
+
+def ocrbench_of(metadata: Mapping[str, str]) -> Mapping[str, str]:
+    """The options of ``ocrbench`` for a question of the data set, by its metadata."""
+    is_formula = metadata.get("doc_type") == _FORMULA_SET or metadata.get("field") == _FORMULAS
+    return {"dataset": _FORMULA_SET} if is_formula else {}
+
+
+def ocrbench_v2_of(metadata: Mapping[str, str]) -> Mapping[str, str]:
+    """The options of ``ocrbench_v2_vqa`` for a question, whose kind ends in its language."""
+    return {"language": "cn"} if metadata.get("field", "").endswith(" cn") else {}
 
 
 def mtvqa(prediction: str, references: Sequence[str]) -> float:

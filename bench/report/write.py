@@ -56,6 +56,9 @@ FOLDERS: Mapping[str, tuple[str, Callable[[Drawing], dict[str, str]]]] = {
 }
 """Format → name of a folder, and what makes its files: name → content."""
 
+_UTF8_MARK = "\ufeff"
+"""Without it, Excel reads a CSV in the encoding of its country: Cyrillic and Chinese become nonsense."""
+
 _SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".csv": "csv", ".json": "json"}
 
 
@@ -111,16 +114,23 @@ def write_view(
             path = folder / file
             if single is not None:
                 path = single if number == 0 else single.with_name(f"{single.stem}-{file}")
-            write_atomically(path, draw(replace(drawing, path=path)))
+            _write(path, draw(replace(drawing, path=path)))
             written.append(path)
         # One file was asked for: no folder stands beside it.
         if name in FOLDERS and single is None:
             inside, make_files = FOLDERS[name]
             for file, text in make_files(drawing).items():
                 path = folder / inside / file
-                write_atomically(path, text)
+                _write(path, text)
                 written.append(path)
     return written
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file of the report; a table says that it is UTF-8."""
+    if path.suffix.lower() == ".csv" and not text.startswith(_UTF8_MARK):
+        text = _UTF8_MARK + text
+    write_atomically(path, text)
 
 
 def _destination(view: ReportView, out: Path | None) -> tuple[Path, Path | None]:

@@ -9,6 +9,7 @@ from bench.asking.protocols import AnswerMode
 from bench.metrics import METRICS, score_failed
 from bench.metrics.extract import extract
 from bench.metrics.mistakes import Answered, classify
+from bench.metrics.variants import score_question
 from bench.schema import Output, Sample, Score, Task
 
 
@@ -75,11 +76,11 @@ def score_answer(
     extracted = _text_to_score(output.text, sample, mode)
     scores = {}
     for name in task.metrics:
-        value, weight = METRICS[name].score(extracted, sample.references)
+        value, weight = score_question(name, extracted, sample.references, sample.metadata)
         scores[name] = Score(sample.id, name, value, weight, extracted)
     raw = scores[headline].value
     if output.text != extracted:
-        raw = METRICS[headline].score(output.text, sample.references).value
+        raw = score_question(headline, output.text, sample.references, sample.metadata).value
     return Answer(sample, output, extracted, scores, raw)
 
 

@@ -181,9 +181,9 @@ def _make(
     first = next(source.rows, None)
     if first is None:
         raise InvalidInput(f"{one_line(source.root)} contains no rows")
-    shares_images = source.kind == "tsv" and is_vlmevalkit(first, table)
+    shares_images = source.kind == "tsv" and is_vlmevalkit(first)
     if shares_images:
-        table = vlmevalkit_table(table, spec.answer_type)
+        table = vlmevalkit_table(table, spec.answer_type, first)
     store = _PageStore(out / PAGES, source)
     mapper = Mapper(table, spec.answer_type, store.keep, shares_images=shares_images)
     with storage_errors(out):

@@ -25,6 +25,7 @@ IMAGE_TYPES: tuple[tuple[bytes, str], ...] = (
     (b"BM", ".bmp"),
     (b"II*\0", ".tiff"),
     (b"MM\0*", ".tiff"),
+    (b"\0\0\0\x0cjP  ", ".jp2"),
     (b"%PDF-", ".pdf"),
 )
 """First bytes of a file → its suffix."""
@@ -56,6 +57,8 @@ def image_suffix(data: bytes) -> str:
     """Return the suffix that fits ``data``; ``.bin`` where it is no known image."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return ".webp"
+    if data[4:8] == b"ftyp":
+        return ".avif" if data[8:12] in {b"avif", b"avis"} else ".heic"
     return next((suffix for start, suffix in IMAGE_TYPES if data.startswith(start)), ".bin")
 
 

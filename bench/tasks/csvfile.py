@@ -1,13 +1,15 @@
-"""Reads tables as people save them: any of ``,`` ``;`` tab, UTF-8 with or without BOM, or Windows-1251.
+"""Reads tables as people and spreadsheets save them: ``,`` ``;`` or tab, Unicode or an older encoding.
 
-A file that cannot be read for certain is refused, and the error names the line that shows it. A table that
-is read with the wrong delimiter or encoding would give questions that nobody asked.
+A file that cannot be read for certain is refused, and the error says between which readings it could not
+decide. A table that is read with the wrong delimiter or encoding would give questions that nobody asked.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +17,7 @@ from typing import Any, NamedTuple
 from bench.errors import did_you_mean
 from bench.formatting import plural
 from bench.parsing import MAX_TABLE_BYTES, read_bytes
+from bench.tasks.encodings import DecodedText, Guess, guess_encoding
 from bench.tasks.problems import Problem
 from bench.text import one_line
 
@@ -30,12 +33,20 @@ SAMPLE_COLUMNS: tuple[tuple[str, ...], ...] = (
 
 MAX_CELL_BYTES = 16 * 2**20
 
-# From the commonest letter of Russian to the rarest. The old encodings put letters into each other's places
-# and swap their case, so that the reading with the commoner letters, mostly small, is the right one.
-_BY_FREQUENCY = "оеаинтсрвлкмдпуяыьгзбчйхжшюцщэфъё"
-_WEIGHTS = {letter: len(_BY_FREQUENCY) - rank for rank, letter in enumerate(_BY_FREQUENCY)}
-_SIGNS = frozenset("«»№–—“”„…°§·")
-_OTHER_ENCODINGS = ("koi8_r", "cp866")
+_OTHER_COLUMNS = ("id", "answer_type", "absent", "draft", "doc_type", "field", "language")
+"""Columns that a table may have; like the ones that it must have, they are known in capitals too."""
+
+_UNICODE_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+"""First bytes of a file → its encoding. Those of UTF-16 also begin UTF-32, which therefore comes first."""
+_WIDE_ENCODINGS = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
+_SEPARATOR_LINE = re.compile(r'"?sep=(?P<delimiter>[^\r\n"])"?[ ,;\t]*\r?(\n|$)', re.IGNORECASE)
+"""The first line that tells Excel the delimiter."""
 
 
 class TableText(NamedTuple):
@@ -51,111 +62,222 @@ def read_table(
     problems: list[Problem],
     notes: list[Problem],
     needed: Sequence[tuple[str, ...]] = SAMPLE_COLUMNS,
+    *,
+    encoding: str | None = None,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield line number and filled cells of every row.
+    """Yield line number and filled cells of every row; rows without a filled cell are left out.
 
     Args:
         path: the file.
         problems: what is wrong is added here.
         notes: what a person should know although nothing is wrong is added here.
         needed: groups of column names; the table must have a column of each group.
+        encoding: what the file is in, as Python names it; None to find out.
     """
-    decoded = _decode(path)
+    decoded = _decode(path, encoding)
     if decoded.note is not None:
         notes.append(decoded.note)
     if decoded.problem is not None:
         problems.append(decoded.problem)
         return
-    header = decoded.text.partition("\n")[0]
-    # The delimiter that the header uses most; quoting inside a header is rare enough.
-    delimiter = max(DELIMITERS, key=header.count)
-    reader = csv.DictReader(io.StringIO(decoded.text, newline=""), delimiter=delimiter, strict=True)
+    text, delimiter, first_line = _without_separator_line(decoded.text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     limit = csv.field_size_limit(MAX_CELL_BYTES)
+    columns: _Columns | None = None
     try:
-        columns = [name.strip() for name in reader.fieldnames or ()]
-        header_problems = _header_problems(path.name, header, columns, needed)
-        problems += header_problems
-        if header_problems:
-            return
-        for record in reader:
-            if None in record or any(value is None for value in record.values()):
-                message = _ragged_row(record, delimiter)
-                problems.append(Problem(path.name, reader.line_num, message))
+        for cells in reader:
+            line = first_line + reader.line_num
+            if not any(cell.strip() for cell in cells):
                 continue
-            yield reader.line_num, {k.strip(): v for k, v in record.items() if v != ""}
+            if columns is None:
+                columns = _Columns(cells, delimiter, needed)
+                problems += [Problem(path.name, line, message) for message in columns.problems]
+                if columns.problems:
+                    return
+                continue
+            message = columns.problem_of(cells)
+            if message is None:
+                yield line, columns.record(cells)
+            else:
+                problems.append(Problem(path.name, line, message))
+        if columns is None:
+            problems.append(
+                Problem(path.name, 0, "the file is empty; expected a line of column names")
+            )
     except csv.Error as error:
         message = f"the file is not valid CSV: {one_line(error, 100)}"
-        problems.append(Problem(path.name, reader.line_num, message))
+        problems.append(Problem(path.name, first_line + reader.line_num, message))
     finally:
         csv.field_size_limit(limit)
 
 
-def _header_problems(
-    name: str, header: str, columns: list[str], needed: Sequence[tuple[str, ...]]
-) -> list[Problem]:
-    if len(columns) < 2:
-        message = (
-            f"the header has only one column, {one_line(header, 60)!r}; "
-            "separate columns with a comma, a semicolon or a tab"
+def _without_separator_line(text: str) -> tuple[str, str, int]:
+    """Return the table, its delimiter, and the number of lines before it."""
+    match = _SEPARATOR_LINE.match(text)
+    if match is not None:
+        return text[match.end() :], match["delimiter"], 1
+    header = next((line for line in io.StringIO(text) if line.strip()), "")
+    # The delimiter that the header uses most; quoting inside a header is rare enough.
+    return text, max(DELIMITERS, key=header.count), 0
+
+
+class _Columns:
+    """The header of a table; ``problems`` says what is wrong with it."""
+
+    def __init__(
+        self, header: Sequence[str], delimiter: str, needed: Sequence[tuple[str, ...]]
+    ) -> None:
+        known = {name for group in needed for name in group} | set(_OTHER_COLUMNS)
+        self.names = [_known_name(cell.strip(), known) for cell in header]
+        # Spreadsheets save columns that were emptied, without a name and without cells.
+        while self.names and not self.names[-1]:
+            self.names.pop()
+        self.delimiter = delimiter
+        self.problems = self._problems(header, needed)
+
+    def _problems(self, header: Sequence[str], needed: Sequence[tuple[str, ...]]) -> list[str]:
+        if len(self.names) < 2:
+            return [
+                f"the header has only one column, {one_line(header[0], 60)!r}; "
+                "separate columns with a comma, a semicolon or a tab"
+            ]
+        named = [name for name in self.names if name]
+        messages = [
+            f"the header names column {one_line(name, 40)!r} twice"
+            for name in dict.fromkeys(named)
+            if named.count(name) > 1
+        ]
+        for group in needed:
+            if not set(group) & set(named):
+                others = f" (or {', '.join(group[1:])})" if group[1:] else ""
+                hint = did_you_mean(group[0], named)
+                messages.append(f"there is no column {group[0]!r}{others}; {hint}")
+        return messages
+
+    def problem_of(self, cells: Sequence[str]) -> str | None:
+        """Return what is wrong with the number of cells, and the likely reason; None if nothing is."""
+        width = len(self.names)
+        surplus = [cell for cell in cells[width:] if cell.strip()]
+        if len(cells) < width or surplus:
+            return self._ragged(cells, has_surplus=bool(surplus))
+        for number, (name, cell) in enumerate(zip(self.names, cells, strict=False), 1):
+            if not name and cell.strip():
+                return f"column {number} has a cell here, {one_line(cell, 40)!r}, and no name in the header"
+        return None
+
+    def _ragged(self, cells: Sequence[str], *, has_surplus: bool) -> str:
+        width = len(self.names)
+        message = f"the row has {plural(len(cells), 'cell')}, but the header has {width} columns"
+        if has_surplus:
+            name = DELIMITERS.get(self.delimiter, repr(self.delimiter))
+            return f'{message}; put cells that contain {name} in "…"'
+        first = cells[0]
+        other = next(
+            (mark for mark in DELIMITERS if mark != self.delimiter and mark in first), None
         )
-        return [Problem(name, 1, message)]
-    messages = [
-        f"the header names column {one_line(column, 40)!r} twice"
-        for column in dict.fromkeys(columns)
-        if columns.count(column) > 1
-    ]
-    for group in needed:
-        if not set(group) & set(columns):
-            others = f" (or {', '.join(group[1:])})" if group[1:] else ""
-            hint = did_you_mean(group[0], columns)
-            messages.append(f"there is no column {group[0]!r}{others}; {hint}")
-    return [Problem(name, 1, message) for message in messages]
+        if len(cells) == 1 and other is not None:
+            return f"{message}; it seems to separate them with {DELIMITERS[other]}"
+        return message
+
+    def record(self, cells: Sequence[str]) -> dict[str, Any]:
+        """Return the filled cells by column."""
+        pairs = zip(self.names, cells, strict=False)
+        return {name: cell for name, cell in pairs if name and cell.strip()}
 
 
-def _ragged_row(record: dict[Any, Any], delimiter: str) -> str:
-    """Describe a row with more or fewer cells than the header, and the likely reason."""
-    columns = [key for key in record if key is not None]
-    extra = record.get(None) or []
-    filled = sum(isinstance(record[column], str) for column in columns)
-    cells = filled + len(extra)
-    message = f"the row has {plural(cells, 'cell')}, but the header has {len(columns)} columns"
-    if extra:
-        return f'{message}; put cells that contain {DELIMITERS[delimiter]} in "…"'
-    first = next((str(value) for value in record.values() if isinstance(value, str)), "")
-    other = next((mark for mark in DELIMITERS if mark != delimiter and mark in first), None)
-    if cells == 1 and other is not None:
-        return f"{message}; it seems to separate them with {DELIMITERS[other]}"
-    return message
+def _known_name(name: str, known: set[str]) -> str:
+    """Return ``name`` as it is known: ``Image`` and ``IMAGE`` are ``image``."""
+    return name.lower() if name.lower() in known else name
 
 
 # Encodings
 
 
-def _decode(path: Path) -> TableText:
+def _decode(path: Path, encoding: str | None) -> TableText:
     raw = read_bytes(path, MAX_TABLE_BYTES)
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        message = "the file is in UTF-16; save it as CSV in UTF-8"
-        return TableText("", Problem(path.name, 0, message))
+    if encoding is not None:
+        return _decode_as(path.name, raw, encoding)
+    for mark, unicode_encoding in _UNICODE_MARKS:
+        if raw.startswith(mark):
+            return _decode_as(path.name, raw, unicode_encoding)
     if b"\0" in raw:
+        text = _wide_text(raw)
+        if text is not None:
+            return TableText(text)
         message = "the file contains zero bytes, so it is not a CSV text"
         return TableText("", Problem(path.name, 0, message))
     try:
-        return TableText(raw.decode("utf-8-sig"))
+        return TableText(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
+    guess = guess_encoding(raw)
     utf8_line = _first_utf8_line(raw)
-    if utf8_line is not None:
+    # Two bytes of a Chinese or Japanese character may happen to be UTF-8.
+    if utf8_line is not None and (guess.reading is None or not guess.reading.is_two_bytes):
         message = (
             f"the line is not UTF-8, but line {utf8_line} is; "
             "the file mixes encodings: save all of it as UTF-8"
         )
         return TableText("", Problem(path.name, line, message))
-    text = _as_windows_1251(raw)
-    if text is None:
-        message = "the line is neither UTF-8 nor Windows-1251; save the file as UTF-8"
-        return TableText("", Problem(path.name, line, message))
-    note = "the file is in Windows-1251 (cp1251) and was read as such; UTF-8 is safer"
-    return TableText(text, note=Problem(path.name, 0, note))
+    if guess.reading is None:
+        return TableText("", Problem(path.name, line, _undecided(guess)))
+    encoding_name = guess.reading.encoding.name
+    title = guess.reading.encoding.title.partition(",")[0]
+    note = f"the file is in {title} ({encoding_name}) and was read as such; UTF-8 is safer"
+    return TableText(guess.reading.text, note=Problem(path.name, 0, note))
+
+
+def _decode_as(name: str, raw: bytes, encoding: str) -> TableText:
+    try:
+        return TableText(raw.decode(encoding).removeprefix("\ufeff"))
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        message = f"the line is not {encoding}: byte 0x{raw[error.start]:02x} is no character of it"
+        return TableText("", Problem(name, line, message))
+
+
+def _wide_text(raw: bytes) -> str | None:
+    """Return the text of UTF-16 or UTF-32 without a mark; None if the bytes are neither."""
+    for encoding in _WIDE_ENCODINGS:
+        try:
+            text = raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        # The header names columns in plain letters; read the wrong way round, these are others.
+        if text[:2].isascii() and "\0" not in text:
+            return text
+    return None
+
+
+def _undecided(guess: Guess) -> str:
+    """Say which encodings fit, with the first place where they differ."""
+    if not guess.candidates:
+        return "the line is not UTF-8, nor in any other encoding that is known here; save the file as UTF-8"
+    shown = _difference(guess.candidates)
+    readings = "; ".join(
+        f"{words!r} in {reading.encoding.title.partition(',')[0]} ({reading.encoding.name})"
+        for reading, words in zip(guess.candidates, shown, strict=True)
+    )
+    return (
+        f"the file is not UTF-8, and its encoding cannot be told for certain: this may be {readings}; "
+        "save the file as UTF-8, or name the encoding of a samples.csv in task.toml: "
+        f'encoding = "{guess.candidates[0].encoding.name}"'
+    )
+
+
+def _difference(readings: Sequence[DecodedText]) -> list[str]:
+    """Return, for each reading, the line in which it first differs from the likeliest one."""
+    lines = [reading.text.splitlines() for reading in readings]
+    for versions in zip(*lines, strict=False):
+        if len(set(versions)) > 1:
+            return [one_line(_foreign_part(version), 30) for version in versions]
+    return [one_line(_foreign_part(texts[0] if texts else ""), 30) for texts in lines]
+
+
+def _foreign_part(line: str) -> str:
+    """Return ``line`` from a few characters before its first character beyond ASCII on."""
+    place = next((place for place, sign in enumerate(line) if not sign.isascii()), 0)
+    return line[max(0, place - 10) :]
 
 
 def _first_utf8_line(raw: bytes) -> int | None:
@@ -169,26 +291,3 @@ def _first_utf8_line(raw: bytes) -> int | None:
             continue
         return number
     return None
-
-
-def _as_windows_1251(raw: bytes) -> str | None:
-    """Decode ``raw`` as cp1251, if that gives Russian and the other old encodings do not."""
-    try:
-        text = raw.decode("cp1251")
-    except UnicodeDecodeError:
-        return None
-    score = _russian_score(text)
-    others = (_russian_score(raw.decode(encoding, "replace")) for encoding in _OTHER_ENCODINGS)
-    return text if score > 0 and score >= max(others) else None
-
-
-def _russian_score(text: str) -> float:
-    """Say how much the signs beyond ASCII look like Russian; 0 where more than 3 % do not."""
-    signs = [sign for sign in text if not sign.isascii()]
-    letters = [sign for sign in signs if sign.lower() in _WEIGHTS]
-    known_signs = len(letters) + sum(sign in _SIGNS for sign in signs)
-    if not letters or known_signs < 0.97 * len(signs):
-        return 0.0
-    share_of_small = sum(letter.islower() for letter in letters) / len(letters)
-    mean_weight = sum(_WEIGHTS[letter.lower()] for letter in letters) / len(letters)
-    return (0.5 + share_of_small) * mean_weight

@@ -79,6 +79,8 @@ class DatasetTable(BaseModel):
     """Column → decoder."""
     metadata: dict[str, str] = {}
     """Name of the sample's metadata → column."""
+    tsv_metadata: dict[str, str] = {"split": "split", "field": "category"}
+    """The same for VLMEvalKit's file, where it lacks the columns of ``metadata``."""
     labels: dict[str, str] = {}
     """Metadata that is the same for every sample."""
 
@@ -97,6 +99,10 @@ class DatasetTable(BaseModel):
 
     def digest(self, answer_type: AnswerType) -> str:
         """Return a hexadecimal digest; it is equal where rows become the same samples."""
-        content: dict[str, Any] = self.model_dump(exclude={"former_ids", "rows", "tsv_md5"})
+        excluded = {"former_ids", "rows", "tsv_md5"}
+        if "tsv_metadata" not in self.model_fields_set:
+            # Copies that were made before the key existed stay valid.
+            excluded.add("tsv_metadata")
+        content: dict[str, Any] = self.model_dump(exclude=excluded)
         text = json.dumps([LAYOUT, answer_type, content], sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()

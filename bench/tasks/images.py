@@ -1,7 +1,9 @@
-"""Decodes image files with Pillow: PNG, JPEG, WebP, BMP, GIF and every frame of a TIFF."""
+"""Decodes image files with Pillow: PNG, JPEG, WebP, BMP, GIF, AVIF, HEIC and every frame of a TIFF."""
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import io
 import warnings
 from collections.abc import Iterator
@@ -10,18 +12,23 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import InvalidInput
+from bench.errors import InvalidInput, install_command
 from bench.tasks.limits import check_page_count, page_limits
 from bench.text import one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
+    | {".jp2", ".j2k", ".avif", ".heic", ".heif", ".hif"}
+)
 
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "AVIF", "HEIF")
 """Pillow's names of what a page may be, whatever the file is called. Left to itself, Pillow
 would also try formats for which it starts other programs, such as Ghostscript for EPS."""
+
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 
 REPAIR = "replace or re-export the file; bench data validate names every such file"
 SCALE_DOWN = "scale it down; a page needs no more than about 300 dpi"
@@ -84,7 +91,7 @@ def _opened(path: Path) -> Iterator[Image]:
         with warnings.catch_warnings():
             # Pillow warns from half of its limit on; large pages are legitimate here.
             warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
-            with pillow.open(path, formats=FORMATS) as image:
+            with pillow.open(path, formats=_readable_formats()) as image:
                 yield image
     except InvalidInput:
         raise
@@ -96,15 +103,46 @@ def _opened(path: Path) -> Iterator[Image]:
             hint=SCALE_DOWN,
         ) from None
     except UnidentifiedImageError:
-        raise InvalidInput(
-            f"page file {name} is not an image (expected PNG, JPEG, WebP, TIFF, BMP, GIF or PDF)",
-            hint=REPAIR,
-        ) from None
+        raise _not_an_image(path) from None
     # Pillow's decoders raise these for broken files, by format.
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
         raise InvalidInput(
             f"page file {name} is broken or truncated: {one_line(error, 120)}", hint=REPAIR
         ) from None
+
+
+@functools.cache
+def _readable_formats() -> tuple[str, ...]:
+    """Return those of ``FORMATS`` that are installed; HEIC comes with an extra package."""
+    from PIL import Image as pillow
+
+    if importlib.util.find_spec("pillow_heif") is not None:
+        import pillow_heif
+
+        # Thumbnails and depth maps inside a photograph are no pages of it.
+        pillow_heif.register_heif_opener(thumbnails=False, depth_images=False)
+    pillow.init()
+    return tuple(name for name in FORMATS if name in pillow.OPEN)
+
+
+def _not_an_image(path: Path) -> InvalidInput:
+    """Return the error for a file that no decoder takes; it names the decoder that is missing."""
+    name = one_line(path, 160)
+    with path.open("rb") as stream:
+        start = stream.read(12)
+    is_heic = start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS
+    if is_heic and "HEIF" in _readable_formats():
+        return InvalidInput(f"page file {name} is HEIC, but broken or truncated", hint=REPAIR)
+    if is_heic:
+        return InvalidInput(
+            f"page file {name} is HEIC, which needs the package pillow-heif; to install it: "
+            f"{install_command('heic')}"
+        )
+    return InvalidInput(
+        f"page file {name} is not an image "
+        "(expected PNG, JPEG, WebP, TIFF, BMP, GIF, JPEG 2000, AVIF, HEIC or PDF)",
+        hint=REPAIR,
+    )
 
 
 def _orientation(image: Image) -> int:

@@ -14,11 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.errors import InvalidInput, did_you_mean
+from bench.formatting import plural
 from bench.metrics import METRICS
 from bench.paths import data_root
 from bench.schema import Document, Page, Sample, Task
 from bench.tasks.cache import MARKER, provenance
 from bench.tasks.hyperbench import read_dataset
+from bench.tasks.pagefiles import is_inside, page_path
 from bench.tasks.pages import open_page, read_pages, unreadable_page
 from bench.tasks.problems import Problem, first_of
 from bench.tasks.samples import (
@@ -95,7 +97,7 @@ def check_task(folder: Path, *, allow_unreadable: bool = False, deep: bool = Fal
     source, problems = _read_source(folder)
     folder, spec, samples = source
     _check_answer_types(spec, samples)
-    notes = [note.inside(folder) for note in samples.notes]
+    notes = [note.inside(folder) for note in [*samples.notes, *_blank_ends(samples)]]
     try:
         root = documents_root(folder, spec)
     except InvalidInput as error:
@@ -130,7 +132,7 @@ def _read_source(folder: Path) -> tuple[TaskSource, list[Problem]]:
     if foreign is not None:
         source = foreign._replace(spec=spec) if has_task_file else foreign
     elif path is not None:
-        source = TaskSource(folder, spec, read_samples(path, spec.answer_type))
+        source = TaskSource(folder, spec, read_samples(path, spec.answer_type, spec.encoding))
     else:
         nothing = SampleTable(".")
         nothing.add_problem(f"the folder {NO_SAMPLES}")
@@ -139,6 +141,24 @@ def _read_source(folder: Path) -> tuple[TaskSource, list[Problem]]:
         message = "the file has a [dataset], but samples lie beside it; remove one of the two"
         problems.append(Problem(TASK_FILE, 0, message))
     return source, problems
+
+
+def _blank_ends(samples: SampleTable) -> list[Problem]:
+    """Note the references that begin or end with blanks, which nobody sees in a table."""
+    lines = [
+        row.line
+        for row in samples.rows
+        if any(isinstance(text, str) and text != text.strip() for text in row.references)
+    ]
+    if not lines:
+        return []
+    shown = ", ".join(map(str, lines[:10])) + (", …" if len(lines) > 10 else "")
+    references = "has a reference" if len(lines) == 1 else "have references"
+    message = (
+        f"{plural(len(lines), 'line')} {references} with blanks at the ends: "
+        f"{'line' if len(lines) == 1 else 'lines'} {shown}; strict metrics count blanks, so remove them"
+    )
+    return [Problem(samples.file, 0, message)]
 
 
 def _metric_problems(spec: TaskFile) -> list[Problem]:
@@ -194,18 +214,6 @@ def documents_root(folder: Path, spec: TaskFile) -> Path:
     return own
 
 
-def page_path(root: Path, name: str) -> Path:
-    """Return the absolute path of a page file.
-
-    Raises:
-        InvalidInput: the path leaves ``root``, directly or through a link.
-    """
-    path = (root / name).resolve()
-    if not path.is_relative_to(root):
-        raise InvalidInput(f"the page path {one_line(name, 80)!r} leaves the folder {root}")
-    return path
-
-
 def _read_pages(
     samples: SampleTable, root: Path, dpi: int, allow_unreadable: bool
 ) -> tuple[dict[str, tuple[Page, ...]], list[Problem]]:
@@ -221,11 +229,18 @@ def _read_pages(
             pages[name] = read_pages(path, dpi)
         except InvalidInput as error:
             path = root / name
-            if allow_unreadable and path.is_file() and path.resolve().is_relative_to(root):
+            if allow_unreadable and path.is_file() and is_inside(root, path):
                 pages[name] = (unreadable_page(path, dpi),)
             else:
-                problems.append(Problem(samples.file, line, error.message))
+                problems.append(_page_problem(error, samples.file, line))
     return pages, problems
+
+
+def _page_problem(error: InvalidInput, file: str, line: int) -> Problem:
+    """Return what is wrong with a page; of the hints only a name that may be meant belongs to the line."""
+    if error.hint is not None and error.hint.startswith("did you mean"):
+        return Problem.of(error, file, line)
+    return Problem(file, line, error.message)
 
 
 def _undecodable_pages(samples: SampleTable, pages: PagesByFile) -> list[Problem]:

@@ -18,35 +18,39 @@ from bench.text import one_line
 KeepPage = Callable[[Any], str]
 """Stores an image cell and returns the page's file name."""
 
-_VLMEVALKIT = {"index", "image", "question", "answer"}
+_VLMEVALKIT = {"index", "image", "question"}
+_VLMEVALKIT_ANSWERS = ("answer", "answers")
 _LONGEST_REFERENCE = 64
 """VLMEvalKit takes an image cell of at most this many characters for the index of another row."""
 _QUOTED = re.compile(r"[\"']([^\"']+)[\"']")
 """Base64 contains no quotes, so a list of it needs no parser, however long it is."""
 
 
-def vlmevalkit_table(table: DatasetTable, answer_type: AnswerType) -> DatasetTable:
-    """Return ``table`` with the columns of VLMEvalKit's TSV files, whatever the hub's copy calls them."""
-    columns = ColumnsTable(id="index", question="question", answers="answer", images="image")
+def vlmevalkit_table(table: DatasetTable, answer_type: AnswerType, row: Row) -> DatasetTable:
+    """Return ``table`` with the columns of VLMEvalKit's TSV files, whatever the hub's copy calls them.
+
+    ``row`` is the first row of the file, whose columns may also be some of the hub's.
+    """
+    answers = next(name for name in _VLMEVALKIT_ANSWERS if name in row)
+    columns = ColumnsTable(id="index", question="question", answers=answers, images="image")
     decoder = "json" if answer_type == "json" else "literal-or-string"
-    kept = {
-        name: column for name, column in table.metadata.items() if column in {"split", "category"}
-    }
+    metadata = {name: column for name, column in table.metadata.items() if column in row}
+    for name, column in table.tsv_metadata.items():
+        metadata.setdefault(name, column)
     content = table.model_dump()
     content |= {
         "columns": columns,
-        "decode": {"answer": decoder},
-        "metadata": kept,
+        "decode": {answers: decoder},
+        "metadata": metadata,
         "each": None,
         "question": None,
     }
     return DatasetTable.model_validate(content)
 
 
-def is_vlmevalkit(row: Row, table: DatasetTable) -> bool:
-    """Say whether ``row`` has VLMEvalKit's columns and lacks some that ``table`` names."""
-    lacks_some = any(_column_of(name, row) not in row for name in _named_columns(table))
-    return lacks_some and set(row) >= _VLMEVALKIT
+def is_vlmevalkit(row: Row) -> bool:
+    """Say whether ``row`` has VLMEvalKit's columns."""
+    return set(row) >= _VLMEVALKIT and any(name in row for name in _VLMEVALKIT_ANSWERS)
 
 
 class Mapper:
@@ -171,15 +175,17 @@ class Mapper:
         value = row.get("image")
         if not isinstance(value, str):
             return []
-        if len(value) <= _LONGEST_REFERENCE:
-            if value not in known:
-                raise InvalidInput(f"image names row {one_line(value)!r}, which is no earlier row")
-            files = known[value]
-        else:
-            encoded = _QUOTED.findall(value) if value.startswith("[") else [value]
-            files = [self.keep_page(text) for text in encoded]
+        listed = _QUOTED.findall(value) if value.startswith("[") else [value]
+        files = [file for text in listed for file in self._shared_image(text, known)]
         known[str(row.get("index"))] = files
         return files
+
+    def _shared_image(self, text: str, known: dict[str, list[str]]) -> list[str]:
+        if len(text) > _LONGEST_REFERENCE:
+            return [self.keep_page(text)]
+        if text not in known:
+            raise InvalidInput(f"image names row {one_line(text)!r}, which is no earlier row")
+        return known[text]
 
     def _metadata(self, row: Row) -> dict[str, str]:
         metadata: dict[str, str] = {}

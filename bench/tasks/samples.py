@@ -7,7 +7,8 @@ go. A line of JSONL::
      "metadata": {"doc_type": "invoice", "field": "total", "language": "en"}}
 
 ``"document": "file.pdf"`` stands in place of ``images`` where one file holds all pages. In a CSV, columns
-other than these are metadata, and ``answers`` holds one answer or a JSON list of them. A line with
+other than these are metadata, and ``answers`` holds one answer or a JSON list of them; ``yes`` in a column
+``absent`` says that the document does not have the answer. A line with
 ``"draft": true`` is neither asked nor scored, because no person has confirmed its answers.
 """
 
@@ -37,6 +38,8 @@ NO_SAMPLES = f"has no {' or '.join(SAMPLE_FILES)}"
 
 _PAGE_KEYS = ("images", "image", "document")
 _KEYS = ("id", *_PAGE_KEYS, "question", "answers", "answer", "answer_type", "metadata", "draft")
+_ABSENT = "absent"
+"""Column of a CSV that says that the document has no answer."""
 _TRUE_WORDS = frozenset({"true", "1", "yes", "да"})
 
 
@@ -96,16 +99,21 @@ def samples_file(folder: Path) -> Path | None:
     return next((folder / name for name in SAMPLE_FILES if (folder / name).is_file()), None)
 
 
-def read_samples(path: Path, answer_type: AnswerType) -> SampleTable:
+def read_samples(path: Path, answer_type: AnswerType, encoding: str | None = None) -> SampleTable:
     """Read every line of a samples file and collect every problem in it.
 
-    Drafts are counted and left out. ``answer_type`` holds for lines that name none.
+    Drafts are counted and left out. ``answer_type`` holds for lines that name none, and
+    ``encoding`` for a CSV (None to find out).
     """
     table = SampleTable(path.name)
     first_lines: dict[str, int] = {}
     drafts = 0
     is_csv = path.suffix.lower() == ".csv"
-    records = read_table(path, table.problems, table.notes) if is_csv else _json_lines(path, table)
+    records = (
+        read_table(path, table.problems, table.notes, encoding=encoding)
+        if is_csv
+        else _json_lines(path, table)
+    )
     for line, record in records:
         reader = _RecordReader(record, answer_type, from_csv=is_csv)
         row = reader.row(line)
@@ -253,12 +261,28 @@ class _RecordReader:
             )
         return tuple(values)
 
+    def _is_absent(self) -> bool:
+        """Say whether a row of a CSV says that the answer is not in the document."""
+        value = self.record.get(_ABSENT) if self.from_csv else None
+        return isinstance(value, str) and value.strip().lower() in _TRUE_WORDS
+
     def _answers(self) -> list[Any] | None:
         """Return what ``answers`` or ``answer`` holds as a list; None if that is not possible."""
         key = "answers" if "answers" in self.record else "answer"
         value = self.record.get(key)
+        if self._is_absent():
+            if value is not None:
+                self.problems.append(
+                    f"the row says that the answer is absent, and gives one: {_shown(value)}"
+                )
+            return [""]
         if value is None:
-            self.problems.append("the answers are missing")
+            self.problems.append(
+                "the answers are missing; if the document does not have the answer, write yes into "
+                'a column "absent", or [""] as the answer'
+                if self.from_csv
+                else "the answers are missing"
+            )
             return None
         if self.from_csv and isinstance(value, str):
             listed = _json_list(value)
@@ -278,7 +302,7 @@ class _RecordReader:
     def _metadata(self) -> dict[str, str]:
         other = {str(key): value for key, value in self.record.items() if key not in _KEYS}
         if self.from_csv:
-            return {key: str(value) for key, value in other.items()}
+            return {key: str(value) for key, value in other.items() if key != _ABSENT}
         for key in other:
             hint = did_you_mean(key, _KEYS)
             self.problems.append(f"there is no key {one_line(key, 40)!r}; {hint}")

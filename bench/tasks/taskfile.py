@@ -15,6 +15,7 @@ from bench.errors import did_you_mean
 from bench.parsing import MAX_TOML_BYTES, Unreadable, parse_toml, read_text
 from bench.schema import SHORT_ANSWER, AnswerType, Generation, PromptTemplate
 from bench.tasks.datasettable import DatasetTable
+from bench.tasks.encodings import is_text_encoding
 from bench.tasks.problems import Problem
 from bench.text import one_line
 
@@ -83,12 +84,21 @@ class TaskFile(BaseModel):
     documents: str | None = None
     """``example_docs`` (bundled with the package), a subfolder of the task, or None: the task folder."""
     pdf_dpi: int = Field(default=150, ge=36, le=600)
+    encoding: str | None = None
+    """What ``samples.csv`` is in, as Python names it; None to find out."""
     answer_type: AnswerType = "text"
     metrics: list[str] = []
     prompt: PromptTable = PromptTable()
     generation: GenerationTable = GenerationTable()
     dataset: DatasetTable | None = None
     """The published data set that the samples come from; None if they lie beside the file."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_an_encoding(cls, encoding: str | None) -> str | None:
+        if encoding is not None and not is_text_encoding(encoding):
+            raise ValueError('expected the name of an encoding, such as "cp1252" or "utf-8"')
+        return encoding
 
     def headline_first_metrics(self) -> tuple[str, ...]:
         """Return the metrics of the task, or the defaults of its answer type."""
