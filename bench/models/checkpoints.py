@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.formatting import plural
 from bench.models.backends import BACKENDS
+from bench.models.bounded import bounded
 from bench.paths import BUNDLED, hub_cache
 from bench.text import one_line
 
@@ -25,6 +26,8 @@ ARCHITECTURES: dict[str, str] = {
 }
 """``model_type`` of a ``config.json`` → backend that can load it."""
 
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 TUNING_FILE = "tune.json"
 """Beside an adapter: what it was trained on, and how."""
 
@@ -61,7 +64,7 @@ class LocalAdapter(NamedTuple):
 
 def is_adapter(folder: Path) -> bool:
     """Whether ``folder`` is a PEFT adapter."""
-    return (folder / "adapter_config.json").is_file()
+    return (folder / ADAPTER_CONFIG).is_file()
 
 
 def read_checkpoint(folder: Path) -> LocalCheckpoint:
@@ -98,20 +101,149 @@ def read_adapter(folder: Path) -> LocalAdapter:
     Raises:
         InvalidInput: its configuration names no base checkpoint, or its weights are missing or pickled.
     """
-    base = read_json(folder / "adapter_config.json").get("base_model_name_or_path")
+    base = read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
     if not isinstance(base, str) or not base.strip():
         raise InvalidInput(
-            f"{folder / 'adapter_config.json'} does not say which checkpoint the adapter belongs to",
+            f"{folder / ADAPTER_CONFIG} does not say which checkpoint the adapter belongs to",
             hint='write "base_model_name_or_path": "<hub id or folder>" into it',
         )
-    if not (folder / "adapter_model.safetensors").is_file():
+    if not (folder / ADAPTER_WEIGHTS).is_file():
         present = "only pickled ones (adapter_model.bin)" if _pickles(folder) else "no weights"
         raise InvalidInput(
             f"{folder} should hold weights in adapter_model.safetensors, but it contains {present}",
             hint="save the adapter with a current PEFT: model.save_pretrained(FOLDER)",
         )
-    _refuse_pointer(folder / "adapter_model.safetensors")
+    _refuse_pointer(folder / ADAPTER_WEIGHTS)
+    settings = adapter_settings(folder)
+    _check_ranks(folder, settings)
+    _check_patterns(folder, settings)
     return LocalAdapter(folder, base.strip())
+
+
+_ADAPTER_KEYS: Mapping[str, tuple[type, ...]] = {
+    "peft_type": (str,),
+    "task_type": (str,),
+    "r": (int,),
+    "lora_alpha": (int, float),
+    "lora_dropout": (int, float),
+    "target_modules": (str, list),
+    "exclude_modules": (str, list),
+    "modules_to_save": (list,),
+    "layers_to_transform": (int, list),
+    "layers_pattern": (str, list),
+    "rank_pattern": (dict,),
+    "alpha_pattern": (dict,),
+    "bias": (str,),
+    "use_dora": (bool,),
+    "use_rslora": (bool,),
+    "fan_in_fan_out": (bool,),
+}
+"""Keys of an ``adapter_config.json`` that decide where its weights go, and what their values may be."""
+
+
+def adapter_settings(folder: Path) -> Mapping[str, Any]:
+    """The ``adapter_config.json`` in ``folder``, the types of its values checked.
+
+    Raises:
+        InvalidInput: the file cannot be read, or a value is of another type.
+    """
+    path = folder / ADAPTER_CONFIG
+    settings = read_json(path)
+    for key, types in _ADAPTER_KEYS.items():
+        check_type(path, settings, key, *types)
+    for key in ("target_modules", "exclude_modules", "modules_to_save", "layers_pattern"):
+        value = settings.get(key)
+        if isinstance(value, list):
+            for entry in value:
+                check_type(
+                    path, {f"an entry of {key}": entry}, f"an entry of {key}", str, null=False
+                )
+    return settings
+
+
+def _check_ranks(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Refuse a rank that no weight of the adapter can have; PEFT would reserve memory for it."""
+    path = folder / ADAPTER_CONFIG
+    rank_pattern = settings.get("rank_pattern")
+    ranks: dict[str, Any] = dict(rank_pattern) if isinstance(rank_pattern, dict) else {}
+    if settings.get("peft_type", "LORA") == "ADALORA":
+        ranks = {}
+    ranks["r"] = settings.get("r", 1)
+    sizes = [size for weight in stored_weights(folder) for size in weight.shape]
+    largest = max(sizes, default=1)
+    for key, rank in ranks.items():
+        check_type(path, ranks, key, int)
+        if rank is not None and not 0 <= rank <= largest:
+            raise InvalidInput(
+                f"{path}: the rank {one_line(key, 60)} should be at most {largest}, the longest side of "
+                f"the adapter's weights, but it is {one_line(str(rank), 40)}",
+                hint="copy the adapter again, or write the rank that it was trained with",
+            )
+
+
+def _check_patterns(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Refuse a regular expression that is none, or that does not end on the names of the weights."""
+    path = folder / ADAPTER_CONFIG
+    patterns: list[tuple[str, str]] = []
+    for key in (
+        "target_modules",
+        "exclude_modules",
+        "layers_pattern",
+        "rank_pattern",
+        "alpha_pattern",
+    ):
+        value = settings.get(key)
+        # A list of modules holds names; only the keys of the tables are patterns.
+        if isinstance(value, str):
+            patterns.append((key, value))
+        elif isinstance(value, dict):
+            patterns += [(key, pattern) for pattern in value]
+    names = [weight.name.partition(".lora_")[0] for weight in stored_weights(folder)]
+    hint = "write the names of the modules into target_modules"
+    for key, pattern in patterns:
+        with bounded(f"a pattern of {key} in {path}", hint=hint):
+            try:
+                compiled = re.compile(pattern)
+                for name in names:
+                    compiled.fullmatch(name.removeprefix("base_model.model."))
+            except re.error as error:
+                raise InvalidInput(
+                    f"{path}: {key} is not a regular expression: {one_line(str(error), 80)}",
+                    hint=hint,
+                ) from None
+
+
+_JSON_TYPES: Mapping[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def check_type(
+    path: Path, values: Mapping[str, Any], key: str, *types: type, null: bool = True
+) -> None:
+    """Refuse a value of the JSON file ``path`` that has none of ``types``.
+
+    A key that is absent is accepted, and so is null unless ``null`` is false.
+
+    Raises:
+        InvalidInput: naming the file, the key, what was expected and what came.
+    """
+    value = values.get(key)
+    # Not isinstance: true is an int in Python.
+    if (value is None and null) or type(value) in types:
+        return
+    expected = " or ".join(_JSON_TYPES[kind] for kind in types)
+    came = _JSON_TYPES.get(type(value), "null")
+    raise InvalidInput(
+        f"{path}: {one_line(key, 60)} should be {expected}, but it is {came}"
+        + ("" if isinstance(value, (list, dict)) else f" ({one_line(str(value), 40)})"),
+        hint="copy the file from where the checkpoint or adapter comes from",
+    )
 
 
 def weights_digest(folder: Path) -> str:
@@ -200,7 +332,7 @@ def stored_weights(folder: Path) -> tuple[StoredWeight, ...]:
     Raises:
         InvalidInput: a file is missing, or its header is damaged.
     """
-    adapter = folder / "adapter_model.safetensors"
+    adapter = folder / ADAPTER_WEIGHTS
     files = (adapter,) if is_adapter(folder) else weight_files(folder)
     return tuple(weight for path in files for weight in _header(path))
 
@@ -237,7 +369,7 @@ def read_json(path: Path) -> Mapping[str, Any]:
         InvalidInput: the file cannot be read or holds something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise InvalidInput(f"{path} cannot be read as JSON: {one_line(str(error))}") from error
     if not isinstance(content, dict):

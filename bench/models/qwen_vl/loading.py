@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from bench.models.checkpoints import (
     read_checkpoint,
     tuning_record,
 )
+from bench.models.qwen_vl.adapters import with_adapter
 from bench.models.qwen_vl.device import pick_attention, pick_device, pick_dtype, weights_by_device
 from bench.models.qwen_vl.download import fetch, offline
 from bench.models.qwen_vl.failures import load_failure
@@ -48,12 +48,6 @@ CLASSES: dict[str, str] = {
     "qwen3_vl": "Qwen3VLForConditionalGeneration",
 }
 """``model_type`` → class of transformers. A table, so that no checkpoint can bring its own code."""
-
-# Adapters trained before transformers 4.52 name the modules as the hub's weight files still do.
-_ADAPTER_RENAMES = {
-    r"^model\.layers\.": "model.language_model.layers.",
-    r"^visual\.": "model.visual.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +91,7 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
     if spec.adapter is not None:
         tuned = fetch(spec.adapter, None, offline=offline(spec))
         # Before the weights: loading them may take minutes.
+        read_adapter(tuned)
         check_base(tuned, folder, str(spec.checkpoint))
     model = _from_pretrained(spec, checkpoint, device, dtype)
     placement: dict[str, Json] = {}
@@ -106,7 +101,10 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
         device = model.device
     adapter: dict[str, Json] = {}
     if spec.adapter is not None:
-        model, adapter = _with_adapter(spec, tuned, model, quantization)
+        merge = bool(spec.options.get("merge_adapter", quantization is None))
+        with quiet_transformers():
+            model = with_adapter(tuned, str(spec.checkpoint), model, merge=merge)
+        adapter = {"adapter": spec.adapter, "adapter_merged": merge}
     model.eval().requires_grad_(False)
     warning = bf16_warning() if device.type == "cpu" and dtype == torch.bfloat16 else None
     if warning is not None:
@@ -196,41 +194,6 @@ def _trained_on(folder: Path) -> dict[str, Json]:
     """The task that ``bench tune`` says it trained what lies in ``folder`` on."""
     record = tuning_record(folder)
     return {} if record is None else {"trained_on": record.get("task")}
-
-
-def _with_adapter(
-    spec: ModelSpec, folder: Path, model: Any, quantization: str | None
-) -> tuple[Any, dict[str, Json]]:
-    """``model`` with the adapter in ``folder``, merged into the weights where they allow it."""
-    require_package("an adapter", "peft", "hf")
-    from peft import PeftModel
-
-    read_adapter(folder)
-    merge = bool(spec.options.get("merge_adapter", quantization is None))
-    try:
-        with quiet_transformers(), warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            wrapped = PeftModel.from_pretrained(
-                model, str(folder), is_trainable=False, key_mapping=_ADAPTER_RENAMES
-            )
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
-        raise InvalidInput(
-            f"the adapter {folder} does not fit {spec.checkpoint}: {one_line(str(error))}",
-            hint="use it with the checkpoint that it was trained on",
-        ) from None
-    # PEFT only warns when weights that the adapter's configuration promises are not in its file.
-    if any("missing adapter keys" in str(warning.message) for warning in caught):
-        raise InvalidInput(
-            f"the adapter {folder} does not fit {spec.checkpoint}: some of its weights are missing",
-            hint="use it with the checkpoint and the library versions that it was trained with",
-        )
-    if not hasattr(wrapped.base_model, "merge_and_unload"):
-        raise InvalidInput(
-            f"the adapter {folder} is of a type that cannot be put into the weights",
-            hint="LoRA adapters and variants of LoRA can be used",
-        )
-    adapted = wrapped.merge_and_unload() if merge else wrapped.get_base_model()
-    return adapted, {"adapter": spec.adapter, "adapter_merged": merge}
 
 
 @contextmanager
