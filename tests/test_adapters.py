@@ -18,7 +18,7 @@ pytest.importorskip("peft")
 from bench.errors import InvalidInput  # noqa: E402
 from bench.models import bounded, checkpoints  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
-from bench.models.qwen_vl import QwenVL, adapters, loading  # noqa: E402
+from bench.models.qwen_vl import QwenVL, loading, names  # noqa: E402
 from tests.tiny_qwen import edit_json, one_thread  # noqa: E402
 from workshop.tiny_checkpoint import write_tiny_checkpoint  # noqa: E402
 
@@ -242,10 +242,12 @@ def test_a_pattern_that_never_ends_only_on_the_models_names_is_refused_while_loa
 
 def test_the_old_names_are_those_of_every_module(base: Path) -> None:
     model = loading.load_model(resolve(str(base)), base).model
-    names = [name for name, _ in model.named_modules() if name.count(".") > 1 or name == "lm_head"]
-    assert len(names) > 20
-    assert [adapters.renamed(adapters._old_name(name)) for name in names] == names
-    assert "model.norm" in {adapters._old_name(name) for name in names}
+    modules = [
+        name for name, _ in model.named_modules() if name.count(".") > 1 or name == "lm_head"
+    ]
+    assert len(modules) > 20
+    assert [names.current_name(names.old_name(name)) for name in modules] == modules
+    assert "model.norm" in {names.old_name(name) for name in modules}
 
 
 def test_the_settings_of_an_adapter_may_begin_with_a_mark_of_their_encoding(

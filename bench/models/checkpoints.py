@@ -89,7 +89,7 @@ def read_checkpoint(folder: Path) -> LocalCheckpoint:
         folder=folder,
         model_type=model_type,
         backend=ARCHITECTURES[model_type],
-        quantization=_quantization(config),
+        quantization=_quantization(folder, config),
         bytes_per_parameter=_DTYPE_BYTES.get(str(_dtype(config)), 2),
         weight_bytes=sum(path.stat().st_size for path in weight_files(folder)),
     )
@@ -455,16 +455,54 @@ def _refuse_pointer(path: Path) -> None:
         raise InvalidInput(f"{path} is a Git LFS pointer, not weights", hint="run git lfs pull")
 
 
-def _quantization(config: Mapping[str, Any]) -> str | None:
+QUANTIZATIONS = frozenset(
+    {f"gptq-int{bits}" for bits in (2, 3, 4, 8)}
+    | {"awq", "nf4", "fp4", "int8", "fp8", "mxfp4", "nvfp4", "compressed-tensors", "hqq", "torchao"}
+    | {
+        "auto-round",
+        "aqlm",
+        "quanto",
+        "eetq",
+        "fbgemm_fp8",
+        "bitnet",
+        "higgs",
+        "quark",
+        "vptq",
+        "spqr",
+    }
+)
+"""How transformers loads quantized weights. What is not here it would load as if they were not quantized."""
+
+
+def _quantization(folder: Path, config: Mapping[str, Any]) -> str | None:
+    """What ``config.json`` says the weights are quantized as."""
+    path = folder / "config.json"
+    check_type(path, config, "quantization_config", dict)
     settings = config.get("quantization_config")
-    if not isinstance(settings, dict):
+    if settings is None:
         return None
-    method = str(settings.get("quant_method", "")).lower()
+    check_type(path, settings, "quant_method", str)
+    check_type(path, settings, "bits", int)
+    check_type(path, settings, "load_in_4bit", bool)
+    check_type(path, settings, "load_in_8bit", bool)
+    method = str(settings.get("quant_method") or "").lower()
     if method == "gptq":
-        return f"gptq-int{settings.get('bits', 4)}"
-    if method == "bitsandbytes" or "load_in_4bit" in settings:
-        return "nf4" if settings.get("load_in_4bit") else "int8"
-    return method or None
+        method = f"gptq-int{settings.get('bits', 4)}"
+    elif method == "bitsandbytes" or settings.get("load_in_4bit") or settings.get("load_in_8bit"):
+        check_type(path, settings, "bnb_4bit_quant_type", str)
+        four_bits = str(settings.get("bnb_4bit_quant_type") or "fp4")
+        method = four_bits if settings.get("load_in_4bit") else "int8"
+    if not method:
+        raise InvalidInput(
+            f"{path}: quantization_config does not say how the weights are quantized (quant_method)",
+            hint="copy config.json from where the checkpoint comes from",
+        )
+    if method not in QUANTIZATIONS:
+        raise InvalidInput(
+            f"{folder} is quantized as {one_line(method, 40)}, which cannot be loaded",
+            hint="these can be: " + ", ".join(sorted(QUANTIZATIONS)),
+        )
+    return method
 
 
 def _dtype(config: Mapping[str, Any]) -> object:

@@ -18,15 +18,11 @@ from bench.formatting import plural
 from bench.measure import is_out_of_memory
 from bench.models.bounded import bounded
 from bench.models.checkpoints import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_settings
-from bench.models.qwen_vl.failures import out_of_memory
+from bench.models.qwen_vl.failures import out_of_memory, reason
+from bench.models.qwen_vl.names import current_name, old_name
 from bench.text import one_line
 
 _PREFIX = "base_model.model."
-# Adapters trained before transformers 4.52 name the modules as the hub's weight files still do.
-_OLD_NAMES = (
-    (re.compile(r"^model\.(?!language_model\.|visual\.)"), "model.language_model."),
-    (re.compile(r"^visual(?=\.|$)"), "model.visual"),
-)
 _SHARED = (".tinylora_v.", ".unilora_theta_d.", "vblora_vector_bank")
 _SHAPES = re.compile(
     r"size mismatch for (\S+): copying a param with shape torch\.Size\(\[(.*?)\]\) from checkpoint, "
@@ -50,7 +46,7 @@ def with_adapter(folder: Path, base: str, model: Any, *, merge: bool) -> Any:
     config = _config(folder)
     weights = _weights(folder)
     _name_modules(fit, config, model, weights)
-    failure: Exception | None = None
+    failure: Exception
     try:
         # PEFT warns of what is checked below, and of what a person cannot change.
         with warnings.catch_warnings():
@@ -63,10 +59,11 @@ def with_adapter(folder: Path, base: str, model: Any, *, merge: bool) -> Any:
         raise
     except Exception as error:
         # Raised below: while the error is handled, its traceback would keep the weights alive.
-        failure = error.with_traceback(None)
-    if is_out_of_memory(failure):
-        raise out_of_memory(failure, f"putting the adapter {folder.name} into the model")
-    raise fit.refusal(_reason(failure))
+        if is_out_of_memory(error):
+            failure = out_of_memory(error, f"putting the adapter {folder.name} into the model")
+        else:
+            failure = fit.refusal(_reason(error))
+    raise failure
 
 
 class _Weights(NamedTuple):
@@ -144,21 +141,9 @@ def _weights(folder: Path) -> _Weights:
         ) from None
     bare = {name: name.removeprefix(_PREFIX) for name in stored}
     return _Weights(
-        {_PREFIX + renamed(bare[name]): tensor for name, tensor in stored.items()},
-        old_names=any(renamed(name) != name for name in bare.values()),
+        {_PREFIX + current_name(bare[name]): tensor for name, tensor in stored.items()},
+        old_names=any(current_name(name) != name for name in bare.values()),
     )
-
-
-def renamed(name: str) -> str:
-    """The name that transformers has today for a module or weight of a Qwen-VL model."""
-    for pattern, replacement in _OLD_NAMES:
-        name = pattern.sub(replacement, name)
-    return name
-
-
-def _old_name(name: str) -> str:
-    """The name that a module had before transformers 4.52."""
-    return name.replace("model.language_model.", "model.", 1).replace("model.visual", "visual", 1)
 
 
 def _name_modules(fit: _Fit, config: Any, model: Any, weights: _Weights) -> None:
@@ -185,7 +170,7 @@ def _saved_modules(fit: _Fit, names: Iterable[str], modules: Sequence[str]) -> l
     """The modules that the adapter replaces as a whole; PEFT takes each name for the end of a module's."""
     current = []
     for name in names:
-        present = name if name in modules else renamed(name)
+        present = name if name in modules else current_name(name)
         if not any(module.endswith(present) for module in modules):
             raise fit.refusal(f"the model has no module {one_line(name, 80)} (modules_to_save)")
         current.append(present)
@@ -210,7 +195,7 @@ def _name_targets(
             "modules of the adapter are not in the model",
         )
     # Patterns were usually, but not always, written for the names that the file has.
-    ways = [{m: m for m in modules}, {m: _old_name(m) for m in modules}]
+    ways = [{m: m for m in modules}, {m: old_name(m) for m in modules}]
     if weights.old_names:
         ways.reverse()
     meant = []
@@ -299,4 +284,4 @@ def _reason(error: BaseException) -> str:
         )
     if isinstance(error, KeyError):
         return f"{ADAPTER_WEIGHTS} lacks the weight {one_line(str(error.args[0]), 120)}"
-    return one_line(str(error)) or f"PEFT raised {type(error).__name__}"
+    return reason(error)

@@ -31,7 +31,7 @@ from bench.models.qwen_vl.failures import load_failure
 from bench.models.qwen_vl.quantization import (
     agreed_quantization,
     bitsandbytes_config,
-    rename_exclusions,
+    name_exclusions,
     without_empty_biases,
 )
 from bench.schema import Json, ModelSpec
@@ -130,10 +130,9 @@ def _from_pretrained(
     spec: ModelSpec, checkpoint: LocalCheckpoint, device: torch.device, dtype: torch.dtype
 ) -> Any:
     import transformers
-    from safetensors import SafetensorError
 
     config = transformers.AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False)
-    rename_exclusions(config)
+    name_exclusions(getattr(config, "quantization_config", None), checkpoint.folder)
     arguments: dict[str, Any] = {
         "config": config,
         "dtype": dtype,
@@ -150,11 +149,11 @@ def _from_pretrained(
         with quiet_transformers():
             loader = getattr(transformers, CLASSES[checkpoint.model_type])
             model, report = loader.from_pretrained(checkpoint.folder, **arguments)
-    except (SafetensorError, OSError, RuntimeError, ValueError, ImportError) as error:
+    except Exception as error:
         # Raised below: while the error is handled, its traceback would keep the weights alive.
-        failure = error.with_traceback(None)
+        failure = load_failure(checkpoint.folder, error, device)
     if failure is not None:
-        raise load_failure(checkpoint.folder, failure, device)
+        raise failure
     _check_report(checkpoint.folder, report)
     return model
 
