@@ -240,6 +240,26 @@ def test_a_pattern_that_never_ends_only_on_the_models_names_is_refused_while_loa
     assert "did not end within 0.3 seconds" in refusal(adapter)
 
 
+@pytest.mark.parametrize("itself", [".", "adapter", ""])
+def test_an_adapter_of_itself_is_refused(
+    itself: str, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    adapter = train(tmp_path / "adapter", base, target_modules=["q_proj"])
+    named = itself or str(adapter)
+    edit_json(adapter / "adapter_config.json", base_model_name_or_path=named)
+    with pytest.raises(InvalidInput, match="neither a folder nor a hub id"):
+        resolve(str(adapter))
+
+
+def test_an_adapter_of_an_adapter_is_refused(base: Path, tmp_path: Path) -> None:
+    first = train(tmp_path / "first", base, target_modules=["q_proj"])
+    second = train(tmp_path / "second", base, target_modules=["q_proj"])
+    edit_json(second / "adapter_config.json", base_model_name_or_path=str(first))
+    with pytest.raises(InvalidInput, match="which is an adapter itself"):
+        resolve(str(second))
+
+
 def test_the_old_names_are_those_of_every_module(base: Path) -> None:
     model = loading.load_model(resolve(str(base)), base).model
     modules = [

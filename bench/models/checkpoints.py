@@ -5,6 +5,7 @@ Only safetensors are accepted: a pickle can run code when it is opened.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import math
@@ -28,6 +29,7 @@ ARCHITECTURES: dict[str, str] = {
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+WEIGHTS_INDEX = "model.safetensors.index.json"
 TUNING_FILE = "tune.json"
 """Beside an adapter: what it was trained on, and how."""
 
@@ -79,6 +81,8 @@ def read_checkpoint(folder: Path) -> LocalCheckpoint:
             hint="name the folder that save_pretrained or a hub download wrote",
         )
     config = read_json(folder / "config.json")
+    for key in ("model_type", "dtype", "torch_dtype"):
+        check_type(folder / "config.json", config, key, str)
     model_type = str(config.get("model_type"))
     if model_type not in ARCHITECTURES:
         raise InvalidInput(
@@ -289,25 +293,39 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     Raises:
         InvalidInput: there are none, only pickled ones, or some shards are missing.
     """
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        shards = read_json(index).get("weight_map")
-        if not isinstance(shards, dict) or not shards:
-            raise InvalidInput(f"{index} lists no weights", hint="download the checkpoint again")
-        files = tuple(folder / Path(str(name)).name for name in sorted(set(shards.values())))
-        missing = [path.name for path in files if not path.is_file()]
-        if missing:
-            raise InvalidInput(
-                f"{folder} lacks {len(missing)} of {plural(len(files), 'weight file')}; "
-                f"the first is {missing[0]}",
-                hint="download the checkpoint again",
-            )
+    whole, index = folder / "model.safetensors", folder / WEIGHTS_INDEX
+    # In this order transformers looks for them: beside a whole file, an index is not read.
+    if whole.is_file():
+        files: tuple[Path, ...] = (whole,)
+    elif index.is_file():
+        files = _shards(index)
     else:
-        files = tuple(path for path in (folder / "model.safetensors",) if path.is_file())
-    if not files:
         raise _no_weights(folder)
     for path in files:
         _refuse_pointer(path)
+    return files
+
+
+def _shards(index: Path) -> tuple[Path, ...]:
+    """The files that the index of a checkpoint names, every one of them present."""
+    folder, shards = index.parent, read_json(index).get("weight_map")
+    if not isinstance(shards, dict) or not shards:
+        raise InvalidInput(f"{index} lists no weights", hint="download the checkpoint again")
+    for name, file in shards.items():
+        if not isinstance(file, str) or file != Path(file).name or file in {"", ".", ".."}:
+            raise InvalidInput(
+                f"{index}: weight_map should name a file in its folder for {one_line(name, 80)}, "
+                f"but it contains {one_line(str(file), 80)!r}",
+                hint="download the checkpoint again",
+            )
+    files = tuple(folder / name for name in sorted(set(shards.values())))
+    missing = [path.name for path in files if not path.is_file()]
+    if missing:
+        raise InvalidInput(
+            f"{folder} lacks {len(missing)} of {plural(len(files), 'weight file')}; "
+            f"the first is {one_line(missing[0], 80)}",
+            hint="download the checkpoint again",
+        )
     return files
 
 
@@ -345,6 +363,8 @@ def _header(path: Path) -> list[StoredWeight]:
             if length > _MAX_HEADER:
                 raise ValueError(f"a header of {length} bytes")
             header = json.loads(file.read(length))
+        if not isinstance(header, dict):
+            raise ValueError("its header is not an object")
         return [
             StoredWeight(
                 name,
@@ -355,7 +375,12 @@ def _header(path: Path) -> list[StoredWeight]:
             for name, entry in header.items()
             if name != "__metadata__"
         ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        raise InvalidInput(
+            f"{path} is not a safetensors file: its header does not describe tensors",
+            hint="download the checkpoint again",
+        ) from None
+    except (OSError, ValueError) as error:
         raise InvalidInput(
             f"{path} is not a safetensors file: {one_line(str(error), 80)}",
             hint="download the checkpoint again",
@@ -369,14 +394,42 @@ def read_json(path: Path) -> Mapping[str, Any]:
         InvalidInput: the file cannot be read or holds something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"{path} cannot be read as JSON: {one_line(str(error))}") from error
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{path} cannot be read as JSON: {one_line(str(error))}") from None
     if not isinstance(content, dict):
         raise InvalidInput(
             f"{path} should hold a JSON object, but it contains a {type(content).__name__}"
         )
     return content
+
+
+_MARKS: Mapping[bytes, str] = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""Byte-order mark → encoding of what it begins."""
+
+
+def has_mark(path: Path) -> bool:
+    """Whether the file ``path`` begins with a byte-order mark."""
+    with path.open("rb") as file:
+        return file.read(3).startswith(tuple(_MARKS))
+
+
+def read_text(path: Path) -> str:
+    """The text in ``path``, which is UTF-8 unless a byte-order mark says otherwise.
+
+    Raises:
+        InvalidInput: the file cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+        encodings = (encoding for mark, encoding in _MARKS.items() if data.startswith(mark))
+        return data.decode(next(encodings, "utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{path} cannot be read as text: {one_line(str(error))}") from None
 
 
 def cached_snapshot(hub_id: str, revision: str | None = None) -> Path | None:
@@ -490,7 +543,7 @@ def _quantization(folder: Path, config: Mapping[str, Any]) -> str | None:
         method = f"gptq-int{settings.get('bits', 4)}"
     elif method == "bitsandbytes" or settings.get("load_in_4bit") or settings.get("load_in_8bit"):
         check_type(path, settings, "bnb_4bit_quant_type", str)
-        four_bits = str(settings.get("bnb_4bit_quant_type") or "fp4")
+        four_bits = str(settings.get("bnb_4bit_quant_type") or "nf4")
         method = four_bits if settings.get("load_in_4bit") else "int8"
     if not method:
         raise InvalidInput(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,14 +28,14 @@ def reason(error: BaseException) -> str:
     Messages of errors that a library did not write for people, such as ``KeyError: 'eval'``, are replaced by
     the place where the library stumbled.
     """
-    said = one_line(str(error))
-    if said and not isinstance(error, _NOT_FOR_PEOPLE):
+    said = one_line(_ERROR_CLASS.sub("", str(error)))
+    if said and not isinstance(error, NOT_FOR_PEOPLE):
         return said
     return f"{stumbled(error)} cannot work with what the files say"
 
 
 # A missing key, a value of another type: what they say names Python's objects, not the checkpoint's files.
-_NOT_FOR_PEOPLE = (
+NOT_FOR_PEOPLE = (
     AssertionError,
     AttributeError,
     LookupError,
@@ -43,6 +44,8 @@ _NOT_FOR_PEOPLE = (
     ArithmeticError,
     RecursionError,
 )
+# Libraries quote one another's errors: "Validation error for field 'x': TypeError: expected int".
+_ERROR_CLASS = re.compile(r"\b[A-Za-z_.]+Error: ")
 
 
 def load_failure(folder: Path, error: Exception, device: torch.device) -> Exception:
@@ -53,6 +56,12 @@ def load_failure(folder: Path, error: Exception, device: torch.device) -> Except
         return EnvironmentProblem(
             f"{folder} cannot be loaded: {reason(error)}",
             hint="bench doctor says which of the installed versions do not work together",
+        )
+    if isinstance(error, NOT_FOR_PEOPLE):
+        # What is wrong with weights has words of its own.
+        return InvalidInput(
+            f"{folder / 'config.json'} cannot be used: no model can be built from it; {reason(error)}",
+            hint="copy config.json from where the checkpoint comes from",
         )
     return InvalidInput(
         f"{folder} cannot be loaded: {reason(error)}",

@@ -25,6 +25,7 @@ from bench.models.checkpoints import (
     tuning_record,
 )
 from bench.models.qwen_vl.adapters import with_adapter
+from bench.models.qwen_vl.configuration import read_configuration
 from bench.models.qwen_vl.device import pick_attention, pick_device, pick_dtype, weights_by_device
 from bench.models.qwen_vl.download import fetch, offline
 from bench.models.qwen_vl.failures import load_failure
@@ -34,6 +35,7 @@ from bench.models.qwen_vl.quantization import (
     name_exclusions,
     without_empty_biases,
 )
+from bench.models.qwen_vl.readable import readable
 from bench.schema import Json, ModelSpec
 from bench.text import one_line
 
@@ -93,7 +95,8 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
         # Before the weights: loading them may take minutes.
         read_adapter(tuned)
         check_base(tuned, folder, str(spec.checkpoint))
-    model = _from_pretrained(spec, checkpoint, device, dtype)
+    with readable(folder) as files:
+        model = _from_pretrained(spec, checkpoint, files, device, dtype)
     placement: dict[str, Json] = {}
     if spec.options.get("device_map") is not None:
         placement = {"device_map": weights_by_device(spec, model)}
@@ -127,12 +130,19 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
 
 
 def _from_pretrained(
-    spec: ModelSpec, checkpoint: LocalCheckpoint, device: torch.device, dtype: torch.dtype
+    spec: ModelSpec,
+    checkpoint: LocalCheckpoint,
+    files: Path,
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> Any:
+    """The model whose files are in ``files``, which a person calls ``checkpoint.folder``."""
     import transformers
 
-    config = transformers.AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False)
+    config = read_configuration(checkpoint.folder, files)
     name_exclusions(getattr(config, "quantization_config", None), checkpoint.folder)
+    # Untyped in transformers.
+    no_generation: Any = transformers.GenerationConfig
     arguments: dict[str, Any] = {
         "config": config,
         "dtype": dtype,
@@ -141,6 +151,8 @@ def _from_pretrained(
         "use_safetensors": True,
         "local_files_only": True,
         "output_loading_info": True,
+        # generation_config.json is read by read_decoding; here it could only fail.
+        "generation_config": no_generation(),
     }
     if checkpoint.quantization is None and spec.quantization is not None:
         arguments["quantization_config"] = bitsandbytes_config(spec.quantization, dtype)
@@ -148,7 +160,7 @@ def _from_pretrained(
     try:
         with quiet_transformers():
             loader = getattr(transformers, CLASSES[checkpoint.model_type])
-            model, report = loader.from_pretrained(checkpoint.folder, **arguments)
+            model, report = loader.from_pretrained(files, **arguments)
     except Exception as error:
         # Raised below: while the error is handled, its traceback would keep the weights alive.
         failure = load_failure(checkpoint.folder, error, device)
