@@ -335,13 +335,13 @@ def _from_folder(folder: Path) -> ModelSpec:
         )
     base = read_adapter(folder).base
     named = _from_here(base, folder)
-    found = None if named.strip().lower() in catalog() else _folder(named)
-    if found is not None and found != folder and is_adapter(found):
+    base_folder = None if named.strip().lower() in catalog() else _folder(named)
+    if base_folder is not None and base_folder != folder and is_adapter(base_folder):
         raise InvalidInput(
-            f"{folder} is an adapter for {found}, which is an adapter itself",
-            hint=f"merge the first one: bench tune --merge {found} --out FOLDER",
+            f"{folder} is an adapter for {base_folder}, which is an adapter itself",
+            hint=f"merge the first one: bench tune --merge {base_folder} --out FOLDER",
         )
-    if found == folder or not _is_model(named):
+    if base_folder == folder or not _is_model(named):
         raise InvalidInput(
             f"{folder} is an adapter for {one_line(base, 80)!r}, which is neither a folder nor a hub id",
             hint="put the base checkpoint there, or correct base_model_name_or_path in adapter_config.json",
