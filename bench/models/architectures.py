@@ -191,7 +191,7 @@ def read_preprocessor(path: Path) -> Mapping[str, Any]:
     check_type(path, settings, "rescale_factor", int, float)
     check_type(path, settings, "size", dict)
     for key in ("image_mean", "image_std"):
-        check_type(path, settings, key, list)
+        check_type(path, settings, key, list, null=key not in settings)
         values = settings.get(key)
         numbers = [value for value in values or () if type(value) in {int, float}]
         usable = all(math.isfinite(number) for number in numbers)

@@ -151,6 +151,8 @@ def _from_pretrained(
         "use_safetensors": True,
         "local_files_only": True,
         "output_loading_info": True,
+        # They are refused below, by name.
+        "ignore_mismatched_sizes": True,
         # generation_config.json is read by read_decoding; here it could only fail.
         "generation_config": no_generation(),
     }
