@@ -7,6 +7,7 @@ and refuses what no honest file contains. ``Unreadable`` names the file and what
 
 from __future__ import annotations
 
+import codecs
 import errno
 import json
 import os
@@ -45,6 +46,13 @@ MAX_DIGITS = 300
 """Digits of a whole number: one that is longer fits into no float."""
 MAX_KEY_PARTS = 32
 """Parts of a dotted key in TOML. tomllib needs time and memory for the square of their number."""
+
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""Byte order mark → encoding of the text that it begins, as editors on Windows save it."""
 
 _LONG_NUMBER = re.compile(f"[0-9]{{{MAX_DIGITS + 1}}}")
 _KEY_PART = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
@@ -123,24 +131,26 @@ def _too_large(path: Path, length: int, limit: int) -> Unreadable:
 
 
 def read_text(path: Path, limit: int = MAX_TEXT_BYTES) -> str:
-    """Read the UTF-8 text in ``path``, without a byte order mark.
+    """Read the text in ``path``: UTF-8, or what its byte order mark says.
 
     Raises:
-        Unreadable: as ``read_bytes``, or the file is not UTF-8.
+        Unreadable: as ``read_bytes``, or the text is in another encoding.
     """
     return decoded(read_bytes(path, limit), path)
 
 
 def decoded(data: bytes, where: object) -> str:
-    """Decode UTF-8 without a byte order mark; ``where`` names the place of ``data`` in messages.
+    """Decode UTF-8, or what a byte order mark says; ``where`` names the place of ``data`` in messages.
 
     Raises:
-        Unreadable: it is not UTF-8.
+        Unreadable: it is in another encoding.
     """
+    encodings = (name for mark, name in BYTE_ORDER_MARKS.items() if data.startswith(mark))
+    encoding = next(encodings, "utf-8")
     try:
-        return data.decode("utf-8-sig")
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
-        reason = f"is not UTF-8 at byte {error.start}"
+        reason = f"is not {encoding.removesuffix('-sig').upper()} at byte {error.start}"
         raise Unreadable(where, reason, hint="save it as UTF-8") from None
 
 

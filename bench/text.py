@@ -7,8 +7,10 @@ right-to-left overrides, or a megabyte of one letter.
 from __future__ import annotations
 
 import re
+import traceback
 import unicodedata
 from datetime import UTC, datetime
+from pathlib import Path
 
 # Bidirectional controls reorder the text around them: a table cell could rewrite its neighbours.
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -58,8 +60,18 @@ def one_line(value: object, limit: int = 200) -> str:
 
 
 def error_line(error: BaseException) -> str:
-    """Return ``ErrorClass: message`` in one line."""
-    return f"{type(error).__name__}: {one_line(str(error), 500)}"
+    """Return ``ErrorClass: message`` in one line; an error without a message says where it was raised."""
+    said = one_line(str(error), 500)
+    return f"{type(error).__name__}: {said or f'raised in {stumbled(error)}'}"
+
+
+def stumbled(error: BaseException) -> str:
+    """Where ``error`` was raised, for an error that says nothing itself: ``function (package/file.py)``."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return "an unknown place"
+    place = Path(frames[-1].filename)
+    return f"{frames[-1].name} ({place.parent.name}/{place.name})"
 
 
 def file_name(name: str) -> str:

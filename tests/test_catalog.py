@@ -36,7 +36,7 @@ def write_adapter(
     (folder / "adapter_config.json").write_text(
         json.dumps({"peft_type": "LORA", "base_model_name_or_path": base}), encoding="utf-8"
     )
-    (folder / weights).write_bytes(b"weights")
+    (folder / weights).write_bytes(struct.pack("<Q", 2) + b"{}")
     return folder
 
 

@@ -7,8 +7,10 @@ without them. What ``benchmarks/quantized_checkpoints.py`` found with them is in
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,12 +22,18 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from bench import errors  # noqa: E402
-from bench.errors import EnvironmentProblem, install_command  # noqa: E402
+from bench.errors import EnvironmentProblem, InvalidInput, install_command  # noqa: E402
 from bench.measure import doctor  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
 from bench.models.checkpoints import read_checkpoint  # noqa: E402
-from bench.models.qwen_vl import QwenVL  # noqa: E402
+from bench.models.qwen_vl import QwenVL, failures  # noqa: E402
+from bench.models.qwen_vl.names import current_name  # noqa: E402
+from bench.models.qwen_vl.quantization import name_exclusions  # noqa: E402
+from bench.text import error_line  # noqa: E402
+from tests.tiny_qwen import edit_json, make_document, make_group, one_thread  # noqa: E402
 from workshop.tiny_checkpoint import write_tiny_checkpoint  # noqa: E402
+
+_one_thread = pytest.fixture(scope="module", autouse=True)(one_thread)
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "benchmarks" / "quantized_checkpoints.py"
@@ -222,3 +230,148 @@ def test_the_command_that_installs_fits_how_bench_was_installed(
     assert re.fullmatch(r"pip install -e '/.*/my checkout\[hf\]'", install_command("hf"))
     monkeypatch.chdir(package.parent)
     assert install_command("hf") == "pip install -e '.[hf]'"
+
+
+# Lists of modules that a checkpoint leaves unquantized
+
+LEFT_OUT = (
+    *("visual.blocks.0.attn", "visual.blocks.1.attn", "visual.blocks.0.mlp.fc1"),
+    *("visual.blocks.1.mlp.fc1", "model.layers.1.mlp", "merger.mlp.2", "lm_head"),
+)
+
+
+def write_bitsandbytes(source: Path, folder: Path, quantization: str) -> Path:
+    """A checkpoint that bitsandbytes quantized, but for the modules in ``LEFT_OUT``."""
+    import transformers
+
+    skip = [current_name(name.replace("merger", "visual.merger")) for name in LEFT_OUT]
+    kind = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+    if quantization == "int8":
+        kind = {"load_in_8bit": True}
+    model = transformers.Qwen2VLForConditionalGeneration.from_pretrained(
+        source,
+        quantization_config=transformers.BitsAndBytesConfig(**kind, llm_int8_skip_modules=skip),
+        dtype=torch.float32,
+    )
+    model.save_pretrained(folder)
+    for path in source.iterdir():
+        if path.name not in {"config.json", "model.safetensors"}:
+            shutil.copyfile(path, folder / path.name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bitsandbytes_made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The checkpoints of ``write_bitsandbytes`` by quantization."""
+    pytest.importorskip("bitsandbytes")
+    folder = tmp_path_factory.mktemp("bitsandbytes")
+    source = write_tiny_checkpoint(folder / "tiny")
+    return {kind: write_bitsandbytes(source, folder / kind, kind) for kind in ("nf4", "int8")}
+
+
+def edit_quantization(folder: Path, **changes: Any) -> None:
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["quantization_config"].update(changes)
+    path.write_text(json.dumps(config), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("quantization", "spelling"),
+    [
+        ("nf4", list(LEFT_OUT)),
+        ("int8", list(LEFT_OUT)),
+        ("nf4", [current_name(name.replace("merger", "visual.merger")) for name in LEFT_OUT]),
+        ("nf4", ["visual", "(a+)+$"]),
+        ("int8", None),
+    ],
+    ids=["nf4, old names", "int8, old names", "today's names", "wrong names", "none"],
+)
+def test_single_modules_that_are_left_unquantized_load_and_answer(
+    quantization: str,
+    spelling: list[str] | None,
+    bitsandbytes_made: dict[str, Path],
+    tmp_path: Path,
+) -> None:
+    folder = shutil.copytree(bitsandbytes_made[quantization], tmp_path / "packed")
+    edit_quantization(folder, llm_int8_skip_modules=spelling)
+    spec = resolve(str(folder))
+    assert spec.quantization == quantization
+    model = QwenVL(spec)
+    model.load()
+    assert model._parts is not None
+    kinds = {name: type(m).__name__ for name, m in model._parts.loaded.model.named_modules()}
+    assert kinds["model.language_model.layers.1.mlp.up_proj"] == "Linear"
+    assert kinds["model.visual.merger.mlp.2"] == kinds["lm_head"] == "Linear"
+    packed = {"nf4": "Linear4bit", "int8": "Linear8bitLt"}[quantization]
+    assert kinds["model.language_model.layers.0.mlp.up_proj"] == packed
+    assert kinds["model.visual.blocks.0.mlp.fc2"] == kinds["model.visual.merger.mlp.0"] == packed
+    group = make_group(make_document(tmp_path, "page", [(200, 300)]))
+    assert [output.error for output in model.generate([group]).outputs] == [None] * 4
+
+
+def test_what_awq_leaves_unquantized_is_read_from_the_weights(script: Any, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+    from transformers.quantizers.quantizers_utils import should_convert_module
+
+    source = write_tiny_checkpoint(tmp_path / "tiny")
+    plain = load_file(source / "model.safetensors")
+    (form,) = (form for form in script.FORMATS if form.method == "awq")
+    script.write(form, source, plain, tmp_path)
+    path = tmp_path / "awq" / "model.safetensors"
+    weights = load_file(path)
+    # One module of the language model that stays as it was.
+    module = "model.layers.1.mlp.up_proj"
+    weights = {name: tensor for name, tensor in weights.items() if not name.startswith(module)}
+    save_file({**weights, f"{module}.weight": plain[f"{module}.weight"]}, path)
+    settings = {"quant_method": "awq", "modules_to_not_convert": ["visual", module]}
+    name_exclusions(settings, tmp_path / "awq")
+    skipped = settings["modules_to_not_convert"]
+    assert not should_convert_module("model.language_model.layers.1.mlp.up_proj", skipped)
+    assert not should_convert_module("model.visual.blocks.0.attn.qkv", skipped)
+    assert not should_convert_module("lm_head", skipped)
+    assert should_convert_module("model.language_model.layers.1.mlp.gate_proj", skipped)
+    assert should_convert_module("model.language_model.layers.0.mlp.up_proj", skipped)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"quant_method": "evil"}, "quantized as evil, which cannot be loaded"),
+        ({"quant_method": ["gptq"]}, "quant_method should be a text, but it is a list"),
+        ({"quant_method": "gptq", "bits": "evil"}, "bits should be a whole number"),
+        ({"quant_method": "gptq", "bits": 5}, "gptq-int5, which cannot be loaded"),
+        ({"quant_method": ""}, "does not say how the weights are quantized"),
+        ({}, "does not say how the weights are quantized"),
+        ([4], "quantization_config should be an object, but it is a list"),
+    ],
+)
+def test_a_quantization_that_is_not_known_is_refused_when_the_run_is_planned(
+    settings: Any, reason: str, tmp_path: Path
+) -> None:
+    folder = write_tiny_checkpoint(tmp_path / "tiny")
+    edit_json(folder / "config.json", quantization_config=settings)
+    with pytest.raises(InvalidInput, match=reason) as caught:
+        resolve(str(folder))
+    assert str(folder) in caught.value.message
+
+
+def test_weights_that_are_not_packed_as_the_configuration_says_are_refused(tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    folder = write_tiny_checkpoint(tmp_path / "tiny")
+    settings = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    edit_json(folder / "config.json", quantization_config=settings)
+    with pytest.raises(
+        InvalidInput, match="says that bitsandbytes quantized the weights, but none"
+    ):
+        QwenVL(resolve(str(folder))).load()
+
+
+def test_an_error_without_a_message_says_where_it_was_raised() -> None:
+    try:
+        raise AssertionError
+    except AssertionError as error:
+        said = error_line(error)
+        assert said.startswith("AssertionError: raised in test_an_error_without_a_message")
+        assert "test_quantized.py" in said
+        assert "AssertionError" not in failures.reason(error)

@@ -18,7 +18,7 @@ from bench.errors import (  # noqa: E402
     install_command,
 )
 from bench.models.catalog import resolve  # noqa: E402
-from bench.models.qwen_vl import QwenVL, download, failures, loading, quantization  # noqa: E402
+from bench.models.qwen_vl import QwenVL, download, failures, loading  # noqa: E402
 from bench.schema import ModelSpec, Output  # noqa: E402
 from tests.tiny_qwen import edit_json, make_document, make_group, one_thread  # noqa: E402
 from workshop.tiny_checkpoint import write_tiny_checkpoint  # noqa: E402
@@ -200,14 +200,6 @@ def test_quantized_weights_cannot_be_loaded_as_something_else(checkpoint: Path) 
     spec = ModelSpec("tiny", "qwen_vl", str(checkpoint), quantization="gptq-int4")
     with pytest.raises(InvalidInput, match="is not quantized"):
         QwenVL(spec).load()
-
-
-def test_the_vision_tower_stays_out_of_quantized_layers_under_its_present_name() -> None:
-    from types import SimpleNamespace
-
-    settings = {"modules_to_not_convert": ["visual"]}
-    quantization.rename_exclusions(SimpleNamespace(quantization_config=settings))
-    assert settings["modules_to_not_convert"] == ["visual", "model.visual"]
 
 
 @pytest.mark.parametrize("merge", [True, False])

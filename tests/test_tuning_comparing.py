@@ -118,7 +118,7 @@ def test_an_adapter_may_name_its_base_as_the_catalog_does(tmp_path: Path) -> Non
         folder.mkdir()
         config = {"peft_type": "LORA", "base_model_name_or_path": base}
         (folder / "adapter_config.json").write_text(json.dumps(config))
-        (folder / "adapter_model.safetensors").write_bytes(b"not read here")
+        (folder / "adapter_model.safetensors").write_bytes(b"\x02" + b"\0" * 7 + b"{}")
         return folder
 
     spec = resolve(str(adapter("qwen2-vl-2b")))

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import bench
-from bench.errors import install_command
+from bench.errors import EnvironmentProblem, install_command
 from bench.formatting import gib, listed, plural
 from bench.measure.environment import gpus
 from bench.paths import hub_cache
+from bench.rundir.lock import HOLDER_FILE, has_flock
 from bench.text import one_line
 
 State = Literal["ok", "note", "missing"]
@@ -241,6 +242,22 @@ def _disk(results: Path) -> Iterator[Check]:
     else:
         cure = f"delete something on the disk of {folder.resolve()}"
         yield Check("results", "missing", message, cure)
+    yield _lock(folder)
+
+
+def _lock(folder: Path) -> Check:
+    """Whether runs in ``folder`` can be kept apart by the file system itself."""
+    try:
+        if has_flock(folder):
+            return Check("run lock", "ok", "flock works where the results go")
+    except (OSError, EnvironmentProblem) as error:
+        message = f"no file in {folder.resolve()} can be locked: {one_line(error, 120)}"
+        return Check("run lock", "missing", message, "bench run --out FOLDER")
+    message = (
+        f"the file system of {folder.resolve()} has no flock, so a file ({HOLDER_FILE}) keeps a second "
+        "command out of a run"
+    )
+    return Check("run lock", "note", message, "bench run --out FOLDER on another disk, to be safer")
 
 
 def _hub() -> Iterator[Check]:

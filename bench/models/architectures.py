@@ -8,6 +8,7 @@ Standard library only, no torch.
 from __future__ import annotations
 
 import functools
+import math
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import InvalidInput
-from bench.models.checkpoints import read_json
+from bench.models.checkpoints import check_type, read_json
+from bench.text import one_line
 
 
 class Vision(NamedTuple):
@@ -155,7 +157,7 @@ def published() -> Mapping[str, Published]:
     """Every table of ``architectures.toml``, by name."""
     text = resources.files("bench.models").joinpath("architectures.toml").read_text("utf-8")
     return {
-        name: Published(read_architecture(table, name), read_bounds(table["preprocessor"]))
+        name: Published(read_architecture(table, name), read_bounds(table["preprocessor"], name))
         for name, table in tomllib.loads(text).items()
     }
 
@@ -166,9 +168,40 @@ def read_folder(folder: Path) -> Published:
     Raises:
         InvalidInput: a file cannot be read, or lacks what the shape follows from.
     """
-    architecture = read_architecture(read_json(folder / "config.json"), str(folder))
+    path = folder / "config.json"
+    architecture = read_architecture(read_json(path), str(path))
     path = folder / "preprocessor_config.json"
-    return Published(architecture, read_bounds(read_json(path) if path.is_file() else {}))
+    return Published(
+        architecture, read_bounds(read_preprocessor(path) if path.is_file() else {}, path)
+    )
+
+
+def read_preprocessor(path: Path) -> Mapping[str, Any]:
+    """The ``preprocessor_config.json`` in ``path``, the types of its values checked.
+
+    Raises:
+        InvalidInput: the file cannot be read, or a value is not usable.
+    """
+    settings = read_json(path)
+    for key in ("patch_size", "merge_size", "temporal_patch_size"):
+        if settings.get(key) is not None:
+            _whole(settings, key, str(path), most=_MOST["patch_size"])
+    for key in ("do_resize", "do_rescale", "do_normalize", "do_convert_rgb"):
+        check_type(path, settings, key, bool)
+    check_type(path, settings, "rescale_factor", int, float)
+    check_type(path, settings, "size", dict)
+    for key in ("image_mean", "image_std"):
+        check_type(path, settings, key, list, null=key not in settings)
+        values = settings.get(key)
+        numbers = [value for value in values or () if type(value) in {int, float}]
+        usable = all(math.isfinite(number) for number in numbers)
+        usable = usable and (key == "image_mean" or 0 not in numbers)
+        if values is not None and (len(values) != 3 or len(numbers) != 3 or not usable):
+            raise InvalidInput(
+                f"{path}: {key} should be three numbers, one a colour, but it is {one_line(values, 60)}",
+                hint="copy it from the base checkpoint",
+            )
+    return settings
 
 
 def read_architecture(config: Mapping[str, Any], where: str) -> Architecture:
@@ -182,66 +215,135 @@ def read_architecture(config: Mapping[str, Any], where: str) -> Architecture:
     text = config.get("text_config")
     text = {**config, **text} if isinstance(text, Mapping) else config
     vision = config.get("vision_config")
-    try:
-        if not isinstance(vision, Mapping):
-            raise KeyError("vision_config")
-        heads = int(text["num_attention_heads"])
-        hidden = int(text["hidden_size"])
-        return Architecture(
-            model_type=str(config["model_type"]),
-            layers=int(text["num_hidden_layers"]),
-            hidden=hidden,
-            intermediate=int(text["intermediate_size"]),
-            heads=heads,
-            kv_heads=int(text["num_key_value_heads"]),
-            head_size=int(text.get("head_dim") or hidden // heads),
-            vocabulary=int(text["vocab_size"]),
-            tied=bool(config.get("tie_word_embeddings", text.get("tie_word_embeddings", False))),
-            vision=_vision(vision),
+    if not isinstance(vision, Mapping):
+        raise InvalidInput(f"{where}: vision_config should be an object")
+
+    def number(key: str) -> int:
+        return _whole(text, key, where)
+
+    heads, hidden, kv_heads = (
+        number("num_attention_heads"),
+        number("hidden_size"),
+        number("num_key_value_heads"),
+    )
+    if heads % kv_heads:
+        raise InvalidInput(
+            f"{where}: num_attention_heads ({heads}) should be a multiple of num_key_value_heads ({kv_heads})"
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise InvalidInput(f"{where}: the configuration lacks {error}") from None
-
-
-def _vision(config: Mapping[str, Any]) -> Vision:
-    # Qwen2-VL calls the tower's own size embed_dim, and hidden_size what the others call out_hidden_size.
-    old = "embed_dim" in config
-    hidden = int(config["embed_dim" if old else "hidden_size"])
-    return Vision(
-        layers=int(config["depth"]),
+    return Architecture(
+        model_type=str(config.get("model_type")),
+        layers=number("num_hidden_layers"),
         hidden=hidden,
-        intermediate=int(hidden * config["mlp_ratio"] if old else config["intermediate_size"]),
-        heads=int(config["num_heads"]),
-        patch=int(config["patch_size"]),
-        frames=int(config.get("temporal_patch_size", 2)),
-        merge=int(config.get("spatial_merge_size", 2)),
-        channels=int(config.get("in_channels", config.get("in_chans", 3))),
-        out=int(config["hidden_size" if old else "out_hidden_size"]),
-        positions=int(config.get("num_position_embeddings", 0)),
-        deepstack=len(config.get("deepstack_visual_indexes", ())),
+        intermediate=number("intermediate_size"),
+        heads=heads,
+        kv_heads=kv_heads,
+        head_size=number("head_dim") if text.get("head_dim") else max(1, hidden // heads),
+        vocabulary=number("vocab_size"),
+        tied=bool(config.get("tie_word_embeddings", text.get("tie_word_embeddings", False))),
+        vision=_vision(vision, f"{where}: vision_config"),
     )
 
 
-def read_bounds(settings: Mapping[str, Any]) -> PixelBounds:
-    """The bounds in a ``preprocessor_config.json``, in whichever of its spellings."""
+_MOST: Mapping[str, int] = {
+    "num_hidden_layers": 1000,
+    "depth": 1000,
+    "patch_size": 1024,
+    "spatial_merge_size": 64,
+    "temporal_patch_size": 64,
+    "in_channels": 64,
+    "in_chans": 64,
+    "vocab_size": 10**8,
+}
+"""The largest value of a setting that is believed; ten times that of any model, or more."""
+_MOST_OF_OTHERS = 10**6
+
+
+def _whole(
+    config: Mapping[str, Any], key: str, where: str, *, least: int = 1, most: int | None = None
+) -> int:
+    """The whole number ``key`` of ``config``, within bounds.
+
+    Raises:
+        InvalidInput: it is missing, something else, or out of bounds; ``where`` begins the message.
+    """
+    value = config.get(key)
+    most = _MOST.get(key, _MOST_OF_OTHERS) if most is None else most
+    if value is None:
+        raise InvalidInput(
+            f"{where} lacks {key}", hint="copy the file from where the checkpoint comes from"
+        )
+    if type(value) is not int or not least <= value <= most:
+        raise InvalidInput(
+            f"{where}: {key} should be a whole number from {least} to {most}, "
+            f"but it is {one_line(repr(value), 60)}",
+            hint="copy the file from where the checkpoint comes from",
+        )
+    return value
+
+
+def _vision(config: Mapping[str, Any], where: str) -> Vision:
+    # Qwen2-VL calls the tower's own size embed_dim, and hidden_size what the others call out_hidden_size.
+    old = "embed_dim" in config
+    # What transformers assumes where a configuration says nothing.
+    config = {"temporal_patch_size": 2, "spatial_merge_size": 2, **config}
+    channels = "in_channels" if "in_channels" in config else "in_chans"
+    layers = config.get("deepstack_visual_indexes") or ()
+    if not isinstance(layers, (list, tuple)) or any(type(layer) is not int for layer in layers):
+        raise InvalidInput(f"{where}: deepstack_visual_indexes should be a list of whole numbers")
+    ratio: Any = config.get("mlp_ratio")
+    if old and (type(ratio) not in {int, float} or not 0 < ratio <= 1000):
+        raise InvalidInput(
+            f"{where}: mlp_ratio should be a number above 0, but it is {one_line(repr(ratio), 60)}"
+        )
+
+    def number(key: str, least: int = 1) -> int:
+        return _whole(config, key, where, least=least)
+
+    hidden = number("embed_dim" if old else "hidden_size")
+    return Vision(
+        layers=number("depth"),
+        hidden=hidden,
+        intermediate=int(hidden * ratio) if old else number("intermediate_size"),
+        heads=number("num_heads"),
+        patch=number("patch_size"),
+        frames=number("temporal_patch_size"),
+        merge=number("spatial_merge_size"),
+        channels=number(channels) if channels in config else 3,
+        out=number("hidden_size" if old else "out_hidden_size"),
+        positions=number("num_position_embeddings", 0)
+        if "num_position_embeddings" in config
+        else 0,
+        deepstack=len(layers),
+    )
+
+
+def read_bounds(
+    settings: Mapping[str, Any], where: Path | str = "preprocessor_config.json"
+) -> PixelBounds:
+    """The bounds in the ``preprocessor_config.json`` that ``where`` names, in whichever of its spellings.
+
+    Raises:
+        InvalidInput: a bound is no whole number.
+    """
     nested = settings.get("size")
     size = nested if isinstance(nested, Mapping) else {}
 
-    def first(*values: Any) -> int:
-        return int(next(value for value in values if value is not None))
+    def first(default: int, *places: tuple[Mapping[str, Any], str]) -> int:
+        for values, key in places:
+            if values.get(key) is not None:
+                return _whole(values, key, str(where), most=10**12)
+        return default
 
-    default = TRANSFORMERS_BOUNDS
-    return PixelBounds(
-        first(
-            settings.get("min_pixels"),
-            size.get("shortest_edge"),
-            size.get("min_pixels"),
-            default.min_pixels,
-        ),
-        first(
-            settings.get("max_pixels"),
-            size.get("longest_edge"),
-            size.get("max_pixels"),
-            default.max_pixels,
-        ),
+    low = first(
+        TRANSFORMERS_BOUNDS.min_pixels,
+        (settings, "min_pixels"),
+        (size, "shortest_edge"),
+        (size, "min_pixels"),
     )
+    high = first(
+        TRANSFORMERS_BOUNDS.max_pixels,
+        (settings, "max_pixels"),
+        (size, "longest_edge"),
+        (size, "max_pixels"),
+    )
+    return PixelBounds(low, high)

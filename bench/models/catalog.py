@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from bench.errors import InvalidInput, did_you_mean
 from bench.models.backends import BACKENDS, ENDPOINT_BACKEND, HUB_BACKEND, check_options, make_model
+from bench.models.chat_templates import check_template
 from bench.models.checkpoints import is_adapter, read_adapter, read_checkpoint
 from bench.models.settings import (
     LOADED_QUANTIZED,
@@ -321,6 +322,7 @@ def _from_folder(folder: Path) -> ModelSpec:
     name = file_name(name)
     if not is_adapter(folder):
         checkpoint = read_checkpoint(folder)
+        check_template(folder)
         return ModelSpec(
             name,
             backend=checkpoint.backend,
@@ -328,13 +330,19 @@ def _from_folder(folder: Path) -> ModelSpec:
             quantization=checkpoint.quantization,
         )
     base = read_adapter(folder).base
-    if not any(_is_model(candidate) for candidate in (base, str(folder / base))):
+    named = _from_here(base, folder)
+    base_folder = None if named.strip().lower() in catalog() else _folder(named)
+    if base_folder is not None and base_folder != folder and is_adapter(base_folder):
+        raise InvalidInput(
+            f"{folder} is an adapter for {base_folder}, which is an adapter itself",
+            hint=f"merge the first one: bench tune --merge {base_folder} --out FOLDER",
+        )
+    if base_folder == folder or not _is_model(named):
         raise InvalidInput(
             f"{folder} is an adapter for {one_line(base, 80)!r}, which is neither a folder nor a hub id",
             hint="put the base checkpoint there, or correct base_model_name_or_path in adapter_config.json",
         )
-    spec = _find(_from_here(base, folder), None)
-    return replace(spec, name=name, adapter=str(folder))
+    return replace(_find(named, None), name=name, adapter=str(folder))
 
 
 def _is_model(name: str) -> bool:

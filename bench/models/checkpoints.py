@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.formatting import plural
 from bench.models.backends import BACKENDS
-from bench.parsing import check_names, decoded, parse_json, read_json_object
+from bench.models.bounded import bounded
+from bench.parsing import BYTE_ORDER_MARKS, decoded, parse_json, read_json_object
 from bench.paths import BUNDLED, hub_cache
 from bench.text import one_line
 
@@ -25,6 +26,9 @@ ARCHITECTURES: dict[str, str] = {
 }
 """``model_type`` of a ``config.json`` → backend that can load it."""
 
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+WEIGHTS_INDEX = "model.safetensors.index.json"
 TUNING_FILE = "tune.json"
 """Beside an adapter: what it was trained on, and how."""
 
@@ -61,7 +65,7 @@ class LocalAdapter(NamedTuple):
 
 def is_adapter(folder: Path) -> bool:
     """Whether ``folder`` is a PEFT adapter."""
-    return (folder / "adapter_config.json").is_file()
+    return (folder / ADAPTER_CONFIG).is_file()
 
 
 def read_checkpoint(folder: Path) -> LocalCheckpoint:
@@ -76,6 +80,8 @@ def read_checkpoint(folder: Path) -> LocalCheckpoint:
             hint="name the folder that save_pretrained or a hub download wrote",
         )
     config = read_json(folder / "config.json")
+    for key in ("model_type", "dtype", "torch_dtype"):
+        check_type(folder / "config.json", config, key, str)
     model_type = str(config.get("model_type"))
     if model_type not in ARCHITECTURES:
         raise InvalidInput(
@@ -86,7 +92,7 @@ def read_checkpoint(folder: Path) -> LocalCheckpoint:
         folder=folder,
         model_type=model_type,
         backend=ARCHITECTURES[model_type],
-        quantization=_quantization(config),
+        quantization=_quantization(folder, config),
         bytes_per_parameter=_DTYPE_BYTES.get(str(_dtype(config)), 2),
         weight_bytes=sum(path.stat().st_size for path in weight_files(folder)),
     )
@@ -98,20 +104,149 @@ def read_adapter(folder: Path) -> LocalAdapter:
     Raises:
         InvalidInput: its configuration names no base checkpoint, or its weights are missing or pickled.
     """
-    base = read_json(folder / "adapter_config.json").get("base_model_name_or_path")
+    base = read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
     if not isinstance(base, str) or not base.strip():
         raise InvalidInput(
-            f"{folder / 'adapter_config.json'} does not say which checkpoint the adapter belongs to",
+            f"{folder / ADAPTER_CONFIG} does not say which checkpoint the adapter belongs to",
             hint='write "base_model_name_or_path": "<hub id or folder>" into it',
         )
-    if not (folder / "adapter_model.safetensors").is_file():
+    if not (folder / ADAPTER_WEIGHTS).is_file():
         present = "only pickled ones (adapter_model.bin)" if _pickles(folder) else "no weights"
         raise InvalidInput(
             f"{folder} should hold weights in adapter_model.safetensors, but it contains {present}",
             hint="save the adapter with a current PEFT: model.save_pretrained(FOLDER)",
         )
-    _refuse_pointer(folder / "adapter_model.safetensors")
+    _refuse_pointer(folder / ADAPTER_WEIGHTS)
+    settings = adapter_settings(folder)
+    _check_ranks(folder, settings)
+    _check_patterns(folder, settings)
     return LocalAdapter(folder, base.strip())
+
+
+_ADAPTER_KEYS: Mapping[str, tuple[type, ...]] = {
+    "peft_type": (str,),
+    "task_type": (str,),
+    "r": (int,),
+    "lora_alpha": (int, float),
+    "lora_dropout": (int, float),
+    "target_modules": (str, list),
+    "exclude_modules": (str, list),
+    "modules_to_save": (list,),
+    "layers_to_transform": (int, list),
+    "layers_pattern": (str, list),
+    "rank_pattern": (dict,),
+    "alpha_pattern": (dict,),
+    "bias": (str,),
+    "use_dora": (bool,),
+    "use_rslora": (bool,),
+    "fan_in_fan_out": (bool,),
+}
+"""Keys of an ``adapter_config.json`` that decide where its weights go, and what their values may be."""
+
+
+def adapter_settings(folder: Path) -> Mapping[str, Any]:
+    """The ``adapter_config.json`` in ``folder``, the types of its values checked.
+
+    Raises:
+        InvalidInput: the file cannot be read, or a value is of another type.
+    """
+    path = folder / ADAPTER_CONFIG
+    settings = read_json(path)
+    for key, types in _ADAPTER_KEYS.items():
+        check_type(path, settings, key, *types)
+    for key in ("target_modules", "exclude_modules", "modules_to_save", "layers_pattern"):
+        value = settings.get(key)
+        if isinstance(value, list):
+            for entry in value:
+                check_type(
+                    path, {f"an entry of {key}": entry}, f"an entry of {key}", str, null=False
+                )
+    return settings
+
+
+def _check_ranks(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Refuse a rank that no weight of the adapter can have; PEFT would reserve memory for it."""
+    path = folder / ADAPTER_CONFIG
+    rank_pattern = settings.get("rank_pattern")
+    ranks: dict[str, Any] = dict(rank_pattern) if isinstance(rank_pattern, dict) else {}
+    if settings.get("peft_type", "LORA") == "ADALORA":
+        ranks = {}
+    ranks["r"] = settings.get("r", 1)
+    sizes = [size for weight in stored_weights(folder) for size in weight.shape]
+    largest = max(sizes, default=1)
+    for key, rank in ranks.items():
+        check_type(path, ranks, key, int)
+        if rank is not None and not 0 <= rank <= largest:
+            raise InvalidInput(
+                f"{path}: the rank {one_line(key, 60)} should be at most {largest}, the longest side of "
+                f"the adapter's weights, but it is {one_line(str(rank), 40)}",
+                hint="copy the adapter again, or write the rank that it was trained with",
+            )
+
+
+def _check_patterns(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Refuse a regular expression that is none, or that does not end on the names of the weights."""
+    path = folder / ADAPTER_CONFIG
+    patterns: list[tuple[str, str]] = []
+    for key in (
+        "target_modules",
+        "exclude_modules",
+        "layers_pattern",
+        "rank_pattern",
+        "alpha_pattern",
+    ):
+        value = settings.get(key)
+        # A list of modules holds names; only the keys of the tables are patterns.
+        if isinstance(value, str):
+            patterns.append((key, value))
+        elif isinstance(value, dict):
+            patterns += [(key, pattern) for pattern in value]
+    names = [weight.name.partition(".lora_")[0] for weight in stored_weights(folder)]
+    hint = "write the names of the modules into target_modules"
+    for key, pattern in patterns:
+        with bounded(f"a pattern of {key} in {path}", hint=hint):
+            try:
+                compiled = re.compile(pattern)
+                for name in names:
+                    compiled.fullmatch(name.removeprefix("base_model.model."))
+            except re.error as error:
+                raise InvalidInput(
+                    f"{path}: {key} is not a regular expression: {one_line(str(error), 80)}",
+                    hint=hint,
+                ) from None
+
+
+_JSON_TYPES: Mapping[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def check_type(
+    path: Path, values: Mapping[str, Any], key: str, *types: type, null: bool = True
+) -> None:
+    """Refuse a value of the JSON file ``path`` that has none of ``types``.
+
+    A key that is absent is accepted, and so is null unless ``null`` is false.
+
+    Raises:
+        InvalidInput: naming the file, the key, what was expected and what came.
+    """
+    value = values.get(key)
+    # Not isinstance: true is an int in Python.
+    if (value is None and null) or type(value) in types:
+        return
+    expected = " or ".join(_JSON_TYPES[kind] for kind in types)
+    came = _JSON_TYPES.get(type(value), "null")
+    raise InvalidInput(
+        f"{path}: {one_line(key, 60)} should be {expected}, but it is {came}"
+        + ("" if isinstance(value, (list, dict)) else f" ({one_line(str(value), 40)})"),
+        hint="copy the file from where the checkpoint or adapter comes from",
+    )
 
 
 def weights_digest(folder: Path) -> str:
@@ -157,26 +292,39 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     Raises:
         InvalidInput: there are none, only pickled ones, or some shards are missing.
     """
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        shards = read_json(index).get("weight_map")
-        if not isinstance(shards, dict) or not shards:
-            raise InvalidInput(f"{index} lists no weights", hint="download the checkpoint again")
-        check_names(shards.values(), index, "the names of weight files in weight_map")
-        files = tuple(folder / Path(str(name)).name for name in sorted(set(shards.values())))
-        missing = [path.name for path in files if not path.is_file()]
-        if missing:
-            raise InvalidInput(
-                f"{folder} lacks {len(missing)} of {plural(len(files), 'weight file')}; "
-                f"the first is {missing[0]}",
-                hint="download the checkpoint again",
-            )
+    whole, index = folder / "model.safetensors", folder / WEIGHTS_INDEX
+    # In this order transformers looks for them: beside a whole file, an index is not read.
+    if whole.is_file():
+        files: tuple[Path, ...] = (whole,)
+    elif index.is_file():
+        files = _shards(index)
     else:
-        files = tuple(path for path in (folder / "model.safetensors",) if path.is_file())
-    if not files:
         raise _no_weights(folder)
     for path in files:
         _refuse_pointer(path)
+    return files
+
+
+def _shards(index: Path) -> tuple[Path, ...]:
+    """The files that the index of a checkpoint names, every one of them present."""
+    folder, shards = index.parent, read_json(index).get("weight_map")
+    if not isinstance(shards, dict) or not shards:
+        raise InvalidInput(f"{index} lists no weights", hint="download the checkpoint again")
+    for name, file in shards.items():
+        if not isinstance(file, str) or file != Path(file).name or file in {"", ".", ".."}:
+            raise InvalidInput(
+                f"{index}: weight_map should name a file in its folder for {one_line(name, 80)}, "
+                f"but it contains {one_line(str(file), 80)!r}",
+                hint="download the checkpoint again",
+            )
+    files = tuple(folder / name for name in sorted(set(shards.values())))
+    missing = [path.name for path in files if not path.is_file()]
+    if missing:
+        raise InvalidInput(
+            f"{folder} lacks {len(missing)} of {plural(len(files), 'weight file')}; "
+            f"the first is {one_line(missing[0], 80)}",
+            hint="download the checkpoint again",
+        )
     return files
 
 
@@ -201,7 +349,7 @@ def stored_weights(folder: Path) -> tuple[StoredWeight, ...]:
     Raises:
         InvalidInput: a file is missing, or its header is damaged.
     """
-    adapter = folder / "adapter_model.safetensors"
+    adapter = folder / ADAPTER_WEIGHTS
     files = (adapter,) if is_adapter(folder) else weight_files(folder)
     return tuple(weight for path in files for weight in _header(path))
 
@@ -214,6 +362,8 @@ def _header(path: Path) -> list[StoredWeight]:
             if length > _MAX_HEADER:
                 raise ValueError(f"a header of {length} bytes")
             header = parse_json(decoded(file.read(length), path), path)
+        if not isinstance(header, dict):
+            raise ValueError("its header is not an object")
         return [
             StoredWeight(
                 name,
@@ -226,7 +376,12 @@ def _header(path: Path) -> list[StoredWeight]:
         ]
     except InvalidInput:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        raise InvalidInput(
+            f"{path} is not a safetensors file: its header does not describe tensors",
+            hint="download the checkpoint again",
+        ) from None
+    except (OSError, ValueError) as error:
         raise InvalidInput(
             f"{path} is not a safetensors file: {one_line(str(error), 80)}",
             hint="download the checkpoint again",
@@ -240,6 +395,12 @@ def read_json(path: Path) -> Mapping[str, Any]:
         InvalidInput: the file cannot be read or holds something else.
     """
     return read_json_object(path)
+
+
+def has_mark(path: Path) -> bool:
+    """Whether the file ``path`` begins with a byte-order mark."""
+    with path.open("rb") as file:
+        return file.read(3).startswith(tuple(BYTE_ORDER_MARKS))
 
 
 def cached_snapshot(hub_id: str, revision: str | None = None) -> Path | None:
@@ -318,16 +479,54 @@ def _refuse_pointer(path: Path) -> None:
         raise InvalidInput(f"{path} is a Git LFS pointer, not weights", hint="run git lfs pull")
 
 
-def _quantization(config: Mapping[str, Any]) -> str | None:
+QUANTIZATIONS = frozenset(
+    {f"gptq-int{bits}" for bits in (2, 3, 4, 8)}
+    | {"awq", "nf4", "fp4", "int8", "fp8", "mxfp4", "nvfp4", "compressed-tensors", "hqq", "torchao"}
+    | {
+        "auto-round",
+        "aqlm",
+        "quanto",
+        "eetq",
+        "fbgemm_fp8",
+        "bitnet",
+        "higgs",
+        "quark",
+        "vptq",
+        "spqr",
+    }
+)
+"""How transformers loads quantized weights. What is not here it would load as if they were not quantized."""
+
+
+def _quantization(folder: Path, config: Mapping[str, Any]) -> str | None:
+    """What ``config.json`` says the weights are quantized as."""
+    path = folder / "config.json"
+    check_type(path, config, "quantization_config", dict)
     settings = config.get("quantization_config")
-    if not isinstance(settings, dict):
+    if settings is None:
         return None
-    method = str(settings.get("quant_method", "")).lower()
+    check_type(path, settings, "quant_method", str)
+    check_type(path, settings, "bits", int)
+    check_type(path, settings, "load_in_4bit", bool)
+    check_type(path, settings, "load_in_8bit", bool)
+    method = str(settings.get("quant_method") or "").lower()
     if method == "gptq":
-        return f"gptq-int{settings.get('bits', 4)}"
-    if method == "bitsandbytes" or "load_in_4bit" in settings:
-        return "nf4" if settings.get("load_in_4bit") else "int8"
-    return method or None
+        method = f"gptq-int{settings.get('bits', 4)}"
+    elif method == "bitsandbytes" or settings.get("load_in_4bit") or settings.get("load_in_8bit"):
+        check_type(path, settings, "bnb_4bit_quant_type", str)
+        four_bits = str(settings.get("bnb_4bit_quant_type") or "nf4")
+        method = four_bits if settings.get("load_in_4bit") else "int8"
+    if not method:
+        raise InvalidInput(
+            f"{path}: quantization_config does not say how the weights are quantized (quant_method)",
+            hint="copy config.json from where the checkpoint comes from",
+        )
+    if method not in QUANTIZATIONS:
+        raise InvalidInput(
+            f"{folder} is quantized as {one_line(method, 40)}, which cannot be loaded",
+            hint="these can be: " + ", ".join(sorted(QUANTIZATIONS)),
+        )
+    return method
 
 
 def _dtype(config: Mapping[str, Any]) -> object:

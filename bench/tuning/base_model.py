@@ -50,7 +50,7 @@ def check_weights(folder: Path, spec: ModelSpec) -> None:
         InvalidInput: no gradient passes through its quantization, or it has sliding-window attention.
     """
     quantization = read_checkpoint(folder).quantization
-    if quantization not in {None, "nf4", "int8"}:
+    if quantization not in {None, "nf4", "fp4", "int8"}:
         raise InvalidInput(
             f"{spec.checkpoint} is quantized as {quantization}, which cannot be trained",
             hint="name the checkpoint that is not quantized, with --quantization nf4",

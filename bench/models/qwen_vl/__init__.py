@@ -57,12 +57,14 @@ class QwenVL:
 
     def load(self) -> ModelInfo:
         """Load weights, tokenizer, template and processor; see ``bench.models.model.Model``."""
+        from bench.models.qwen_vl.generation import read_decoding
         from bench.models.qwen_vl.loading import load_model, locate
         from bench.models.qwen_vl.processing import Processor
 
         folder = locate(self._spec)
         # Before the weights: what is wrong with the small files should not take minutes to be said.
         processor = Processor(self._spec, folder)
+        read_decoding(folder, processor.config, processor.tokenizer)
         return self.adopt(load_model(self._spec, folder), processor, folder)
 
     def adopt(self, loaded: LoadedModel, processor: Processor, folder: Path) -> ModelInfo:
@@ -103,7 +105,7 @@ class QwenVL:
         """
         from bench.measure import is_out_of_memory
         from bench.models.qwen_vl.clock import Clock
-        from bench.models.qwen_vl.failures import out_of_memory
+        from bench.models.qwen_vl.failures import NOT_FOR_PEOPLE, out_of_memory, reason
 
         if self._parts is None:
             raise RuntimeError("load() comes before generate()")
@@ -117,6 +119,11 @@ class QwenVL:
                 raise
             # Raised below: while the error is handled, its traceback keeps the batch's tensors alive.
             failure = error.with_traceback(None)
+        except NOT_FOR_PEOPLE as error:
+            raise InvalidInput(
+                f"{self._parts.processor.folder}: the model cannot answer; {reason(error)}",
+                hint="copy config.json from where the checkpoint comes from",
+            ) from error
         self._free_memory()
         questions = sum(len(group.requests) for group in groups)
         raise out_of_memory(failure, f"answering {plural(questions, 'question')} at once") from None

@@ -71,7 +71,7 @@ class Weights(NamedTuple):
 
 def _packed(linear: Linear, quantization: str | None, number: int) -> int:
     count = linear.parameters
-    if quantization == "nf4":
+    if quantization in {"nf4", "fp4"}:
         scales = math.ceil(count / NF4_BLOCK)
         return math.ceil(count / 2) + scales + FLOAT * math.ceil(scales / NF4_NESTED) + NF4_TABLES
     if quantization == "int8":

@@ -6,13 +6,14 @@ decoding is greedy, and what is not followed is on the record.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from bench.errors import InvalidInput
-from bench.models.checkpoints import read_json
+from bench.models.checkpoints import check_type, read_json
 from bench.models.qwen_vl.clock import Clock
 from bench.models.qwen_vl.prefix import Prefix
 from bench.schema import Json, PageGroup, Request
@@ -117,31 +118,60 @@ class Engine(Protocol):
 
 
 def read_decoding(folder: Path, config: Any, tokenizer: Any) -> Decoding:
-    """The part of the checkpoint's ``generation_config.json`` that greedy decoding follows.
+    """What the checkpoint in ``folder`` says of decoding, as far as greedy decoding follows it.
 
     Raises:
-        InvalidInput: nothing says which token ends an answer.
+        InvalidInput: nothing says which token ends an answer, or a value is not usable.
     """
     path = folder / "generation_config.json"
     settings = read_json(path) if path.is_file() else {}
-    text_config = config.get_text_config()
-    ends: list[int] = []
-    for candidate in (
-        settings.get("eos_token_id"),
-        text_config.eos_token_id,
-        tokenizer.eos_token_id,
-    ):
-        if not ends and candidate is not None:
-            ends = list(candidate) if isinstance(candidate, (list, tuple)) else [candidate]
+    vocabulary = int(config.get_text_config().vocab_size)
+    ends = _end_tokens(folder, path, settings, tokenizer)
+    # An identifier that no token has ends nothing.
+    ends = [end for end in ends if 0 <= end < vocabulary]
     if not ends:
         raise InvalidInput(
             f"{folder} does not say which token ends an answer",
             hint="copy generation_config.json from the base checkpoint",
         )
+    check_type(path, settings, "pad_token_id", int)
+    check_type(path, settings, "repetition_penalty", int, float)
+    penalty = float(settings.get("repetition_penalty") or 1.0)
+    if not 0 < penalty < math.inf:
+        raise InvalidInput(
+            f"{path}: repetition_penalty should be a number above 0, but it is {penalty:g}",
+            hint="copy generation_config.json from the base checkpoint",
+        )
     pads = (settings.get("pad_token_id"), tokenizer.pad_token_id, ends[0])
     return Decoding(
-        end_tokens=tuple(int(end) for end in ends),
-        pad_token=int(next(pad for pad in pads if pad is not None)),
-        repetition_penalty=float(settings.get("repetition_penalty") or 1.0),
+        end_tokens=tuple(ends),
+        pad_token=int(next(pad for pad in pads if pad is not None and 0 <= pad < vocabulary)),
+        repetition_penalty=penalty,
         ignored={k: v for k, v in settings.items() if k not in _APPLIED | _NOT_DECODING},
     )
+
+
+def _end_tokens(folder: Path, path: Path, settings: Mapping[str, Any], tokenizer: Any) -> list[int]:
+    """The tokens that any of the checkpoint's files says end an answer, each once.
+
+    No file names all of them reliably: a tuned checkpoint often keeps the base's generation configuration,
+    and its tokenizer has the end of a turn alone.
+    """
+    written = read_json(folder / "config.json")
+    check_type(folder / "config.json", written, "text_config", dict)
+    sources = (
+        (path, settings),
+        (folder / "config.json", written),
+        (folder / "config.json", written.get("text_config") or {}),
+    )
+    ends: list[int] = []
+    for file, values in sources:
+        check_type(file, values, "eos_token_id", int, list)
+        value = values.get("eos_token_id")
+        entries = value if isinstance(value, list) else [value]
+        for entry in entries:
+            check_type(file, {"an entry of eos_token_id": entry}, "an entry of eos_token_id", int)
+        ends += [entry for entry in entries if entry is not None]
+    if tokenizer.eos_token_id is not None:
+        ends.append(int(tokenizer.eos_token_id))
+    return list(dict.fromkeys(ends))

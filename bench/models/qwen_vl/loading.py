@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -25,15 +24,18 @@ from bench.models.checkpoints import (
     read_checkpoint,
     tuning_record,
 )
+from bench.models.qwen_vl.adapters import with_adapter
+from bench.models.qwen_vl.configuration import read_configuration
 from bench.models.qwen_vl.device import pick_attention, pick_device, pick_dtype, weights_by_device
 from bench.models.qwen_vl.download import fetch, offline
 from bench.models.qwen_vl.failures import load_failure
 from bench.models.qwen_vl.quantization import (
     agreed_quantization,
     bitsandbytes_config,
-    rename_exclusions,
+    name_exclusions,
     without_empty_biases,
 )
+from bench.models.qwen_vl.readable import readable
 from bench.schema import Json, ModelSpec
 from bench.text import one_line
 
@@ -48,12 +50,6 @@ CLASSES: dict[str, str] = {
     "qwen3_vl": "Qwen3VLForConditionalGeneration",
 }
 """``model_type`` → class of transformers. A table, so that no checkpoint can bring its own code."""
-
-# Adapters trained before transformers 4.52 name the modules as the hub's weight files still do.
-_ADAPTER_RENAMES = {
-    r"^model\.layers\.": "model.language_model.layers.",
-    r"^visual\.": "model.visual.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +93,10 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
     if spec.adapter is not None:
         tuned = fetch(spec.adapter, None, offline=offline(spec))
         # Before the weights: loading them may take minutes.
+        read_adapter(tuned)
         check_base(tuned, folder, str(spec.checkpoint))
-    model = _from_pretrained(spec, checkpoint, device, dtype)
+    with readable(folder) as files:
+        model = _from_pretrained(spec, checkpoint, files, device, dtype)
     placement: dict[str, Json] = {}
     if spec.options.get("device_map") is not None:
         placement = {"device_map": weights_by_device(spec, model)}
@@ -106,7 +104,10 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
         device = model.device
     adapter: dict[str, Json] = {}
     if spec.adapter is not None:
-        model, adapter = _with_adapter(spec, tuned, model, quantization)
+        merge = bool(spec.options.get("merge_adapter", quantization is None))
+        with quiet_transformers():
+            model = with_adapter(tuned, str(spec.checkpoint), model, merge=merge)
+        adapter = {"adapter": spec.adapter, "adapter_merged": merge}
     model.eval().requires_grad_(False)
     warning = bf16_warning() if device.type == "cpu" and dtype == torch.bfloat16 else None
     if warning is not None:
@@ -129,13 +130,19 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
 
 
 def _from_pretrained(
-    spec: ModelSpec, checkpoint: LocalCheckpoint, device: torch.device, dtype: torch.dtype
+    spec: ModelSpec,
+    checkpoint: LocalCheckpoint,
+    files: Path,
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> Any:
+    """The model whose files are in ``files``, which a person calls ``checkpoint.folder``."""
     import transformers
-    from safetensors import SafetensorError
 
-    config = transformers.AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False)
-    rename_exclusions(config)
+    config = read_configuration(checkpoint.folder, files)
+    name_exclusions(getattr(config, "quantization_config", None), checkpoint.folder)
+    # Untyped in transformers.
+    no_generation: Any = transformers.GenerationConfig
     arguments: dict[str, Any] = {
         "config": config,
         "dtype": dtype,
@@ -144,6 +151,10 @@ def _from_pretrained(
         "use_safetensors": True,
         "local_files_only": True,
         "output_loading_info": True,
+        # They are refused below, by name.
+        "ignore_mismatched_sizes": True,
+        # generation_config.json is read by read_decoding; here it could only fail.
+        "generation_config": no_generation(),
     }
     if checkpoint.quantization is None and spec.quantization is not None:
         arguments["quantization_config"] = bitsandbytes_config(spec.quantization, dtype)
@@ -151,12 +162,12 @@ def _from_pretrained(
     try:
         with quiet_transformers():
             loader = getattr(transformers, CLASSES[checkpoint.model_type])
-            model, report = loader.from_pretrained(checkpoint.folder, **arguments)
-    except (SafetensorError, OSError, RuntimeError, ValueError, ImportError) as error:
+            model, report = loader.from_pretrained(files, **arguments)
+    except Exception as error:
         # Raised below: while the error is handled, its traceback would keep the weights alive.
-        failure = error.with_traceback(None)
+        failure = load_failure(checkpoint.folder, error, device)
     if failure is not None:
-        raise load_failure(checkpoint.folder, failure, device)
+        raise failure
     _check_report(checkpoint.folder, report)
     return model
 
@@ -196,41 +207,6 @@ def _trained_on(folder: Path) -> dict[str, Json]:
     """The task that ``bench tune`` says it trained what lies in ``folder`` on."""
     record = tuning_record(folder)
     return {} if record is None else {"trained_on": record.get("task")}
-
-
-def _with_adapter(
-    spec: ModelSpec, folder: Path, model: Any, quantization: str | None
-) -> tuple[Any, dict[str, Json]]:
-    """``model`` with the adapter in ``folder``, merged into the weights where they allow it."""
-    require_package("an adapter", "peft", "hf")
-    from peft import PeftModel
-
-    read_adapter(folder)
-    merge = bool(spec.options.get("merge_adapter", quantization is None))
-    try:
-        with quiet_transformers(), warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            wrapped = PeftModel.from_pretrained(
-                model, str(folder), is_trainable=False, key_mapping=_ADAPTER_RENAMES
-            )
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
-        raise InvalidInput(
-            f"the adapter {folder} does not fit {spec.checkpoint}: {one_line(str(error))}",
-            hint="use it with the checkpoint that it was trained on",
-        ) from None
-    # PEFT only warns when weights that the adapter's configuration promises are not in its file.
-    if any("missing adapter keys" in str(warning.message) for warning in caught):
-        raise InvalidInput(
-            f"the adapter {folder} does not fit {spec.checkpoint}: some of its weights are missing",
-            hint="use it with the checkpoint and the library versions that it was trained with",
-        )
-    if not hasattr(wrapped.base_model, "merge_and_unload"):
-        raise InvalidInput(
-            f"the adapter {folder} is of a type that cannot be put into the weights",
-            hint="LoRA adapters and variants of LoRA can be used",
-        )
-    adapted = wrapped.merge_and_unload() if merge else wrapped.get_base_model()
-    return adapted, {"adapter": spec.adapter, "adapter_merged": merge}
 
 
 @contextmanager

@@ -8,23 +8,28 @@ before it is the same for all questions about a document.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.errors import InvalidInput
-from bench.models.architectures import PixelBounds, read_bounds
+from bench.models.architectures import PixelBounds, read_bounds, read_folder, read_preprocessor
+from bench.models.bounded import bounded
+from bench.models.chat_templates import TEMPLATE_HINT, ChatTemplate, find_template
 from bench.models.checkpoints import read_json
+from bench.models.qwen_vl.configuration import read_configuration
+from bench.models.qwen_vl.failures import reason
 from bench.models.qwen_vl.pixels import PagePixels, PageQueue, PageReader
 from bench.models.qwen_vl.prefix import Prefix
-from bench.parsing import read_text
+from bench.models.qwen_vl.readable import readable
 from bench.schema import Json, ModelSpec
-from bench.text import one_line
 
 # Any text that no template contains: it marks the place of the question.
 _QUESTION = "\ue000question\ue000"
 # A question as people ask it: with it, tokens must not depend on where the prompt is cut.
 _SAMPLE = "What is the total amount?"
+_LONGEST_PROMPT = 1_000_000
+"""Characters of a template's text around a question; those of the family have some hundreds."""
 _TOKENIZER_HINT = "copy tokenizer.json and tokenizer_config.json from the base checkpoint"
 
 
@@ -38,9 +43,13 @@ class Processor:
             InvalidInput: a file is missing or does not fit the others, or the pixel bounds of ``spec``
                 exclude each other.
         """
-        self.tokenizer, self.image_token_id = _tokenizer(folder)
-        self.template, self.template_source = _chat_template(folder, self.tokenizer)
-        self.images, self.bounds = _image_processor(spec, folder)
+        self.folder = folder
+        """What a person calls the checkpoint's files, in messages."""
+        with readable(folder) as files:
+            self.config = read_configuration(folder, files)
+            self.tokenizer, self.image_token_id = _tokenizer(self.config, folder, files)
+            self.template, self.template_source = _chat_template(folder)
+            self.images, self.bounds = _image_processor(spec, folder, files)
         # The reference reads pages through the processor itself, so that it stays one.
         self.reader = PageReader(
             self.images,
@@ -114,26 +123,14 @@ class Processor:
 
     def _template_ids(self, pages: int, system: str | None) -> tuple[list[int], list[int]]:
         """Tokens before the question (one image token a page) and after it."""
-        from jinja2 import TemplateError
-
         key = (pages, system)
         if key not in self._around:
             content = [{"type": "image"}] * pages + [{"type": "text", "text": _QUESTION}]
             messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
             if system is not None:
                 messages.insert(0, {"role": "system", "content": system})
-            try:
-                text = self.tokenizer.apply_chat_template(
-                    messages,
-                    chat_template=self.template,
-                    tokenize=False,
-                    add_generation_prompt=True,
-                )
-            except TemplateError as error:
-                raise InvalidInput(
-                    f"the chat template in {self.template_source} fails: {one_line(str(error))}",
-                    hint="use the chat template of the base checkpoint",
-                ) from error
+            place = f"the chat template in {self.folder / self.template_source}"
+            text = self._rendered(messages, place)
             before, mark, after = text.partition(_QUESTION)
             ids = [
                 self.tokenizer.encode(part, add_special_tokens=False) for part in (before, after)
@@ -141,71 +138,97 @@ class Processor:
             whole = self.tokenizer.encode(before + _SAMPLE + after, add_special_tokens=False)
             if whole != [*ids[0], *self.tokens(_SAMPLE), *ids[1]]:
                 raise InvalidInput(
-                    f"the chat template in {self.template_source} puts text next to the question, so that "
-                    "both share a token",
-                    hint="use the chat template of the base checkpoint",
+                    f"{place} puts text next to the question, so that both share a token",
+                    hint=TEMPLATE_HINT,
                 )
             if not mark or ids[0].count(self.image_token_id) != pages:
                 raise InvalidInput(
-                    "the checkpoint's chat template does not place every page image before the question",
-                    hint="use the chat template of the base checkpoint",
+                    f"{place} does not place every page image before the question",
+                    hint=TEMPLATE_HINT,
                 )
             self._around[key] = (ids[0], ids[1])
         return self._around[key]
 
+    def _rendered(self, messages: Sequence[Mapping[str, Any]], what: str) -> str:
+        """What the template makes of a conversation; ``what`` names the template in messages."""
+        from jinja2 import TemplateError
 
-def _tokenizer(folder: Path) -> tuple[Any, int]:
+        with bounded(what, hint=TEMPLATE_HINT):
+            try:
+                text: str = self.tokenizer.apply_chat_template(
+                    messages,
+                    chat_template=self.template,
+                    tokenize=False,
+                    add_generation_prompt=True,
+                )
+            except TemplateError as error:
+                raise InvalidInput(f"{what} fails: {reason(error)}", hint=TEMPLATE_HINT) from None
+            except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError):
+                raise InvalidInput(
+                    f"{what} fails: it takes a conversation for something else", hint=TEMPLATE_HINT
+                ) from None
+        if len(text) > _LONGEST_PROMPT:
+            raise InvalidInput(
+                f"{what} makes {len(text)} characters of one question; at most {_LONGEST_PROMPT} are read",
+                hint=TEMPLATE_HINT,
+            )
+        return text
+
+
+def _tokenizer(config: Any, folder: Path, files: Path) -> tuple[Any, int]:
     """The checkpoint's tokenizer, and its id of the token that stands for a piece of a page."""
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoTokenizer
 
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        if (folder / name).is_file():
+            read_json(folder / name)
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
+            files, local_files_only=True, trust_remote_code=False
         )
         image_token = tokenizer.convert_tokens_to_ids("<|image_pad|>")
-    except (OSError, ValueError, KeyError) as error:
-        raise InvalidInput(f"{folder} has no usable tokenizer", hint=_TOKENIZER_HINT) from error
+        # Some faults of the files show when a text is read.
+        tokenizer.decode(tokenizer.encode(_SAMPLE, add_special_tokens=False))
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    # A panic of the tokenizers library is no Exception.
+    except BaseException as error:
+        said = reason(error).replace(str(files), str(folder))
+        raise InvalidInput(
+            f"{folder} has no usable tokenizer (tokenizer.json, tokenizer_config.json): {said}",
+            hint=_TOKENIZER_HINT,
+        ) from None
     # Without its files the tokenizer's class makes an empty one and says nothing.
-    if image_token != config.image_token_id:
+    if image_token != config.image_token_id or type(image_token) is not int:
         raise InvalidInput(
             f"{folder}: the tokenizer does not know the image token of config.json",
             hint=_TOKENIZER_HINT,
         )
-    return tokenizer, int(image_token)
+    return tokenizer, image_token
 
 
-def _chat_template(folder: Path, tokenizer: Any) -> tuple[str, str]:
-    """The template and the file that it comes from; a processor's template goes before a tokenizer's."""
-    jinja, packed = folder / "chat_template.jinja", folder / "chat_template.json"
-    if jinja.is_file():
-        return read_text(jinja), jinja.name
-    if packed.is_file():
-        template = read_json(packed).get("chat_template")
-        if isinstance(template, str):
-            return template, packed.name
-    if isinstance(tokenizer.chat_template, str):
-        return tokenizer.chat_template, "tokenizer_config.json"
-    raise InvalidInput(
-        f"{folder} has no chat template",
-        hint="copy chat_template.json or chat_template.jinja from the base checkpoint",
-    )
+def _chat_template(folder: Path) -> ChatTemplate:
+    """The checkpoint's template; see ``bench.models.chat_templates``."""
+    template = find_template(folder)
+    if template is None:
+        raise InvalidInput(
+            f"{folder} has no chat template",
+            hint="copy chat_template.json or chat_template.jinja from the base checkpoint",
+        )
+    return template
 
 
-def _image_processor(spec: ModelSpec, folder: Path) -> tuple[Any, PixelBounds]:
+def _image_processor(spec: ModelSpec, folder: Path, files: Path) -> tuple[Any, PixelBounds]:
     """The PIL image processor with the bounds of ``spec``, else those of the checkpoint."""
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-    try:
-        settings, _ = Qwen2VLImageProcessorPil.get_image_processor_dict(
-            folder, local_files_only=True
-        )
-    except OSError as error:
+    path = folder / "preprocessor_config.json"
+    if not path.is_file():
         raise InvalidInput(
-            f"{folder} has no preprocessor_config.json",
-            hint="copy it from the base checkpoint",
-        ) from error
-    own = read_bounds(settings)
+            f"{folder} has no preprocessor_config.json", hint="copy it from the base checkpoint"
+        )
+    settings = read_preprocessor(path)
+    own = read_bounds(settings, path)
     bounds = PixelBounds(
         own.min_pixels if spec.min_pixels is None else spec.min_pixels,
         own.max_pixels if spec.max_pixels is None else spec.max_pixels,
@@ -216,12 +239,26 @@ def _image_processor(spec: ModelSpec, folder: Path) -> tuple[Any, PixelBounds]:
             f"({bounds.max_pixels}); the checkpoint's own bounds are {own.min_pixels} and {own.max_pixels}",
             hint="give both --min-pixels and --max-pixels",
         )
-    # Both spellings are given, because either of them in the file would win over the other here.
-    images = Qwen2VLImageProcessorPil.from_pretrained(
-        folder,
-        local_files_only=True,
-        size={"shortest_edge": bounds.min_pixels, "longest_edge": bounds.max_pixels},
-        min_pixels=bounds.min_pixels,
-        max_pixels=bounds.max_pixels,
-    )
+    try:
+        # Both spellings are given, because either of them in the file would win over the other here.
+        images = Qwen2VLImageProcessorPil.from_pretrained(
+            files,
+            local_files_only=True,
+            size={"shortest_edge": bounds.min_pixels, "longest_edge": bounds.max_pixels},
+            min_pixels=bounds.min_pixels,
+            max_pixels=bounds.max_pixels,
+        )
+    except Exception as error:
+        raise InvalidInput(
+            f"{path} cannot be used: {reason(error).replace(str(files), str(folder))}",
+            hint="copy it from the base checkpoint",
+        ) from None
+    patch, merge = images.patch_size, images.merge_size
+    vision = read_folder(folder).architecture.vision
+    if (patch, merge) != (vision.patch, vision.merge):
+        raise InvalidInput(
+            f"{path}: the patch_size {patch} and merge_size {merge} should be those of config.json, "
+            f"{vision.patch} and {vision.merge}",
+            hint="copy it from the base checkpoint",
+        )
     return images, bounds

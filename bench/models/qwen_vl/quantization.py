@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import InvalidInput, require_package
-from bench.models.checkpoints import LocalCheckpoint
+from bench.models.checkpoints import LocalCheckpoint, stored_weights, weight_files
+from bench.models.qwen_vl.names import current_name
 from bench.models.settings import LOADED_QUANTIZED
 from bench.schema import ModelSpec
+from bench.text import one_line
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +22,7 @@ _NEEDED_BY = {
     "gptq-int8": (("gptqmodel", "gptq"), ("optimum", "gptq")),
     "awq": (("gptqmodel", "gptq"),),
     "nf4": (("bitsandbytes", "nf4"),),
+    "fp4": (("bitsandbytes", "nf4"),),
     "int8": (("bitsandbytes", "nf4"),),
 }
 """Quantization → (package, extra) that loading it takes."""
@@ -43,19 +47,44 @@ def agreed_quantization(spec: ModelSpec, checkpoint: LocalCheckpoint) -> str | N
     return quantization
 
 
-def rename_exclusions(config: Any) -> None:
-    """Let quantized checkpoints leave out the vision tower where transformers 5 keeps it.
+_SKIP_LISTS = {"awq": "modules_to_not_convert", "bitsandbytes": "llm_int8_skip_modules"}
+"""``quant_method`` → key of the list of modules that the checkpoint leaves as they are."""
+_PACKED = (".qweight", ".SCB", ".weight.absmax", ".weight.quant_map")
+"""What the names of a packed module's weights end with."""
+_PLAIN = frozenset({"F64", "F32", "F16", "BF16"})
 
-    Their configurations say ``visual``; the module is called ``model.visual`` today, and a name is
-    matched from its start.
+
+def name_exclusions(settings: Any, folder: Path) -> None:
+    """Replace the list of unquantized modules in a configuration by those that the weight files show.
+
+    The lists are written in the names of many versions of transformers, which also matched them differently:
+    from the start, from the end, or anywhere. A module that is wrongly taken for a packed one fails when it
+    computes. What is packed in the files is certain.
+
+    Raises:
+        InvalidInput: nothing is packed.
     """
-    settings = getattr(config, "quantization_config", None)
     if not isinstance(settings, dict):
         return
-    for key in ("modules_to_not_convert", "llm_int8_skip_modules"):
-        names = settings.get(key)
-        if names and "visual" in names:
-            settings[key] = [*names, "model.visual"]
+    skip_list = _SKIP_LISTS.get(str(settings.get("quant_method", "bitsandbytes")).lower())
+    if skip_list is None:
+        return
+    packed, plain = set(), set()
+    for weight in stored_weights(folder):
+        mark = next((mark for mark in _PACKED if weight.name.endswith(mark)), None)
+        if mark is not None:
+            packed.add(current_name(weight.name.removesuffix(mark)))
+        elif weight.name.endswith(".weight") and weight.dtype in _PLAIN:
+            plain.add(current_name(weight.name.removesuffix(".weight")))
+    if not packed:
+        method = one_line(str(settings.get("quant_method", "bitsandbytes")), 40)
+        raise InvalidInput(
+            f"{folder / 'config.json'} says that {method} quantized the weights, but none of them is packed",
+            hint="remove quantization_config from config.json, or download the weights that belong to it",
+        )
+    # An output head that shares the input embeddings is in no file.
+    plain = (plain | {"lm_head"}) - packed
+    settings[skip_list] = [re.escape(name) for name in sorted(plain)]
 
 
 def bitsandbytes_config(quantization: str, dtype: torch.dtype) -> Any:
@@ -90,7 +119,7 @@ def without_empty_biases(folder: Path, names: Sequence[str]) -> list[str]:
     # transformers reports the names that it made of the file's; from "layers." on they are the same.
     wanted = {name[name.find("layers.") :]: name for name in names if name.endswith(".bias")}
     empty: set[str] = set()
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in weight_files(folder):
         with safe_open(path, framework="pt") as file:
             for key in file.keys():  # noqa: SIM118
                 name = wanted.get(key[key.find("layers.") :]) if "visual" not in key else None
