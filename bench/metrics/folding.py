@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from typing import Final
+from typing import Final, Literal
 
 _QUOTES: Final = dict.fromkeys(map(ord, "«»„“”‟‹›‘’‚‛`´′″\"'「」『』〝〞＂＇"), '"')
 _DASHES: Final = dict.fromkeys(map(ord, "‐‑‒–—―−﹘﹣－"), "-")
@@ -29,8 +29,13 @@ _KEPT_APART: Final = ("<super>", "<sub>", "<fraction>", "<circle>", "<square>")
 _CJK: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _CJK_BLANK: Final = re.compile(rf"(?<=[{_CJK}])\s+|\s+(?=[{_CJK}])")
 _DASH_BLANK: Final = re.compile(r"(?<=\S)\s*-\s*(?=\S)")
-_TRAILING: Final = re.compile(r"[\s.,;:]+\Z")
+_TRAILING: Final = " .,;:"
+"""What may stand at the end of a value; ``plain`` leaves no other blanks. (A pattern that is anchored at the
+end alone would be tried at every character.)"""
 _MEASURE: Final = re.compile(r"\d\"")
+
+MAX_MARKS: Final = 30
+"""Combining marks in a row that are kept: no writing has more."""
 
 
 def plain(text: str) -> str:
@@ -38,8 +43,22 @@ def plain(text: str) -> str:
     if text.isascii():
         return " ".join(text.replace("'", '"').replace("`", '"').split())
     narrow = "".join(map(_narrow, text))
-    composed = unicodedata.normalize("NFC", narrow).translate(_QUOTES).translate(_DASHES)
+    composed = normalized("NFC", narrow).translate(_QUOTES).translate(_DASHES)
     return " ".join(composed.split())
+
+
+def normalized(form: Literal["NFC", "NFKC"], text: str) -> str:
+    """``text`` in a normal form of Unicode, with at most ``MAX_MARKS`` combining marks in a row.
+
+    Sorting a run of marks takes time that grows with the square of its length. The bound is that of the
+    stream-safe text format (Unicode Standard Annex 15).
+    """
+    if len(text) > MAX_MARKS and not text.isascii():
+        marks = "".join(sorted(filter(unicodedata.combining, set(text))))
+        if marks:
+            run = re.compile(f"([{marks}]{{{MAX_MARKS}}})[{marks}]+")
+            text = run.sub(r"\1", text)
+    return unicodedata.normalize(form, text)
 
 
 @functools.cache
@@ -72,7 +91,7 @@ def same_text(a: str, b: str) -> bool:
 
 def _folded(text: str) -> str:
     spaced = _DASH_BLANK.sub("-", _CJK_BLANK.sub("", text))
-    return _TRAILING.sub("", spaced.translate(_YO).casefold())
+    return spaced.translate(_YO).casefold().rstrip(_TRAILING)
 
 
 def _unquoted(text: str) -> str:
@@ -83,7 +102,8 @@ def _unquoted(text: str) -> str:
 
 def _looks(text: str) -> str:
     """How ``text`` looks: case stays, because в is not b although В is B."""
-    return _TRAILING.sub("", _DASH_BLANK.sub("-", text.translate(_YO))).translate(_LIKENESS)
+    spaced = _DASH_BLANK.sub("-", text.translate(_YO))
+    return spaced.rstrip(_TRAILING).translate(_LIKENESS)
 
 
 def latin_capitals(text: str) -> str:

@@ -31,6 +31,35 @@ class MetricValue(NamedTuple):
     """Σ value·weight / Σ weight over samples is the corpus value: a mean, or the rate of the corpus."""
 
 
+TOO_LARGE = MetricValue(None, 0.0)
+"""Unscored, because computing the metric would take more work than its bound allows. A sample for which a
+metric is not defined has a weight."""
+
+
+class TooLarge(Exception):
+    """Raised inside a metric whose work is beyond its bound; its row of the table gives ``TOO_LARGE``."""
+
+
+MAX_REFERENCE_TEXT = 1_000_000
+"""Characters of all references of a question together; ten references of ``MAX_CHARACTERS``."""
+
+MAX_READ = 20_000_000
+"""Characters of the answer, counted once for each reference that it is compared with."""
+
+MAX_CHARACTER_PAIRS = 1_500_000_000
+"""Pairs of characters, of the answer and of its references, that edit distances compare: half a second."""
+
+
+def check_pairs(first: int, second: int, limit: int = MAX_CHARACTER_PAIRS) -> None:
+    """Refuse to compare ``first`` things with ``second`` things if that makes more than ``limit`` pairs.
+
+    Raises:
+        TooLarge: it makes more.
+    """
+    if first * second > limit:
+        raise TooLarge
+
+
 ScoreFunction = Callable[[Json, Sequence[Json]], MetricValue]
 """From an answer (a string, or parsed JSON) and its accepted references to a value."""
 
@@ -76,6 +105,19 @@ def as_texts(references: Sequence[Json]) -> list[str]:
     return [as_text(reference) for reference in references]
 
 
+def bounded_texts(references: Sequence[Json]) -> list[str]:
+    """Every reference as text.
+
+    Raises:
+        TooLarge: together they are longer than ``MAX_REFERENCE_TEXT``.
+    """
+    texts = as_texts(references)
+    # A short reference costs a little, too: half a million of them are many.
+    if sum(len(text) + 10 for text in texts) > MAX_REFERENCE_TEXT:
+        raise TooLarge
+    return texts
+
+
 def collapsed(text: str) -> str:
     """``text`` in lower case, with single blanks for white space and none at its ends."""
     return " ".join(text.lower().split())
@@ -118,8 +160,10 @@ def text_metric(function: Callable[[str, Sequence[str]], float | None]) -> Score
     """Make a function on strings the score of a metric; without references it gives no value."""
 
     def score(prediction: Json, references: Sequence[Json]) -> MetricValue:
-        texts = as_texts(references)
-        return MetricValue(function(as_text(prediction), texts) if texts else None)
+        texts = bounded_texts(references)
+        answer = as_text(prediction)
+        check_pairs(len(answer), len(texts), MAX_READ)
+        return MetricValue(function(answer, texts) if texts else None)
 
     return score
 

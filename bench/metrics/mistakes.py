@@ -68,7 +68,8 @@ def _failed(wrong: Answered) -> bool:
 
 
 def _empty(wrong: Answered) -> bool:
-    return not plain(wrong.answer)
+    # An answer that was cut before it began is cut, whatever it consists of.
+    return not _truncated(wrong) and not plain(wrong.answer)
 
 
 def _truncated(wrong: Answered) -> bool:
@@ -76,7 +77,7 @@ def _truncated(wrong: Answered) -> bool:
 
 
 def _unparseable(wrong: Answered) -> bool:
-    if wrong.answer_type != "json":
+    if wrong.answer_type != "json" or (_truncated(wrong) and not plain(wrong.answer)):
         return False
     try:
         value = as_json(wrong.answer)

@@ -16,7 +16,11 @@ LEVELS: dict[Level, tuple[str, str, str]] = {
     "partly": ("◐", "partly right", "the headline score is at least 0.5, but not perfect"),
     "wrong": ("✗", "wrong", "the headline score is below 0.5"),
     "failed": ("!", "failed", "the model gave an error instead of an answer"),
-    "unscored": ("∅", "not scored", "the metric does not apply (no reference)"),
+    "unscored": (
+        "∅",
+        "not scored",
+        "the metric does not apply (no reference), or the answer is too large for it",
+    ),
     "open": ("…", "not asked", "the run has not reached this question"),
 }
 """Level → its glyph, its word, its definition."""
