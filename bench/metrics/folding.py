@@ -72,12 +72,37 @@ def _narrow(character: str) -> str:
     return character if keep else unicodedata.normalize("NFKC", character)
 
 
+_ARABIC_MARKS: Final = str.maketrans({"٫": ".", "٬": ",", "،": ",", "٪": "%"})
+
+
+def western_digits(text: str) -> str:
+    """``text`` with the digits and number marks of other scripts as those of Europe."""
+    if text.isascii():
+        return text
+    marked = text.translate(_ARABIC_MARKS)
+    return "".join(
+        str(unicodedata.decimal(character)) if character.isdecimal() else character
+        for character in marked
+    )
+
+
+def spelling_of_names(text: str) -> str:
+    """``text``, which comes from ``plain``, in lower case, with е for ё and no blank around hyphens."""
+    return _DASH_BLANK.sub("-", text.translate(_YO).lower())
+
+
 def has_special_digits(text: str) -> bool:
-    """Whether ``text`` holds a superscript, fraction or the like, which no plain number reading covers."""
+    """Whether ``text`` holds a superscript, fraction or the like, which no plain number reading covers.
+
+    Superscript letters (1º, 2ª) are no digits.
+    """
     if text.isascii():
         return False
-    decompositions = [unicodedata.decomposition(character) for character in text]
-    return any(decomposition.startswith(_KEPT_APART) for decomposition in decompositions)
+    for character in text:
+        is_kept_apart = unicodedata.decomposition(character).startswith(_KEPT_APART)
+        if is_kept_apart and unicodedata.numeric(character, None) is not None:
+            return True
+    return False
 
 
 def same_text(a: str, b: str) -> bool:

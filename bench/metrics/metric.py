@@ -64,6 +64,10 @@ ScoreFunction = Callable[[Json, Sequence[Json]], MetricValue]
 """From an answer (a string, or parsed JSON) and its accepted references to a value."""
 
 
+FieldScoreFunction = Callable[[Json, Sequence[Json], str | None, str | None], MetricValue]
+"""From an answer, its references, the name of the field and the document's language to a value."""
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """A row of the table: what a number means and where its definition comes from."""
@@ -82,6 +86,21 @@ class Metric:
     """Which of the definitions in use this one is, and how it differs from its neighbours."""
     answer_types: frozenset[AnswerType]
     score: ScoreFunction
+    score_field: FieldScoreFunction | None = None
+    """The same with what is known of the field, where that changes what an answer means."""
+
+    def score_of(
+        self,
+        prediction: Json,
+        references: Sequence[Json],
+        *,
+        field: str | None = None,
+        language: str | None = None,
+    ) -> MetricValue:
+        """The score of an answer to a question about ``field`` of a document in ``language``."""
+        if self.score_field is None:
+            return self.score(prediction, references)
+        return self.score_field(prediction, references, field, language)
 
 
 def as_text(value: Json) -> str:

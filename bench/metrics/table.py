@@ -329,6 +329,7 @@ _ROWS: Final = (
         variant="typed values must be equal; JSON: micro F1 over fields so compared",
         answer_types=_ANY,
         score=fields.field_match,
+        score_field=fields.field_score,
     ),
     Metric(
         name="page_accuracy",
@@ -381,9 +382,11 @@ def _bounded(row: Metric) -> Metric:
     """``row`` whose score is best for an answer equal to all references, and never takes unbounded work."""
     highest = row.range[1] if row.direction == "higher" else row.range[0]
 
-    def score(prediction: Json, references: Sequence[Json]) -> MetricValue:
+    def bounded(
+        prediction: Json, references: Sequence[Json], field: str | None, language: str | None
+    ) -> MetricValue:
         try:
-            result = row.score(prediction, references)
+            result = row.score_of(prediction, references, field=field, language=language)
         except (TooLarge, RecursionError):
             return TOO_LARGE
         if result.value is None or result.value == highest:
@@ -392,7 +395,10 @@ def _bounded(row: Metric) -> Metric:
         # such references.
         return result._replace(value=highest) if _equals_all(prediction, references) else result
 
-    return replace(row, score=score)
+    def score(prediction: Json, references: Sequence[Json]) -> MetricValue:
+        return bounded(prediction, references, None, None)
+
+    return replace(row, score=score, score_field=bounded)
 
 
 def _equals_all(prediction: Json, references: Sequence[Json]) -> bool:

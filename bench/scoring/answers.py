@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from bench.asking.protocols import AnswerMode
 from bench.metrics import METRICS, score_failed
 from bench.metrics.extract import Extraction, extract, without_thoughts
+from bench.metrics.metric import MetricValue
 from bench.metrics.mistakes import Answered, classify
 from bench.schema import Output, Sample, Score, StopReason, Task
 
@@ -79,12 +80,22 @@ def score_answer(
     extracted = extraction.answer
     scores = {}
     for name in task.metrics:
-        value, weight = METRICS[name].score(extracted, sample.references)
+        value, weight = _score(name, extracted, sample)
         scores[name] = Score(sample.id, name, value, weight, extracted)
     raw = scores[headline].value
     if output.text != extracted:
-        raw = METRICS[headline].score(output.text, sample.references).value
+        raw = _score(headline, output.text, sample).value
     return Answer(sample, output, extracted, scores, raw, unanswered=extraction.unanswered)
+
+
+def _score(metric: str, text: str, sample: Sample) -> MetricValue:
+    metadata = sample.metadata
+    return METRICS[metric].score_of(
+        text,
+        sample.references,
+        field=metadata.get("field"),
+        language=metadata.get("language"),
+    )
 
 
 def _answer_of(text: str, sample: Sample, mode: AnswerMode) -> Extraction:
