@@ -245,6 +245,11 @@ class Score:
     answer: str = ""
     """The answer that was extracted from the raw text and compared."""
 
+    @property
+    def too_large(self) -> bool:
+        """Whether the score is missing because computing it would take more work than its bound allows."""
+        return self.value is None and self.weight == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:

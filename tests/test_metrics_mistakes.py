@@ -38,8 +38,8 @@ any_text = st.text(st.characters(exclude_categories=[]), max_size=40)
         (Answered("北京市", ["北京市朝阳区"]), "partial"),
         (Answered('{"a": "x", "b": "y"}', [{"a": "x", "b": "z"}], answer_type="json"), "partial"),
         (Answered("17", ["25"], document_text="Total: 25"), "not_on_page"),
-        (Answered("17", ["25"], document_text="Room 17, total 25"), "wrong"),
-        (Answered("17", ["25"]), "wrong"),
+        (Answered("17", ["25"], document_text="Room 17, total 25"), "other_line"),
+        (Answered("17", ["25"]), "other_value"),
         (Answered('{"a": "y"}', [{"a": "x"}], answer_type="json"), "wrong"),
         (
             Answered("a white page", ["a table"], answer_type="description", document_text="x"),
@@ -51,17 +51,44 @@ def test_a_wrong_answer_has_the_class_of_its_first_rule(wrong, expected):
     assert classify(wrong) == expected
 
 
-def test_another_digit_is_no_partial_answer():
-    assert classify(Answered("12.03.2024", ["13.03.2024"])) == "wrong"
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        (Answered("12.03.2024", ["13.03.2024"]), "misread"),
+        (Answered("12", ["12.03.2024"]), "other_value"),
+        (Answered("1 234", ["1 234,50"], field="total"), "misread"),
+        (Answered("40702 810", ["40702810900000000001"], field="account"), "other_value"),
+        (Answered("+7 846 540-18-55", ["+7 (846) 540-18-54"], field="phone"), "misread"),
+        (Answered("540-18-54", ["+7 (846) 540-18-54"], field="phone"), "misread"),
+        (Answered("1 234,50 руб.", ["1 234,50"], field="total"), "format_only"),
+        (Answered("3 April 2024", ["03/04/2024"], field="date", language="en"), "ambiguous"),
+        (Answered("1,234", ["1234"], field="width"), "ambiguous"),
+        (Answered("4711", [""]), "invented"),
+        (Answered('{"a": "x", "b": "y"}', [{"a": "x"}], answer_type="json"), "invented"),
+        (Answered("88888888888", ["25"]), "repetition"),
+        (Answered("Total Total Total Total Total", ["Ромашка"]), "repetition"),
+        (Answered("88888888", ["88888887"]), "misread"),
+        (Answered("Город", ["Pioneer"], language="en"), "other_language"),
+        (Answered("Peter", ["Benjamin"], language="en"), "wrong"),
+        (Answered("Meridian", ["699.06"], field="total", language="en"), "other_type"),
+        (Answered("27.57", ["Meridian"], field="shop", language="en"), "other_type"),
+        (Answered("27.57", ["699.06"], field="total"), "other_value"),
+        (Answered("Peter", ["Benjamin"], document_text="Peter, Benjamin"), "other_line"),
+        (Answered("Benjamln Key", ["Benjamin Bey"]), "partial"),
+        (Answered("12 Main St", ["13 Main St"]), "misread"),
+    ],
+)
+def test_a_value_is_right_or_wrong_and_a_kind_says_how(wrong, expected):
+    assert classify(wrong) == expected
 
 
 def test_an_answer_is_found_on_the_page_in_another_spelling():
     wrong = Answered("Счет №17", ["x"], document_text="… СЧЁТ\n№ 17 …".replace("Ё", "Е"))
-    assert classify(wrong) == "wrong"
+    assert classify(wrong) == "other_line"
 
 
 def test_an_empty_reference_of_another_field_matches_nothing():
-    assert classify(Answered("17", ["25"], other_fields={"a": [""]})) == "wrong"
+    assert classify(Answered("17", ["25"], other_fields={"a": [""]})) == "other_value"
 
 
 def test_every_class_has_a_rule_with_words():

@@ -334,7 +334,7 @@ def test_own_way_of_asking_is_no_protocol(tmp_path):
 def test_every_answer_that_is_not_right_has_one_kind(run):
     view = view_of(run)
     for row in view.rows:
-        short = sum(row.levels[level] for level in ("partly", "wrong", "failed"))
+        short = sum(row.levels[level] for level in ("equivalent", "partly", "wrong", "failed"))
         assert sum(kind.counts[row.key] for kind in view.mistakes) == not_right(row) == short > 0
         assert sum(kind.shares[row.key] for kind in view.mistakes) == pytest.approx(1)
 

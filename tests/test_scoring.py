@@ -188,4 +188,4 @@ def test_an_answer_is_accepted_from_half_a_score_on_and_right_if_perfect(
         level(score_answer(task, sample, Output("0", "", "error", error="x")), metric) == "failed"
     )
     assert level(score_answer(task, sample, None), metric) == level(None, metric) == "open"
-    assert len(LEVELS) == 6
+    assert len(LEVELS) == 7

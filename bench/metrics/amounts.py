@@ -1,4 +1,4 @@
-"""Reads amounts of money, numbers and percentages in Russian, English and Chinese spelling.
+"""Reads amounts of money, numbers and percentages, in the spellings of invoices of many countries.
 
 A numeral can mean two numbers: 1,234 is more than a thousand in London and little more than one in Moscow. A
 reading holds both until a currency or the document's language decides.
@@ -10,44 +10,32 @@ import re
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-_CURRENCY_NAMES: Final = {
-    "RUB": "₽ руб рубль рубля рублей rub rur",
-    "USD": "$ us$ usd dollar dollars доллар доллара долларов 美元 美金",
-    "EUR": "€ eur euro euros евро 欧元",
-    "GBP": "£ gbp фунт фунтов 英镑",
-    "CNY": "¥ 元 圆 元整 圆整 元人民币 人民币 cny rmb cn¥ юань юаня юаней",
-    "JPY": "¥ 円 日元 jpy yen иена иен",
-    "HKD": "hk$ hkd 港元 港币",
-    "CAD": "ca$ c$ cad",
-    "AUD": "au$ a$ aud",
-    "INR": "₹ inr rs",
-    "KRW": "₩ krw 韩元",
-    "KZT": "₸ kzt тенге",
-    "UAH": "₴ uah грн гривен",
-    "BYN": "byn бел.руб",
-    "MYR": "rm myr",
-    "IDR": "rp idr",
-    "CHF": "chf",
-    "TRY": "₺ try tl",
-    "PLN": "zł pln",
-}
+from bench.metrics.currencies import currencies_named
+from bench.metrics.numerals import read_words
 
-
-def _codes_by_name() -> dict[str, frozenset[str]]:
-    """Return name or sign → the currencies that it can stand for: ¥ is the yuan and the yen."""
-    codes: dict[str, set[str]] = {}
-    for code, names in _CURRENCY_NAMES.items():
-        for name in names.split():
-            codes.setdefault(name, set()).add(code)
-    return {name: frozenset(possible) for name, possible in codes.items()}
-
-
-_CURRENCIES: Final = _codes_by_name()
-_NUMERAL: Final = r"\d(?:[\d.,' ]*\d)?"
+_NUMERAL: Final = r"\d(?:[\d.,'\" ]*\d)?"
 _AMOUNT: Final = re.compile(rf"([^\d]*?)({_NUMERAL})([^\d]*)")
 _KOPECKS: Final = re.compile(
-    r"(-?)(\d[\d ]*)\s*(?:руб(?:\.|л[ьяей]+)?|р\.|₽)\s*(\d{1,2})\s*(?:коп(?:\.|е[а-я]+)?|к\.)"
+    r"(-?)(\d[\d ]*)\s*(?:руб(?:\.|л[ьяей]+)?|р\.?|₽)[\s,]*(\d{1,2})\s*(?:коп(?:\.|е[а-я]+)?|к\.?)"
 )
+_CENTS_IN_WORDS: Final = re.compile(
+    r"([a-zа-я -]+?)\s*\(?(руб(?:л[ьяей]+|\.)?|dollars?|euros?|pounds?|rupees)\)?[\s,]*"
+    r"(?:(?:and|и)\s+)?(?:(\d{1,2}|[a-zа-я -]+?)\s*(?:/100|коп(?:\.|е[а-я]+)?|cents?|pence|paise))?"
+    r"(?:\s+only)?\.?"
+)
+_WORD_CURRENCIES: Final = {"р": "RUB", "d": "USD", "e": "EUR", "p": "GBP", "i": "INR"}
+_RUSSIAN_CENTS: Final = re.compile(r"(\d{1,3}(?: \d{3})+|\d+)\s*[-=]\s*(\d{2})")
+_NO_CENTS: Final = re.compile(r"(?<=\d)[.,](?:-{1,2}|=)(?=\s|\Z)")
+_SPLIT_CENTS: Final = re.compile(r"(?<=\d)\s+(?=[.,]\d{2}(?!\d))")
+_LABEL: Final = re.compile(r"\A[^\W\d_][^\d:=-]{0,40}[:=]\s*(?=\S)")
+_TOTAL_WORD: Final = re.compile(
+    r"\A(?:(?:grand |sub)?total(?: due| amount)?|amount(?: due)?|sum|balance(?: due)?"
+    r"|итого(?: к оплате)?|всего|сумма|к оплате|gesamt(?:betrag)?|summe|montant|totale|importe"
+    r"|合计|总计)\s+(?=\S)"
+)
+_INDIAN: Final = re.compile(r"\d{1,2}(?:,\d{2})+,\d{3}")
+_DASHED_CENTS: Final = frozenset({"ru", "uk", "be", "kk", "ky", "uz"})
+"""Languages in which 5250-90 is a sum of money with its kopecks."""
 _YUAN: Final = re.compile(r"(-?)(\d[\d, ]*)\s*[元圆块](?:(\d)\s*角)?(?:(\d)\s*分)?")
 _CHINESE_AMOUNT: Final = re.compile(
     r"(?:人民币)?([零壹贰叁肆伍陆柒捌玖拾佰仟万亿]+)[元圆](?:整|正|([零壹贰叁肆伍陆柒捌玖]?)角?"
@@ -58,9 +46,12 @@ _CHINESE_UNITS: Final = {"拾": 10, "佰": 100, "仟": 1000}
 _PERCENT: Final = re.compile(
     r"(?:百分之\s*(.+)|(.+?)\s*(?:%|percent|per cent|pct|процент(?:а|ов)?|проц\.))"
 )
-_COMMA_DECIMAL: Final = frozenset(
-    {"ru", "uk", "be", "kk", "de", "fr", "es", "it", "pt", "pl", "tr", "cs", "nl"}
+_TAX: Final = re.compile(r"\A(?:vat|gst|ндс|пдв|mwst|ust|tva|iva|btw)\b[\s.:]*")
+_COMMA_LANGUAGES: Final = (
+    "ru uk be kk de fr es it pt pl tr cs nl sk sl hr sr ro bg hu el sv"
+    " da nb no fi et lv lt ca id vi"
 )
+_COMMA_DECIMAL: Final = frozenset(_COMMA_LANGUAGES.split())
 _POINT_DECIMAL: Final = frozenset({"en", "zh", "ja", "ko", "th"})
 
 
@@ -79,7 +70,7 @@ class Amount(NamedTuple):
         return max(-int(value.as_tuple().exponent) for value in self.values)
 
 
-def read_amount(text: str, *, language: str | None = None) -> Amount | None:
+def read_amount(text: str, *, language: str | None = None, money: bool = False) -> Amount | None:
     """A number, with a currency or without; None for anything else.
 
     Numerals with leading zeros are identifiers and not read.
@@ -87,9 +78,16 @@ def read_amount(text: str, *, language: str | None = None) -> Amount | None:
     Args:
         text: Plain text, at most a line.
         language: Decides whether a lone comma or point before three digits is decimal.
+        money: The field is known to hold an amount: a label may stand before it, and cents behind a dash.
     """
-    lowered = text.lower().strip()
-    for reader in (_in_words, _kopecks, _yuan):
+    lowered = _SPLIT_CENTS.sub("", text.lower().strip())
+    if money:
+        lowered = _TOTAL_WORD.sub("", _LABEL.sub("", lowered))
+        dashed = _dashed(lowered, language)
+        if dashed is not None:
+            return dashed
+        lowered = _NO_CENTS.sub("", lowered)
+    for reader in (_in_words, _kopecks, _yuan, _spelled):
         amount = reader(lowered)
         if amount is not None:
             return amount
@@ -101,7 +99,7 @@ def read_amount(text: str, *, language: str | None = None) -> Amount | None:
     sign, marks = _sign_and_marks(before, behind)
     if sign is None:
         return None
-    currencies = _currencies(marks)
+    currencies = _currencies(marks, language)
     if currencies is None:
         return None
     values = _numeral_values(numeral.strip(), language, money=bool(currencies))
@@ -121,11 +119,11 @@ def _sign_and_marks(before: str, behind: str) -> tuple[int | None, list[str]]:
     return -1 if signs == ["-"] else 1, [mark for mark in marks if mark]
 
 
-def _currencies(marks: list[str]) -> frozenset[str] | None:
+def _currencies(marks: list[str], language: str | None) -> frozenset[str] | None:
     """The currencies that the marks allow together; None if a mark is no currency, or they contradict."""
     possible: frozenset[str] | None = None
     for mark in marks:
-        codes = _CURRENCIES.get(mark, frozenset({"RUB"}) if mark == "р" else frozenset())
+        codes = currencies_named(mark, language)
         possible = codes if possible is None else possible & codes
         if not possible:
             return None
@@ -140,6 +138,10 @@ def _numeral_values(numeral: str, language: str | None, *, money: bool) -> froze
     marks = [character for character in grouped if character in ".,"]
     if not marks:
         return _only(_grouped_integer(grouped, "_"))
+    if _INDIAN.fullmatch(grouped.partition(".")[0]):
+        # Lakh and crore: groups of two before the last one of three.
+        grouped = grouped.replace(",", "")
+        return _numeral_values(grouped, "en", money=money)
     last = marks[-1]
     integer, _, fraction = grouped.rpartition(last)
     if len(set(marks)) == 2 or "_" in grouped:
@@ -205,6 +207,33 @@ def _kopecks(text: str) -> Amount | None:
     return Amount(frozenset({-value if match[1] else value}), text, frozenset({"RUB"}))
 
 
+def _dashed(text: str, language: str | None) -> Amount | None:
+    """5250-90 and 5000=00, as Russian forms write roubles and kopecks."""
+    match = _RUSSIAN_CENTS.fullmatch(re.sub(r"\s*(?:₽|руб\.?|р\.)\Z", "", text))
+    if match is None or ("=" not in text and language not in _DASHED_CENTS):
+        return None
+    value = _grouped_integer(match[1], " ")
+    if value is None:
+        return None
+    currencies = frozenset({"RUB"}) if "р" in text or "₽" in text else frozenset[str]()
+    return Amount(frozenset({value + Decimal(int(match[2])) / 100}), text, currencies)
+
+
+def _spelled(text: str) -> Amount | None:
+    """An amount in English or Russian words, with its currency."""
+    match = _CENTS_IN_WORDS.fullmatch(text.replace("ё", "е"))
+    if match is None:
+        return None
+    whole = read_words(match[1])
+    part = match[3] or "0"
+    cents = int(part) if part.isdecimal() else read_words(part)
+    if whole is None or cents is None or cents > 99:
+        return None
+    unit = match[2]
+    code = "INR" if unit == "rupees" else _WORD_CURRENCIES[unit[0]]
+    return Amount(frozenset({whole + Decimal(cents) / 100}), text, frozenset({code}))
+
+
 def _yuan(text: str) -> Amount | None:
     match = _YUAN.fullmatch(text)
     if match is None or (match[3] is None and match[4] is None):
@@ -244,11 +273,16 @@ def _chinese_integer(text: str) -> int:
 
 def read_percentage(text: str, *, language: str | None = None) -> Amount | None:
     """A number with a percent sign or word."""
-    match = _PERCENT.fullmatch(text.lower().strip())
+    match = _PERCENT.fullmatch(_TAX.sub("", text.lower().strip()))
     if match is None:
         return None
     amount = read_amount((match[1] or match[2]).strip(), language=language)
     return None if amount is None or amount.currencies else amount
+
+
+def same_currency(a: Amount, b: Amount) -> bool:
+    """Whether no currency contradicts: one on one side only does not."""
+    return not a.currencies or not b.currencies or bool(a.currencies & b.currencies)
 
 
 def same_amount(a: Amount, b: Amount, *, money: bool) -> bool:
@@ -260,7 +294,7 @@ def same_amount(a: Amount, b: Amount, *, money: bool) -> bool:
         money: The field is known to hold an amount, so that 5.5 and 5.50 are one; without that, and
             without a currency, they may be sections or versions and stay two.
     """
-    if a.currencies and b.currencies and not a.currencies & b.currencies:
+    if not same_currency(a, b):
         return False
     if a.numeral == b.numeral:
         return True

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from typing import Final
+from typing import Final, Literal
 
 _QUOTES: Final = dict.fromkeys(map(ord, "«»„“”‟‹›‘’‚‛`´′″\"'「」『』〝〞＂＇"), '"')
 _DASHES: Final = dict.fromkeys(map(ord, "‐‑‒–—―−﹘﹣－"), "-")
@@ -29,8 +29,13 @@ _KEPT_APART: Final = ("<super>", "<sub>", "<fraction>", "<circle>", "<square>")
 _CJK: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _CJK_BLANK: Final = re.compile(rf"(?<=[{_CJK}])\s+|\s+(?=[{_CJK}])")
 _DASH_BLANK: Final = re.compile(r"(?<=\S)\s*-\s*(?=\S)")
-_TRAILING: Final = re.compile(r"[\s.,;:]+\Z")
+_TRAILING: Final = " .,;:"
+"""What may stand at the end of a value; ``plain`` leaves no other blanks. (A pattern that is anchored at the
+end alone would be tried at every character.)"""
 _MEASURE: Final = re.compile(r"\d\"")
+
+MAX_MARKS: Final = 30
+"""Combining marks in a row that are kept: no writing has more."""
 
 
 def plain(text: str) -> str:
@@ -38,8 +43,22 @@ def plain(text: str) -> str:
     if text.isascii():
         return " ".join(text.replace("'", '"').replace("`", '"').split())
     narrow = "".join(map(_narrow, text))
-    composed = unicodedata.normalize("NFC", narrow).translate(_QUOTES).translate(_DASHES)
+    composed = normalized("NFC", narrow).translate(_QUOTES).translate(_DASHES)
     return " ".join(composed.split())
+
+
+def normalized(form: Literal["NFC", "NFKC"], text: str) -> str:
+    """``text`` in a normal form of Unicode, with at most ``MAX_MARKS`` combining marks in a row.
+
+    Sorting a run of marks takes time that grows with the square of its length. The bound is that of the
+    stream-safe text format (Unicode Standard Annex 15).
+    """
+    if len(text) > MAX_MARKS and not text.isascii():
+        marks = "".join(sorted(filter(unicodedata.combining, set(text))))
+        if marks:
+            run = re.compile(f"([{marks}]{{{MAX_MARKS}}})[{marks}]+")
+            text = run.sub(r"\1", text)
+    return unicodedata.normalize(form, text)
 
 
 @functools.cache
@@ -53,12 +72,37 @@ def _narrow(character: str) -> str:
     return character if keep else unicodedata.normalize("NFKC", character)
 
 
+_ARABIC_MARKS: Final = str.maketrans({"٫": ".", "٬": ",", "،": ",", "٪": "%"})
+
+
+def western_digits(text: str) -> str:
+    """``text`` with the digits and number marks of other scripts as those of Europe."""
+    if text.isascii():
+        return text
+    marked = text.translate(_ARABIC_MARKS)
+    return "".join(
+        str(unicodedata.decimal(character)) if character.isdecimal() else character
+        for character in marked
+    )
+
+
+def spelling_of_names(text: str) -> str:
+    """``text``, which comes from ``plain``, in lower case, with е for ё and no blank around hyphens."""
+    return _DASH_BLANK.sub("-", text.translate(_YO).lower())
+
+
 def has_special_digits(text: str) -> bool:
-    """Whether ``text`` holds a superscript, fraction or the like, which no plain number reading covers."""
+    """Whether ``text`` holds a superscript, fraction or the like, which no plain number reading covers.
+
+    Superscript letters (1º, 2ª) are no digits.
+    """
     if text.isascii():
         return False
-    decompositions = [unicodedata.decomposition(character) for character in text]
-    return any(decomposition.startswith(_KEPT_APART) for decomposition in decompositions)
+    for character in text:
+        is_kept_apart = unicodedata.decomposition(character).startswith(_KEPT_APART)
+        if is_kept_apart and unicodedata.numeric(character, None) is not None:
+            return True
+    return False
 
 
 def same_text(a: str, b: str) -> bool:
@@ -72,7 +116,7 @@ def same_text(a: str, b: str) -> bool:
 
 def _folded(text: str) -> str:
     spaced = _DASH_BLANK.sub("-", _CJK_BLANK.sub("", text))
-    return _TRAILING.sub("", spaced.translate(_YO).casefold())
+    return spaced.translate(_YO).casefold().rstrip(_TRAILING)
 
 
 def _unquoted(text: str) -> str:
@@ -83,7 +127,8 @@ def _unquoted(text: str) -> str:
 
 def _looks(text: str) -> str:
     """How ``text`` looks: case stays, because в is not b although В is B."""
-    return _TRAILING.sub("", _DASH_BLANK.sub("-", text.translate(_YO))).translate(_LIKENESS)
+    spaced = _DASH_BLANK.sub("-", text.translate(_YO))
+    return spaced.rstrip(_TRAILING).translate(_LIKENESS)
 
 
 def latin_capitals(text: str) -> str:

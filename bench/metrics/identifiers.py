@@ -12,7 +12,6 @@ from typing import Final
 
 from bench.metrics.folding import latin_capitals
 
-_INN_WEIGHTS: Final = (3, 7, 2, 4, 10, 3, 5, 9, 4, 6, 8)
 _EXTENSION: Final = re.compile(
     r"(?:доб(?:авочный)?\.?|вн\.?|ext(?:ension)?\.?|x|#|转|轉|分机)\s*(\d{1,6})\Z"
 )
@@ -21,7 +20,11 @@ _PHONE_LABEL: Final = re.compile(
 )
 _PHONE_MARK: Final = re.compile(r"\+\d(?!.*[.,]\d\d\Z)|(?:\+?\d{1,3})?\s*\(\d{2,5}\)\s*\d")
 _NUMBER_SIGN: Final = re.compile(
-    r"\A(?:№|#|n[o°º][.:]?\s*(?=\d)|номер\s+|number\s+)\s*", re.IGNORECASE
+    r"\A(?:[^\W\d_][^\d:]{0,40}:\s*)?"
+    r"(?:(?:invoice|receipt|order|bill|счет|рахунок|rechnung|facture|factuur|фактура|накладная|договор)"
+    r"(?:s?-?nr|[\s-]*(?:no|number|numéro|nummer))?\b[\s.:]*)?"
+    r"(?:№|#|n[o°ºr][.:]?\s*(?=\d)|n[.:]?\s+(?=\d)|номер\s+|number\s+)?\s*",
+    re.IGNORECASE,
 )
 _VAT_FORMS: Final = {
     "AT": r"U\d{8}", "BE": r"[01]\d{9}", "BG": r"\d{9,10}", "CY": r"\d{8}[A-Z]", "CZ": r"\d{8,10}",
@@ -44,17 +47,9 @@ MIN_PUNCTUATED: Final = 11
 
 def is_inn(text: str) -> bool:
     """Whether ``text`` is ten or twelve digits with the control digits of a Russian taxpayer number."""
-    if not re.fullmatch(r"\d{10}|\d{12}", text, re.ASCII):
-        return False
-    digits = [int(character) for character in text]
-    positions = (9,) if len(text) == 10 else (10, 11)
-    return all(digits[position] == _inn_control(digits, position) for position in positions)
+    from stdnum.ru import inn
 
-
-def _inn_control(digits: list[int], position: int) -> int:
-    """The control digit at ``position``, from all digits before it."""
-    weights = _INN_WEIGHTS[11 - position :]
-    return sum(weight * digit for weight, digit in zip(weights, digits, strict=False)) % 11 % 10
+    return re.fullmatch(r"\d{10}|\d{12}", text, re.ASCII) is not None and bool(inn.is_valid(text))
 
 
 def is_kpp(text: str) -> bool:
@@ -81,38 +76,69 @@ def is_iban(text: str) -> bool:
     return int("".join(str(int(character, 36)) for character in rearranged)) % 97 == 1
 
 
+def is_bik(text: str) -> bool:
+    """Whether ``text`` has the form of a Russian bank's code: nine digits that begin with 04, no checksum."""
+    return re.fullmatch(r"[01]\d{8}", text, re.ASCII) is not None
+
+
+def is_ogrn(text: str) -> bool:
+    """Whether ``text`` is a Russian state registration number with its control digit (python-stdnum)."""
+    from stdnum.ru import ogrn
+
+    return re.fullmatch(r"\d{13}|\d{15}", text, re.ASCII) is not None and bool(ogrn.is_valid(text))
+
+
+def is_isbn(text: str) -> bool:
+    """Whether ``text`` is an ISBN of ten or thirteen characters with its control digit (python-stdnum)."""
+    from stdnum import isbn
+
+    return bool(isbn.is_valid(text))
+
+
+def is_lei(text: str) -> bool:
+    """Whether ``text`` is a legal entity identifier with its control digits (ISO 17442, python-stdnum)."""
+    from stdnum import lei
+
+    return re.fullmatch(r"[A-Z\d]{20}", text, re.ASCII) is not None and bool(lei.is_valid(text))
+
+
 def is_vat(text: str) -> bool:
     """Whether ``text`` has the form of a European VAT number; German and Italian ones by checksum, too."""
     if _VAT.fullmatch(text) is None:
         return False
-    checksum = {"DE": _iso_7064, "IT": _luhn}.get(text[:2])
-    return checksum is None or checksum(text[2:])
+    from stdnum import luhn
+    from stdnum.iso7064 import mod_11_10
 
-
-def _iso_7064(digits: str) -> bool:
-    product = 10
-    for digit in digits[:-1]:
-        product = (int(digit) + product) % 10 or 10
-        product = product * 2 % 11
-    return (11 - product) % 10 == int(digits[-1])
-
-
-def _luhn(digits: str) -> bool:
-    doubled = [int(digit) * (1 + i % 2) for i, digit in enumerate(reversed(digits))]
-    return sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0
+    checksum = {"DE": mod_11_10, "IT": luhn}.get(text[:2])
+    return checksum is None or bool(checksum.is_valid(text[2:]))
 
 
 _REGISTERED: Final[tuple[tuple[str, str, Callable[[str], bool]], ...]] = (
     ("iban", r"IBAN", is_iban),
-    ("vat", r"(?:VAT(?:\s*(?:NO|ID|NUMBER|REG(?:ISTRATION)?))*|UST-?IDNR|НДС)", is_vat),
+    (
+        "vat",
+        r"(?:VAT(?:\s*(?:NO|ID|NUMBER|REG(?:ISTRATION)?))*|UST\.?-?\s?ID(?:\.?-?NR)?"
+        r"|BTW(?:[- ]?(?:NR|NUMMER))?|N?\s?TVA(?: INTRACOMMUNAUTAIRE)?|P(?:ARTITA)?\.?\s?IVA|NIP|НДС)",
+        is_vat,
+    ),
     ("inn", r"(?:ИНН|INN)", is_inn),
     ("snils", r"(?:СНИЛС|SNILS)", is_snils),
     ("kpp", r"(?:КПП|KPP)", is_kpp),
+    ("bik", r"(?:БИК|BIK)", is_bik),
+    ("ogrn", r"(?:ОГРН(?:ИП)?|OGRN)", is_ogrn),
+    ("isbn", r"ISBN(?:-1[03])?", is_isbn),
+    ("lei", r"LEI", is_lei),
 )
 _LABELS: Final = {
-    kind: re.compile(rf"\A{label}[.:№\s]*", re.IGNORECASE) for kind, label, _ in _REGISTERED
+    # A label ends where letters end, or where a country's code begins: "USt-ID DE…", "IVAIT…".
+    kind: re.compile(rf"\A{label}(?:(?![^\W\d_])|(?=[A-Z]{{2}}\d))[.:№\s]*", re.IGNORECASE)
+    for kind, label, _ in _REGISTERED
 }
-_PUNCTUATED: Final = frozenset({"snils"})
+_PUNCTUATION: Final = {"snils": r"[\s-]", "vat": r"[\s.-]", "isbn": r"[\s-]"}
+"""What groups the characters of a kind, where that is more than blanks."""
+
+UNCHECKED: Final = frozenset({"kpp", "bik"})
+"""Kinds without a checksum: nine digits are one only where the field or a label says so."""
 
 REGISTERED: Final = tuple(kind for kind, _, _ in _REGISTERED)
 """Kinds that ``read_registered`` knows, the most telling first."""
@@ -130,8 +156,7 @@ def read_registered(text: str, kind: str) -> str | None:
     """
     check = next(check for name, _, check in _REGISTERED if name == kind)
     bare = _LABELS[kind].sub("", text)
-    marks = r"[\s-]" if kind in _PUNCTUATED else r"\s"
-    compact = latin_capitals(re.sub(marks, "", bare))
+    compact = latin_capitals(re.sub(_PUNCTUATION.get(kind, r"\s"), "", bare))
     return compact if check(compact) else None
 
 
@@ -166,13 +191,29 @@ def read_phone(text: str) -> str | None:
     return f"+{digits[2:]}{suffix}" if digits.startswith("00") else f"{digits}{suffix}"
 
 
-def same_phone(a: str, b: str) -> bool:
-    """Whether two numbers are the same; a missing country code (7, 1 or 86) contradicts nothing."""
+_COUNTRY_CODES: Final = {
+    "de": ("49", "43", "41"), "fr": ("33", "32", "41"), "nl": ("31", "32"), "en": ("44", "61", "64", "27"),
+    "uk": ("380",), "tr": ("90",), "sv": ("46",), "fi": ("358",), "ro": ("40",), "bg": ("359",),
+    "hr": ("385",), "sr": ("381",), "sl": ("386",), "sk": ("421",), "id": ("62",), "ms": ("60",),
+    "ja": ("81",), "ko": ("82",), "th": ("66",), "vi": ("84",), "he": ("972",), "hi": ("91",),
+    "ar": ("966", "971"),
+}  # fmt: skip
+"""Language → codes of countries that speak it and write a 0 before a number without its country code."""
+
+
+def same_phone(a: str, b: str, language: str | None = None) -> bool:
+    """Whether two numbers are the same; a missing country code (7, 1 or 86) contradicts nothing.
+
+    Where the language is known, neither does the code of a country that writes a 0 instead of it.
+    """
     if a == b:
         return True
     with_code, without = (a, b) if a.startswith("+") else (b, a)
     if not with_code.startswith("+") or without.startswith("+"):
         return False
+    if without.startswith("0"):
+        codes = _COUNTRY_CODES.get(language or "", ())
+        return any(with_code == f"+{code}{without[1:]}" for code in codes)
     lengths = {"+7": 10, "+1": 10, "+86": 11}
     national = len(without.partition("x")[0])
     return with_code == f"+{without}" or any(
@@ -186,7 +227,8 @@ def read_identifier(text: str) -> str | None:
     An identifier holds a digit, and has either no blank or at least ``MIN_GROUPED`` characters. Points and
     hyphens are part of it, unless it has ``MIN_PUNCTUATED`` digits or more.
     """
-    bare = _NUMBER_SIGN.sub("", text)
+    # "45 05 № 679944": the sign stands between a series and its number.
+    bare = _NUMBER_SIGN.sub("", text, count=1).replace("№", " ")
     if not re.search(r"\d", bare) or not re.fullmatch(r"[\w./\s-]+", bare):
         return None
     compact = re.sub(r"\s", "", bare)

@@ -31,8 +31,41 @@ class MetricValue(NamedTuple):
     """Σ value·weight / Σ weight over samples is the corpus value: a mean, or the rate of the corpus."""
 
 
+TOO_LARGE = MetricValue(None, 0.0)
+"""Unscored, because computing the metric would take more work than its bound allows. A sample for which a
+metric is not defined has a weight."""
+
+
+class TooLarge(Exception):
+    """Raised inside a metric whose work is beyond its bound; its row of the table gives ``TOO_LARGE``."""
+
+
+MAX_REFERENCE_TEXT = 1_000_000
+"""Characters of all references of a question together; ten references of ``MAX_CHARACTERS``."""
+
+MAX_READ = 20_000_000
+"""Characters of the answer, counted once for each reference that it is compared with."""
+
+MAX_CHARACTER_PAIRS = 1_500_000_000
+"""Pairs of characters, of the answer and of its references, that edit distances compare: half a second."""
+
+
+def check_pairs(first: int, second: int, limit: int = MAX_CHARACTER_PAIRS) -> None:
+    """Refuse to compare ``first`` things with ``second`` things if that makes more than ``limit`` pairs.
+
+    Raises:
+        TooLarge: it makes more.
+    """
+    if first * second > limit:
+        raise TooLarge
+
+
 ScoreFunction = Callable[[Json, Sequence[Json]], MetricValue]
 """From an answer (a string, or parsed JSON) and its accepted references to a value."""
+
+
+FieldScoreFunction = Callable[[Json, Sequence[Json], str | None, str | None], MetricValue]
+"""From an answer, its references, the name of the field and the document's language to a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +86,21 @@ class Metric:
     """Which of the definitions in use this one is, and how it differs from its neighbours."""
     answer_types: frozenset[AnswerType]
     score: ScoreFunction
+    score_field: FieldScoreFunction | None = None
+    """The same with what is known of the field, where that changes what an answer means."""
+
+    def score_of(
+        self,
+        prediction: Json,
+        references: Sequence[Json],
+        *,
+        field: str | None = None,
+        language: str | None = None,
+    ) -> MetricValue:
+        """The score of an answer to a question about ``field`` of a document in ``language``."""
+        if self.score_field is None:
+            return self.score(prediction, references)
+        return self.score_field(prediction, references, field, language)
 
 
 def as_text(value: Json) -> str:
@@ -74,6 +122,19 @@ def as_texts(references: Sequence[Json]) -> list[str]:
     if isinstance(references, str):
         references = [references]
     return [as_text(reference) for reference in references]
+
+
+def bounded_texts(references: Sequence[Json]) -> list[str]:
+    """Every reference as text.
+
+    Raises:
+        TooLarge: together they are longer than ``MAX_REFERENCE_TEXT``.
+    """
+    texts = as_texts(references)
+    # A short reference costs a little, too: half a million of them are many.
+    if sum(len(text) + 10 for text in texts) > MAX_REFERENCE_TEXT:
+        raise TooLarge
+    return texts
 
 
 def collapsed(text: str) -> str:
@@ -118,8 +179,10 @@ def text_metric(function: Callable[[str, Sequence[str]], float | None]) -> Score
     """Make a function on strings the score of a metric; without references it gives no value."""
 
     def score(prediction: Json, references: Sequence[Json]) -> MetricValue:
-        texts = as_texts(references)
-        return MetricValue(function(as_text(prediction), texts) if texts else None)
+        texts = bounded_texts(references)
+        answer = as_text(prediction)
+        check_pairs(len(answer), len(texts), MAX_READ)
+        return MetricValue(function(answer, texts) if texts else None)
 
     return score
 

@@ -13,6 +13,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Sequence
 
+from bench.metrics.folding import normalized
+
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
@@ -37,6 +39,11 @@ def squad_f1(prediction: str, references: Sequence[str]) -> float:
     return max(_overlap(words, squad_normalize(reference).split()) for reference in references)
 
 
+def squad_f1_score(prediction: str, references: Sequence[str]) -> float:
+    """The table's SQuAD F1: 1 for two texts that are equal without having words ("the", "?!")."""
+    return max(squad_f1(prediction, references), squad_em(prediction, references))
+
+
 def char_f1(prediction: str, references: Sequence[str]) -> float:
     """F1 of characters as multisets after NFKC and lower-casing, the best reference's.
 
@@ -52,7 +59,7 @@ def char_f1(prediction: str, references: Sequence[str]) -> float:
 
 
 def _characters(text: str) -> list[str]:
-    plain = unicodedata.normalize("NFKC", text).lower()
+    plain = normalized("NFKC", text).lower()
     return [
         character
         for character in plain

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -26,7 +27,15 @@ from bench.metrics import (
     tables,
     vqa,
 )
-from bench.metrics.metric import Metric, MetricValue, text_metric
+from bench.metrics.metric import (
+    TOO_LARGE,
+    Metric,
+    MetricValue,
+    TooLarge,
+    as_json,
+    as_text,
+    text_metric,
+)
 from bench.schema import AnswerType, Json
 from bench.text import one_line
 
@@ -242,7 +251,7 @@ _ROWS: Final = (
         source="mmf TextVQAAccuracyEvaluator (EvalAI rules), as in lmms-eval",
         variant="ten references; both sides normalised even if all ten agree",
         answer_types=_TEXT,
-        score=text_metric(vqa.vqa_accuracy),
+        score=text_metric(vqa.vqa_score),
     ),
     Metric(
         name="ocrbench",
@@ -297,7 +306,7 @@ _ROWS: Final = (
         source="Hugging Face evaluate, squad (version 1.1)",
         variant="two texts without words give 0",
         answer_types=_TEXT,
-        score=text_metric(squad.squad_f1),
+        score=text_metric(squad.squad_f1_score),
     ),
     Metric(
         name="char_f1",
@@ -320,6 +329,7 @@ _ROWS: Final = (
         variant="typed values must be equal; JSON: micro F1 over fields so compared",
         answer_types=_ANY,
         score=fields.field_match,
+        score_field=fields.field_score,
     ),
     Metric(
         name="page_accuracy",
@@ -367,7 +377,45 @@ _ROWS: Final = (
     ),
 )
 
-METRICS: Final[Mapping[str, Metric]] = MappingProxyType({row.name: row for row in _ROWS})
+
+def _bounded(row: Metric) -> Metric:
+    """``row`` whose score is best for an answer equal to all references, and never takes unbounded work."""
+    highest = row.range[1] if row.direction == "higher" else row.range[0]
+
+    def bounded(
+        prediction: Json, references: Sequence[Json], field: str | None, language: str | None
+    ) -> MetricValue:
+        try:
+            result = row.score_of(prediction, references, field=field, language=language)
+        except (TooLarge, RecursionError):
+            return TOO_LARGE
+        if result.value is None or result.value == highest:
+            return result
+        # Some definitions give less to equal texts without words, or to "none": their data sets have no
+        # such references.
+        return result._replace(value=highest) if _equals_all(prediction, references) else result
+
+    def score(prediction: Json, references: Sequence[Json]) -> MetricValue:
+        return bounded(prediction, references, None, None)
+
+    return replace(row, score=score, score_field=bounded)
+
+
+def _equals_all(prediction: Json, references: Sequence[Json]) -> bool:
+    """Whether the answer is each of the references, to the last character."""
+    if not isinstance(prediction, str):
+        return all(prediction == reference for reference in references)
+    if all(isinstance(reference, str) for reference in references):
+        text = as_text(prediction)
+        return all(text == as_text(reference) for reference in references)
+    try:
+        value = as_json(prediction)
+    except ValueError:
+        return False
+    return all(value == reference for reference in references)
+
+
+METRICS: Final[Mapping[str, Metric]] = MappingProxyType({row.name: _bounded(row) for row in _ROWS})
 """Every per-sample metric by name."""
 
 

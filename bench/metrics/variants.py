@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from bench.metrics.kie import parsed_fields
-from bench.metrics.metric import MetricValue, text_metric
+from bench.metrics.metric import TOO_LARGE, MetricValue, TooLarge, text_metric
 from bench.metrics.ocrbench import ocrbench, ocrbench_of, ocrbench_v2_of, ocrbench_v2_vqa
 from bench.metrics.table import METRICS
 from bench.metrics.widths import half_width
@@ -38,10 +38,15 @@ def score_question(
     """The value of the metric ``name`` for an answer to the question that ``metadata`` describes."""
     variant = _VARIANTS.get(name)
     if variant is not None:
-        value = variant(prediction, references, metadata)
+        try:
+            value = variant(prediction, references, metadata)
+        except TooLarge:
+            return TOO_LARGE
         if value is not None:
             return value
-    return METRICS[name].score(prediction, references)
+    return METRICS[name].score_of(
+        prediction, references, field=metadata.get("field"), language=metadata.get("language")
+    )
 
 
 def cc_ocr_text(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.metrics.extract import without_thoughts
 from bench.report.conditions import conditions
 from bench.report.records import nested, number, text
 from bench.report.views import (
@@ -58,6 +59,7 @@ def measure(
         first_call_seconds=number(nested(model_record, "first_call_seconds")),
         memory_after_load=_bytes(after),
         errors=dict(errors.most_common()),
+        thoughts=dict(Counter(step for o in outputs for step in without_thoughts(o.text).steps)),
         stop_reasons=dict(Counter(o.stop_reason for o in outputs).most_common()),
     )
 

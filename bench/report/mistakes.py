@@ -20,7 +20,15 @@ LABELS: Mapping[str, str] = {
     "refusal": "refusal",
     "other_field": "another field’s value",
     "partial": "partial",
+    "ambiguous": "ambiguous",
+    "invented": "invented for an absent field",
+    "misread": "misread letters or digits",
+    "repetition": "repetition loop",
+    "other_language": "another language",
+    "other_line": "another line of the page",
     "not_on_page": "not on the page",
+    "other_type": "another type of value",
+    "other_value": "another value of the type",
     "wrong": "otherwise wrong",
 }
 """Class → what it is called on the page; a class that is not here is called by its name."""

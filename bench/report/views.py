@@ -181,6 +181,8 @@ class Facts:
     """Failures by error class, the most frequent first."""
     stop_reasons: Mapping[str, int]
     """``stop``, ``length``, ``error`` → outputs."""
+    thoughts: Mapping[str, int] = field(default_factory=dict)
+    """``thought``, ``open_thought`` → outputs that begin with thinking, and that never end it."""
 
 
 @dataclass(frozen=True, slots=True)

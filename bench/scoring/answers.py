@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from bench.asking.protocols import AnswerMode
 from bench.metrics import METRICS, score_failed
-from bench.metrics.extract import extract
+from bench.metrics.extract import Extraction, extract, without_thoughts
 from bench.metrics.mistakes import Answered, classify
 from bench.metrics.variants import score_question
-from bench.schema import Output, Sample, Score, Task
+from bench.schema import Output, Sample, Score, StopReason, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,9 @@ class Answer:
     mistake: str | None = None
     """A class of ``bench.metrics.mistakes``. None if the headline score is perfect, where there is
     none, and for descriptions, of which none is right or wrong."""
+
+    unanswered: bool = False
+    """Whether the model was still thinking when its text ended."""
 
     @property
     def failed(self) -> bool:
@@ -73,7 +76,8 @@ def score_answer(
             for name in task.metrics
         }
         return Answer(sample, output, "", worst, worst[headline].value)
-    extracted = _text_to_score(output.text, sample, mode)
+    extraction = _answer_of(output.text, sample, mode)
+    extracted = extraction.answer
     scores = {}
     for name in task.metrics:
         value, weight = score_question(name, extracted, sample.references, sample.metadata)
@@ -81,14 +85,19 @@ def score_answer(
     raw = scores[headline].value
     if output.text != extracted:
         raw = score_question(headline, output.text, sample.references, sample.metadata).value
-    return Answer(sample, output, extracted, scores, raw)
+    return Answer(sample, output, extracted, scores, raw, unanswered=extraction.unanswered)
 
 
-def _text_to_score(text: str, sample: Sample, mode: AnswerMode) -> str:
+def _answer_of(text: str, sample: Sample, mode: AnswerMode) -> Extraction:
     # A structured answer is always looked for in the text, whatever a protocol says.
     if mode == "extract" or sample.answer_type != "text":
-        return extract(text, sample.answer_type).answer
-    return text.strip() if mode == "strip" else text
+        return extract(text, sample.answer_type, sample.references)
+    if text in sample.references:
+        return Extraction(text, ())
+    # No protocol of a benchmark scores what a model thought before it answered.
+    spoken = without_thoughts(text)
+    answer = spoken.answer.strip() if mode == "strip" or spoken.steps else spoken.answer
+    return Extraction(answer, spoken.steps)
 
 
 def _references_by_document(task: Task) -> dict[str, dict[str, list[str]]]:
@@ -98,6 +107,13 @@ def _references_by_document(task: Task) -> dict[str, dict[str, list[str]]]:
         texts = [reference for reference in sample.references if isinstance(reference, str)]
         by_document.setdefault(sample.document_id, {})[sample.id] = texts
     return by_document
+
+
+def _stop_reason(answer: Answer) -> StopReason:
+    if answer.output is None:
+        return "error"
+    # Thinking that never ends is cut, even where the model itself ended it.
+    return "length" if answer.unanswered else answer.output.stop_reason
 
 
 def _mistake(
@@ -122,7 +138,7 @@ def _mistake(
             answer=answer.extracted,
             references=sample.references,
             answer_type=sample.answer_type,
-            stop_reason="error" if answer.output is None else answer.output.stop_reason,
+            stop_reason=_stop_reason(answer),
             field=sample.metadata.get("field"),
             language=sample.metadata.get("language"),
             other_fields=other_fields,

@@ -1,22 +1,32 @@
-"""Says how right an answer is, in one of six words that a filter can use."""
+"""Says how right an answer is, in one of seven words that a filter can use."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from bench.metrics import METRICS
+from bench.metrics.fields import is_typed
 from bench.scoring.answers import Answer
 
-Level = Literal["right", "partly", "wrong", "failed", "unscored", "open"]
+Level = Literal["right", "equivalent", "partly", "wrong", "failed", "unscored", "open"]
 """``failed``: the model gave an error instead of an answer. ``unscored``: the metric does not apply.
 ``open``: the run has not asked the question yet."""
 
 LEVELS: dict[Level, tuple[str, str, str]] = {
     "right": ("✓", "right", "the headline score is perfect"),
-    "partly": ("◐", "partly right", "the headline score is at least 0.5, but not perfect"),
+    "equivalent": ("≈", "right, other format", "the typed value is the reference's (field_match)"),
+    "partly": (
+        "◐",
+        "partly right",
+        "the headline score is at least 0.5; never a date, an amount or a number, which is right or wrong",
+    ),
     "wrong": ("✗", "wrong", "the headline score is below 0.5"),
     "failed": ("!", "failed", "the model gave an error instead of an answer"),
-    "unscored": ("∅", "not scored", "the metric does not apply (no reference)"),
+    "unscored": (
+        "∅",
+        "not scored",
+        "the metric does not apply (no reference), or the answer is too large for it",
+    ),
     "open": ("…", "not asked", "the run has not reached this question"),
 }
 """Level → its glyph, its word, its definition."""
@@ -51,4 +61,16 @@ def level(answer: Answer | None, metric: str) -> Level:
     accuracy = value if higher_is_better(metric) else 1.0 - value
     if accuracy >= PERFECT:
         return "right"
-    return "partly" if accuracy >= ACCEPTED else "wrong"
+    if answer.mistake == "format_only":
+        return "equivalent"
+    return "partly" if accuracy >= ACCEPTED and not _is_typed(answer) else "wrong"
+
+
+def _is_typed(answer: Answer) -> bool:
+    """Whether no part of the value is right: half of an account number is another number."""
+    sample = answer.sample
+    if sample.answer_type != "text":
+        return False
+    texts = [reference for reference in sample.references if isinstance(reference, str)]
+    field, language = sample.metadata.get("field"), sample.metadata.get("language")
+    return any(is_typed(text, field=field, language=language) for text in texts)

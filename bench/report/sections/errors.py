@@ -30,11 +30,16 @@ from bench.text import clip
 MAX_EXCERPTS = 12
 """Questions that are printed; the sample browser has all of them."""
 
+_THOUGHTS = {
+    "thought": "thought before it answered (only what follows is scored)",
+    "open_thought": "never stopped thinking (truncated)",
+}
+
 
 def section(view: ReportView) -> Section:
     """Failures by class, then the questions worth looking at."""
     blocks: list[Block] = [_death(row) for row in view.rows if row.failure is not None]
-    lines = _mishaps(view.rows)
+    lines = _mishaps(view)
     if lines:
         columns = (
             Column("what", "What happened", header=True),
@@ -70,8 +75,9 @@ def _death(row: ModelRow) -> Text:
     return Text(tuple(filter(None, sentences)), "error")
 
 
-def _mishaps(rows: Sequence[ModelRow]) -> tuple[Row, ...]:
+def _mishaps(view: ReportView) -> tuple[Row, ...]:
     """What went wrong, by class, with how often it happened to every model."""
+    rows = view.rows
     lines = []
     for name in dict.fromkeys(name for row in rows for name in row.facts.errors):
         counts = {row.key: row.facts.errors.get(name, 0) for row in rows}
@@ -79,7 +85,26 @@ def _mishaps(rows: Sequence[ModelRow]) -> tuple[Row, ...]:
     cut = {row.key: row.facts.stop_reasons.get("length", 0) for row in rows}
     if any(cut.values()):
         lines.append(_mishap("cut at the limit of new tokens", cut, ""))
+    for step, words in _THOUGHTS.items():
+        counts = {row.key: row.facts.thoughts.get(step, 0) for row in rows}
+        if any(counts.values()):
+            lines.append(_mishap(words, counts, ""))
+    too_large = {row.key: _too_large(view, row) for row in rows}
+    if any(too_large.values()):
+        lines.append(_mishap("unscored: too large for the metric", too_large, ""))
     return tuple(lines)
+
+
+def _too_large(view: ReportView, row: ModelRow) -> int:
+    """Questions whose headline score would have taken more work than its bound allows."""
+    position = view.rows.index(row)
+    count = 0
+    for sample in view.samples:
+        answer = sample.answers[position]
+        if answer is not None and answer.scores:
+            headline = next(iter(answer.scores.values()))
+            count += headline.too_large
+    return count
 
 
 def _mishap(name: str, counts: dict[str, int], show: str) -> Row:

@@ -6,9 +6,9 @@
   root.dataset.js = "1";
   var $ = function (id) { return document.getElementById(id); };
   var PER_PAGE = 100, LONG = 2000, UNITS = 1500;
-  var WORDS = { r: "right", p: "partly", w: "wrong", f: "failed", u: "unscored", o: "open" };
-  var GLYPHS = { r: "✓", p: "◐", w: "✗", f: "!", u: "∅", o: "…" };
-  var NAMES = { r: "right", p: "partly right", w: "wrong", f: "failed", u: "not scored", o: "not asked" };
+  var WORDS = { r: "right", e: "equivalent", p: "partly", w: "wrong", f: "failed", u: "unscored", o: "open" };
+  var GLYPHS = { r: "✓", e: "≈", p: "◐", w: "✗", f: "!", u: "∅", o: "…" };
+  var NAMES = { r: "right", e: "right, other format", p: "partly right", w: "wrong", f: "failed", u: "not scored", o: "not asked" };
 
   function el(name, attributes, children) {
     var node = document.createElement(name);
@@ -183,6 +183,7 @@
     wrong: function (l) { return l === "w" || l === "f"; },
     failed: function (l) { return l === "f"; },
     partly: function (l) { return l === "p"; },
+    equivalent: function (l) { return l === "e"; },
     right: function (l) { return l === "r"; },
     open: function (l) { return l === "o"; }
   };
