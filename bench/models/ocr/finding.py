@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from rapidfuzz import fuzz
 
-from bench.models.ocr import kinds, prose, table
+from bench.models.ocr import forms, kinds, prose, table
 from bench.models.ocr.characters import count_chinese, count_letters
 from bench.models.ocr.fields import (
     Field,
@@ -47,7 +47,7 @@ class OcrQuestion(NamedTuple):
 def find(document: OcrDocument, question: str) -> Candidate | None:
     """The best candidate for ``question``, or None if none is good enough."""
     asked = understand(question)
-    known = _by_kind(document, asked)
+    known = _by_kind(document, asked, question) or _repeated(document, asked, question)
     if known is not None:
         return known
     row = table.ordinal(question)
@@ -79,7 +79,29 @@ def find(document: OcrDocument, question: str) -> Candidate | None:
     return best
 
 
-def _by_kind(document: OcrDocument, asked: OcrQuestion) -> Candidate | None:
+def _repeated(document: OcrDocument, asked: OcrQuestion, question: str) -> Candidate | None:
+    """The value at a label that the question repeats, if that says more than the field's own phrases."""
+    label = forms.repeated_label(document, question)
+    if label is None or asked.party is not None:
+        return None
+    plain = normalise(question)
+    phrases = () if asked.field is None else asked.field.labels + asked.field.asked
+    said = max(
+        (phrase for phrase in phrases), key=lambda phrase: _said(phrase, plain), default=None
+    )
+    if asked.field is None or said is None or _said(said, plain) == 0.0:
+        return best_of(forms.answers(document, label, ValueKind.TEXT))
+    # "Date received" says more than "date"; "receipt" in "the date on the receipt" says something else.
+    named = said.pattern.search(label.phrase)
+    if named is None or len(named.group()) > 0.9 * len(label.phrase):
+        return None
+    # "Date received" is a date, "total number of pages" no total.
+    is_kind = len(named.group()) > 0.3 * len(label.phrase)
+    kind = asked.field.kind if is_kind else ValueKind.TEXT
+    return best_of(forms.answers(document, label, kind))
+
+
+def _by_kind(document: OcrDocument, asked: OcrQuestion, question: str) -> Candidate | None:
     """What the kind of the document says about where the value stands."""
     if asked.field is None:
         return None
@@ -87,7 +109,7 @@ def _by_kind(document: OcrDocument, asked: OcrQuestion) -> Candidate | None:
         order = kinds.PaymentOrder(layout)
         if order.is_one:
             return order.answer(asked.field, asked.party)
-    if asked.party != "buyer" and kinds.is_receipt(document):
+    if asked.party != "buyer" and kinds.is_receipt(document, question):
         return kinds.receipt_answer(document, asked.field)
     return None
 

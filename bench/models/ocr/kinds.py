@@ -188,10 +188,12 @@ _TILL_WORDS = re.compile(
     r"\b(?:receipt|cash|change|cashier|tender(?:ed)?|round(?:ing|ed)|gst summary|cash bill|sdn|total sales"
     r"|thank you|visa|till|eftpos|card)\b"
 )
+_CALLED_RECEIPT = re.compile(r"\b(?:receipt|store|shop|restaurant|cafe|till)\b")
 _PARTY_HEADING = re.compile(r"\b(?:bill(?:ed)? to|invoice to|buyer|seller|due date)\b")
 _HEAD_NOISE = re.compile(
     r"\W*(?:(?:tax |simplified |official |cash |sales )?(?:invoice|receipt|bill|copy)\b|welcome|duplicate"
-    r"|original|\**\s*copy|thank|table|order|date|time|(?:co|company|business|gst|roc|reg|vat|tax|tel|telephone"
+    r"|original|(?:delivery note|order|quotation|quote|statement|act|certificate)\b"
+    r"|\**\s*copy|thank|table|date|time|(?:co|company|business|gst|roc|reg|vat|tax|tel|telephone"
     r"|phone|fax|h/?p|hp|mobile|email|e-mail|website|www)\b)"
 )
 _REGISTRATION = re.compile(
@@ -231,13 +233,19 @@ class _Line(NamedTuple):
     cell: TableCell
 
 
-def is_receipt(document: OcrDocument) -> bool:
-    """Whether the page speaks as tills do, in English, and names no party as invoices do."""
+def is_receipt(document: OcrDocument, question: str) -> bool:
+    """Whether the page speaks as tills do, in English, and names no party as invoices do.
+
+    One word of a till is enough where the question calls the page a receipt.
+    """
     if len(document.layouts) != 1:
         return False
     text = normalise(" \n ".join(cell.text for cell in document.cells))
+    if _PARTY_HEADING.search(text) or re.search("[а-я]{3}", text):
+        return False
     words = set(_TILL_WORDS.findall(text))
-    return len(words) >= 2 and not _PARTY_HEADING.search(text) and "счет" not in text
+    is_called_one = _CALLED_RECEIPT.search(normalise(question)) is not None
+    return len(words) >= (1 if is_called_one else 2) and _TOTAL.search(text) is not None
 
 
 def receipt_answer(document: OcrDocument, field: Field) -> Candidate | None:
@@ -432,6 +440,8 @@ def _head_and_foot(document: OcrDocument) -> Iterable[tuple[TableCell, str]]:
 
 
 def _is_name(document: OcrDocument, cell: TableCell, text: str) -> bool:
+    if _HEAD_NOISE.match(normalise(text)):
+        return False
     letters = count_letters(text)
     is_labelled = any(mark.start <= 2 for mark in document.marks_of.get(id(cell), ()))
     mostly_letters = letters >= 3 and count_digits(text) <= 0.2 * len(text)

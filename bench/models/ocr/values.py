@@ -176,7 +176,7 @@ def _identifier(text: str) -> Value | None:
 def _name(text: str) -> Value | None:
     value = _TAIL.split(text, maxsplit=1)[0].strip(_EDGES + "\"'") if text else ""
     end = text.find(value) + len(value)
-    if re.search(r"(?<!\w)\w{2,4}$", value) and text[end : end + 1] == ".":
+    if re.search(r"(?<!\w)\w{1,4}$", value) and text[end : end + 1] == ".":
         value += "."  # "Inc.", "Ltd.", and initials
     value = _balanced(text, value)
     letters = count_letters(value)
