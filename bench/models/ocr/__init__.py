@@ -40,6 +40,7 @@ _POOR_CONFIDENCE = 0.7
 """Below this, what Tesseract read is not its script (Chinese or English gives 0.4 to 0.6, Russian 0.9)."""
 _POOR_DENSITY = 1.2
 """Below this, RapidOCR met a script that it does not know (Cyrillic gives 0.9, its own 1.6 and more)."""
+_STAGES = ("preprocess", "read", "match")
 _CYRILLIC = re.compile("[\u0400-\u04ff]")
 _NO_CYRILLIC = (
     "no reader for Cyrillic: RapidOCR's models know Chinese and Latin script only, so Russian pages will be "
@@ -67,7 +68,7 @@ class Ocr:
         self.max_pixels = spec.max_pixels
         self.readers: dict[str, Reader] = {}
         self.read_documents: OrderedDict[tuple[bool | str, ...], OcrDocument] = OrderedDict()
-        self.stages: dict[str, float] = {}
+        self.stages: dict[str, float] = dict.fromkeys(_STAGES, 0.0)
 
     def load(self) -> ModelInfo:
         """Start the engines that are there.
@@ -115,7 +116,7 @@ class Ocr:
 
     def generate(self, groups: Sequence[PageGroup]) -> Batch:
         """Answer every request; a document that cannot be read fails only its own requests."""
-        self.stages = {"preprocess": 0.0, "read": 0.0, "match": 0.0}
+        self.stages = dict.fromkeys(_STAGES, 0.0)
         outputs = [
             self._output(group.document, request) for group in groups for request in group.requests
         ]

@@ -38,7 +38,12 @@ def answer(document: OcrDocument, question: str) -> OcrAnswer:
     if best is None:
         return OcrAnswer("", None)
     confidence = max(0.0, min(1.0, best.score * best.cell.confidence))
-    return OcrAnswer(best.text, round(confidence, 4))
+    return OcrAnswer(_without_blanks(best.text), round(confidence, 4))
+
+
+def _without_blanks(text: str) -> str:
+    """A date without the quotation marks in which a Russian form leaves the day blank: « 28 » сентября."""
+    return re.sub(r"^[«\"“„]\s*(\d{1,2})\s*[»\"”“]\s*", r"\1 ", text)
 
 
 _KEY = re.compile(r"[\"“]?\b([A-Za-z_][A-Za-z0-9_]*)\b[\"”]?\s*[(（:：]\s*([^()（）{}]{2,80})[)）]")

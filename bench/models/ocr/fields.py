@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,19 +14,6 @@ from typing import Any, Literal, NamedTuple
 from bench.models.ocr.values import ValueKind
 
 Party = Literal["seller", "buyer"]
-
-
-PARTY_WORDS: dict[Party, str] = {
-    "seller": (
-        r"продав|поставщик|исполнит|подрядчик|seller|vendor|supplier|contractor|issuer|"
-        r"销售方|销方|卖方|供应商|供货方|供方|乙方"
-    ),
-    "buyer": (
-        r"покупат|заказчик|плательщик|клиент|buyer|customer|client|bill(?:ed)? to|"
-        r"购买方|购方|买方|需方|客户|甲方"
-    ),
-}
-"""Party → regular expression over normalised text for the words that name it."""
 
 
 class Phrase(NamedTuple):
@@ -48,6 +36,7 @@ class Field:
     asked: tuple[Phrase, ...] = ()
     printed: tuple[Phrase, ...] = ()
     pattern: re.Pattern[str] | None = None
+    check: str | None = None
     party: Party | None = None
     beside: bool = True
     anywhere: bool = False
@@ -57,8 +46,25 @@ class Field:
 @cache
 def fields() -> tuple[Field, ...]:
     """All fields of ``fields.toml``, in its order."""
+    return tuple(_field(row) for row in _rows())
+
+
+@cache
+def _rows() -> list[dict[str, Any]]:
     table = tomllib.loads(Path(__file__).with_name("fields.toml").read_text(encoding="utf-8"))
-    return tuple(_field(row) for row in table["field"])
+    rows: list[dict[str, Any]] = table["field"]
+    return rows
+
+
+@cache
+def party_words() -> dict[Party, str]:
+    """Party → regular expression over normalised text for the words that name it."""
+    words: dict[Party, str] = {}
+    for row in _rows():
+        if "party" in row:
+            stems = [stem for language in row["words"].values() for stem in language]
+            words[row["party"]] = "|".join(stems)
+    return words
 
 
 def field_named(name: str) -> Field:
@@ -81,6 +87,7 @@ def _field(row: Mapping[str, Any]) -> Field:
         asked=phrases("asked"),
         printed=phrases("printed"),
         pattern=re.compile(row["pattern"]) if "pattern" in row else None,
+        check=row.get("check"),
         party=row.get("party"),
         beside=row.get("beside", True),
         anywhere=row.get("anywhere", False),
@@ -89,9 +96,9 @@ def _field(row: Mapping[str, Any]) -> Field:
 
 
 def normalise(text: str) -> str:
-    """``text`` in lower case with ё as е and full-width forms as plain ones, character for character.
+    """``text`` in lower case with ё as е and full-width forms and accented letters as plain ones.
 
-    The result is as long as ``text``, so positions stay valid.
+    It goes character for character: the result is as long as ``text``, so positions stay valid.
     """
     out = [_plain(character) for character in text]
     folded = "".join(out)
@@ -110,7 +117,7 @@ def phrase_pattern(phrase: str) -> re.Pattern[str]:
         elif re.match(r"[a-z]", part):
             pieces.append(part + ("s?" if len(part) > 3 else ""))
         elif part in "#№":
-            pieces.append(r"(?:#|№|(?<![^\W_])n[oоº°e]\.?(?![a-zа-я]))")
+            pieces.append(r"(?:#|№|(?<![^\W_])(?:n[oоº°er]?|num)[.º°]*(?![a-zа-я]))")
         else:
             pieces.append(re.escape(part))
     chinese = bool(re.search(r"[\u3400-\u9fff]", phrase))
@@ -131,6 +138,8 @@ def _russian(word: str) -> str:
     return stem + r"[а-я]{0,3}"
 
 
+_PLAIN_LETTERS = {"ё": "е", "ß": "s", "ł": "l", "ø": "o", "æ": "a", "đ": "d"}
+"""Letters that Unicode does not take apart into a plain one and a mark."""
 _CYRILLIC = re.compile(r"[а-я]")
 _TOKEN = re.compile(r"[a-zа-я]+")
 _LOOKALIKES = str.maketrans("abcehkmoptxyu", "авсенкмортхуи")
@@ -151,4 +160,7 @@ def _plain(character: str) -> str:
     lowered = character.lower()
     if len(lowered) != 1:
         return character
-    return {"ё": "е", "й": "й"}.get(lowered, lowered)
+    if lowered in _PLAIN_LETTERS:
+        return _PLAIN_LETTERS[lowered]
+    base = unicodedata.normalize("NFD", lowered)[0] if "\xe0" <= lowered <= "\u017e" else lowered
+    return base if base.isascii() and base.isalpha() else lowered

@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 from rapidfuzz import fuzz
 
-from bench.models.ocr import prose, table
+from bench.models.ocr import forms, kinds, prose, table
 from bench.models.ocr.characters import count_chinese, count_letters
 from bench.models.ocr.fields import (
-    PARTY_WORDS,
     Field,
     Party,
     Phrase,
     field_named,
     fields,
     normalise,
+    party_words,
 )
 from bench.models.ocr.labels import Mark
 from bench.models.ocr.matching import Candidate, OcrDocument
@@ -47,6 +47,9 @@ class OcrQuestion(NamedTuple):
 def find(document: OcrDocument, question: str) -> Candidate | None:
     """The best candidate for ``question``, or None if none is good enough."""
     asked = understand(question)
+    known = _by_kind(document, asked, question) or _repeated(document, asked, question)
+    if known is not None:
+        return known
     row = table.ordinal(question)
     in_row = None if row is None else _row_candidate(document, question, row)
     if in_row is not None:
@@ -76,6 +79,41 @@ def find(document: OcrDocument, question: str) -> Candidate | None:
     return best
 
 
+def _repeated(document: OcrDocument, asked: OcrQuestion, question: str) -> Candidate | None:
+    """The value at a label that the question repeats, if that says more than the field's own phrases."""
+    label = forms.repeated_label(document, question)
+    if label is None or asked.party is not None:
+        return None
+    plain = normalise(question)
+    phrases = () if asked.field is None else asked.field.labels + asked.field.asked
+    said = max(
+        (phrase for phrase in phrases), key=lambda phrase: _said(phrase, plain), default=None
+    )
+    if asked.field is None or said is None or _said(said, plain) == 0.0:
+        return best_of(forms.answers(document, label, ValueKind.TEXT))
+    # "Date received" says more than "date"; "receipt" in "the date on the receipt" says something else.
+    named = said.pattern.search(label.phrase)
+    if named is None or len(named.group()) > 0.9 * len(label.phrase):
+        return None
+    # "Date received" is a date, "total number of pages" no total.
+    is_kind = len(named.group()) > 0.3 * len(label.phrase)
+    kind = asked.field.kind if is_kind else ValueKind.TEXT
+    return best_of(forms.answers(document, label, kind))
+
+
+def _by_kind(document: OcrDocument, asked: OcrQuestion, question: str) -> Candidate | None:
+    """What the kind of the document says about where the value stands."""
+    if asked.field is None:
+        return None
+    for layout in document.layouts[:1]:
+        order = kinds.PaymentOrder(layout)
+        if order.is_one:
+            return order.answer(asked.field, asked.party)
+    if asked.party != "buyer" and kinds.is_receipt(document, question):
+        return kinds.receipt_answer(document, asked.field)
+    return None
+
+
 def _is_below(best: Candidate | None, score: float) -> bool:
     return best is None or best.score < score
 
@@ -83,26 +121,38 @@ def _is_below(best: Candidate | None, score: float) -> bool:
 def understand(question: str) -> OcrQuestion:
     """The field that ``question`` names by its longest phrase, and the party."""
     plain = normalise(question)
-    parties = [party for party, words in PARTY_WORDS.items() if re.search(words, plain)]
-    party: Party | None = parties[0] if parties else None
     best: tuple[float, Field] | None = None
     for field in fields():
-        named = max(_said(phrase, plain) for phrase in field.labels)
-        # "How much is the tax?": the words that only ask weigh little beside those that name.
-        hinted = max((_ASKING_WEIGHT * _said(phrase, plain) for phrase in field.asked), default=0.0)
-        rank = field.weight * max(named, hinted)
-        if rank == 0.0:
-            continue
-        if field.party is not None or field.name == "name":
-            # "What is the seller's tax number?" asks for the number: a party is meant only where nothing
-            # else is named. No phrase is as long as this.
-            rank -= 100
-        if best is None or rank > best[0]:
+        rank = _rank(field, plain)
+        if rank != 0.0 and (best is None or rank > best[0]):
             best = (rank, field)
     field_asked = None if best is None else best[1]
+    party = _party(plain, field_asked)
     if field_asked is not None and field_asked.name == "name" and party is not None:
         field_asked = field_named(party)
     return OcrQuestion(field_asked, party)
+
+
+def _rank(field: Field, plain: str) -> float:
+    """How much a question speaks of ``field``, 0 if it does not."""
+    named = max(_said(phrase, plain) for phrase in field.labels)
+    asked = max((_said(phrase, plain) for phrase in field.asked), default=0.0)
+    is_name = field.party is not None or field.name == "name"
+    if is_name and asked > 8:
+        return asked  # "Which company issued the invoice?" asks for nothing else
+    # "How much is the tax?": the words that only ask weigh little beside those that name.
+    rank = field.weight * max(named, _ASKING_WEIGHT * asked)
+    # "What is the seller's tax number?" asks for the number: a party is meant only where nothing else is
+    # named. No phrase is as long as this.
+    return rank - 100 if is_name and rank else rank
+
+
+def _party(plain: str, field: Field | None) -> Party | None:
+    """The party that a question names, apart from the field's own name ("customer number")."""
+    for phrase in field.labels if field is not None and field.party is None else ():
+        plain = phrase.pattern.sub(" ", plain)
+    parties = [party for party, words in party_words().items() if re.search(words, plain)]
+    return parties[0] if parties else None
 
 
 def _said(phrase: Phrase, question: str) -> float:
@@ -275,7 +325,7 @@ def _anywhere(document: OcrDocument, asked: OcrQuestion) -> Iterable[Candidate]:
     if field is None or not field.anywhere:
         return
     for cell in document.cells:
-        value = cut(cell.text, field.kind, field.pattern)
+        value = cut(cell.text, field.kind, field.pattern, field.check)
         if value is None:
             continue
         factor = 1.0
@@ -300,16 +350,21 @@ def _from_prose(document: OcrDocument, question: str, asked: OcrQuestion) -> Can
 
 
 def _fallback(document: OcrDocument, field: Field) -> Candidate | None:
-    """What stands on a document without a label: its date, and the name at its head."""
+    """What stands on a document without a label: its date, and the names at its head."""
     if field.name == "date":
-        # The first third of a document: further down, a date is rarely the document's own.
-        for cell in document.cells[: max(12, len(document.cells) // 3)]:
-            mark = Mark(field, cell, 0, 0, 0.5)
-            candidate = document.candidate_in(mark, cell, cell.text, 1.0)
+        for cell in document.cells:
+            candidate = document.candidate_in(Mark(field, cell, 0, 0, 0.5), cell, cell.text, 1.0)
             if candidate is not None:
                 return candidate
     if field.name in {"merchant", "seller"}:
+        buyer = best_of(field_candidates(document, OcrQuestion(field_named("buyer"), "buyer")))
+        sender = kinds.letterhead(document, "" if buyer is None else buyer.text)
+        if sender is not None:
+            return sender
         for cell in document.cells[:4]:
             if count_letters(cell.text) >= 3 and not document.marks_of.get(id(cell)):
                 return Candidate(cell.text, 0.4, cell)
+    if field.name == "buyer":
+        sender = find(document, "seller")
+        return kinds.addressee(document, "" if sender is None else sender.text)
     return None

@@ -20,6 +20,8 @@ from bench.models.ocr.values import ValueKind, cut
 
 _LABEL_CELL = 0.85
 """The least score of a phrase that makes up its whole cell: 1, less 0.15 for the least telling phrases."""
+_REACH_OF_HEADING = 20
+"""Line heights: what stands farther from the buyer's heading is the sender's, who has none."""
 _COLUMN_KINDS = frozenset({ValueKind.AMOUNT, ValueKind.QUANTITY, ValueKind.PERCENT})
 
 
@@ -127,8 +129,9 @@ class OcrDocument:
             party = anchor.field.party
             if distance is not None and party is not None and (best is None or distance < best[0]):
                 best = (distance, party)
-        if best is None and not any(anchor.field.party == "seller" for anchor in self.anchors):
-            return "seller"  # A letterhead needs no heading: whoever writes stands at the top.
+        is_far = best is None or best[0] > _REACH_OF_HEADING * mark.cell.height
+        if is_far and not any(anchor.field.party == "seller" for anchor in self.anchors):
+            return "seller"  # A letterhead needs no heading: whoever writes stands at the top and foot.
         return None if best is None else best[1]
 
     def candidates(self, mark: Mark) -> Iterable[Candidate]:
@@ -170,7 +173,7 @@ class OcrDocument:
     ) -> Candidate | None:
         """The value that ``text`` of ``cell`` holds for the label ``mark``; None if it holds none."""
         field = mark.field
-        value = cut(text, field.kind, field.pattern)
+        value = cut(text, field.kind, field.pattern, field.check)
         if value is None or not value.text:
             return None
         if cell is not mark.cell:

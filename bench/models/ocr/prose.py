@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.models.ocr.fields import PARTY_WORDS, Party, normalise
+from bench.models.ocr.fields import Party, normalise, party_words
 from bench.models.ocr.layout import PageLayout, TableCell
 from bench.models.ocr.values import ValueKind, cut
 
@@ -138,7 +138,7 @@ def _stem(word: str) -> str:
 
 def party_name(sentences: Sequence[Sentence], party: Party) -> tuple[str, TableCell] | None:
     """The company that a clause calls ``party``: "…, hereinafter the Seller", «именуемое … „Поставщик“»."""
-    role = re.compile(rf"[«\"“”‘'(（]\s*(?:the\s+)?[\"“«]?(?:{PARTY_WORDS[party]})")
+    role = re.compile(rf"[«\"“”‘'(（]\s*(?:the\s+)?[\"“«]?(?:{party_words()[party]})")
     for number, sentence in enumerate(sentences):
         # With the next one: "Ltd." may have ended a sentence too early.
         text = " ".join(following.text for following in sentences[number : number + 2])

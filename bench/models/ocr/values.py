@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import Enum
+from importlib import import_module
 from typing import NamedTuple
 
 from bench.models.ocr.characters import count_digits, count_letters
+from bench.models.ocr.months import month_pattern
 
 
 class ValueKind(Enum):
@@ -41,27 +43,32 @@ class Value(NamedTuple):
     """Where it begins in the text that it was cut from."""
 
 
-_MONTHS = (
-    r"(?:январ|феврал|март|апрел|ма[йя]|июн|июл|август|сентябр|октябр|ноябр|декабр|"
-    r"jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w*\.?"
-)
+_MONTHS = month_pattern()
+_YEAR = r"(?:(?:19|20)\d\d|[’']?\d\d)(?![\d:])"
 DATE = re.compile(
     rf"""(?ix)
       (?:19|20)\d\d\s*年\s*\d{{1,2}}\s*月\s*\d{{1,2}}\s*日?
-    | (?<!\d)(?:19|20)\d\d\s?[./-]\s?\d{{1,2}}\s?[./-]\s?\d{{1,2}}(?!\d)
-    | (?<!\d)\d{{1,2}}\s?[./-]\s?\d{{1,2}}\s?[./-]\s?(?:(?:19|20)\d\d|\d\d)(?!\d)
-    | [«"“]?(?<!\d)\d{{1,2}}(?:st|nd|rd|th)?[»"”]?\s*[-\s]?\s*{_MONTHS},?\s*[-\s]?\s*(?:19|20)\d\d
-      (?:\s*г(?:ода|\.|(?!\w)))?
-    | (?<!\w){_MONTHS}\s*\d{{1,2}}(?:st|nd|rd|th)?,?\s*(?:19|20)\d\d
+    | (?<![\w./-])(?:19|20)\d\d(?P<iso>\s?[./-]\s?)\d{{1,2}}(?P=iso)\d{{1,2}}(?!\d)
+    | (?<![\w./-])\d{{1,2}}(?P<mark>\s?[./-]\s?)\d{{1,2}}(?P=mark)(?:(?:19|20)\d\d|\d\d)(?![\d/-])
+    | (?:[«"“„]\s*)?(?<![\w.,])\d{{1,2}}(?:st|nd|rd|th|er|º)?\.?(?:\s*[»"”“])?\s*[-/]?\s*(?:de\s+|d['’])?
+      {_MONTHS}\s*,?\s*[-/]?\s*(?:del?\s+)?{_YEAR}(?:\s*г(?:ода|\.|(?!\w)))?
+    | (?<!\w){_MONTHS}\s*\d{{1,2}}(?:st|nd|rd|th)?\s*,?\s*(?:19|20)\d\d
     """
 )
-_CURRENCY = r"(?:[$€£¥￥₽]|(?:US|HK|CN)\$|USD|EUR|GBP|RUB|CNY|RMB|руб(?:лей|ля|\.)?|р\.|元)"
+_CURRENCY_SIGN = r"(?:(?:US|HK|CN|CA|AU)?\$|[€£¥￥₽₴₺₹])"
+_CURRENCY_WORD = (
+    r"(?:USD|EUR|GBP|RUB|CNY|RMB|CHF|PLN|SEK|NOK|DKK|CZK|HUF|MYR|RM|euros?|zł|zl|Kč|kr|Ft"
+    r"|руб(?:лей|ля|\.)?|р\.|元|(?<=\d)\s*р)"
+)
+_CURRENCY = rf"(?:{_CURRENCY_SIGN}|(?<![^\W\d_]){_CURRENCY_WORD}(?![^\W\d_]))"
 _NUMBER = (
-    r"(?:\d{1,3}(?:[ \u00a0\u202f,.'’]\d{3})+(?:[.,]\s?\d{1,2})?|\d+(?:[.,]\s?\d{1,2})?)(?![\d%])"
+    r"(?:\d{1,3}(?:[ \u00a0\u202f,.'’]\d{3})+(?:[-=.,]\s?\d{1,2})?"
+    r"|\d{1,3}(?:,\d\d)+,\d{3}(?:\.\d\d)?"
+    r"|\d+(?:[.,]\s?\d{1,2}|[-=]\d\d|=)?)(?![\d%])"
 )
 AMOUNT = re.compile(
-    rf"(?i)(?<![\w.,/-])(?:{_CURRENCY}\s*)?[-−]?(?:{_CURRENCY}\s*)?{_NUMBER}"
-    rf"(?:\s*{_CURRENCY}(?!\w))?(?![\d/])(?!\s*%)"
+    rf"(?i)(?<![\w.,/-])(?:{_CURRENCY}\s*)?(?:[-−]\s?)?(?:{_CURRENCY}\s*)?{_NUMBER}"
+    rf"(?:\s*{_CURRENCY}(?:\s*\d\d\s*коп\w*\.?)?)?(?![\d/])(?!-\d)(?!\s*(?:%|коп))"
 )
 PERCENT = re.compile(r"\d{1,3}(?:[.,]\d{1,2})?\s*%")
 QUANTITY = re.compile(r"(?<![\w.,])\d+(?:[.,]\d{1,3})?(?![\w%])")
@@ -78,9 +85,13 @@ PERSON = re.compile(
     rf"|{_CAPITALISED}(?:\s+(?:[A-Z]\.\s+)?{_CAPITALISED}){{1,3}}|^[\u3400-\u9fff]{{2,4}}$"
 )
 _EDGES = " \t:：;；,，|_-–—.。№#="
-_SKIP = re.compile(
-    r"^[\s:：;；,，.。|_#№=~—–-]*(?:no\.?|nr\.?|num(?:ber)?\.?|№)?[\s:：.#]*", re.IGNORECASE
+_SKIP = re.compile(r"^[\s:：;；,，.。|_#№=~—–]*(?:-(?!\s?\d)[\s:]*)?")
+_SKIP_NUMBER_SIGN = re.compile(
+    r"^[\s:：;；,，.。|_#№=~—–-]*(?:(?:no|nr|num|number|n[°º])(?![^\W\d_])[\s:：.#]*)?",
+    re.IGNORECASE,
 )
+_NUMBERED = frozenset({ValueKind.IDENTIFIER, ValueKind.CODE, ValueKind.PHONE})
+"""Kinds before which a number sign may stand: "No." begins an address as well."""
 # What ends a name or an address that is followed by more in the same line.
 _TAIL = re.compile(
     r"(?i)[,;，；(（]\s*(?=(?:инн|кпп|огрн|бик|тел|р/с|к/с|адрес|именуем|tax id|vat|tel|phone|tin)\b)"
@@ -103,8 +114,28 @@ def _matched(pattern: re.Pattern[str]) -> Callable[[str], Value | None]:
     return cut
 
 
+def _date(text: str) -> Value | None:
+    for match in DATE.finditer(text):
+        if _is_day(match.group()):
+            value = match.group().strip(" ,;")
+            share = len(value) / max(1, len(text.strip(_EDGES)))
+            return Value(value, 0.6 + 0.4 * min(1.0, share), match.start())
+    return None
+
+
+def _is_day(text: str) -> bool:
+    """Whether the figures of a date can be a day, a month and a year."""
+    figures = [int(figure) for figure in re.findall(r"\d+", text)]
+    if len(figures) == 2:
+        return 1 <= figures[0] <= 31  # the month has a name
+    if len(figures) != 3:
+        return False
+    day, month = (figures[2], figures[1]) if figures[0] > 1900 else (figures[0], figures[1])
+    return 1 <= min(day, month) <= 12 and 1 <= max(day, month) <= 31
+
+
 def _amount(text: str) -> Value | None:
-    dates = [date.span() for date in DATE.finditer(text)]
+    dates = [date.span() for date in DATE.finditer(text) if _is_day(date.group())]
     matches = []
     for match in AMOUNT.finditer(text):
         in_date = any(start <= match.start() < end for start, end in dates)
@@ -124,7 +155,7 @@ def _amount(text: str) -> Value | None:
 
 
 def _is_money(text: str) -> bool:
-    has_decimals = re.search(r"[.,]\s?\d\d(?!\d)", text) is not None
+    has_decimals = re.search(r"[-=.,]\s?\d\d(?!\d)|=$", text) is not None
     return has_decimals or CURRENCY.search(text) is not None
 
 
@@ -145,7 +176,7 @@ def _identifier(text: str) -> Value | None:
 def _name(text: str) -> Value | None:
     value = _TAIL.split(text, maxsplit=1)[0].strip(_EDGES + "\"'") if text else ""
     end = text.find(value) + len(value)
-    if re.search(r"(?<!\w)\w{2,4}$", value) and text[end : end + 1] == ".":
+    if re.search(r"(?<!\w)\w{1,4}$", value) and text[end : end + 1] == ".":
         value += "."  # "Inc.", "Ltd.", and initials
     value = _balanced(text, value)
     letters = count_letters(value)
@@ -199,7 +230,7 @@ def _text(text: str) -> Value | None:
 
 
 CUTTERS: dict[ValueKind, Callable[[str], Value | None]] = {
-    ValueKind.DATE: _matched(DATE),
+    ValueKind.DATE: _date,
     ValueKind.AMOUNT: _amount,
     ValueKind.QUANTITY: _matched(QUANTITY),
     ValueKind.PERCENT: _matched(PERCENT),
@@ -216,12 +247,34 @@ CUTTERS: dict[ValueKind, Callable[[str], Value | None]] = {
 """ValueKind → the function that cuts a value of that kind out of a text, or says that there is none."""
 
 
-def cut(text: str, kind: ValueKind, pattern: re.Pattern[str] | None = None) -> Value | None:
-    """The value of ``kind`` in ``text``; ``pattern`` narrows it to one shape (twelve digits, say)."""
-    skipped = _SKIP.match(text)
+def cut(
+    text: str, kind: ValueKind, pattern: re.Pattern[str] | None = None, check: str | None = None
+) -> Value | None:
+    """The value of ``kind`` in ``text``.
+
+    ``pattern`` narrows it to one shape (twelve digits, say), and ``check`` is the module of python-stdnum
+    that knows its checksum.
+    """
+    skipped = (_SKIP_NUMBER_SIGN if kind in _NUMBERED else _SKIP).match(text)
     offset = skipped.end() if skipped is not None else 0
     if pattern is not None:
         match = pattern.search(text, offset)
-        return None if match is None else Value(match.group(), 1.0, match.start())
+        if match is None:
+            return None
+        value_text = match.group() if check is None else _checked(match.group(), check)
+        return Value(value_text, 1.0, match.start())
     value = CUTTERS[kind](text[offset:])
     return None if value is None else value._replace(start=value.start + offset)
+
+
+def _checked(text: str, check: str) -> str:
+    """``text`` without the words at its end that break its checksum: "DE89 … 00 BIC" is "DE89 … 00"."""
+    module = import_module(f"stdnum.{check}")
+    words = text.split()
+    for count in range(len(words), 0, -1):
+        if module.is_valid(" ".join(words[:count])):
+            return " ".join(words[:count])
+    # Misread somewhere: at least the words without a digit at its end are not part of it.
+    while len(words) > 1 and count_digits(words[-1]) == 0:
+        words.pop()
+    return " ".join(words)
