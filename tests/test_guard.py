@@ -32,8 +32,8 @@ def tight(monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "says"),
     [
         ("content.pdf", "of memory"),
-        ("forms.pdf", "of memory|more than 1.00 s"),
-        ("tiling.pdf", "more than 1.00 s"),
+        ("forms.pdf", "of memory|more than 1.00 s of processor time"),
+        ("tiling.pdf", "more than 1.00 s of processor time"),
         ("large.png", "needs more than 256.0 MiB of memory"),
     ],
 )

@@ -128,7 +128,7 @@ def _page_limit(field: str, help_: str) -> Any:
 
 
 page_seconds_choice = _page_limit(
-    "seconds", "Give up on a page that takes more than N seconds to open."
+    "seconds", "Give up on a page that takes more than N seconds of processor time to open."
 )
 page_gib_choice = _page_limit(
     "gib", "Give up on a page that needs more than N GiB of memory to be opened."

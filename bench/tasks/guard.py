@@ -2,7 +2,7 @@
 
 A page file comes from a stranger. Three kilobytes can ask a decoder for hours, for gigabytes, or for memory
 that is not its own. So pages are counted, decoded and rendered, and text layers are read, by ``opener``
-in a process of its own, which has a limit of memory and an alarm for every request. It is started when
+in a process of its own, which has a limit of memory and of time for every request. It is started when
 the first page is opened, it loads neither torch nor pydantic, and it opens all following pages. Threads that
 open pages at the same time have a process each.
 """
@@ -164,10 +164,10 @@ def _too_much_memory(path: Path, limits: PageLimits) -> InvalidInput:
 def _death(path: Path, limits: PageLimits, status: int, pages: int) -> InvalidInput:
     """The error for a page that ended its process with ``status``."""
     name = one_line(path, 160)
-    if status == -signal.SIGALRM:
+    if status in {-signal.SIGPROF, -signal.SIGALRM}:
         seconds = significant(limits.seconds * pages)
         return InvalidInput(
-            f"page file {name} takes more than {seconds} s to be opened",
+            f"page file {name} takes more than {seconds} s of processor time to be opened",
             hint=f"re-export the file, or raise the limit: {option('seconds')} N",
         )
     return InvalidInput(
@@ -288,9 +288,13 @@ class _Pool:
         return _Opener(limits)
 
     def give(self, opener: _Opener) -> None:
-        """Keep ``opener`` for the next page."""
+        """Keep ``opener`` for the next page, unless there are enough for the processor."""
         with self._lock:
-            self._idle.append(_Idle(os.getpid(), opener))
+            is_kept = len(self._idle) < (os.cpu_count() or 1)
+            if is_kept:
+                self._idle.append(_Idle(os.getpid(), opener))
+        if not is_kept:
+            opener.end()
 
     def end(self) -> None:
         """End the processes that wait."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import InvalidInput, install_command
-from bench.tasks.limits import check_page_count, page_limits
+from bench.tasks.limits import check_page_count, option, page_limits
 from bench.text import one_line
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _opened(path: Path) -> Iterator[Image]:
     except pillow.DecompressionBombError:
         raise InvalidInput(
             f"page {name} has more than {page_limits().pixels:,} pixels, the largest size accepted",
-            hint=SCALE_DOWN,
+            hint=f"{SCALE_DOWN}, or raise the limit: {option('pixels')} N",
         ) from None
     except UnidentifiedImageError:
         raise _not_an_image(path) from None

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bench.errors import InvalidInput
-from bench.parsing import MAX_JSON_BYTES
 from bench.schema import Document, Page
 from bench.tasks import images, pdf
 from bench.tasks.limits import page_limits
@@ -58,19 +57,32 @@ def main() -> None:
     _bound_memory(page_limits().memory_bytes)
     for line in sys.stdin.buffer:
         request = json.loads(line)
-        # No decoder can catch this alarm, and it comes even if the parent has been killed.
-        signal.setitimer(signal.ITIMER_REAL, request["seconds"])
-        _answer(request, replies)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        _set_alarms(request["seconds"])
+        result = _result(request)
+        _set_alarms(0)
+        if isinstance(result, dict):
+            replies.write(json.dumps(result).encode() + b"\n")
+        else:
+            _send_image(result, replies)
         replies.flush()
+
+
+def _set_alarms(seconds: float) -> None:
+    """End this process after ``seconds`` of processor time, or ten times as many by the clock; 0 stops that.
+
+    Both alarms come while a decoder computes, and even if the parent has been killed. Processor time is
+    what a page takes on a busy machine, too; the clock is for files that do not come.
+    """
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, 10 * seconds)
 
 
 def _bound_memory(limit: int) -> None:
     """Let the process have ``limit`` bytes more than it has, as far as the system can do that."""
     from PIL import Image
 
-    # Pillow refuses images of more than twice this number.
-    Image.MAX_IMAGE_PIXELS = page_limits().pixels // 2 + 1
+    # Pillow refuses images of more than twice this number; the caller refuses those above a lower limit.
+    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, page_limits().pixels // 2 + 1)
     statm = Path("/proc/self/statm")
     if not statm.is_file():
         return
@@ -82,32 +94,27 @@ def _bound_memory(limit: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _answer(request: dict[str, Any], replies: BinaryIO) -> None:
+def _result(request: dict[str, Any]) -> dict[str, Any] | Image:
+    """Return what was asked for, or what became of it: an RGB image, or the reply as it is written."""
     from PIL import Image
 
     try:
         os.chdir(request["folder"])
         result = CALLS[request["call"]](*request["arguments"])
         if isinstance(result, Image.Image):
-            _send_image(result, replies)
-            return
-        reply = {"result": result}
+            return result.convert("RGB") if result.mode != "RGB" else result
+        return {"result": result}
     except InvalidInput as error:
-        reply = {"error": error.message, "hint": error.hint}
+        return {"error": error.message, "hint": error.hint}
     except MemoryError:
-        reply = {"memory": True}
+        return {"memory": True}
     # A decoder may raise anything for a broken file, and the next page must still be opened.
     except Exception as error:
-        reply = {"broken": error_line(error)}
-    data = json.dumps(reply).encode() + b"\n"
-    if len(data) > MAX_JSON_BYTES:
-        data = b'{"memory": true}\n'
-    replies.write(data)
+        return {"broken": error_line(error)}
 
 
-def _send_image(image: Image, replies: BinaryIO) -> None:
+def _send_image(rgb: Image, replies: BinaryIO) -> None:
     """Write width and height, then the pixels in strips from top to bottom."""
-    rgb = image if image.mode == "RGB" else image.convert("RGB")
     rows = max(1, STRIP_BYTES // (3 * max(1, rgb.width)))
     replies.write(json.dumps({"size": rgb.size, "rows": rows}).encode() + b"\n")
     for top in range(0, rgb.height, rows):
