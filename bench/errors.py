@@ -16,6 +16,8 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
+from bench.text import without_user_info
+
 INVALID = 2
 ENVIRONMENT = 3
 INCOMPLETE = 4
@@ -31,9 +33,10 @@ class BenchError(Exception):
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         """Keep ``message`` (what was expected, what came, where) and ``hint`` (what to type next)."""
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        # The address of the hub or of a proxy comes from the environment, often with a password.
+        self.message = without_user_info(message)
+        self.hint = None if hint is None else without_user_info(hint)
+        super().__init__(self.message)
 
 
 class InvalidInput(BenchError):

@@ -11,7 +11,7 @@ import dataclasses
 import errno
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,19 +36,28 @@ def write_bytes_atomically(path: Path, data: bytes) -> None:
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        descriptor, temporary = open_temporary(path)
         try:
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.chmod(name, 0o644)  # noqa: PTH101  mkstemp's 0600 would hide a run from its readers
-            os.replace(name, path)  # noqa: PTH105  the descriptor's name is a str
+            temporary.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):
-                os.unlink(name)  # noqa: PTH108
+                temporary.unlink()
             raise
         _sync_folder(path.parent)
+
+
+def open_temporary(path: Path) -> tuple[int, Path]:
+    """A new hidden file beside ``path``, open for writing: its descriptor and its name.
+
+    Its mode follows the umask, as that of any file that a program writes; ``mkstemp`` would make it 0600,
+    which hides a run from its readers.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), temporary
 
 
 def write_json(path: Path, value: Any) -> None:

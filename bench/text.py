@@ -17,6 +17,8 @@ _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\
 # Unicode categories: control, surrogate, unassigned, line separator, paragraph separator.
 _INVISIBLE = frozenset({"Cc", "Cs", "Cn", "Zl", "Zp"})
 _UNSAFE_FILE_CHARACTERS = re.compile(r"[^\w.+=@-]+")
+# A name and a password before the host of an address; a password may hold an @ itself.
+_USER_INFO = re.compile(r"://[^/\s?#'\"<>]*@")
 _RESERVED_NAMES = frozenset({"con", "prn", "aux", "nul"})
 
 
@@ -49,12 +51,18 @@ def clip(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: max(0, limit - 1)] + "…"
 
 
+def without_user_info(text: str) -> str:
+    """``text`` with the user name and password of every address in it replaced by ``***``."""
+    return _USER_INFO.sub("://***@", text) if "://" in text else text
+
+
 def one_line(value: object, limit: int = 200) -> str:
     """Return a text, a path or an error as it may stand in a message.
 
-    The result is one line of at most ``limit`` printable characters.
+    The result is one line of at most ``limit`` printable characters, without passwords of addresses.
     """
-    text = str(value)
+    # Before it is cut: half a password is still a secret.
+    text = without_user_info(str(value))
     # The text is cut before its characters are examined: nobody needs a megabyte to see its start.
     return clip(printable(" ".join(text[: limit * 4].split())), limit)
 

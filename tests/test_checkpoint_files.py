@@ -259,7 +259,11 @@ def test_an_index_that_names_no_files_of_its_folder_is_refused(
         ("generation_config.json", {"repetition_penalty": "evil"}, "repetition_penalty should be"),
         ("generation_config.json", {"repetition_penalty": -1}, "repetition_penalty should be"),
         ("preprocessor_config.json", {"patch_size": [14]}, "patch_size should be a whole number"),
-        ("preprocessor_config.json", {"patch_size": 7}, "should be those of config.json, 14 and 2"),
+        (
+            "preprocessor_config.json",
+            {"patch_size": 7},
+            "patch_size should be 14, as in config.json, but",
+        ),
         ("preprocessor_config.json", {"merge_size": 0}, "merge_size should be a whole number"),
         ("preprocessor_config.json", {"min_pixels": "evil"}, "min_pixels should be a whole number"),
         ("preprocessor_config.json", {"image_mean": ["a", 0, 0]}, "image_mean should be three num"),

@@ -299,12 +299,17 @@ def _vision(config: Mapping[str, Any], where: str) -> Vision:
     def number(key: str, least: int = 1) -> int:
         return _whole(config, key, where, least=least)
 
-    hidden = number("embed_dim" if old else "hidden_size")
+    hidden, heads = number("embed_dim" if old else "hidden_size"), number("num_heads")
+    if hidden % heads:
+        raise InvalidInput(
+            f"{where}: num_heads ({heads}) should divide the tower's size ({hidden})",
+            hint="copy the file from where the checkpoint comes from",
+        )
     return Vision(
         layers=number("depth"),
         hidden=hidden,
         intermediate=int(hidden * ratio) if old else number("intermediate_size"),
-        heads=number("num_heads"),
+        heads=heads,
         patch=number("patch_size"),
         frames=number("temporal_patch_size"),
         merge=number("spatial_merge_size"),

@@ -18,14 +18,13 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import InvalidInput
-from bench.files import storage_errors, write_atomically, write_json
+from bench.files import open_temporary, storage_errors, write_atomically, write_json
 from bench.formatting import plural
 from bench.parsing import MAX_TOML_BYTES, read_json_object, read_text
 from bench.tasks.cells import Row, image_bytes, image_suffix
@@ -220,7 +219,7 @@ def _write_samples(
 ) -> int:
     """Write ``samples.jsonl`` line by line; it gets its name when it is complete."""
     count = 0
-    descriptor, temporary = tempfile.mkstemp(prefix=".samples.", dir=out)
+    descriptor, temporary = open_temporary(out / SAMPLES)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as stream:
             for row in rows:
@@ -231,11 +230,10 @@ def _write_samples(
                     progress(mapper.rows)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(out / SAMPLES)
+        temporary.replace(out / SAMPLES)
     except BaseException:
         with contextlib.suppress(OSError):
-            Path(temporary).unlink()
+            temporary.unlink()
         raise
     return count
 

@@ -235,7 +235,7 @@ def _image_processor(spec: ModelSpec, folder: Path, files: Path) -> tuple[Any, P
     )
     if bounds.min_pixels > bounds.max_pixels:
         raise InvalidInput(
-            f"model {spec.name!r}: min_pixels ({bounds.min_pixels}) is above max_pixels "
+            f"model {spec.name!r} in {folder}: min_pixels ({bounds.min_pixels}) is above max_pixels "
             f"({bounds.max_pixels}); the checkpoint's own bounds are {own.min_pixels} and {own.max_pixels}",
             hint="give both --min-pixels and --max-pixels",
         )
@@ -253,12 +253,15 @@ def _image_processor(spec: ModelSpec, folder: Path, files: Path) -> tuple[Any, P
             f"{path} cannot be used: {reason(error).replace(str(files), str(folder))}",
             hint="copy it from the base checkpoint",
         ) from None
-    patch, merge = images.patch_size, images.merge_size
     vision = read_folder(folder).architecture.vision
-    if (patch, merge) != (vision.patch, vision.merge):
-        raise InvalidInput(
-            f"{path}: the patch_size {patch} and merge_size {merge} should be those of config.json, "
-            f"{vision.patch} and {vision.merge}",
-            hint="copy it from the base checkpoint",
-        )
+    for key, expected in (
+        ("patch_size", vision.patch),
+        ("merge_size", vision.merge),
+        ("temporal_patch_size", vision.frames),
+    ):
+        if getattr(images, key) != expected:
+            raise InvalidInput(
+                f"{path}: {key} should be {expected}, as in config.json, but it is {getattr(images, key)}",
+                hint="copy it from the base checkpoint",
+            )
     return images, bounds
