@@ -270,12 +270,11 @@ def test_a_json_looking_text_stays_text_where_the_reference_is_text():
     assert METRICS["anls_star"].score("007", ["007"]).value == 1.0
 
 
-@pytest.mark.parametrize("name", METRICS)
+# HTML has a cap of its own.
+@pytest.mark.parametrize("name", [name for name in METRICS if "teds" not in name])
 def test_text_beyond_the_cap_is_not_looked_at(name):
     reference = "ab" * (MAX_CHARACTERS // 2)
     score = METRICS[name].score
-    if "teds" in name:
-        pytest.skip("HTML has a cap of its own")
     assert score(reference + "zzz", [reference]) == score(reference, [reference])
 
 

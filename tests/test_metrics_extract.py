@@ -159,11 +159,12 @@ def answered(text, reference, metrics, *, answer_type="text", stop_reason="stop"
     return score_answers(task, {"s": Output("s", text, stop_reason)}, {})[0]
 
 
-@pytest.mark.parametrize("name", sorted(METRICS))
+TEXT_METRICS = sorted(name for name, metric in METRICS.items() if "text" in metric.answer_types)
+
+
+@pytest.mark.parametrize("name", TEXT_METRICS)
 @pytest.mark.parametrize("reference", REFERENCES_THAT_LOOK_WRAPPED)
 def test_an_answer_equal_to_its_reference_is_never_unwrapped(name, reference):
-    if "text" not in METRICS[name].answer_types:
-        pytest.skip("for JSON")
     answer = answered(reference, reference, (name,))
     best = 1.0 if METRICS[name].direction == "higher" else 0.0
     assert answer.scores[name].value in {best, None}
