@@ -116,6 +116,16 @@ def test_ocrbench_has_a_rule_for_formulas_and_folds_wide_letters(
     assert score_question("ocrbench", answer, [reference], metadata).value == value
 
 
+@pytest.mark.parametrize(
+    ("answer", "reference", "value"),
+    [("None", "none", 1.0), ("none", "", 1.0), ("12", "none", 0.0), ("none", "12", 0.0)],
+)
+def test_none_is_right_where_mp_docvqa_has_no_answer(
+    answer: str, reference: str, value: float
+) -> None:
+    assert score_question("anls_mp_docvqa", answer, [reference], {}).value == value
+
+
 def test_the_chinese_kinds_of_ocrbench_v2_have_the_chinese_rule() -> None:
     answer, references = "北 京 市", ["北京市"]
     english = {"field": "text recognition en"}

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from bench.metrics.kie import parsed_fields
-from bench.metrics.metric import TOO_LARGE, MetricValue, TooLarge, text_metric
+from bench.metrics.metric import TOO_LARGE, MetricValue, TooLarge, as_text, text_metric
 from bench.metrics.ocrbench import ocrbench, ocrbench_of, ocrbench_v2_of, ocrbench_v2_vqa
 from bench.metrics.table import METRICS
 from bench.metrics.widths import half_width
@@ -22,6 +22,9 @@ from bench.schema import Json
 EVALUATOR: Final = "evaluator"
 """Metadata that names the evaluator of a benchmark."""
 CC_OCR: Final = "cc-ocr"
+
+_NO_ANSWER = frozenset({"", "none"})
+"""How MP-DocVQA writes that a question has no answer."""
 
 _HAN = "\u4e00-\u9fff"
 _BLANKS_BESIDE_HAN = re.compile(
@@ -98,12 +101,23 @@ def _ocrbench_v2(
     return text_metric(partial(ocrbench_v2_vqa, **options))(prediction, references)
 
 
+def _mp_docvqa(
+    prediction: Json, references: Sequence[Json], metadata: Mapping[str, str]
+) -> MetricValue | None:
+    """The answer ``none`` is right about a question that the document does not answer."""
+    accepted = {as_text(reference).lower().strip() for reference in references}
+    if not accepted or accepted - _NO_ANSWER:
+        return None
+    return MetricValue(float(as_text(prediction).lower().strip() in _NO_ANSWER))
+
+
 _Variant = Callable[[Json, Sequence[Json], Mapping[str, str]], MetricValue | None]
 
 _VARIANTS: Final[Mapping[str, _Variant]] = MappingProxyType(
     {
         "ocrbench": _ocrbench,
         "ocrbench_v2_vqa": _ocrbench_v2,
+        "anls_mp_docvqa": _mp_docvqa,
         "kie_f1": partial(_cc_ocr, "kie_f1"),
         "ted_accuracy": partial(_cc_ocr, "ted_accuracy"),
     }

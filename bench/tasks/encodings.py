@@ -20,11 +20,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-_WESTERN = ("de", "fr", "it", "es", "pt", "nl", "sv", "da", "nb", "fi", "is", "ca")
+_WESTERN = ("de", "fr", "it", "es", "pt", "nl", "sv", "da", "nb", "fi", "is", "ca", "et")
 _CENTRAL = ("pl", "cs", "sk", "hu", "ro", "hr", "sl", "sq", "de")
 _BALTIC = ("lt", "lv", "et", "fi", "de", "sv")
 _CYRILLIC = ("ru", "uk", "be", "bg", "sr", "mk")
-_TURKISH = ("tr", *_WESTERN)
+_TURKISH = ("tr", "de")
 
 
 class Encoding(NamedTuple):
@@ -100,7 +100,8 @@ _ALPHABETS = ("LATIN", "CYRILLIC", "GREEK", "HEBREW", "ARABIC", "THAI")
 _QUOTES = frozenset("«»„“”‘’‚¿¡\u00a0\u200f\u200e、。「」（），：；？！《》・،؛؟")
 _APART = _QUOTES | frozenset("–—…€£¥§°№•½¼¾´×±％￥")
 _BEHIND_A_WORD = frozenset("–—…®©™ªº²³°")
-_INSIDE_A_WORD = frozenset("’‘–—、。「」（），：；？！《》・")
+_INSIDE_A_WORD = frozenset("’‘、。「」（），：；？！《》・")
+_SIGN_APART = math.log(1e-2)
 _COMMON_SIGN, _SELDOM_SIGN, _RARE_SIGN = math.log(3e-3), math.log(1e-4), math.log(1e-6)
 _UNKNOWN_LETTER = math.log(2e-6)
 _CHANGE_OF_CASE = math.log(1e-3)
@@ -110,8 +111,13 @@ _MOST_BY_LANGUAGE = 8.0
 """Natural logarithm of how much the words without foreign letters may favour one language over another:
 a German table may well name a Polish firm."""
 
+_CHANGE_OF_LANGUAGE = math.log(0.003)
+"""A word of another language than the rest of the table."""
+
 MARGIN = 5.0
 """Natural logarithm of how much likelier the best reading must be than the next one."""
+_USUAL = -6.0
+"""Mean log-probability of a byte beyond ASCII of a table whose language is known well."""
 FLOOR = -9.5
 """Mean log-probability of a byte beyond ASCII below which no reading is believed."""
 
@@ -164,7 +170,11 @@ def guess_encoding(raw: bytes) -> Guess:
     if not ranked:
         return Guess(None)
     best, *others = ranked
-    near = [reading for reading in others if best.likelihood - reading.likelihood < MARGIN]
+    # The odder the best reading is, the further behind all others must be. One word alone proves little.
+    margin = MARGIN + 4 * max(0.0, _USUAL - best.mean)
+    if len(set(_foreign_words(best.text))) == 1:
+        margin += MARGIN
+    near = [reading for reading in others if best.likelihood - reading.likelihood < margin]
     if near or best.mean < FLOOR:
         return Guess(None, tuple(ranked[:4]))
     return Guess(best, (best,))
@@ -193,9 +203,14 @@ def _read(raw: bytes, encoding: Encoding, by_language: Mapping[str, float]) -> D
     words = [unicodedata.normalize("NFC", word) for word in _foreign_words(text)]
     if any(_mixes_alphabets(word) for word in words):
         return None
+    by_word = [
+        {language: _models()[language].likelihood(word) for language in encoding.languages}
+        for word in words
+    ]
     likelihoods = []
     for language in encoding.languages:
-        own = sum(_models()[language].likelihood(word) for word in words)
+        # A word may be in another language than the table: names of firms and of people are.
+        own = sum(max(fits[language], max(fits.values()) + _CHANGE_OF_LANGUAGE) for fits in by_word)
         likelihoods.append((own + by_language[language] + encoding.rarity, own))
     likelihood, own = max(likelihoods)
     return DecodedText(encoding, text, likelihood, own / max(1, _foreign_bytes(words, encoding)))
@@ -328,17 +343,21 @@ def _small(text: str) -> str:
 
 def _is_letter(character: str) -> bool:
     """Say whether ``character`` is a letter or a mark that belongs to one."""
-    return character.isalpha() or unicodedata.category(character) == "Mn"
+    return (character.isalpha() and character not in "ªº") or unicodedata.category(
+        character
+    ) == "Mn"
 
 
 def _sign(before: str, sign: str, after: str) -> float:
     """Return the log-probability of a sign between its neighbours."""
     beside = [_is_letter(before), _is_letter(after)]
     if all(beside):
-        return _COMMON_SIGN if sign in _INSIDE_A_WORD else _RARE_SIGN
+        if sign in _INSIDE_A_WORD:
+            return _COMMON_SIGN
+        return _SELDOM_SIGN if sign in "–—" else _RARE_SIGN
     if not any(beside):
-        return _COMMON_SIGN if sign in _APART else _RARE_SIGN
-    if sign in _QUOTES:
+        return _SIGN_APART if sign in _APART else _RARE_SIGN
+    if sign in _QUOTES or sign == "°":
         return _COMMON_SIGN
     if sign in _BEHIND_A_WORD and not _is_letter(after):
         return _SELDOM_SIGN
