@@ -28,14 +28,15 @@ def write_atomically(path: Path, text: str) -> None:
 def write_bytes_atomically(path: Path, data: bytes) -> None:
     """Write ``data`` so that ``path`` holds either all of it or what it held before.
 
-    A temporary file in the same folder is written, fsynced and renamed; then the folder is fsynced.
+    A temporary file in the same folder, whose name holds this process, is written, fsynced and renamed;
+    then the folder is fsynced.
 
     Raises:
         EnvironmentProblem: the disk is full, or the folder cannot be written to.
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.{os.getpid()}-", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(data)

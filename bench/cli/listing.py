@@ -148,7 +148,8 @@ def _metrics() -> list[TableRow]:
 
 
 def _runs(results: Path) -> list[TableRow]:
-    from bench.rundir.store import RUN_FILE, RunStore, find_runs
+    from bench.rundir.record import RUN_FILE
+    from bench.rundir.store import RunStore, find_runs
 
     runs = find_runs(results)
     readable = {run.path for run in runs}

@@ -24,7 +24,8 @@ def find_run(name: str, results: Path) -> Path:
     Raises:
         InvalidInput: no run, or several, fit.
     """
-    from bench.rundir.store import RUN_FILE, find_runs
+    from bench.rundir.record import RUN_FILE
+    from bench.rundir.store import find_runs
 
     # A whole name before a part of one: two runs of one second are called X and X-2.
     folder = _run_folder(name, results)
@@ -53,7 +54,7 @@ def find_run(name: str, results: Path) -> Path:
 
 def _run_folder(name: str, results: Path) -> Path | None:
     """The run directory that ``name`` is the path or the whole name of."""
-    from bench.rundir.store import RUN_FILE
+    from bench.rundir.record import RUN_FILE
 
     folders = (Path(name), results / name)
     return next((folder for folder in folders if (folder / RUN_FILE).is_file()), None)
