@@ -12,7 +12,7 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,8 +141,10 @@ def _cut_torn_line(stream: Any) -> int:
     return end
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+def read_lines(path: Path, containing: Sequence[bytes] = ()) -> Iterator[dict[str, Any]]:
     """Yield the records of a JSONL file without a torn last line; none if the file does not exist.
+
+    With ``containing``, only lines that hold one of these byte strings are parsed.
 
     Raises:
         InvalidInput: a line other than the last is not a JSON object; the error names file and line.
@@ -153,6 +155,8 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         for number, raw in enumerate(stream, 1):
             if not raw.endswith(b"\n"):
                 return
+            if containing and not any(part in raw for part in containing):
+                continue
             try:
                 record = json.loads(raw)
             except ValueError as error:

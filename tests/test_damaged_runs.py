@@ -13,10 +13,11 @@ import pytest
 from bench.errors import BenchError, InvalidInput
 from bench.files import read_lines, write_json
 from bench.report.markdown import escape
+from bench.report.show import show_sample
 from bench.rundir.litter import remove_litter
 from bench.rundir.store import RunStore, find_runs
 from bench.schema import Output
-from bench.scoring.evaluation import evaluate, write_scores
+from bench.scoring.evaluation import evaluate, evaluate_sample, write_scores
 from tests.run_fixture import MODELS, make_run, make_tasks
 
 
@@ -194,3 +195,14 @@ def test_an_output_of_a_wrong_type_is_refused(tmp_path: Path) -> None:
         run.outputs("qwen2-vl-7b", "invoices-en")
     path.write_text('{"sample_id": "a", "text": "b"}\n')
     assert run.outputs("qwen2-vl-7b", "invoices-en")["a"] == Output("a", "b", "stop")
+
+
+def test_one_question_is_found_without_scoring_the_others(tmp_path: Path) -> None:
+    run = make_run(tmp_path, MODELS[:3], make_tasks(3, 3), previews=False, hostile=True)
+    whole = evaluate(run)
+    for task in whole.tasks.values():
+        for sample in task.samples:
+            for wanted in (sample.id, f"{task.name}/{sample.id}"):
+                part = evaluate_sample(run, wanted)
+                assert show_sample(part, wanted) == show_sample(whole, wanted)
+    assert evaluate_sample(run, "no such sample").tasks == {}

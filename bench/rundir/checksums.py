@@ -28,6 +28,11 @@ def is_intact(row: dict[str, Any]) -> bool:
     return checksum is None or bool(checksum == _crc32(row))
 
 
+def as_stored(text: str) -> bytes:
+    """Return ``text`` as it stands in a line of a run directory, with its quotation marks."""
+    return _encode(text).encode("utf-8", "backslashreplace")
+
+
 def file_digest(path: Path) -> str:
     """Return the sha256 of a file, hexadecimal."""
     with path.open("rb") as stream:

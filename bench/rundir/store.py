@@ -43,7 +43,7 @@ from bench.files import (
     write_lines,
 )
 from bench.paths import portable
-from bench.rundir.checksums import file_digest, is_intact, with_checksum
+from bench.rundir.checksums import as_stored, file_digest, is_intact, with_checksum
 from bench.rundir.lock import is_locked
 from bench.rundir.record import RUN_FILE, check_links, check_record
 from bench.rundir.rows import document_of, output_of, sample_of
@@ -192,8 +192,10 @@ class RunStore:
         """Return the folder of a model's files for one task."""
         return self.model_folder(model) / task
 
-    def load_task(self, task: str) -> Task:
+    def load_task(self, task: str, about: str | None = None) -> Task:
         """Load the task as it was when the run began, from the run directory alone.
+
+        With ``about``, the id of a sample, only the questions about the same document are read.
 
         Raises:
             InvalidInput: the run has no such task, or some of its samples are missing.
@@ -202,7 +204,8 @@ class RunStore:
         samples: list[Sample] = []
         documents: dict[str, Document] = {}
         path = self.path / task / "samples.jsonl"
-        for number, row in enumerate(read_lines(path), 1):
+        rows = read_lines(path) if about is None else _rows_about(path, about)
+        for number, row in enumerate(rows, 1):
             try:
                 sample = sample_of(row)
                 if sample.document_id not in documents:
@@ -213,7 +216,7 @@ class RunStore:
                     hint="copy the run directory again, all of it",
                 ) from None
             samples.append(sample)
-        if len(samples) != entry["samples"]:
+        if about is None and len(samples) != entry["samples"]:
             raise InvalidInput(
                 f"{path} has {len(samples)} of {entry['samples']} samples",
                 hint="copy the run directory again, all of it",
@@ -250,11 +253,14 @@ class RunStore:
 
     # What was measured
 
-    def outputs(self, model: str, task: str) -> dict[str, Output]:
-        """Return sample id → output; of two records of one sample, the last one counts."""
+    def outputs(self, model: str, task: str, of: str | None = None) -> dict[str, Output]:
+        """Return sample id → output; of two records of one sample, the last one counts.
+
+        With ``of``, the id of a sample, only its answer is read.
+        """
         outputs: dict[str, Output] = {}
         path = self.cell_folder(model, task) / "outputs.jsonl"
-        for row in self._rows(model, task, "outputs"):
+        for row in self._rows(model, task, "outputs", () if of is None else (as_stored(of),)):
             try:
                 if not is_intact(row):
                     raise ValueError("the checksum does not fit the line")
@@ -303,15 +309,17 @@ class RunStore:
     ) -> None:
         append_lines(self.cell_folder(model, task) / f"{stem}{self._suffix}.jsonl", records)
 
-    def _rows(self, model: str, task: str, stem: str) -> list[dict[str, Any]]:
+    def _rows(
+        self, model: str, task: str, stem: str, containing: Sequence[bytes] = ()
+    ) -> list[dict[str, Any]]:
         """Return the records of a file and of its shards that are not merged yet."""
         folder = self.cell_folder(model, task)
-        rows = list(read_lines(folder / f"{stem}.jsonl"))
+        rows = list(read_lines(folder / f"{stem}.jsonl", containing))
         shards = sorted(folder.glob(f"{stem}.shard-*.jsonl"))
         # A process that is killed between the two steps of a merge leaves rows in both files.
         known = {_fingerprint(row) for row in rows} if shards else set()
         for shard in shards:
-            rows += [row for row in read_lines(shard) if _fingerprint(row) not in known]
+            rows += [row for row in read_lines(shard, containing) if _fingerprint(row) not in known]
         return rows
 
     def merge_shards(self, model: str) -> None:
@@ -426,6 +434,16 @@ class RunStore:
         if self.is_complete():
             return "complete"
         return "running" if is_locked(self.path) else "unfinished"
+
+
+def _rows_about(path: Path, sample_id: str) -> list[dict[str, Any]]:
+    """Return the lines of ``samples.jsonl`` about the document of one sample; none if it is unknown."""
+    candidates = read_lines(path, [as_stored(sample_id)])
+    documents = {str(row.get("document_id")) for row in candidates if row.get("id") == sample_id}
+    if not documents:
+        return []
+    rows = read_lines(path, [as_stored(document) for document in documents])
+    return [row for row in rows if row.get("document_id") in documents]
 
 
 def _new_folder(results: Path, name: str) -> Path:
