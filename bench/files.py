@@ -12,7 +12,7 @@ import errno
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ def write_atomically(path: Path, text: str) -> None:
 def write_bytes_atomically(path: Path, data: bytes) -> None:
     """Write ``data`` so that ``path`` holds either all of it or what it held before.
 
-    A temporary file in the same folder is written, fsynced and renamed; then the folder is fsynced.
+    A temporary file in the same folder, whose name holds this process, is written, fsynced and renamed;
+    then the folder is fsynced.
 
     Raises:
         EnvironmentProblem: the disk is full, or the folder cannot be written to.
@@ -53,10 +54,11 @@ def write_bytes_atomically(path: Path, data: bytes) -> None:
 def open_temporary(path: Path) -> tuple[int, Path]:
     """A new hidden file beside ``path``, open for writing: its descriptor and its name.
 
+    The name holds this process, so that what a killed one has left is known as nobody's.
     Its mode follows the umask, as that of any file that a program writes; ``mkstemp`` would make it 0600,
     which hides a run from its readers.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), temporary
 
 
@@ -136,8 +138,10 @@ def _cut_torn_line(stream: Any) -> int:
     return end
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+def read_lines(path: Path, containing: Sequence[bytes] = ()) -> Iterator[dict[str, Any]]:
     """Yield the records of a JSONL file without a torn last line; none if the file does not exist.
+
+    With ``containing``, only lines that hold one of these byte strings are parsed.
 
     Raises:
         InvalidInput: a line other than the last is not a JSON object, or is longer than any record; the
@@ -155,6 +159,8 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
                 )
             if not raw.endswith(b"\n"):
                 return
+            if containing and not any(part in raw for part in containing):
+                continue
             try:
                 record = parse_json(decoded(raw, path), path)
             except Unreadable as error:

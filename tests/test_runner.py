@@ -152,6 +152,21 @@ def test_the_same_plan_resumes_only_what_is_unfinished(make_task: MakeTask, tmp_
     assert {event["model"] for event in recorder.events} == {"flaky"}
 
 
+def test_resuming_a_finished_run_asks_for_answers_that_were_lost(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    asked = plan(make_task(), fake("fine"))
+    run = execute(asked, tmp_path / "r").run
+    before = run.outputs("fine", "mine")
+    path = run.cell_folder("fine", "mine") / "outputs.jsonl"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert len(run.outputs("fine", "mine")) < 12
+    outcome = execute(asked, tmp_path / "r", resume=run.path)
+    assert outcome.failed_models == ()
+    assert outcome.run.outputs("fine", "mine") == before
+    assert outcome.run.is_complete()
+
+
 def test_a_finished_run_is_not_resumed_but_begun_anew(make_task: MakeTask, tmp_path: Path) -> None:
     asked = plan(make_task())
     run = execute(asked, tmp_path / "r").run

@@ -180,11 +180,15 @@ def show_command(options: ShowOptions) -> None:
     """
     from bench.report import show_sample
     from bench.rundir.store import RunStore
-    from bench.scoring.evaluation import evaluate
+    from bench.scoring.evaluation import evaluate, evaluate_sample
 
     store = RunStore.open(find_run(options.run, options.results))
     if options.sample is not None:
-        click.echo(show_sample(evaluate(store), options.sample).rstrip())
+        evaluation = evaluate_sample(store, options.sample)
+        if not evaluation.tasks:
+            # Whoever mistyped an id is told the ones that there are, which takes all of the run.
+            evaluation = evaluate(store)
+        click.echo(show_sample(evaluation, options.sample).rstrip())
         return
 
     tasks = [store.load_task(name) for name in store.task_names()]

@@ -64,9 +64,11 @@ def compare_command(options: CompareOptions) -> None:
 
     first = find_sides(options.first, options.inside, options.results, options.metrics)
     second = find_sides(options.second, options.inside, options.results, options.metrics)
+    pairs = matched_sides(first, second)
+    if all(a.label == b.label for a, b in pairs):
+        click.echo("note: A and B are the same model of the same run, so nothing differs", err=True)
     comparisons = [
-        compare(a, b, by=usual_keys(a, b) if options.by is None else options.by)
-        for a, b in matched_sides(first, second)
+        compare(a, b, by=usual_keys(a, b) if options.by is None else options.by) for a, b in pairs
     ]
     if options.as_json:
         echo_json([as_json(comparison) for comparison in comparisons])

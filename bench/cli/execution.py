@@ -115,5 +115,6 @@ def conclude(
     cells = [cell for evaluation in evaluations for cell in evaluation.cells.values()]
     failures = [answer.failed for cell in cells for answer in cell.answers]
     failed_share = sum(failures) / max(1, len(failures))
-    if failed_models or failed_share > options.max_errors:
+    is_incomplete = any(cell.asked < len(cell.answers) for cell in cells)
+    if failed_models or is_incomplete or failed_share > options.max_errors:
         raise click.exceptions.Exit(INCOMPLETE)

@@ -148,17 +148,11 @@ def _metrics() -> list[TableRow]:
 
 
 def _runs(results: Path) -> list[TableRow]:
-    from bench.rundir.store import RUN_FILE, RunStore, find_runs
+    from bench.rundir.record import RUN_FILE
+    from bench.rundir.store import RunStore, find_runs
 
     runs = find_runs(results)
-    readable = {run.path for run in runs}
-    for record in sorted(results.glob(f"*/{RUN_FILE}")):
-        if record.parent not in readable:
-            try:
-                RunStore.open(record.parent)
-            except InvalidInput as error:
-                click.echo(f"warning: {printable(error.message)}", err=True)
-    return [
+    rows: list[TableRow] = [
         {
             "run": run.id,
             "started": run.record.get("started"),
@@ -168,3 +162,13 @@ def _runs(results: Path) -> list[TableRow]:
         }
         for run in runs
     ]
+    readable = {run.path for run in runs}
+    for record in sorted(results.glob(f"*/{RUN_FILE}")):
+        if record.parent not in readable:
+            try:
+                RunStore.open(record.parent)
+            except InvalidInput as error:
+                click.echo(f"warning: {printable(error.message)}", err=True)
+                broken = {"run": record.parent.name, "started": None, "state": "broken"}
+                rows.append({**broken, "models": [], "tasks": []})
+    return rows

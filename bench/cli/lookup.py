@@ -24,7 +24,8 @@ def find_run(name: str, results: Path) -> Path:
     Raises:
         InvalidInput: no run, or several, fit.
     """
-    from bench.rundir.store import RUN_FILE, find_runs
+    from bench.rundir.record import RUN_FILE
+    from bench.rundir.store import find_runs
 
     # A whole name before a part of one: two runs of one second are called X and X-2.
     folder = _run_folder(name, results)
@@ -53,7 +54,7 @@ def find_run(name: str, results: Path) -> Path:
 
 def _run_folder(name: str, results: Path) -> Path | None:
     """The run directory that ``name`` is the path or the whole name of."""
-    from bench.rundir.store import RUN_FILE
+    from bench.rundir.record import RUN_FILE
 
     folders = (Path(name), results / name)
     return next((folder for folder in folders if (folder / RUN_FILE).is_file()), None)
@@ -78,15 +79,17 @@ def find_sides(
     from bench.scoring.evaluation import evaluate
 
     run_name, model = _run_and_model(name, inside, results)
-    evaluation = evaluate(RunStore.open(find_run(run_name, results)), metrics)
-    if not model:
-        return [Side(evaluation, each) for each in evaluation.models]
-    if model not in evaluation.models:
+    run = RunStore.open(find_run(run_name, results))
+    models = run.model_names()
+    if model and model not in models:
         raise InvalidInput(
-            f"run {evaluation.run.id} has no model {one_line(model, 60)!r}",
-            hint=did_you_mean(model, evaluation.models),
+            f"run {run.id} has no model {one_line(model, 60)!r}",
+            hint=did_you_mean(model, models),
         )
-    return [Side(evaluation, model)]
+    # A comparison is of scores alone: the other models and the kinds of mistakes are left out.
+    chosen = [model] if model else models
+    evaluation = evaluate(run, metrics, only=chosen, mistakes=False)
+    return [Side(evaluation, each) for each in chosen]
 
 
 def _run_and_model(name: str, inside: str | None, results: Path) -> tuple[str, str]:

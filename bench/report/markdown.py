@@ -162,14 +162,17 @@ def _excerpt(item: Excerpt) -> str:
 # Untrusted text
 
 
+_WWW = re.compile(r"(www)\.", re.IGNORECASE)
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&@$])")
 
 
 def escape(text: str, limit: int = 200) -> str:
     """Untrusted text as one line of Markdown: no markup, no HTML, no mention, no table cell of its own."""
-    # A blank after @ and a backslash before every mark: GitHub would turn them into people and links.
+    # GitHub makes links of www.… and a@b.c after it has read every entity, so a space of no width divides
+    # them; a backslash stands before every other mark.
     line = _SPECIAL.sub(r"\\\1", one_line(text, limit))
-    return line.replace("://", ":&#47;&#47;").replace("\\@", "&#64;").replace("\\<", "&lt;")
+    line = line.replace("://", ":&#47;&#47;").replace("\\@", "&#64;&#8203;").replace("\\<", "&lt;")
+    return _WWW.sub(r"\1&#8203;.", line)
 
 
 def code(text: str, limit: int = 600) -> str:

@@ -42,30 +42,29 @@ from bench.files import (
     write_lines,
 )
 from bench.parsing import read_json
-from bench.paths import from_portable, portable
-from bench.rundir.lock import LOCK_FILE, is_locked
+from bench.paths import portable
+from bench.rundir.checksums import as_stored, file_digest, is_intact, with_checksum
+from bench.rundir.lock import is_locked
+from bench.rundir.record import RUN_FILE, check_links, check_record
+from bench.rundir.rows import document_of, output_of, sample_of
 from bench.schema import (
     SCHEMA_VERSION,
     Document,
     Generation,
     ModelSpec,
     Output,
-    Page,
     PromptTemplate,
     Sample,
     Task,
 )
 from bench.text import file_name, one_line, utc_now
 
-RUN_FILE = "run.json"
 SUMMARY_FILE = "scores/summary.json"
 """Written last by ``bench run``: a complete run without it was interrupted before its report."""
-RESERVED_NAMES = frozenset({"scores", "pages", "report", "assets", "log.txt", RUN_FILE, LOCK_FILE})
-"""Names in a run directory that no task and no model may take."""
 
 
-_RUN_KEYS = ("id", "models", "tasks")
-"""Keys that every ``run.json`` has."""
+SAMPLES_DIGEST = "samples_sha256"
+"""Key of a task in ``run.json``: the digest of its ``samples.jsonl``; older runs have none."""
 
 
 class RunStore:
@@ -104,6 +103,10 @@ class RunStore:
             if known := (texts or {}).get(task.name):
                 write_json(path / task.name / "texts.json", known)
         full = {"schema_version": SCHEMA_VERSION, "id": path.name, **record}
+        full["tasks"] = [
+            {**entry, SAMPLES_DIGEST: file_digest(path / entry["name"] / "samples.jsonl")}
+            for entry in record["tasks"]
+        ]
         # This is written last: a folder with a run.json is a run whose samples are complete.
         write_json(path / RUN_FILE, full)
         return cls(path, full)
@@ -117,26 +120,17 @@ class RunStore:
             shard: number of this process among the several of a model; 0 for the first or only one.
 
         Raises:
-            InvalidInput: the folder holds no run, the run is damaged, or a newer version wrote it.
+            InvalidInput: the folder holds no run, the run is damaged, a newer version wrote it, or a name or
+                a link in it leads elsewhere.
         """
         if not (path / RUN_FILE).is_file():
             raise InvalidInput(
                 f"{path} is not a run directory: it has no {RUN_FILE}", hint="bench list runs"
             )
-        record = read_json(path / RUN_FILE)
-        version = record.get("schema_version") if isinstance(record, dict) else None
-        if isinstance(version, int) and version > SCHEMA_VERSION:
-            raise InvalidInput(
-                f"{path / RUN_FILE} has schema version {version}; this program reads up to {SCHEMA_VERSION}",
-                hint="pip install --upgrade docvlm-bench",
-            )
-        missing = [key for key in _RUN_KEYS if key not in record] if version else ["schema_version"]
-        if missing:
-            raise InvalidInput(
-                f"{path / RUN_FILE} is damaged: it has no {', '.join(missing)}",
-                hint="copy the run directory again, or run the same command to make a new one",
-            )
-        return cls(path, record, shard=shard)
+        record = check_record(path / RUN_FILE, read_json(path / RUN_FILE))
+        store = cls(path, record, shard=shard)
+        check_links(path, store.folders())
+        return store
 
     # What was asked for
 
@@ -182,6 +176,14 @@ class RunStore:
             hint=did_you_mean(model, self.model_names()),
         )
 
+    def folders(self) -> list[Path]:
+        """Return every folder of the run that something is written to, but for ``pages``."""
+        models = [self.model_folder(model) for model in self.model_names()]
+        cells = [folder / task for folder in models for task in self.task_names()]
+        scores = [self.path / "scores" / folder.name for folder in models]
+        tasks = [self.path / task for task in self.task_names()]
+        return [*tasks, *models, *cells, self.path / "scores", *scores]
+
     def model_folder(self, model: str) -> Path:
         """Return the folder of a model's files."""
         return self.path / str(self._model_entry(model)["folder"])
@@ -190,8 +192,10 @@ class RunStore:
         """Return the folder of a model's files for one task."""
         return self.model_folder(model) / task
 
-    def load_task(self, task: str) -> Task:
+    def load_task(self, task: str, about: str | None = None) -> Task:
         """Load the task as it was when the run began, from the run directory alone.
+
+        With ``about``, the id of a sample, only the questions about the same document are read.
 
         Raises:
             InvalidInput: the run has no such task, or some of its samples are missing.
@@ -200,21 +204,28 @@ class RunStore:
         samples: list[Sample] = []
         documents: dict[str, Document] = {}
         path = self.path / task / "samples.jsonl"
-        for number, row in enumerate(read_lines(path), 1):
+        rows = read_lines(path) if about is None else _rows_about(path, about)
+        for number, row in enumerate(rows, 1):
             try:
-                sample = _sample(row)
+                sample = sample_of(row)
                 if sample.document_id not in documents:
-                    documents[sample.document_id] = _document(row)
+                    documents[sample.document_id] = document_of(row)
             except (KeyError, TypeError, ValueError) as error:
                 raise InvalidInput(
                     f"{path}:{number} is damaged: {type(error).__name__}: {one_line(str(error), 80)}",
                     hint="copy the run directory again, all of it",
                 ) from None
             samples.append(sample)
-        if len(samples) != entry["samples"]:
+        if about is None and len(samples) != entry["samples"]:
             raise InvalidInput(
                 f"{path} has {len(samples)} of {entry['samples']} samples",
                 hint="copy the run directory again, all of it",
+            )
+        recorded = entry.get(SAMPLES_DIGEST)
+        if recorded is not None and path.is_file() and file_digest(path) != recorded:
+            raise InvalidInput(
+                f"{path} was changed after the run began: its digest is not the one in {RUN_FILE}",
+                hint="copy the run directory again, all of it, or begin a new run with the changed task",
             )
         return Task(
             name=task,
@@ -242,20 +253,25 @@ class RunStore:
 
     # What was measured
 
-    def outputs(self, model: str, task: str) -> dict[str, Output]:
-        """Return sample id → output; of two records of one sample, the last one counts."""
+    def outputs(self, model: str, task: str, of: str | None = None) -> dict[str, Output]:
+        """Return sample id → output; of two records of one sample, the last one counts.
+
+        With ``of``, the id of a sample, only its answer is read.
+        """
         outputs: dict[str, Output] = {}
         path = self.cell_folder(model, task) / "outputs.jsonl"
-        known = {field.name for field in dataclasses.fields(Output)}
-        for row in self._rows(model, task, "outputs"):
-            if not (isinstance(row.get("sample_id"), str) and isinstance(row.get("text"), str)):
+        for row in self._rows(model, task, "outputs", () if of is None else (as_stored(of),)):
+            try:
+                if not is_intact(row):
+                    raise ValueError("the checksum does not fit the line")
+                output = output_of(row)
+            except (TypeError, ValueError) as error:
                 raise InvalidInput(
-                    f"{path}: a line has no sample_id or no text: {one_line(row, 80)}",
-                    hint="copy the run directory again, all of it",
-                )
-            values = {key: value for key, value in row.items() if key in known}
-            values.setdefault("stop_reason", "stop")
-            outputs[row["sample_id"]] = Output(**values)
+                    f"{path}: a line is damaged: {one_line(error, 80)}: {one_line(row, 80)}",
+                    hint="copy the run directory again; or remove the line and resume the run, "
+                    "which asks the question again",
+                ) from None
+            outputs[output.sample_id] = output
         return outputs
 
     def append_outputs(self, model: str, task: str, outputs: Sequence[Output]) -> None:
@@ -293,15 +309,17 @@ class RunStore:
     ) -> None:
         append_lines(self.cell_folder(model, task) / f"{stem}{self._suffix}.jsonl", records)
 
-    def _rows(self, model: str, task: str, stem: str) -> list[dict[str, Any]]:
+    def _rows(
+        self, model: str, task: str, stem: str, containing: Sequence[bytes] = ()
+    ) -> list[dict[str, Any]]:
         """Return the records of a file and of its shards that are not merged yet."""
         folder = self.cell_folder(model, task)
-        rows = list(read_lines(folder / f"{stem}.jsonl"))
+        rows = list(read_lines(folder / f"{stem}.jsonl", containing))
         shards = sorted(folder.glob(f"{stem}.shard-*.jsonl"))
         # A process that is killed between the two steps of a merge leaves rows in both files.
         known = {_fingerprint(row) for row in rows} if shards else set()
         for shard in shards:
-            rows += [row for row in read_lines(shard) if _fingerprint(row) not in known]
+            rows += [row for row in read_lines(shard, containing) if _fingerprint(row) not in known]
         return rows
 
     def merge_shards(self, model: str) -> None:
@@ -374,7 +392,30 @@ class RunStore:
         if task is None:
             # Scores that exist already were made of an unfinished run.
             _remove(self.path / SUMMARY_FILE)
+            # Why an earlier try failed is of no use any more.
+            _remove(folder / "failure.json")
         write_json(folder / "done.json", {**facts, "finished": utc_now()})
+
+    def lost_answers(self, model: str) -> int:
+        """Return how many questions of tasks that are marked as done have no answer on record."""
+        lost = 0
+        for entry in self.record["tasks"]:
+            if self.is_done(model, entry["name"]) or self.is_model_done(model):
+                lost += max(0, entry["samples"] - len(self.outputs(model, entry["name"])))
+        return lost
+
+    def reopen(self, model: str) -> int:
+        """Take away the commit markers of a model whose answers were lost, so that they are asked for again.
+
+        Needs the lock of the run. Returns how many answers were lost.
+        """
+        lost = self.lost_answers(model)
+        if lost:
+            _remove(self.path / SUMMARY_FILE)
+            _remove(self.model_folder(model) / "done.json")
+            for task in self.task_names():
+                _remove(self.cell_folder(model, task) / "done.json")
+        return lost
 
     def is_model_done(self, model: str) -> bool:
         """Say whether the model is done with all tasks and with the single-stream scenario."""
@@ -393,6 +434,16 @@ class RunStore:
         if self.is_complete():
             return "complete"
         return "running" if is_locked(self.path) else "unfinished"
+
+
+def _rows_about(path: Path, sample_id: str) -> list[dict[str, Any]]:
+    """Return the lines of ``samples.jsonl`` about the document of one sample; none if it is unknown."""
+    candidates = read_lines(path, [as_stored(sample_id)])
+    documents = {str(row.get("document_id")) for row in candidates if row.get("id") == sample_id}
+    if not documents:
+        return []
+    rows = read_lines(path, [as_stored(document) for document in documents])
+    return [row for row in rows if row.get("document_id") in documents]
 
 
 def _new_folder(results: Path, name: str) -> Path:
@@ -439,23 +490,7 @@ def _output_record(output: Output) -> dict[str, Any]:
     record = dataclasses.asdict(output)
     if output.served is None:
         del record["served"]
-    return record
-
-
-def _sample(row: Mapping[str, Any]) -> Sample:
-    return Sample(
-        id=row["id"],
-        document_id=row["document_id"],
-        question=row["question"],
-        references=tuple(row["references"]),
-        answer_type=row["answer_type"],
-        metadata=row["metadata"],
-    )
-
-
-def _document(row: Mapping[str, Any]) -> Document:
-    pages = [Page(**{**page, "path": from_portable(page["path"])}) for page in row["pages"]]
-    return Document(row["document_id"], tuple(pages))
+    return with_checksum(record)
 
 
 def write_samples(path: Path, task: Task) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.errors import InvalidInput
+from bench.formatting import plural
+from bench.rundir.litter import remove_litter
 from bench.rundir.lock import RunLock
 from bench.rundir.store import RunStore, find_runs
 from bench.runner.devices import Device
@@ -15,6 +17,7 @@ from bench.runner.processes import run_model, stop_requests
 from bench.runner.progress import Progress, Silent
 from bench.runner.run_record import known_texts, run_record
 from bench.runner.spec import RunPlan, differences
+from bench.runner.statuses import UNFINISHED
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,8 +61,10 @@ def execute(
     if run is None:
         run = RunStore.create(results, plan.name, run_record(plan), plan.tasks, known_texts(plan))
     with RunLock(run.path) as lock:
+        remove_litter(run.path)
         for spec in plan.models:
             run.merge_shards(spec.name)
+            _reopen(run, spec.name, progress)
             if retry_failed and (answers := run.set_failures_aside(spec.name)):
                 progress.event(spec.name, {"event": "retry", "answers": answers})
         progress.started(run, resumed=resumed)
@@ -71,9 +76,25 @@ def execute(
                 status = run_model(run, spec.name, devices, lock, progress, stop)
                 if stop.requested:
                     return Outcome(run, True, tuple(failed))
+                if status == 0 and _reopen(run, spec.name, progress):
+                    # Somebody removed answers while the model was at work; it is asked for them once more.
+                    status = run_model(run, spec.name, devices, lock, progress, stop)
+                    if status == 0 and _reopen(run, spec.name, progress):
+                        status = UNFINISHED
                 if status != 0:
                     failed.append(spec.name)
     return Outcome(run, False, tuple(failed))
+
+
+def _reopen(run: RunStore, model: str, progress: Progress) -> bool:
+    """Whether answers of a model that was done were lost; it is then no longer marked as done."""
+    lost = run.reopen(model)
+    if lost:
+        message = (
+            f"{plural(lost, 'answer')} that had been stored are lost and will be asked for again"
+        )
+        progress.event(model, {"event": "process", "message": message})
+    return lost > 0
 
 
 def _existing(

@@ -13,7 +13,7 @@ from bench.asking.prompts import PromptRule
 from bench.asking.prompts import from_record as prompt_rules
 from bench.errors import InvalidInput, did_you_mean
 from bench.formatting import plural
-from bench.rundir.store import RESERVED_NAMES
+from bench.rundir.record import RESERVED_NAMES
 from bench.schema import ModelSpec, Task
 from bench.text import file_name, one_line
 

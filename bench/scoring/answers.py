@@ -44,6 +44,8 @@ def score_answers(
     outputs: Mapping[str, Output],
     document_texts: Mapping[str, str],
     mode: AnswerMode = "extract",
+    *,
+    mistakes: bool = True,
 ) -> tuple[Answer, ...]:
     """Score one model's outputs for ``task``, in the order of its samples.
 
@@ -53,8 +55,11 @@ def score_answers(
         document_texts: document id → everything written on it, for the documents whose text is known.
         mode: what is scored of a text: the answer extracted from it (``extract``), the text without outer
             blanks (``strip``), or the text as it is (``raw``).
+        mistakes: whether the kind of each mistake is found, which takes longer than all metrics together.
     """
     answers = [score_answer(task, sample, outputs.get(sample.id), mode) for sample in task.samples]
+    if not mistakes:
+        return tuple(answers)
     references = _references_by_document(task)
     return tuple(
         replace(answer, mistake=_mistake(task, answer, references, document_texts))

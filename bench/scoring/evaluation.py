@@ -20,7 +20,7 @@ from bench.metrics import METRICS, Metric, get_metric
 from bench.metrics.calibration import CORPUS_METRICS
 from bench.metrics.mistakes import MISTAKES
 from bench.rundir.store import SUMMARY_FILE, RunStore
-from bench.schema import Estimate, Task
+from bench.schema import Estimate, Output, Task
 from bench.scoring.answers import Answer, score_answers
 from bench.stats import ScoreBounds, cluster_mean, score_bounds
 
@@ -104,12 +104,21 @@ class Evaluation:
     """Metadata key → value → model → estimate of the headline scores."""
 
 
-def evaluate(run: RunStore, metrics: Sequence[str] | None = None) -> Evaluation:
+def evaluate(
+    run: RunStore,
+    metrics: Sequence[str] | None = None,
+    *,
+    only: Sequence[str] | None = None,
+    mistakes: bool = True,
+) -> Evaluation:
     """Score every output of ``run``.
 
     Args:
         run: the run directory.
         metrics: names that replace each task's own metrics; the first becomes the headline.
+        only: names of the models that are scored; None scores all.
+        mistakes: whether the kind of each mistake is found. Without it, no answer says what is wrong, and
+            ``equivalent`` and slices are left out.
 
     Raises:
         InvalidInput: an unknown metric, or one that does not fit a task's type of answer.
@@ -118,18 +127,43 @@ def evaluate(run: RunStore, metrics: Sequence[str] | None = None) -> Evaluation:
     for name in run.task_names():
         task = run.load_task(name)
         tasks[name] = replace(task, metrics=check_metrics(task, metrics))
-    models = tuple(run.model_names())
+    models = tuple(run.model_names() if only is None else only)
     cells: dict[tuple[str, str], Cell] = {}
     for model in models:
         for name, task in tasks.items():
-            cells[model, name] = _score_cell(run, model, task)
+            cells[model, name] = _score_cell(
+                run, model, task, run.outputs(model, name), mistakes=mistakes
+            )
     if not all(_is_accuracy(task.metrics[0]) for task in tasks.values()):
         return Evaluation(run, tasks, models, cells, overall={})
     overall: dict[str, Estimate] = {}
     for model in models:
         cells_of_model = [cells[model, name] for name in tasks]
         overall[model] = _overall(cells_of_model)
-    return Evaluation(run, tasks, models, cells, overall, _slices(cells.values()))
+    slices = _slices(cells.values()) if mistakes else {}
+    return Evaluation(run, tasks, models, cells, overall, slices)
+
+
+def evaluate_sample(run: RunStore, wanted: str) -> Evaluation:
+    """Score one sample alone, without reading the answers to the others.
+
+    Args:
+        run: the run directory.
+        wanted: the sample's id, or ``task/id``. The evaluation has the tasks with such a sample, each with
+            the questions about its document; it has none if no task has one.
+    """
+    tasks: dict[str, Task] = {}
+    cells: dict[tuple[str, str], Cell] = {}
+    for name in run.task_names():
+        for sample_id in dict.fromkeys((wanted, wanted.removeprefix(f"{name}/"))):
+            task = run.load_task(name, about=sample_id)
+            if not task.samples:
+                continue
+            tasks[name] = replace(task, metrics=check_metrics(task, None))
+            for model in run.model_names():
+                outputs = run.outputs(model, name, of=sample_id)
+                cells[model, name] = _score_cell(run, model, tasks[name], outputs, mistakes=True)
+    return Evaluation(run, tasks, tuple(run.model_names()), cells, overall={})
 
 
 def document_key(task: Task, document_id: str) -> str:
@@ -171,9 +205,11 @@ def _is_accuracy(metric: str) -> bool:
     return METRICS[metric].direction == "higher" and METRICS[metric].range == (0.0, 1.0)
 
 
-def _score_cell(run: RunStore, model: str, task: Task) -> Cell:
-    outputs = run.outputs(model, task.name)
-    answers = score_answers(task, outputs, run.document_texts(task.name), _answer_mode(run))
+def _score_cell(
+    run: RunStore, model: str, task: Task, outputs: Mapping[str, Output], *, mistakes: bool
+) -> Cell:
+    texts = run.document_texts(task.name) if mistakes else {}
+    answers = score_answers(task, outputs, texts, _answer_mode(run), mistakes=mistakes)
     clusters = [document_key(task, answer.sample.document_id) for answer in answers]
     failed = sum(answer.failed for answer in answers)
     estimates = {}
@@ -199,7 +235,7 @@ def _score_cell(run: RunStore, model: str, task: Task) -> Cell:
         estimates=estimates,
         raw_headline=raw_headline,
         asked=sum(answer.output is not None for answer in answers),
-        equivalent=_equivalent(answers, headline, clusters, failed),
+        equivalent=_equivalent(answers, headline, clusters, failed) if mistakes else None,
     )
 
 

@@ -52,6 +52,9 @@ def write_previews(run: Path, tasks: Iterable[Task], *, limit: int) -> None:
 
 
 def _is_unchanged(page: Page) -> bool:
+    # A pipe or a device would be read without end.
+    if not page.path.is_file():
+        return False
     try:
         with open_regular(page.path) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest() == page.sha256

@@ -165,7 +165,7 @@
     return (loaded[id] = new Response(stream).json());
   }
 
-  var data, settings, found = [], page = 0, current = -1, better = null, place = {};
+  var data, settings, found = [], page = 0, current = -1, better = null, place = Object.create(null);
   var SELECTS = ["show", "kind", "model", "task", "language"];
   var state = { show: "", kind: "", model: "", task: "", language: "", doc_type: "", field: "", text: "" };
 

@@ -1,0 +1,134 @@
+"""Checks a ``run.json`` when it is read: a run directory may come from somebody else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.errors import InvalidInput
+from bench.rundir.lock import LOCK_FILE
+from bench.schema import SCHEMA_VERSION, Generation, ModelSpec, PromptTemplate
+from bench.text import one_line
+
+RUN_FILE = "run.json"
+RESERVED_NAMES = frozenset({"scores", "pages", "report", "assets", "log.txt", RUN_FILE, LOCK_FILE})
+"""Names in a run directory that no task and no model may take."""
+
+_RUN_KEYS = ("id", "models", "tasks")
+"""Keys that every ``run.json`` has."""
+
+_TASK_TEXTS = ("name", "version", "title", "digest")
+
+
+def check_record(path: Path, record: Any) -> dict[str, Any]:
+    """Return what ``path``, a ``run.json``, holds, if all that the program relies on is there.
+
+    Raises:
+        InvalidInput: a newer version wrote it, something is missing or of another type, or a name leads out
+            of the run directory.
+    """
+    version = record.get("schema_version") if isinstance(record, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise InvalidInput(
+            f"{path} has schema version {version}; this program reads up to {SCHEMA_VERSION}",
+            hint="pip install --upgrade docvlm-bench",
+        )
+    if not isinstance(record, dict) or not version:
+        raise _damaged(path, "it has no schema_version")
+    missing = [key for key in _RUN_KEYS if key not in record]
+    if missing:
+        raise _damaged(path, f"it has no {', '.join(missing)}")
+    _expect(path, isinstance(record["id"], str), "its id is not a text")
+    spec = record.get("spec", {})
+    _expect(path, isinstance(spec, dict), "its spec is not an object")
+    _expect(path, isinstance(spec.get("settings", {}), dict), "its settings are not an object")
+    for key in ("models", "tasks"):
+        entries = record[key]
+        is_list = isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
+        _expect(path, is_list, f"its {key} are not a list of objects")
+    for entry in record["models"]:
+        _check_model(path, entry)
+    for entry in record["tasks"]:
+        _check_task(path, entry)
+    return record
+
+
+def _check_model(path: Path, entry: Mapping[str, Any]) -> None:
+    spec = entry.get("spec")
+    has_name = isinstance(spec, dict) and isinstance(spec.get("name"), str)
+    _expect(path, has_name, "a model has no name")
+    try:
+        ModelSpec(**entry["spec"])
+    except TypeError as error:
+        raise _damaged(path, f"a model's spec is wrong: {one_line(error, 100)}") from None
+    _check_name(path, entry.get("folder"), "the folder of a model")
+
+
+def _check_task(path: Path, entry: Mapping[str, Any]) -> None:
+    for key in _TASK_TEXTS:
+        _expect(path, isinstance(entry.get(key), str), f"a task's {key} is not a text")
+    _check_name(path, entry["name"], "the name of a task")
+    metrics = entry.get("metrics")
+    are_names = isinstance(metrics, list) and all(isinstance(name, str) for name in metrics)
+    _expect(path, are_names and bool(metrics), "a task has no metrics")
+    samples = entry.get("samples")
+    is_count = isinstance(samples, int) and not isinstance(samples, bool) and samples >= 0
+    _expect(path, is_count, "a task's samples are not a number")
+    try:
+        prompt = PromptTemplate(**entry["prompt"])
+        generation = Generation(
+            entry["generation"]["max_new_tokens"], tuple(entry["generation"]["stop"])
+        )
+    except (KeyError, TypeError) as error:
+        raise _damaged(path, f"a task's prompt or generation is wrong: {one_line(error)}") from None
+    is_prompt = isinstance(prompt.template, str) and isinstance(prompt.system, str | None)
+    _expect(path, is_prompt, "a task's prompt is not a text")
+    is_limit = isinstance(generation.max_new_tokens, int)
+    _expect(path, is_limit, "a task's max_new_tokens is not a number")
+    are_texts = all(isinstance(text, str) for text in generation.stop)
+    _expect(path, are_texts, "a task's stop is not a list of texts")
+
+
+def _check_name(path: Path, name: Any, what: str) -> None:
+    """Refuse a name that is more than one part of a path, or that a file of every run has."""
+    is_part = isinstance(name, str) and bool(name) and name not in {".", ".."}
+    if not is_part or any(mark in name for mark in "/\\\0") or name in RESERVED_NAMES:
+        raise InvalidInput(
+            f"{path} is not to be trusted: {what} is {one_line(repr(name), 80)}, "
+            "which cannot be a folder of the run",
+            hint="get the run directory again from who made it",
+        )
+
+
+def check_links(run: Path, folders: Iterable[Path]) -> None:
+    """Refuse links in ``folders`` that lead out of ``run``: what is written there would land elsewhere.
+
+    Raises:
+        InvalidInput: there is such a link.
+    """
+    inside = run.resolve()
+    for folder in (run, *folders):
+        if not folder.is_dir():
+            continue
+        with os.scandir(folder) as entries:
+            links = [Path(entry.path) for entry in entries if entry.is_symlink()]
+        for link in links:
+            if not link.resolve().is_relative_to(inside):
+                raise InvalidInput(
+                    f"{link} is a link that leads out of the run directory",
+                    hint="remove the link, or put what it names in its place",
+                )
+
+
+def _expect(path: Path, is_right: bool, what: str) -> None:
+    if not is_right:
+        raise _damaged(path, what)
+
+
+def _damaged(path: Path, what: str) -> InvalidInput:
+    return InvalidInput(
+        f"{path} is damaged: {what}",
+        hint="copy the run directory again, or run the same command to make a new one",
+    )

@@ -1,0 +1,208 @@
+"""A run directory that was damaged, or made to do harm, ends in a clear line and writes nothing elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.errors import BenchError, InvalidInput
+from bench.files import read_lines, write_json
+from bench.report.markdown import escape
+from bench.report.show import show_sample
+from bench.rundir.litter import remove_litter
+from bench.rundir.store import RunStore, find_runs
+from bench.schema import Output
+from bench.scoring.evaluation import evaluate, evaluate_sample, write_scores
+from tests.run_fixture import MODELS, make_run, make_tasks
+
+
+def small_run(folder: Path) -> RunStore:
+    return make_run(folder, MODELS[:2], make_tasks(2, 2, ["en"]), previews=False)
+
+
+def changed_record(run: RunStore, **changes: Any) -> None:
+    write_json(run.path / "run.json", {**run.record, **changes})
+
+
+@pytest.mark.parametrize(
+    "name", ["/abs/victim", "../pkg", "..", "a/b", "scores", "", "a\\b", ["x"], 7, None]
+)
+@pytest.mark.parametrize("kind", ["task", "model"])
+def test_a_name_that_leads_out_of_the_run_is_refused(tmp_path: Path, kind: str, name: Any) -> None:
+    run = small_run(tmp_path)
+    if kind == "task":
+        changed_record(run, tasks=[{**run.record["tasks"][0], "name": name}])
+    else:
+        changed_record(run, models=[{**run.record["models"][0], "folder": name}])
+    with pytest.raises(InvalidInput, match=r"run\.json"):
+        RunStore.open(run.path)
+    assert find_runs(tmp_path) == []
+
+
+@pytest.mark.parametrize("place", ["scores", "scores/qwen2-vl-7b", "qwen2-vl-7b/linked", "log.txt"])
+def test_a_link_that_leads_out_of_the_run_is_refused(tmp_path: Path, place: str) -> None:
+    run = small_run(tmp_path / "results")
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    link = run.path / place
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(victim)
+    with pytest.raises(InvalidInput, match="leads out of the run directory"):
+        RunStore.open(run.path)
+
+
+def test_an_edited_reference_is_noticed(tmp_path: Path) -> None:
+    run = small_run(tmp_path)
+    path = run.path / "invoices-en" / "samples.jsonl"
+    path.write_text(path.read_text().replace("$1,284.50", "$9,284.50", 1))
+    with pytest.raises(InvalidInput, match="was changed after the run began"):
+        RunStore.open(run.path).load_task("invoices-en")
+
+
+def test_every_flipped_bit_of_an_answer_is_noticed_or_changes_nothing(tmp_path: Path) -> None:
+    run = small_run(tmp_path)
+    path = run.cell_folder("qwen2-vl-7b", "invoices-en") / "outputs.jsonl"
+    whole = path.read_bytes()
+    right = run.outputs("qwen2-vl-7b", "invoices-en")
+    chance = random.Random(5)
+    for _ in range(300):
+        data = bytearray(whole)
+        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        path.write_bytes(data)
+        try:
+            found = run.outputs("qwen2-vl-7b", "invoices-en")
+        except InvalidInput:
+            continue
+        # A line that is torn at the end is asked again; what is read is what was written.
+        assert all(right[key] == output for key, output in found.items())
+
+
+def test_answers_without_a_checksum_still_load(tmp_path: Path) -> None:
+    run = small_run(tmp_path)
+    path = run.cell_folder("qwen2-vl-7b", "invoices-en") / "outputs.jsonl"
+    before = run.outputs("qwen2-vl-7b", "invoices-en")
+    rows = [{key: row[key] for key in row if key != "crc32"} for row in read_lines(path)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run.outputs("qwen2-vl-7b", "invoices-en") == before
+
+
+def test_a_model_that_lost_answers_is_no_longer_done(tmp_path: Path) -> None:
+    run = small_run(tmp_path)
+    model = "qwen2-vl-7b"
+    run.mark_done(model, "invoices-en")
+    run.mark_done(model)
+    assert run.reopen(model) == 0
+    path = run.cell_folder(model, "invoices-en") / "outputs.jsonl"
+    path.write_bytes(path.read_bytes()[:-10])
+    assert run.reopen(model) == 1
+    assert not run.is_model_done(model)
+    assert not run.is_done(model, "invoices-en")
+
+
+def test_success_removes_the_failure_of_an_earlier_try(tmp_path: Path) -> None:
+    run = small_run(tmp_path)
+    write_json(run.model_folder("qwen2-vl-7b") / "failure.json", {"error": "E"})
+    run.mark_done("qwen2-vl-7b")
+    assert run.failure("qwen2-vl-7b") is None
+
+
+def test_temporary_files_of_the_dead_are_removed_and_those_of_the_living_stay(
+    tmp_path: Path,
+) -> None:
+    dead = tmp_path / "scores" / ".summary.json.4194304-abcdefgh"
+    living = tmp_path / f".report.html.{os.getpid()}-abcdefgh"
+    other = tmp_path / ".hidden"
+    dead.parent.mkdir()
+    for path in (dead, living, other):
+        path.write_text("")
+    remove_litter(tmp_path)
+    assert not dead.exists()
+    assert living.exists()
+    assert other.exists()
+
+
+@pytest.mark.parametrize("text", ["www.example.org", "WWW.Example.org", "a@b.c", "see @someone"])
+def test_a_bare_address_or_a_mention_is_no_link_in_markdown(text: str) -> None:
+    escaped = escape(text).replace("&#64;", "@").replace("&#8203;", "\u200b")
+    assert "www." not in escaped.lower()
+    assert "@\u200b" in escaped or "@" not in escaped
+
+
+WRONG_VALUES = (None, 7, -1, "x", [], {}, [[]], True, 1.5, ["a"], {"a": 1})
+
+
+def test_random_damage_ends_in_a_clear_line_or_a_result(tmp_path: Path) -> None:
+    """Bytes are flipped, files cut, emptied and removed, and values replaced by ones of another type."""
+    run = small_run(tmp_path)
+    files = sorted(path for path in run.path.rglob("*.json*") if path.is_file())
+    contents = {path: path.read_bytes() for path in files}
+    for seed in range(60):
+        chance = random.Random(seed)
+        path = chance.choice(files)
+        damage(path, chance)
+        try:
+            write_scores(evaluate(RunStore.open(run.path)))
+        except BenchError as error:
+            assert "\n" not in error.message, seed
+        path.write_bytes(contents[path])
+
+
+def damage(path: Path, chance: random.Random) -> None:
+    data = bytearray(path.read_bytes())
+    kind = chance.choice(["flip", "cut", "empty", "remove", "type", "type", "type"])
+    if kind == "flip":
+        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+    elif kind == "cut":
+        data = data[: chance.randrange(len(data))]
+    elif kind == "empty":
+        data = bytearray()
+    elif kind == "remove":
+        path.unlink()
+        return
+    else:
+        lines = data.splitlines(keepends=True) if path.suffix == ".jsonl" else [bytes(data)]
+        number = chance.randrange(len(lines))
+        value = json.loads(lines[number])
+        replace_somewhere(value, chance)
+        lines[number] = json.dumps(value).encode() + b"\n"
+        data = bytearray(b"".join(lines))
+    path.write_bytes(data)
+
+
+def replace_somewhere(value: Any, chance: random.Random) -> None:
+    """Replace one value at any depth by one of another type."""
+    while True:
+        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+        key = chance.choice(keys)
+        inside = value[key]
+        if isinstance(inside, dict | list) and inside and chance.random() < 0.8:
+            value = inside
+            continue
+        value[key] = chance.choice(WRONG_VALUES)
+        return
+
+
+def test_an_output_of_a_wrong_type_is_refused(tmp_path: Path) -> None:
+    run = small_run(tmp_path)
+    path = run.cell_folder("qwen2-vl-7b", "invoices-en") / "outputs.jsonl"
+    path.write_text('{"sample_id": "a", "text": "b", "confidence": "high"}\n')
+    with pytest.raises(InvalidInput, match="confidence is not a number"):
+        run.outputs("qwen2-vl-7b", "invoices-en")
+    path.write_text('{"sample_id": "a", "text": "b"}\n')
+    assert run.outputs("qwen2-vl-7b", "invoices-en")["a"] == Output("a", "b", "stop")
+
+
+def test_one_question_is_found_without_scoring_the_others(tmp_path: Path) -> None:
+    run = make_run(tmp_path, MODELS[:3], make_tasks(3, 3), previews=False, hostile=True)
+    whole = evaluate(run)
+    for task in whole.tasks.values():
+        for sample in task.samples:
+            for wanted in (sample.id, f"{task.name}/{sample.id}"):
+                part = evaluate_sample(run, wanted)
+                assert show_sample(part, wanted) == show_sample(whole, wanted)
+    assert evaluate_sample(run, "no such sample").tasks == {}
