@@ -127,6 +127,29 @@ def test_a_page_that_passed_a_limit_is_not_tried_again_for_each_question(
     assert second.value.hint == first.value.hint
 
 
+def test_a_file_of_which_three_pages_passed_a_limit_is_not_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.pdf").write_bytes(many_pages(5))
+    pages = read_pages(tmp_path / "a.pdf")
+    monkeypatch.setattr(guard, "_reply", lambda *_: {"memory": True})
+    for page in pages[:3]:
+        with pytest.raises(InvalidInput, match="of memory"):
+            open_page(page)
+    with pytest.raises(InvalidInput, match="3 of its pages have passed a limit"):
+        open_page(pages[3])
+
+
+def test_a_process_that_is_always_ended_from_outside_costs_one_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (page,) = read_pages(EXAMPLES / "form-en-1.png")
+    monkeypatch.setattr(guard, "_reply", lambda *_: -signal.SIGKILL)
+    monkeypatch.setattr(guard, "_REFUSED", {})
+    with pytest.raises(InvalidInput, match="ended twice from outside"):
+        open_page(page)
+
+
 def test_a_process_that_somebody_else_ended_is_replaced() -> None:
     (page,) = read_pages(EXAMPLES / "form-en-1.png")
     opener = guard._POOL.take(page_limits())
