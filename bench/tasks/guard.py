@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 _FROM_OUTSIDE = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}
 """Ends that no page causes by itself: somebody else ended the process, and the page is opened again."""
+_LOG = logging.getLogger(__name__)
+
 _PIPE_BYTES = 2**20
 
 MOST_REFUSALS = 3
@@ -116,6 +119,8 @@ def _ask(call: str, arguments: Sequence[Any], path: Path, *, pages: int = 1) -> 
         "seconds": limits.seconds * min(pages, MOST_PAGE_TIMES),
     }
     reply = _reply(json.dumps(request).encode() + b"\n", limits)
+    for note in reply.get("notes", ()) if isinstance(reply, dict) else ():
+        _LOG.warning("%s", one_line(note, 300))
     if isinstance(reply, int):
         refused[key] = _death(path, limits, reply)
         raise refused[key]
@@ -245,7 +250,7 @@ class _Opener:
         reply: dict[str, Any] = parse_json(head.decode("utf-8"), "the reply")
         if "size" in reply:
             image = self._image(reply)
-            return None if image is None else {"result": image}
+            return None if image is None else {**reply, "result": image}
         return reply
 
     def _image(self, reply: dict[str, Any]) -> Image | None:
