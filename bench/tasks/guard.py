@@ -81,7 +81,7 @@ def text_layer(page: Page) -> list[TextWord] | None:
 
 
 def document_text(document: Document) -> str | None:
-    """Return all words of a document, as ``pdf.document_text`` does, in the time of at most ten pages."""
+    """Return all words of a document, as ``pdf.document_text`` does, within the limits of ten pages."""
     if all(page.dpi is None for page in document.pages):
         return None
     pages = [_fields(page) for page in document.pages]
