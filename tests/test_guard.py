@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import signal
@@ -12,7 +13,7 @@ from PIL import Image
 
 from bench.errors import InvalidInput
 from bench.schema import Document
-from bench.tasks import guard, images, pdf
+from bench.tasks import guard, images, opener, pdf
 from bench.tasks.limits import PageLimits, page_limits, set_page_limits
 from bench.tasks.pages import open_page, read_pages, unreadable_page
 from tests.bombs import many_frames, many_pages, pdf_of, png, write_bombs
@@ -106,6 +107,18 @@ def test_pages_are_the_same_as_without_a_process() -> None:
             assert opened.tobytes() == direct.tobytes()
 
 
+def test_what_is_logged_about_a_page_reaches_the_caller(caplog: pytest.LogCaptureFixture) -> None:
+    (page,) = read_pages(EXAMPLES / "form-en-1.png")
+    opener._NOTES.emit(logging.makeLogRecord({"msg": "of %s", "args": ("a page",)}))
+    assert opener._NOTES.taken() == ["of a page"]
+    assert opener._NOTES.taken() == []
+    reply = {"result": [[1, 2]], "notes": ["a note\nin two lines"]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guard, "_reply", lambda *_: reply)
+        assert guard.frame_sizes(page.path) == [(1, 2)]
+    assert [record.getMessage() for record in caplog.records] == ["a note in two lines"]
+
+
 def test_a_large_page_comes_in_strips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noise = Image.effect_noise((3_001, 2_999), 60).convert("RGB")
     noise.save(tmp_path / "noise.bmp")
@@ -127,12 +140,35 @@ def test_a_page_that_passed_a_limit_is_not_tried_again_for_each_question(
     assert second.value.hint == first.value.hint
 
 
+def test_a_file_of_which_three_pages_passed_a_limit_is_not_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.pdf").write_bytes(many_pages(5))
+    pages = read_pages(tmp_path / "a.pdf")
+    monkeypatch.setattr(guard, "_reply", lambda *_: {"memory": True})
+    for page in pages[:3]:
+        with pytest.raises(InvalidInput, match="of memory"):
+            open_page(page)
+    with pytest.raises(InvalidInput, match="3 of its pages have passed a limit"):
+        open_page(pages[3])
+
+
+def test_a_process_that_is_always_ended_from_outside_costs_one_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (page,) = read_pages(EXAMPLES / "form-en-1.png")
+    monkeypatch.setattr(guard, "_reply", lambda *_: -signal.SIGKILL)
+    monkeypatch.setattr(guard, "_REFUSED", {})
+    with pytest.raises(InvalidInput, match="ended twice from outside"):
+        open_page(page)
+
+
 def test_a_process_that_somebody_else_ended_is_replaced() -> None:
     (page,) = read_pages(EXAMPLES / "form-en-1.png")
-    opener = guard._POOL.take(page_limits())
-    os.kill(opener._process.pid, signal.SIGKILL)
-    opener._process.wait()
-    guard._POOL.give(opener)
+    process = guard._POOL.take(page_limits())
+    os.kill(process._process.pid, signal.SIGKILL)
+    process._process.wait()
+    guard._POOL.give(process)
     assert open_page(page).width == page.width
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -36,10 +37,17 @@ if TYPE_CHECKING:
 
 _FROM_OUTSIDE = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}
 """Ends that no page causes by itself: somebody else ended the process, and the page is opened again."""
+_LOG = logging.getLogger(__name__)
+
 _PIPE_BYTES = 2**20
 
-_REFUSED: dict[tuple[Any, ...], InvalidInput] = {}
-"""Requests that passed a limit, and what was said then."""
+MOST_REFUSALS = 3
+"""A file of which so many pages have passed a limit is not opened again."""
+MOST_PAGE_TIMES = 10
+"""The whole text of a document may take as long as so many pages."""
+
+_REFUSED: dict[tuple[str, tuple[int, ...], PageLimits], dict[str, InvalidInput]] = {}
+"""By file: the requests that passed a limit, and what was said then."""
 
 
 def page_sizes(path: Path, dpi: int) -> list[tuple[int, int]]:
@@ -73,7 +81,7 @@ def text_layer(page: Page) -> list[TextWord] | None:
 
 
 def document_text(document: Document) -> str | None:
-    """Return all words of a document, as ``pdf.document_text`` does; each page has the time of one page."""
+    """Return all words of a document, as ``pdf.document_text`` does, within the limits of ten pages."""
     if all(page.dpi is None for page in document.pages):
         return None
     pages = [_fields(page) for page in document.pages]
@@ -94,37 +102,55 @@ def _ask(call: str, arguments: Sequence[Any], path: Path, *, pages: int = 1) -> 
 
     Raises:
         InvalidInput: the file is broken, or opening it passes a limit.
-        EnvironmentProblem: the process cannot be started, or somebody keeps ending it.
+        EnvironmentProblem: the process cannot be started.
     """
     limits = page_limits()
-    attempt = (call, json.dumps(arguments), limits, _state(path))
-    if attempt in _REFUSED:
-        earlier = _REFUSED[attempt]
+    refused = _REFUSED.setdefault((str(path), _state(path), limits), {})
+    key = json.dumps([call, arguments])
+    # A page that took all its time must not take it again for each question, nor a file for each page.
+    earlier = refused.get(key) or (_too_often(path) if len(refused) >= MOST_REFUSALS else None)
+    if earlier is not None:
         raise InvalidInput(earlier.message, hint=earlier.hint)
     request = {
         "call": call,
         "arguments": arguments,
         # Paths are shown as the caller wrote them, which may be from its working directory.
         "folder": str(Path.cwd()),
-        "seconds": limits.seconds * pages,
+        "seconds": limits.seconds * min(pages, MOST_PAGE_TIMES),
     }
-    line = json.dumps(request).encode() + b"\n"
+    reply = _reply(json.dumps(request).encode() + b"\n", limits)
+    for note in reply.get("notes", ()) if isinstance(reply, dict) else ():
+        _LOG.warning("%s", one_line(note, 300))
+    if isinstance(reply, int):
+        refused[key] = _death(path, limits, reply)
+        raise refused[key]
+    if "memory" in reply:
+        refused[key] = _too_much_memory(path, limits)
+        raise refused[key]
+    return _content(reply, path)
+
+
+def _reply(line: bytes, limits: PageLimits) -> dict[str, Any] | int:
+    """Return the reply to the request ``line``, or the exit status of a process that died of it."""
+    status = 0
     for _ in range(2):
         opener = _POOL.take(limits)
-        reply = opener.ask(line)
+        try:
+            reply = opener.ask(line)
+        except BaseException:
+            # The rest of a reply that nobody reads must not become the next one.
+            opener.end()
+            raise
         if reply is not None:
             if "memory" in reply:
                 opener.end()
-                raise _refused(attempt, _too_much_memory(path, limits))
-            _POOL.give(opener)
-            return _content(reply, path)
+            else:
+                _POOL.give(opener)
+            return reply
         status = opener.end()
         if status not in _FROM_OUTSIDE:
-            raise _refused(attempt, _death(path, limits, status, pages))
-    raise EnvironmentProblem(
-        f"the process that opens pages was ended twice by another program while it opened {one_line(path)}",
-        hint="free some memory if the system ends processes, and run the same command again",
-    )
+            break
+    return status
 
 
 def _state(path: Path) -> tuple[int, ...]:
@@ -136,10 +162,12 @@ def _state(path: Path) -> tuple[int, ...]:
     return (status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-def _refused(attempt: tuple[Any, ...], error: InvalidInput) -> InvalidInput:
-    """Remember ``error``: a page that took all its time must not take it again for each question."""
-    _REFUSED[attempt] = error
-    return error
+def _too_often(path: Path) -> InvalidInput:
+    return InvalidInput(
+        f"page file {one_line(path, 160)}: {MOST_REFUSALS} of its pages have passed a limit already, so the "
+        "others are not opened",
+        hint="re-export the file",
+    )
 
 
 def _content(reply: dict[str, Any], path: Path) -> Any:
@@ -161,14 +189,20 @@ def _too_much_memory(path: Path, limits: PageLimits) -> InvalidInput:
     )
 
 
-def _death(path: Path, limits: PageLimits, status: int, pages: int) -> InvalidInput:
+def _death(path: Path, limits: PageLimits, status: int) -> InvalidInput:
     """The error for a page that ended its process with ``status``."""
     name = one_line(path, 160)
     if status in {-signal.SIGPROF, -signal.SIGALRM}:
-        seconds = significant(limits.seconds * pages)
+        seconds = significant(limits.seconds)
         return InvalidInput(
             f"page file {name} takes more than {seconds} s of processor time to be opened",
             hint=f"re-export the file, or raise the limit: {option('seconds')} N",
+        )
+    if status in _FROM_OUTSIDE:
+        return InvalidInput(
+            f"page file {name} was not opened: the process that opens it was ended twice from outside "
+            f"(status {status}), as systems do that run out of memory",
+            hint="free some memory, and run the same command again with --retry-failed",
         )
     return InvalidInput(
         f"page file {name} ends the program that opens it (status {status}): it is broken, or it needs more "
@@ -216,7 +250,7 @@ class _Opener:
         reply: dict[str, Any] = parse_json(head.decode("utf-8"), "the reply")
         if "size" in reply:
             image = self._image(reply)
-            return None if image is None else {"result": image}
+            return None if image is None else {**reply, "result": image}
         return reply
 
     def _image(self, reply: dict[str, Any]) -> Image | None:

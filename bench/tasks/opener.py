@@ -7,6 +7,7 @@ line of JSON, and behind it the RGB bytes of an image if there is one.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import resource
 import signal
@@ -26,6 +27,26 @@ if TYPE_CHECKING:
 
 STRIP_BYTES = 2**24
 """Pixels are sent in strips of about this size, so that a large page is not copied as a whole."""
+
+
+class _Notes(logging.Handler):
+    """Collects what is logged about a page, for the process that asked for it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the message."""
+        self._messages.append(record.getMessage())
+
+    def taken(self) -> list[str]:
+        """Return the messages since the last call."""
+        messages, self._messages = self._messages, []
+        return messages
+
+
+_NOTES = _Notes()
 
 
 def _page(fields: dict[str, Any]) -> Page:
@@ -54,16 +75,19 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "wb")
     # What a decoder prints must not come between the replies.
     os.dup2(2, 1)
+    logging.getLogger().addHandler(_NOTES)
     _bound_memory(page_limits().memory_bytes)
     for line in sys.stdin.buffer:
         request = json.loads(line)
         _set_alarms(request["seconds"])
         result = _result(request)
         _set_alarms(0)
-        if isinstance(result, dict):
-            replies.write(json.dumps(result).encode() + b"\n")
-        else:
-            _send_image(result, replies)
+        image = None if isinstance(result, dict) else result
+        reply = result if isinstance(result, dict) else _size(result)
+        reply["notes"] = _NOTES.taken()
+        replies.write(json.dumps(reply).encode() + b"\n")
+        if image is not None:
+            _send_pixels(image, reply["rows"], replies)
         replies.flush()
 
 
@@ -113,10 +137,14 @@ def _result(request: dict[str, Any]) -> dict[str, Any] | Image:
         return {"broken": error_line(error)}
 
 
-def _send_image(rgb: Image, replies: BinaryIO) -> None:
-    """Write width and height, then the pixels in strips from top to bottom."""
+def _size(rgb: Image) -> dict[str, Any]:
+    """Return the reply that announces an image: its size, and the rows of a strip."""
     rows = max(1, STRIP_BYTES // (3 * max(1, rgb.width)))
-    replies.write(json.dumps({"size": rgb.size, "rows": rows}).encode() + b"\n")
+    return {"size": rgb.size, "rows": rows}
+
+
+def _send_pixels(rgb: Image, rows: int, replies: BinaryIO) -> None:
+    """Write the pixels in strips from top to bottom."""
     for top in range(0, rgb.height, rows):
         box = (0, top, rgb.width, min(rgb.height, top + rows))
         strip = rgb if rows >= rgb.height else rgb.crop(box)
