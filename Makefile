@@ -13,9 +13,12 @@ help:
 	@echo "make conformance CASES=DIR   check metric cases (default: tests/conformance)"
 	@echo "make docs         write docs/cli.md anew from the command line itself"
 
-$(VENV)/.ready: requirements.lock pyproject.toml
+# The digest of every file is checked but that of torch: the index of a machine without a GPU may have a build of the
+# same version for processors alone. It comes last, so that it finds what it needs and takes no newer versions.
+$(VENV)/.ready: requirements.lock requirements-hashed.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-hashed.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' requirements.lock)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 

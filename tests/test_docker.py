@@ -21,6 +21,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from workshop.hashes import HASHED, WITHOUT
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = ROOT / "docker" / "Dockerfile-cu124"
 IMAGES = ("cu124", "gptq")
@@ -132,7 +134,7 @@ def test_the_default_target_is_the_cuda_12_4_image_and_gptq_is_another() -> None
 def test_every_stage_and_mount_starts_from_an_earlier_stage_or_an_image() -> None:
     known: set[str] = set()
     for stage in stages().values():
-        assert stage.base in known or re.match(r"(\$\{CUDA_|ubuntu:22\.04$)", stage.base)
+        assert stage.base in known or re.match(r"\$\{(CUDA_|UBUNTU_)", stage.base)
         text = " ".join(arguments for _, arguments in stage.steps)
         assert set(re.findall(r"\bfrom=([\w-]+)", text)) <= known
         known.add(stage.name)
@@ -140,6 +142,7 @@ def test_every_stage_and_mount_starts_from_an_earlier_stage_or_an_image() -> Non
 
 def test_base_images_are_ubuntu_22_04_with_the_cuda_that_torch_was_built_for() -> None:
     arguments = dict(a.split("=", 1) for name, a in instructions() if name == "ARG" and "=" in a)
+    assert arguments["UBUNTU_IMAGE"] == "ubuntu:22.04"
     for image, variable in (("cu124", "CUDA_IMAGE"), ("gptq", "CUDA_GPTQ_IMAGE")):
         cuda = image_pins(image)["nvidia-cuda-runtime-cu12"].rsplit(".", 1)[0]
         assert re.fullmatch(
@@ -359,6 +362,35 @@ def test_every_requirement_is_pinned_exactly(image: str) -> None:
     assert lines
     for line in lines:
         assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line), line
+
+
+@pytest.mark.parametrize("name", HASHED)
+def test_every_pin_has_digests_in_the_list_that_is_installed(name: str) -> None:
+    text = (ROOT / HASHED[name]).read_text(encoding="utf-8")
+    assert "://" not in text
+    entries = text.replace("\\\n", " ").splitlines()
+    hashed = {}
+    for line in entries:
+        if line.startswith("#"):
+            continue
+        requirement, *digests = line.split()
+        package, version = requirement.split("==")
+        hashed[canonicalize_name(package)] = version
+        assert digests, requirement
+        assert all(re.fullmatch("--hash=sha256:[0-9a-f]{64}", digest) for digest in digests)
+    pinned = pins(ROOT / name)
+    for package in WITHOUT.get(name, ()):
+        pinned.pop(package)
+    assert hashed == pinned, "make the hashed lists anew: python -m workshop.hashes"
+
+
+def test_what_is_installed_is_installed_by_digest() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "--no-deps --require-hashes -r requirements-hashed.lock" in makefile
+    runs = [run for stage in stages().values() for run in stage.all("RUN")]
+    installing = [run for run in runs if re.search(r"pip (sync|install).*requirements", run)]
+    assert len(installing) == 3
+    assert all("--require-hashes" in run for run in installing)
 
 
 @pytest.mark.parametrize("image", IMAGES)
