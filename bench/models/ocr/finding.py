@@ -96,7 +96,7 @@ def _repeated(document: OcrDocument, asked: OcrQuestion, question: str) -> Candi
     if named is None or len(named.group()) > 0.9 * len(label.phrase):
         return None
     # "Date received" is a date, "total number of pages" no total.
-    is_kind = len(named.group()) > 0.3 * len(label.phrase)
+    is_kind = said in asked.field.labels and len(named.group()) > 0.3 * len(label.phrase)
     kind = asked.field.kind if is_kind else ValueKind.TEXT
     return best_of(forms.answers(document, label, kind))
 
