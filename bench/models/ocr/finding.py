@@ -157,7 +157,7 @@ def _party(plain: str, field: Field | None) -> Party | None:
 
 def _said(phrase: Phrase, question: str) -> float:
     """Length of ``phrase`` as the question says it, 0 if it does not."""
-    match = phrase.pattern.search(question)
+    match = phrase.pattern.search(question) if phrase.stem in question else None
     if match is None:
         return 0.0
     # A Chinese character says as much as three letters.
