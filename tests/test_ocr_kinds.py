@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from bench.models.ocr.forms import repeated_label
@@ -190,3 +192,26 @@ def test_form_shows_by_its_dates_where_its_answers_stand(
 def test_last_line_of_a_paragraph_is_no_label() -> None:
     page = sheet((50, 50, "Everything else is due after"), (50, 80, "delivery costs."))
     assert repeated_label(page, "What are the delivery costs in euros?") is None
+
+
+def test_keys_may_be_listed_in_running_text() -> None:
+    keys = "company, date, address and total"
+    question = f"Read this receipt and return one JSON object with the keys {keys}, nothing else."
+    assert json.loads(ask(RECEIPT, question)) == {
+        "company": "SELAYANG BOOKS SDN BHD",
+        "date": "28 MAR 18",
+        "address": "LOT 9, JALAN PERMAI 3, TAMAN HARMONI, 43000 KAJANG",
+        "total": "15.90",
+    }
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("Напиши наименование получателя", 'ООО "Лесной двор"'),
+        ("Who is the payer?", 'ООО "Северный ветер"'),
+        ("What is the payee's INN?", "1655000009"),
+    ],
+)
+def test_payment_order_is_asked_in_other_words(question: str, expected: str) -> None:
+    assert ask(ORDER, question) == expected

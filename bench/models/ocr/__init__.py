@@ -3,7 +3,8 @@
 This baseline shows whether documents need a vision-language model at all. The data go ``readers`` (page →
 fragments) → ``layout`` (fragments → cells and rows) → ``labels`` → ``matching`` (labels and their values;
 ``fields`` and ``values`` are its tables) → ``finding`` (question → value) → ``answer``. Beside labels,
-``table`` reads the goods table, and ``prose`` running text.
+``kinds`` knows payment orders, receipts and letterheads, ``forms`` the labels that a question repeats,
+``table`` the goods table, and ``prose`` running text.
 """
 
 from __future__ import annotations

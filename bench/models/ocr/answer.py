@@ -47,6 +47,11 @@ def _without_blanks(text: str) -> str:
 
 
 _KEY = re.compile(r"[\"“]?\b([A-Za-z_][A-Za-z0-9_]*)\b[\"”]?\s*[(（:：]\s*([^()（）{}]{2,80})[)）]")
+_NAMED_KEYS = re.compile(
+    r"(?:\bkeys|\bfields|ключами|полями)\s+(?!and\b|of\b)((?:\w+(?: \w+)?, ?)+\w+(?: and | и )?\w*)",
+    re.IGNORECASE,
+)
+"""A list of keys in running text: "with the keys company, date, address and total"."""
 _LIST_KEYS = {"name": "name", "description": "name", "quantity": "quantity", "qty": "quantity"}
 _LIST_KEYS |= {"price": "price", "unit_price": "price", "total": "total", "amount": "total"}
 
@@ -87,6 +92,9 @@ def _wanted_keys(question: str) -> dict[str, str]:
     keys = re.findall(r'["«“`]([\w .-]{2,40})["»”`]', question)
     if not keys:
         keys = re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", question)
+    named = _NAMED_KEYS.search(question)
+    if not keys and named is not None:
+        keys = [part.strip(" .。") for part in re.split(r"[,，、;]|\b(?:and|и)\b", named.group(1))]
     after_colon = re.search(r"[:：]\s*([^:：]+)$", question)
     if not keys and after_colon is not None:
         keys = [part.strip(" .。") for part in re.split(r"[,，、;]", after_colon.group(1))]

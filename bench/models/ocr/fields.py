@@ -24,6 +24,8 @@ class Phrase(NamedTuple):
     """Place in its language's list: 0 is the most telling."""
     pattern: re.Pattern[str]
     """Finds it in normalised text."""
+    stem: str
+    """Letters that every text with the phrase holds: most texts are told apart without the pattern."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def field_named(name: str) -> Field:
 def _field(row: Mapping[str, Any]) -> Field:
     def phrases(key: str) -> tuple[Phrase, ...]:
         return tuple(
-            Phrase(text, rank, phrase_pattern(text))
+            Phrase(text, rank, phrase_pattern(text), _stem(text))
             for language in row.get(key, {}).values()
             for rank, text in enumerate(language)
         )
@@ -128,6 +130,12 @@ def phrase_pattern(phrase: str) -> re.Pattern[str]:
     # "PO-4711" is a number, not the label PO.
     end = r"(?![^\W_]|-\w)" if re.search(r"\w\.?$", phrase) else ""
     return re.compile(start + joined + end)
+
+
+def _stem(phrase: str) -> str:
+    """The beginning of the first word of ``phrase``, as long as no inflection changes it."""
+    words = re.findall(r"[a-zа-я]+|[\u3400-\u9fff]", normalise(phrase))
+    return words[0][: max(1, min(5, len(words[0]) - 2))] if words else ""
 
 
 def _russian(word: str) -> str:

@@ -96,7 +96,7 @@ def _repeated(document: OcrDocument, asked: OcrQuestion, question: str) -> Candi
     if named is None or len(named.group()) > 0.9 * len(label.phrase):
         return None
     # "Date received" is a date, "total number of pages" no total.
-    is_kind = len(named.group()) > 0.3 * len(label.phrase)
+    is_kind = said in asked.field.labels and len(named.group()) > 0.3 * len(label.phrase)
     kind = asked.field.kind if is_kind else ValueKind.TEXT
     return best_of(forms.answers(document, label, kind))
 
@@ -157,7 +157,7 @@ def _party(plain: str, field: Field | None) -> Party | None:
 
 def _said(phrase: Phrase, question: str) -> float:
     """Length of ``phrase`` as the question says it, 0 if it does not."""
-    match = phrase.pattern.search(question)
+    match = phrase.pattern.search(question) if phrase.stem in question else None
     if match is None:
         return 0.0
     # A Chinese character says as much as three letters.

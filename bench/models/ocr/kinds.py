@@ -37,6 +37,8 @@ _BLOCKS: dict[Party, tuple[str, str]] = {
     "buyer": (_PAYER, _PAYER_BANK),
     "seller": (_PAYEE, _PAYEE_BANK),
 }
+_NAMES = frozenset({"name", "item", "company", "full_name"})
+"""Fields that "наименование" and its like may be taken for."""
 _SIDE_LABEL = re.compile(r"(?:бик|сч\W|сумма\b|вид оп|наз\W|код\b|срок|очер|рез)")
 _ORDER_SUM = re.compile(r"\d[\d ]*(?:[-=.,]\s?\d\d(?!\d)|=)|\d{2,}")
 _INN = re.compile(r"(?<!\d)(?:\d{12}|\d{10})(?!\d)")
@@ -92,7 +94,7 @@ class PaymentOrder:
             return self._shaped(owner, _ACCOUNT, left=False)
         if field.name == "bank":
             return self._name(bank)
-        return self._name(owner) if field.party is not None or field.name == "name" else None
+        return self._name(owner) if field.party is not None or field.name in _NAMES else None
 
     def _block(self, caption: str) -> list[TableCell]:
         """The cells between a caption and the one above it."""

@@ -35,6 +35,8 @@ def exact_marks(cell: TableCell, text: str) -> Iterable[Mark]:
     """Every phrase of every field in ``text``, which is the cell's, normalised."""
     for field in fields():
         for phrase in field.labels + field.printed:
+            if phrase.stem not in text:
+                continue
             for match in phrase.pattern.finditer(text):
                 score = _score(phrase, match, text)
                 yield Mark(field, cell, match.start(), match.end(), score)

@@ -21,7 +21,7 @@ from bench.models.ocr.values import ValueKind, cut
 _LABEL_CELL = 0.85
 """The least score of a phrase that makes up its whole cell: 1, less 0.15 for the least telling phrases."""
 _REACH_OF_HEADING = 20
-"""Line heights: what stands farther from the buyer's heading is the sender's, who has none."""
+"""Line heights: what stands farther from every party's heading is the sender's."""
 _COLUMN_KINDS = frozenset({ValueKind.AMOUNT, ValueKind.QUANTITY, ValueKind.PERCENT})
 
 
@@ -130,7 +130,7 @@ class OcrDocument:
             if distance is not None and party is not None and (best is None or distance < best[0]):
                 best = (distance, party)
         is_far = best is None or best[0] > _REACH_OF_HEADING * mark.cell.height
-        if is_far and not any(anchor.field.party == "seller" for anchor in self.anchors):
+        if is_far:
             return "seller"  # A letterhead needs no heading: whoever writes stands at the top and foot.
         return None if best is None else best[1]
 
