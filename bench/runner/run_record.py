@@ -13,7 +13,7 @@ from bench.errors import InvalidInput
 from bench.measure import environment
 from bench.runner.spec import RunPlan
 from bench.schema import Document, ModelSpec, Task
-from bench.tasks.pdf import document_text
+from bench.tasks.textlayer import document_text
 from bench.text import file_name, utc_now
 
 

@@ -116,7 +116,7 @@ class Reader(Protocol):
 
 def text_layer_reading(page: Page) -> Reading | None:
     """The words that a PDF page carries, or None if it carries none (a scan, an image)."""
-    from bench.tasks.pdf import text_layer
+    from bench.tasks.textlayer import text_layer
 
     words = text_layer(page)
     if not words:
