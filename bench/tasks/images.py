@@ -115,16 +115,16 @@ def _page_frames(image: Image) -> Iterator[int]:
     if image.format != "TIFF":
         yield 0
         return
-    found = False
+    has_page = False
     for number in count():
         try:
             image.seek(number)
         except EOFError:
             break
         if not _is_copy(image):
-            found = True
+            has_page = True
             yield number
-    if not found:
+    if not has_page:
         image.seek(0)
         yield 0
 

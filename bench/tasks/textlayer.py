@@ -38,7 +38,7 @@ _DEEPEST_FORM = 8
 """Forms inside forms that are searched for images."""
 
 
-class Box(NamedTuple):
+class PixelBox(NamedTuple):
     """A box in pixels of the rendered page, from its upper left corner."""
 
     left: float
@@ -46,15 +46,15 @@ class Box(NamedTuple):
     right: float
     bottom: float
 
-    def turned(self, degrees: int) -> Box:
+    def turned(self, degrees: int) -> PixelBox:
         """Return the box after a clockwise turn by 0, 90, 180 or 270 degrees around the origin."""
         left, top, right, bottom = self
         if degrees == 90:
-            return Box(-bottom, left, -top, right)
+            return PixelBox(-bottom, left, -top, right)
         if degrees == 180:
-            return Box(-right, -bottom, -left, -top)
+            return PixelBox(-right, -bottom, -left, -top)
         if degrees == 270:
-            return Box(top, -right, bottom, -left)
+            return PixelBox(top, -right, bottom, -left)
         return self
 
 
@@ -136,21 +136,21 @@ class _Placed:
         self.scale_x = self.width / width if width else 1.0
         self.scale_y = self.height / height if height else 1.0
 
-    def box(self, left: float, bottom: float, right: float, top: float) -> Box:
+    def box(self, left: float, bottom: float, right: float, top: float) -> PixelBox:
         """Return a box of the page's own coordinates (in points, upwards) in pixels of the rendered page."""
-        upright = Box(left - self.left, self.top - top, right - self.left, self.top - bottom)
+        upright = PixelBox(left - self.left, self.top - top, right - self.left, self.top - bottom)
         turned = upright.turned(self.rotation)
         width, height = self.right - self.left, self.top - self.bottom
         shift_x = {90: height, 180: width}.get(self.rotation, 0.0)
         shift_y = {180: height, 270: width}.get(self.rotation, 0.0)
-        return Box(
+        return PixelBox(
             (turned.left + shift_x) * self.scale_x,
             (turned.top + shift_y) * self.scale_y,
             (turned.right + shift_x) * self.scale_x,
             (turned.bottom + shift_y) * self.scale_y,
         )
 
-    def shows(self, box: Box) -> bool:
+    def shows(self, box: PixelBox) -> bool:
         """Say whether the middle of ``box`` lies on the page, not outside its CropBox."""
         x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
         return 0 <= x <= self.width and 0 <= y <= self.height
@@ -161,7 +161,7 @@ def _words(placed: _Placed) -> Iterator[TextWord]:
     import pypdfium2.raw as pdfium
 
     text = placed.sheet.get_textpage()
-    word, box, direction = "", Box(0.0, 0.0, 0.0, 0.0), 0
+    word, box, direction = "", PixelBox(0.0, 0.0, 0.0, 0.0), 0
     for index in range(text.count_chars()):
         character = text.get_text_range(index, 1)
         glyph = placed.box(*text.get_charbox(index, loose=True))
@@ -192,9 +192,9 @@ def _turn(radians: float, rotation: int) -> int:
     return steps * 90 % 360
 
 
-def _joined(box: Box, glyph: Box) -> Box:
+def _joined(box: PixelBox, glyph: PixelBox) -> PixelBox:
     """Extend the box of a word by its next character."""
-    return Box(
+    return PixelBox(
         box.left,
         min(box.top, glyph.top),
         max(box.right, glyph.right),
@@ -259,13 +259,13 @@ def _image_share(placed: _Placed) -> float:
     import pypdfium2.raw as pdfium
 
     grid = np.zeros((100, 100), dtype=bool)
-    for found in placed.sheet.get_objects(max_depth=_DEEPEST_FORM):
-        if found.type == pdfium.FPDF_PAGEOBJ_FORM and found.level == 0:
+    for part in placed.sheet.get_objects(max_depth=_DEEPEST_FORM):
+        if part.type == pdfium.FPDF_PAGEOBJ_FORM and part.level == 0:
             # What lies inside a form is placed by it; a form with an image is taken as a whole.
             continue
-        if found.type != pdfium.FPDF_PAGEOBJ_IMAGE:
+        if part.type != pdfium.FPDF_PAGEOBJ_IMAGE:
             continue
-        outer = found if found.container is None else _outermost(found)
+        outer = part if part.container is None else _outermost(part)
         box = placed.box(*outer.get_bounds())
         rows = slice(max(0, int(100 * box.top / placed.height)), _upper(box.bottom, placed.height))
         columns = slice(max(0, int(100 * box.left / placed.width)), _upper(box.right, placed.width))
@@ -277,7 +277,7 @@ def _upper(length: float, whole: int) -> int:
     return max(0, math.ceil(100 * length / whole))
 
 
-def _outermost(found: pypdfium2.PdfObject) -> pypdfium2.PdfObject:
-    while found.container is not None:
-        found = found.container
-    return found
+def _outermost(part: pypdfium2.PdfObject) -> pypdfium2.PdfObject:
+    while part.container is not None:
+        part = part.container
+    return part
