@@ -1,7 +1,7 @@
 """Finds out which way up a scan lies, so that OCR reads it upright.
 
 A scanner that is fed sideways leaves no mark in the file. The lines that RapidOCR's detector
-sees tell the axis: on a sideways page they are tall. Its classifier, which was trained to tell a line from the
+sees tell the axis: on a sideways page they are tall. Its classifier, which tells a line from the
 same line upside down, then votes on the longest of them.
 """
 
