@@ -164,8 +164,9 @@ def _words(placed: _Placed) -> Iterator[TextWord]:
     word, box, direction = "", PixelBox(0.0, 0.0, 0.0, 0.0), 0
     for index in range(text.count_chars()):
         character = text.get_text_range(index, 1)
-        glyph = placed.box(*text.get_charbox(index, loose=True))
-        if not character.strip() or not placed.shows(glyph):
+        is_space = not character.strip()
+        glyph = box if is_space else placed.box(*text.get_charbox(index, loose=True))
+        if is_space or not placed.shows(glyph):
             if word:
                 yield TextWord(word, *box.turned(-direction % 360), direction)
             word = ""
