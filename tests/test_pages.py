@@ -12,7 +12,7 @@ from PIL import Image
 
 from bench.errors import InvalidInput
 from bench.tasks.pages import open_page, read_pages
-from bench.tasks.pdf import text_layer
+from bench.tasks.textlayer import text_layer
 
 RED = (255, 0, 0)
 

@@ -16,7 +16,7 @@ import tomlkit
 from bench.authoring.drafts import read_records, record_files, write_records
 from bench.errors import InvalidInput
 from bench.files import write_atomically
-from bench.models.ocr.readers import text_layer_reading
+from bench.models.ocr.orientation import text_layer_reading
 from bench.schema import SHORT_ANSWER
 from bench.tasks.language import guess_language
 from bench.tasks.pagefiles import is_inside

@@ -29,7 +29,7 @@ from bench.parsing import MAX_JSON_BYTES, parse_json
 from bench.schema import Document, Page
 from bench.tasks.images import REPAIR
 from bench.tasks.limits import PageLimits, check_page_size, option, page_limits
-from bench.tasks.pdf import TextWord
+from bench.tasks.textlayer import TextWord
 from bench.text import one_line
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def decode(path: Path, index: int) -> Image:
 
 
 def text_layer(page: Page) -> list[TextWord] | None:
-    """Return the words of a page, as ``pdf.text_layer`` does."""
+    """Return the words of a page, as ``textlayer.text_layer`` does."""
     if page.dpi is None:
         return None
     words = _ask("text_layer", [_fields(page)], page.path)
@@ -81,7 +81,7 @@ def text_layer(page: Page) -> list[TextWord] | None:
 
 
 def document_text(document: Document) -> str | None:
-    """Return all words of a document, as ``pdf.document_text`` does, within the limits of ten pages."""
+    """Return all words of a document, as ``textlayer.document_text`` does, within the limits of ten pages."""
     if all(page.dpi is None for page in document.pages):
         return None
     pages = [_fields(page) for page in document.pages]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import importlib.util
 import io
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,10 @@ REPAIR = "replace or re-export the file; bench data validate names every such fi
 SCALE_DOWN = "scale it down; a page needs no more than about 300 dpi"
 
 _EXIF_ORIENTATION = 0x0112
+_NEW_SUBFILE_TYPE, _REDUCED, _MASK = 254, 1, 4
+_SUBFILE_TYPE, _OLD_REDUCED = 255, 2
+_TIFF_WIDTH, _TIFF_HEIGHT, _PHOTOMETRIC, _SAMPLE_FORMAT = 256, 257, 262, 339
+_FRACTION_END = 1.01
 _FIRST_SIDEWAYS = 5
 """EXIF orientations from 5 to 8 turn the picture by 90°, so that width and height change places."""
 
@@ -41,33 +46,30 @@ _FIRST_SIDEWAYS = 5
 def frame_sizes(path: Path) -> list[tuple[int, int]]:
     """Return width and height of every page in the file, after EXIF rotation."""
     with _opened(path) as image:
-        # A phone's MPO holds a second, reduced copy of the picture: it is one page.
-        sizes: list[tuple[int, int]] = []
+        sizes = []
         # Counting the frames of a TIFF first would walk through all of them, however many there are.
-        for index in count():
-            try:
-                image.seek(index)
-            except EOFError:
-                break
-            check_page_count(path, index + 1)
-            width, height = image.size
-            sideways = _orientation(image) >= _FIRST_SIDEWAYS
-            sizes.append((height, width) if sideways else (width, height))
-            if image.format != "TIFF":
-                break
+        for _ in _page_frames(image):
+            sizes.append(_upright_size(image))
+            check_page_count(path, len(sizes))
         return sizes
 
 
 def decode(path: Path, index: int) -> Image:
-    """Decode frame ``index`` to RGB, upright, on white where it is transparent."""
+    """Decode page ``index`` of the file to RGB, upright, on white where it is transparent."""
     from PIL import ImageOps
 
     with _opened(path) as image:
+        if next(islice(_page_frames(image), index, None), None) is None:
+            raise InvalidInput(
+                f"page file {one_line(path, 160)} has no page {index + 1}", hint=REPAIR
+            )
         # Orientation is read before the pixels, as the plan did, so that the sizes agree.
         upright = _orientation(image) == 1
-        image.seek(index)
         image.load()
-        return _to_rgb(image if upright else ImageOps.exif_transpose(image))
+        # Pillow turns a TIFF upright while it loads it, and what it drops then is not to be applied again.
+        if not upright and image.format != "TIFF":
+            image = ImageOps.exif_transpose(image)
+        return _to_rgb(image)
 
 
 def reencoded(image: Image, quality: int) -> Image:
@@ -145,26 +147,65 @@ def _not_an_image(path: Path) -> InvalidInput:
     )
 
 
+def _page_frames(image: Image) -> Iterator[int]:
+    """Seek every frame that is a page, and yield its number.
+
+    Only a TIFF has several pages. A phone's MPO holds a second, reduced copy of the picture, and an
+    animation is its first picture. Reduced copies and masks of a TIFF are no pages.
+    """
+    if image.format != "TIFF":
+        yield 0
+        return
+    has_page = False
+    for number in count():
+        try:
+            image.seek(number)
+        except EOFError:
+            break
+        if not _is_copy(image):
+            has_page = True
+            yield number
+    if not has_page:
+        image.seek(0)
+        yield 0
+
+
+def _is_copy(image: Image) -> bool:
+    """Say whether the frame of a TIFF is a reduced copy or a mask of another one."""
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    kind, old_kind = tags.get(_NEW_SUBFILE_TYPE), tags.get(_SUBFILE_TYPE)
+    is_new_copy = isinstance(kind, int) and bool(kind & (_REDUCED | _MASK))
+    return is_new_copy or old_kind == _OLD_REDUCED
+
+
+def _upright_size(image: Image) -> tuple[int, int]:
+    """Return width and height of the current frame after its orientation is applied."""
+    width, height = image.size
+    if image.format == "TIFF":
+        # Some versions of Pillow swap the size of a TIFF when it is opened, others when it is loaded.
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        width, height = int(tags[_TIFF_WIDTH]), int(tags[_TIFF_HEIGHT])
+    sideways = _orientation(image) >= _FIRST_SIDEWAYS
+    return (height, width) if sideways else (width, height)
+
+
 def _orientation(image: Image) -> int:
     """Return the EXIF orientation, 1 to 8; 1 is upright."""
     # Pillow would decode a whole PNG to look for an EXIF block behind its pixels.
     if image.format == "PNG" and "exif" not in image.info:
         return 1
-    value = image.getexif().get(_EXIF_ORIENTATION, 1)
+    if image.format == "TIFF":
+        value = image.tag_v2.get(_EXIF_ORIENTATION, 1)  # type: ignore[attr-defined]
+    else:
+        value = image.getexif().get(_EXIF_ORIENTATION, 1)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def _to_rgb(image: Image) -> Image:
     from PIL import Image as pillow
 
-    if image.mode.startswith("I;16") or image.mode == "I":
-        # These are 16-bit scans: convert() alone would clip everything above 255 to white.
-        scaled = image.convert("I").point(lambda value: value * (1 / 256))
-        return scaled.convert("L").convert("RGB")
-    if image.mode == "F":
-        low, high = (float(bound) for bound in image.getextrema())  # type: ignore[arg-type]
-        scale = 255 / ((high - low) or 1.0)
-        return image.point(lambda v: v * scale - low * scale).convert("L").convert("RGB")
+    if image.mode.startswith("I;16") or image.mode in {"I", "F"}:
+        return _deep_grey(image).convert("RGB")
     if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
         rgba = image.convert("RGBA")
         # Documents are printed on paper: black behind transparent text would hide it.
@@ -172,3 +213,39 @@ def _to_rgb(image: Image) -> Image:
         white.paste(rgba, mask=rgba.getchannel("A"))
         return white
     return image.convert("RGB")
+
+
+def _deep_grey(image: Image) -> Image:
+    """Scale grey levels of more than 8 bits to 8; what is no number becomes paper.
+
+    A scanner may put 8, 10 or 12 bits into 16 or 32 without saying so. White is therefore the largest number
+    of as many bits as the page uses, which is never more than twice its lightest grey: no page goes black.
+    """
+    import numpy as np
+    from PIL import Image as pillow
+
+    levels = np.asarray(image)
+    if image.mode == "I" and _is_unsigned(image):
+        levels = levels.view(np.uint32)
+    levels = levels.astype(np.float32 if image.mode.startswith("I;16") else np.float64)
+    known = levels[np.isfinite(levels)]
+    low = min(0.0, float(known.min())) if known.size else 0.0
+    high = float(known.max()) - low if known.size else 0.0
+    # Fractions count from 0 to 1; some are a rounding error above.
+    bits = 1 if high <= _FRACTION_END else math.ceil(math.log2(high + 1))
+    white = float(2**bits - 1)
+    scaled = np.nan_to_num(levels - low, nan=white, posinf=white, neginf=0.0) * (255 / white)
+    grey = np.clip(scaled + 0.5, 0, 255).astype(np.uint8)
+    if image.format == "TIFF" and _white_is_zero(image):
+        grey = 255 - grey
+    return pillow.fromarray(grey)
+
+
+def _is_unsigned(image: Image) -> bool:
+    tags = getattr(image, "tag_v2", {})
+    return image.format == "TIFF" and tags.get(_SAMPLE_FORMAT, (1,))[0] == 1
+
+
+def _white_is_zero(image: Image) -> bool:
+    # Pillow minds this for 8 bits and fewer only.
+    return bool(image.tag_v2.get(_PHOTOMETRIC) == 0)  # type: ignore[attr-defined]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bench.errors import InvalidInput
 from bench.schema import Document, Page
-from bench.tasks import images, pdf
+from bench.tasks import images, pdf, textlayer
 from bench.tasks.limits import page_limits
 from bench.text import error_line
 
@@ -54,7 +54,7 @@ def _page(fields: dict[str, Any]) -> Page:
 
 
 def _document_text(pages: list[dict[str, Any]]) -> str | None:
-    return pdf.document_text(Document("", tuple(map(_page, pages))))
+    return textlayer.document_text(Document("", tuple(map(_page, pages))))
 
 
 CALLS: dict[str, Callable[..., Any]] = {
@@ -62,7 +62,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "frame_sizes": lambda path: images.frame_sizes(Path(path)),
     "render": lambda path, index, dpi: pdf.render(Path(path), index, dpi),
     "decode": lambda path, index: images.decode(Path(path), index),
-    "text_layer": lambda page: pdf.text_layer(_page(page)),
+    "text_layer": lambda page: textlayer.text_layer(_page(page)),
     "document_text": _document_text,
 }
 """What can be asked for. Arguments and results are JSON, and one result may be an image."""

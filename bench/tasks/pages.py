@@ -29,6 +29,10 @@ DEFAULT_DPI = 150
 """Resolution at which PDF pages are rendered: A4 becomes 1240 × 1754 pixels."""
 
 
+_PDF_HEAD = 1024
+"""Bytes at the beginning of a file in which the mark of a PDF may stand."""
+
+
 def read_pages(path: Path, dpi: int = DEFAULT_DPI) -> tuple[Page, ...]:
     """Read every page of one file from its header alone: no pixel is decoded.
 
@@ -36,7 +40,7 @@ def read_pages(path: Path, dpi: int = DEFAULT_DPI) -> tuple[Page, ...]:
         InvalidInput: the file is missing, empty, not a page image or PDF, encrypted, or too large.
     """
     digest = _sha256(path)
-    is_pdf = path.suffix.lower() == ".pdf"
+    is_pdf = _is_pdf(path)
     sizes = guard.page_sizes(path, dpi) if is_pdf else guard.frame_sizes(path)
     absolute = path.resolve()
     pages = []
@@ -60,7 +64,14 @@ def open_page(page: Page) -> Image:
 def unreadable_page(path: Path, dpi: int = DEFAULT_DPI) -> Page:
     """Stand in for a page that cannot be read: 0 × 0 pixels, and an error when it is opened."""
     digest = _sha256(path, may_be_empty=True)
-    return Page(path.resolve(), 0, 0, 0, digest, dpi if path.suffix.lower() == ".pdf" else None)
+    return Page(path.resolve(), 0, 0, 0, digest, dpi if _is_pdf(path) else None)
+
+
+def _is_pdf(path: Path) -> bool:
+    """Say whether the file is a PDF by its content: names lie, and viewers do not mind them."""
+    with open_regular(path) as stream:
+        head = stream.read(_PDF_HEAD)
+    return b"%PDF-" in head
 
 
 def _sha256(path: Path, *, may_be_empty: bool = False) -> str:

@@ -1,19 +1,22 @@
-"""Reads PDF files with pdfium: page sizes, rendered pages, and the words of a text layer.
+"""Reads PDF files with pdfium: page sizes and rendered pages, with all that is filled in.
 
+What a person typed into a form, ticked, or wrote on a page as a comment lies beside the content of the page.
+``opened_page`` puts it into the content, so that rendering and the text layer see the same page as a viewer.
 pdfium is not thread-safe, so every call into it holds a lock.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import InvalidInput
-from bench.schema import Document, Page
 from bench.tasks.images import REPAIR
 from bench.tasks.limits import check_page_count
 from bench.text import one_line
@@ -24,108 +27,58 @@ if TYPE_CHECKING:
 
 POINTS_PER_INCH = 72
 _PDFIUM = threading.Lock()
-
-
-class TextWord(NamedTuple):
-    """One word of a PDF's text layer, with its box in pixels of the rendered page."""
-
-    text: str
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-
-class _Box(NamedTuple):
-    """A box in PDF points, counted from the lower left corner of the page."""
-
-    left: float
-    bottom: float
-    right: float
-    top: float
+_LOG = logging.getLogger(__name__)
 
 
 def page_sizes(path: Path, dpi: int) -> list[tuple[int, int]]:
     """Return width and height in pixels of every page, as rendered at ``dpi``."""
-    with _opened(path) as document:
+    with opened(path) as document:
         count = len(document)
         if count == 0:
             raise InvalidInput(f"PDF {one_line(path, 160)} has no pages", hint=REPAIR)
         check_page_count(path, count)
+        if _is_dynamic_xfa(document):
+            _LOG.warning(
+                "note: %s is an XFA form, whose fields only Adobe's programs draw; the pages show what other "
+                "viewers show (print it to a PDF to have its content)",
+                one_line(path, 160),
+            )
         points = [document.get_page_size(index) for index in range(count)]
-    return [(_pixels(width, dpi), _pixels(height, dpi)) for width, height in points]
+    return [page_pixels(size, dpi) for size in points]
 
 
 def render(path: Path, index: int, dpi: int) -> Image:
     """Render page ``index`` at ``dpi`` as an RGB image."""
-    with _opened(path) as document:
-        bitmap = document[index].render(scale=dpi / POINTS_PER_INCH, rev_byteorder=True)
-        image: Image = bitmap.to_pil()
-        return image.convert("RGB")
+    with opened(path) as document, opened_page(document, index) as sheet:
+        return rendered(sheet, page_pixels(sheet.get_size(), dpi))
 
 
-def text_layer(page: Page) -> list[TextWord] | None:
-    """Return the words of a PDF page's text layer; None for images and for scanned PDFs."""
-    if page.dpi is None:
-        return None
-    scale = page.dpi / POINTS_PER_INCH
-    with _opened(page.path) as document:
-        sheet = document[page.index]
-        _, height = sheet.get_size()
-        words = [
-            TextWord(
-                word,
-                left=box.left * scale,
-                top=(height - box.top) * scale,
-                right=box.right * scale,
-                bottom=(height - box.bottom) * scale,
-            )
-            for word, box in _words(sheet.get_textpage())
-        ]
-    return words or None
+def rendered(sheet: pypdfium2.PdfPage, size: tuple[int, int]) -> Image:
+    """Render an open page at exactly ``size`` pixels as an RGB image."""
+    import pypdfium2.raw as pdfium
+    from pypdfium2 import PdfBitmap
+
+    # pypdfium2's own render() rounds US Letter at 150 dpi (1650 pixels) up to 1651.
+    width, height = size
+    bitmap = PdfBitmap.new_native(width, height, pdfium.FPDFBitmap_BGR, rev_byteorder=True)
+    bitmap.fill_rect((255, 255, 255, 255), 0, 0, width, height)
+    flags = pdfium.FPDF_ANNOT | pdfium.FPDF_REVERSE_BYTE_ORDER
+    pdfium.FPDF_RenderPageBitmap(bitmap, sheet, 0, 0, width, height, 0, flags)
+    image: Image = bitmap.to_pil()
+    return image.convert("RGB")
 
 
-def document_text(document: Document) -> str | None:
-    """Return all words of a document; None unless every one of its pages has a text layer."""
-    pages = []
-    for page in document.pages:
-        words = text_layer(page)
-        if words is None:
-            return None
-        pages.append(" ".join(word.text for word in words))
-    return "\n".join(pages) if pages else None
+def page_pixels(points: tuple[float, float], dpi: int) -> tuple[int, int]:
+    """Return the width and height in pixels of a page of ``points``: its planned and its rendered size."""
+    width, height = (_pixels(length, dpi) for length in points)
+    return width, height
 
 
-def _words(text: pypdfium2.PdfTextPage) -> Iterator[tuple[str, _Box]]:
-    """Yield the words of a page, split at white space and at jumps, with their boxes."""
-    word, box = "", _Box(0.0, 0.0, 0.0, 0.0)
-    for index in range(text.count_chars()):
-        character = text.get_text_range(index, 1)
-        if not character.strip():
-            if word:
-                yield word, box
-            word = ""
-            continue
-        glyph = _Box(*text.get_charbox(index, loose=True))
-        height = glyph.top - glyph.bottom
-        # A jump to another line or far to the right ends a word even where no space stands.
-        if word and (abs(glyph.bottom - box.bottom) > height or glyph.left - box.right > height):
-            yield word, box
-            word = ""
-        box = _joined(box, glyph) if word else glyph
-        word += character
-    if word:
-        yield word, box
-
-
-def _joined(box: _Box, glyph: _Box) -> _Box:
-    """Extend the box of a word by its next character."""
-    return _Box(
-        box.left,
-        min(box.bottom, glyph.bottom),
-        max(box.right, glyph.right),
-        max(box.top, glyph.top),
-    )
+def _pixels(points: float, dpi: int) -> int:
+    """Convert a length in points to whole pixels; what is more than a hundredth of one gets its own."""
+    exact = Fraction(points) * dpi / POINTS_PER_INCH
+    # A4 is 595.276 points in some files and 595.27563 in others, in 32-bit arithmetic.
+    return math.ceil(exact - Fraction(1, 100))
 
 
 class _LastDocument:
@@ -157,8 +110,12 @@ _LAST = _LastDocument()
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[pypdfium2.PdfDocument]:
-    """Open the PDF with pdfium's lock held; its failures become one ``InvalidInput``."""
+def opened(path: Path) -> Iterator[pypdfium2.PdfDocument]:
+    """Open the PDF with pdfium's lock held.
+
+    Raises:
+        InvalidInput: the file is missing, encrypted or broken, or one of its pages is.
+    """
     import pypdfium2
 
     name = one_line(path, 160)
@@ -184,6 +141,28 @@ def _opened(path: Path) -> Iterator[pypdfium2.PdfDocument]:
             ) from None
 
 
-def _pixels(points: float, dpi: int) -> int:
-    """Convert a length in points to pixels, rounded up as pdfium's renderer does."""
-    return math.ceil(points * dpi / POINTS_PER_INCH)
+@contextmanager
+def opened_page(document: pypdfium2.PdfDocument, index: int) -> Iterator[pypdfium2.PdfPage]:
+    """Open a page with the values of its form fields and its annotations as part of its content."""
+    import pypdfium2.raw as pdfium
+
+    # The form environment draws fields that come without an appearance, so it must stand first.
+    if document.get_formtype() != pdfium.FORMTYPE_NONE and document.formenv is None:
+        document.init_forms()
+    sheet = document[index]
+    if pdfium.FPDFPage_GetAnnotCount(sheet) > 0:
+        pdfium.FPDFPage_Flatten(sheet, pdfium.FLAT_NORMALDISPLAY)
+        # Flattening writes new content; only a page that is loaded after it has it.
+        sheet.close()
+        sheet = document[index]
+    try:
+        yield sheet
+    finally:
+        sheet.close()
+
+
+def _is_dynamic_xfa(document: pypdfium2.PdfDocument) -> bool:
+    import pypdfium2.raw as pdfium
+
+    form: Any = document.get_formtype()
+    return bool(form in {pdfium.FORMTYPE_XFA_FULL, pdfium.FORMTYPE_XFA_FOREGROUND})

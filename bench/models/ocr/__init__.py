@@ -22,12 +22,12 @@ from bench.models.model import failed
 from bench.models.ocr.answer import answer
 from bench.models.ocr.layout import lay_out
 from bench.models.ocr.matching import OcrDocument
+from bench.models.ocr.orientation import scan_turn, text_layer_reading, turned
 from bench.models.ocr.readers import (
     RapidOcrReader,
     Reader,
     Reading,
     TesseractReader,
-    text_layer_reading,
 )
 from bench.schema import Batch, Document, ModelInfo, ModelSpec, Output, Page, PageGroup, Request
 
@@ -70,6 +70,8 @@ class Ocr:
         self.readers: dict[str, Reader] = {}
         self.read_documents: OrderedDict[tuple[bool | str, ...], OcrDocument] = OrderedDict()
         self.stages: dict[str, float] = dict.fromkeys(_STAGES, 0.0)
+        self.turned_pages: dict[str, int] = {}
+        """Key of a page → degrees by which it was turned clockwise, over the last call."""
 
     def load(self) -> ModelInfo:
         """Start the engines that are there.
@@ -117,11 +119,13 @@ class Ocr:
 
     def generate(self, groups: Sequence[PageGroup]) -> Batch:
         """Answer every request; a document that cannot be read fails only its own requests."""
+        self.turned_pages = {}
         self.stages = dict.fromkeys(_STAGES, 0.0)
         outputs = [
             self._output(group.document, request) for group in groups for request in group.requests
         ]
-        return Batch(tuple(outputs), dict(self.stages))
+        notes = {"turned_pages": dict(self.turned_pages)} if self.turned_pages else {}
+        return Batch(tuple(outputs), dict(self.stages), notes=notes)
 
     def _output(self, document: Document, request: Request) -> Output:
         try:
@@ -157,12 +161,20 @@ class Ocr:
             if reading is not None or self.forced == "text-layer":
                 self.stages["read"] += time.perf_counter() - started
                 return reading if reading is not None else Reading(())
-        image = self._shrunk(open_page(page))
+        image = self._upright(page, self._shrunk(open_page(page)))
         opened = time.perf_counter()
         self.stages["preprocess"] += opened - started
         reading = self._read_image(image, cyrillic)
         self.stages["read"] += time.perf_counter() - opened
         return reading
+
+    def _upright(self, page: Page, image: Image) -> Image:
+        """The page as it is read, turned where its lines say so; the turn is recorded."""
+        reader = self.readers.get("rapidocr")
+        turn = scan_turn(image, reader.engine) if isinstance(reader, RapidOcrReader) else 0
+        if turn:
+            self.turned_pages[page.key] = turn
+        return turned(image, turn)
 
     def _shrunk(self, image: Image) -> Image:
         """The page with at most ``max_pixels``; fewer are read faster, and small print is lost."""

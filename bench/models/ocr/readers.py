@@ -28,8 +28,6 @@ from bench.measure.cores import usable_cores
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from bench.schema import Page
-
 RAPIDOCR_LONGEST_SIDE = 2400
 """Pixels: larger pages are scaled down to this before text is recognised."""
 RAPIDOCR_DETECTION_SIDE = 1280
@@ -112,19 +110,6 @@ class Reader(Protocol):
     def details(self) -> Mapping[str, Any]:
         """Engine, version and languages, for the record."""
         ...
-
-
-def text_layer_reading(page: Page) -> Reading | None:
-    """The words that a PDF page carries, or None if it carries none (a scan, an image)."""
-    from bench.tasks.guard import text_layer
-
-    words = text_layer(page)
-    if not words:
-        return None
-    fragments = [
-        Fragment(word.text, word.left, word.top, word.right, word.bottom) for word in words
-    ]
-    return Reading(tuple(fragments))
 
 
 class RapidOcrReader:
