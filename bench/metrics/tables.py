@@ -87,6 +87,8 @@ def _best_teds(
     prediction: Json, references: Sequence[Json], *, structure_only: bool
 ) -> MetricValue:
     answer = prediction if isinstance(prediction, str) else ""
+    # The answer is read anew for each reference.
+    check_pairs(min(len(answer), MAX_HTML) + 1_000, len(references), MAX_HTML * 5)
     values = []
     for reference in references:
         text = reference if isinstance(reference, str) else ""
