@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from bench.metrics.metric import MetricValue, as_text, best, bounded_texts
+from bench.metrics.metric import MetricValue, as_text, best, bounded_texts, check_texts
 from bench.schema import Json
 
 MAX_PAGES = 1000
@@ -79,8 +79,9 @@ def _pairs(
     prediction: Json, references: Sequence[Json]
 ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     """The expected and the answered numbers, for every reference that holds some."""
-    text = as_text(prediction)
-    all_expected = [sequence(reference) for reference in bounded_texts(references)]
+    text, texts = as_text(prediction), bounded_texts(references)
+    check_texts(text, texts)
+    all_expected = [sequence(reference) for reference in texts]
     return [(expected, sequence(text, len(expected))) for expected in all_expected if expected]
 
 
