@@ -14,6 +14,7 @@ from bench.errors import InvalidInput
 from bench.metrics import METRICS
 from bench.metrics.anls import anls_normalized
 from bench.metrics.calibration import CORPUS_METRICS
+from bench.metrics.metric import TOO_LARGE, TooLarge
 from bench.metrics.structured import anls_star
 from bench.metrics.tables import teds
 from bench.metrics.trees import Costs, Node, tree_distance
@@ -188,10 +189,13 @@ def test_ties_between_ragged_items_fall_as_in_the_package():
         assert anls_star(prediction, reference) == pytest.approx(anls_score(reference, prediction))
 
 
-def test_list_elements_beyond_the_cap_are_surplus(monkeypatch):
-    monkeypatch.setattr("bench.metrics.structured.MAX_LEAF_PAIRS", 40)
+def test_lists_beyond_the_cap_are_too_large_to_score(monkeypatch):
     items = [str(i) for i in range(20)]
-    assert anls_star({"a": items, "b": items}, {"a": items, "b": items}) == pytest.approx(3 / 77)
+    fields = {"a": items, "b": [*items, "x"]}
+    other = {"a": items, "b": items}
+    assert METRICS["anls_star"].score(other, [fields]).value == pytest.approx(40 / 41)
+    monkeypatch.setattr("bench.metrics.structured.MAX_LEAF_PAIRS", 500)
+    assert METRICS["anls_star"].score(other, [fields]) == TOO_LARGE
 
 
 trees = st.recursive(
@@ -231,19 +235,21 @@ def test_the_tree_distance_is_symmetric_for_symmetric_costs(first, second):
     assert tree_distance(first, second, unit_costs) == tree_distance(second, first, unit_costs)
 
 
-def test_nodes_beyond_the_cap_count_as_unmatched(monkeypatch):
+def test_trees_beyond_the_cap_are_too_large(monkeypatch):
     monkeypatch.setattr("bench.metrics.trees.MAX_NODE_PAIRS", 100)
     long = Node("r", tuple(Node("x") for _ in range(50)))
-    assert tree_distance(long, long, unit_costs) == 2 * (51 - 10)
     assert tree_distance(long, Node("r"), unit_costs) == 50
+    with pytest.raises(TooLarge):
+        tree_distance(long, long, unit_costs)
 
 
-def test_trees_that_need_too_many_operations_are_cut(monkeypatch):
+def test_trees_that_need_too_many_operations_are_too_large(monkeypatch):
     monkeypatch.setattr("bench.metrics.trees.MAX_ROWS", 10)
     comb = Node("r")
     for _ in range(200):
         comb = Node("r", (Node("x"), comb))
-    assert 0 < tree_distance(comb, comb, unit_costs) <= 2 * 401
+    with pytest.raises(TooLarge):
+        tree_distance(comb, comb, unit_costs)
 
 
 def table(*rows):

@@ -1,11 +1,16 @@
 """What kind of wrong: each rule, and which comes first."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from bench.metrics import lookup
+from bench.metrics.fields import field_equivalent
+from bench.metrics.folding import plain
+from bench.metrics.lookup import FieldIndex
 from bench.metrics.mistakes import MISTAKES, RULES, Answered, classify
 
+figures = st.text("0123456789 .,-/:%₽$年月日xБA", max_size=12)
 any_text = st.text(st.characters(exclude_categories=[]), max_size=40)
 
 
@@ -29,7 +34,9 @@ any_text = st.text(st.characters(exclude_categories=[]), max_size=40)
         (Answered("抱歉，我无法回答", ["x"]), "refusal"),
         (Answered("图中没有相关信息", ["x"]), "refusal"),
         (
-            Answered("12.03.2024", ["1 234,50"], other_fields={"date": ["12 марта 2024"]}),
+            Answered(
+                "12.03.2024", ["1 234,50"], other_fields=FieldIndex({"date": ["12 марта 2024"]})
+            ),
             "other_field",
         ),
         (Answered("Moscow", ["Moscow, Russia"]), "partial"),
@@ -88,7 +95,7 @@ def test_an_answer_is_found_on_the_page_in_another_spelling():
 
 
 def test_an_empty_reference_of_another_field_matches_nothing():
-    assert classify(Answered("17", ["25"], other_fields={"a": [""]})) == "other_value"
+    assert classify(Answered("17", ["25"], other_fields=FieldIndex({"a": [""]}))) == "other_value"
 
 
 def test_every_class_has_a_rule_with_words():
@@ -109,7 +116,7 @@ def test_any_answer_has_a_class(answer, reference, answer_type, page):
         answer,
         [reference],
         answer_type=answer_type,
-        other_fields={"f": [page or ""]},
+        other_fields=FieldIndex({"f": [page or ""]}),
         document_text=page,
     )
     assert classify(wrong) in MISTAKES
@@ -120,3 +127,35 @@ def test_the_guide_names_every_rule(pytestconfig):
     for name, _, words in RULES:
         assert f"`{name}`" in guide
         assert words in guide
+
+
+@settings(deadline=None, max_examples=200)
+@given(answer=any_text | figures, reference=any_text | figures)
+@example(answer="540-18-54 тел", reference="тел. 540-18-54")
+@example(answer="АВ 123456", reference="ab123456")
+@example(answer="+7 (495) 123-45-67", reference="8 495 1234567")
+@example(answer="1 234,56 ₽", reference="1234.56")
+@example(answer="Acme Ltd", reference="ACME Limited")
+def test_the_index_finds_whatever_is_equivalent(answer, reference):
+    expected = field_equivalent(answer, [reference]).equivalent
+    if not reference.strip():
+        return
+    assert (FieldIndex({"f": [reference]}).owner(answer) == "f") == (
+        expected and bool(plain(reference))
+    )
+
+
+def test_the_own_question_is_no_other_one():
+    index = FieldIndex({"a": ["17"], "b": ["17", "25"]})
+    assert (index.owner("17"), index.owner("17", "a"), index.owner("25", "b")) == ("a", "b", None)
+
+
+def test_an_answer_is_compared_with_few_references_of_a_large_document(monkeypatch):
+    compared = []
+    real = lookup.field_equivalent
+    monkeypatch.setattr(
+        lookup, "field_equivalent", lambda *a, **k: compared.append(a) or real(*a, **k)
+    )
+    index = FieldIndex({str(i): [f"{i}.50 EUR"] for i in range(3_000)})
+    assert index.owner("2999,50 €") == "2999"
+    assert len(compared) <= lookup.MAX_CANDIDATES

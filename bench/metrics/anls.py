@@ -10,7 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.metrics.edit import edit_ratio, levenshtein
-from bench.metrics.metric import MetricValue, as_json, as_text, as_texts, collapsed
+from bench.metrics.metric import (
+    MetricValue,
+    as_json,
+    as_text,
+    as_texts,
+    bounded_texts,
+    check_pairs,
+    check_texts,
+    collapsed,
+)
 from bench.schema import Json
 
 THRESHOLD = 0.5
@@ -110,9 +119,13 @@ def dude_score(prediction: Json, references: Sequence[Json]) -> MetricValue:
     """The table's DUDE: references that are lists make it a list question, answered by a JSON list."""
     lists = [reference for reference in references if isinstance(reference, list)]
     if not lists:
-        texts = as_texts(references)
-        return MetricValue(anls_dude([as_text(prediction)], texts) if texts else None)
+        texts, answer = bounded_texts(references), as_text(prediction)
+        check_texts(answer, texts)
+        return MetricValue(anls_dude([answer], texts) if texts else None)
     items = _items(prediction)
+    accepted = [text for reference in lists for text in as_texts(reference)]
+    check_pairs(sum(map(len, items)), sum(map(len, accepted)))
+    check_pairs(min(len(items), MAX_LIST), len(accepted), MAX_LIST**2)
     return MetricValue(
         max(anls_dude(items, as_texts(reference), answer_type="list") for reference in lists)
     )

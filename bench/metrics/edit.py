@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from bench.metrics.metric import MetricValue, as_text, as_texts, collapsed
+from bench.metrics.metric import MetricValue, as_text, bounded_texts, check_texts, collapsed
 from bench.schema import Json
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ def edit_counts(metric: str, prediction: Json, references: Sequence[Json]) -> Ed
     """
     answer = as_text(prediction)
     count = EDIT_METRICS[metric]
-    candidates = [count(answer, reference) for reference in as_texts(references)]
+    texts = bounded_texts(references)
+    check_texts(answer, texts)
+    candidates = [count(answer, reference) for reference in texts]
     with_a_rate = [counts for counts in candidates if counts.length > 0]
     return min(with_a_rate, key=lambda counts: (counts.rate, -counts.length), default=None)
 

@@ -25,14 +25,24 @@ from bench.metrics.kie import (
     parsed_fields,
     weighted_f1,
 )
-from bench.metrics.metric import MetricValue, as_text, best
+from bench.metrics.metric import (
+    MetricValue,
+    TooLarge,
+    as_text,
+    best,
+    bounded_texts,
+    check_texts,
+)
 from bench.schema import Json
 
 MAX_TYPED: Final = 200
 """Longer texts are compared as text only: no date, amount or number is so long."""
 
-MAX_COMPARISONS: Final = 20_000
-"""JSON: pairs of values that are compared by type in one document; values beyond count as not equivalent."""
+MAX_COMPARISONS: Final = 3_000
+"""Pairs of values that are compared by type for one answer; a score that takes more is too large."""
+
+MAX_COMPARED_TEXT: Final = 2_000_000
+"""Characters of these pairs."""
 
 
 class FieldMatch(NamedTuple):
@@ -259,12 +269,12 @@ def is_ambiguous(
         reference = western_digits(plain(as_text(text)))
         if max(len(answer), len(reference)) > MAX_TYPED:
             continue
-        informed = _informed(context, answer, reference)
+        known = informed(context, answer, reference)
         for row in TYPES:
-            expected = row.read(reference, informed)
-            value = row.read(answer, informed) if expected is not None else None
+            expected = row.read(reference, known)
+            value = row.read(answer, known) if expected is not None else None
             if value is not None:
-                if row.may_be(value, expected) and not row.same(value, expected, informed):
+                if row.may_be(value, expected) and not row.same(value, expected, known):
                     return True
                 break
     return False
@@ -280,7 +290,7 @@ def value_kind(text: str, *, field: str | None = None, language: str | None = No
     bare = western_digits(plain(text))
     if len(bare) > MAX_TYPED or not _NUMBER.search(bare) or has_special_digits(bare):
         return None
-    context = _informed(context_of(field, language), bare, bare)
+    context = informed(context_of(field, language), bare, bare)
     return next((row.kind for row in TYPES if row.read(bare, context) is not None), None)
 
 
@@ -309,7 +319,7 @@ def _compare(answer: str, reference: str, context: Context) -> FieldMatch:
         return FieldMatch(True, "text")
     if "currency" not in context.expected and not _NUMBER.search(reference + answer):
         return FieldMatch(False, "text")
-    context = _informed(context, answer, reference)
+    context = informed(context, answer, reference)
     first_kind = None
     for row in TYPES:
         expected = row.read(reference, context)
@@ -323,7 +333,7 @@ def _compare(answer: str, reference: str, context: Context) -> FieldMatch:
     return FieldMatch(False, first_kind or "text")
 
 
-def _informed(context: Context, answer: str, reference: str) -> Context:
+def informed(context: Context, answer: str, reference: str) -> Context:
     """``context`` with what the two texts themselves say about type and language."""
     expected = set(context.expected)
     for text in (answer, reference):
@@ -356,7 +366,10 @@ def field_match(
         return MetricValue(None)
     structured = [reference for reference in references if isinstance(reference, dict | list)]
     if not structured:
-        texts = [as_text(reference) for reference in references]
+        texts = bounded_texts(references)
+        check_texts(as_text(prediction), texts)
+        if len(texts) > MAX_COMPARISONS:
+            raise TooLarge
         match = field_equivalent(as_text(prediction), texts, field=field, language=language)
         return MetricValue(float(match.equivalent))
     parsed = parsed_fields(prediction)
@@ -390,11 +403,14 @@ def typed_agreement(
     unmatched: dict[str, list[str]] = {}
     for key, value in (expected - predicted).elements():
         unmatched.setdefault(key, []).append(value)
-    budget = MAX_COMPARISONS
+    comparisons = characters = 0
     for key, value in (predicted - expected).elements():
         candidates = unmatched.get(key, [])
-        for index, candidate in enumerate(candidates[:budget]):
-            budget -= 1
+        for index, candidate in enumerate(candidates):
+            comparisons += 1
+            characters += len(value) + len(candidate)
+            if comparisons > MAX_COMPARISONS or characters > MAX_COMPARED_TEXT:
+                raise TooLarge
             if field_equivalent(value, [candidate], field=key, language=language).equivalent:
                 hits += 1
                 del candidates[index]

@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from bench.metrics.metric import MetricValue, as_json, as_text, best
+from bench.metrics.metric import MetricValue, TooLarge, as_json, as_text, best
 from bench.schema import Json
 
 
@@ -51,18 +51,41 @@ def normalize_fields(value: Json) -> Json:
     return [text for text in texts if text]
 
 
-def flatten_fields(value: Json, key: str = "") -> list[tuple[str, str]]:
-    """(dotted key, value) pairs of a normal form, in order."""
-    if isinstance(value, dict):
-        children = [(f"{key}.{name}" if key else name, child) for name, child in value.items()]
-    elif isinstance(value, list):
-        children = [(key, item) for item in value]
-    else:
-        return [(key, value)]
-    pairs = []
-    for child_key, child in children:
-        pairs += flatten_fields(child, child_key)
+MAX_FIELDS = 50_000
+"""Fields of one document; no page has so many."""
+
+MAX_KEY_TEXT = 5_000_000
+"""Characters of the dotted keys of one document, which repeat their first parts."""
+
+
+def flatten_fields(value: Json) -> list[tuple[str, str]]:
+    """(dotted key, value) pairs of a normal form, in order.
+
+    Raises:
+        TooLarge: there are more than ``MAX_FIELDS``, or their keys are longer than ``MAX_KEY_TEXT`` together.
+    """
+    pairs: list[tuple[str, str]] = []
+    written = 0
+    for key, leaf in _leaves(value, ""):
+        written += len(key)
+        if len(pairs) >= MAX_FIELDS or written > MAX_KEY_TEXT:
+            raise TooLarge
+        pairs.append((key, leaf))
     return pairs
+
+
+def _leaves(value: Json, key: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        children: Iterable[tuple[str, Json]] = (
+            (f"{key}.{name}" if key else name, child) for name, child in value.items()
+        )
+    elif isinstance(value, list):
+        children = ((key, item) for item in value)
+    else:
+        yield key, value
+        return
+    for child_key, child in children:
+        yield from _leaves(child, child_key)
 
 
 def field_agreement(prediction: Json, reference: Json) -> FieldAgreement:

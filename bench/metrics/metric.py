@@ -46,8 +46,8 @@ MAX_REFERENCE_TEXT = 1_000_000
 MAX_READ = 20_000_000
 """Characters of the answer, counted once for each reference that it is compared with."""
 
-MAX_CHARACTER_PAIRS = 1_500_000_000
-"""Pairs of characters, of the answer and of its references, that edit distances compare: half a second."""
+MAX_CHARACTER_PAIRS = MAX_CHARACTERS**2
+"""Pairs of characters, of the answer and of its references, that are compared: half a second."""
 
 
 def check_pairs(first: int, second: int, limit: int = MAX_CHARACTER_PAIRS) -> None:
@@ -58,6 +58,18 @@ def check_pairs(first: int, second: int, limit: int = MAX_CHARACTER_PAIRS) -> No
     """
     if first * second > limit:
         raise TooLarge
+
+
+def check_texts(answer: str, references: Sequence[str]) -> None:
+    """Refuse to compare ``answer`` with ``references`` if that is too much work.
+
+    Raises:
+        TooLarge: it is.
+    """
+    check_pairs(len(answer), len(references), MAX_READ)
+    # Equal texts are found to be equal at once.
+    compared = sum(len(reference) for reference in references if reference != answer)
+    check_pairs(len(answer), compared)
 
 
 ScoreFunction = Callable[[Json, Sequence[Json]], MetricValue]
@@ -181,7 +193,7 @@ def text_metric(function: Callable[[str, Sequence[str]], float | None]) -> Score
     def score(prediction: Json, references: Sequence[Json]) -> MetricValue:
         texts = bounded_texts(references)
         answer = as_text(prediction)
-        check_pairs(len(answer), len(texts), MAX_READ)
+        check_texts(answer, texts)
         return MetricValue(function(answer, texts) if texts else None)
 
     return score

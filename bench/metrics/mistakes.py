@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from bench.metrics.edit import levenshtein
@@ -22,6 +22,7 @@ from bench.metrics.fields import (
     value_kind,
 )
 from bench.metrics.folding import plain
+from bench.metrics.lookup import FieldIndex
 from bench.metrics.metric import as_json, as_text
 from bench.schema import AnswerType, Json, StopReason
 
@@ -89,8 +90,10 @@ class Answered:
     """Name of the field that was asked for."""
     language: str | None = None
     """ISO 639-1 code of the document."""
-    other_fields: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
-    """References of the other questions about the same document, by sample id or field."""
+    other_fields: FieldIndex | None = None
+    """References of all questions about the same document, by sample id or field."""
+    own: str | None = None
+    """Which of them is this one's."""
     document_text: str | None = None
     """Everything written on the document; None if it is not known."""
 
@@ -157,12 +160,9 @@ def _invented(wrong: Answered) -> bool:
 def _other_field(wrong: Answered) -> bool:
     if wrong.answer_type == "json":
         return False
-    others: list[str] = []
-    for texts in wrong.other_fields.values():
-        others += [text for text in texts if plain(text)]
-    if not others:
+    if wrong.other_fields is None:
         return False
-    return field_equivalent(wrong.answer, others, language=wrong.language).equivalent
+    return wrong.other_fields.owner(wrong.answer, besides=wrong.own) is not None
 
 
 def _partial(wrong: Answered) -> bool:

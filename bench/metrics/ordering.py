@@ -9,12 +9,13 @@ the right one (VLMHyperBench, ``check_page_sorting.py`` of model_qwen2.5_vl_lora
 from __future__ import annotations
 
 import re
+from bisect import bisect_right, insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, islice
+from itertools import islice
 
-from bench.metrics.metric import MetricValue, as_text, as_texts, best
+from bench.metrics.metric import MetricValue, as_text, best, bounded_texts, check_texts
 from bench.schema import Json
 
 MAX_PAGES = 1000
@@ -78,8 +79,9 @@ def _pairs(
     prediction: Json, references: Sequence[Json]
 ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     """The expected and the answered numbers, for every reference that holds some."""
-    text = as_text(prediction)
-    all_expected = [sequence(reference) for reference in as_texts(references)]
+    text, texts = as_text(prediction), bounded_texts(references)
+    check_texts(text, texts)
+    all_expected = [sequence(reference) for reference in texts]
     return [(expected, sequence(text, len(expected))) for expected in all_expected if expected]
 
 
@@ -99,7 +101,10 @@ def _correlated(prediction: Json, references: Sequence[Json], measure: _Measure)
 
 def _kendall(places: Sequence[int]) -> float:
     pairs = len(places) * (len(places) - 1) / 2
-    inversions = sum(first > second for first, second in combinations(places, 2))
+    inversions, before = 0, list[int]()
+    for place in places:
+        inversions += len(before) - bisect_right(before, place)
+        insort(before, place)
     return 1 - 2 * inversions / pairs
 
 

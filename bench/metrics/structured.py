@@ -12,15 +12,17 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from bench.metrics.edit import edit_ratio
-from bench.metrics.metric import MetricValue, as_json, as_text, collapsed
+from bench.metrics.metric import MetricValue, TooLarge, as_json, as_text, check_pairs, collapsed
 from bench.schema import Json
 
 THRESHOLD = 0.5
 """Similarity of two leaves below this counts as 0, as in ANLS."""
 
-MAX_LEAF_PAIRS = 4_000_000
-"""Pairs of leaves that are compared in the lists of one document, which takes seconds; predicted elements
-beyond are surplus and match nothing."""
+MAX_LEAF_PAIRS = 250_000
+"""Pairs of leaves that are compared in the lists of one document: 500 leaves against 500."""
+
+MAX_LEAVES = 20_000
+"""Leaves of an answer, and of a reference."""
 
 MAX_EXACT_TIES = 120
 """Longer lists are matched by scipy, because the time of Munkres grows with the cube of the length. The
@@ -82,6 +84,7 @@ def anls_star_score(prediction: Json, references: Sequence[Json]) -> MetricValue
             answer = as_json(prediction)
     except ValueError:
         return MetricValue(0.0)
+    _check_size(answer, options)
     return MetricValue(anls_star(answer, options))
 
 
@@ -94,6 +97,34 @@ def _size(value: Json) -> int:
     if isinstance(value, tuple):
         return max(map(_size, value), default=0)
     return 1
+
+
+def _check_size(prediction: Json, options: tuple[Json, ...]) -> None:
+    """Refuse documents of too many leaves, and leaves of too many characters.
+
+    Raises:
+        TooLarge: they have more.
+    """
+    leaves, characters = _leaves_and_characters(prediction)
+    expected = [_leaves_and_characters(option) for option in options]
+    if max(leaves, sum(count for count, _ in expected)) > MAX_LEAVES:
+        raise TooLarge
+    check_pairs(characters, sum(length for _, length in expected))
+
+
+def _leaves_and_characters(value: Json) -> tuple[int, int]:
+    """How many leaves and empty containers ``value`` has, and how long its texts are together."""
+    leaves = characters = 0
+    left = [value]
+    while left:
+        item = left.pop()
+        children = list(item.values()) if isinstance(item, dict) else item
+        if isinstance(children, list | tuple) and children:
+            left.extend(children)
+            continue
+        leaves += 1
+        characters += len(item) if isinstance(item, str) else 0
+    return leaves, characters
 
 
 def _is_none_like(value: Json) -> bool:
@@ -163,16 +194,6 @@ class _Comparison:
                 closest[key] = match.closest
         return _Match(similarities, length, closest)
 
-    def _affordable(
-        self, prediction: list[Json], reference_sizes: list[int], prediction_sizes: list[int]
-    ) -> list[Json]:
-        """The first predicted elements of an outermost list whose comparisons ``MAX_LEAF_PAIRS`` allows."""
-        leaves, count = max(1, sum(reference_sizes)), 0
-        while count < len(prediction) and self._budget >= 0:
-            self._budget -= leaves * max(1, prediction_sizes[count])
-            count += 1
-        return prediction[:count]
-
     def _lists(self, reference: list[Json], prediction: Json) -> _Match:
         if not isinstance(prediction, list):
             return _Match([0.0], max(_size(reference), _size(prediction)), reference)
@@ -181,7 +202,9 @@ class _Comparison:
         # Lists inside lists are paid for by the outermost: their pairs of leaves are among its pairs.
         is_outermost = not self._inside_list
         if is_outermost:
-            prediction = self._affordable(prediction, reference_sizes, prediction_sizes)
+            self._budget -= max(1, sum(reference_sizes)) * max(1, sum(prediction_sizes))
+            if self._budget < 0:
+                raise TooLarge
         self._inside_list = True
         table = [[self.match(wanted, given) for given in prediction] for wanted in reference]
         self._inside_list = not is_outermost

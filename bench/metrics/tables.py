@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from bench.errors import missing_package
 from bench.metrics.kie import normalize_fields, parsed_fields
-from bench.metrics.metric import MetricValue, best
+from bench.metrics.metric import MetricValue, TooLarge, best, check_pairs
 from bench.metrics.trees import Costs, Node, tree_distance
 from bench.schema import Json
 
@@ -22,8 +22,14 @@ if TYPE_CHECKING:
 
     from bench.metrics.trees import Floats
 
+MAX_ELEMENTS = 50_000
+"""Elements of one table; ``MAX_NODE_PAIRS`` bounds both tables together."""
+
 MAX_HTML = 1_000_000
 """Characters of HTML that are read; the rest is cut off, so that no answer takes unbounded time."""
+
+MAX_LEAF_TEXT_PAIRS = 2_000_000_000
+"""Pairs of characters of all cells or fields of one side and of the other."""
 
 _LEAF: Final = "<leaf>"
 _PRIVATE_USE: Final = 0x100000
@@ -81,6 +87,8 @@ def _best_teds(
     prediction: Json, references: Sequence[Json], *, structure_only: bool
 ) -> MetricValue:
     answer = prediction if isinstance(prediction, str) else ""
+    # The answer is read anew for each reference.
+    check_pairs(min(len(answer), MAX_HTML) + 1_000, len(references), MAX_HTML * 5)
     values = []
     for reference in references:
         text = reference if isinstance(reference, str) else ""
@@ -103,6 +111,8 @@ def _read_table(text: str, structure_only: bool) -> _Table | None:
     tables = document.xpath("body/table")
     if not tables:
         return None
+    if tables[0].xpath("count(.//*)") > MAX_ELEMENTS:
+        raise TooLarge
     return _Table(_table_tree(tables[0], structure_only), len(tables[0].xpath(".//*")))
 
 
@@ -186,6 +196,7 @@ def _pairwise(first: Sequence[str], second: Sequence[str]) -> Floats:
     from rapidfuzz.process import cdist
 
     rows, columns = _numbered(first), _numbered(second)
+    check_pairs(sum(map(len, rows.texts)), sum(map(len, columns.texts)), MAX_LEAF_TEXT_PAIRS)
     distances = cdist(rows.texts, columns.texts, scorer=Levenshtein.distance, dtype=np.int32)
     picked = distances[rows.position[:, None], columns.position[None, :]]
     return picked.astype(np.float64)

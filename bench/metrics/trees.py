@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
+from bench.metrics.metric import TooLarge, check_pairs
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -20,12 +22,11 @@ if TYPE_CHECKING:
 
 Label = TypeVar("Label")
 
-MAX_NODE_PAIRS = 16_000_000
-"""Trees are compared up to this many pairs of nodes (128 MB of distances). Nodes beyond, in document
-order, count as unmatched."""
+MAX_NODE_PAIRS = 2_500_000
+"""Pairs of nodes that are compared: 1,580 against 1,580, or 20 MB of distances in each of several arrays."""
 
-MAX_ROWS = 150_000
-"""Array operations that one comparison may take, a few seconds; more deeply nested trees are cut further."""
+MAX_ROWS = 15_000
+"""Array operations that one comparison may take: deeply nested trees take many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,62 +69,19 @@ def tree_distance(
         second: The tree whose nodes are inserted.
         costs: From the labels of both trees, in post-order, to what editing costs.
 
-    Returns:
-        The exact distance, or an upper bound of it for trees beyond ``MAX_NODE_PAIRS`` or ``MAX_ROWS``:
-        what is cut off is deleted and inserted whole.
+    Raises:
+        TooLarge: the trees are larger than ``MAX_NODE_PAIRS``, or take more than ``MAX_ROWS``.
     """
-    kept_first, kept_second = _within_bounds(first, second)
-    first_labels, second_labels = _labels(kept_first), _labels(kept_second)
-    distance = _zhang_shasha(
-        _flatten(kept_first), _flatten(kept_second), costs(first_labels, second_labels)
-    )
-    if (kept_first, kept_second) == (first, second):
-        return distance
-    # The costs of nodes are asked for beside a single node, since the table of both trees may not fit.
-    first_root, second_root = first_labels[-1:], second_labels[-1:]
-    surplus = costs(_labels(first), second_root).delete.sum()
-    surplus -= costs(first_labels, second_root).delete.sum()
-    missing = costs(first_root, _labels(second)).insert.sum()
-    missing -= costs(first_root, second_labels).insert.sum()
-    return distance + float(surplus + missing)
-
-
-def _within_bounds(first: Node[Label], second: Node[Label]) -> tuple[Node[Label], Node[Label]]:
-    """Both trees, cut so far that neither ``MAX_NODE_PAIRS`` nor ``MAX_ROWS`` is exceeded."""
     first_size, second_size = _count(first), _count(second)
-    limit = whole_limit = int(MAX_NODE_PAIRS**0.5)
-    while True:
-        first_limit = second_limit = limit
-        if limit == whole_limit:
-            # Where one tree is small, the other may be larger than the root of the bound.
-            first_limit = max(limit, MAX_NODE_PAIRS // second_size)
-            second_limit = max(limit, MAX_NODE_PAIRS // first_size)
-        kept_first, kept_second = _prefix(first, first_limit), _prefix(second, second_limit)
-        # Trees of fewer than 64 nodes are never too deep.
-        if limit < 64 or _rows(_flatten(kept_first), _flatten(kept_second)) <= MAX_ROWS:
-            return kept_first, kept_second
-        limit //= 2
+    check_pairs(first_size, second_size, MAX_NODE_PAIRS)
+    first_flat, second_flat = _flatten(first), _flatten(second)
+    if _rows(first_flat, second_flat) > MAX_ROWS:
+        raise TooLarge
+    return _zhang_shasha(first_flat, second_flat, costs(_labels(first), _labels(second)))
 
 
 def _count(tree: Node[Label]) -> int:
     return 1 + sum(map(_count, tree.children))
-
-
-def _prefix(tree: Node[Label], limit: int) -> Node[Label]:
-    """The first ``limit`` nodes in document order, which always form a tree."""
-    return tree if _count(tree) <= limit else _cut(tree, limit)[0]
-
-
-def _cut(tree: Node[Label], left: int) -> tuple[Node[Label], int]:
-    """``tree`` with its first ``left`` nodes, and how many more nodes there is room for."""
-    left -= 1
-    children = []
-    for child in tree.children:
-        if left <= 0:
-            break
-        kept, left = _cut(child, left)
-        children.append(kept)
-    return Node(tree.label, tuple(children)), left
 
 
 def _labels(tree: Node[Label]) -> list[Label]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from bench.asking.protocols import AnswerMode
 from bench.metrics import METRICS, score_failed
 from bench.metrics.extract import Extraction, extract, without_thoughts
+from bench.metrics.lookup import FieldIndex
 from bench.metrics.mistakes import Answered, classify
 from bench.metrics.variants import score_question
 from bench.schema import Output, Sample, Score, StopReason, Task
@@ -105,13 +106,17 @@ def _answer_of(text: str, sample: Sample, mode: AnswerMode) -> Extraction:
     return Extraction(answer, spoken.steps)
 
 
-def _references_by_document(task: Task) -> dict[str, dict[str, list[str]]]:
-    """Document id → sample id → the sample's references that are texts."""
+def _references_by_document(task: Task) -> dict[str, FieldIndex]:
+    """Document id → the references of its questions that are texts."""
     by_document: dict[str, dict[str, list[str]]] = {}
     for sample in task.samples:
         texts = [reference for reference in sample.references if isinstance(reference, str)]
         by_document.setdefault(sample.document_id, {})[sample.id] = texts
-    return by_document
+    languages = {s.document_id: s.metadata.get("language") for s in task.samples}
+    return {
+        document: FieldIndex(references, languages[document])
+        for document, references in by_document.items()
+    }
 
 
 def _stop_reason(answer: Answer) -> StopReason:
@@ -124,7 +129,7 @@ def _stop_reason(answer: Answer) -> StopReason:
 def _mistake(
     task: Task,
     answer: Answer,
-    references: Mapping[str, Mapping[str, Sequence[str]]],
+    references: Mapping[str, FieldIndex],
     document_texts: Mapping[str, str],
 ) -> str | None:
     sample, headline = answer.sample, task.metrics[0]
@@ -132,12 +137,6 @@ def _mistake(
     perfect = 1.0 if METRICS[headline].direction == "higher" else 0.0
     if value is None or value == perfect or sample.answer_type == "description":
         return None
-    # An answer that belongs to another question about the same document is a mistake of its own kind.
-    other_fields = {
-        sample_id: texts
-        for sample_id, texts in references[sample.document_id].items()
-        if sample_id != sample.id
-    }
     return classify(
         Answered(
             answer=answer.extracted,
@@ -146,7 +145,8 @@ def _mistake(
             stop_reason=_stop_reason(answer),
             field=sample.metadata.get("field"),
             language=sample.metadata.get("language"),
-            other_fields=other_fields,
+            other_fields=references[sample.document_id],
+            own=sample.id,
             document_text=document_texts.get(sample.document_id),
         )
     )
