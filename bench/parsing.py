@@ -136,22 +136,24 @@ def read_text(path: Path, limit: int = MAX_TEXT_BYTES) -> str:
     Raises:
         Unreadable: as ``read_bytes``, or the text is in another encoding.
     """
-    return decoded(read_bytes(path, limit), path)
+    data = read_bytes(path, limit)
+    encodings = (name for mark, name in BYTE_ORDER_MARKS.items() if data.startswith(mark))
+    return decoded(data, path, next(encodings, "utf-8"))
 
 
-def decoded(data: bytes, where: object) -> str:
-    """Decode UTF-8, or what a byte order mark says; ``where`` names the place of ``data`` in messages.
+def decoded(data: bytes, where: object, encoding: str = "utf-8-sig") -> str:
+    """Decode ``data``, by default UTF-8 with or without a byte order mark; ``where`` names its place.
 
     Raises:
         Unreadable: it is in another encoding.
     """
-    encodings = (name for mark, name in BYTE_ORDER_MARKS.items() if data.startswith(mark))
-    encoding = next(encodings, "utf-8")
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
-        reason = f"is not {encoding.removesuffix('-sig').upper()} at byte {error.start}"
-        raise Unreadable(where, reason, hint="save it as UTF-8") from None
+        name = encoding.removesuffix("-sig").upper()
+        raise Unreadable(
+            where, f"is not {name} at byte {error.start}", hint="save it as UTF-8"
+        ) from None
 
 
 def read_json(path: Path, limit: int = MAX_JSON_BYTES) -> Any:

@@ -412,7 +412,7 @@ def test_heic_without_its_package_names_the_command(
     path = tmp_path / "e.heic"
     path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 200)
     with pytest.raises(InvalidInput, match=r"needs the package pillow-heif.*pip install.*heic"):
-        read_pages(path)
+        images.frame_sizes(path)
 
 
 @pytest.mark.parametrize(
