@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -215,6 +216,15 @@ def test_pull_fetches_rapidocr_s_recogniser_and_it_is_used(
     assert cyrillic_recognizer() == recognizers_folder() / "cyrillic.onnx"
     assert "cyrillic.onnx" in cyrillic_reader().details()["models"]
     assert "is already here" in pull(capfd, "--dry-run")
+
+
+def test_what_a_model_can_do_without_is_fetched_last(
+    listed: ListedModel, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["pull", "--models", "ocr,fake", "--dry-run", "--json"])
+    rows = json.loads(capfd.readouterr().out)
+    assert [row["name"] for row in rows] == ["fake", "ocr"]
 
 
 def test_a_dry_run_of_pull_fetches_nothing(

@@ -165,10 +165,15 @@ def _model_downloads(names: Sequence[str], config: Path | None) -> list[Download
         return []
     licenses = {entry.checkpoint: entry.license for entry in catalog().values() if entry.checkpoint}
     downloads = []
+    # What a model can do without comes last: if it cannot be fetched, the rest is here.
+    extras = []
     for spec in resolve_all(names, bench_toml=config or bench_toml()):
         if spec.checkpoint is None:
             extra = extra_download_of(spec)
-            downloads.append(_extra(spec.name, extra) if extra else _nothing("model", spec.name))
+            if extra is not None:
+                extras.append(_extra(spec.name, extra))
+            else:
+                downloads.append(_nothing("model", spec.name))
             continue
         if traits_of(spec).runs_in == "server":
             downloads.append(
@@ -190,7 +195,7 @@ def _model_downloads(names: Sequence[str], config: Path | None) -> list[Download
                 partial(_fetch_model, spec),
             )
         )
-    return downloads
+    return [*downloads, *extras]
 
 
 def _extra(name: str, extra: ExtraDownload) -> Download:
