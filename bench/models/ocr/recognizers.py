@@ -126,8 +126,8 @@ def fetch(listed: ListedModel) -> Path:
             error.close()
         raise EnvironmentProblem(
             f"the recogniser cannot be downloaded from {listed.url}: {one_line(str(error))}",
-            hint="without it, the recogniser in the box reads Cyrillic; or copy the file from a machine "
-            f"with a network into {folder}",
+            hint=f"copy the file from a machine with a network into {folder}; until then, the recogniser in "
+            "the box reads Cyrillic",
         ) from error
     return folder
 
