@@ -254,6 +254,7 @@ def test_the_nano_answers_from_the_wheel_that_an_image_installs(tmp_path: Path) 
     subprocess.run(build, cwd=source, capture_output=True, check=True)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
+        assert "bench/models/bundled/cyrillic-lines/recognizer.onnx" in archive.namelist()
         archive.extractall(tmp_path / "installed")
     script = (
         "import bench, pathlib, safetensors\n"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 import click
 
@@ -19,6 +20,7 @@ from bench.formatting import byte_size, plural
 from bench.text import one_line, printable
 
 if TYPE_CHECKING:
+    from bench.models.backends import ExtraDownload
     from bench.schema import ModelSpec
     from bench.tasks.hub import HubDataset
     from bench.tasks.taskfile import TaskFile
@@ -48,7 +50,8 @@ class PullOptions:
         help="Download the data sets of these tasks, separated by commas."
     )
     models: tuple[str, ...] | None = models_choice(
-        help="Download the checkpoints of these models, separated by commas."
+        help="Download the checkpoints of these models, separated by commas. For ocr, this is a better "
+        "recogniser of Cyrillic script."
     )
     config: Path | None = choice(
         type=click.Path(path_type=Path, dir_okay=False, exists=True),
@@ -154,7 +157,7 @@ def _notes(spec: TaskFile, hub: HubDataset) -> list[str]:
 
 
 def _model_downloads(names: Sequence[str], config: Path | None) -> list[Download]:
-    from bench.models.backends import traits_of
+    from bench.models.backends import extra_download_of, traits_of
     from bench.models.catalog import catalog, resolve_all
     from bench.models.footprint import download_size
 
@@ -162,9 +165,15 @@ def _model_downloads(names: Sequence[str], config: Path | None) -> list[Download
         return []
     licenses = {entry.checkpoint: entry.license for entry in catalog().values() if entry.checkpoint}
     downloads = []
+    # What a model can do without comes last: if it cannot be fetched, the rest is here.
+    extras = []
     for spec in resolve_all(names, bench_toml=config or bench_toml()):
         if spec.checkpoint is None:
-            downloads.append(_nothing("model", spec.name))
+            extra = extra_download_of(spec)
+            if extra is not None:
+                extras.append(_extra(spec.name, extra))
+            else:
+                downloads.append(_nothing("model", spec.name))
             continue
         if traits_of(spec).runs_in == "server":
             downloads.append(
@@ -186,7 +195,21 @@ def _model_downloads(names: Sequence[str], config: Path | None) -> list[Download
                 partial(_fetch_model, spec),
             )
         )
-    return downloads
+    return [*downloads, *extras]
+
+
+def _extra(name: str, extra: ExtraDownload) -> Download:
+    """A file that makes a model of this package better."""
+    return Download(
+        "model",
+        name,
+        urlsplit(extra.source).netloc,
+        None,
+        extra.license,
+        0 if extra.is_here else None,
+        "is already here" if extra.is_here else extra.note,
+        extra.fetch,
+    )
 
 
 def _fetch_model(spec: ModelSpec) -> Path:

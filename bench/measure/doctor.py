@@ -22,6 +22,7 @@ import bench
 from bench.errors import EnvironmentProblem, install_command
 from bench.formatting import gib, listed, plural
 from bench.measure.environment import gpus
+from bench.measure.tesseract import tesseract_languages
 from bench.paths import hub_cache
 from bench.rundir.lock import HOLDER_FILE, has_flock
 from bench.text import one_line
@@ -274,14 +275,14 @@ def _hub() -> Iterator[Check]:
 
 def _readers() -> Iterator[Check]:
     if importlib.util.find_spec("rapidocr") and importlib.util.find_spec("onnxruntime"):
-        yield Check("RapidOCR", "ok", f"{_version('rapidocr')} (Chinese and English)")
+        yield Check("RapidOCR", "ok", f"{_version('rapidocr')} (Chinese, English and Russian)")
     else:
         message = "not installed, so the model ocr cannot run"
         yield Check("RapidOCR", "missing", message, install_command("ocr"))
     binary = shutil.which("tesseract")
     if binary is None:
         cure = "apt-get install tesseract-ocr tesseract-ocr-rus"
-        yield Check("Tesseract", "note", "not installed, so ocr reads no Cyrillic", cure)
+        yield Check("Tesseract", "note", "not installed, so ocr reads Cyrillic with RapidOCR", cure)
         return
     languages = _tesseract_languages(binary)
     if "rus" in languages:
@@ -299,8 +300,7 @@ def _tesseract_languages(binary: str) -> list[str]:
         )
     except (OSError, subprocess.SubprocessError):
         return []
-    # The first line is a heading.
-    return [line.strip() for line in done.stdout.splitlines()[1:] if line.strip()]
+    return tesseract_languages(done.stdout)
 
 
 def _synth() -> Iterator[Check]:

@@ -8,9 +8,10 @@ that runs a torch model, and reading a trait loads nothing.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bench.errors import InvalidInput, did_you_mean
 
@@ -48,6 +49,19 @@ class BackendTraits:
     """Whether a batch says when the first token of an answer was there."""
 
 
+class ExtraDownload(NamedTuple):
+    """A file that a backend can do without, and that ``bench pull`` fetches for it."""
+
+    source: str
+    """Its address."""
+    license: str
+    note: str
+    """What it is, in a few words."""
+    is_here: bool
+    fetch: Callable[[], Path]
+    """Downloads it, and names the folder it lies in."""
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """One row of ``BACKENDS``."""
@@ -57,6 +71,8 @@ class Backend:
     traits: BackendTraits
     model_types: tuple[str, ...] = ()
     """Values of ``model_type`` in a checkpoint's ``config.json`` that the backend can load."""
+    extra_download: str | None = None
+    """``module:function``; the function gives the ``ExtraDownload`` that makes the backend better."""
 
 
 BACKENDS: dict[str, Backend] = {
@@ -98,6 +114,7 @@ BACKENDS: dict[str, Backend] = {
     "ocr": Backend(
         "bench.models.ocr:Ocr",
         BackendTraits(settings=frozenset({"max_pixels"}), options={"reader": (str,)}),
+        extra_download="bench.models.ocr.recognizers:extra_download",
     ),
     "openai": Backend(
         "bench.models.openai:Endpoint",
@@ -174,6 +191,21 @@ def traits_of(spec: ModelSpec) -> BackendTraits:
         InvalidInput: the backend is unknown.
     """
     return _row(spec).traits
+
+
+def extra_download_of(spec: ModelSpec) -> ExtraDownload | None:
+    """What ``bench pull`` fetches for ``spec`` besides a checkpoint, or None.
+
+    Raises:
+        InvalidInput: the backend is unknown.
+        EnvironmentProblem: a package of the backend is missing.
+    """
+    named = _row(spec).extra_download
+    if named is None:
+        return None
+    module, _, attribute = named.partition(":")
+    extra: ExtraDownload = getattr(importlib.import_module(module), attribute)()
+    return extra
 
 
 def with_traits(info: ModelInfo, spec: ModelSpec) -> ModelInfo:

@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bench.errors import EnvironmentProblem, InvalidInput, did_you_mean
+from bench.errors import InvalidInput, did_you_mean
 from bench.models.backends import check_options
 from bench.models.model import failed
 from bench.models.ocr.answer import answer
@@ -28,6 +28,8 @@ from bench.models.ocr.readers import (
     Reader,
     Reading,
     TesseractReader,
+    cyrillic_reader,
+    read_by_script,
 )
 from bench.schema import Batch, Document, ModelInfo, ModelSpec, Output, Page, PageGroup, Request
 
@@ -37,16 +39,8 @@ if TYPE_CHECKING:
 READERS = ("auto", "rapidocr", "tesseract", "text-layer")
 _CACHED_DOCUMENTS = 64
 """Documents whose reading is kept: their questions may come in several calls."""
-_POOR_CONFIDENCE = 0.7
-"""Below this, what Tesseract read is not its script (Chinese or English gives 0.4 to 0.6, Russian 0.9)."""
-_POOR_DENSITY = 1.2
-"""Below this, RapidOCR met a script that it does not know (Cyrillic gives 0.9, its own 1.6 and more)."""
 _STAGES = ("preprocess", "read", "match")
 _CYRILLIC = re.compile("[\u0400-\u04ff]")
-_NO_CYRILLIC = (
-    "no reader for Cyrillic: RapidOCR's models know Chinese and Latin script only, so Russian pages will be "
-    "misread (install tesseract with its language pack rus)"
-)
 
 
 class Ocr:
@@ -79,32 +73,19 @@ class Ocr:
         Raises:
             EnvironmentProblem: an engine that was asked for is missing, or there is none at all.
         """
-        warnings: list[str] = []
         if self.forced in {"auto", "rapidocr"}:
             self.readers["rapidocr"] = RapidOcrReader()
+            self.readers["cyrillic"] = cyrillic_reader(tesseract=self.forced == "auto")
         if self.forced == "tesseract":
             self.readers["tesseract"] = TesseractReader()
-        elif self.forced == "auto":
-            try:
-                # Russian alone: with English beside it, "НДС" in bold is read as the Latin "HAC".
-                self.readers["tesseract"] = TesseractReader(("rus",))
-            except EnvironmentProblem as problem:
-                warnings.append(problem.message)
-        if not self._reads_cyrillic() and self.forced != "text-layer":
-            warnings.append(_NO_CYRILLIC)
         return ModelInfo(
             backend=self.backend,
             details={
                 "reader": self.forced,
                 "max_pixels": self.max_pixels,
                 "engines": [dict(reader.details()) for reader in self.readers.values()],
-                "warnings": warnings,
             },
         )
-
-    def _reads_cyrillic(self) -> bool:
-        reader = self.readers.get("tesseract")
-        return isinstance(reader, TesseractReader) and "rus" in reader.languages
 
     def reset(self) -> None:
         """Forget the pages that were read."""
@@ -183,23 +164,10 @@ class Ocr:
         scale = math.sqrt(self.max_pixels / (image.width * image.height))
         return image.resize((max(1, int(image.width * scale)), max(1, int(image.height * scale))))
 
-    def _read_image(self, image: Image, cyrillic: bool) -> Reading:
+    def _read_image(self, image: Image, is_cyrillic: bool) -> Reading:
         """Read with the engine for the question's script, or the other one where that is no use."""
-        if self.forced != "auto":
-            return self.readers[self.forced].read(image)
-        rapidocr = self.readers["rapidocr"]
-        if not self._reads_cyrillic():
-            return rapidocr.read(image)
-        tesseract = self.readers["tesseract"]
-        if cyrillic:
-            reading = tesseract.read(image)
-            if reading.confidence < _POOR_CONFIDENCE:
-                other = rapidocr.read(image)
-                return other if other.density > _POOR_DENSITY else reading
-            return reading
-        reading = rapidocr.read(image)
-        if reading.fragments and reading.density < _POOR_DENSITY:
-            other = tesseract.read(image)
-            if other.confidence > _POOR_CONFIDENCE and other.density > reading.density:
-                return other
-        return reading
+        if self.forced == "tesseract":
+            return self.readers["tesseract"].read(image)
+        return read_by_script(
+            image, is_cyrillic, self.readers["rapidocr"], self.readers["cyrillic"]
+        )

@@ -2,9 +2,12 @@
 
 - the text layer of a PDF, where it has one (exact, and nearly free);
 - RapidOCR (https://github.com/RapidAI/RapidOCR, Apache-2.0): PP-OCR models on onnxruntime. Its wheel
-  carries detection and recognition for Chinese and Latin script; nothing is ever downloaded;
-- Tesseract (https://github.com/tesseract-ocr/tesseract), where its binary is installed: the way to read
-  Cyrillic. It is called as a program; its TSV output is what is read.
+  carries detection, and recognition for Chinese and Latin script; nothing is ever downloaded;
+- Tesseract (https://github.com/tesseract-ocr/tesseract), where its binary is installed with Russian. It is
+  called as a program; its TSV output is what is read;
+- RapidOCR with a recogniser of Cyrillic (``recognizers``), where Tesseract is not.
+
+``read_by_script`` chooses among those for a page image.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from bench.errors import EnvironmentProblem, require_package
 from bench.measure.cores import usable_cores
+from bench.measure.tesseract import tesseract_languages
+from bench.models.ocr.recognizers import cyrillic_recognizer
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -38,6 +43,10 @@ TESSERACT_SHORTEST_LONG_SIDE = 1800
 """Pixels: smaller pages are scaled up to this, because Tesseract misreads letters under 20 pixels."""
 TESSERACT_TIMEOUT = 120.0
 """Seconds that one page may take."""
+POOR_DENSITY = 1.2
+"""Below this, RapidOCR met a script that it does not know (Cyrillic gives 0.9, its own 1.6 and more)."""
+LEAST_CYRILLIC = 0.1
+"""Share of a page's letters: with fewer, the page is in another script."""
 
 
 class Fragment(NamedTuple):
@@ -86,6 +95,14 @@ class Reading(NamedTuple):
         return total / characters
 
     @property
+    def cyrillic_share(self) -> float:
+        """How many of the letters are Cyrillic, 0 to 1; 1 where there are none."""
+        text = "".join(fragment.text for fragment in self.fragments)
+        letters = [character for character in text if character.isalpha()]
+        cyrillic = sum("\u0400" <= letter <= "\u04ff" for letter in letters)
+        return cyrillic / len(letters) if letters else 1.0
+
+    @property
     def density(self) -> float:
         """Characters per line height of text: about 1 for Chinese, 1.5 to 2 for letters.
 
@@ -102,6 +119,8 @@ class Reader(Protocol):
     """An engine that reads page images."""
 
     name: str
+    poor_confidence: float
+    """Below this, what it read is probably not a script that it knows."""
 
     def read(self, image: Image) -> Reading:
         """Read one RGB page."""
@@ -116,9 +135,13 @@ class RapidOcrReader:
     """PP-OCR detection and recognition from RapidOCR's own wheel: Chinese and Latin script."""
 
     name = "rapidocr"
+    poor_confidence = 0.92
+    """With a recogniser of Cyrillic, Chinese gives 0.75 to 0.88, Russian 0.94 to 0.98."""
 
-    def __init__(self, recognizer: Path | None = None) -> None:
-        """Load the models; ``recognizer`` is another recognition model (ONNX) for another script.
+    def __init__(
+        self, recognizer: Path | None = None, languages: Sequence[str] = ("zh", "en")
+    ) -> None:
+        """Load the models; ``recognizer`` is another recognition model (ONNX), for other ``languages``.
 
         Raises:
             EnvironmentProblem: a package or a model file is missing.
@@ -140,6 +163,9 @@ class RapidOcrReader:
                     f"the OCR model file {path} does not exist",
                     hint="pip install --force-reinstall --no-deps rapidocr",
                 )
+        self.languages = list(languages)
+        # RapidOCR's classifier of upside-down lines knows Chinese and Latin script, and turns Cyrillic lines.
+        self.turns_lines = recognizer is None
         self.threads = usable_cores()
         self.engine = rapidocr.RapidOCR(
             params={
@@ -157,8 +183,17 @@ class RapidOcrReader:
         """Read one RGB page."""
         import numpy as np
 
-        pixels = np.asarray(image)[:, :, ::-1]  # RapidOCR takes arrays in OpenCV's order, BGR.
-        result: Any = self.engine(np.ascontiguousarray(pixels))
+        # RapidOCR takes arrays in OpenCV's order, BGR.
+        pixels = np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
+        reading = self._read(pixels, self.turns_lines)
+        if self.turns_lines or not reading.fragments or reading.confidence >= self.poor_confidence:
+            return reading
+        turned = self._read(pixels, True)
+        return turned if turned.confidence > reading.confidence else reading
+
+    def _read(self, pixels: Any, turns_lines: bool) -> Reading:
+        """Read one page; lines that look upside down are turned if ``turns_lines``."""
+        result: Any = self.engine(pixels, use_cls=turns_lines)
         if result.txts is None:
             return Reading((), words=False)
         fragments = []
@@ -176,7 +211,8 @@ class RapidOcrReader:
             fragments.append(
                 Fragment(text, min(xs), middle - half, max(xs), middle + half, float(score))
             )
-        return Reading(tuple(fragments), _weighted_median(slopes), words=False)
+        lines = [_as_cyrillic([_one_script(line)])[0] for line in fragments]
+        return Reading(tuple(lines), _weighted_median(slopes), words=False)
 
     def details(self) -> Mapping[str, Any]:
         """Engine, version, model files and threads."""
@@ -185,7 +221,7 @@ class RapidOcrReader:
             "version": importlib.metadata.version("rapidocr"),
             "onnxruntime": importlib.metadata.version("onnxruntime"),
             "models": [path.name for path in self.models.values()],
-            "languages": ["zh", "en"],
+            "languages": self.languages,
             "threads": self.threads,
         }
 
@@ -194,6 +230,8 @@ class TesseractReader:
     """The ``tesseract`` program with the installed ones of the wanted language packs."""
 
     name = "tesseract"
+    poor_confidence = 0.7
+    """Chinese gives 0.4 to 0.6, Russian 0.9."""
 
     def __init__(self, wanted: Sequence[str] = ("rus", "eng")) -> None:
         """Find the program and its packs.
@@ -269,9 +307,46 @@ class TesseractReader:
         return done.stdout.decode(errors="replace")
 
 
-def tesseract_languages(listing: str) -> list[str]:
-    """The language packs in the output of ``tesseract --list-langs``, whose first line is a heading."""
-    return [line.strip() for line in listing.splitlines()[1:] if line.strip()]
+def cyrillic_reader(*, tesseract: bool = True) -> Reader:
+    """The best reader of Cyrillic on this machine.
+
+    Tesseract where it is installed with Russian (unless ``tesseract`` is false), else RapidOCR with its own
+    recogniser of Cyrillic where that was fetched, else RapidOCR with the recogniser in the box.
+
+    Raises:
+        EnvironmentProblem: a package of RapidOCR is missing.
+    """
+    if tesseract:
+        try:
+            # Russian alone: with English beside it, "НДС" in bold is read as the Latin "HAC".
+            return TesseractReader(("rus",))
+        except EnvironmentProblem:
+            pass
+    return RapidOcrReader(cyrillic_recognizer(), ("ru", "uk", "be", "en"))
+
+
+def read_by_script(image: Image, is_cyrillic: bool, general: Reader, cyrillic: Reader) -> Reading:
+    """Read one RGB page with the reader of its script.
+
+    ``is_cyrillic`` is a guess, from the question; where the reader for it is visibly of no use, the other
+    one reads too.
+    """
+    if is_cyrillic:
+        reading = cyrillic.read(image)
+        is_sure = reading.confidence >= cyrillic.poor_confidence
+        if is_sure and reading.cyrillic_share >= LEAST_CYRILLIC:
+            return reading
+        other = general.read(image)
+        is_better = not is_sure and other.confidence > reading.confidence
+        if other.density > POOR_DENSITY and (is_better or reading.cyrillic_share < LEAST_CYRILLIC):
+            return other
+        return reading
+    reading = general.read(image)
+    if reading.fragments and reading.density < POOR_DENSITY:
+        other = cyrillic.read(image)
+        if other.confidence > cyrillic.poor_confidence and other.density > reading.density:
+            return other
+    return reading
 
 
 def parse_tesseract_tsv(tsv: str, scale: float = 1.0) -> Reading:
@@ -317,8 +392,26 @@ def _as_cyrillic(words: Sequence[Fragment]) -> list[Fragment]:
     return [word._replace(text=_LATIN_TOKEN.sub(_lookalike, word.text)) for word in words]
 
 
+def _one_script(line: Fragment) -> Fragment:
+    """``line`` without words that mix Cyrillic and Latin letters, where one script can have them all."""
+    return line._replace(text=_MIXED_WORD.sub(_unmixed, line.text))
+
+
+def _unmixed(match: re.Match[str]) -> str:
+    word = match.group()
+    as_cyrillic = word.translate(_LOOKALIKES)
+    if not _LATIN.search(as_cyrillic):
+        return as_cyrillic
+    as_latin = word.translate(_LATIN_LOOKALIKES)
+    return word if _CYRILLIC.search(as_latin) else as_latin
+
+
+_LATIN = re.compile("[A-Za-z]")
+_CYRILLIC = re.compile("[\u0400-\u04ff]")
+_MIXED_WORD = re.compile("[A-Za-z]+[\u0400-\u04ff][\\w]*|[\u0400-\u04ff]+[A-Za-z][\\w]*")
 _LATIN_TOKEN = re.compile(r"(?<![\w@.-])[ABCEHKMOPTXYaceopxy]+(?![\w@-]|\.\w)")
 _LOOKALIKES = str.maketrans("ABCEHKMOPTXYaceopxy", "АВСЕНКМОРТХУасеорху")
+_LATIN_LOOKALIKES = str.maketrans("АВСЕНКМОРТХУасеорху", "ABCEHKMOPTXYaceopxy")
 
 
 def _lookalike(match: re.Match[str]) -> str:

@@ -1,0 +1,1 @@
+"""Trains the recogniser of Cyrillic lines that the package ships (README.md here)."""
