@@ -116,9 +116,7 @@ def test_a_metric_is_a_function_and_a_row(checkout: Checkout, make_task: Any) ->
     checkout.add_rows(
         "bench/metrics/table.py",
         {
-            "from bench.metrics.metric import Metric, MetricValue, text_metric": (
-                "from bench.metrics.shouting import shouted"
-            ),
+            "from __future__ import annotations": ("from bench.metrics.shouting import shouted"),
             "_ROWS: Final = (": (
                 '    Metric(name="shouted", title="Shouted", direction="higher", range=(0.0, 1.0),\n'
                 '        definition="1 if the answer is a reference in capitals.",\n'

@@ -95,7 +95,7 @@ def test_a_section_from_outside_is_seen_in_all_outputs(run, tmp_path):
     for text in (shown, files["report.md"], files["report.html"], files["report.json"]):
         assert "Price of 1,000 questions" in text
         assert "One GPU costs 2.50 an hour." in text
-    rows = list(csv.DictReader(io.StringIO(files["price-prices.csv"])))
+    rows = list(csv.DictReader(io.StringIO(files["price-prices.csv"].removeprefix("\ufeff"))))
     assert [row["model"] for row in rows] == [row.key for row in view.rows]
     rate = view.rows[0].facts.throughput.questions_per_second
     assert float(rows[0]["price"]) == pytest.approx(2.5 / 3.6 / rate)
