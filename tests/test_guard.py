@@ -100,7 +100,7 @@ def test_pages_are_the_same_as_without_a_process() -> None:
                 direct = pdf.render(path, page.index, page.dpi)
                 assert guard.text_layer(page) == textlayer.text_layer(page)
                 document = Document("d", (page,))
-                assert guard.document_text(document) == pdf.document_text(document)
+                assert guard.document_text(document) == textlayer.document_text(document)
             opened = open_page(page)
             assert opened.mode == "RGB"
             assert opened.size == direct.size
