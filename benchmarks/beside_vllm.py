@@ -32,6 +32,9 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 """Way → what is passed to vLLM besides precision, length and eager mode."""
 
+SLIP, LARGE = 256 * 784, 1024 * 784
+"""Pixels of the largest page of the two kinds of work: 256 and 1,024 visual tokens."""
+
 _VLLM_PROGRAM = """
 import json, sys, time
 from vllm import LLM, SamplingParams
@@ -39,7 +42,7 @@ from vllm import LLM, SamplingParams
 work = json.load(open(sys.argv[1], encoding="utf-8"))
 started = time.process_time()
 model = LLM(
-    model=work["checkpoint"], dtype="float32", enforce_eager=True, max_model_len=4096,
+    model=work["checkpoint"], dtype="float32", enforce_eager=True, max_model_len=2048,
     limit_mm_per_prompt={"image": 1, "video": 0}, seed=0, **work["options"],
 )
 loaded = time.process_time() - started
@@ -96,6 +99,8 @@ class Work(NamedTuple):
     """For each round the documents with their questions; only the pages' files differ."""
     batch: int
     """Questions in one call of the engine."""
+    max_pixels: int
+    """Bound of a page; a checkpoint's own may be lower."""
 
 
 def slips(folder: Path, rounds: int) -> Work:
@@ -109,7 +114,7 @@ def slips(folder: Path, rounds: int) -> Work:
     checkpoint = local_folder(resolve("qwen2-vl-nano"))
     assert checkpoint is not None
     batch = default_batch_size("cpu", groups)
-    return Work(checkpoint, scaled(folder / "slips", groups, 200_704, rounds), batch)
+    return Work(checkpoint, scaled(folder / "slips", groups, SLIP, rounds), batch, SLIP)
 
 
 def large_pages(folder: Path, questions: int, rounds: int) -> Work:
@@ -125,7 +130,7 @@ def large_pages(folder: Path, questions: int, rounds: int) -> Work:
     pages.mkdir()
     groups = make_groups(pages, max(2, 8 // questions), questions)
     batch = default_batch_size("cpu", groups)
-    return Work(checkpoint, scaled(pages / "scaled", groups, 1024 * 784, rounds), batch)
+    return Work(checkpoint, scaled(pages / "scaled", groups, LARGE, rounds), batch, LARGE)
 
 
 def scaled(folder: Path, groups: Sequence[Any], max_pixels: int, rounds: int) -> list[list[Any]]:
@@ -169,7 +174,7 @@ def measure(options: argparse.Namespace, folder: Path, title: str, work: Work) -
         equal = sum(one == other for one, other in zip(side.answers, ours.answers, strict=True))
         count = len(side.answers)
         print(
-            f"| {side.name} | {first:.2f} | {count / first:.1f} | {best:.2f} | {count / best:.1f} "
+            f"| {side.name} | {first:.2f} | {count / first:.3g} | {best:.2f} | {count / best:.3g} "
             f"| {equal} of {count} |",
             flush=True,
         )
@@ -184,7 +189,7 @@ def engine(work: Work) -> Measured:
     from bench.runner.batches import batched
 
     torch.set_num_threads(1)
-    model = QwenVL(resolve(str(work.checkpoint), dtype="fp32"))
+    model = QwenVL(resolve(str(work.checkpoint), dtype="fp32", max_pixels=work.max_pixels))
     model.load()
     seconds: list[float] = []
     answers: dict[str, str] = {}
@@ -214,7 +219,10 @@ def vllm(
         "checkpoint": str(work.checkpoint),
         "questions": questions,
         "rounds": [[_data_url(group) for group in groups] for groups in work.rounds],
-        "options": further,
+        "options": {
+            "mm_processor_kwargs": {"min_pixels": 3136, "max_pixels": work.max_pixels},
+            **further,
+        },
     }
     given.write_text(json.dumps(record), encoding="utf-8")
     settings = {
