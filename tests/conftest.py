@@ -12,6 +12,10 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+# Tests run in a process for each core. Each of them may have one thread, or the threads wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # The same examples every time: a suite that fails by chance teaches people to run it twice.
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
