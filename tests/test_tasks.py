@@ -243,6 +243,9 @@ def test_a_sample_that_no_metric_of_the_task_can_score_is_a_problem_before_the_r
     ]
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (tmp_path / "samples.jsonl").write_text(text, encoding="utf-8")
+    # A task that names no metrics gets such as fit all its samples.
+    assert load_task(tmp_path).metrics[0] == "anls_star"
+    (tmp_path / "task.toml").write_text('metrics = ["anls"]\n')
     checked = check_task(tmp_path)
     assert checked.task is None
     (problem,) = checked.problems

@@ -31,7 +31,7 @@ from bench.tasks.samples import (
     read_samples,
     samples_file,
 )
-from bench.tasks.taskfile import TASK_FILE, TaskFile, check_task_file
+from bench.tasks.taskfile import DEFAULT_METRICS, TASK_FILE, TaskFile, check_task_file
 from bench.text import file_name, one_line
 
 BUNDLED_DOCUMENTS = "example_docs"
@@ -95,6 +95,7 @@ def check_task(folder: Path, *, allow_unreadable: bool = False, deep: bool = Fal
         deep: decode every page as well, not only its header.
     """
     source, problems = _read_source(folder)
+    source = source._replace(spec=_with_metrics_for_all(source.spec, source.samples))
     folder, spec, samples = source
     _check_answer_types(spec, samples)
     notes = [note.inside(folder) for note in [*samples.notes, *_blank_ends(samples)]]
@@ -169,6 +170,19 @@ def _metric_problems(spec: TaskFile) -> list[Problem]:
         elif spec.answer_type not in METRICS[name].answer_types:
             messages.append(f"metric {name} cannot score {spec.answer_type} answers")
     return [Problem(TASK_FILE, 0, message) for message in messages]
+
+
+def _with_metrics_for_all(spec: TaskFile, samples: SampleTable) -> TaskFile:
+    """Return ``spec``; where it names no metrics and its samples differ in type, with those that fit all.
+
+    One task has one headline, so a text among objects is scored by a metric that knows both.
+    """
+    types = {row.answer_type for row in samples.rows}
+    if spec.metrics or types <= {spec.answer_type}:
+        return spec
+    candidates = dict.fromkeys(name for kind in DEFAULT_METRICS for name in DEFAULT_METRICS[kind])
+    fitting = [name for name in candidates if types <= METRICS[name].answer_types]
+    return spec.model_copy(update={"metrics": fitting})
 
 
 def _check_answer_types(spec: TaskFile, samples: SampleTable) -> None:
