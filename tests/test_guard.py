@@ -13,7 +13,7 @@ from PIL import Image
 
 from bench.errors import InvalidInput
 from bench.schema import Document
-from bench.tasks import guard, images, opener, pdf
+from bench.tasks import guard, images, opener, pdf, textlayer
 from bench.tasks.limits import PageLimits, page_limits, set_page_limits
 from bench.tasks.pages import open_page, read_pages, unreadable_page
 from tests.bombs import many_frames, many_pages, pdf_of, png, write_bombs
@@ -98,9 +98,9 @@ def test_pages_are_the_same_as_without_a_process() -> None:
                 direct = images.decode(path, page.index)
             else:
                 direct = pdf.render(path, page.index, page.dpi)
-                assert guard.text_layer(page) == pdf.text_layer(page)
+                assert guard.text_layer(page) == textlayer.text_layer(page)
                 document = Document("d", (page,))
-                assert guard.document_text(document) == pdf.document_text(document)
+                assert guard.document_text(document) == textlayer.document_text(document)
             opened = open_page(page)
             assert opened.mode == "RGB"
             assert opened.size == direct.size
