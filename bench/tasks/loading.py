@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -260,7 +261,8 @@ def _assemble(source: TaskSource, pages: PagesByFile) -> Task:
     """Make the task of samples and pages without problems."""
     folder, spec, samples = source
     name = spec.name or folder.resolve().name
-    documents = {row.files: _document(row.files, pages) for row in samples.rows}
+    stored = _names_as_stored(documents_root(folder, spec), pages)
+    documents = {row.files: _document(row.files, pages, stored) for row in samples.rows}
     task = Task(
         name=file_name(name),
         version=spec.version,
@@ -288,9 +290,23 @@ def _sample(row: SampleRow, document_id: str) -> Sample:
     )
 
 
-def _document(files: tuple[str, ...], pages: PagesByFile) -> Document:
+def _names_as_stored(root: Path, pages: PagesByFile) -> dict[str, str]:
+    """Return each name of a page file, as it stands or, where no file has it, as the file that it means.
+
+    Otherwise ``p.png`` and ``P.PNG`` would be two documents with the same page.
+    """
+    stored = {}
+    for name in pages:
+        path = page_path(root, name)
+        is_literal = path == Path(os.path.normpath(root / name))
+        stored[name] = name if is_literal else path.relative_to(root).as_posix()
+    return stored
+
+
+def _document(files: tuple[str, ...], pages: PagesByFile, stored: Mapping[str, str]) -> Document:
     """Make the document of ``files``, named by them; of many files by the first, and a digest of all."""
     pages_in_order = tuple(page for name in files for page in pages[name])
+    files = tuple(stored[name] for name in files)
     if len(files) <= 3:
         return Document("+".join(files), pages_in_order)
     digest = hashlib.sha256("\0".join(files).encode("utf-8", "surrogatepass")).hexdigest()

@@ -11,7 +11,7 @@ import errno
 import os
 import unicodedata
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from urllib.parse import unquote
 
 from bench.errors import InvalidInput, did_you_mean
@@ -27,7 +27,7 @@ def page_path(root: Path, name: str) -> Path:
     r"""Return the absolute path of a page file; the file itself may be a link.
 
     A name that is not there as it stands is tried without blanks at its ends, with ``\`` as ``/``, with
-    ``%20`` and its like decoded, in another Unicode form, and with other capitals.
+    ``%20`` and its like decoded, in another Unicode form, with other capitals, and by its look alone.
 
     Args:
         root: the folder that names count from, resolved.
@@ -104,11 +104,11 @@ def _find(root: Path, name: str) -> Path | None:
 
 
 def _match(folder: Path, part: str) -> str | None:
-    """Return the one name in ``folder`` that is ``part`` but for its Unicode form, or else its capitals."""
+    """Return the one name in ``folder`` that is ``part`` but for Unicode form, capitals or look."""
     if part in {"..", os.sep} or os.path.lexists(folder / part):
         return part
     names = list(_names(folder))
-    for key in (_composed, _without_case):
+    for key in (_composed, _without_case, _as_it_looks):
         same = [name for name in names if key(name) == key(part)]
         if same:
             return same[0] if len(same) == 1 else None
@@ -134,8 +134,21 @@ def _without_case(name: str) -> str:
     return unicodedata.normalize("NFC", name.casefold())
 
 
+def _as_it_looks(name: str) -> str:
+    """Return what a person sees of ``name``: wide letters as plain ones, single blanks, nothing invisible."""
+    plain = unicodedata.normalize("NFKC", unquote(name).casefold())
+    visible = [letter for letter in plain if not _is_invisible(letter)]
+    return " ".join("".join(visible).split())
+
+
+def _is_invisible(letter: str) -> bool:
+    return unicodedata.category(letter) == "Cf" or "\ufe00" <= letter <= "\ufe0f"
+
+
 def _nearest(path: Path) -> str:
     """Return a hint that offers the nearest names of the folder in which ``path`` should be."""
+    # A whole path of another computer, as C:\\scans\\p.png, may still end with the name.
+    path = path.with_name(PureWindowsPath(path.name).name or path.name)
     folder = path.parent
     while not folder.is_dir():
         folder, path = folder.parent, folder
