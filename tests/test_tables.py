@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bench.errors import InvalidInput
+from bench.metrics import METRICS
 from bench.schema import Task
-from bench.tasks import check_task
+from bench.tasks import check_task, pagefiles
 from bench.tasks.csvfile import read_table
 from bench.tasks.encodings import guess_encoding
 from bench.tasks.pagefiles import page_path
@@ -166,6 +167,26 @@ def test_an_encoding_that_does_not_fit_or_does_not_exist_is_one_line(tmp_path: P
         (folder / "task.toml").write_text(f'encoding = "{wrong}"\n', encoding="utf-8")
         problems = check_task(folder).problems
         assert "expected the name of an encoding" in str(problems[0])
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8-sig", "utf-16"])
+def test_right_answers_to_a_table_in_an_older_encoding_score_1(
+    tmp_path: Path, encoding: str
+) -> None:
+    tables = {
+        "de": ["Wie heißt die Firma?;Müller Straße", "Summe (für alle Größen)?;4711,00 €"],
+        "fr": ["Nom de la société ?;Société générale", "Adresse ?;Hôtel Élysée à Besançon"],
+    }
+    for language, rows in tables.items():
+        (tmp_path / language).mkdir()
+        raw = table_text(tuple(rows)).encode(encoding)
+        for sample, row in zip(
+            task_of(folder_with(tmp_path / language, raw)).samples, rows, strict=True
+        ):
+            answer = row.partition(";")[2]
+            for metric in ("anls", "exact_match", "contains", "cer", "field_match"):
+                value = METRICS[metric].score(answer, sample.references).value
+                assert value == (0 if metric == "cer" else 1)
 
 
 def test_a_word_never_mixes_alphabets() -> None:
@@ -372,6 +393,25 @@ def test_a_name_that_is_not_there_offers_the_nearest(tmp_path: Path) -> None:
     raw = b"id,image,question,answer\n1,scans/invoce-1.png,Q?,A\n"
     message = problem_of(folder_with(tmp_path, raw, "scans/invoice-1.png"))
     assert message.endswith("does not exist; did you mean invoice-1.png?")
+
+
+def test_thousands_of_names_are_compared_with_a_folder_that_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[object] = []
+    scandir = os.scandir
+
+    def counted(folder: Path) -> object:
+        listed.append(folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(pagefiles.os, "scandir", counted)
+    lines = [f"{number},nothing-{number}.png,Q?,A\n" for number in range(1000)]
+    raw = "".join(["id,image,question,answer\n", *lines]).encode()
+    problems = check_task(folder_with(tmp_path, raw)).problems
+    assert len(problems) == 1000
+    # Once to compare, and once for the nearest name of each of the first problems.
+    assert len(listed) <= 21
 
 
 @pytest.mark.parametrize("name", ["..%2Fout.png", "..\\out.png", " ../out.png", "/etc/hostname"])

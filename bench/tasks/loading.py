@@ -23,7 +23,7 @@ from bench.tasks.cache import MARKER, provenance
 from bench.tasks.hyperbench import read_dataset
 from bench.tasks.pagefiles import is_inside, page_path
 from bench.tasks.pages import open_page, read_pages, unreadable_page
-from bench.tasks.problems import Problem, first_of
+from bench.tasks.problems import Problem, error_of
 from bench.tasks.samples import (
     NO_SAMPLES,
     SampleRow,
@@ -38,6 +38,9 @@ from bench.text import file_name, one_line
 BUNDLED_DOCUMENTS = "example_docs"
 
 _LOG = logging.getLogger(__name__)
+
+_SUGGESTIONS = 20
+"""Names of pages that were not found for which the nearest names are looked for: it takes far longer."""
 
 PagesByFile = Mapping[str, tuple[Page, ...]]
 """Name of a page file, as the samples write it → its pages."""
@@ -64,9 +67,8 @@ class CheckedTask:
             InvalidInput: something is wrong. The error names the first problem and how many there are.
         """
         if self.task is None or self.problems:
-            raise InvalidInput(
-                first_of(self.problems), hint=f"bench data validate {one_line(folder)}"
-            )
+            hint = f"bench data validate {one_line(folder)}"
+            raise error_of(self.problems, folder.name, hint=hint)
         return self.task
 
 
@@ -226,7 +228,7 @@ def _read_pages(
             continue
         pages[name] = ()
         try:
-            path = page_path(root, name)
+            path = page_path(root, name, suggest=len(problems) < _SUGGESTIONS)
             pages[name] = read_pages(path, dpi)
         except InvalidInput as error:
             path = root / name
