@@ -376,6 +376,16 @@ def test_two_spellings_of_a_file_are_one_document(tmp_path: Path) -> None:
     assert len(task.documents) == 1
 
 
+def test_a_broken_page_may_be_kept_under_any_spelling(tmp_path: Path) -> None:
+    folder = folder_with(
+        tmp_path, b"id,image,question,answer\n1,P.PNG,Q?,A\n2,q.png,Q?,B\n", "q.png"
+    )
+    (folder / "p.png").write_bytes(b"not an image")
+    assert len(check_task(folder).problems) == 1
+    task = check_task(folder, allow_unreadable=True).require_task(folder)
+    assert [sample.document_id for sample in task.samples] == ["p.png", "q.png"]
+
+
 @pytest.mark.parametrize("name", ["C:\\Users\\me\\page.png", "\\\\server\\share\\page.png"])
 def test_the_path_of_another_computer_offers_the_file(tmp_path: Path, name: str) -> None:
     raw = f"id,image,question,answer\n1,{name},Q?,A\n".encode()

@@ -21,7 +21,7 @@ from bench.paths import data_root
 from bench.schema import Document, Page, Sample, Task
 from bench.tasks.cache import MARKER, provenance
 from bench.tasks.hyperbench import read_dataset
-from bench.tasks.pagefiles import is_inside, page_path
+from bench.tasks.pagefiles import page_path
 from bench.tasks.pages import open_page, read_pages, unreadable_page
 from bench.tasks.problems import Problem, error_of
 from bench.tasks.samples import (
@@ -227,12 +227,12 @@ def _read_pages(
         if name in pages:
             continue
         pages[name] = ()
+        path = None
         try:
             path = page_path(root, name, suggest=len(problems) < _SUGGESTIONS)
             pages[name] = read_pages(path, dpi)
         except InvalidInput as error:
-            path = root / name
-            if allow_unreadable and path.is_file() and is_inside(root, path):
+            if allow_unreadable and path is not None and path.is_file():
                 pages[name] = (unreadable_page(path, dpi),)
             else:
                 problems.append(_page_problem(error, samples.file, line))
