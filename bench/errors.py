@@ -4,6 +4,7 @@
 
     BenchError                    exit code 1   (the base; never raised as such)
     ├── InvalidInput              2             a command, a configuration, a task or data are not valid
+    │   └── ManyProblems          2             the same at several places, which are listed
     └── EnvironmentProblem        3             a device, weights or an optional package are missing
         └── OutOfMemory           3             the memory of the device is too small for the batch
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.text import without_user_info
@@ -43,6 +44,18 @@ class InvalidInput(BenchError):
     """Something that a person wrote (an option, a file, a name) is not valid."""
 
     exit_code = INVALID
+
+
+class ManyProblems(InvalidInput):
+    """Something that a person wrote is not valid at several places; the message names the first one."""
+
+    def __init__(self, problems: Sequence[str], *, subject: str, hint: str | None = None) -> None:
+        """Keep one line for each place, and ``subject``, the name of what has the problems."""
+        more = len(problems) - 1
+        noun = "problem" if more == 1 else "problems"
+        super().__init__(f"{problems[0]} (and {more:,} more {noun})", hint=hint)
+        self.problems = tuple(problems)
+        self.subject = subject
 
 
 class EnvironmentProblem(BenchError):

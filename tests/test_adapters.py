@@ -110,8 +110,25 @@ def difference(adapter: Path, base: Path) -> Mapping[str, Any]:
             {"rank_pattern": {r"^model.layers.0.self_attn.q_proj": 2}},
         ),
         ({"target_modules": ["lm_head", "q_proj"], "use_dora": True}, {}),
+        (
+            {
+                "target_modules": ["q_proj"],
+                "use_rslora": True,
+                "trainable_token_indices": {"embed_tokens": [1, 5]},
+            },
+            {},
+        ),
     ],
-    ids=["pattern", "anchored", "full names", "whole modules", "some layers", "ranks", "head"],
+    ids=[
+        "pattern",
+        "anchored",
+        "full names",
+        "whole modules",
+        "some layers",
+        "ranks",
+        "head",
+        "new tokens",
+    ],
 )
 def test_an_adapter_with_old_names_changes_the_same_weights(
     settings: dict[str, Any], former: dict[str, Any], base: Path, tmp_path: Path

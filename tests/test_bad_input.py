@@ -70,6 +70,51 @@ def test_a_field_of_another_type_in_answers_made_elsewhere_is_refused(
     assert not (tmp_path / "results").exists()
 
 
+def check_list(err: str, cache: Path, name: str, count: int) -> None:
+    """Twenty lines, how many more there are and where all of them are, then the error."""
+    lines = err.splitlines()
+    path = cache / "docvlm-bench" / "problems" / f"{name}.txt"
+    assert lines[20] == f"… and {count - 20:,} more problems; all {count:,} are in {path}"
+    assert len(path.read_text(encoding="utf-8").splitlines()) == count
+    assert lines[21] == f"error: {lines[0]} (and {count - 1:,} more problems)"
+    assert len(lines) <= 23
+
+
+def test_a_long_list_of_bad_answers_is_cut_counted_and_written(
+    make_task: MakeTask,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = tmp_path / "gpt.jsonl"
+    kinds = ('{"id": "nobody/%d", "text": "x"}', "{%d", "[%d]", '{"id": "d0/q0", "n": %d}')
+    path.write_text("".join(kinds[number % 4] % number + "\n" for number in range(4_000)))
+    results = tmp_path / "results"
+    status, out, err = run_bench(capfd, "score", path, "--task", make_task(), "--results", results)
+    assert (status, out) == (2, "")
+    check_list(err, tmp_path / "cache", "gpt.jsonl", 4_000)
+    assert not results.exists()
+
+
+def test_a_run_of_a_bad_task_lists_the_first_problems(
+    make_task: MakeTask,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = make_task()
+    rows = [{"id": str(number), "images": ["p0.png"], "question": 7} for number in range(500)]
+    (folder / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    status, _, err = run_bench(
+        capfd, "run", "--models", "ocr", "--tasks", folder, "--results", tmp_path / "results"
+    )
+    assert status == 2
+    check_list(err, tmp_path / "cache", folder.name, 1000)
+    assert f"bench data validate {folder}" in err
+
+
 def test_a_line_separator_inside_an_answer_does_not_end_its_line(
     make_task: MakeTask, tmp_path: Path
 ) -> None:

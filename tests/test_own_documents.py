@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -372,6 +373,14 @@ def test_init_names_the_files_that_it_passes_over(tmp_path: Path) -> None:
     assert "2 .docx, 1 .xlsx and 1 .txt (contract.docx, …)" in output
     again = call("data", "init", str(folder))[1]
     assert "Passed over 4 files" in again
+
+
+def test_init_names_links_to_files_that_were_not_fetched(tmp_path: Path) -> None:
+    Image.new("L", (40, 30)).save(tmp_path / "a.png")
+    (tmp_path / "page.png").symlink_to(".git/annex/objects/not-here.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    started = start_task(tmp_path)
+    assert (started.documents, started.passed_over) == (1, ("page.png", "pipe.png"))
 
 
 def test_init_of_office_files_only_says_what_is_there(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from bench.errors import InvalidInput
 from bench.metrics.table import METRICS
 from bench.metrics.variants import cc_ocr_text, score_question
 from bench.schema import Task
@@ -174,3 +175,14 @@ def test_the_published_files_are_known_by_their_digests() -> None:
 def test_every_public_task_file_is_valid() -> None:
     for folder in public_tasks().values():
         assert check_task_file(folder / "task.toml").problems == []
+
+
+def test_a_column_twice_or_another_encoding_is_one_line(tmp_path: Path) -> None:
+    columns = ["index", "image", "question", "answer"]
+    path = tsv(tmp_path / "twice.tsv", [*columns, "answer"], ["0", image(1), "Q", "1", "2"])
+    with pytest.raises(InvalidInput, match="names column 'answer' twice"):
+        task_of("chartqa", path)
+    path = tsv(tmp_path / "old.tsv", columns, ["0", image(1), "Qué?", "1"])
+    path.write_bytes(path.read_text(encoding="utf-8").encode("cp1252"))
+    with pytest.raises(InvalidInput, match="is not UTF-8: byte 0xe9"):
+        task_of("chartqa", path)

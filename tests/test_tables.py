@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bench.errors import InvalidInput
+from bench.metrics import METRICS
 from bench.schema import Task
-from bench.tasks import check_task
+from bench.tasks import check_task, pagefiles
 from bench.tasks.csvfile import read_table
 from bench.tasks.encodings import guess_encoding
 from bench.tasks.pagefiles import page_path
 from bench.tasks.problems import Problem
+from bench.tasks.yesno import NO_WORDS, YES_WORDS
 from tests.table_rows import ROWS
 
 HEADER = "id;image;question;answer"
@@ -167,6 +169,26 @@ def test_an_encoding_that_does_not_fit_or_does_not_exist_is_one_line(tmp_path: P
         assert "expected the name of an encoding" in str(problems[0])
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8-sig", "utf-16"])
+def test_right_answers_to_a_table_in_an_older_encoding_score_1(
+    tmp_path: Path, encoding: str
+) -> None:
+    tables = {
+        "de": ["Wie heißt die Firma?;Müller Straße", "Summe (für alle Größen)?;4711,00 €"],
+        "fr": ["Nom de la société ?;Société générale", "Adresse ?;Hôtel Élysée à Besançon"],
+    }
+    for language, rows in tables.items():
+        (tmp_path / language).mkdir()
+        raw = table_text(tuple(rows)).encode(encoding)
+        for sample, row in zip(
+            task_of(folder_with(tmp_path / language, raw)).samples, rows, strict=True
+        ):
+            answer = row.partition(";")[2]
+            for metric in ("anls", "exact_match", "contains", "cer", "field_match"):
+                value = METRICS[metric].score(answer, sample.references).value
+                assert value == (0 if metric == "cer" else 1)
+
+
 def test_a_word_never_mixes_alphabets() -> None:
     raw = table_text(("Nom ?;Société générale",)).encode("cp1252")
     readings = guess_encoding(raw)
@@ -188,6 +210,12 @@ HABITS = {
     "SEP, quoted": f'"SEP=,"\nid,image,question,answer\n{ONE}\n',
     "sep with commas behind it": f"sep=,,,,\nid,image,question,answer\n{ONE}\n",
     "sep of a bar": f"sep=|\nid|image|question|answer\n{ONE.replace(',', '|')}\n",
+    "sep of a tab, in words": "sep=\\t\n" + f"id,image,question,answer\n{ONE}\n".replace(",", "\t"),
+    "sep after a blank line": f"\r\nsep = ;\r\nid;image;question;answer\r\n{ONE.replace(',', ';')}\r\n",
+    "blanks before quotes": 'id, "image", "question", "answer"\n1, "p.png", "What number?", "4711"\n',
+    "invisible characters in the header": f"\u200bid,image\u200e,\u00a0question,answer\n{ONE}\n",
+    "the end mark of DOS": f"id,image,question,answer\r\n{ONE}\r\n\x1a",
+    "last cells that Excel leaves out": f"id,image,question,answer,absent,draft\n{ONE}\n",
     "capitals": f"ID,Image,QUESTION,Answer\r\n{ONE}\r\n",
     "line ends of old Macintoshes": f"id,image,question,answer\r{ONE}\r",
     "no line end": f"id,image,question,answer\n{ONE}",
@@ -200,6 +228,46 @@ def test_a_habit_of_spreadsheets_changes_nothing(tmp_path: Path, text: str, enco
     (sample,) = task_of(folder_with(tmp_path, text.encode(encoding))).samples
     assert (sample.id, sample.question, sample.references) == ("1", "What number?", ("4711",))
     assert sample.metadata == {}
+
+
+def test_the_delimiter_is_the_one_that_separates_known_columns(tmp_path: Path) -> None:
+    raw = b"id;image;question;answer;note (a, b, c, d, e, f)\n1;p.png;Q?;1,5;x\n"
+    (sample,) = task_of(folder_with(tmp_path, raw)).samples
+    assert (sample.references, dict(sample.metadata)) == (
+        ("1,5",),
+        {"note (a, b, c, d, e, f)": "x"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "line", "says"),
+    [
+        ('1,p.png,Q?,A\n2,p.png,Q?,"B\n3,p.png,Q?,C\n', 3, 'no " closes it'),
+        ('1,p.png,Q?,A\n2,p.png,Q?,"12" pipe\n', 3, 'write every " twice'),
+        ("1,p.png,Q?,A\n2,p.png,Q?\n", 3, "the row has 3 cells, but the header has 4 columns"),
+    ],
+)
+def test_what_is_no_csv_is_said_with_the_line_where_it_begins(
+    tmp_path: Path, rows: str, line: int, says: str
+) -> None:
+    raw = f"id,image,question,answer\n{rows}".encode()
+    (problem,) = check_task(folder_with(tmp_path, raw)).problems
+    assert problem.line == line
+    assert says in problem.message
+
+
+@pytest.mark.parametrize("start", [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"])
+def test_a_workbook_is_no_csv(tmp_path: Path, start: bytes) -> None:
+    raw = start + bytes(range(256))
+    assert "is a workbook under the name of a CSV" in problem_of(folder_with(tmp_path, raw))
+
+
+def test_two_columns_of_answers_may_not_differ(tmp_path: Path) -> None:
+    header = "id,image,question,answer,answers\n"
+    folder = folder_with(tmp_path, f"{header}1,p.png,Q?,A,B\n".encode())
+    assert problem_of(folder) == "expected either answers or answer, got both"
+    (folder / "samples.csv").write_text(f"{header}1,p.png,Q?,A,\n2,p.png,Q?,A,A\n")
+    assert [sample.references for sample in task_of(folder).samples] == [("A",), ("A",)]
 
 
 def test_lines_are_numbered_as_the_file_numbers_them(tmp_path: Path) -> None:
@@ -225,6 +293,26 @@ def test_a_table_can_say_that_the_document_has_no_answer(tmp_path: Path) -> None
     samples = task_of(folder_with(tmp_path, raw)).samples
     assert [sample.references for sample in samples] == [("",), ("",), ("A",)]
     assert [dict(sample.metadata) for sample in samples] == [{}, {}, {}]
+
+
+def test_yes_is_what_excel_saves_in_its_languages(tmp_path: Path) -> None:
+    words = ["WAHR", "VRAI", "VERO", "PRAWDA", "ИСТИНА", "ІСТИНА", "DOĞRU", "ΑΛΗΘΕΣ", "x", "TRUE"]
+    lines = [f"{number},p.png,Q?,,{word}" for number, word in enumerate(words)]
+    refused = [f"n{number},p.png,Q?,A,{word}" for number, word in enumerate(["FALSCH", "нет", "0"])]
+    text = "\n".join(["id,image,question,answer,absent", *lines, *refused])
+    samples = task_of(folder_with(tmp_path, text.encode())).samples
+    assert [sample.references for sample in samples] == [("",)] * len(words) + [("A",)] * 3
+
+
+@pytest.mark.parametrize("column", ["draft", "absent"])
+def test_a_word_that_is_neither_yes_nor_no_is_no_guess(tmp_path: Path, column: str) -> None:
+    raw = f"id,image,question,answer,{column}\n1,p.png,Q?,A,perhaps\n".encode()
+    message = problem_of(folder_with(tmp_path, raw))
+    assert message == f'{column} must be yes, no or an empty cell, but it is "perhaps"'
+
+
+def test_yes_and_no_share_no_word() -> None:
+    assert not YES_WORDS & NO_WORDS
 
 
 def test_an_empty_answer_says_how_to_write_an_absent_one(tmp_path: Path) -> None:
@@ -263,6 +351,12 @@ NAMES = {
         " Sub\\" + quote("Счёт.PNG"),
         "sub/" + unicodedata.normalize("NFD", "счёт.png"),
     ),
+    "look: blanks": ("my\u00a0 scan.png", "my scan.png"),
+    "look: marks of direction": ("\u200fחשבון.png\u200e", "חשבון.png"),
+    "look: wide letters": ("ｐ１.png", "p1.png"),
+    "look: variants of a sign": ("☎\ufe0f.png", "☎.png"),
+    "look: blanks of the file": ("p.png", " p.png"),
+    "look: percent of the file": ("my scan.png", "my%20scan.png"),
     "a percent sign that is meant": ("50%20.png", "50%20.png"),
 }
 
@@ -275,6 +369,30 @@ def test_a_page_is_found_under_the_name_of_another_system(
     task_of(folder_with(tmp_path, raw.encode(), stored))
 
 
+def test_two_spellings_of_a_file_are_one_document(tmp_path: Path) -> None:
+    raw = b"id,image,question,answer\n1,p.png,Q?,A\n2,P.PNG,Q?,A\n3, p.png ,Q?,A\n"
+    task = task_of(folder_with(tmp_path, raw))
+    assert [sample.document_id for sample in task.samples] == ["p.png"] * 3
+    assert len(task.documents) == 1
+
+
+def test_a_broken_page_may_be_kept_under_any_spelling(tmp_path: Path) -> None:
+    folder = folder_with(
+        tmp_path, b"id,image,question,answer\n1,P.PNG,Q?,A\n2,q.png,Q?,B\n", "q.png"
+    )
+    (folder / "p.png").write_bytes(b"not an image")
+    assert len(check_task(folder).problems) == 1
+    task = check_task(folder, allow_unreadable=True).require_task(folder)
+    assert [sample.document_id for sample in task.samples] == ["p.png", "q.png"]
+
+
+@pytest.mark.parametrize("name", ["C:\\Users\\me\\page.png", "\\\\server\\share\\page.png"])
+def test_the_path_of_another_computer_offers_the_file(tmp_path: Path, name: str) -> None:
+    raw = f"id,image,question,answer\n1,{name},Q?,A\n".encode()
+    message = problem_of(folder_with(tmp_path, raw, "page.png"))
+    assert message.endswith("does not exist; did you mean page.png?")
+
+
 def test_of_two_files_that_may_be_meant_none_is_taken(tmp_path: Path) -> None:
     raw = b"id,image,question,answer\n1,Page.PNG,Q?,A\n"
     message = problem_of(folder_with(tmp_path, raw, "page.png", "PAGE.png"))
@@ -285,6 +403,25 @@ def test_a_name_that_is_not_there_offers_the_nearest(tmp_path: Path) -> None:
     raw = b"id,image,question,answer\n1,scans/invoce-1.png,Q?,A\n"
     message = problem_of(folder_with(tmp_path, raw, "scans/invoice-1.png"))
     assert message.endswith("does not exist; did you mean invoice-1.png?")
+
+
+def test_thousands_of_names_are_compared_with_a_folder_that_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[object] = []
+    scandir = os.scandir
+
+    def counted(folder: Path) -> object:
+        listed.append(folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(pagefiles.os, "scandir", counted)
+    lines = [f"{number},nothing-{number}.png,Q?,A\n" for number in range(1000)]
+    raw = "".join(["id,image,question,answer\n", *lines]).encode()
+    problems = check_task(folder_with(tmp_path, raw)).problems
+    assert len(problems) == 1000
+    # Once to compare, and once for the nearest name of each of the first problems.
+    assert len(listed) <= 21
 
 
 @pytest.mark.parametrize("name", ["..%2Fout.png", "..\\out.png", " ../out.png", "/etc/hostname"])

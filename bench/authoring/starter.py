@@ -107,7 +107,7 @@ class FolderFiles(NamedTuple):
     documents: list[str]
     """Page images and PDFs."""
     others: list[str]
-    """What no page can be read from, and links that leave the folder."""
+    """What no page can be read from, and links that leave the folder or lead to nothing."""
 
 
 class Started(NamedTuple):
@@ -236,10 +236,11 @@ def find_documents(folder: Path) -> FolderFiles:
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root)
         is_hidden = any(part.startswith(".") for part in name.parts)
-        if is_hidden or not path.is_file() or name.as_posix() in _OWN_FILES:
+        if is_hidden or path.is_dir() or name.as_posix() in _OWN_FILES:
             continue
-        # A link may lead to the whole disk: only what lies in the folder is a document of it.
-        if path.suffix.lower() in PAGE_SUFFIXES and is_inside(root, path):
+        # A link may lead to the whole disk: only what lies in the folder is a document of it. What a link
+        # leads to may also be missing, as in a clone whose large files were not fetched.
+        if path.is_file() and path.suffix.lower() in PAGE_SUFFIXES and is_inside(root, path):
             documents.append(name.as_posix())
         else:
             others.append(name.as_posix())

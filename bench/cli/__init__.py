@@ -16,7 +16,8 @@ from typing import Any, NoReturn
 import click
 
 import bench
-from bench.errors import BenchError, did_you_mean
+from bench.cli.complaints import print_list
+from bench.errors import BenchError, ManyProblems, did_you_mean
 from bench.text import printable
 
 # Verb → (module, object, one line of help). Modules are imported when their verb is used, so that
@@ -125,6 +126,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         hint = f"{context.command_path} --help" if context is not None else "bench --help"
         status = _complain(error.format_message(), hint, 2)
     except BenchError as error:
+        if isinstance(error, ManyProblems):
+            print_list(error.problems, "problems", error.subject, err=True)
         status = _complain(error.message, error.hint, error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         status = _complain("the program was interrupted", None, 130)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from bench.errors import InvalidInput, did_you_mean
+from bench.errors import InvalidInput, ManyProblems, did_you_mean
 from bench.formatting import count, plural
 from bench.parsing import MAX_TABLE_BYTES, Unreadable, parse_json, read_text
 from bench.rundir.store import RunStore
@@ -17,6 +17,8 @@ from bench.schema import ModelSpec, Output, StopReason, Task
 from bench.text import file_name, one_line
 
 ID_KEYS = ("sample_id", "id", "question_id", "questionId")
+_SUGGESTIONS = 20
+"""Unknown ids for which the nearest known one is looked for."""
 TEXT_KEYS = ("text", "prediction", "answer", "model_answer")
 
 
@@ -65,30 +67,35 @@ def read_predictions(path: Path, task: Task) -> dict[str, Output]:
     known = {sample.id for sample in task.samples}
     lines: dict[str, int] = {}
     outputs: dict[str, Output] = {}
-    for line, record in _records(path):
-        sample_id = _field(path, line, record, ID_KEYS)
-        sample_id = str(sample_id) if isinstance(sample_id, int) else sample_id
-        if not isinstance(sample_id, str):
-            raise InvalidInput(
-                f"{path}:{line}: an id must be a string, not {one_line(repr(sample_id), 40)}"
-            )
-        if sample_id not in known:
-            raise InvalidInput(
-                f"{path}:{line}: task {task.name} has no question {one_line(sample_id, 60)!r}",
-                hint=did_you_mean(sample_id, known),
-            )
-        if sample_id in lines:
-            raise InvalidInput(
-                f"{path}:{line}: question {one_line(sample_id, 60)!r} already has an answer in line "
-                f"{lines[sample_id]}",
-                hint="keep one line for each question",
-            )
-        lines[sample_id] = line
-        text = _field(path, line, record, TEXT_KEYS)
+    errors: list[InvalidInput] = []
+    for line, text in enumerate(_lines(path), 1):
+        if not text.strip():
+            continue
         try:
-            outputs[sample_id] = _output(sample_id, text, record)
+            record = _record(path, line, text)
+            sample_id = _sample_id(path, line, record)
+            if sample_id not in known:
+                # To look for the nearest of many names takes too long for every line of a long file.
+                near = did_you_mean(sample_id, known) if len(errors) < _SUGGESTIONS else None
+                raise InvalidInput(
+                    f"{path}:{line}: task {task.name} has no question {one_line(sample_id, 60)!r}",
+                    hint=near,
+                )
+            if sample_id in lines:
+                raise InvalidInput(
+                    f"{path}:{line}: question {one_line(sample_id, 60)!r} already has an answer in line "
+                    f"{lines[sample_id]}",
+                    hint="keep one line for each question",
+                )
+            lines[sample_id] = line
+            outputs[sample_id] = _output(path, line, sample_id, record)
         except InvalidInput as error:
-            raise InvalidInput(f"{path}:{line}: {error.message}", hint=error.hint) from None
+            errors.append(error)
+    if len(errors) > 1:
+        messages = [error.message for error in errors]
+        raise ManyProblems(messages, subject=path.name, hint=errors[0].hint)
+    if errors:
+        raise errors[0]
     missing = [sample.id for sample in task.samples if sample.id not in outputs]
     if missing:
         raise InvalidInput(
@@ -99,8 +106,20 @@ def read_predictions(path: Path, task: Task) -> dict[str, Output]:
     return outputs
 
 
-def _output(sample_id: str, text: Any, record: Mapping[str, Any]) -> Output:
+def _sample_id(path: Path, line: int, record: Mapping[str, Any]) -> str:
+    value = _field(path, line, record, ID_KEYS)
+    if isinstance(value, int):
+        return str(value)
+    if not isinstance(value, str):
+        raise InvalidInput(
+            f"{path}:{line}: an id must be a string, not {one_line(repr(value), 40)}"
+        )
+    return value
+
+
+def _output(path: Path, line: int, sample_id: str, record: Mapping[str, Any]) -> Output:
     """The record as an output, with those fields of an ``outputs.jsonl`` that it has."""
+    text = _field(path, line, record, TEXT_KEYS)
     kept: dict[str, Any] = {}
     for name, (fits, expected) in _FIELDS.items():
         value = record.get(name)
@@ -108,7 +127,7 @@ def _output(sample_id: str, text: Any, record: Mapping[str, Any]) -> Output:
             continue
         if not fits(value):
             raise InvalidInput(
-                f"{name} must be {expected}, not {one_line(repr(value), 40)}",
+                f"{path}:{line}: {name} must be {expected}, not {one_line(repr(value), 40)}",
                 hint=f"leave {name} out where it is not known",
             )
         kept[name] = value
@@ -139,23 +158,21 @@ _FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 """What an ``outputs.jsonl`` may say besides the answer: a test of the value, and what is expected."""
 
 
-def _records(path: Path) -> list[tuple[int, dict[str, Any]]]:
+def _lines(path: Path) -> list[str]:
     # splitlines would also cut at U+2028 and its like, which JSON may hold inside a string.
-    lines = read_text(path, MAX_TABLE_BYTES).split("\n")
-    records = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            record = parse_json(line, path)
-        except Unreadable as error:
-            raise InvalidInput(f"{path}:{number} {error.reason}") from None
-        if not isinstance(record, dict):
-            raise InvalidInput(
-                f"{path}:{number}: expected a JSON object with {ID_KEYS[0]} and {TEXT_KEYS[0]}"
-            )
-        records.append((number, record))
-    return records
+    return read_text(path, MAX_TABLE_BYTES).split("\n")
+
+
+def _record(path: Path, line: int, text: str) -> dict[str, Any]:
+    try:
+        record = parse_json(text, path)
+    except Unreadable as error:
+        raise InvalidInput(f"{path}:{line} {error.reason}") from None
+    if not isinstance(record, dict):
+        raise InvalidInput(
+            f"{path}:{line}: expected a JSON object with {ID_KEYS[0]} and {TEXT_KEYS[0]}"
+        )
+    return record
 
 
 def _field(path: Path, line: int, record: Mapping[str, Any], keys: tuple[str, ...]) -> Any:

@@ -10,6 +10,7 @@ import codecs
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,8 +46,14 @@ _UNICODE_MARKS = (
 )
 """First bytes of a file → its encoding. Those of UTF-16 also begin UTF-32, which therefore comes first."""
 _WIDE_ENCODINGS = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
-_SEPARATOR_LINE = re.compile(r'"?sep=(?P<delimiter>[^\r\n"])"?[ ,;\t]*\r?(\n|$)', re.IGNORECASE)
+_SEPARATOR_LINE = re.compile(
+    r'\s*"?sep\s?= ?(?P<delimiter>\\t|[^\r\n"])"?[ ,;\t]*(\r\n|\n|\r|$)', re.IGNORECASE
+)
 """The first line that tells Excel the delimiter."""
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""First bytes of the files of Excel and LibreOffice, which are no text."""
+_END_OF_FILE = "\x1a"
+"""Ends the texts of some DOS programs."""
 
 
 class TableText(NamedTuple):
@@ -80,10 +87,17 @@ def read_table(
     if decoded.problem is not None:
         problems.append(decoded.problem)
         return
-    text, delimiter, first_line = _without_separator_line(decoded.text)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    text, delimiter, first_line = _without_separator_line(decoded.text, needed)
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=delimiter,
+        strict=True,
+        # Some programs write a blank before each quoted cell. Other blanks belong to the cells.
+        skipinitialspace=f'{delimiter} "' in _header(text),
+    )
     limit = csv.field_size_limit(MAX_CELL_BYTES)
     columns: _Columns | None = None
+    line = first_line
     try:
         for cells in reader:
             line = first_line + reader.line_num
@@ -105,20 +119,56 @@ def read_table(
                 Problem(path.name, 0, "the file is empty; expected a line of column names")
             )
     except csv.Error as error:
-        message = f"the file is not valid CSV: {one_line(error, 100)}"
-        problems.append(Problem(path.name, first_line + reader.line_num, message))
+        # The row begins behind the last one that was read; its quotation mark may swallow all other rows.
+        place = line + 1 if reader.line_num > line - first_line else line
+        problems.append(Problem(path.name, place, _invalid_csv(str(error))))
     finally:
         csv.field_size_limit(limit)
 
 
-def _without_separator_line(text: str) -> tuple[str, str, int]:
-    """Return the table, its delimiter, and the number of lines before it."""
+def _invalid_csv(reason: str) -> str:
+    """Say what is wrong in words of the file rather than of Python's reader."""
+    if "unexpected end of data" in reason:
+        return 'a " opens a cell in this row, and no " closes it'
+    if "field larger" in reason:
+        return 'the row has a cell of more than 16 MiB; does a " open it that nothing closes?'
+    if "expected after" in reason:
+        return (
+            'text follows the " that closes a cell in this row; inside of "…" write every " twice'
+        )
+    return f"the file is not valid CSV: {one_line(reason, 100)}"
+
+
+def _without_separator_line(text: str, needed: Sequence[tuple[str, ...]]) -> tuple[str, str, int]:
+    """Return the text of the table, its delimiter, and the number of lines before it."""
+    text = text.removesuffix(_END_OF_FILE)
     match = _SEPARATOR_LINE.match(text)
     if match is not None:
-        return text[match.end() :], match["delimiter"], 1
-    header = next((line for line in io.StringIO(text) if line.strip()), "")
-    # The delimiter that the header uses most; quoting inside a header is rare enough.
-    return text, max(DELIMITERS, key=header.count), 0
+        lines_before = len(match[0].splitlines())
+        return text[match.end() :], match["delimiter"].replace("\\t", "\t"), lines_before
+    header = _header(text)
+    known = _known_names(needed)
+
+    def fit(delimiter: str) -> tuple[int, int]:
+        names = {_bare(cell.strip(' "')).lower() for cell in header.split(delimiter)}
+        # The text of a long column name may have more commas than there are columns.
+        return len(names & known), header.count(delimiter)
+
+    return text, max(DELIMITERS, key=fit), 0
+
+
+def _header(text: str) -> str:
+    return next((line for line in io.StringIO(text) if line.strip()), "")
+
+
+def _known_names(needed: Sequence[tuple[str, ...]]) -> set[str]:
+    return {name for group in needed for name in group} | set(_OTHER_COLUMNS)
+
+
+def _bare(name: str) -> str:
+    """Return ``name`` without blanks and invisible characters, which programs leave around it."""
+    visible = (letter for letter in name if unicodedata.category(letter) != "Cf")
+    return "".join(visible).strip()
 
 
 class _Columns:
@@ -127,8 +177,9 @@ class _Columns:
     def __init__(
         self, header: Sequence[str], delimiter: str, needed: Sequence[tuple[str, ...]]
     ) -> None:
-        known = {name for group in needed for name in group} | set(_OTHER_COLUMNS)
-        self.names = [_known_name(cell.strip(), known) for cell in header]
+        known = _known_names(needed)
+        self.names = [_known_name(_bare(cell), known) for cell in header]
+        self.required = {name for group in needed for name in group}
         # Spreadsheets save columns that were emptied, without a name and without cells.
         while self.names and not self.names[-1]:
             self.names.pop()
@@ -158,7 +209,9 @@ class _Columns:
         """Return what is wrong with the number of cells, and the likely reason; None if nothing is."""
         width = len(self.names)
         surplus = [cell for cell in cells[width:] if cell.strip()]
-        if len(cells) < width or surplus:
+        # Excel leaves out the last cells of some rows if they are empty.
+        is_cut = len(cells) == 1 or not self.required.isdisjoint(self.names[len(cells) :])
+        if surplus or (len(cells) < width and is_cut):
             return self._ragged(cells, has_surplus=bool(surplus))
         for number, (name, cell) in enumerate(zip(self.names, cells, strict=False), 1):
             if not name and cell.strip():
@@ -195,6 +248,9 @@ def _known_name(name: str, known: set[str]) -> str:
 
 def _decode(path: Path, encoding: str | None) -> TableText:
     raw = read_bytes(path, MAX_TABLE_BYTES)
+    if raw.startswith(_WORKBOOKS):
+        message = "the file is a workbook under the name of a CSV; save it as “CSV UTF-8”"
+        return TableText("", Problem(path.name, 0, message))
     if encoding is not None:
         return _decode_as(path.name, raw, encoding)
     for mark, unicode_encoding in _UNICODE_MARKS:

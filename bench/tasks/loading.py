@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,9 +21,9 @@ from bench.paths import data_root
 from bench.schema import Document, Page, Sample, Task
 from bench.tasks.cache import MARKER, provenance
 from bench.tasks.hyperbench import read_dataset
-from bench.tasks.pagefiles import is_inside, page_path
+from bench.tasks.pagefiles import page_path
 from bench.tasks.pages import open_page, read_pages, unreadable_page
-from bench.tasks.problems import Problem, first_of
+from bench.tasks.problems import Problem, error_of
 from bench.tasks.samples import (
     NO_SAMPLES,
     SampleRow,
@@ -37,6 +38,9 @@ from bench.text import file_name, one_line
 BUNDLED_DOCUMENTS = "example_docs"
 
 _LOG = logging.getLogger(__name__)
+
+_SUGGESTIONS = 20
+"""Names of pages that were not found for which the nearest names are looked for: it takes far longer."""
 
 PagesByFile = Mapping[str, tuple[Page, ...]]
 """Name of a page file, as the samples write it → its pages."""
@@ -63,9 +67,8 @@ class CheckedTask:
             InvalidInput: something is wrong. The error names the first problem and how many there are.
         """
         if self.task is None or self.problems:
-            raise InvalidInput(
-                first_of(self.problems), hint=f"bench data validate {one_line(folder)}"
-            )
+            hint = f"bench data validate {one_line(folder)}"
+            raise error_of(self.problems, folder.name, hint=hint)
         return self.task
 
 
@@ -238,12 +241,12 @@ def _read_pages(
         if name in pages:
             continue
         pages[name] = ()
+        path = None
         try:
-            path = page_path(root, name)
+            path = page_path(root, name, suggest=len(problems) < _SUGGESTIONS)
             pages[name] = read_pages(path, dpi)
         except InvalidInput as error:
-            path = root / name
-            if allow_unreadable and path.is_file() and is_inside(root, path):
+            if allow_unreadable and path is not None and path.is_file():
                 pages[name] = (unreadable_page(path, dpi),)
             else:
                 problems.append(_page_problem(error, samples.file, line))
@@ -274,7 +277,8 @@ def _assemble(source: TaskSource, pages: PagesByFile) -> Task:
     """Make the task of samples and pages without problems."""
     folder, spec, samples = source
     name = spec.name or folder.resolve().name
-    documents = {row.files: _document(row.files, pages) for row in samples.rows}
+    stored = _names_as_stored(documents_root(folder, spec), pages)
+    documents = {row.files: _document(row.files, pages, stored) for row in samples.rows}
     task = Task(
         name=file_name(name),
         version=spec.version,
@@ -302,9 +306,23 @@ def _sample(row: SampleRow, document_id: str) -> Sample:
     )
 
 
-def _document(files: tuple[str, ...], pages: PagesByFile) -> Document:
+def _names_as_stored(root: Path, pages: PagesByFile) -> dict[str, str]:
+    """Return each name of a page file, as it stands or, where no file has it, as the file that it means.
+
+    Otherwise ``p.png`` and ``P.PNG`` would be two documents with the same page.
+    """
+    stored = {}
+    for name in pages:
+        path = page_path(root, name)
+        is_literal = path == Path(os.path.normpath(root / name))
+        stored[name] = name if is_literal else path.relative_to(root).as_posix()
+    return stored
+
+
+def _document(files: tuple[str, ...], pages: PagesByFile, stored: Mapping[str, str]) -> Document:
     """Make the document of ``files``, named by them; of many files by the first, and a digest of all."""
     pages_in_order = tuple(page for name in files for page in pages[name])
+    files = tuple(stored[name] for name in files)
     if len(files) <= 3:
         return Document("+".join(files), pages_in_order)
     digest = hashlib.sha256("\0".join(files).encode("utf-8", "surrogatepass")).hexdigest()

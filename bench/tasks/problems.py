@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.errors import InvalidInput
-from bench.formatting import plural
+from bench.errors import InvalidInput, ManyProblems
 
 
 class Problem(NamedTuple):
@@ -33,7 +32,11 @@ class Problem(NamedTuple):
         return cls(file, line, f"{error.message}{hint}")
 
 
-def first_of(problems: Sequence[Problem]) -> str:
-    """Return the first problem as text, and how many more there are."""
-    more = len(problems) - 1
-    return f"{problems[0]} (and {plural(more, 'more problem')})" if more else str(problems[0])
+def error_of(problems: Sequence[Problem], subject: str, *, hint: str | None = None) -> InvalidInput:
+    """Return ``problems``, of which there is at least one, as an error.
+
+    ``subject``: the name of what has them.
+    """
+    if len(problems) == 1:
+        return InvalidInput(str(problems[0]), hint=hint)
+    return ManyProblems([str(problem) for problem in problems], subject=subject, hint=hint)

@@ -198,6 +198,11 @@ def _rows_of_tsv(path: Path) -> Iterator[Row]:
                 raise InvalidInput(
                     f"{one_line(path)}: expected a header with columns separated by tabs"
                 )
+            names = list(reader.fieldnames)
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise InvalidInput(
+                    f"{one_line(path)}: the header names column {one_line(twice, 40)!r} twice"
+                )
             for row in reader:
                 if None in row or any(value is None for value in row.values()):
                     raise InvalidInput(
@@ -205,7 +210,12 @@ def _rows_of_tsv(path: Path) -> Iterator[Row]:
                         f"{len(reader.fieldnames)} cells, as in the header; is the file complete?"
                     )
                 yield {key: value if value != "" else None for key, value in row.items()}
-    except (csv.Error, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            f"{one_line(path)} is not UTF-8: byte 0x{error.object[error.start]:02x} is no character of it",
+            hint="download the file again, or save it as UTF-8",
+        ) from None
+    except csv.Error as error:
         raise InvalidInput(
             f"{one_line(path)} cannot be read as TSV: {one_line(error, 120)}"
         ) from None

@@ -27,6 +27,7 @@ from bench.schema import AnswerType, Json
 from bench.tasks.csvfile import read_table
 from bench.tasks.problems import Problem
 from bench.tasks.taskfile import TaskFile
+from bench.tasks.yesno import yes_or_no
 from bench.text import one_line
 
 MAX_LINE_BYTES = 16 * 2**20
@@ -40,7 +41,6 @@ _PAGE_KEYS = ("images", "image", "document")
 _KEYS = ("id", *_PAGE_KEYS, "question", "answers", "answer", "answer_type", "metadata", "draft")
 _ABSENT = "absent"
 """Column of a CSV that says that the document has no answer."""
-_TRUE_WORDS = frozenset({"true", "1", "yes", "да"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class _RecordReader:
     def _is_draft(self) -> bool:
         value = self.record.get("draft", False)
         if self.from_csv and isinstance(value, str):
-            return value.strip().lower() in _TRUE_WORDS
+            return self._says_yes("draft", value)
         if not isinstance(value, bool):
             self.problems.append(f"draft must be true or false, but it is {_shown(value)}")
         return value is True
@@ -264,12 +264,22 @@ class _RecordReader:
     def _is_absent(self) -> bool:
         """Say whether a row of a CSV says that the answer is not in the document."""
         value = self.record.get(_ABSENT) if self.from_csv else None
-        return isinstance(value, str) and value.strip().lower() in _TRUE_WORDS
+        return isinstance(value, str) and self._says_yes(_ABSENT, value)
+
+    def _says_yes(self, column: str, cell: str) -> bool:
+        value = yes_or_no(cell)
+        if value is None:
+            self.problems.append(
+                f"{column} must be yes, no or an empty cell, but it is {_shown(cell)}"
+            )
+        return value is True
 
     def _answers(self) -> list[Any] | None:
         """Return what ``answers`` or ``answer`` holds as a list; None if that is not possible."""
         key = "answers" if "answers" in self.record else "answer"
         value = self.record.get(key)
+        if key == "answers" and self.record.get("answer") not in (None, value, [value]):
+            self.problems.append("expected either answers or answer, got both")
         if self._is_absent():
             if value is not None:
                 self.problems.append(

@@ -53,7 +53,7 @@ def with_adapter(folder: Path, base: str, model: Any, *, merge: bool) -> Any:
             warnings.simplefilter("ignore")
             wrapped = PeftModel(model, config)
             result = set_peft_model_state_dict(wrapped, weights.tensors)
-            _check_places(fit, result)
+            _check_places(fit, wrapped, result)
             return wrapped.merge_and_unload() if merge else wrapped.get_base_model()
     except InvalidInput:
         raise
@@ -252,7 +252,7 @@ def _trained_modules(weights: Iterable[str], prefix: str) -> set[str]:
     return modules
 
 
-def _check_places(fit: _Fit, result: Any) -> None:
+def _check_places(fit: _Fit, wrapped: Any, result: Any) -> None:
     """Refuse an adapter of which PEFT left weights over, or would have needed more."""
     if result.unexpected_keys:
         raise fit.refusal_of(
@@ -260,11 +260,17 @@ def _check_places(fit: _Fit, result: Any) -> None:
             "weight of the adapter has no place in the model",
             "weights of the adapter have no place in the model",
         )
+    # Of tied weights, such as new tokens of the embeddings and of the head, the file has one.
+    parameters = dict(wrapped.named_parameters(remove_duplicate=False))
+    missing = set(result.missing_keys)
+    filled = {id(parameter) for name, parameter in parameters.items() if name not in missing}
     # PEFT lists the weights of the base too. A shared vector lies once in the file and in every layer here.
     lacking = [
         name
-        for name in result.missing_keys
-        if ".default" in name and not any(part in name for part in _SHARED)
+        for name in missing
+        if ".default" in name
+        and not any(part in name for part in _SHARED)
+        and id(parameters.get(name)) not in filled
     ]
     if lacking:
         raise fit.refusal_of(

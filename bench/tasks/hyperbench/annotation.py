@@ -11,7 +11,7 @@ from bench.errors import InvalidInput
 from bench.formatting import plural
 from bench.tasks.csvfile import read_table
 from bench.tasks.decoders import decode
-from bench.tasks.problems import Problem
+from bench.tasks.problems import Problem, error_of
 from bench.tasks.samples import SampleRow, SampleTable
 from bench.text import one_line
 
@@ -78,7 +78,7 @@ def read_answers(path: Path) -> dict[str, str]:
         else:
             answers[sample_id] = unguarded(cells.get("model_answer", ""))
     if problems:
-        raise InvalidInput(str(problems[0].inside(path.parent)))
+        raise error_of([problem.inside(path.parent) for problem in problems], path.name)
     return answers
 
 

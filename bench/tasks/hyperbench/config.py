@@ -15,7 +15,7 @@ from bench.metrics import METRICS
 from bench.tasks.csvfile import read_table
 from bench.tasks.decoders import decode
 from bench.tasks.hyperbench.bundles import CLASSIFICATION, SORTING
-from bench.tasks.problems import Problem, first_of
+from bench.tasks.problems import Problem, error_of
 from bench.text import one_line
 
 AGGREGATORS = ("by_id", "by_doc_question", "by_doc_type", "general")
@@ -81,7 +81,7 @@ def read_user_config(path: Path) -> tuple[ConfigRow, ...]:
         except InvalidInput as error:
             problems.append(Problem.of(error, path.name, line))
     if problems:
-        raise InvalidInput(first_of([problem.inside(path.parent) for problem in problems]))
+        raise error_of([problem.inside(path.parent) for problem in problems], path.name)
     if not rows:
         raise InvalidInput(f"{one_line(path)} contains no rows")
     return tuple(rows)
