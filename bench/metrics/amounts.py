@@ -6,6 +6,7 @@ reading holds both until a currency or the document's language decides.
 
 from __future__ import annotations
 
+import functools
 import re
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -70,6 +71,7 @@ class Amount(NamedTuple):
         return max(-int(value.as_tuple().exponent) for value in self.values)
 
 
+@functools.lru_cache(maxsize=8192)
 def read_amount(text: str, *, language: str | None = None, money: bool = False) -> Amount | None:
     """A number, with a currency or without; None for anything else.
 

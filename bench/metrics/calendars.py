@@ -34,6 +34,7 @@ _MIN_PREFIX: Final = 3
 """Letters of a month's name that stand for it, if they are those of one month only: Okt, Dez, Mrt."""
 
 
+@functools.lru_cache(maxsize=256)
 def _locales(language: str) -> list[Locale]:
     """The locale of ``language``, and those of its other writings; none if CLDR does not know it."""
     from babel import Locale, UnknownLocaleError
@@ -83,6 +84,7 @@ def _variants(name: str) -> set[str]:
     }
 
 
+@functools.lru_cache(maxsize=8192)
 def month_numbers(word: str, language: str | None) -> frozenset[int]:
     """The months that ``word`` can mean; none if it is no month.
 

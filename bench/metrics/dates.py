@@ -6,6 +6,7 @@ document's language decides the order.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from datetime import date
@@ -79,6 +80,7 @@ class DateReading(NamedTuple):
     whatever they mean."""
 
 
+@functools.lru_cache(maxsize=8192)
 def read_date(
     text: str, *, language: str | None = None, compact: bool = False
 ) -> DateReading | None:

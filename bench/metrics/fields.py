@@ -7,6 +7,7 @@ other groups. If a spelling leaves two meanings open, it is equivalent to neithe
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
@@ -241,6 +242,7 @@ _LANGUAGE_TAG: Final = re.compile(
 )
 
 
+@functools.lru_cache(maxsize=1024)
 def context_of(field: str | None, language: str | None) -> Context:
     """What the name of a field and the language of its document say about the field's value."""
     name = (field or "").lower().replace("_", " ")

@@ -38,8 +38,21 @@ MAX_MARKS: Final = 30
 """Combining marks in a row that are kept: no writing has more."""
 
 
+MAX_REMEMBERED: Final = 200
+"""Characters of a text whose plain form is remembered: values are short, and asked for again and again."""
+
+
 def plain(text: str) -> str:
     """``text`` in half-width, composed characters, with one kind of quote and dash, and single blanks."""
+    return _remembered_plain(text) if len(text) <= MAX_REMEMBERED else _plain(text)
+
+
+@functools.lru_cache(maxsize=8192)
+def _remembered_plain(text: str) -> str:
+    return _plain(text)
+
+
+def _plain(text: str) -> str:
     if text.isascii():
         return " ".join(text.replace("'", '"').replace("`", '"').split())
     narrow = "".join(map(_narrow, text))

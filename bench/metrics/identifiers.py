@@ -6,6 +6,7 @@ is, so that its label may be missing. They never repair a number.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from typing import Final
@@ -134,6 +135,7 @@ _LABELS: Final = {
     kind: re.compile(rf"\A{label}(?:(?![^\W\d_])|(?=[A-Z]{{2}}\d))[.:№\s]*", re.IGNORECASE)
     for kind, label, _ in _REGISTERED
 }
+_CHECKS: Final = {kind: check for kind, _, check in _REGISTERED}
 _PUNCTUATION: Final = {"snils": r"[\s-]", "vat": r"[\s.-]", "isbn": r"[\s-]"}
 """What groups the characters of a kind, where that is more than blanks."""
 
@@ -149,15 +151,15 @@ def has_label(text: str, kind: str) -> bool:
     return _LABELS[kind].match(text) is not None
 
 
+@functools.lru_cache(maxsize=8192)
 def read_registered(text: str, kind: str) -> str | None:
     """The bare number of a registered ``kind`` (``iban``, ``vat``, ``inn``, ``snils``, ``kpp``).
 
     None if the form is wrong, or the checksum where the kind has one.
     """
-    check = next(check for name, _, check in _REGISTERED if name == kind)
     bare = _LABELS[kind].sub("", text)
     compact = latin_capitals(re.sub(_PUNCTUATION.get(kind, r"\s"), "", bare))
-    return compact if check(compact) else None
+    return compact if _CHECKS[kind](compact) else None
 
 
 def looks_like_phone(text: str) -> bool:

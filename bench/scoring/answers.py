@@ -47,6 +47,7 @@ def score_answers(
     mode: AnswerMode = "extract",
     *,
     mistakes: bool = True,
+    fields: Mapping[str, FieldIndex] | None = None,
 ) -> tuple[Answer, ...]:
     """Score one model's outputs for ``task``, in the order of its samples.
 
@@ -57,11 +58,12 @@ def score_answers(
         mode: what is scored of a text: the answer extracted from it (``extract``), the text without outer
             blanks (``strip``), or the text as it is (``raw``).
         mistakes: whether the kind of each mistake is found, which takes longer than all metrics together.
+        fields: what ``fields_by_document`` made of the task; None makes it here.
     """
     answers = [score_answer(task, sample, outputs.get(sample.id), mode) for sample in task.samples]
     if not mistakes:
         return tuple(answers)
-    references = _references_by_document(task)
+    references = fields_by_document(task) if fields is None else fields
     return tuple(
         replace(answer, mistake=_mistake(task, answer, references, document_texts))
         for answer in answers
@@ -106,7 +108,7 @@ def _answer_of(text: str, sample: Sample, mode: AnswerMode) -> Extraction:
     return Extraction(answer, spoken.steps)
 
 
-def _references_by_document(task: Task) -> dict[str, FieldIndex]:
+def fields_by_document(task: Task) -> dict[str, FieldIndex]:
     """Document id → the references of its questions that are texts."""
     by_document: dict[str, dict[str, list[str]]] = {}
     for sample in task.samples:

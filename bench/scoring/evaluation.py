@@ -18,10 +18,11 @@ from bench.errors import InvalidInput
 from bench.files import write_atomically, write_json
 from bench.metrics import METRICS, Metric, get_metric
 from bench.metrics.calibration import CORPUS_METRICS
+from bench.metrics.lookup import FieldIndex
 from bench.metrics.mistakes import MISTAKES
 from bench.rundir.store import SUMMARY_FILE, RunStore
 from bench.schema import Estimate, Output, Task
-from bench.scoring.answers import Answer, score_answers
+from bench.scoring.answers import Answer, fields_by_document, score_answers
 from bench.stats import ScoreBounds, cluster_mean, score_bounds
 
 SLICES = ("language", "doc_type", "field")
@@ -128,12 +129,16 @@ def evaluate(
         task = run.load_task(name)
         tasks[name] = replace(task, metrics=check_metrics(task, metrics))
     models = tuple(run.model_names() if only is None else only)
-    cells: dict[tuple[str, str], Cell] = {}
-    for model in models:
-        for name, task in tasks.items():
-            cells[model, name] = _score_cell(
-                run, model, task, run.outputs(model, name), mistakes=mistakes
+    scored: dict[tuple[str, str], Cell] = {}
+    for name, task in tasks.items():
+        # Filing the values of a task takes longer than reading the answers: once for all models.
+        fields = fields_by_document(task) if mistakes else None
+        for model in models:
+            outputs = run.outputs(model, name)
+            scored[model, name] = _score_cell(
+                run, model, task, outputs, mistakes=mistakes, fields=fields
             )
+    cells = {(model, name): scored[model, name] for model in models for name in tasks}
     if not all(_is_accuracy(task.metrics[0]) for task in tasks.values()):
         return Evaluation(run, tasks, models, cells, overall={})
     overall: dict[str, Estimate] = {}
@@ -206,10 +211,18 @@ def _is_accuracy(metric: str) -> bool:
 
 
 def _score_cell(
-    run: RunStore, model: str, task: Task, outputs: Mapping[str, Output], *, mistakes: bool
+    run: RunStore,
+    model: str,
+    task: Task,
+    outputs: Mapping[str, Output],
+    *,
+    mistakes: bool,
+    fields: Mapping[str, FieldIndex] | None = None,
 ) -> Cell:
     texts = run.document_texts(task.name) if mistakes else {}
-    answers = score_answers(task, outputs, texts, _answer_mode(run), mistakes=mistakes)
+    answers = score_answers(
+        task, outputs, texts, _answer_mode(run), mistakes=mistakes, fields=fields
+    )
     clusters = [document_key(task, answer.sample.document_id) for answer in answers]
     failed = sum(answer.failed for answer in answers)
     estimates = {}
