@@ -81,8 +81,9 @@ CURRENCY = re.compile(
 )
 _CAPITALISED = r"[A-ZА-ЯЁ][a-zа-яё'’-]+"
 PERSON = re.compile(
-    rf"{_CAPITALISED}\s+[A-ZА-ЯЁ]\.(?:\s?[A-ZА-ЯЁ]\.)?|[A-ZА-ЯЁ]\.\s?(?:[A-ZА-ЯЁ]\.\s?)?{_CAPITALISED}"
-    rf"|{_CAPITALISED}(?:\s+(?:[A-Z]\.\s+)?{_CAPITALISED}){{1,3}}|^[\u3400-\u9fff]{{2,4}}$"
+    rf"{_CAPITALISED}(?:\s+(?:[A-Z]\.\s+)?{_CAPITALISED}){{1,3}}"
+    rf"|{_CAPITALISED}\s+[A-ZА-ЯЁ]\.(?:\s?[A-ZА-ЯЁ]\.)?"
+    rf"|[A-ZА-ЯЁ]\.\s?(?:[A-ZА-ЯЁ]\.\s?)?{_CAPITALISED}|^[\u3400-\u9fff]{{2,4}}$"
 )
 _EDGES = " \t:：;；,，|_-–—.。№#="
 _SKIP = re.compile(r"^[\s:：;；,，.。|_#№=~—–]*(?:-(?!\s?\d)[\s:]*)?")
@@ -114,7 +115,12 @@ def _matched(pattern: re.Pattern[str]) -> Callable[[str], Value | None]:
     return cut
 
 
+_MISREAD_MONTH = re.compile(r"(?i)(?<![^\W_])0(?=ct)|(?<=\bn)0(?=v)")
+"""A nought that stands for the letter O in October and November."""
+
+
 def _date(text: str) -> Value | None:
+    text = _MISREAD_MONTH.sub("O", text)
     for match in DATE.finditer(text):
         if _is_day(match.group()):
             value = match.group().strip(" ,;")
