@@ -115,12 +115,13 @@ def _matched(pattern: re.Pattern[str]) -> Callable[[str], Value | None]:
     return cut
 
 
-_MISREAD_MONTH = re.compile(r"(?i)(?<![^\W_])0(?=ct)|(?<=\bn)0(?=v)")
-"""A nought that stands for the letter O in October and November."""
+_MISREAD_OCTOBER = re.compile(r"(?i)(?<![^\W_])0(?=ct)")
+_MISREAD_NOVEMBER = re.compile(r"(?i)(?<=\bn)0(?=v)")
 
 
 def _date(text: str) -> Value | None:
-    text = _MISREAD_MONTH.sub("O", text)
+    # A reader takes the letter O for a nought.
+    text = _MISREAD_NOVEMBER.sub("o", _MISREAD_OCTOBER.sub("O", text))
     for match in DATE.finditer(text):
         if _is_day(match.group()):
             value = match.group().strip(" ,;")
