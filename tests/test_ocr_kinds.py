@@ -215,3 +215,37 @@ def test_keys_may_be_listed_in_running_text() -> None:
 )
 def test_payment_order_is_asked_in_other_words(question: str, expected: str) -> None:
     assert ask(ORDER, question) == expected
+
+
+def test_value_of_several_lines_is_answered_whole() -> None:
+    page = sheet(
+        (50, 50, "REPORT"),
+        (50, 120, "Purpose of Study"),
+        (50, 145, "To compare the ignition behaviour of the"),
+        (50, 168, "two papers at reduced draw pressure."),
+        (50, 240, "Form 118"),
+    )
+    expected = "To compare the ignition behaviour of the two papers at reduced draw pressure."
+    assert ask(page, "What is the purpose of study?") == expected
+
+
+def test_captions_may_stand_beneath_the_values() -> None:
+    page = sheet(
+        (50, 100, "D. Whitfield"),
+        (600, 100, "Soft pack"),
+        (50, 125, "Project Leader"),
+        (600, 125, "Type of Packaging"),
+        (50, 200, "5106-B"),
+        (600, 200, "Northern Lights"),
+        (50, 225, "Sample No."),
+        (600, 225, "BRAND"),
+    )
+    assert ask(page, "What is the project leader?") == "D. Whitfield"
+    assert ask(page, "What is the brand?") == "Northern Lights"
+    assert ask(page, "What is the type of packaging?") == "Soft pack"
+
+
+@pytest.mark.parametrize("question", ["When is the invoice due?", "What is the due date?"])
+def test_due_date_is_not_the_date_of_the_invoice(question: str) -> None:
+    page = sheet((50, 50, "Invoice date: 05/02/2024"), (50, 80, "Due by: 06/03/2024"))
+    assert ask(page, question) == "06/03/2024"

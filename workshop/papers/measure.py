@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from types import ModuleType
@@ -19,7 +19,8 @@ from bench.models.ocr.matching import OcrDocument
 from bench.models.ocr.readers import Fragment, Reading
 from bench.schema import ModelSpec
 from bench.tasks.pages import read_pages
-from workshop.papers import forms, invoices, orders, receipts
+from workshop.papers import forms, invoices, orders, receipts, unseen
+from workshop.papers.paper import Paper
 
 KINDS: dict[str, ModuleType] = {
     "receipts": receipts,
@@ -27,7 +28,14 @@ KINDS: dict[str, ModuleType] = {
     "orders": orders,
     "forms": forms,
 }
-FIRST_SEED = {"fitting": 0, "judging": 100_000}
+UNSEEN: dict[str, Callable[[Random, int], Paper]] = {
+    "receipts": unseen.receipt,
+    "invoices": unseen.invoice,
+    "forms": unseen.form,
+}
+"""Kind → what draws its unseen layouts. Payment orders have none: their form is fixed by law."""
+FIRST_SEED = {"fitting": 0, "judging": 100_000, "unseen": 200_000, "unseen-again": 300_000}
+"""Split → its first seed. The mistakes on `unseen` may be looked at, those on `unseen-again` may not."""
 
 
 class Case(NamedTuple):
@@ -44,12 +52,12 @@ class Case(NamedTuple):
 def cases(folder: Path, split: str, count: int, kinds: list[str]) -> Iterator[Case]:
     """Draw and read ``count`` papers of each kind; what was read before is taken from ``folder``."""
     model: Ocr | None = None
+    if split.startswith("unseen"):
+        kinds = [kind for kind in kinds if kind in UNSEEN]
     for kind in kinds:
-        module = KINDS[kind]
-        layouts = module.FITTING if split == "fitting" else module.JUDGING
         for number in range(count):
             rng = Random(f"{kind}/{FIRST_SEED[split] + number}")
-            paper = module.make(rng, layouts[number % len(layouts)])
+            paper = _paper(kind, split, number, rng)
             ending, content = paper.content(rng)
             path = folder / split / f"{kind}-{number:03}.{ending}"
             kept = path.with_suffix(".json")
@@ -65,6 +73,16 @@ def cases(folder: Path, split: str, count: int, kinds: list[str]) -> Iterator[Ca
             reading = Reading(tuple(Fragment(*one) for one in fragments), slope, words=words)
             for field, question, expected in paper.questions:
                 yield Case(kind, path.name, field, question, expected, reading)
+
+
+def _paper(kind: str, split: str, number: int, rng: Random) -> Paper:
+    """Paper ``number`` of a split; its layouts take turns."""
+    if split.startswith("unseen"):
+        return UNSEEN[kind](rng, number)
+    module = KINDS[kind]
+    layouts = module.FITTING if split == "fitting" else module.JUDGING
+    paper: Paper = module.make(rng, layouts[number % len(layouts)])
+    return paper
 
 
 def scores(all_cases: list[Case], *, show: bool = False) -> dict[str, dict[str, list[float]]]:

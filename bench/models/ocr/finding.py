@@ -82,7 +82,7 @@ def find(document: OcrDocument, question: str) -> Candidate | None:
 def _repeated(document: OcrDocument, asked: OcrQuestion, question: str) -> Candidate | None:
     """The value at a label that the question repeats, if that says more than the field's own phrases."""
     label = forms.repeated_label(document, question)
-    if label is None or asked.party is not None:
+    if label is None or (asked.party is not None and not label.is_whole):
         return None
     plain = normalise(question)
     phrases = () if asked.field is None else asked.field.labels + asked.field.asked
@@ -98,6 +98,8 @@ def _repeated(document: OcrDocument, asked: OcrQuestion, question: str) -> Candi
     # "Date received" is a date, "total number of pages" no total.
     is_kind = said in asked.field.labels and len(named.group()) > 0.3 * len(label.phrase)
     kind = asked.field.kind if is_kind else ValueKind.TEXT
+    if kind is ValueKind.QUANTITY:
+        kind = ValueKind.TEXT  # a form writes the unit as well: "2,400 cartons"
     return best_of(forms.answers(document, label, kind))
 
 

@@ -27,6 +27,10 @@ _WHOLE_SHARE = 0.7
 """Share of a question's telling letters that the first words of a longer text must repeat to be a label."""
 _CELL_SHARE = 0.3
 """The same for a text that has no more words: it may be the last line of a paragraph."""
+_FULL_LINE = 18
+"""Letters: a value with fewer fits its line, so the next line is another one."""
+_PAIRED_SHARE = 0.6
+"""Share of cells in twos from which on a form has its labels and values one above the other."""
 _ASKING = frozenset(
     [
         "a",
@@ -107,6 +111,7 @@ def _repeated(
 ) -> RepeatedLabel | None:
     """The longest run of words at the beginning of ``cell`` that the question has as well."""
     plain = normalise(cell.text)
+    telling = set(asked) - _ASKING
     said = sum(count_letters(word) for word in asked if word not in _ASKING)
     colon = plain.find(":")
     if re.search(r"\w{4}[.;]$", plain):
@@ -118,16 +123,13 @@ def _repeated(
         # A label before a colon is repeated whole or not at all.
         if colon > 0 and count < len(spans):
             return None
-        if phrase in quoted or words == asked:
+        is_repeated = f" {phrase} " in text
+        says_all = is_repeated and count > 1 and telling <= set(words)
+        if phrase in quoted or words == asked or says_all:
             return RepeatedLabel(cell, spans[count - 1].end(), phrase, is_whole=True)
         share = _CELL_SHARE if count == len(spans) else _WHOLE_SHARE
         is_told = colon > 0 or count_letters(phrase) >= share * said
-        if (
-            f" {phrase} " in text
-            and is_told
-            and not set(words) <= _ASKING
-            and count_letters(phrase) >= 3
-        ):
+        if is_repeated and is_told and not set(words) <= _ASKING and count_letters(phrase) >= 3:
             return RepeatedLabel(cell, spans[count - 1].end(), phrase, is_whole=False)
     return None
 
@@ -140,12 +142,65 @@ def answers(document: OcrDocument, label: RepeatedLabel, kind: ValueKind) -> Ite
         yield from _valued(cell, rest, kind, _SCORE)
         return
     layout = document.layouts[cell.page]
+    above, beneath = _partners(layout, cell)
+    if above is not None and beneath is None and _is_in_pairs(layout):
+        yield from _valued(above, above.text, kind, _SCORE)
+        return
     places = [_beneath(document, layout, cell), _beside(document, layout, cell)]
     if not _answers_are_beneath(layout):
         places.reverse()
     for number, place in enumerate(places):
         if place is not None:
-            yield from _valued(place, place.text, kind, _SCORE - 0.1 * number)
+            text = place.text
+            if kind is ValueKind.TEXT:
+                text = " ".join(line.text for line in _paragraph(document, layout, place))
+            yield from _valued(place, text, kind, _SCORE - 0.1 * number)
+
+
+def _paragraph(document: OcrDocument, layout: PageLayout, first: TableCell) -> list[TableCell]:
+    """The lines of a value that goes on beneath its first line."""
+    lines = [first]
+    for row in layout.rows[first.row + 1 :]:
+        last = lines[-1]
+        line = row[0]
+        goes_on = (
+            count_letters(last.text) >= _FULL_LINE
+            and not re.search(r"[.;]$", last.text.strip())
+            and abs(line.left - first.left) < first.height
+            and line.top - last.bottom < 0.8 * first.height
+            and 0.7 < line.height / first.height < 1.4
+            and ":" not in line.text
+        )
+        if len(row) > 1 or not goes_on or _is_label(document, line):
+            break
+        lines.append(line)
+    return lines
+
+
+def _partners(layout: PageLayout, cell: TableCell) -> tuple[TableCell | None, TableCell | None]:
+    """The cells right above and right beneath ``cell`` that begin where it does."""
+
+    def nearest(rows: Iterable[Iterable[TableCell]]) -> TableCell | None:
+        for row in rows:
+            for other in row:
+                upper, lower = sorted((other, cell), key=lambda one: one.top)
+                gap = lower.top - upper.bottom
+                is_aligned = abs(other.left - cell.left) < max(other.height, cell.height)
+                if is_aligned and gap < 0.8 * max(other.height, cell.height):
+                    return other
+        return None
+
+    above = layout.rows[max(0, cell.row - 2) : cell.row]
+    return nearest(reversed(above)), nearest(layout.rows[cell.row + 1 :][:2])
+
+
+def _is_in_pairs(layout: PageLayout) -> bool:
+    """Whether most cells stand in twos, one above the other, with blanks around them."""
+    paired = 0
+    for cell in layout.cells:
+        above, beneath = _partners(layout, cell)
+        paired += (above is None) != (beneath is None)
+    return paired > _PAIRED_SHARE * len(layout.cells)
 
 
 def _valued(cell: TableCell, text: str, kind: ValueKind, score: float) -> Iterable[Candidate]:

@@ -488,7 +488,8 @@ def _follows(rows: Sequence[Sequence[TableCell]], cell: TableCell) -> bool:
     """Whether a line of the same block stands right above ``cell``."""
     for row in rows[max(0, cell.row - 2) : cell.row]:
         for line in row:
-            near = 0 <= cell.top - line.bottom < 0.8 * cell.height
+            gap = cell.top - line.bottom
+            near = -0.3 * cell.height <= gap < 1.2 * cell.height
             if near and abs(line.left - cell.left) < 3 and line.height > 0.8 * cell.height:
                 return True
     return False

@@ -81,8 +81,9 @@ CURRENCY = re.compile(
 )
 _CAPITALISED = r"[A-ZА-ЯЁ][a-zа-яё'’-]+"
 PERSON = re.compile(
-    rf"{_CAPITALISED}\s+[A-ZА-ЯЁ]\.(?:\s?[A-ZА-ЯЁ]\.)?|[A-ZА-ЯЁ]\.\s?(?:[A-ZА-ЯЁ]\.\s?)?{_CAPITALISED}"
-    rf"|{_CAPITALISED}(?:\s+(?:[A-Z]\.\s+)?{_CAPITALISED}){{1,3}}|^[\u3400-\u9fff]{{2,4}}$"
+    rf"{_CAPITALISED}(?:\s+(?:[A-Z]\.\s+)?{_CAPITALISED}){{1,3}}"
+    rf"|{_CAPITALISED}\s+[A-ZА-ЯЁ]\.(?:\s?[A-ZА-ЯЁ]\.)?"
+    rf"|[A-ZА-ЯЁ]\.\s?(?:[A-ZА-ЯЁ]\.\s?)?{_CAPITALISED}|^[\u3400-\u9fff]{{2,4}}$"
 )
 _EDGES = " \t:：;；,，|_-–—.。№#="
 _SKIP = re.compile(r"^[\s:：;；,，.。|_#№=~—–]*(?:-(?!\s?\d)[\s:]*)?")
@@ -114,7 +115,13 @@ def _matched(pattern: re.Pattern[str]) -> Callable[[str], Value | None]:
     return cut
 
 
+_MISREAD_OCTOBER = re.compile(r"(?i)(?<![^\W_])0(?=ct)")
+_MISREAD_NOVEMBER = re.compile(r"(?i)(?<=\bn)0(?=v)")
+
+
 def _date(text: str) -> Value | None:
+    # A reader takes the letter O for a nought.
+    text = _MISREAD_NOVEMBER.sub("o", _MISREAD_OCTOBER.sub("O", text))
     for match in DATE.finditer(text):
         if _is_day(match.group()):
             value = match.group().strip(" ,;")
