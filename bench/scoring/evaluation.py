@@ -23,6 +23,7 @@ from bench.metrics.mistakes import MISTAKES
 from bench.rundir.store import SUMMARY_FILE, RunStore
 from bench.schema import Estimate, Output, Task
 from bench.scoring.answers import Answer, fields_by_document, score_answers
+from bench.scoring.reuse import scores_path, stored_answers, write_digests
 from bench.stats import ScoreBounds, cluster_mean, score_bounds
 
 SLICES = ("language", "doc_type", "field")
@@ -131,7 +132,7 @@ def evaluate(
     models = tuple(run.model_names() if only is None else only)
     scored: dict[tuple[str, str], Cell] = {}
     for name, task in tasks.items():
-        # Filing the values of a task takes longer than reading the answers: once for all models.
+        # The values of a task are filed when they are first asked for: once for all models.
         fields = fields_by_document(task) if mistakes else None
         for model in models:
             outputs = run.outputs(model, name)
@@ -167,7 +168,9 @@ def evaluate_sample(run: RunStore, wanted: str) -> Evaluation:
             tasks[name] = replace(task, metrics=check_metrics(task, None))
             for model in run.model_names():
                 outputs = run.outputs(model, name, of=sample_id)
-                cells[model, name] = _score_cell(run, model, tasks[name], outputs, mistakes=True)
+                cells[model, name] = _score_cell(
+                    run, model, tasks[name], outputs, mistakes=True, is_whole=False
+                )
     return Evaluation(run, tasks, tuple(run.model_names()), cells, overall={})
 
 
@@ -218,11 +221,18 @@ def _score_cell(
     *,
     mistakes: bool,
     fields: Mapping[str, FieldIndex] | None = None,
+    is_whole: bool = True,
 ) -> Cell:
-    texts = run.document_texts(task.name) if mistakes else {}
-    answers = score_answers(
-        task, outputs, texts, _answer_mode(run), mistakes=mistakes, fields=fields
-    )
+    mode = _answer_mode(run)
+    # A sample that is shown alone comes with a part of the task, of which no scores are on the disk.
+    stored = stored_answers(run, model, task, outputs, mode) if is_whole else None
+    if stored is None:
+        texts = run.document_texts(task.name) if mistakes else {}
+        answers = score_answers(task, outputs, texts, mode, mistakes=mistakes, fields=fields)
+    elif mistakes:
+        answers = stored
+    else:
+        answers = tuple(replace(answer, mistake=None) for answer in stored)
     clusters = [document_key(task, answer.sample.document_id) for answer in answers]
     failed = sum(answer.failed for answer in answers)
     estimates = {}
@@ -321,12 +331,13 @@ def _pooled_estimate(pooled: Sequence[_PooledAnswer]) -> Estimate:
 
 
 def write_scores(evaluation: Evaluation) -> None:
-    """Write ``scores/<model>/<task>.jsonl`` and ``scores/summary.json`` into the run directory."""
-    folder = evaluation.run.path / "scores"
+    """Write ``scores/<model>/<task>.jsonl``, their digests and ``scores/summary.json``."""
     for (model, task), cell in evaluation.cells.items():
-        path = folder / evaluation.run.model_folder(model).name / f"{task}.jsonl"
+        path = scores_path(evaluation.run, model, task)
         lines = [json.dumps(_answer_record(answer), sort_keys=True) for answer in cell.answers]
         write_atomically(path, "".join(f"{line}\n" for line in lines))
+    scored = [(model, cell.task) for (model, _), cell in evaluation.cells.items()]
+    write_digests(evaluation.run, scored, _answer_mode(evaluation.run))
     summary = {
         "version": bench.__version__,
         "overall": {model: asdict(estimate) for model, estimate in evaluation.overall.items()},
