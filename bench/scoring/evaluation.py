@@ -23,7 +23,7 @@ from bench.metrics.mistakes import MISTAKES
 from bench.rundir.store import SUMMARY_FILE, RunStore
 from bench.schema import Estimate, Output, Task
 from bench.scoring.answers import Answer, fields_by_document, score_answers
-from bench.scoring.reuse import scores_path, stored_answers, write_digests
+from bench.scoring.reuse import made_from, scores_path, stored_answers, write_digests
 from bench.stats import ScoreBounds, cluster_mean, score_bounds
 
 SLICES = ("language", "doc_type", "field")
@@ -47,6 +47,8 @@ class Cell:
     """Samples with an output, failures included; fewer than ``answers`` while a run is unfinished."""
     equivalent: Estimate | None
     """Share of answers that are right, or wrong only in format; None for descriptions."""
+    source: str | None = None
+    """Digest of what the scores were computed from; None for a part of a task."""
 
     @property
     def headline(self) -> str:
@@ -135,9 +137,11 @@ def evaluate(
         # The values of a task are filed when they are first asked for: once for all models.
         fields = fields_by_document(task) if mistakes else None
         for model in models:
+            # Before the answers are read: a run in progress may append some meanwhile.
+            source = made_from(run, model, task, _answer_mode(run))
             outputs = run.outputs(model, name)
             scored[model, name] = _score_cell(
-                run, model, task, outputs, mistakes=mistakes, fields=fields
+                run, model, task, outputs, mistakes=mistakes, fields=fields, source=source
             )
     cells = {(model, name): scored[model, name] for model in models for name in tasks}
     if not all(_is_accuracy(task.metrics[0]) for task in tasks.values()):
@@ -168,9 +172,7 @@ def evaluate_sample(run: RunStore, wanted: str) -> Evaluation:
             tasks[name] = replace(task, metrics=check_metrics(task, None))
             for model in run.model_names():
                 outputs = run.outputs(model, name, of=sample_id)
-                cells[model, name] = _score_cell(
-                    run, model, tasks[name], outputs, mistakes=True, is_whole=False
-                )
+                cells[model, name] = _score_cell(run, model, tasks[name], outputs, mistakes=True)
     return Evaluation(run, tasks, tuple(run.model_names()), cells, overall={})
 
 
@@ -221,11 +223,11 @@ def _score_cell(
     *,
     mistakes: bool,
     fields: Mapping[str, FieldIndex] | None = None,
-    is_whole: bool = True,
+    source: str | None = None,
 ) -> Cell:
     mode = _answer_mode(run)
     # A sample that is shown alone comes with a part of the task, of which no scores are on the disk.
-    stored = stored_answers(run, model, task, outputs, mode) if is_whole else None
+    stored = stored_answers(run, model, task, outputs, source) if source else None
     if stored is None:
         texts = run.document_texts(task.name) if mistakes else {}
         answers = score_answers(task, outputs, texts, mode, mistakes=mistakes, fields=fields)
@@ -254,6 +256,7 @@ def _score_cell(
     return Cell(
         model=model,
         task=task,
+        source=source,
         answers=answers,
         estimates=estimates,
         raw_headline=raw_headline,
@@ -336,8 +339,8 @@ def write_scores(evaluation: Evaluation) -> None:
         path = scores_path(evaluation.run, model, task)
         lines = [json.dumps(_answer_record(answer), sort_keys=True) for answer in cell.answers]
         write_atomically(path, "".join(f"{line}\n" for line in lines))
-    scored = [(model, cell.task) for (model, _), cell in evaluation.cells.items()]
-    write_digests(evaluation.run, scored, _answer_mode(evaluation.run))
+    sources = {key: cell.source for key, cell in evaluation.cells.items()}
+    write_digests(evaluation.run, sources)
     summary = {
         "version": bench.__version__,
         "overall": {model: asdict(estimate) for model, estimate in evaluation.overall.items()},

@@ -40,7 +40,7 @@ def scores_path(run: RunStore, model: str, task: str) -> Path:
 
 
 def stored_answers(
-    run: RunStore, model: str, task: Task, outputs: Mapping[str, Output], mode: str
+    run: RunStore, model: str, task: Task, outputs: Mapping[str, Output], source: str
 ) -> tuple[Answer, ...] | None:
     """The answers with the scores on the disk; None if there are none, or they are of something else."""
     recorded = _recorded(run).get(f"{run.model_folder(model).name}/{task.name}")
@@ -49,7 +49,7 @@ def stored_answers(
         return None
     if recorded.get("scores") != file_digest(path):
         return None
-    if recorded.get("made_from") != _made_from(run, model, task, mode):
+    if recorded.get("made_from") != source:
         return None
     try:
         rows = list(read_lines(path))
@@ -59,13 +59,13 @@ def stored_answers(
         return None
 
 
-def write_digests(run: RunStore, cells: Sequence[tuple[str, Task]], mode: str) -> None:
+def write_digests(run: RunStore, sources: Mapping[tuple[str, str], str | None]) -> None:
     """Record what the scores of these models and tasks, which are on the disk, were computed from."""
     digests = {}
-    for model, task in cells:
-        digests[f"{run.model_folder(model).name}/{task.name}"] = {
-            "made_from": _made_from(run, model, task, mode),
-            "scores": file_digest(scores_path(run, model, task.name)),
+    for (model, task), source in sources.items():
+        digests[f"{run.model_folder(model).name}/{task}"] = {
+            "made_from": source,
+            "scores": file_digest(scores_path(run, model, task)),
         }
     write_json(run.path / DIGESTS_FILE, digests)
 
@@ -81,7 +81,7 @@ def _recorded(run: RunStore) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _made_from(run: RunStore, model: str, task: Task, mode: str) -> str:
+def made_from(run: RunStore, model: str, task: Task, mode: str) -> str:
     """A digest of everything that decides the scores of a model's answers to a task."""
     folder = run.cell_folder(model, task.name)
     files = [
