@@ -50,6 +50,7 @@ def score_command(options: ScoreOptions) -> None:
     made: JSON Lines with sample_id and text.
     """
     from bench.report import build
+    from bench.rundir.litter import remove_litter
     from bench.rundir.store import RunStore
     from bench.scoring.evaluation import evaluate, write_scores
 
@@ -63,6 +64,7 @@ def score_command(options: ScoreOptions) -> None:
     else:
         run = RunStore.open(find_run(options.source, options.results))
         _refuse_import_options(options)
+    remove_litter(run.path)
     evaluation = evaluate(run, options.metrics)
     write_scores(evaluation)
     print_summary(build([evaluation]), [run.path / "scores"], as_json=options.as_json)
@@ -140,6 +142,7 @@ def report_command(choices: ReportChoices) -> None:
     RUN is the path of a run, its name, a part of its name, or "last".
     """
     from bench.report import ReportOptions, build
+    from bench.rundir.litter import remove_litter
     from bench.rundir.store import RunStore
     from bench.scoring.evaluation import evaluate
 
@@ -152,7 +155,10 @@ def report_command(choices: ReportChoices) -> None:
     for number, place in enumerate(places):
         if place in places[:number]:
             raise InvalidInput(f"the run {place.name} is named twice", hint="name every run once")
-    evaluations = [evaluate(RunStore.open(path)) for path in paths]
+    runs = [RunStore.open(path) for path in paths]
+    for run in runs:
+        remove_litter(run.path)
+    evaluations = [evaluate(run) for run in runs]
     view = build(evaluations, options)
     written = write_reports(evaluations, view, choices.out, choices.formats, options)
     print_summary(view, written, as_json=choices.as_json)

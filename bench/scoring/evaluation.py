@@ -23,6 +23,7 @@ from bench.metrics.mistakes import MISTAKES
 from bench.rundir.store import SUMMARY_FILE, RunStore
 from bench.schema import Estimate, Output, Task
 from bench.scoring.answers import Answer, fields_by_document, score_answers
+from bench.scoring.reuse import made_from, scores_path, stored_answers, write_digests
 from bench.stats import ScoreBounds, cluster_mean, score_bounds
 
 SLICES = ("language", "doc_type", "field")
@@ -46,6 +47,8 @@ class Cell:
     """Samples with an output, failures included; fewer than ``answers`` while a run is unfinished."""
     equivalent: Estimate | None
     """Share of answers that are right, or wrong only in format; None for descriptions."""
+    source: str | None = None
+    """Digest of what the scores were computed from; None for a part of a task."""
 
     @property
     def headline(self) -> str:
@@ -131,12 +134,14 @@ def evaluate(
     models = tuple(run.model_names() if only is None else only)
     scored: dict[tuple[str, str], Cell] = {}
     for name, task in tasks.items():
-        # Filing the values of a task takes longer than reading the answers: once for all models.
+        # The values of a task are filed when they are first asked for: once for all models.
         fields = fields_by_document(task) if mistakes else None
         for model in models:
+            # Before the answers are read: a run in progress may append some meanwhile.
+            source = made_from(run, model, task, _answer_mode(run))
             outputs = run.outputs(model, name)
             scored[model, name] = _score_cell(
-                run, model, task, outputs, mistakes=mistakes, fields=fields
+                run, model, task, outputs, mistakes=mistakes, fields=fields, source=source
             )
     cells = {(model, name): scored[model, name] for model in models for name in tasks}
     if not all(_is_accuracy(task.metrics[0]) for task in tasks.values()):
@@ -218,11 +223,18 @@ def _score_cell(
     *,
     mistakes: bool,
     fields: Mapping[str, FieldIndex] | None = None,
+    source: str | None = None,
 ) -> Cell:
-    texts = run.document_texts(task.name) if mistakes else {}
-    answers = score_answers(
-        task, outputs, texts, _answer_mode(run), mistakes=mistakes, fields=fields
-    )
+    mode = _answer_mode(run)
+    # A sample that is shown alone comes with a part of the task, of which no scores are on the disk.
+    stored = stored_answers(run, model, task, outputs, source) if source else None
+    if stored is None:
+        texts = run.document_texts(task.name) if mistakes else {}
+        answers = score_answers(task, outputs, texts, mode, mistakes=mistakes, fields=fields)
+    elif mistakes:
+        answers = stored
+    else:
+        answers = tuple(replace(answer, mistake=None) for answer in stored)
     clusters = [document_key(task, answer.sample.document_id) for answer in answers]
     failed = sum(answer.failed for answer in answers)
     estimates = {}
@@ -244,6 +256,7 @@ def _score_cell(
     return Cell(
         model=model,
         task=task,
+        source=source,
         answers=answers,
         estimates=estimates,
         raw_headline=raw_headline,
@@ -321,12 +334,13 @@ def _pooled_estimate(pooled: Sequence[_PooledAnswer]) -> Estimate:
 
 
 def write_scores(evaluation: Evaluation) -> None:
-    """Write ``scores/<model>/<task>.jsonl`` and ``scores/summary.json`` into the run directory."""
-    folder = evaluation.run.path / "scores"
+    """Write ``scores/<model>/<task>.jsonl``, their digests and ``scores/summary.json``."""
     for (model, task), cell in evaluation.cells.items():
-        path = folder / evaluation.run.model_folder(model).name / f"{task}.jsonl"
+        path = scores_path(evaluation.run, model, task)
         lines = [json.dumps(_answer_record(answer), sort_keys=True) for answer in cell.answers]
         write_atomically(path, "".join(f"{line}\n" for line in lines))
+    sources = {key: cell.source for key, cell in evaluation.cells.items()}
+    write_digests(evaluation.run, sources)
     summary = {
         "version": bench.__version__,
         "overall": {model: asdict(estimate) for model, estimate in evaluation.overall.items()},
