@@ -2,6 +2,7 @@
 
 A form writes its answers beside its labels or beneath them. Which of the two, the values that need no label
 tell: a date, a telephone number or a sum has its label at its left, or above it.
+Where texts stand in pairs, the label may also be the lower one. A long answer goes on in the next line.
 """
 
 from __future__ import annotations
