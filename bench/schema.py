@@ -7,7 +7,7 @@ seconds and memory is in bytes everywhere; GiB and milliseconds exist only on pa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,18 +33,28 @@ class Page:
     index: int
     """Number of the frame or page inside the file, from 0."""
     width: int
-    """Pixels, after EXIF rotation; for a PDF at ``dpi``."""
+    """Pixels, after EXIF rotation and ``turn``; for a PDF at ``dpi``."""
     height: int
-    """Pixels, after EXIF rotation; for a PDF at ``dpi``."""
+    """Pixels, after EXIF rotation and ``turn``; for a PDF at ``dpi``."""
     sha256: str
     """Digest of the bytes of the file: equal files have equal pages, wherever they lie."""
     dpi: int | None = None
     """Resolution at which a PDF page is rendered; None for images."""
+    turn: int = 0
+    """Degrees (0, 90, 180, 270) by which the page of the file is turned clockwise for the models."""
 
     @property
     def key(self) -> str:
-        """Identity of the page: pages with equal keys come from equal files and have the same number."""
-        return f"{self.sha256[:16]}.{self.index}"
+        """Identity of the page: pages with equal keys have equal files, the same number and the same turn."""
+        turn = f".{self.turn}" if self.turn else ""
+        return f"{self.sha256[:16]}.{self.index}{turn}"
+
+    def turned(self, degrees: int) -> Page:
+        """Return the page after a further clockwise turn by 0, 90, 180 or 270 degrees."""
+        turn = (self.turn + degrees) % 360
+        if degrees in {90, 270}:
+            return replace(self, width=self.height, height=self.width, turn=turn)
+        return replace(self, turn=turn)
 
 
 @dataclass(frozen=True, slots=True)

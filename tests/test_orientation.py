@@ -9,10 +9,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 import bench.synth.fonts
 from bench.models.ocr import Ocr
-from bench.models.ocr.orientation import scan_turn, text_layer_reading, turned
+from bench.models.ocr.orientation import scan_turn, text_layer_reading
 from bench.models.ocr.readers import RapidOcrReader
-from bench.schema import Document, ModelSpec, PageGroup, Request
-from bench.tasks.pages import read_pages
+from bench.runner import RunSettings, plan_run
+from bench.runner.run_record import run_record
+from bench.runner.upright import turn_upright
+from bench.schema import Document, ModelSpec, PageGroup, Request, Sample, Task
+from bench.tasks.images import turned
+from bench.tasks.pages import open_page, read_pages
+from bench.tasks.textlayer import text_layer
 
 pytest.importorskip("rapidocr")
 
@@ -64,3 +69,37 @@ def test_a_text_layer_is_read_upright(name: str) -> None:
     rows = [(round(word.top / 10), word.left) for word in reading.fragments]
     assert rows == sorted(rows)
     assert all(word.width > word.height / 2 for word in reading.fragments)
+
+
+def test_a_plan_is_turned_upright_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "scan.png"
+    turned(scan(), 90).save(path)
+    (page,) = read_pages(path)
+    (drawn,) = read_pages(Path(__file__).parent / "pages" / "upright.pdf")
+    documents = {"d": Document("d", (page, drawn))}
+    sample = Sample("q", "d", "What is the invoice number?", ("LN-20417",))
+    task = Task("t", "1", "t", documents, (sample,), ("anls",))
+    plan = plan_run([ModelSpec("ocr", "ocr")], [task], RunSettings(upright=True))
+    record = run_record(upright := turn_upright(plan))
+    pages = upright.tasks[0].documents["d"].pages
+    assert [one.turn for one in pages] == [270, 0]
+    assert (pages[0].width, pages[0].height) == open_page(pages[0]).size == (800, 700)
+    assert open_page(pages[0]).tobytes() == scan().tobytes()
+    assert record["spec"]["settings"]["upright"] is True
+    assert record["warnings"][0].startswith("--upright: 1 of 2 pages")
+    assert plan.spec_id() == upright.spec_id()
+    assert plan.spec_id() != plan_run(plan.models, [task], RunSettings()).spec_id()
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_the_words_of_a_turned_page_lie_on_its_ink(degrees: int) -> None:
+    (page,) = read_pages(Path(__file__).parent / "pages" / "upright.pdf")
+    page = page.turned(degrees)
+    image = open_page(page).convert("L")
+    words = text_layer(page)
+    assert image.size == (page.width, page.height)
+    assert words
+    for word in words:
+        lowest, _ = image.crop((word.left, word.top, word.right, word.bottom)).getextrema()
+        assert lowest < 128, word
+        assert word.turn == -degrees % 360

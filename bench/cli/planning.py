@@ -67,6 +67,7 @@ def plan_of(
     from bench.asking.prompts import check_used, tuning_warnings
     from bench.asking.protocols import apply
     from bench.runner import RunSettings, plan_run
+    from bench.runner.upright import turn_upright
 
     sources = dict.fromkeys(rule.source for rule in rules)
     models, tasks, protocol = apply(
@@ -87,8 +88,11 @@ def plan_of(
         protocol=protocol,
         only=only or {},
         allow_downscale=options.allow_downscale,
+        upright=options.upright,
     )
     plan = plan_run(models, tasks, settings, name=options.name, labels=dict(options.labels))
+    if settings.upright:
+        plan = turn_upright(plan)
     warnings = [
         *check_used(rules, plan.models, plan.tasks),
         *tuning_warnings(rules, plan.models, plan.tasks),

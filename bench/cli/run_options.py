@@ -102,6 +102,10 @@ class RunOptions(ModelOptions):
     allow_downscale: bool = pages_choice(
         help="Shrink the pages of a question that does not fit into memory, and mark its answer."
     )
+    upright: bool = pages_choice(
+        help="Turn pages that lie sideways or upside down before a model sees them. The option needs the "
+        "extra ocr."
+    )
     allow_unreadable: bool = pages_choice(
         help="Count a question on an unreadable page as a failed answer, instead of refusing the task."
     )

@@ -81,6 +81,8 @@ def document_of(row: Mapping[str, Any]) -> Document:
         sizes = (page.index, page.width, page.height)
         if not all(isinstance(size, int) for size in sizes):
             raise TypeError("a page's index, width or height is not a number")
+        if page.turn not in (0, 90, 180, 270):
+            raise ValueError("a page's turn is none of 0, 90, 180 and 270")
         if not isinstance(page.dpi, int | float | None):
             raise TypeError("a page's dpi is not a number")
         if not (isinstance(page.sha256, str) and _DIGEST.fullmatch(page.sha256)):

@@ -12,6 +12,7 @@ from bench.asking.prompts import prompts_record, tuning_warnings
 from bench.errors import InvalidInput
 from bench.measure import environment
 from bench.runner.spec import RunPlan
+from bench.runner.upright import upright_note
 from bench.schema import Document, ModelSpec, Task
 from bench.tasks.guard import document_text
 from bench.text import file_name, utc_now
@@ -30,9 +31,15 @@ def run_record(plan: RunPlan) -> dict[str, Any]:
         "tasks": [_task_record(task) for task in plan.tasks],
         "protocol": plan.settings.protocol or {"name": "native"},
         "prompts": prompts_record(plan.settings.prompts, plan.models, plan.tasks),
-        "warnings": tuning_warnings(plan.settings.prompts, plan.models, plan.tasks),
+        "warnings": _warnings(plan),
         "environment": environment(),
     }
+
+
+def _warnings(plan: RunPlan) -> list[str]:
+    """What the report says about the conditions of the run."""
+    upright = [upright_note(plan.tasks)] if plan.settings.upright else []
+    return [*upright, *tuning_warnings(plan.settings.prompts, plan.models, plan.tasks)]
 
 
 def _command(arguments: Sequence[str]) -> list[str]:

@@ -46,6 +46,8 @@ class RunSettings:
     """Metadata key → values: the run asks only questions that have one of the values under every key."""
     allow_downscale: bool = False
     """Whether pages that do not fit into memory may be shrunk; such answers are marked."""
+    upright: bool = False
+    """Whether models see every page turned as its text stands upright."""
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> RunSettings:

@@ -39,6 +39,8 @@ _NEW_SUBFILE_TYPE, _REDUCED, _MASK = 254, 1, 4
 _SUBFILE_TYPE, _OLD_REDUCED = 255, 2
 _TIFF_WIDTH, _TIFF_HEIGHT, _PHOTOMETRIC, _SAMPLE_FORMAT = 256, 257, 262, 339
 _FRACTION_END = 1.01
+_TURNS = {90: "ROTATE_270", 180: "ROTATE_180", 270: "ROTATE_90"}
+"""Clockwise turn in degrees → Pillow's name for it, which counts the other way."""
 _FIRST_SIDEWAYS = 5
 """EXIF orientations from 5 to 8 turn the picture by 90°, so that width and height change places."""
 
@@ -70,6 +72,13 @@ def decode(path: Path, index: int) -> Image:
         if not upright and image.format != "TIFF":
             image = ImageOps.exif_transpose(image)
         return _to_rgb(image)
+
+
+def turned(image: Image, degrees: int) -> Image:
+    """Return ``image`` turned clockwise by 0, 90, 180 or 270 degrees."""
+    from PIL import Image as pillow
+
+    return image.transpose(pillow.Transpose[_TURNS[degrees]]) if degrees else image
 
 
 def reencoded(image: Image, quality: int) -> Image:

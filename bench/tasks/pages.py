@@ -51,14 +51,16 @@ def read_pages(path: Path, dpi: int = DEFAULT_DPI) -> tuple[Page, ...]:
 
 
 def open_page(page: Page) -> Image:
-    """Decode the page to RGB, upright, on white where the file is transparent.
+    """Decode the page to RGB, on white where the file is transparent, and turn it by its ``turn``.
 
     Raises:
         InvalidInput: the file cannot be decoded: it is truncated, broken, or gone since the plan was made.
     """
     if page.dpi is not None:
-        return guard.render(page.path, page.index, page.dpi)
-    return guard.decode(page.path, page.index)
+        image = guard.render(page.path, page.index, page.dpi)
+    else:
+        image = guard.decode(page.path, page.index)
+    return images.turned(image, page.turn)
 
 
 def unreadable_page(path: Path, dpi: int = DEFAULT_DPI) -> Page:

@@ -119,7 +119,25 @@ def _layer(document: pypdfium2.PdfDocument, page: Page) -> list[TextWord] | None
         words = list(_words(placed))
         if not words or is_meaningless([word.text for word in words]):
             return None
-        return words if _explains_the_page(words, placed) else None
+        if not _explains_the_page(words, placed):
+            return None
+        return [_turned(word, page) for word in words]
+
+
+def _turned(word: TextWord, page: Page) -> TextWord:
+    """Return a word of the page as the file shows it where it stands on the turned page."""
+    box = PixelBox(word.left, word.top, word.right, word.bottom).turned(page.turn)
+    # The turn goes around the origin; what left the page by it is moved back.
+    right = page.width if page.turn in {90, 180} else 0
+    down = page.height if page.turn in {180, 270} else 0
+    return TextWord(
+        word.text,
+        box.left + right,
+        box.top + down,
+        box.right + right,
+        box.bottom + down,
+        (word.turn - page.turn) % 360,
+    )
 
 
 class _Placed:
@@ -128,6 +146,8 @@ class _Placed:
     def __init__(self, sheet: pypdfium2.PdfPage, page: Page) -> None:
         self.sheet = sheet
         self.width, self.height = page.width, page.height
+        if page.turn in {90, 270}:
+            self.width, self.height = self.height, self.width
         self.rotation = sheet.get_rotation()
         self.left, self.bottom, self.right, self.top = sheet.get_bbox()
         width, height = self.right - self.left, self.top - self.bottom

@@ -22,7 +22,7 @@ from bench.models.model import failed
 from bench.models.ocr.answer import answer
 from bench.models.ocr.layout import lay_out
 from bench.models.ocr.matching import OcrDocument
-from bench.models.ocr.orientation import scan_turn, text_layer_reading, turned
+from bench.models.ocr.orientation import scan_turn, text_layer_reading
 from bench.models.ocr.readers import (
     RapidOcrReader,
     Reader,
@@ -32,6 +32,7 @@ from bench.models.ocr.readers import (
     read_by_script,
 )
 from bench.schema import Batch, Document, ModelInfo, ModelSpec, Output, Page, PageGroup, Request
+from bench.tasks.images import turned
 
 if TYPE_CHECKING:
     from PIL.Image import Image

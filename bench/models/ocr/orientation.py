@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bench.models.ocr.readers import Fragment, Reading
 from bench.schema import Page
 from bench.tasks.guard import text_layer
+from bench.tasks.images import turned
+from bench.tasks.pages import open_page
 from bench.tasks.textlayer import upright_turn
 
 if TYPE_CHECKING:
@@ -23,13 +25,12 @@ _VOTERS = 12
 """Longest lines that vote."""
 _FEWEST_VOTERS = 3
 """With fewer lines there is no vote: a single line may be a stamp."""
-_CLEAR = 0.35
-"""Share of the votes, weighed by their confidence, by which one side must win."""
+_CLEAR_SIDEWAYS = 0.35
+"""Share of the votes, weighed by their confidence, by which one side of a sideways page must win."""
+_CLEAR_UPSIDE_DOWN = 0.75
+"""The same for a turn by 180°: most wide pages stand upright, and Cyrillic misleads the classifier."""
 _SLENDER = 1.5
 """Ratio of the sides from which a box is a line with an axis."""
-
-_TURNS = {90: "ROTATE_270", 180: "ROTATE_180", 270: "ROTATE_90"}
-"""Clockwise turn in degrees → Pillow's name for it, which counts the other way."""
 
 
 class _Line(NamedTuple):
@@ -82,19 +83,22 @@ def _voted_turn(image: Image, engine: Any) -> int:
             (int(line.left), int(line.top), int(line.right) + 1, int(line.bottom) + 1)
         )
         balance += _vote(turned(crop, 90) if is_sideways else crop, engine)
+    share = balance / len(voters)
+    if not is_sideways:
+        return 180 if share < -_CLEAR_UPSIDE_DOWN else 0
     # Columns of upright Chinese are tall, too: without a clear vote the page stays as it is.
-    if abs(balance) < _CLEAR * len(voters):
+    if abs(share) < _CLEAR_SIDEWAYS:
         return 0
-    if is_sideways:
-        return 90 if balance > 0 else 270
-    return 0 if balance > 0 else 180
+    return 90 if share > 0 else 270
 
 
-def turned(image: Image, degrees: int) -> Image:
-    """Return ``image`` turned clockwise by 0, 90, 180 or 270 degrees."""
-    from PIL import Image as pillow
+def page_turn(page: Page, engine: Any) -> int:
+    """Return the clockwise turn in degrees after which the text of a page stands upright.
 
-    return image.transpose(pillow.Transpose[_TURNS[degrees]]) if degrees else image
+    The letters of a text layer know it. Elsewhere ``scan_turn`` looks at the picture.
+    """
+    words = text_layer(page)
+    return upright_turn(words) if words else scan_turn(open_page(page), engine)
 
 
 def text_layer_reading(page: Page) -> Reading | None:
