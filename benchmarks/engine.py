@@ -58,6 +58,7 @@ WAYS = (
     Way("generate, 8 padded rows", 8, {"reuse": False, "engine": "padded"}, generate=True),
     Way("padded rows, own loop", 8, {"engine": "padded"}),
     Way("engine, no page reuse", 16, {"reuse": False}),
+    Way("engine, weights not packed", 16, {"packed": False}),
     Way("engine", 16, {}),
 )
 

@@ -99,6 +99,7 @@ BACKENDS: dict[str, Backend] = {
                 "reference": (bool,),
                 "engine": (str,),
                 "graphs": (bool,),
+                "packed": (bool,),
                 "jpeg_quality": (int,),
                 "cache_bytes": (int,),
                 "device_map": (str,),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.errors import InvalidInput
@@ -60,12 +61,17 @@ class QwenVL:
         from bench.models.qwen_vl.generation import read_decoding
         from bench.models.qwen_vl.loading import load_model, locate
         from bench.models.qwen_vl.processing import Processor
+        from bench.models.qwen_vl.products import pack_products
 
         folder = locate(self._spec)
         # Before the weights: what is wrong with the small files should not take minutes to be said.
         processor = Processor(self._spec, folder)
         read_decoding(folder, processor.config, processor.tokenizer)
-        return self.adopt(load_model(self._spec, folder), processor, folder)
+        loaded = load_model(self._spec, folder)
+        info = self.adopt(loaded, processor, folder)
+        # Not those of a model that was adopted: it may be in training.
+        products = pack_products(self._spec, loaded.model)
+        return replace(info, details={**info.details, "products": products})
 
     def adopt(self, loaded: LoadedModel, processor: Processor, folder: Path) -> ModelInfo:
         """Use weights that are already loaded, for example those of a model in training.

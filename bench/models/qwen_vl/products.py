@@ -1,0 +1,165 @@
+"""Linear layers whose weights lie in memory as this processor's products read them.
+
+In fp32 torch gives a product to MKL, which takes the weight as it is. oneDNN can arrange a weight once in
+blocks that its kernels read in order (torch's ``mkldnn`` operators, which torch.compile uses for frozen
+weights). On some processors its products are then more than twice as fast, on others no faster, so a product
+is timed. The sums are in fp32 as before, but in another order, which changes the last bits of a result.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from bench.schema import ModelSpec
+
+MIN_SPEEDUP = 1.15
+"""Below that, packing is not worth a result with other last bits."""
+ROWS, INPUTS, OUTPUTS = 128, 512, 1024
+"""The product that is timed: MKL takes about 1 ms for it."""
+_TIMES = 5
+"""Both products are timed this often and the shortest time counts: other processes may slow one down."""
+_TYPICAL_ROWS = 200
+"""Rows that oneDNN chooses its blocks for; a weight that is packed for them serves any number."""
+
+
+@functools.cache
+def packed_speedup() -> float | None:
+    """How many times as fast a product is with a packed weight; None where oneDNN cannot be had or fails.
+
+    It is measured once in a process, which takes about 10 ms.
+    """
+    # Untyped in torch.
+    onednn: Any = torch.backends.mkldnn
+    if not onednn.is_available():
+        return None
+    rows, weight = torch.ones(ROWS, INPUTS), torch.ones(OUTPUTS, INPUTS)
+    with torch.inference_mode():
+        try:
+            packed = _packed(weight)
+            product = _product(rows, packed, None)
+        except (AttributeError, RuntimeError):
+            return None
+        if not torch.allclose(product, torch.nn.functional.linear(rows, weight)):
+            return None
+        plain_seconds = _seconds(lambda: torch.nn.functional.linear(rows, weight))
+        return plain_seconds / _seconds(lambda: _product(rows, packed, None))
+
+
+def pack_products(spec: ModelSpec, model: Any) -> str:
+    """Pack the weights of ``model``, which is ready to answer, where it pays; says what was done or why not.
+
+    Each weight is freed as soon as it is packed, so the model needs the memory of one more layer for a
+    moment. Weights that are stored in fp32 lie in a mapped file; it stays mapped until all are packed.
+    The model cannot be trained, saved or moved to another device afterwards.
+    """
+    obstacle = _obstacle(spec, model)
+    if obstacle is not None:
+        return f"torch's own ({obstacle})"
+    speedup = packed_speedup()
+    if speedup is None:
+        return "torch's own (this torch has no oneDNN)"
+    if speedup < MIN_SPEEDUP:
+        return f"torch's own (with packed weights they are {speedup:.2g} times as fast on this processor)"
+    _pack(model)
+    return f"oneDNN, packed weights ({speedup:.2g} times as fast as torch's own on this processor)"
+
+
+class PackedLinear(torch.nn.Module):
+    """Computes what a ``torch.nn.Linear`` with this weight and bias does."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        super().__init__()
+        # It has the shape, dtype and device of the plain weight, which transformers reads.
+        self.weight = torch.nn.Parameter(_packed(weight.detach()), requires_grad=False)
+        self.bias = bias
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """(…, inputs) → (…, outputs)."""
+        return _product(rows, self.weight, self.bias)
+
+
+class PackedPatches(PackedLinear):
+    """Computes what the flattened patch embedding does (``vision.flatten_patch_embedding``)."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        super().__init__(weight.flatten(1), bias)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """(patches, channels, temporal, height, width) → (patches, features)."""
+        return super().forward(rows.flatten(1))
+
+
+def _obstacle(spec: ModelSpec, model: Any) -> str | None:
+    """Why the weights of ``model`` stay as they are; None if they may be packed."""
+    if spec.options.get("reference", False):
+        return "the reference is plain transformers"
+    if spec.options.get("packed") is False:
+        return "packed weights are switched off"
+    if model.device.type != "cpu":
+        return "weights are packed on a CPU only"
+    if model.dtype != torch.float32:
+        return "only weights in fp32 are packed"
+    if any(hasattr(module, "base_layer") for module in model.modules()):
+        return "an adapter lies beside the weights"
+    return None
+
+
+def _pack(model: Any) -> None:
+    holders = Counter(weight.data_ptr() for _, weight in _weights(model))
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            packed = _packed_class(child)
+            # A weight that is shared, as with the embeddings, would be in memory twice.
+            if packed is not None and holders[child.weight.data_ptr()] == 1:
+                setattr(module, name, packed(child.weight, child.bias))
+    _leave_files(model)
+    # The class of the flattened patch embedding is part of a cycle.
+    gc.collect()
+
+
+def _leave_files(model: Any) -> None:
+    """Copy the weights that are not packed, one by one.
+
+    Those that were stored in fp32 lie in the mapped file, and one of them would keep all of it mapped.
+    """
+    for weight in model.parameters():
+        if not weight.is_mkldnn:
+            weight.data = weight.data.clone()
+
+
+def _weights(model: Any) -> Any:
+    return model.named_parameters(remove_duplicate=False)
+
+
+def _packed_class(module: Any) -> type[PackedLinear] | None:
+    """What ``module`` becomes; None if it stays. Quantized layers and adapters inherit from ``Linear``."""
+    if type(module) is torch.nn.Linear and module.weight.dtype == torch.float32:
+        return PackedLinear
+    return PackedPatches if type(module).__name__ == "FlatConvolution" else None
+
+
+def _packed(weight: torch.Tensor) -> torch.Tensor:
+    packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, _TYPICAL_ROWS)
+    return packed
+
+
+def _product(rows: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, packed, bias, "none", [], "")
+    return product
+
+
+def _seconds(product: Callable[[], object]) -> float:
+    best = float("inf")
+    # The first call, which prepares a kernel, is among them and is never the fastest.
+    for _ in range(_TIMES + 1):
+        started = time.perf_counter()
+        product()
+        best = min(best, time.perf_counter() - started)
+    return best
