@@ -571,3 +571,26 @@ def test_every_month_of_every_language_is_its_own(language):
             ).equivalent
         ]
         assert matching == [day], spelled
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "field", "language", "same"),
+    [
+        (".5", "0.5", "quantity", "en", True),
+        ("$.50", "$0.50", "total", "en", True),
+        (".5", "5", "answer", "en", False),
+        ("Rs.500", "500", "total", "en", True),
+        ("5'", '5"', "answer", "en", False),
+        ("5′", "5'", "answer", "en", True),
+        ("1'234.50", "1234.50", "total", "de", True),
+        ("12 Main St", "1 2 Main St", "address", "en", False),
+        ("DE89 3704 0044 0532 0130 00", "DE89370400440532013000", "iban", "de", True),
+        ("Berlin, den 12.03.2024", "12.03.2024", "date", "de", True),
+        ("Paris, le 12 mars 2024", "12.03.2024", "date", "fr", True),
+        ("Berlin, den 12.03.2024", "13.03.2024", "date", "de", False),
+    ],
+)
+def test_marks_that_change_a_value_and_marks_that_do_not(answer, reference, field, language, same):
+    for pair in ((answer, reference), (reference, answer)):
+        match = field_equivalent(pair[0], [pair[1]], field=field, language=language)
+        assert match.equivalent is same, pair

@@ -28,6 +28,8 @@ _WORD_CURRENCIES: Final = {"р": "RUB", "d": "USD", "e": "EUR", "p": "GBP", "i":
 _RUSSIAN_CENTS: Final = re.compile(r"(\d{1,3}(?: \d{3})+|\d+)\s*[-=]\s*(\d{2})")
 _NO_CENTS: Final = re.compile(r"(?<=\d)[.,](?:-{1,2}|=)(?=\s|\Z)")
 _SPLIT_CENTS: Final = re.compile(r"(?<=\d)\s+(?=[.,]\d{2}(?!\d))")
+_NO_INTEGER: Final = re.compile(r"(?:\A|(?<=[-+($€£¥₽]))[.,](?=\d)")
+"""The separator of .5 and $.50; behind letters, as in Rs.500, it is a full stop."""
 _LABEL: Final = re.compile(r"\A[^\W\d_][^\d:=-]{0,40}[:=]\s*(?=\S)")
 _TOTAL_WORD: Final = re.compile(
     r"\A(?:(?:grand |sub)?total(?: due| amount)?|amount(?: due)?|sum|balance(?: due)?"
@@ -83,6 +85,7 @@ def read_amount(text: str, *, language: str | None = None, money: bool = False) 
         money: The field is known to hold an amount: a label may stand before it, and cents behind a dash.
     """
     lowered = _SPLIT_CENTS.sub("", text.lower().strip())
+    lowered = _NO_INTEGER.sub(lambda separator: f"0{separator[0]}", lowered)
     if money:
         lowered = _TOTAL_WORD.sub("", _LABEL.sub("", lowered))
         dashed = _dashed(lowered, language)

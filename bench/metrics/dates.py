@@ -27,6 +27,10 @@ _BEHIND_A_PART: Final = (
     " năm th st nd rd er ère º ª го е ое ого a de af"
 )
 _NEUTRAL: Final = frozenset(f"{_BEFORE_A_DATE} {_BEHIND_A_PART}".split())
+_PLACE: Final = re.compile(
+    r"\A[^\W\d_]+(?:[ -][^\W\d_]+){0,3},\s+(?=(?:den|le|il|el|em|dnia|dne)\s+\d)"
+)
+"""Where a letter was written, as in "Berlin, den 12.03.2024"."""
 _LABEL: Final = re.compile(r"\A[^\W\d_][^\d:]{0,40}:\s*(?=\S)")
 _YEAR_WORD: Final = re.compile(
     r"(?<=\d)\s*(?:г|года?|году|р|року|рік|r|roku|rok|g|god|ж|жыл|m)\b\.?\s*\Z"
@@ -118,7 +122,7 @@ def read_date(
 
 def _without_words(text: str, language: str | None) -> str:
     """``text`` without a weekday or another word that stands before a date and does not change it."""
-    rest = text
+    rest = _PLACE.sub("", text)
     while True:
         word = re.match(r"([^\W\d_]+)[\s.,]+(?=\S)", rest)
         if word is None or not (word[1] in _NEUTRAL or is_weekday(word[1], _bare(language))):

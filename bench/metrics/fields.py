@@ -230,11 +230,27 @@ def field_equivalent(
     context = context_of(field, language)
     answer = western_digits(plain(as_text(prediction)))
     matches = [
-        _compare(answer, western_digits(plain(as_text(reference))), context)
+        FieldMatch(False, "text")
+        if _other_unit(as_text(prediction), as_text(reference))
+        else _compare(answer, western_digits(plain(as_text(reference))), context)
         for reference in references
     ]
     nothing = FieldMatch(False, matches[0].kind if matches else "text")
     return next((match for match in matches if match.equivalent), nothing)
+
+
+_FEET_OR_INCHES: Final = re.compile(r"(?<=\d)(?:(['’′])(?!\d)|([\"”″]))")
+
+
+def _other_unit(answer: str, reference: str) -> bool:
+    """Whether one text has minutes or feet where the other has seconds or inches: 5' is not 5"."""
+    marks = [
+        tuple(mark[1] is not None for mark in _FEET_OR_INCHES.finditer(text[: MAX_TYPED + 1]))
+        for text in (answer, reference)
+        # A mark that opens makes the other one a quotation mark.
+        if text[:1] not in {"'", '"', "‘", "“", "«", "„"}
+    ]
+    return len(marks) == 2 and all(marks) and marks[0] != marks[1]
 
 
 _LANGUAGE_TAG: Final = re.compile(

@@ -235,7 +235,9 @@ def read_identifier(text: str) -> str | None:
         return None
     compact = re.sub(r"\s", "", bare)
     words = re.findall(r"[^\W\d_]+", bare)
-    if compact != bare and (len(compact) < MIN_GROUPED or any(len(word) > 4 for word in words)):
+    # The blanks of "12 Main St" part words, and so 1 2 Main St is another address.
+    has_words = any(len(word) > 4 or (len(word) > 2 and not word.isupper()) for word in words)
+    if compact != bare and (len(compact) < MIN_GROUPED or has_words):
         return None
     digits = re.sub(r"[.\s-]", "", bare)
     if digits.isdecimal() and len(digits) >= MIN_PUNCTUATED:
