@@ -65,7 +65,7 @@ def score_command(options: ScoreOptions) -> None:
         run = RunStore.open(find_run(options.source, options.results))
         _refuse_import_options(options)
     remove_litter(run.path)
-    evaluation = evaluate(run, options.metrics)
+    evaluation = evaluate(run, options.metrics, reuse=False)
     write_scores(evaluation)
     print_summary(build([evaluation]), [run.path / "scores"], as_json=options.as_json)
 

@@ -114,6 +114,7 @@ def evaluate(
     *,
     only: Sequence[str] | None = None,
     mistakes: bool = True,
+    reuse: bool = True,
 ) -> Evaluation:
     """Score every output of ``run``.
 
@@ -123,6 +124,8 @@ def evaluate(
         only: names of the models that are scored; None scores all.
         mistakes: whether the kind of each mistake is found. Without it, no answer says what is wrong, and
             ``equivalent`` and slices are left out.
+        reuse: whether scores on the disk that belong to the same answers, metrics and program are used. A run
+            from somebody else may hold scores that were never computed.
 
     Raises:
         InvalidInput: an unknown metric, or one that does not fit a task's type of answer.
@@ -141,7 +144,14 @@ def evaluate(
             source = made_from(run, model, task, _answer_mode(run))
             outputs = run.outputs(model, name)
             scored[model, name] = _score_cell(
-                run, model, task, outputs, mistakes=mistakes, fields=fields, source=source
+                run,
+                model,
+                task,
+                outputs,
+                mistakes=mistakes,
+                fields=fields,
+                source=source,
+                reuse=reuse,
             )
     cells = {(model, name): scored[model, name] for model in models for name in tasks}
     if not all(_is_accuracy(task.metrics[0]) for task in tasks.values()):
@@ -224,10 +234,11 @@ def _score_cell(
     mistakes: bool,
     fields: Mapping[str, FieldIndex] | None = None,
     source: str | None = None,
+    reuse: bool = False,
 ) -> Cell:
     mode = _answer_mode(run)
     # A sample that is shown alone comes with a part of the task, of which no scores are on the disk.
-    stored = stored_answers(run, model, task, outputs, source) if source else None
+    stored = stored_answers(run, model, task, outputs, source) if source and reuse else None
     if stored is None:
         texts = run.document_texts(task.name) if mistakes else {}
         answers = score_answers(task, outputs, texts, mode, mistakes=mistakes, fields=fields)

@@ -31,7 +31,8 @@ DIGESTS_FILE = "scores/digests.json"
 
 _ROOMS = ("metrics", "scoring", "schema.py", "text.py", "parsing.py")
 """What of the package decides the scores of an answer."""
-_LIBRARIES = ("babel", "python-stdnum", "rapidfuzz")
+_LIBRARIES = ("babel", "jiwer", "lxml", "munkres", "numpy", "python-stdnum", "rapidfuzz", "scipy")
+"""Packages that metrics compute with."""
 
 
 def scores_path(run: RunStore, model: str, task: str) -> Path:
@@ -70,6 +71,14 @@ def write_digests(run: RunStore, sources: Mapping[tuple[str, str], str | None]) 
     write_json(run.path / DIGESTS_FILE, digests)
 
 
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        # An extra that is not installed.
+        return None
+
+
 def _recorded(run: RunStore) -> Mapping[str, Any]:
     path = run.path / DIGESTS_FILE
     if not path.is_file():
@@ -102,7 +111,7 @@ def program_digest() -> str:
     package = resources.files("bench")
     for room in _ROOMS:
         _add(digest, package.joinpath(room))
-    versions = [f"{name} {metadata.version(name)}" for name in _LIBRARIES]
+    versions = [f"{name} {_version(name)}" for name in _LIBRARIES]
     python = platform.python_version()
     digest.update(repr([bench.__version__, python, unicodedata.unidata_version, versions]).encode())
     return digest.hexdigest()
