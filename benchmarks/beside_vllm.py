@@ -32,6 +32,9 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 """Way → what is passed to vLLM besides precision, length and eager mode."""
 
+_LARGE_PAGE = 1024 * 28 * 28
+"""Pixels of a page of 1,024 visual tokens."""
+
 _VLLM_PROGRAM = """
 import json, sys, time
 from vllm import LLM, SamplingParams
@@ -121,11 +124,20 @@ def large_pages(folder: Path, questions: int, rounds: int) -> Work:
     checkpoint = folder / "model"
     if not checkpoint.is_dir():
         write_checkpoint(checkpoint)
+        _allow_large_pages(checkpoint)
     pages = folder / f"pages-{questions}"
     pages.mkdir()
     groups = make_groups(pages, max(2, 8 // questions), questions)
     batch = default_batch_size("cpu", groups)
-    return Work(checkpoint, scaled(pages / "scaled", groups, 1024 * 784, rounds), batch)
+    return Work(checkpoint, scaled(pages / "scaled", groups, _LARGE_PAGE, rounds), batch)
+
+
+def _allow_large_pages(checkpoint: Path) -> None:
+    """Raise the checkpoint's own bound on a page: either side would scale to it again."""
+    path = checkpoint / "preprocessor_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings["max_pixels"] = _LARGE_PAGE
+    path.write_text(json.dumps(settings), encoding="utf-8")
 
 
 def scaled(folder: Path, groups: Sequence[Any], max_pixels: int, rounds: int) -> list[list[Any]]:
