@@ -140,7 +140,7 @@ def test_weights_are_packed_only_where_it_pays(
 
 def test_an_adapter_that_stays_beside_the_weights_keeps_them_plain(paying: None) -> None:
     class WithAdapter(torch.nn.Module):
-        dtype, device = torch.float32, torch.device("cpu")
+        dtype, device, config = torch.float32, torch.device("cpu"), None
 
         def __init__(self) -> None:
             super().__init__()

@@ -104,6 +104,8 @@ def _obstacle(spec: ModelSpec, model: Any) -> str | None:
         return "packed weights are switched off"
     if model.device.type != "cpu":
         return "weights are packed on a CPU only"
+    if getattr(model.config, "quantization_config", None) is not None:
+        return "the model is quantized"
     if model.dtype != torch.float32:
         return "only weights in fp32 are packed"
     if any(hasattr(module, "base_layer") for module in model.modules()):
@@ -139,7 +141,8 @@ def _weights(model: Any) -> Any:
 
 
 def _packed_class(module: Any) -> type[PackedLinear] | None:
-    """What ``module`` becomes; None if it stays. Quantized layers and adapters inherit from ``Linear``."""
+    """What ``module`` becomes; None if it stays."""
+    # Not ``isinstance``: other kinds of layers inherit from it.
     if type(module) is torch.nn.Linear and module.weight.dtype == torch.float32:
         return PackedLinear
     return PackedPatches if type(module).__name__ == "FlatConvolution" else None
