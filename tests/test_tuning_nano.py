@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
 from bench.cli import cli
@@ -24,6 +25,8 @@ def draw(out: Path, layouts: str, count: int, seed: int) -> None:
     bench("data", "synth", out, *settings, "-n", count, "--seed", seed)
 
 
+# Its work is bounded by its steps. A slow processor, or a busy one, may take as long as it needs.
+@pytest.mark.timeout(1800)
 def test_a_layout_never_seen_is_learnt_and_the_paired_test_says_so(tmp_path: Path) -> None:
     draw(tmp_path / "cards", "card", 440, seed=21)
     draw(tmp_path / "known", "lines,columns,ends,grid,stacked", 10, seed=22)
