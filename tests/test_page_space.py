@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -15,7 +16,11 @@ from PIL import Image, ImageDraw
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
+from bench.models.catalog import resolve
+from bench.models.ocr import Ocr
+from bench.runner.batches import page_groups
 from bench.schema import Document
+from bench.tasks import find_task, load_task
 from bench.tasks.pages import open_page, read_pages
 from bench.tasks.plausibility import is_meaningless
 from bench.tasks.textlayer import TextWord, document_text, text_layer, upright_turn
@@ -297,3 +302,25 @@ def test_paper_stays_light_at_any_depth(
     grey = np.asarray(open_page(read_pages(path)[0]).convert("L"))
     assert np.median(grey) >= 127
     assert grey.min() == 0
+
+
+@pytest.mark.parametrize("angle", [90, 180, 270])
+def test_a_turned_contract_is_answered_as_the_upright_one(tmp_path: Path, angle: int) -> None:
+    """Only ``/Rotate`` differs: a person turns the page, and reads the same."""
+    task = load_task(find_task("contract-ru"))
+    (document,) = task.documents.values()
+    turned_path = tmp_path / "contract.pdf"
+    with pypdfium2.PdfDocument(document.pages[0].path) as pdf:
+        for number in range(len(pdf)):
+            sheet = pdf[number]
+            sheet.set_rotation((sheet.get_rotation() + angle) % 360)
+        pdf.save(turned_path)
+    model = Ocr(resolve("ocr", options={"reader": "text-layer"}))
+    model.load()
+    (group,) = page_groups(task)
+    turned = replace(group, document=replace(document, pages=read_pages(turned_path)))
+    upright, rotated = (
+        [output.text for output in model.generate([asked]).outputs] for asked in (group, turned)
+    )
+    assert rotated == upright
+    assert sum(map(bool, upright)) == 16
