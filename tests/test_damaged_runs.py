@@ -82,6 +82,16 @@ def test_every_flipped_bit_of_an_answer_is_noticed_or_changes_nothing(tmp_path: 
         assert all(right[key] == output for key, output in found.items())
 
 
+def test_a_damaged_answer_is_named_by_its_line(tmp_path: Path) -> None:
+    run = small_run(tmp_path)
+    path = run.cell_folder("qwen2-vl-7b", "invoices-en") / "outputs.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines[1] = lines[1].replace('"stop_reason":"stop"', '"stop_reason":"length"')
+    path.write_text("".join(lines), encoding="utf-8")
+    with pytest.raises(InvalidInput, match=r"outputs\.jsonl:2: the line is damaged"):
+        run.outputs("qwen2-vl-7b", "invoices-en")
+
+
 def test_answers_without_a_checksum_still_load(tmp_path: Path) -> None:
     run = small_run(tmp_path)
     path = run.cell_folder("qwen2-vl-7b", "invoices-en") / "outputs.jsonl"

@@ -259,15 +259,15 @@ class RunStore:
         With ``of``, the id of a sample, only its answer is read.
         """
         outputs: dict[str, Output] = {}
-        path = self.cell_folder(model, task) / "outputs.jsonl"
         for row in self._rows(model, task, "outputs", () if of is None else (as_stored(of),)):
             try:
                 if not is_intact(row):
                     raise ValueError("the checksum does not fit the line")
                 output = output_of(row)
             except (TypeError, ValueError) as error:
+                place = _first_damage(self.cell_folder(model, task))
                 raise InvalidInput(
-                    f"{path}: a line is damaged: {one_line(error, 80)}: {one_line(row, 80)}",
+                    f"{place}: the line is damaged: {one_line(error, 80)}: {one_line(row, 80)}",
                     hint="copy the run directory again; or remove the line and resume the run, "
                     "which asks the question again",
                 ) from None
@@ -518,3 +518,16 @@ def find_runs(results: Path) -> list[RunStore]:
 def _start(run: RunStore) -> tuple[str, str]:
     """Return when the run began; of two runs of one second, the folder's name tells the order."""
     return str(run.record.get("started", "")), run.path.name
+
+
+def _first_damage(cell: Path) -> str:
+    """The file and line of the first damaged answer in ``cell``."""
+    for path in sorted(cell.glob("outputs*.jsonl")):
+        for number, row in enumerate(read_lines(path), 1):
+            try:
+                if not is_intact(row):
+                    return f"{path}:{number}"
+                output_of(row)
+            except (TypeError, ValueError):
+                return f"{path}:{number}"
+    return str(cell)
