@@ -92,6 +92,19 @@ def test_a_damaged_answer_is_named_by_its_line(tmp_path: Path) -> None:
         run.outputs("qwen2-vl-7b", "invoices-en")
 
 
+@pytest.mark.parametrize("value", [{}, 1e308, None])
+def test_the_path_of_a_page_is_a_text(tmp_path: Path, value: object) -> None:
+    run = small_run(tmp_path)
+    path = run.path / "invoices-en" / "samples.jsonl"
+    rows = list(read_lines(path))
+    rows[0]["pages"][0]["path"] = value
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    record = {key: content for key, content in run.record.items() if key != "samples_sha256"}
+    write_json(run.path / "run.json", record)
+    with pytest.raises(InvalidInput, match=r"samples\.jsonl"):
+        RunStore.open(run.path).load_task("invoices-en")
+
+
 def test_answers_without_a_checksum_still_load(tmp_path: Path) -> None:
     run = small_run(tmp_path)
     path = run.cell_folder("qwen2-vl-7b", "invoices-en") / "outputs.jsonl"

@@ -344,6 +344,7 @@ def test_page_without_a_preview_is_counted(tmp_path):
 def test_ticks_are_round_numbers():
     assert linear_ticks(0.53, 0.91) == pytest.approx([0.6, 0.7, 0.8, 0.9])
     assert log_ticks(0.3, 4) == pytest.approx([0.5, 1, 2])
+    assert log_ticks(1e300, 1e308)[-1] == pytest.approx(1e308)
 
 
 def test_stage_has_one_colour_whoever_it_belongs_to(demo):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -77,6 +78,8 @@ class Frame:
 def log_ticks(low: float, high: float) -> list[float]:
     """Round numbers (1, 2, 5 times powers of ten) between ``low`` and ``high``."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    # The power above the largest float is none.
+    last = min(last, sys.float_info.max_10_exp)
     ticks = [
         digit * 10.0**power
         for power in range(first, last + 1)

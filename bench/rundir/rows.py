@@ -77,6 +77,8 @@ def document_of(row: Mapping[str, Any]) -> Document:
     """
     pages = []
     for listed in row["pages"]:
+        if not isinstance(listed["path"], str):
+            raise TypeError("a page's path is not a text")
         page = Page(**{**listed, "path": from_portable(listed["path"])})
         sizes = (page.index, page.width, page.height)
         if not all(isinstance(size, int) for size in sizes):
