@@ -15,7 +15,6 @@ import re
 import stat
 import tomllib
 from collections import Counter
-from collections.abc import Iterable
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -291,15 +290,3 @@ def kind_of(value: Any) -> str:
         return "a list"
     # TOML has dates and times besides.
     return f"the {type(value).__name__} {one_line(value, 40)}"
-
-
-def check_names(values: Iterable[Any], where: object, what: str) -> None:
-    """Refuse a value that can be no file's name where one is expected; ``what`` says what the names are.
-
-    Raises:
-        Unreadable: naming the first such value.
-    """
-    for value in values:
-        is_name = isinstance(value, str) and "\0" not in value and len(value) <= MAX_NAME
-        if not is_name:
-            raise Unreadable(where, f"should hold {what}, but one is {kind_of(value)}")

@@ -220,6 +220,7 @@ def test_a_single_file_beside_an_index_is_what_is_loaded_counted_and_digested(
         ({"a": ["x"]}, "should name a file in its folder"),
         ({"a": 7}, "should name a file in its folder"),
         ({"a": ".."}, "should name a file in its folder"),
+        ({"a": "x" * 300}, "should name a file in its folder"),
         (["a"], "lists no weights"),
         ("a", "lists no weights"),
         ({}, "lists no weights"),

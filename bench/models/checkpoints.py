@@ -17,7 +17,7 @@ from bench.errors import EnvironmentProblem, InvalidInput
 from bench.formatting import plural
 from bench.models.backends import BACKENDS
 from bench.models.bounded import bounded
-from bench.parsing import BYTE_ORDER_MARKS, decoded, parse_json, read_json_object
+from bench.parsing import BYTE_ORDER_MARKS, MAX_NAME, decoded, parse_json, read_json_object
 from bench.paths import BUNDLED, hub_cache
 from bench.text import one_line
 
@@ -311,7 +311,8 @@ def _shards(index: Path) -> tuple[Path, ...]:
     if not isinstance(shards, dict) or not shards:
         raise InvalidInput(f"{index} lists no weights", hint="download the checkpoint again")
     for name, file in shards.items():
-        if not isinstance(file, str) or file != Path(file).name or file in {"", ".", ".."}:
+        is_name = isinstance(file, str) and 0 < len(file) <= MAX_NAME and "\0" not in file
+        if not is_name or file != Path(file).name or file in {".", ".."}:
             raise InvalidInput(
                 f"{index}: weight_map should name a file in its folder for {one_line(name, 80)}, "
                 f"but it contains {one_line(str(file), 80)!r}",

@@ -144,5 +144,7 @@ def _answers(
             for value, weight in (row["scores"][name],)
         }
         raw, mistake = row["raw_headline"], row["mistake"]
+        if not isinstance(raw, float | int | None) or not isinstance(mistake, str | None):
+            raise TypeError("a raw score is not a number, or a mistake is not a name")
         answers.append(Answer(sample, output, row["answer"], scores, raw, mistake))
     return tuple(answers)
