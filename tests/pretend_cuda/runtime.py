@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import inspect
 import threading
 from collections.abc import Iterator
 from itertools import count
@@ -180,8 +181,18 @@ _major, _minor = torch.__version__.split(".")[:2]
 INSTALLED = (int(_major), int(_minor))
 """The version of torch that is installed."""
 
-HAS_VARLEN = importlib.util.find_spec("torch.nn.attention.varlen") is not None
-"""Whether the torch that is installed has the public attention function; before 2.12 only the operator."""
+
+def _has_varlen() -> bool:
+    if importlib.util.find_spec("torch.nn.attention.varlen") is None:
+        return False
+    from torch.nn.attention.varlen import varlen_attn
+
+    # torch 2.10 has the function, but not all arguments that the engine passes.
+    return {"enable_gqa", "seqused_k"} <= inspect.signature(varlen_attn).parameters.keys()
+
+
+HAS_VARLEN = _has_varlen()
+"""Whether the torch that is installed has the public attention function as ``cuda.flash`` calls it."""
 
 
 @contextlib.contextmanager
