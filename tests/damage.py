@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,21 @@ WRONG_VALUES: tuple[Any, ...] = (
     *([], [[]], ["a"], [None], [1, "a", None, {}], {}, {"a": 1}, {"": None}),
 )
 """What stands where something else was expected."""
+
+FOR_PROGRAMMERS = re.compile(r"\b\w+Error\b|object has no|NoneType|__init__|unhashable|Traceback")
+"""What no message to a person holds."""
+
+PATTERNS = (
+    r"(a+)+$",
+    r"(.*)*x",
+    r"((q|v)_?proj|.*)*z",
+    r"(?:(?:.?){50}){50}",
+    "(" * 200,
+    "[",
+    "x" * 100_000,
+    r".*\.(q|v)_proj",
+)
+"""Patterns for the modules of an adapter: some never end, some are none, one is honest."""
 
 
 class Ended(NamedTuple):
@@ -121,3 +137,28 @@ def replace_somewhere(value: Any, chance: random.Random) -> None:
             case _:
                 value[key] = chance.choice(WRONG_VALUES)
         return
+
+
+def write_odd_adapter(folder: Path, chance: random.Random) -> None:
+    """Write a LoRA adapter with a pattern of ``PATTERNS``, or values of other types."""
+    settings: dict[str, Any] = {
+        "peft_type": "LORA",
+        "base_model_name_or_path": "base",
+        "r": 8,
+        "lora_alpha": 16,
+        "target_modules": ["q_proj", "v_proj"],
+        "exclude_modules": r".*visual.*",
+        "rank_pattern": {"q_proj": 4},
+        "modules_to_save": None,
+        "layers_to_transform": [0, 1],
+    }
+    if chance.random() < 0.3:
+        settings["target_modules"] = chance.choice(PATTERNS)
+    for _ in range(chance.choice([0, 1, 2])):
+        replace_somewhere(settings, chance)
+    write_json(folder / "adapter_config.json", settings)
+    names = [f"layers.{layer}.q_proj.lora_{part}.weight" for layer in range(2) for part in "AB"]
+    entry = {"dtype": "F32", "shape": [8, 4], "data_offsets": [0, 128]}
+    header = json.dumps({f"base_model.model.{name}": entry for name in names}).encode()
+    weights = len(header).to_bytes(8, "little") + header + bytes(128)
+    (folder / "adapter_model.safetensors").write_bytes(weights)

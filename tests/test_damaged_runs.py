@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,8 @@ from bench.rundir.litter import remove_litter
 from bench.rundir.store import RunStore, find_runs
 from bench.schema import Output
 from bench.scoring.evaluation import evaluate, evaluate_sample
-from tests.damage import call, damage, unguarded_run, verbs_that_read
+from tests.damage import FOR_PROGRAMMERS, call, damage, unguarded_run, verbs_that_read
 from tests.run_fixture import MODELS, make_run, make_tasks
-
-FOR_PROGRAMMERS = re.compile(r"\b\w+Error\b|object has no|NoneType|__init__|unhashable|Traceback")
 
 
 def small_run(folder: Path) -> RunStore:
