@@ -100,6 +100,9 @@ def damage(path: Path, chance: random.Random) -> None:
     """Flip bytes of a file of JSON, cut, empty or remove it, or replace values in it."""
     data = bytearray(path.read_bytes())
     kind = chance.choice(["flip", "cut", "empty", "remove", *["type"] * 12])
+    if not data:
+        # An earlier damage has left nothing.
+        return
     if kind == "remove":
         path.unlink()
         return
