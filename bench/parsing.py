@@ -185,8 +185,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     return parse_toml(read_text(path, MAX_TOML_BYTES), path)
 
 
-def parse_json(text: str, where: object) -> Any:
+def parse_json(text: str, where: object, *, max_digits: int = MAX_DIGITS) -> Any:
     """Return the JSON value in ``text``; ``where`` names its place in messages.
+
+    Python itself refuses whole numbers of more than 4,300 digits.
 
     Raises:
         Unreadable: the text is not JSON, an object holds a key twice, or a bound of this module is passed.
@@ -202,7 +204,7 @@ def parse_json(text: str, where: object) -> Any:
     except ValueError as error:
         raise Unreadable(where, f"is not JSON: {one_line(error, 120)}") from None
     if containers > MAX_DEPTH or _LONG_NUMBER.search(text) is not None:
-        _check_bounds(value, where)
+        _check_bounds(value, where, max_digits)
     return value
 
 
@@ -244,7 +246,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique)
 
 
-def _check_bounds(value: Any, where: object) -> None:
+def _check_bounds(value: Any, where: object, max_digits: int = MAX_DIGITS) -> None:
     """Refuse what is nested too deep and numbers that are too long, level by level without recursion."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
@@ -254,8 +256,8 @@ def _check_bounds(value: Any, where: object) -> None:
                 inner.extend(item.values())
             elif isinstance(item, list):
                 inner.extend(item)
-            elif isinstance(item, int) and item.bit_length() > MAX_DIGITS * 3.33:
-                raise Unreadable(where, f"holds a number of more than {MAX_DIGITS} digits")
+            elif isinstance(item, int) and item.bit_length() > max_digits * 3.33:
+                raise Unreadable(where, f"holds a number of more than {max_digits} digits")
         if not inner:
             return
         level = inner

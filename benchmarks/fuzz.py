@@ -1,4 +1,4 @@
-"""Fuzzes what the harness reads from outside: pages, checkpoints, task files, tables and options.
+"""Fuzzes what the harness reads from outside: pages, checkpoints, adapters, task files, options and runs.
 
     python benchmarks/fuzz.py --cases 2000 --seed 1
 
@@ -10,8 +10,11 @@ seconds.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import random
+import re
+import shutil
 import sys
 import tempfile
 import time
@@ -20,16 +23,26 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.errors import BenchError
-from bench.files import read_lines
-from bench.models.catalog import user_models
-from bench.models.checkpoints import read_adapter, read_checkpoint, stored_weights
-from bench.tasks.guard import text_layer
-from bench.tasks.loading import check_task
-from bench.tasks.pages import open_page, read_pages
-from bench.tasks.taskfile import check_task_file
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from bench.errors import BenchError, InvalidInput  # noqa: E402
+from bench.files import read_lines  # noqa: E402
+from bench.models.catalog import user_models  # noqa: E402
+from bench.models.checkpoints import read_adapter, read_checkpoint, stored_weights  # noqa: E402
+from bench.tasks.guard import text_layer  # noqa: E402
+from bench.tasks.loading import check_task  # noqa: E402
+from bench.tasks.pages import open_page, read_pages  # noqa: E402
+from bench.tasks.taskfile import check_task_file  # noqa: E402
+from tests.damage import (  # noqa: E402
+    FOR_PROGRAMMERS,
+    call,
+    damage,
+    unguarded_run,
+    verbs_that_read,
+    write_odd_adapter,
+)
+
 EXAMPLES = ROOT / "example_docs"
 CHECKPOINT = ROOT / "bench" / "models" / "bundled" / "qwen2-vl-nano"
 TASK = b"""\
@@ -56,6 +69,7 @@ model = "qwen2-vl-2b"
 dtype = "fp32"
 max_pixels = 100352
 """
+UNCLEAR = re.compile(f"\n|\x1b|{FOR_PROGRAMMERS.pattern}")
 SAMPLES = b"""\
 {"id": "1", "images": ["page.png"], "question": "Total?", "answers": ["4711.00"], "metadata": {"a": "b"}}
 {"id": "2", "images": ["page.png"], "question": "Date?", "answer": "1 May", "answer_type": "text"}
@@ -142,6 +156,36 @@ def checkpoint(folder: Path, draw: random.Random) -> None:
         raise problems[0]
 
 
+def adapter(folder: Path, draw: random.Random) -> None:
+    """A LoRA adapter with values of other types, odd patterns, or damaged bytes."""
+    write_odd_adapter(folder, draw)
+    for path in folder.iterdir():
+        if draw.random() < 0.3:
+            path.write_bytes(damaged(path.read_bytes(), draw))
+    read_adapter(folder)
+
+
+@functools.cache
+def whole_run() -> Path:
+    """A run that is copied and damaged again and again."""
+    folder = tempfile.mkdtemp(prefix="bench-fuzz-run-")
+    return unguarded_run(Path(folder)).path
+
+
+def run(folder: Path, draw: random.Random) -> None:
+    """A run directory, one or two of whose files are damaged, and a verb that reads it."""
+    path = folder / "results" / "run"
+    shutil.copytree(whole_run(), path)
+    for _ in range(draw.choice([1, 1, 2])):
+        damage(draw.choice(sorted(path.rglob("*.json*"))), draw)
+    ended = call(*draw.choice(verbs_that_read(path)))
+    said = [line for line in ended.complaint.splitlines() if line.startswith("error:")]
+    if ended.status != 0:
+        raise InvalidInput("".join(said) or f"no line: {ended.complaint}\n")
+    if FOR_PROGRAMMERS.search(ended.complaint):
+        raise RuntimeError(ended.complaint)
+
+
 def task(folder: Path, draw: random.Random) -> None:
     """A task folder with a damaged task file and damaged samples."""
     (folder / "page.png").write_bytes((EXAMPLES / "form-en-1.png").read_bytes())
@@ -168,9 +212,11 @@ def records(folder: Path, draw: random.Random) -> None:
 KINDS: dict[str, Callable[[Path, random.Random], None]] = {
     "page": page,
     "checkpoint": checkpoint,
+    "adapter": adapter,
     "task": task,
     "configuration": configuration,
     "records": records,
+    "run": run,
 }
 
 
@@ -193,7 +239,7 @@ def main() -> int:
                     KINDS[kind](Path(folder), random.Random(seed))
                     results["read"] += 1
                 except BenchError as error:
-                    is_clear = "\n" not in error.message and "\x1b" not in error.message
+                    is_clear = not UNCLEAR.search(error.message)
                     results["one line" if is_clear else "unclear"] += 1
                     failures += not is_clear
                 except Exception:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import random
 import re
 import shutil
@@ -17,7 +18,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from bench.errors import BenchError, InvalidInput  # noqa: E402
-from bench.models import bounded, chat_templates, checkpoints  # noqa: E402
+from bench.models import bounded, chat_templates, checkpoints, tokenizer_files  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
 from bench.models.qwen_vl import QwenVL  # noqa: E402
 from tests.tiny_qwen import edit_json, make_document, make_group, one_thread  # noqa: E402
@@ -416,3 +417,51 @@ def test_the_template_of_a_checkpoint_is_found_without_its_tokenizer(checkpoint:
     assert chat_templates.find_template(checkpoint) == (TEMPLATE, "chat_template.json")
     (checkpoint / "chat_template.jinja").write_bytes(codecs.BOM_UTF8 + b"of its own")
     assert chat_templates.find_template(checkpoint) == ("of its own", "chat_template.jinja")
+
+
+def _doubling(times: int) -> dict[str, Any]:
+    double = {"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}
+    return {"normalizer": {"type": "Sequence", "normalizers": [double] * times}}
+
+
+def _split(pattern: str) -> dict[str, Any]:
+    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated"}
+    return {"pre_tokenizer": {**split, "invert": False}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_doubling(40), _split(r"(\w+\s?)+\b\B"), _split(r"(?:(?=(.*)*)\w+ ?)*\b\B")],
+    ids=["doubled words", "words in words", "looking ahead"],
+)
+def test_a_tokenizer_that_computes_without_end_is_refused_before_it_is_loaded(
+    change: dict[str, Any], checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokenizer_files, "SECONDS", 1)
+    monkeypatch.setattr(tokenizer_files, "MEMORY_BYTES", 128 * 2**20)
+    path = checkpoint / "tokenizer.json"
+    path.write_text(json.dumps({**read(path), **change}), encoding="utf-8")
+    with pytest.raises(InvalidInput, match=r"tokenizer\.json cannot be used: reading a line"):
+        QwenVL(resolve(str(checkpoint))).load()
+
+
+def test_hundreds_of_thousands_of_added_tokens_are_refused(checkpoint: Path) -> None:
+    path = checkpoint / "added_tokens.json"
+    path.write_text(json.dumps({f"<{n}>": n for n in range(50_001)}), encoding="utf-8")
+    with pytest.raises(InvalidInput, match=r"added_tokens\.json adds 50,001 tokens"):
+        QwenVL(resolve(str(checkpoint))).load()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("vocab.json", "special_tokens_map.json", "processor_config.json"),
+        *("video_preprocessor_config.json", "additional_chat_templates/other.jinja", "merges.txt"),
+    ],
+)
+def test_no_small_file_of_a_checkpoint_may_be_a_pipe(name: str, checkpoint: Path) -> None:
+    path = checkpoint / name
+    path.parent.mkdir(exist_ok=True)
+    os.mkfifo(path)
+    with pytest.raises(InvalidInput, match="not a regular file"):
+        QwenVL(resolve(str(checkpoint))).load()

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.errors import BenchError, InvalidInput
+from bench.errors import InvalidInput
 from bench.files import read_lines, write_json
 from bench.report.markdown import escape
 from bench.report.show import show_sample
 from bench.rundir.litter import remove_litter
 from bench.rundir.store import RunStore, find_runs
 from bench.schema import Output
-from bench.scoring.evaluation import evaluate, evaluate_sample, write_scores
+from bench.scoring.evaluation import evaluate, evaluate_sample
+from tests.damage import FOR_PROGRAMMERS, call, damage, unguarded_run, verbs_that_read
 from tests.run_fixture import MODELS, make_run, make_tasks
 
 
@@ -44,7 +46,9 @@ def test_a_name_that_leads_out_of_the_run_is_refused(tmp_path: Path, kind: str, 
     assert find_runs(tmp_path) == []
 
 
-@pytest.mark.parametrize("place", ["scores", "scores/qwen2-vl-7b", "qwen2-vl-7b/linked", "log.txt"])
+@pytest.mark.parametrize(
+    "place", ["scores", "scores/qwen2-vl-7b", "qwen2-vl-7b/linked", "log.txt", "pages"]
+)
 def test_a_link_that_leads_out_of_the_run_is_refused(tmp_path: Path, place: str) -> None:
     run = small_run(tmp_path / "results")
     victim = tmp_path / "victim"
@@ -53,6 +57,19 @@ def test_a_link_that_leads_out_of_the_run_is_refused(tmp_path: Path, place: str)
     link.parent.mkdir(exist_ok=True)
     link.symlink_to(victim)
     with pytest.raises(InvalidInput, match="leads out of the run directory"):
+        RunStore.open(run.path)
+
+
+@pytest.mark.parametrize(
+    "place", ["log.txt", "run.lock", "qwen2-vl-7b/model.json", "scores/summary.json", "pages/x.jpg"]
+)
+def test_a_pipe_in_a_run_is_refused(tmp_path: Path, place: str) -> None:
+    run = small_run(tmp_path)
+    pipe = run.path / place
+    pipe.parent.mkdir(exist_ok=True)
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    with pytest.raises(InvalidInput, match="is a pipe or a device"):
         RunStore.open(run.path)
 
 
@@ -156,58 +173,56 @@ def test_a_bare_address_or_a_mention_is_no_link_in_markdown(text: str) -> None:
     assert "@\u200b" in escaped or "@" not in escaped
 
 
-WRONG_VALUES = (None, 7, -1, "x", [], {}, [[]], True, 1.5, ["a"], {"a": 1})
+@pytest.fixture(scope="module")
+def unguarded(tmp_path_factory: pytest.TempPathFactory) -> RunStore:
+    return unguarded_run(tmp_path_factory.mktemp("unguarded"))
 
 
-def test_random_damage_ends_in_a_clear_line_or_a_result(tmp_path: Path) -> None:
-    """Bytes are flipped, files cut, emptied and removed, and values replaced by ones of another type."""
-    run = small_run(tmp_path)
-    files = sorted(path for path in run.path.rglob("*.json*") if path.is_file())
-    contents = {path: path.read_bytes() for path in files}
-    for seed in range(60):
-        chance = random.Random(seed)
-        path = chance.choice(files)
-        damage(path, chance)
-        try:
-            write_scores(evaluate(RunStore.open(run.path)))
-        except BenchError as error:
-            assert "\n" not in error.message, seed
-        path.write_bytes(contents[path])
+@pytest.mark.parametrize("seed", range(24))
+def test_random_damage_ends_in_a_clear_line_or_a_result(
+    seed: int, unguarded: RunStore, tmp_path: Path
+) -> None:
+    run = tmp_path / unguarded.path.name
+    shutil.copytree(unguarded.path, run)
+    chance = random.Random(seed)
+    damage(chance.choice(sorted(run.rglob("*.json*"))), chance)
+    ended = call(*chance.choice(verbs_that_read(run)))
+    assert ended.status in {0, 2}, ended.complaint
+    assert not FOR_PROGRAMMERS.search(ended.complaint)
 
 
-def damage(path: Path, chance: random.Random) -> None:
-    data = bytearray(path.read_bytes())
-    kind = chance.choice(["flip", "cut", "empty", "remove", "type", "type", "type"])
-    if kind == "flip":
-        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
-    elif kind == "cut":
-        data = data[: chance.randrange(len(data))]
-    elif kind == "empty":
-        data = bytearray()
-    elif kind == "remove":
-        path.unlink()
-        return
-    else:
-        lines = data.splitlines(keepends=True) if path.suffix == ".jsonl" else [bytes(data)]
-        number = chance.randrange(len(lines))
-        value = json.loads(lines[number])
-        replace_somewhere(value, chance)
-        lines[number] = json.dumps(value).encode() + b"\n"
-        data = bytearray(b"".join(lines))
-    path.write_bytes(data)
-
-
-def replace_somewhere(value: Any, chance: random.Random) -> None:
-    """Replace one value at any depth by one of another type."""
-    while True:
-        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
-        key = chance.choice(keys)
-        inside = value[key]
-        if isinstance(inside, dict | list) and inside and chance.random() < 0.8:
-            value = inside
-            continue
-        value[key] = chance.choice(WRONG_VALUES)
-        return
+@pytest.mark.parametrize(
+    ("file", "keys", "value"),
+    [
+        ("run.json", ("models", 0, "spec", "checkpoint"), 7),
+        ("run.json", ("models", 1, "spec", "options"), "x"),
+        ("run.json", ("tasks", 0, "citation"), 7),
+        ("run.json", ("environment", "cores"), float("nan")),
+        ("a/model.json", ("details",), 7),
+        ("a/invoices-en/batches.jsonl", ("ladder",), {"batch_size": 1, "chunks": 10**12}),
+        ("a/invoices-en/latency.jsonl", ("sample_id",), []),
+        ("invoices-en/samples.jsonl", ("pages",), 7),
+        ("invoices-en/samples.jsonl", ("pages", 0), ["path"]),
+        ("invoices-en/samples.jsonl", ("pages", 0, "other"), 7),
+    ],
+)
+def test_what_a_record_may_not_hold_is_named_with_its_file(
+    file: str, keys: tuple[Any, ...], value: Any, unguarded: RunStore, tmp_path: Path
+) -> None:
+    run = tmp_path / unguarded.path.name
+    shutil.copytree(unguarded.path, run)
+    path = run / file
+    is_lines = path.suffix == ".jsonl"
+    records = list(read_lines(path)) if is_lines else [json.loads(path.read_text())]
+    place: Any = records[0]
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    ended = call("report", str(run), "--format", "json")
+    assert ended.status == 2
+    assert file in ended.complaint
+    assert not FOR_PROGRAMMERS.search(ended.complaint)
 
 
 def test_an_output_of_a_wrong_type_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from bench.errors import InvalidInput
 from bench.schema import Document
@@ -224,3 +224,31 @@ def test_a_damaged_page_ends_in_one_line_or_opens(seed: int, tmp_path: Path) -> 
             guard.text_layer(page)
     except InvalidInput as error:
         assert "\n" not in error.message
+
+
+def test_pages_of_a_tiff_are_read_without_walking_to_each_from_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "long.tif"
+    path.write_bytes(many_frames(200))
+    loads = []
+    load = TiffImagePlugin.ImageFileDirectory_v2.load
+    monkeypatch.setattr(
+        TiffImagePlugin.ImageFileDirectory_v2,
+        "load",
+        lambda tags, stream: (loads.append(1), load(tags, stream)),
+    )
+    for index in (*range(200), 7, 150):
+        assert images.decode(path, index).size == (1, 1)
+    assert len(loads) < 6 * 200
+    with pytest.raises(InvalidInput, match="has no page 201"):
+        images.decode(path, 200)
+
+
+def test_a_tiff_that_was_replaced_is_opened_anew(tmp_path: Path) -> None:
+    path = tmp_path / "pages.tif"
+    for width in (30, 40):
+        pages = [Image.new("L", (width + page, 20), 10 * page) for page in range(3)]
+        pages[0].save(path, save_all=True, append_images=pages[1:])
+        for index in (2, 0, 1, 1):
+            assert images.decode(path, index).size == (width + index, 20)

@@ -364,6 +364,18 @@ HOSTILE: dict[str, tuple[Any, str]] = {
     ),
     "latin-1": (lambda h: h.raw(200, b'{"choices": "\xe9"}', "application/json"), "not valid JSON"),
     "deep JSON": (lambda h: h.raw(200, b"[" * 100_000, "application/json"), "not valid JSON"),
+    "nested JSON": (
+        lambda h: h.raw(200, b'{"a":' * 200 + b"1" + b"}" * 200, "application/json"),
+        "not valid JSON",
+    ),
+    "a long number": (
+        lambda h: h.raw(200, b'{"usage": ' + b"9" * 5_000 + b"}", "application/json"),
+        "not valid JSON",
+    ),
+    "a key twice": (
+        lambda h: h.raw(200, b'{"choices": [], "choices": []}', "application/json"),
+        "holds the key 'choices' twice",
+    ),
     "half an answer": (breaking, "broke"),
     "an endless body": (endless, "larger than"),
     "a slow drip": (dripping, "within 1 s"),

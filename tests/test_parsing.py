@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import InvalidInput
+from bench.errors import BenchError, InvalidInput
 from bench.files import read_lines
+from bench.models import bounded
 from bench.models.catalog import user_models
 from bench.models.checkpoints import read_adapter, read_checkpoint, weight_files
 from bench.parsing import (
@@ -27,6 +28,7 @@ from bench.parsing import (
     whole_number,
 )
 from bench.tasks.taskfile import check_task_file
+from tests.damage import FOR_PROGRAMMERS, write_odd_adapter
 
 JSON_BOMBS = {
     "deep lists": "[" * 200_000,
@@ -154,3 +156,16 @@ def test_a_checkpoint_of_odd_json_ends_in_one_line(seed: int, tmp_path: Path) ->
         except InvalidInput as error:
             assert "\n" not in error.message
             assert "\x1b" not in error.message
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_an_odd_adapter_ends_in_one_line(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded, "SECONDS", 0.1)
+    write_odd_adapter(tmp_path, random.Random(seed))
+    try:
+        read_adapter(tmp_path)
+    except BenchError as error:
+        assert "\n" not in error.message
+        assert not FOR_PROGRAMMERS.search(error.message)

@@ -554,6 +554,11 @@ def test_keys_walk_through_the_filtered_questions(tmp_path):
         await press("ArrowLeft"); seen.push($("d-place").textContent);
         $("d-close").click(); await wait();
         seen.push($("detail").open, location.hash);
+        for (const hash of ["#s=__proto__/constructor", "#s=constructor/", "#s=/__proto__", "#s=%/%E0%A4",
+                            "#s=" + "/".repeat(9999), "#__proto__", "#s=invoices-en/__proto__"]) {
+          location.hash = hash; await wait();
+          if ($("detail").open) seen.push(hash);
+        }
         return seen;
         """,
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import random
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -406,6 +408,46 @@ def test_killed_at_ten_random_moments_and_resumed_gives_byte_equal_scores(
     finished = [run for run in runs if run.is_complete()]
     assert finished
     assert all(scores(run) == scores(RunStore.open(whole)) for run in finished)
+
+
+def test_a_models_folder_that_is_deleted_in_mid_run_is_filled_again(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    arguments = command(make_task(documents=8), tmp_path / "r")
+    with subprocess.Popen(
+        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + 60
+        stored: list[Path] = []
+        while not stored and process.poll() is None and time.monotonic() < deadline:
+            stored = list((tmp_path / "r").glob("*/scripted/mine/outputs.jsonl"))
+        assert stored
+        shutil.rmtree(stored[0].parent.parent)
+        _, said = process.communicate(timeout=60)
+    (run,) = (RunStore.open(path) for path in (tmp_path / "r").iterdir())
+    is_whole = len(run.outputs("scripted", "mine")) == 32
+    assert is_whole == (process.returncode == 0), said
+    if not is_whole:
+        subprocess.run(arguments, check=True, capture_output=True)
+    assert len(run.outputs("scripted", "mine")) == 32
+
+
+def test_a_limit_on_the_size_of_files_is_one_line_and_the_run_goes_on_without_it(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    arguments = command(make_task(documents=2), tmp_path / "r")
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2_500, 2_500))
+
+    ended = subprocess.run(arguments, capture_output=True, text=True, preexec_fn=limit)
+    assert ended.returncode == 3
+    assert ended.stderr.count("error:") == 1
+    assert "cannot be written: File too large" in ended.stderr
+    subprocess.run(arguments, check=True, capture_output=True)
+    runs = [path.parent for path in (tmp_path / "r").glob("*/run.json")]
+    assert all(RunStore.open(run).is_complete() for run in runs)
+    assert not [path for path in (tmp_path / "r").rglob(".*") if path.is_file()]
 
 
 def test_ctrl_c_finishes_the_batch_and_prints_the_command_that_resumes(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from bench.parsing import MAX_DIGITS
 from bench.schema import AnswerType, Json
 
 MAX_CHARACTERS = 100_000
@@ -158,18 +159,26 @@ def as_json(value: Json) -> Json:
     """``value`` parsed if it is a string, itself otherwise.
 
     Raises:
-        ValueError: the text is not JSON, or is nested deeper than ``MAX_DEPTH``.
+        ValueError: the text is not JSON, it is nested deeper than ``MAX_DEPTH``, or it holds a number of more
+            than ``MAX_DIGITS`` digits.
     """
     if isinstance(value, str):
         if len(value) > MAX_CHARACTERS * 10:
             raise ValueError("the text is too long to be an answer")
         try:
-            value = json.loads(value)
+            # Of a key that comes twice, the last value counts, as in the packages that define the metrics.
+            value = json.loads(value, parse_int=_whole_number)
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
     if not _within_depth(value):
         raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
     return value
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"a number of more than {MAX_DIGITS} digits")
+    return int(digits)
 
 
 def _within_depth(value: Json) -> bool:

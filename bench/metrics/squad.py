@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 
 from bench.metrics.folding import normalized
+from bench.metrics.metric import MAX_CHARACTERS
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -59,7 +60,8 @@ def char_f1(prediction: str, references: Sequence[str]) -> float:
 
 
 def _characters(text: str) -> list[str]:
-    plain = normalized("NFKC", text).lower()
+    # A single character may stand for eighteen.
+    plain = normalized("NFKC", text)[:MAX_CHARACTERS].lower()
     return [
         character
         for character in plain

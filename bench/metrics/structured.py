@@ -21,6 +21,13 @@ THRESHOLD = 0.5
 MAX_LEAF_PAIRS = 250_000
 """Pairs of leaves that are compared in the lists of one document: 500 leaves against 500."""
 
+MAX_COMPARISONS = 300_000
+"""Pairs of values that are compared in one document, leaves, lists and objects alike: empty lists have no
+leaves, and sixty objects inside each other have one."""
+
+_INNER_LIST = 20
+"""A list inside a list costs as much as so many pairs: it is matched by itself."""
+
 MAX_LEAVES = 20_000
 """Leaves of an answer, and of a reference."""
 
@@ -113,7 +120,7 @@ def _check_size(prediction: Json, options: tuple[Json, ...]) -> None:
 
 
 def _leaves_and_characters(value: Json) -> tuple[int, int]:
-    """How many leaves and empty containers ``value`` has, and how long its texts are together."""
+    """How many leaves and empty containers ``value`` has, and how long its leaves are together, as texts."""
     leaves = characters = 0
     left = [value]
     while left:
@@ -123,7 +130,7 @@ def _leaves_and_characters(value: Json) -> tuple[int, int]:
             left.extend(children)
             continue
         leaves += 1
-        characters += len(item) if isinstance(item, str) else 0
+        characters += len(item) if isinstance(item, str) else len(str(item))
     return leaves, characters
 
 
@@ -136,11 +143,15 @@ class _Comparison:
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
+        # Numbers by their identity: equal ones may print differently (0.0 and -0.0).
+        self._numbers: dict[int, str] = {}
         self._similarities: dict[tuple[str, str], float] = {}
         self._budget = MAX_LEAF_PAIRS
+        self._comparisons = MAX_COMPARISONS
         self._inside_list = False
 
     def match(self, reference: Json, prediction: Json) -> _Match:
+        self._spend(1)
         if isinstance(reference, tuple):
             return self._options(reference, prediction)
         if isinstance(reference, list):
@@ -155,6 +166,11 @@ class _Comparison:
             return _Match([0.0], length, reference)
         return _Match([self._leaf(reference, prediction)], length, reference)
 
+    def _spend(self, comparisons: int) -> None:
+        self._comparisons -= comparisons
+        if self._comparisons < 0:
+            raise TooLarge
+
     def _leaf(self, reference: Json, prediction: Json) -> float:
         pair = (self._text(reference), self._text(prediction))
         known = self._similarities.get(pair)
@@ -166,8 +182,11 @@ class _Comparison:
 
     def _text(self, value: Json) -> str:
         if not isinstance(value, str):
-            # Equal numbers may print differently (0.0 and -0.0), so they are not remembered.
-            return str(value).lower()
+            text = self._numbers.get(id(value))
+            if text is None:
+                text = str(value).lower()
+                self._numbers[id(value)] = text
+            return text
         text = self._texts.get(value)
         if text is None:
             text = collapsed(value)
@@ -205,6 +224,11 @@ class _Comparison:
             self._budget -= max(1, sum(reference_sizes)) * max(1, sum(prediction_sizes))
             if self._budget < 0:
                 raise TooLarge
+        else:
+            self._spend(_INNER_LIST)
+        # Before any of them: what cannot be paid for must not be begun.
+        if len(reference) * len(prediction) > self._comparisons:
+            raise TooLarge
         self._inside_list = True
         table = [[self.match(wanted, given) for given in prediction] for wanted in reference]
         self._inside_list = not is_outermost

@@ -24,6 +24,8 @@ MEMORY_BYTES = 2 * 2**30
 """That may be allocated meanwhile, beside what the process holds already."""
 
 _LAST_RESORT = 3
+_LEAST_SECONDS = 10.0
+"""Before the last resort, however small the bound is: filling the memory that is allowed takes seconds."""
 
 _PAGES_OF_THE_PROCESS = Path("/proc/self/statm")
 
@@ -41,14 +43,16 @@ def bounded(
     The default is ``SECONDS``.
     ``what`` begins the message: ``"the chat template in chat_template.jinja"``. Python delivers signals to
     the main thread only, between two of its own instructions. A single instruction that never ends, such
-    as a power of huge numbers, ends the process after ``_LAST_RESORT`` times the bound.
+    as a power of huge numbers, ends the process after ``_LAST_RESORT`` times the bound, and not before
+    ``_LEAST_SECONDS``.
 
     Raises:
         InvalidInput: a bound was reached.
     """
     seconds = SECONDS if seconds is None else seconds
     try:
-        with _limits(_LAST_RESORT * seconds, memory_bytes), _timer(seconds):
+        last_resort = max(_LAST_RESORT * seconds, _LEAST_SECONDS)
+        with _limits(last_resort, memory_bytes), _timer(seconds):
             yield
     except _TimeIsUp:
         raise InvalidInput(f"{what} did not end within {seconds:g} seconds", hint=hint) from None

@@ -17,7 +17,14 @@ from bench.errors import EnvironmentProblem, InvalidInput
 from bench.formatting import plural
 from bench.models.backends import BACKENDS
 from bench.models.bounded import bounded
-from bench.parsing import BYTE_ORDER_MARKS, MAX_NAME, decoded, parse_json, read_json_object
+from bench.parsing import (
+    BYTE_ORDER_MARKS,
+    MAX_NAME,
+    decoded,
+    open_regular,
+    parse_json,
+    read_json_object,
+)
 from bench.paths import BUNDLED, hub_cache
 from bench.text import one_line
 
@@ -400,7 +407,7 @@ def read_json(path: Path) -> Mapping[str, Any]:
 
 def has_mark(path: Path) -> bool:
     """Whether the file ``path`` begins with a byte-order mark."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return file.read(3).startswith(tuple(BYTE_ORDER_MARKS))
 
 

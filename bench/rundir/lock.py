@@ -15,11 +15,13 @@ from typing import Any
 
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.files import storage_errors
+from bench.parsing import Unreadable, read_json_object
 from bench.text import one_line
 
 LOCK_FILE = "run.lock"
 HOLDER_FILE = "run.lock.holder"
 """Who writes to the run directory, where the file system has no ``flock``."""
+MAX_HOLDER_BYTES = 65_536
 PATIENCE_SECONDS = 5
 ORPHAN_SECONDS = 2
 """What the processes of a killed command are given to notice it, where no lock shows that they are gone."""
@@ -170,12 +172,9 @@ def _this_process() -> dict[str, Any]:
 def _read_holder(holder: Path) -> Mapping[str, Any] | None:
     """The process that ``holder`` names; None if there is no such file, empty if it is not written yet."""
     try:
-        process = json.loads(holder.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError):
-        return {}
-    return process if isinstance(process, dict) else {}
+        return read_json_object(holder, MAX_HOLDER_BYTES)
+    except Unreadable:
+        return {} if holder.exists() else None
 
 
 def _is_alive(process: Mapping[str, Any] | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,6 +21,16 @@ _RUN_KEYS = ("id", "models", "tasks")
 """Keys that every ``run.json`` has."""
 
 _TASK_TEXTS = ("name", "version", "title", "digest")
+_TASK_CREDITS = ("source", "license", "citation")
+"""Texts of a task that older runs may lack."""
+
+_SPEC_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("name", "backend", "dtype", "attention", "device"), str),
+    **dict.fromkeys(("checkpoint", "revision", "quantization", "adapter"), str | None),
+    **dict.fromkeys(("min_pixels", "max_pixels"), int | None),
+    "options": dict,
+}
+"""Field of a ``ModelSpec`` → what it may hold."""
 
 
 def check_record(path: Path, record: Any) -> dict[str, Any]:
@@ -40,6 +51,10 @@ def check_record(path: Path, record: Any) -> dict[str, Any]:
     missing = [key for key in _RUN_KEYS if key not in record]
     if missing:
         raise _damaged(path, f"it has no {', '.join(missing)}")
+    try:
+        json.dumps(record, allow_nan=False)
+    except ValueError:
+        raise _damaged(path, "a number in it is infinite, or no number") from None
     _expect(path, isinstance(record["id"], str), "its id is not a text")
     spec = record.get("spec", {})
     _expect(path, isinstance(spec, dict), "its spec is not an object")
@@ -57,18 +72,22 @@ def check_record(path: Path, record: Any) -> dict[str, Any]:
 
 def _check_model(path: Path, entry: Mapping[str, Any]) -> None:
     spec = entry.get("spec")
-    has_name = isinstance(spec, dict) and isinstance(spec.get("name"), str)
-    _expect(path, has_name, "a model has no name")
+    _expect(path, isinstance(spec, dict) and "name" in spec, "a model has no name")
     try:
-        ModelSpec(**entry["spec"])
+        spec = ModelSpec(**entry["spec"])
     except TypeError as error:
         raise _damaged(path, f"a model's spec is wrong: {one_line(error, 100)}") from None
+    for key, kind in _SPEC_TYPES.items():
+        is_right = isinstance(getattr(spec, key), kind)
+        _expect(path, is_right, f"the {key} of a model is of another type")
     _check_name(path, entry.get("folder"), "the folder of a model")
 
 
 def _check_task(path: Path, entry: Mapping[str, Any]) -> None:
     for key in _TASK_TEXTS:
         _expect(path, isinstance(entry.get(key), str), f"a task's {key} is not a text")
+    for key in _TASK_CREDITS:
+        _expect(path, isinstance(entry.get(key, ""), str), f"a task's {key} is not a text")
     _check_name(path, entry["name"], "the name of a task")
     metrics = entry.get("metrics")
     are_names = isinstance(metrics, list) and all(isinstance(name, str) for name in metrics)
@@ -102,24 +121,32 @@ def _check_name(path: Path, name: Any, what: str) -> None:
         )
 
 
-def check_links(run: Path, folders: Iterable[Path]) -> None:
-    """Refuse links in ``folders`` that lead out of ``run``: what is written there would land elsewhere.
+def check_entries(run: Path, folders: Iterable[Path]) -> None:
+    """Refuse links in ``folders`` that lead out of ``run``, pipes and devices.
+
+    What is written to a link would land elsewhere, and what is read there would get into a report. A pipe
+    waits for ever.
 
     Raises:
-        InvalidInput: there is such a link.
+        InvalidInput: there is such an entry.
     """
     inside = run.resolve()
     for folder in (run, *folders):
         if not folder.is_dir():
             continue
         with os.scandir(folder) as entries:
-            links = [Path(entry.path) for entry in entries if entry.is_symlink()]
-        for link in links:
-            if not link.resolve().is_relative_to(inside):
-                raise InvalidInput(
-                    f"{link} is a link that leads out of the run directory",
-                    hint="remove the link, or put what it names in its place",
-                )
+            for entry in entries:
+                if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(inside):
+                    raise InvalidInput(
+                        f"{entry.path} is a link that leads out of the run directory",
+                        hint="remove the link, or put what it names in its place",
+                    )
+                is_plain = entry.is_file() or entry.is_dir() or not Path(entry.path).exists()
+                if not is_plain:
+                    raise InvalidInput(
+                        f"{entry.path} is a pipe or a device, which no run directory holds",
+                        hint="get the run directory again from who made it",
+                    )
 
 
 def _expect(path: Path, is_right: bool, what: str) -> None:

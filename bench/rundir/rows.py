@@ -11,8 +11,13 @@ from bench.paths import from_portable
 from bench.schema import Document, Output, Page, Sample
 
 _OUTPUT_FIELDS = frozenset(field.name for field in dataclasses.fields(Output))
+_PAGE_FIELDS = frozenset(field.name for field in dataclasses.fields(Page))
 _COUNTS = ("prompt_tokens", "visual_tokens", "generated_tokens", "degraded")
 _PROBABILITIES = ("confidence", "min_confidence")
+MAX_LADDER = 10**15
+"""Questions of a call, and pixels of a page, that a resumed run may begin with."""
+MAX_HALVINGS = 64
+"""How often the pieces of a call can have become smaller by half."""
 _DIGEST = re.compile(r"[\w-]*")
 """A digest names the file of a preview, so nothing in it may lead to another folder."""
 
@@ -75,14 +80,18 @@ def document_of(row: Mapping[str, Any]) -> Document:
     Raises:
         KeyError, TypeError, ValueError: something is missing or of another type.
     """
+    if not isinstance(row["pages"], list):
+        raise TypeError("pages is not a list")
     pages = []
     for listed in row["pages"]:
+        if not isinstance(listed, dict) or not _PAGE_FIELDS.issuperset(listed):
+            raise TypeError("a page is not an object of the fields of a page")
         if not isinstance(listed["path"], str):
             raise TypeError("a page's path is not a text")
-        page = Page(**{**listed, "path": from_portable(listed["path"])})
-        sizes = (page.index, page.width, page.height)
+        sizes = (listed["index"], listed["width"], listed["height"])
         if not all(isinstance(size, int) for size in sizes):
             raise TypeError("a page's index, width or height is not a number")
+        page = Page(**{"sha256": None, **listed, "path": from_portable(listed["path"])})
         if page.turn not in (0, 90, 180, 270):
             raise ValueError("a page's turn is none of 0, 90, 180 and 270")
         if not isinstance(page.dpi, int | float | None):
@@ -91,3 +100,36 @@ def document_of(row: Mapping[str, Any]) -> Document:
             raise ValueError("a page's sha256 is not a digest")
         pages.append(page)
     return Document(row["document_id"], tuple(pages))
+
+
+def check_batch(row: Mapping[str, Any]) -> None:
+    """Refuse a line of ``batches.jsonl`` whose ladder a resumed run could not go on from.
+
+    Raises:
+        ValueError: the ladder is no object, or one of its numbers is none.
+    """
+    ladder = row.get("ladder")
+    if ladder is None:
+        return
+    if not isinstance(ladder, dict):
+        raise ValueError("its ladder is not an object")
+    for key, low, high in (("batch_size", 1, MAX_LADDER), ("chunks", 0, MAX_HALVINGS)):
+        if not _is_whole(ladder.get(key), low, high):
+            raise ValueError(f"the {key} of its ladder is not a number from {low} to {high}")
+    ceiling = ladder.get("ceiling")
+    if ceiling is not None and not _is_whole(ceiling, 1, MAX_LADDER):
+        raise ValueError(f"the ceiling of its ladder is not a number from 1 to {MAX_LADDER}")
+
+
+def check_latency(row: Mapping[str, Any]) -> None:
+    """Refuse a line of ``latency.jsonl`` that does not say which question it is about.
+
+    Raises:
+        ValueError: it has no sample_id.
+    """
+    if not isinstance(row.get("sample_id"), str):
+        raise ValueError("it has no sample_id")
+
+
+def _is_whole(value: Any, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high

@@ -28,7 +28,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -45,8 +45,8 @@ from bench.parsing import read_json
 from bench.paths import portable
 from bench.rundir.checksums import as_stored, file_digest, is_intact, with_checksum
 from bench.rundir.lock import is_locked
-from bench.rundir.record import RUN_FILE, check_links, check_record
-from bench.rundir.rows import document_of, output_of, sample_of
+from bench.rundir.record import RUN_FILE, check_entries, check_record
+from bench.rundir.rows import check_batch, check_latency, document_of, output_of, sample_of
 from bench.schema import (
     SCHEMA_VERSION,
     Document,
@@ -129,7 +129,7 @@ class RunStore:
             )
         record = check_record(path / RUN_FILE, read_json(path / RUN_FILE))
         store = cls(path, record, shard=shard)
-        check_links(path, store.folders())
+        check_entries(path, [*store.folders(), path / "pages"])
         return store
 
     # What was asked for
@@ -211,10 +211,9 @@ class RunStore:
                 if sample.document_id not in documents:
                     documents[sample.document_id] = document_of(row)
             except (KeyError, TypeError, ValueError) as error:
-                raise InvalidInput(
-                    f"{path}:{number} is damaged: {type(error).__name__}: {one_line(str(error), 80)}",
-                    hint="copy the run directory again, all of it",
-                ) from None
+                missing = isinstance(error, KeyError)
+                what = f"it has no {error.args[0]}" if missing else str(error)
+                raise _damaged(f"{path}:{number}", one_line(what, 80)) from None
             samples.append(sample)
         if about is None and len(samples) != entry["samples"]:
             raise InvalidInput(
@@ -280,7 +279,9 @@ class RunStore:
 
     def batches(self, model: str, task: str) -> list[dict[str, Any]]:
         """Return what was measured for each batch of the offline scenario."""
-        return self._rows(model, task, "batches")
+        rows = self._rows(model, task, "batches")
+        self._check(model, task, "batches", rows, check_batch)
+        return rows
 
     def append_batch(self, model: str, task: str, record: Mapping[str, Any]) -> None:
         """Append the measurements of one batch."""
@@ -288,11 +289,28 @@ class RunStore:
 
     def latencies(self, model: str, task: str) -> list[dict[str, Any]]:
         """Return the records of the single-stream scenario, one for each question, in the order asked."""
-        return self._rows(model, task, "latency")
+        rows = self._rows(model, task, "latency")
+        self._check(model, task, "latency", rows, check_latency)
+        return rows
 
     def append_latency(self, model: str, task: str, record: Mapping[str, Any]) -> None:
         """Append the measurements of one question of the single-stream scenario."""
         self._append(model, task, "latency", [record])
+
+    def _check(
+        self,
+        model: str,
+        task: str,
+        stem: str,
+        rows: Sequence[Mapping[str, Any]],
+        check: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        for row in rows:
+            try:
+                check(row)
+            except ValueError as error:
+                path = self.cell_folder(model, task) / f"{stem}.jsonl"
+                raise _damaged(path, f"{error}: {one_line(row, 80)}") from None
 
     def monitor(self, model: str) -> list[dict[str, Any]]:
         """Return what the devices did while the model was measured, from all of its processes."""
@@ -375,8 +393,16 @@ class RunStore:
         write_json(self.model_folder(model) / f"model{self._suffix}.json", record)
 
     def model_record(self, model: str) -> dict[str, Any] | None:
-        """Return model.json, what was really loaded; None if no loading has succeeded yet."""
-        return _object_if_any(self.model_folder(model) / "model.json")
+        """Return model.json, what was really loaded; None if no loading has succeeded yet.
+
+        Raises:
+            InvalidInput: the file is damaged.
+        """
+        path = self.model_folder(model) / "model.json"
+        record = _object_if_any(path)
+        if record is not None and not isinstance(record.setdefault("details", {}), dict):
+            raise _damaged(path, "its details are not an object")
+        return record
 
     def failure(self, model: str) -> dict[str, Any] | None:
         """Return why the model could not be loaded or died; None if it did not."""
@@ -474,11 +500,14 @@ def _remove(path: Path) -> None:
 def _object(path: Path) -> dict[str, Any]:
     value = read_json(path)
     if not isinstance(value, dict):
-        raise InvalidInput(
-            f"{path} is damaged: expected a JSON object",
-            hint="copy the run directory again, all of it",
-        )
+        raise _damaged(path, "expected a JSON object")
     return value
+
+
+def _damaged(place: Path | str, what: str) -> InvalidInput:
+    return InvalidInput(
+        f"{place} is damaged: {what}", hint="copy the run directory again, all of it"
+    )
 
 
 def _object_if_any(path: Path) -> dict[str, Any] | None:

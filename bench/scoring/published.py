@@ -284,6 +284,6 @@ def _of_model(run: RunStore, spec: ModelSpec, scores: PublishedScores) -> list[s
         protocol = protocols()[scores.protocol]
         for key in ("min_pixels", "max_pixels"):
             ours, theirs = details.get(key), getattr(protocol, key)
-            if ours is not None and theirs is not None and ours != theirs:
+            if isinstance(ours, int) and theirs is not None and ours != theirs:
                 differences.append(f"Pixels: {key} is {ours:,} here, {theirs:,} there.")
     return differences

@@ -60,11 +60,7 @@ def decode(path: Path, index: int) -> Image:
     """Decode page ``index`` of the file to RGB, upright, on white where it is transparent."""
     from PIL import ImageOps
 
-    with _opened(path) as image:
-        if next(islice(_page_frames(image), index, None), None) is None:
-            raise InvalidInput(
-                f"page file {one_line(path, 160)} has no page {index + 1}", hint=REPAIR
-            )
+    with _clear_errors(path), _at_page(path, index) as image:
         # Orientation is read before the pixels, as the plan did, so that the sizes agree.
         upright = _orientation(image) == 1
         image.load()
@@ -91,9 +87,72 @@ def reencoded(image: Image, quality: int) -> Image:
         return decoded.convert("RGB")
 
 
+class _Pages:
+    """An open image file, and the numbers of those of its frames that are pages, as far as they are known."""
+
+    def __init__(self, path: Path) -> None:
+        self.image = _open(path)
+        self._frames = _page_frames(self.image)
+        self._numbers: list[int] = []
+
+    def seek(self, index: int) -> bool:
+        """Go to page ``index``; false if there is none."""
+        missing = index + 1 - len(self._numbers)
+        if missing > 0:
+            self._numbers.extend(islice(self._frames, missing))
+        if index >= len(self._numbers):
+            return False
+        self.image.seek(self._numbers[index])
+        return True
+
+
+_LAST: dict[tuple[str, int, int, int], _Pages] = {}
+"""The file of several pages that was decoded last, by name, inode, size and time.
+
+It stays open: whoever opens the file anew for each page walks through all frames before it."""
+
+
+@contextmanager
+def _at_page(path: Path, index: int) -> Iterator[Image]:
+    """Open the file at page ``index``, or go on in it if it is open."""
+    status = path.stat()
+    key = (str(path.absolute()), status.st_ino, status.st_size, status.st_mtime_ns)
+    pages = _LAST.pop(key, None) or _Pages(path)
+    while _LAST:
+        _LAST.popitem()[1].image.close()
+    stays_open = False
+    try:
+        if not pages.seek(index):
+            raise InvalidInput(
+                f"page file {one_line(path, 160)} has no page {index + 1}", hint=REPAIR
+            )
+        yield pages.image
+        stays_open = pages.image.format == "TIFF" and bool(
+            getattr(pages.image, "is_animated", False)
+        )
+    finally:
+        if stays_open:
+            _LAST[key] = pages
+        else:
+            pages.image.close()
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Image]:
     """Open the image; whatever its decoder raises becomes one ``InvalidInput``."""
+    with _clear_errors(path), _open(path) as image:
+        yield image
+
+
+def _open(path: Path) -> Image:
+    from PIL import Image as pillow
+
+    return pillow.open(path, formats=_readable_formats())
+
+
+@contextmanager
+def _clear_errors(path: Path) -> Iterator[None]:
+    """Turn whatever a decoder raises into one ``InvalidInput``."""
     from PIL import Image as pillow
     from PIL import UnidentifiedImageError
 
@@ -102,8 +161,7 @@ def _opened(path: Path) -> Iterator[Image]:
         with warnings.catch_warnings():
             # Pillow warns from half of its limit on; large pages are legitimate here.
             warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
-            with pillow.open(path, formats=_readable_formats()) as image:
-                yield image
+            yield
     except InvalidInput:
         raise
     except FileNotFoundError:

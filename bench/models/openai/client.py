@@ -14,6 +14,7 @@ from bench.errors import BenchError, EnvironmentProblem, InvalidInput, did_you_m
 from bench.formatting import byte_size
 from bench.models.openai.concurrency import AdaptiveLimit
 from bench.models.openai.settings import EndpointSettings, api_key
+from bench.parsing import Unreadable, decoded, parse_json
 from bench.text import one_line
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_RESPONSE_BYTES = 16 * 2**20
 """A longest answer of 32,768 tokens with the probabilities of all of them is a fifth of this."""
+
+MAX_SERVER_DIGITS = 4_300
 
 RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504})
 """Statuses that may pass: time-outs, conflicts, too many requests, and faults of the server."""
@@ -288,10 +291,12 @@ class Client:
                 f"the endpoint {self._base} refused the key (HTTP {status})",
                 hint="api_key_env names the environment variable that contains the key",
             )
+        if status != 200:
+            return {}
         try:
-            value = json.loads(body) if status == 200 else {}
-        except (ValueError, RecursionError):
-            value = {}
+            value = _json(body)
+        except Unreadable:
+            return {}
         return value if isinstance(value, dict) else {}
 
     def _said(self, error: Exception) -> str:
@@ -332,11 +337,17 @@ def _retry_after(value: str | None) -> float:
     return min(max(0.0, moment - time.time()), LONGEST_PAUSE)
 
 
+def _json(body: bytes) -> Any:
+    """The JSON value in what a server sent, within the bounds of ``bench.parsing``."""
+    # A server may count in huge numbers what nobody needs; an answer is not lost for it.
+    return parse_json(decoded(body, "the answer"), "the answer", max_digits=MAX_SERVER_DIGITS)
+
+
 def _parsed(body: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        raise _Passing("the endpoint's answer is not valid JSON") from None
+        value = _json(body)
+    except Unreadable as error:
+        raise _Passing(f"the endpoint's answer is not valid JSON ({error.reason})") from None
     if not isinstance(value, dict):
         raise EndpointError("the endpoint's answer is JSON, but not an object")
     return value
@@ -346,8 +357,8 @@ def _message(body: bytes) -> str:
     """What an error body says, in the shapes that servers use."""
     text = body[:4000].decode("utf-8", "replace")
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
+        value = _json(body)
+    except Unreadable:
         return text
     for key in ("error", "message", "detail"):
         while isinstance(value, dict) and key in value:
@@ -357,12 +368,17 @@ def _message(body: bytes) -> str:
 
 def _events(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """The data of every server-sent event."""
-    rest = b""
+    rest = bytearray()
     for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
+        rest += chunk
+        # A line of megabytes that comes in small parts is not joined anew for each of them.
+        if b"\n" not in chunk:
+            continue
+        *lines, last = bytes(rest).split(b"\n")
+        rest = bytearray(last)
         yield from (line[5:].strip() for line in lines if line.startswith(b"data:"))
     if rest.startswith(b"data:"):
-        yield rest[5:].strip()
+        yield bytes(rest[5:]).strip()
 
 
 def _list(value: Any) -> list[Any]:

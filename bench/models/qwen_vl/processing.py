@@ -16,12 +16,12 @@ from bench.errors import InvalidInput
 from bench.models.architectures import PixelBounds, read_bounds, read_folder, read_preprocessor
 from bench.models.bounded import bounded
 from bench.models.chat_templates import TEMPLATE_HINT, ChatTemplate, find_template
-from bench.models.checkpoints import read_json
 from bench.models.qwen_vl.configuration import read_configuration
 from bench.models.qwen_vl.failures import reason
 from bench.models.qwen_vl.pixels import PagePixels, PageQueue, PageReader
 from bench.models.qwen_vl.prefix import Prefix
 from bench.models.qwen_vl.readable import readable
+from bench.models.tokenizer_files import HINT, check_small_files
 from bench.schema import Json, ModelSpec
 
 # Any text that no template contains: it marks the place of the question.
@@ -30,7 +30,6 @@ _QUESTION = "\ue000question\ue000"
 _SAMPLE = "What is the total amount?"
 _LONGEST_PROMPT = 1_000_000
 """Characters of a template's text around a question; those of the family have some hundreds."""
-_TOKENIZER_HINT = "copy tokenizer.json and tokenizer_config.json from the base checkpoint"
 
 
 class Processor:
@@ -179,9 +178,7 @@ def _tokenizer(config: Any, folder: Path, files: Path) -> tuple[Any, int]:
     """The checkpoint's tokenizer, and its id of the token that stands for a piece of a page."""
     from transformers import AutoTokenizer
 
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        if (folder / name).is_file():
-            read_json(folder / name)
+    check_small_files(folder)
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(
             files, local_files_only=True, trust_remote_code=False
@@ -196,13 +193,13 @@ def _tokenizer(config: Any, folder: Path, files: Path) -> tuple[Any, int]:
         said = reason(error).replace(str(files), str(folder))
         raise InvalidInput(
             f"{folder} has no usable tokenizer (tokenizer.json, tokenizer_config.json): {said}",
-            hint=_TOKENIZER_HINT,
+            hint=HINT,
         ) from None
     # Without its files the tokenizer's class makes an empty one and says nothing.
     if image_token != config.image_token_id or type(image_token) is not int:
         raise InvalidInput(
             f"{folder}: the tokenizer does not know the image token of config.json",
-            hint=_TOKENIZER_HINT,
+            hint=HINT,
         )
     return tokenizer, image_token
 
