@@ -95,21 +95,23 @@ def conclude(
         options: whether and how to report, and how many failed answers are too many.
     """
     from bench.cli.reporting import print_summary, write_reports
-    from bench.report import build
+    from bench.report import build, make_sections
     from bench.scoring.evaluation import evaluate, write_scores
 
     evaluations = [evaluate(run) for run in runs]
     view = build(evaluations)
+    sections = make_sections(view)
     written = []
     if not options.no_report:
         if options.has_csv:
             for evaluation in evaluations:
                 write_reports([evaluation], build([evaluation]), None, ("vlmhyperbench",))
-        written = write_reports(evaluations, view, None, ("html", "md", "json"))
+        formats = ("html", "md", "json")
+        written = write_reports(evaluations, view, None, formats, sections=sections)
     # Last: the same command finishes a run that has no scores, instead of beginning another.
     for evaluation in evaluations:
         write_scores(evaluation)
-    print_summary(view, written, as_json=options.as_json)
+    print_summary(view, sections, written, as_json=options.as_json)
     if failed_models and len(set(failed_models)) >= models:
         raise click.exceptions.Exit(ENVIRONMENT)
     cells = [cell for evaluation in evaluations for cell in evaluation.cells.values()]
