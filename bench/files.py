@@ -112,10 +112,8 @@ def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _lines(records: Iterable[Mapping[str, Any]]) -> bytes:
-    lines = [
-        json.dumps(record, ensure_ascii=False, default=plain, separators=(",", ":"))
-        for record in records
-    ]
+    encode = json.JSONEncoder(ensure_ascii=False, default=plain, separators=(",", ":")).encode
+    lines = [encode(record) for record in records]
     # A lone surrogate in a model's text is not valid UTF-8; its escaped form is, and stays JSON.
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
 

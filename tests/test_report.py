@@ -265,6 +265,9 @@ def test_old_run_without_measurements_has_a_report(tmp_path):
     assert write_report([RunStore.open(run.path)], None, FORMATS)
 
 
+LIMITED = {"spec": {"settings": {"limit": 5}}}
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -281,6 +284,19 @@ def test_uncommitted_changes_are_said(tmp_path, run):
     environment = {**run.record["environment"], "git": {"commit": "abc", "dirty": True}}
     other = make_run(tmp_path, [RIGHT], record={"environment": environment})
     assert any(caveat.kind == "code" for caveat in view_of(other).caveats)
+
+
+def test_warnings_tell_runs_of_one_name_apart(tmp_path):
+    runs = [make_run(tmp_path / n, [RIGHT], name="run", record=LIMITED) for n in ("a", "b")]
+    other = make_run(tmp_path, [RIGHT], name="other", record=LIMITED)
+    # Runs of one second have one id; these are of two.
+    runs[1].record = {**runs[1].record, "id": "20260101T000000Z-run-abc"}
+    said = [caveat.text for caveat in view_of(*runs, other).caveats if caveat.kind == "scope"]
+    assert [text.split(" was")[0] for text in said] == [
+        f"The run “{runs[0].id}”",
+        "The run “20260101T000000Z-run-abc”",
+        "The run “other”",
+    ]
 
 
 @pytest.mark.parametrize("warnings", [["cannot read Cyrillic"], "cannot read Cyrillic"])

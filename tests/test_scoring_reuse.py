@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,29 @@ def test_another_program_scores_again(
     monkeypatch.setattr(reuse, "program_digest", lambda: "of another version")
     evaluate(run)
     assert len(scored) == 6
+
+
+def test_equal_answers_of_several_models_are_scored_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path, [MODELS[0], replace(MODELS[0], name="twin")], previews=False)
+    asked: list[str] = []
+    original = answers.score_answer
+
+    def count(task, sample, *args):  # type: ignore[no-untyped-def]
+        asked.append(sample.id)
+        return original(task, sample, *args)
+
+    for task in run.task_names():
+        first, second = (run.cell_folder(m, task) / "outputs.jsonl" for m in run.model_names())
+        second.write_bytes(first.read_bytes())
+    monkeypatch.setattr(answers, "score_answer", count)
+    found = evaluate(run)
+    assert len(asked) == sum(len(task.samples) for task in found.tasks.values())
+    for task in found.tasks:
+        one, other = (found.cells[model, task] for model in found.models)
+        assert one.answers == other.answers
+        assert one.mistakes == other.mistakes
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"a": 1}', '{"qwen2-vl-7b/invoices-ru": 3}'])

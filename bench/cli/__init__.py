@@ -24,6 +24,7 @@ from bench.text import printable
 # `bench --help` answers at once.
 VERBS: dict[str, tuple[str, str]] = {
     "run": ("bench.cli.run", "Run models on tasks, and write a report."),
+    "merge": ("bench.cli.merge", "Join the parts of a run that bench run --shard has made."),
     "score": ("bench.cli.analyse", "Score answers that are already stored; no model is needed."),
     "report": ("bench.cli.analyse", "Write the report of one run, or of several runs together."),
     "compare": ("bench.cli.compare", "Compare model B with model A, question by question."),

@@ -49,7 +49,7 @@ def score_command(options: ScoreOptions) -> None:
     SOURCE is a run (a path, a name, a part of a name, or "last"), or a file of answers that another program
     made: JSON Lines with sample_id and text.
     """
-    from bench.report import build
+    from bench.report import build, make_sections
     from bench.rundir.litter import remove_litter
     from bench.rundir.store import RunStore
     from bench.scoring.evaluation import evaluate, write_scores
@@ -67,7 +67,8 @@ def score_command(options: ScoreOptions) -> None:
     remove_litter(run.path)
     evaluation = evaluate(run, options.metrics, reuse=False)
     write_scores(evaluation)
-    print_summary(build([evaluation]), [run.path / "scores"], as_json=options.as_json)
+    view = build([evaluation])
+    print_summary(view, make_sections(view), [run.path / "scores"], as_json=options.as_json)
 
 
 def _refuse_import_options(options: ScoreOptions) -> None:
@@ -141,7 +142,7 @@ def report_command(choices: ReportChoices) -> None:
 
     RUN is the path of a run, its name, a part of its name, or "last".
     """
-    from bench.report import ReportOptions, build
+    from bench.report import ReportOptions, build, make_sections
     from bench.rundir.litter import remove_litter
     from bench.rundir.store import RunStore
     from bench.scoring.evaluation import evaluate
@@ -160,8 +161,9 @@ def report_command(choices: ReportChoices) -> None:
         remove_litter(run.path)
     evaluations = [evaluate(run) for run in runs]
     view = build(evaluations, options)
-    written = write_reports(evaluations, view, choices.out, choices.formats, options)
-    print_summary(view, written, as_json=choices.as_json)
+    sections = make_sections(view)
+    written = write_reports(evaluations, view, choices.out, choices.formats, options, sections)
+    print_summary(view, sections, written, as_json=choices.as_json)
     page = next((path for path in written if path.suffix == ".html"), None)
     if choices.open_it and page is not None:
         webbrowser.open(page.resolve().as_uri())

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
+from bench.cli import echo_json
 from bench.cli.run_options import RunOptions
 from bench.errors import ENVIRONMENT, INCOMPLETE, INTERRUPTED, InvalidInput
+from bench.formatting import listed
 from bench.text import one_line
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from bench.runner import RunPlan
     from bench.runner.devices import Device
     from bench.runner.execute import Outcome
+    from bench.runner.shards import Part
 
 
 def execute_plan(plan: RunPlan, options: RunOptions) -> Outcome:
@@ -48,6 +51,22 @@ def execute_plan(plan: RunPlan, options: RunOptions) -> Outcome:
         click.echo(f"The run was stopped. To continue it, type: {command}", err=True)
         raise click.exceptions.Exit(INTERRUPTED)
     return outcome
+
+
+def conclude_part(outcome: Outcome, part: Part, options: RunOptions) -> None:
+    """Say what a part of a run has done; scores and a report are of the whole run, after ``bench merge``."""
+    run = outcome.run
+    failed = outcome.failed_models
+    if options.as_json:
+        echo_json({"run": str(run.path), **part.record(), "failed_models": list(failed)})
+    elif failed:
+        click.echo(f"{part} is not finished, because of {listed(failed)}: {run.path}")
+    else:
+        click.echo(f"{part} is done: {run.path}")
+        click.echo("When all parts are done, join them: bench merge RUN...")
+    if failed:
+        everything_failed = len(set(failed)) >= len(run.model_names())
+        raise click.exceptions.Exit(ENVIRONMENT if everything_failed else INCOMPLETE)
 
 
 def check_loadable(plan: RunPlan) -> None:
@@ -83,8 +102,28 @@ def devices_for(plan: RunPlan, text: str | None) -> tuple[Device, ...]:
     return parse_devices(text)
 
 
+class Conclusion(Protocol):
+    """What ``conclude`` asks of the options of a command."""
+
+    @property
+    def no_report(self) -> bool:
+        """Whether scores are enough."""
+
+    @property
+    def as_json(self) -> bool:
+        """Whether the summary is printed as JSON."""
+
+    @property
+    def max_errors(self) -> float:
+        """Share of failed answers that is still all right."""
+
+    @property
+    def has_csv(self) -> bool:
+        """Whether VLMHyperBench's files are written, too."""
+
+
 def conclude(
-    runs: Sequence[RunStore], failed_models: Sequence[str], models: int, options: RunOptions
+    runs: Sequence[RunStore], failed_models: Sequence[str], models: int, options: Conclusion
 ) -> None:
     """Score the runs, report all of them together, and end the program if they are incomplete.
 
@@ -95,21 +134,23 @@ def conclude(
         options: whether and how to report, and how many failed answers are too many.
     """
     from bench.cli.reporting import print_summary, write_reports
-    from bench.report import build
+    from bench.report import build, make_sections
     from bench.scoring.evaluation import evaluate, write_scores
 
     evaluations = [evaluate(run) for run in runs]
     view = build(evaluations)
+    sections = make_sections(view)
     written = []
     if not options.no_report:
         if options.has_csv:
             for evaluation in evaluations:
                 write_reports([evaluation], build([evaluation]), None, ("vlmhyperbench",))
-        written = write_reports(evaluations, view, None, ("html", "md", "json"))
+        formats = ("html", "md", "json")
+        written = write_reports(evaluations, view, None, formats, sections=sections)
     # Last: the same command finishes a run that has no scores, instead of beginning another.
     for evaluation in evaluations:
         write_scores(evaluation)
-    print_summary(view, written, as_json=options.as_json)
+    print_summary(view, sections, written, as_json=options.as_json)
     if failed_models and len(set(failed_models)) >= models:
         raise click.exceptions.Exit(ENVIRONMENT)
     cells = [cell for evaluation in evaluations for cell in evaluation.cells.values()]

@@ -23,6 +23,10 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 """Type of an option that names a folder."""
 
 
+MAX_PARTS = 10_000
+"""Parts of a run on several machines."""
+
+
 class NameList(click.ParamType[tuple[str, ...]]):
     """Names separated by commas. There is no way to quote a comma, because no name has one."""
 
@@ -68,6 +72,29 @@ class BatchSize(click.ParamType[int]):
             shown = one_line(text, 40)
             self.fail(f"expected auto or a number from 1 to 4096, got {shown!r}", param, ctx)
         return number
+
+
+class PartOfRun(click.ParamType[tuple[int, int]]):
+    """``K/N``, part K of N."""
+
+    name = "K/N"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """The two numbers."""
+        if isinstance(value, tuple):
+            return value
+        first, slash, second = str(value).partition("/")
+        number, total = whole_number(first), whole_number(second)
+        if not slash or number is None or total is None or not 1 <= number <= total <= MAX_PARTS:
+            shown = one_line(value, 40)
+            self.fail(
+                f"expected K/N with K from 1 to N and N of at most {MAX_PARTS}, got {shown!r}",
+                param,
+                ctx,
+            )
+        return number, total
 
 
 class Label(click.ParamType[tuple[str, str]]):

@@ -67,6 +67,7 @@ def plan_of(
     from bench.asking.prompts import check_used, tuning_warnings
     from bench.asking.protocols import apply
     from bench.runner import RunSettings, plan_run
+    from bench.runner.shards import Part
     from bench.runner.upright import turn_upright
 
     sources = dict.fromkeys(rule.source for rule in rules)
@@ -90,7 +91,14 @@ def plan_of(
         allow_downscale=options.allow_downscale,
         upright=options.upright,
     )
-    plan = plan_run(models, tasks, settings, name=options.name, labels=dict(options.labels))
+    plan = plan_run(
+        models,
+        tasks,
+        settings,
+        name=options.name,
+        labels=dict(options.labels),
+        part=Part(*options.shard or ()),
+    )
     if settings.upright:
         plan = turn_upright(plan)
     warnings = [

@@ -13,7 +13,7 @@ from bench.errors import EnvironmentProblem, InvalidInput
 from bench.text import printable
 
 if TYPE_CHECKING:
-    from bench.report import ReportOptions, ReportView
+    from bench.report import ReportOptions, ReportView, Section
     from bench.scoring.evaluation import Evaluation
 
 PREVIEW_LIMIT = 2_000
@@ -26,6 +26,7 @@ def write_reports(
     destination: Path | None,
     formats: Sequence[str],
     options: ReportOptions | None = None,
+    sections: Sequence[Section] | None = None,
 ) -> list[Path]:
     """Make the pages' previews, then write one report.
 
@@ -35,6 +36,7 @@ def write_reports(
         destination: a folder or one file; None for the run directory.
         formats: names of the formats, such as ``html``.
         options: page images and size.
+        sections: what ``make_sections`` made of the view; None makes them here.
 
     Returns:
         The files written.
@@ -49,7 +51,7 @@ def write_reports(
             # Somebody else's run is often read-only; its report can be written elsewhere.
             message = printable(error.message)
             click.echo(f"warning: the report has no page images: {message}", err=True)
-    return write_view(view, destination, formats, options)
+    return write_view(view, destination, formats, options, sections)
 
 
 def check_destination(path: Path | None) -> None:
@@ -71,12 +73,13 @@ def check_destination(path: Path | None) -> None:
         )
 
 
-def print_summary(view: ReportView, written: Sequence[Path], *, as_json: bool) -> None:
+def print_summary(
+    view: ReportView, sections: Sequence[Section], written: Sequence[Path], *, as_json: bool
+) -> None:
     """Print the leaderboard on standard output, and where the files are."""
     from bench.cli.tables import has_color, line_width
-    from bench.report import make_sections, report_json, terminal_summary
+    from bench.report import report_json, terminal_summary
 
-    sections = make_sections(view)
     if as_json:
         click.echo(report_json(view, sections).rstrip())
         return

@@ -8,7 +8,13 @@ import click
 
 from bench.cli import echo_json
 from bench.cli.commands import GroupedCommand, takes
-from bench.cli.execution import check_loadable, conclude, devices_for, execute_plan
+from bench.cli.execution import (
+    check_loadable,
+    conclude,
+    conclude_part,
+    devices_for,
+    execute_plan,
+)
 from bench.cli.run_options import RunOptions
 
 if TYPE_CHECKING:
@@ -37,6 +43,9 @@ def run_command(options: RunOptions) -> None:
         _print_plan(plan, options)
         return
     outcome = execute_plan(plan, options)
+    if plan.part.total > 1:
+        conclude_part(outcome, plan.part, options)
+        return
     conclude([outcome.run], outcome.failed_models, len(plan.models), options)
 
 
@@ -46,6 +55,8 @@ def _print_plan(plan: RunPlan, options: RunOptions) -> None:
     check_loadable(plan)
     devices = devices_for(plan, options.devices)
     if options.as_json:
-        echo_json(describe_json(plan, devices))
+        echo_json({**describe_json(plan, devices), **plan.part.record()})
     else:
         click.echo(describe(plan, devices))
+        if plan.part.total > 1:
+            click.echo(f"\nOf these questions, this command would ask {plan.part}.")

@@ -25,6 +25,7 @@ from bench.cli.options import (
     RESULTS,
     BatchSize,
     Label,
+    PartOfRun,
     config_defaults,
     file_pages_choice,
     json_choice,
@@ -185,6 +186,11 @@ class RunOptions(ModelOptions):
     )
     retry_failed: bool = directory_choice(
         help="Ask the failed questions again in the newest run of this command, finished or not."
+    )
+    shard: tuple[int, int] | None = directory_choice(
+        type=PartOfRun(),
+        help="Run only part K of N, in a run directory of its own: on another machine, or at another time. "
+        "bench merge joins the parts.",
     )
     dry_run: bool = output_choice(help="Print what the run would do, then stop.")
     no_report: bool = output_choice(help="Compute the scores, but write no report.")

@@ -80,6 +80,11 @@ def _refuse_what_rows_say(options: RunOptions) -> None:
             "--sweep and a user_config.csv exclude each other",
             hint="name the models of a sweep with --models",
         )
+    if options.shard is not None:
+        raise InvalidInput(
+            "--shard divides one run, but a user_config.csv may make several",
+            hint="name models and tasks with --models and --tasks",
+        )
     context = click.get_current_context()
     for name in ("models", "tasks", "prompts"):
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:

@@ -13,6 +13,7 @@ from bench.measure.environment import environment, gpus
 from bench.measure.memory import (
     Memory,
     MemoryMeter,
+    collector_paused,
     free_gpu_memory,
     memory_now,
     release_memory,
@@ -24,6 +25,7 @@ __all__ = [
     "Memory",
     "MemoryMeter",
     "Monitor",
+    "collector_paused",
     "environment",
     "free_gpu_memory",
     "gpus",

@@ -7,12 +7,14 @@ process's resident set in main memory.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib.util
 import os
 import resource
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -142,6 +144,21 @@ def free_gpu_memory(device: str = "auto") -> int | None:
         # A GPU that is lost, or that another process has for itself, will be reported when it is used.
         return None
     return int(free)
+
+
+@contextlib.contextmanager
+def collector_paused() -> Iterator[None]:
+    """Pause Python's search for cycles of objects while millions of records are made, which form none.
+
+    The search looks at all of them again and again: a tenth of the time of scoring. It also decorates.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def release_memory() -> None:

@@ -180,7 +180,7 @@ def _registered(kind: str) -> Callable[[str, Context], str | None]:
     def read(text: str, context: Context) -> str | None:
         if kind in identifiers.UNCHECKED and kind not in context.expected:
             return None
-        return identifiers.read_registered(text, kind)
+        return identifiers.read_registered(text).get(kind)
 
     return read
 
@@ -230,27 +230,11 @@ def field_equivalent(
     context = context_of(field, language)
     answer = western_digits(plain(as_text(prediction)))
     matches = [
-        FieldMatch(False, "text")
-        if _other_unit(as_text(prediction), as_text(reference))
-        else _compare(answer, western_digits(plain(as_text(reference))), context)
+        _compare(answer, western_digits(plain(as_text(reference))), context)
         for reference in references
     ]
     nothing = FieldMatch(False, matches[0].kind if matches else "text")
     return next((match for match in matches if match.equivalent), nothing)
-
-
-_FEET_OR_INCHES: Final = re.compile(r"(?<=\d)(?:(['’′])(?!\d)|([\"”″]))")
-
-
-def _other_unit(answer: str, reference: str) -> bool:
-    """Whether one text has minutes or feet where the other has seconds or inches: 5' is not 5"."""
-    marks = [
-        tuple(mark[1] is not None for mark in _FEET_OR_INCHES.finditer(text[: MAX_TYPED + 1]))
-        for text in (answer, reference)
-        # A mark that opens makes the other one a quotation mark.
-        if text[:1] not in {"'", '"', "‘", "“", "«", "„"}
-    ]
-    return len(marks) == 2 and all(marks) and marks[0] != marks[1]
 
 
 _LANGUAGE_TAG: Final = re.compile(
@@ -305,6 +289,17 @@ def is_typed(text: str, *, field: str | None = None, language: str | None = None
 
 def value_kind(text: str, *, field: str | None = None, language: str | None = None) -> str | None:
     """The name of the first type of ``TYPES`` that ``text`` has; None for words."""
+    # A longer text may be short once its invisible characters are taken out, but hardly ever is.
+    kind = _remembered_kind if len(text) <= MAX_TYPED else _kind
+    return kind(text, field, language)
+
+
+@functools.lru_cache(maxsize=8192)
+def _remembered_kind(text: str, field: str | None, language: str | None) -> str | None:
+    return _kind(text, field, language)
+
+
+def _kind(text: str, field: str | None, language: str | None) -> str | None:
     bare = western_digits(plain(text))
     if len(bare) > MAX_TYPED or not _NUMBER.search(bare) or has_special_digits(bare):
         return None
@@ -354,7 +349,7 @@ def _compare(answer: str, reference: str, context: Context) -> FieldMatch:
 def informed(context: Context, answer: str, reference: str) -> Context:
     """``context`` with what the two texts themselves say about type and language."""
     expected = set(context.expected)
-    for text in (answer, reference):
+    for text in {answer, reference}:
         if identifiers.looks_like_phone(text):
             expected.add("phone")
         for kind in identifiers.UNCHECKED:

@@ -8,6 +8,7 @@ not 102.
 from __future__ import annotations
 
 import functools
+import operator
 import re
 import unicodedata
 from typing import Final, Literal
@@ -32,7 +33,11 @@ _DASH_BLANK: Final = re.compile(r"(?<=\S)\s*-\s*(?=\S)")
 _TRAILING: Final = " .,;:"
 """What may stand at the end of a value; ``plain`` leaves no other blanks. (A pattern that is anchored at the
 end alone would be tried at every character.)"""
-_MEASURE: Final = re.compile(r"\d\"")
+_MEASURE: Final = re.compile(r"\d[\"']")
+_MINUTES: Final = re.compile(r"(?<=\d)['’′](?!\d)")
+"""Minutes or feet: 5' is not 5"."""
+_OPENING_QUOTE: Final = re.compile(r"(?:\A|[\s(\[:=])['’\"‘“«„]")
+"""Where a quotation begins, a mark behind a digit may be its end."""
 
 MAX_MARKS: Final = 30
 """Combining marks in a row that are kept: no writing has more."""
@@ -43,7 +48,10 @@ MAX_REMEMBERED: Final = 200
 
 
 def plain(text: str) -> str:
-    """``text`` in half-width, composed characters, with one kind of quote and dash, and single blanks."""
+    """``text`` in half-width, composed characters, with one kind of quote and dash, and single blanks.
+
+    Only the mark of minutes and feet stays another one than that of seconds and inches, as in 5'.
+    """
     return _remembered_plain(text) if len(text) <= MAX_REMEMBERED else _plain(text)
 
 
@@ -53,11 +61,15 @@ def _remembered_plain(text: str) -> str:
 
 
 def _plain(text: str) -> str:
+    parts = [text] if _OPENING_QUOTE.search(text) else _MINUTES.split(text)
+    return " ".join("'".join(map(_with_one_quote, parts)).split())
+
+
+def _with_one_quote(text: str) -> str:
     if text.isascii():
-        return " ".join(text.replace("'", '"').replace("`", '"').split())
+        return text.replace("'", '"').replace("`", '"')
     narrow = "".join(map(_narrow, text))
-    composed = normalized("NFC", narrow).translate(_QUOTES).translate(_DASHES)
-    return " ".join(composed.split())
+    return normalized("NFC", narrow).translate(_QUOTES).translate(_DASHES)
 
 
 def normalized(form: Literal["NFC", "NFKC"], text: str) -> str:
@@ -120,11 +132,22 @@ def has_special_digits(text: str) -> bool:
 
 def same_text(a: str, b: str) -> bool:
     """Whether two texts differ in spelling only; ``a`` and ``b`` come from ``plain``."""
-    if a == b:
-        return True
-    return any(spelling(a) == spelling(b) for spelling in (_folded, _unquoted)) or (
-        _looks(a) == _looks(b)
-    )
+    return a == b or any(map(operator.eq, _spellings(a), _spellings(b)))
+
+
+def _spellings(text: str) -> tuple[str, str, str]:
+    """``text`` without case and marks at its end, the same without quotes, and how it looks."""
+    return _remembered_spellings(text) if len(text) <= MAX_REMEMBERED else _spell(text)
+
+
+@functools.lru_cache(maxsize=8192)
+def _remembered_spellings(text: str) -> tuple[str, str, str]:
+    return _spell(text)
+
+
+def _spell(text: str) -> tuple[str, str, str]:
+    folded = _folded(text)
+    return folded, _unquoted(folded), _looks(text)
 
 
 def _folded(text: str) -> str:
@@ -132,9 +155,8 @@ def _folded(text: str) -> str:
     return spaced.translate(_YO).casefold().rstrip(_TRAILING)
 
 
-def _unquoted(text: str) -> str:
+def _unquoted(folded: str) -> str:
     # A quote behind a digit is an inch or a minute, and belongs to the value.
-    folded = _folded(text)
     return folded if _MEASURE.search(folded) else " ".join(folded.replace('"', " ").split())
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from bench.metrics.folding import latin_capitals
@@ -35,6 +35,7 @@ _VAT_FORMS: Final = {
     "LV": r"\d{11}", "MT": r"\d{8}", "NL": r"\d{9}B\d{2}", "PL": r"\d{10}", "PT": r"\d{9}",
     "RO": r"\d{2,10}", "SE": r"\d{12}", "SI": r"\d{8}", "SK": r"\d{10}",
 }  # fmt: skip
+_ISBN: Final = re.compile(r"\d{8,9}[\dX]|\d{13}", re.ASCII)
 _VAT: Final = re.compile("|".join(f"{country}{form}" for country, form in _VAT_FORMS.items()))
 
 MIN_GROUPED: Final = 7
@@ -93,7 +94,8 @@ def is_isbn(text: str) -> bool:
     """Whether ``text`` is an ISBN of ten or thirteen characters with its control digit (python-stdnum)."""
     from stdnum import isbn
 
-    return bool(isbn.is_valid(text))
+    # The nine characters of an older number lack the leading 0.
+    return _ISBN.fullmatch(text) is not None and bool(isbn.is_valid(text))
 
 
 def is_lei(text: str) -> bool:
@@ -135,9 +137,15 @@ _LABELS: Final = {
     kind: re.compile(rf"\A{label}(?:(?![^\W\d_])|(?=[A-Z]{{2}}\d))[.:№\s]*", re.IGNORECASE)
     for kind, label, _ in _REGISTERED
 }
-_CHECKS: Final = {kind: check for kind, _, check in _REGISTERED}
-_PUNCTUATION: Final = {"snils": r"[\s-]", "vat": r"[\s.-]", "isbn": r"[\s-]"}
+_BLANK: Final = re.compile(r"\s")
+_DIGIT: Final = re.compile(r"\d")
+_PUNCTUATION: Final = {
+    "snils": re.compile(r"[\s-]"),
+    "vat": re.compile(r"[\s.-]"),
+    "isbn": re.compile(r"[\s-]"),
+}
 """What groups the characters of a kind, where that is more than blanks."""
+_GROUPING: Final = frozenset({_BLANK, *_PUNCTUATION.values()})
 
 UNCHECKED: Final = frozenset({"kpp", "bik"})
 """Kinds without a checksum: nine digits are one only where the field or a label says so."""
@@ -152,14 +160,24 @@ def has_label(text: str, kind: str) -> bool:
 
 
 @functools.lru_cache(maxsize=8192)
-def read_registered(text: str, kind: str) -> str | None:
-    """The bare number of a registered ``kind`` (``iban``, ``vat``, ``inn``, ``snils``, ``kpp``).
+def read_registered(text: str) -> Mapping[str, str]:
+    """The bare number that ``text`` is, for each registered kind (``iban``, ``vat``, ``inn``) that fits.
 
-    None if the form is wrong, or the checksum where the kind has one.
+    A kind is missing if the form is wrong, or the checksum where the kind has one.
     """
-    bare = _LABELS[kind].sub("", text)
-    compact = latin_capitals(re.sub(_PUNCTUATION.get(kind, r"\s"), "", bare))
-    return compact if _CHECKS[kind](compact) else None
+    if not _DIGIT.search(text):
+        return {}
+    may_have_label = text[0].isalpha()
+    ungrouped = {mark: latin_capitals(mark.sub("", text)) for mark in _GROUPING}
+    numbers = {}
+    for kind, _, is_valid in _REGISTERED:
+        mark = _PUNCTUATION.get(kind, _BLANK)
+        compact = ungrouped[mark]
+        if may_have_label:
+            compact = latin_capitals(mark.sub("", _LABELS[kind].sub("", text)))
+        if is_valid(compact):
+            numbers[kind] = compact
+    return numbers
 
 
 def looks_like_phone(text: str) -> bool:

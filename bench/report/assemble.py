@@ -12,6 +12,7 @@ import numpy as np
 
 import bench
 from bench import formatting
+from bench.measure import collector_paused
 from bench.metrics import METRICS
 from bench.report.mistakes import extraction_views, mistake_views
 from bench.report.options import ReportOptions
@@ -31,6 +32,7 @@ from bench.report.views import (
     SampleView,
     SliceValue,
     TaskView,
+    distinct_names,
 )
 from bench.schema import Estimate, Page, Sample, Task
 from bench.scoring.answers import Answer
@@ -40,6 +42,7 @@ from bench.scoring.published import PublishedRow, published_comparison
 from bench.text import utc_now
 
 
+@collector_paused()
 def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = None) -> ReportView:
     """Join ``evaluations`` into one view.
 
@@ -53,8 +56,12 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
     tasks = _task_views(evaluations, keys)
     sources = _sources(evaluations, runs, keys)
     overall_name, higher, comparable = _score_name(tasks)
-    rows = [model_row(source, comparable=comparable) for source in sources]
     samples, scored = _join_samples(sources, tasks)
+    rows = []
+    for i, source in enumerate(sources):
+        own = (sample for sample in samples if sample.answers[i] is not None)
+        levels = Counter(sample.levels[i] for sample in own)
+        rows.append(model_row(source, levels, comparable=comparable))
     rows, pairs = _ranked(rows, scored, higher)
     order = [next(i for i, s in enumerate(sources) if s.key == row.key) for row in rows]
     samples = tuple(_reorder(sample, order) for sample in samples)
@@ -151,11 +158,10 @@ def _sources(
     counts = Counter(model for evaluation in evaluations for model in evaluation.models)
     sources: list[RowSource] = []
     taken: set[str] = set()
+    names = distinct_names(runs)
     for evaluation, run, task_keys in zip(evaluations, runs, keys, strict=True):
         for model in evaluation.models:
-            same_name = sum(other.name == run.name for other in runs)
-            place = run.name if same_name == 1 else run.id
-            key = model if counts[model] == 1 else f"{model} @ {place}"
+            key = model if counts[model] == 1 else f"{model} @ {names[run.id]}"
             while key in taken:
                 key += "′"
             taken.add(key)

@@ -16,7 +16,7 @@ from bench.schema import Estimate
 from bench.scoring.answers import Answer
 from bench.scoring.comparison import Side
 from bench.scoring.evaluation import Cell, Evaluation, document_key
-from bench.scoring.levels import level
+from bench.scoring.levels import Level
 from bench.stats import cluster_mean
 
 _SETUP = ("checkpoint", "revision", "quantization", "adapter", "dtype", "attention")
@@ -35,11 +35,12 @@ class RowSource:
     """Name of the task → key in the report."""
 
 
-def model_row(source: RowSource, *, comparable: bool) -> ModelRow:
+def model_row(source: RowSource, levels: Mapping[Level, int], *, comparable: bool) -> ModelRow:
     """The leaderboard's row of one model in one run.
 
     Args:
         source: the model and its run.
+        levels: how many of its answers are how right.
         comparable: whether the tasks' headline metrics have a common score.
     """
     evaluation, model, keys = source.evaluation, source.name, source.task_keys
@@ -51,7 +52,6 @@ def model_row(source: RowSource, *, comparable: bool) -> ModelRow:
     batches = [batch for of_task in by_task.values() for batch in of_task]
     latencies = [record for task in cells for record in run.latencies(model, task)]
     answers = [answer for cell in cells.values() for answer in cell.answers]
-    levels = [level(answer, cell.headline) for cell in cells.values() for answer in cell.answers]
     pages = _measured_pages(by_task, cells)
     traits = _traits(record)
     facts = measure(record, batches, latencies, answers, run.monitor(model), len(pages) or None)
@@ -78,7 +78,7 @@ def model_row(source: RowSource, *, comparable: bool) -> ModelRow:
         score=_overall(evaluation, model, cells, so_far) if comparable and asked > 0 else None,
         so_far=so_far,
         tasks=tasks,
-        levels=Counter(levels),
+        levels=levels,
         facts=facts,
         traits=traits,
         asked=asked,

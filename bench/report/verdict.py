@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from bench import formatting
 from bench.report.conditions import doubts
 from bench.report.records import at, nested, number
-from bench.report.views import Caveat, Highlight, ModelRow, Pair, RunView, Verdict
+from bench.report.views import Caveat, Highlight, ModelRow, Pair, RunView, Verdict, distinct_names
 from bench.stats.means import FEW_CLUSTERS
 from bench.text import clip
 
@@ -120,7 +120,9 @@ def _extreme(
 
 def warn(rows: Sequence[ModelRow], runs: Sequence[RunView], *, same_tasks: bool) -> list[Caveat]:
     """Everything that limits what the numbers mean, the gravest first."""
-    names = {run.id: f"The run “{run.name}”" if len(runs) > 1 else "The run" for run in runs}
+    names = {id_: f"The run “{name}”" for id_, name in distinct_names(runs).items()}
+    if len(runs) == 1:
+        names = {runs[0].id: "The run"}
     caveats = [Caveat("state", text) for text in _states(rows, runs, names)]
     caveats += [Caveat("failures", text) for text in _failures(rows)]
     caveats += [Caveat("model", text) for text in _said_by_models(rows)]
@@ -275,7 +277,7 @@ def _machines(rows: Sequence[ModelRow], runs: Sequence[RunView]) -> list[Caveat]
             "only between models that ran on the same."
         )
         caveats.append(Caveat("hardware", text))
-    dirty = [run.name for run in runs if run.dirty]
+    dirty = [distinct_names(runs)[run.id] for run in runs if run.dirty]
     if dirty:
         where = f" ({formatting.listed(dict.fromkeys(dirty))})" if len(runs) > 1 else ""
         caveats.append(Caveat("code", f"The working tree had uncommitted changes{where}."))

@@ -7,7 +7,8 @@ digest agree. The other modules make these classes or read them; nothing here im
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -263,6 +264,12 @@ class RunView:
     """What the run itself recorded as a doubt about its numbers."""
     record: Mapping[str, Any]
     """run.json without the tasks' bodies."""
+
+
+def distinct_names(runs: Sequence[RunView]) -> dict[str, str]:
+    """Id of a run → what the report calls it: its name, or the id where several runs have that name."""
+    counts = Counter(run.name for run in runs)
+    return {run.id: run.name if counts[run.name] == 1 else run.id for run in runs}
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ def write_report(
     if not runs:
         raise InvalidInput("a report needs at least one run", hint="bench list runs")
     view = build([evaluate(run) for run in runs], options)
-    return write_view(view, out, formats, options, sections)
+    return write_view(view, out, formats, options, make_sections(view, sections))
 
 
 def write_view(
@@ -97,9 +97,12 @@ def write_view(
     out: Path | None,
     formats: Sequence[str],
     options: ReportOptions | None = None,
-    sections: Mapping[str, str | SectionMaker] = SECTIONS,
+    sections: Sequence[Section] | None = None,
 ) -> list[Path]:
-    """Write a view that was already built, as ``write_report`` does. No format writes nothing."""
+    """Write a view that was already built, as ``write_report`` does. No format writes nothing.
+
+    ``sections`` are what ``make_sections`` made of the view; None makes them here.
+    """
     known = list(dict.fromkeys([*FORMATS, *FOLDERS]))
     for name in formats:
         if name not in known:
@@ -107,7 +110,8 @@ def write_view(
     folder, single = _destination(view, out)
     if single is not None:
         formats = [_SUFFIXES[single.suffix.lower()]]
-    drawing = Drawing(view, make_sections(view, sections), options or ReportOptions(), folder)
+    drawn = make_sections(view) if sections is None else sections
+    drawing = Drawing(view, drawn, options or ReportOptions(), folder)
     written: list[Path] = []
     for name in sorted(set(formats), key=known.index):
         for number, (file, draw) in enumerate(FORMATS.get(name, {}).items()):

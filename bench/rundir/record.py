@@ -17,6 +17,9 @@ RUN_FILE = "run.json"
 RESERVED_NAMES = frozenset({"scores", "pages", "report", "assets", "log.txt", RUN_FILE, LOCK_FILE})
 """Names in a run directory that no task and no model may take."""
 
+PART = "part"
+"""Key of ``run.json``: which part of a run it is; a whole run has none."""
+
 _RUN_KEYS = ("id", "models", "tasks")
 """Keys that every ``run.json`` has."""
 
@@ -56,6 +59,7 @@ def check_record(path: Path, record: Any) -> dict[str, Any]:
     except ValueError:
         raise _damaged(path, "a number in it is infinite, or no number") from None
     _expect(path, isinstance(record["id"], str), "its id is not a text")
+    _check_part(path, record.get(PART))
     spec = record.get("spec", {})
     _expect(path, isinstance(spec, dict), "its spec is not an object")
     _expect(path, isinstance(spec.get("settings", {}), dict), "its settings are not an object")
@@ -68,6 +72,15 @@ def check_record(path: Path, record: Any) -> dict[str, Any]:
     for entry in record["tasks"]:
         _check_task(path, entry)
     return record
+
+
+def _check_part(path: Path, part: Any) -> None:
+    if part is None:
+        return
+    has_both = isinstance(part, dict) and part.keys() == {"number", "total"}
+    are_numbers = has_both and all(type(value) is int for value in part.values())
+    is_part = are_numbers and 1 <= part["number"] <= part["total"]
+    _expect(path, is_part, "its part is not a number and the total of all parts")
 
 
 def _check_model(path: Path, entry: Mapping[str, Any]) -> None:

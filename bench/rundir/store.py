@@ -45,7 +45,7 @@ from bench.parsing import read_json
 from bench.paths import portable
 from bench.rundir.checksums import as_stored, file_digest, is_intact, with_checksum
 from bench.rundir.lock import is_locked
-from bench.rundir.record import RUN_FILE, check_entries, check_record
+from bench.rundir.record import PART, RUN_FILE, check_entries, check_links, check_record
 from bench.rundir.rows import check_batch, check_latency, document_of, output_of, sample_of
 from bench.schema import (
     SCHEMA_VERSION,
@@ -89,6 +89,23 @@ class RunStore:
     ) -> RunStore:
         """Make a new run directory under ``results`` and write what is known before any model runs.
 
+        Args as ``draft``.
+        """
+        store = cls.draft(results, name, record, tasks, texts)
+        store.commit()
+        return store
+
+    @classmethod
+    def draft(
+        cls,
+        results: Path,
+        name: str,
+        record: Mapping[str, Any],
+        tasks: Sequence[Task],
+        texts: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> RunStore:
+        """Make a folder with the samples of a run; it is no run before ``commit``.
+
         Args:
             results: the folder of all runs.
             name: what a person calls the run.
@@ -107,9 +124,11 @@ class RunStore:
             {**entry, SAMPLES_DIGEST: file_digest(path / entry["name"] / "samples.jsonl")}
             for entry in record["tasks"]
         ]
-        # This is written last: a folder with a run.json is a run whose samples are complete.
-        write_json(path / RUN_FILE, full)
         return cls(path, full)
+
+    def commit(self) -> None:
+        """Write ``run.json``: a folder that has one is a run whose samples are complete."""
+        write_json(self.path / RUN_FILE, self.record)
 
     @classmethod
     def open(cls, path: Path, *, shard: int = 0) -> RunStore:
@@ -427,8 +446,15 @@ class RunStore:
         lost = 0
         for entry in self.record["tasks"]:
             if self.is_done(model, entry["name"]) or self.is_model_done(model):
-                lost += max(0, entry["samples"] - len(self.outputs(model, entry["name"])))
+                asked = self._asked(model, entry)
+                lost += max(0, asked - len(self.outputs(model, entry["name"])))
         return lost
+
+    def _asked(self, model: str, entry: Mapping[str, Any]) -> int:
+        """How many questions of a task the model is asked: all, or those of a part, as its marker says."""
+        marker = _object_if_any(self.cell_folder(model, entry["name"]) / "done.json") or {}
+        asked = marker.get("samples") if PART in self.record else None
+        return asked if isinstance(asked, int) else int(entry["samples"])
 
     def reopen(self, model: str) -> int:
         """Take away the commit markers of a model whose answers were lost, so that they are asked for again.

@@ -16,6 +16,7 @@ from bench.runner.devices import Device
 from bench.runner.processes import run_model, stop_requests
 from bench.runner.progress import Progress, Silent
 from bench.runner.run_record import known_texts, run_record
+from bench.runner.shards import Part
 from bench.runner.spec import RunPlan, differences
 from bench.runner.statuses import UNFINISHED
 
@@ -59,7 +60,7 @@ def execute(
     run = None if fresh else _existing(plan, results, resume, retry_failed)
     resumed = run is not None
     if run is None:
-        run = RunStore.create(results, plan.name, run_record(plan), plan.tasks, known_texts(plan))
+        run = RunStore.create(results, _name(plan), run_record(plan), plan.tasks, known_texts(plan))
     with RunLock(run.path) as lock:
         remove_litter(run.path)
         for spec in plan.models:
@@ -86,6 +87,13 @@ def execute(
     return Outcome(run, False, tuple(failed))
 
 
+def _name(plan: RunPlan) -> str:
+    """What the folder of a new run is called: parts are told apart at sight."""
+    if plan.part.total == 1:
+        return plan.name
+    return f"{plan.name}-{plan.part.number}of{plan.part.total}"
+
+
 def _reopen(run: RunStore, model: str, progress: Progress) -> bool:
     """Whether answers of a model that was done were lost; it is then no longer marked as done."""
     lost = run.reopen(model)
@@ -104,7 +112,7 @@ def _existing(
     if resume is not None:
         return _to_resume(plan, resume)
     for run in find_runs(results):
-        same = run.record.get("spec_id") == plan.spec_id()
+        same = run.record.get("spec_id") == plan.spec_id() and Part.of(run.record) == plan.part
         if same and (retry_failed or not run.is_concluded()):
             return run
     if retry_failed:
@@ -117,6 +125,11 @@ def _existing(
 
 def _to_resume(plan: RunPlan, resume: Path) -> RunStore:
     run = RunStore.open(resume)
+    if Part.of(run.record) != plan.part:
+        raise InvalidInput(
+            f"{resume} is {_in_words(Part.of(run.record))}, but the command asks for {_in_words(plan.part)}",
+            hint="give --shard as that run was begun, or leave out --resume",
+        )
     # As JSON gives it back, so that a tuple does not differ from a list.
     identity = json.loads(json.dumps(plan.identity()))
     changed = differences(run.record.get("spec", {}), identity)
@@ -127,3 +140,7 @@ def _to_resume(plan: RunPlan, resume: Path) -> RunStore:
             hint="use the options with which it was made, or leave out --resume to begin a new run",
         )
     return run
+
+
+def _in_words(part: Part) -> str:
+    return "a whole run" if part.total == 1 else str(part)

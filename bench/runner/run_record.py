@@ -26,6 +26,7 @@ def run_record(plan: RunPlan) -> dict[str, Any]:
         "started": utc_now(),
         "command": _command(sys.argv),
         "labels": dict(plan.labels),
+        **plan.part.record(),
         "spec": plan.identity(),
         "models": [_model_record(spec) for spec in plan.models],
         "tasks": [_task_record(task) for task in plan.tasks],

@@ -8,8 +8,9 @@ on with another number of devices.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from bench.rundir.record import PART
 from bench.schema import PageGroup
 
 QUESTION_PIXELS = 40_000
@@ -17,6 +18,31 @@ QUESTION_PIXELS = 40_000
 visual tokens (802,816 pixels) took (docs/performance.md, "Measured on a CPU")."""
 
 Batches = Sequence[Sequence[PageGroup]]
+
+
+class Part(NamedTuple):
+    """One of the parts of a run, which are answered on their own: on several machines, or one by one."""
+
+    number: int = 1
+    """From 1."""
+    total: int = 1
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Part:
+        """The part that a ``run.json`` is of its run; a whole run is the only one."""
+        return cls(**record[PART]) if PART in record else cls()
+
+    def record(self) -> dict[str, Any]:
+        """What ``run.json`` says of the part; nothing of a whole run."""
+        return {} if self.total == 1 else {PART: self._asdict()}
+
+    def __str__(self) -> str:
+        """As a person says it."""
+        return f"part {self.number} of {self.total}"
+
+
+WHOLE = Part()
+"""A run in one piece."""
 
 
 class Shard(NamedTuple):
@@ -70,6 +96,14 @@ def divide(
         loads[lightest] += unit.weight
         shares[lightest][unit.task] += unit.numbers
     return [{task: sorted(numbers) for task, numbers in share.items()} for share in shares]
+
+
+def share_of(
+    tasks: Mapping[str, Batches], number: int, shards: int, max_pixels: int | None = None
+) -> dict[str, list[Sequence[PageGroup]]]:
+    """The batches of shard ``number`` (from 0), by task and in their order; arguments as ``divide``."""
+    numbers = divide(tasks, shards, max_pixels)[number]
+    return {task: [tasks[task][i] for i in mine] for task, mine in numbers.items()}
 
 
 def _units(task: str, batches: Batches, max_pixels: int | None) -> list[_Unit]:

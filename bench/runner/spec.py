@@ -14,6 +14,7 @@ from bench.asking.prompts import from_record as prompt_rules
 from bench.errors import InvalidInput, did_you_mean
 from bench.formatting import plural
 from bench.rundir.record import RESERVED_NAMES
+from bench.runner.shards import WHOLE, Part
 from bench.schema import ModelSpec, Task
 from bench.text import file_name, one_line
 
@@ -90,9 +91,11 @@ class RunPlan:
     tasks: tuple[Task, ...]
     settings: RunSettings
     labels: Mapping[str, str] = field(default_factory=dict)
+    part: Part = WHOLE
+    """The part of the run that is carried out here; the identity is that of the whole run."""
 
     def identity(self) -> dict[str, Any]:
-        """What must be equal for two runs to be the same one; the name and the labels are not part of it."""
+        """What must be equal for two runs to be the same one; the name and the labels do not belong to it."""
         return {
             "models": [dataclasses.asdict(spec) for spec in self.models],
             "tasks": [
@@ -109,8 +112,13 @@ class RunPlan:
 
     def spec_id(self) -> str:
         """sha256 of the identity, hexadecimal."""
-        text = json.dumps(self.identity(), sort_keys=True, default=list)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return identity_digest(self.identity())
+
+
+def identity_digest(identity: Mapping[str, Any]) -> str:
+    """sha256 of an identity, hexadecimal."""
+    text = json.dumps(identity, sort_keys=True, default=list)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def plan_run(
@@ -120,6 +128,7 @@ def plan_run(
     *,
     name: str = "run",
     labels: Mapping[str, str] | None = None,
+    part: Part = WHOLE,
 ) -> RunPlan:
     """Apply the settings to the tasks and check that names fit into one run directory.
 
@@ -139,7 +148,7 @@ def plan_run(
     if not chosen:
         wanted = ", ".join(f"{key} = {' or '.join(v)}" for key, v in settings.only.items())
         raise InvalidInput(f"no question is left to ask, because none has {one_line(wanted)}")
-    return RunPlan(name, tuple(models), chosen, settings, dict(labels or {}))
+    return RunPlan(name, tuple(models), chosen, settings, dict(labels or {}), part)
 
 
 def _check_sample_ids(sample_ids: Sequence[str], tasks: Sequence[Task]) -> None:

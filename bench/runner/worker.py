@@ -40,7 +40,7 @@ from bench.runner.batches import (
 )
 from bench.runner.instruments import Instruments, measures_locally
 from bench.runner.ladder import Ladder, PageBounds, marked
-from bench.runner.shards import Shard, divide
+from bench.runner.shards import Part, Shard, share_of
 from bench.runner.spec import RunSettings
 from bench.runner.statuses import FAILED, LOST, STOPPED, UNFINISHED
 from bench.schema import Batch, ModelInfo, Output, PageGroup
@@ -58,6 +58,9 @@ class Worker:
         self.model: Model = make_model(self.spec)
         self.places: dict[str, dict[str, int]] = {}
         """Task → sample id → place among the task's questions, by which the parent is told what is asked."""
+        self.part = Part.of(run.record)
+        self.asked: dict[str, set[str]] = {}
+        """Task → ids of its questions that this run asks: all, or those of a part."""
         self.batch_size = 1
         self.ladder = Ladder(self.batch_size)
         self.instruments = Instruments(
@@ -104,15 +107,19 @@ class Worker:
 
     def _share(
         self, tasks: Mapping[str, Sequence[PageGroup]]
-    ) -> dict[str, list[tuple[PageGroup, ...]]]:
+    ) -> dict[str, list[Sequence[PageGroup]]]:
         """The batches of every task that are this process's.
 
         Batches are always cut from all questions, answered or not: a resumed run forms the same batches as
-        an unbroken one, and so gets the same answers even where arithmetic depends on the batch.
+        an unbroken one, and so gets the same answers even where arithmetic depends on the batch. A part of a
+        run has some of them, whole.
         """
         batches = {name: list(batched(groups, self.batch_size)) for name, groups in tasks.items()}
-        mine = divide(batches, self.shard.total, self.spec.max_pixels)[self.shard.number]
-        return {name: [batches[name][i] for i in numbers] for name, numbers in mine.items()}
+        pixels = self.spec.max_pixels
+        of_part = share_of(batches, self.part.number - 1, self.part.total, pixels)
+        for name, own in of_part.items():
+            self.asked[name] = {sample_id for batch in own for sample_id in sample_ids(batch)}
+        return share_of(of_part, self.shard.number, self.shard.total, pixels)
 
     def _others_done(self) -> bool:
         """Wait for the other shards; returns whether all questions have an answer on record now."""
@@ -122,16 +129,13 @@ class Worker:
         with open(self.shard.others, "rb", closefd=True) as others:  # noqa: PTH123  a descriptor
             others.read()
         for task in self.run.task_names():
-            outputs, total = self.run.outputs(self.name, task), self._total(task)
+            outputs, total = self.run.outputs(self.name, task), len(self.asked[task])
             if len(outputs) < total:
                 return False
             failed = sum(output.stop_reason == "error" for output in outputs.values())
             if not self.run.is_done(self.name, task):
                 self.run.mark_done(self.name, task, samples=total, failed=failed)
         return not self.stop.is_set()
-
-    def _total(self, task: str) -> int:
-        return int(self.run.task_record(task)["samples"])
 
     def _load(self, tasks: Mapping[str, Sequence[PageGroup]]) -> None:
         """Load the model, warm it up, and write ``model.json``."""
@@ -147,8 +151,10 @@ class Worker:
             "started": utc_now(),
         }
         everything = [group for groups in tasks.values() for group in groups]
-        self.batch_size = self.settings.batch_size or default_batch_size(
-            info.device, everything, _weight_bytes(info)
+        self.batch_size = (
+            self.settings.batch_size
+            or self._earlier_batch_size()
+            or default_batch_size(info.device, everything, _weight_bytes(info))
         )
         record["batch_size"] = self.batch_size
         self.ladder = self._ladder(info)
@@ -163,6 +169,12 @@ class Worker:
             record["devices"] = [{"device": self.shard.device, **own}]
         self.run.write_model(self.name, record)
         self.emit("loaded", seconds=load_seconds)
+
+    def _earlier_batch_size(self) -> int | None:
+        """Of a part that is continued, the batch size with which its questions were chosen."""
+        record = self.run.model_record(self.name) or {}
+        size = record.get("batch_size") if self.part.total > 1 else None
+        return size if isinstance(size, int) and size > 0 else None
 
     def _ladder(self, info: ModelInfo) -> Ladder:
         """The rung to begin on: the highest, or the one that earlier batches of this run had reached."""
@@ -197,7 +209,7 @@ class Worker:
         answered = self.run.outputs(self.name, task)
         # Only ids are kept from here on: the answers of a long run are on the disk and need no memory.
         done = mine & answered.keys()
-        total = self._total(task)
+        total = len(self.asked[task])
         failed = sum(answered[sample_id].stop_reason == "error" for sample_id in done)
         del answered
         self.emit("task", task=task, done=len(done), total=total, failed=failed)
@@ -285,7 +297,12 @@ class Worker:
 
     def _single_stream(self, tasks: Mapping[str, Sequence[PageGroup]]) -> bool:
         """Ask one question at a time, each page cold and then warm; False if asked to stop."""
-        questions = latency_questions(tasks, self.settings.latency_samples)
+        # Of the questions that the whole run would ask, so that the parts ask as many together.
+        questions = [
+            question
+            for question in latency_questions(tasks, self.settings.latency_samples)
+            if question.group.requests[0].sample_id in self.asked[question.task]
+        ]
         measured = {
             (task, record["sample_id"])
             for task in tasks

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from bench.asking.protocols import AnswerMode
 from bench.metrics import METRICS, score_failed
-from bench.metrics.extract import Extraction, extract, without_thoughts
+from bench.metrics.extract import extract, without_thoughts
 from bench.metrics.lookup import FieldIndex
 from bench.metrics.mistakes import Answered, classify
 from bench.metrics.variants import score_question
@@ -31,13 +31,25 @@ class Answer:
     """A class of ``bench.metrics.mistakes``. None if the headline score is perfect, where there is
     none, and for descriptions, of which none is right or wrong."""
 
-    unanswered: bool = False
-    """Whether the model was still thinking when its text ended."""
-
     @property
     def failed(self) -> bool:
         """Whether the model was asked and gave an error instead of an answer."""
         return self.output is not None and self.output.stop_reason == "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What the models' answers to one task have in common, so that it is worked out once for all models."""
+
+    fields: Mapping[str, FieldIndex]
+    """Document id → the references of its questions that are texts."""
+    scored: dict[tuple[str, str, StopReason], Answer] = field(default_factory=dict)
+    """Sample id, text and end of an output → what it scores; a right answer is given by many models."""
+
+    @classmethod
+    def of(cls, task: Task) -> Common:
+        """What is common to all answers to ``task``; none is scored yet."""
+        return cls(fields_by_document(task))
 
 
 def score_answers(
@@ -47,7 +59,7 @@ def score_answers(
     mode: AnswerMode = "extract",
     *,
     mistakes: bool = True,
-    fields: Mapping[str, FieldIndex] | None = None,
+    common: Common | None = None,
 ) -> tuple[Answer, ...]:
     """Score one model's outputs for ``task``, in the order of its samples.
 
@@ -58,16 +70,25 @@ def score_answers(
         mode: what is scored of a text: the answer extracted from it (``extract``), the text without outer
             blanks (``strip``), or the text as it is (``raw``).
         mistakes: whether the kind of each mistake is found, which takes longer than all metrics together.
-        fields: what ``fields_by_document`` made of the task; None makes it here.
+        common: what other models' answers to this task were scored with, by the same mode and for the same
+            mistakes; None for the first model.
     """
-    answers = [score_answer(task, sample, outputs.get(sample.id), mode) for sample in task.samples]
-    if not mistakes:
-        return tuple(answers)
-    references = fields_by_document(task) if fields is None else fields
-    return tuple(
-        replace(answer, mistake=_mistake(task, answer, references, document_texts))
-        for answer in answers
-    )
+    common = common or Common.of(task)
+    answers = []
+    for sample in task.samples:
+        output = outputs.get(sample.id)
+        key = (sample.id, output.text, output.stop_reason) if output is not None else None
+        answer = common.scored.get(key) if key is not None else None
+        if answer is not None:
+            answers.append(replace(answer, output=output))
+            continue
+        answer = score_answer(task, sample, output, mode)
+        if mistakes:
+            answer = replace(answer, mistake=_mistake(task, answer, common.fields, document_texts))
+        if key is not None:
+            common.scored[key] = answer
+        answers.append(answer)
+    return tuple(answers)
 
 
 def score_answer(
@@ -84,8 +105,7 @@ def score_answer(
             for name in task.metrics
         }
         return Answer(sample, output, "", worst, worst[headline].value)
-    extraction = _answer_of(output.text, sample, mode)
-    extracted = extraction.answer
+    extracted = _answer_of(output.text, sample, mode)
     scores = {}
     for name in task.metrics:
         value, weight = score_question(name, extracted, sample.references, sample.metadata)
@@ -93,19 +113,18 @@ def score_answer(
     raw = scores[headline].value
     if output.text != extracted:
         raw = score_question(headline, output.text, sample.references, sample.metadata).value
-    return Answer(sample, output, extracted, scores, raw, unanswered=extraction.unanswered)
+    return Answer(sample, output, extracted, scores, raw)
 
 
-def _answer_of(text: str, sample: Sample, mode: AnswerMode) -> Extraction:
+def _answer_of(text: str, sample: Sample, mode: AnswerMode) -> str:
     # A structured answer is always looked for in the text, whatever a protocol says.
     if mode == "extract" or sample.answer_type != "text":
-        return extract(text, sample.answer_type, sample.references)
+        return extract(text, sample.answer_type, sample.references).answer
     if text in sample.references:
-        return Extraction(text, ())
+        return text
     # No protocol of a benchmark scores what a model thought before it answered.
     spoken = without_thoughts(text)
-    answer = spoken.answer.strip() if mode == "strip" or spoken.steps else spoken.answer
-    return Extraction(answer, spoken.steps)
+    return spoken.answer.strip() if mode == "strip" or spoken.steps else spoken.answer
 
 
 def fields_by_document(task: Task) -> dict[str, FieldIndex]:
@@ -125,7 +144,8 @@ def _stop_reason(answer: Answer) -> StopReason:
     if answer.output is None:
         return "error"
     # Thinking that never ends is cut, even where the model itself ended it.
-    return "length" if answer.unanswered else answer.output.stop_reason
+    is_cut = not answer.extracted and without_thoughts(answer.output.text).unanswered
+    return "length" if is_cut else answer.output.stop_reason
 
 
 def _mistake(

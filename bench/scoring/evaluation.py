@@ -16,14 +16,20 @@ import bench
 from bench.asking.protocols import AnswerMode
 from bench.errors import InvalidInput
 from bench.files import write_atomically, write_json
+from bench.measure import collector_paused
 from bench.metrics import METRICS, Metric, get_metric
 from bench.metrics.calibration import CORPUS_METRICS
-from bench.metrics.lookup import FieldIndex
 from bench.metrics.mistakes import MISTAKES
 from bench.rundir.store import SUMMARY_FILE, RunStore
 from bench.schema import Estimate, Output, Task
-from bench.scoring.answers import Answer, fields_by_document, score_answers
-from bench.scoring.reuse import made_from, scores_path, stored_answers, write_digests
+from bench.scoring.answers import Answer, Common, score_answers
+from bench.scoring.reuse import (
+    common_parts,
+    made_from,
+    scores_path,
+    stored_answers,
+    write_digests,
+)
 from bench.stats import ScoreBounds, cluster_mean, score_bounds
 
 SLICES = ("language", "doc_type", "field")
@@ -108,6 +114,7 @@ class Evaluation:
     """Metadata key → value → model → estimate of the headline scores."""
 
 
+@collector_paused()
 def evaluate(
     run: RunStore,
     metrics: Sequence[str] | None = None,
@@ -137,11 +144,11 @@ def evaluate(
     models = tuple(run.model_names() if only is None else only)
     scored: dict[tuple[str, str], Cell] = {}
     for name, task in tasks.items():
-        # The values of a task are filed when they are first asked for: once for all models.
-        fields = fields_by_document(task) if mistakes else None
+        common = Common.of(task)
+        parts = common_parts(run, task, _answer_mode(run))
         for model in models:
             # Before the answers are read: a run in progress may append some meanwhile.
-            source = made_from(run, model, task, _answer_mode(run))
+            source = made_from(run, model, task, parts)
             outputs = run.outputs(model, name)
             scored[model, name] = _score_cell(
                 run,
@@ -149,7 +156,7 @@ def evaluate(
                 task,
                 outputs,
                 mistakes=mistakes,
-                fields=fields,
+                common=common,
                 source=source,
                 reuse=reuse,
             )
@@ -232,7 +239,7 @@ def _score_cell(
     outputs: Mapping[str, Output],
     *,
     mistakes: bool,
-    fields: Mapping[str, FieldIndex] | None = None,
+    common: Common | None = None,
     source: str | None = None,
     reuse: bool = False,
 ) -> Cell:
@@ -241,7 +248,7 @@ def _score_cell(
     stored = stored_answers(run, model, task, outputs, source) if source and reuse else None
     if stored is None:
         texts = run.document_texts(task.name) if mistakes else {}
-        answers = score_answers(task, outputs, texts, mode, mistakes=mistakes, fields=fields)
+        answers = score_answers(task, outputs, texts, mode, mistakes=mistakes, common=common)
     elif mistakes:
         answers = stored
     else:
@@ -344,11 +351,14 @@ def _pooled_estimate(pooled: Sequence[_PooledAnswer]) -> Estimate:
     )
 
 
+_encode = json.JSONEncoder(sort_keys=True).encode
+
+
 def write_scores(evaluation: Evaluation) -> None:
     """Write ``scores/<model>/<task>.jsonl``, their digests and ``scores/summary.json``."""
     for (model, task), cell in evaluation.cells.items():
         path = scores_path(evaluation.run, model, task)
-        lines = [json.dumps(_answer_record(answer), sort_keys=True) for answer in cell.answers]
+        lines = [_encode(_answer_record(answer)) for answer in cell.answers]
         write_atomically(path, "".join(f"{line}\n" for line in lines))
     sources = {key: cell.source for key, cell in evaluation.cells.items()}
     write_digests(evaluation.run, sources)

@@ -90,18 +90,25 @@ def _recorded(run: RunStore) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def made_from(run: RunStore, model: str, task: Task, mode: str) -> str:
-    """A digest of everything that decides the scores of a model's answers to a task."""
+def common_parts(run: RunStore, task: Task, mode: str) -> list[str]:
+    """What decides the scores of all models' answers to a task: program, metrics, questions and texts."""
+    files = [run.path / task.name / name for name in ("samples.jsonl", "texts.json")]
+    return [program_digest(), mode, *task.metrics, *map(_digest_if_any, files)]
+
+
+def made_from(run: RunStore, model: str, task: Task, common: Sequence[str]) -> str:
+    """A digest of everything that decides the scores of a model's answers to a task.
+
+    ``common`` is what ``common_parts`` says of the task.
+    """
     folder = run.cell_folder(model, task.name)
-    files = [
-        run.path / task.name / "samples.jsonl",
-        run.path / task.name / "texts.json",
-        folder / "outputs.jsonl",
-        *sorted(folder.glob("outputs.shard-*.jsonl")),
-    ]
-    digests = [file_digest(path) if path.is_file() else "" for path in files]
-    parts = [program_digest(), mode, *task.metrics, *digests]
+    files = [folder / "outputs.jsonl", *sorted(folder.glob("outputs.shard-*.jsonl"))]
+    parts = [*common, *map(_digest_if_any, files)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _digest_if_any(path: Path) -> str:
+    return file_digest(path) if path.is_file() else ""
 
 
 @functools.cache

@@ -1,0 +1,65 @@
+"""``bench merge``: the parts of a run, which ``bench run --shard`` made, become one run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from bench.cli.commands import argument, choice, takes
+from bench.cli.execution import conclude
+from bench.cli.lookup import find_run
+from bench.cli.options import FOLDER, json_choice, results_choice
+from bench.text import printable
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeOptions:
+    """What a person chose for ``bench merge``."""
+
+    runs: tuple[str, ...] = argument(nargs=-1, required=True, metavar="RUN...")
+    out: Path | None = choice(
+        "-o",
+        type=FOLDER,
+        help="Make the run directory of the whole run in this folder.  [default: the folder of the first "
+        "part]",
+    )
+    name: str | None = choice(
+        metavar="NAME",
+        help="Put this name into the name of the run directory.  [default: the name of the parts]",
+    )
+    max_errors: float = choice(
+        type=click.FloatRange(0, 1),
+        default=0.1,
+        metavar="SHARE",
+        help="Exit with status 4 if more than this share of the answers failed.",
+    )
+    no_report: bool = choice(help="Compute the scores, but write no report.")
+    results: Path = results_choice(also=("--runs",))
+    as_json: bool = json_choice()
+
+    @property
+    def has_csv(self) -> bool:
+        """No part comes from a ``user_config.csv``."""
+        return False
+
+
+@click.command("merge")
+@takes(MergeOptions)
+def merge_command(options: MergeOptions) -> None:
+    """Join the parts of a run that bench run --shard has made, and score the whole.
+
+    RUN is the run directory of a part: its path, its name, or a part of its name. All parts are named, in any
+    order. The parts themselves stay as they are. Scores are those of the same run in one piece.
+
+    \b
+    bench merge results/*-1of2-* results/*-2of2-*
+    """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
+    from bench.rundir.store import RunStore
+    from bench.runner.merge import merge
+
+    parts = [RunStore.open(find_run(name, options.results)) for name in options.runs]
+    run = merge(parts, options.out or parts[0].path.parent, options.name)
+    click.echo(f"{len(parts)} parts are joined in {printable(str(run.path))}", err=True)
+    conclude([run], (), len(run.model_names()), options)

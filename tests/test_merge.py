@@ -1,0 +1,282 @@
+"""A run in parts: each answers its own questions, and together they are the run in one piece."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from bench.cli import cli
+from bench.errors import InvalidInput
+from bench.files import write_json
+from bench.rundir.checksums import with_checksum
+from bench.rundir.lock import RunLock
+from bench.rundir.store import RunStore
+from bench.runner import RunPlan, RunSettings, execute, plan_run
+from bench.runner.merge import merge
+from bench.runner.shards import Part
+from bench.schema import ModelSpec
+from bench.scoring.evaluation import evaluate, write_scores
+from bench.tasks import load_task
+
+Change = Callable[[Path], None]
+
+
+def make_plan(folder: Path, part: Part) -> RunPlan:
+    spec = ModelSpec("fake", "fake", options={"default": "value {question}", "fail": ["d3/q1"]})
+    settings = RunSettings(batch_size=3, latency_samples=3)
+    return plan_run([spec], [load_task(folder)], settings, part=part)
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("task") / "mine"
+    folder.mkdir()
+    rows = []
+    for number in range(7):
+        Image.new("L", (40 + 10 * number, 60), 200).save(folder / f"p{number}.png")
+        rows += [
+            {
+                "id": f"d{number}/q{q}",
+                "images": [f"p{number}.png"],
+                "question": f"{q}?",
+                "answers": ["0?"],
+            }
+            for q in range(2 + number % 2)
+        ]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "samples.jsonl").write_text(lines, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(task: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the run in one piece (``whole``) and its two parts (``1`` and ``2``)."""
+    results = tmp_path_factory.mktemp("made")
+    for name, part in (("whole", Part()), ("1", Part(1, 2)), ("2", Part(2, 2))):
+        run = execute(make_plan(task, part), results / "runs").run
+        run.path.rename(results / name)
+    return results
+
+
+@pytest.fixture
+def parts(made: Path, tmp_path: Path) -> list[Path]:
+    return [Path(shutil.copytree(made / name, tmp_path / name)) for name in "12"]
+
+
+def opened(paths: list[Path]) -> list[RunStore]:
+    return [RunStore.open(path) for path in paths]
+
+
+def scores(run: RunStore) -> dict[str, bytes]:
+    write_scores(evaluate(run))
+    paths = (path for path in (run.path / "scores").rglob("*") if path.is_file())
+    return {str(path.relative_to(run.path)): path.read_bytes() for path in paths}
+
+
+def lines(path: Path, file: str) -> list[str]:
+    return (path / "fake/mine" / file).read_text(encoding="utf-8").splitlines()
+
+
+def edit(path: Path, change: Callable[[Any], None]) -> None:
+    value = json.loads(path.read_text(encoding="utf-8"))
+    change(value)
+    write_json(path, value)
+
+
+def edit_answers(path: Path, change: Callable[[list[str]], list[str]]) -> None:
+    changed = change(lines(path, "outputs.jsonl"))
+    text = "".join(f"{line}\n" for line in changed)
+    (path / "fake/mine/outputs.jsonl").write_text(text, encoding="utf-8")
+
+
+def test_merged_parts_score_as_the_run_in_one_piece(
+    made: Path, parts: list[Path], tmp_path: Path
+) -> None:
+    whole = RunStore.open(made / "whole")
+    # In any order.
+    run = merge(opened(parts[::-1]), tmp_path / "results")
+    assert all(0 < len(lines(path, "outputs.jsonl")) < 17 for path in parts)
+    for file in ("outputs.jsonl",):
+        assert lines(run.path, file) == lines(whole.path, file)
+    asked = [{row["sample_id"] for row in each.latencies("fake", "mine")} for each in (run, whole)]
+    assert asked[0] == asked[1]
+    assert len(asked[0]) == 3
+    assert scores(run) == scores(whole)
+    assert run.record["spec_id"] == whole.record["spec_id"]
+    assert run.is_complete()
+    # A command that is killed before it scores finds the merged run again.
+    assert merge(opened(parts), tmp_path / "results").path == run.path
+
+
+def test_a_batch_is_the_same_one_in_a_part(made: Path) -> None:
+    batches = [RunStore.open(made / name).batches("fake", "mine") for name in ("whole", "1", "2")]
+    whole, *of_parts = [sorted(row["samples"] for row in rows) for rows in batches]
+    assert sorted(of_parts[0] + of_parts[1]) == whole
+
+
+def test_a_part_goes_on_where_it_was_stopped(task: Path, made: Path, tmp_path: Path) -> None:
+    """What is left is asked in the same batches, by the command of this part and of no other."""
+    path = tmp_path / "results" / "stopped"
+    shutil.copytree(made / "2", path)
+    kept = lines(path, "outputs.jsonl")
+    edit_answers(path, lambda rows: rows[:2])
+    run = execute(make_plan(task, Part(2, 2)), tmp_path / "results").run
+    assert run.path == path
+    assert lines(path, "outputs.jsonl") == kept
+    with pytest.raises(InvalidInput, match="is part 2 of 2, but the command asks for a whole run"):
+        execute(make_plan(task, Part()), tmp_path / "results", resume=path)
+
+
+def cut(path: Path) -> None:
+    edit_answers(path, lambda rows: rows[:-2])
+
+
+def foreign(path: Path) -> None:
+    """An answer of the other part."""
+    other = lines(path.parent / ("2" if path.name == "1" else "1"), "outputs.jsonl")
+    edit_answers(path, lambda rows: [*rows, other[0]])
+
+
+def flip(path: Path) -> None:
+    edit_answers(path, lambda rows: [rows[0].replace("value", "valve"), *rows[1:]])
+
+
+def unsign(path: Path) -> None:
+    """An answer that was edited by someone who took the checksum out."""
+
+    def change(rows: list[str]) -> list[str]:
+        row = json.loads(rows[0])
+        del row["crc32"]
+        return [json.dumps({**row, "text": "0?"}), *rows[1:]]
+
+    edit_answers(path, change)
+
+
+def double(path: Path) -> None:
+    def change(rows: list[str]) -> list[str]:
+        row = json.loads(rows[0])
+        del row["crc32"]
+        return [*rows, json.dumps(with_checksum({**row, "text": "0?"}))]
+
+    edit_answers(path, change)
+
+
+def in_run(**changes: Any) -> Change:
+    return lambda path: edit(path / "run.json", lambda record: record.update(changes))
+
+
+def other_version(path: Path) -> None:
+    edit(path / "run.json", lambda record: record["environment"].update(bench="0.0.1"))
+
+
+def other_commit(path: Path) -> None:
+    edit(path / "run.json", lambda record: record["environment"].update(git={"commit": "abc"}))
+
+
+def other_settings(path: Path) -> None:
+    edit(path / "run.json", lambda record: record["spec"]["settings"].update(max_new_tokens=7))
+
+
+def other_batches(path: Path) -> None:
+    edit(path / "fake/model.json", lambda record: record.update(batch_size=4))
+
+
+def other_samples(path: Path) -> None:
+    text = (path / "mine/samples.jsonl").read_text(encoding="utf-8")
+    (path / "mine/samples.jsonl").write_text(text.replace('["0?"]', '["1?"]'), encoding="utf-8")
+
+
+def undone(path: Path) -> None:
+    (path / "fake/done.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (cut, "part 2 of 2 lacks 2 answers of fake to mine"),
+        (foreign, "a question of part 1"),
+        (flip, r"outputs.jsonl:1: the line is damaged: the checksum does not fit"),
+        (unsign, r"outputs.jsonl:1: the line was edited: it has no checksum"),
+        (double, "has a second answer"),
+        (undone, "part 2 of 2 is not finished: fake is not done"),
+        (other_version, "made by docvlm-bench 0.0.1"),
+        (other_commit, "at commit abc"),
+        (other_settings, "another specification than .*max_new_tokens: not set → 7"),
+        (other_batches, "asked fake otherwise than .*batch_size: 3 → 4"),
+        (other_samples, "samples.jsonl was changed after the run began"),
+        (in_run(spec_id="0"), "run.json was changed after the run began"),
+        (in_run(part={"number": 2, "total": 3}), "is part 2 of 3, but .* is one of 2 parts"),
+        (in_run(part={"number": 1, "total": 2}), "part 1 of 2 is named twice"),
+    ],
+)
+def test_what_does_not_fit_is_named(
+    parts: list[Path], tmp_path: Path, change: Change, said: str
+) -> None:
+    change(parts[1])
+    with pytest.raises(InvalidInput, match=said):
+        merge(opened(parts), tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [3, {"number": 0, "total": 2}, {"number": 3, "total": 2}, {"number": True, "total": 1}, {}],
+)
+def test_a_part_that_is_none_is_refused(parts: list[Path], part: Any) -> None:
+    in_run(part=part)(parts[0])
+    with pytest.raises(InvalidInput, match="its part is not a number and the total"):
+        RunStore.open(parts[0])
+
+
+def test_a_missing_part_a_whole_run_and_a_busy_one_are_named(
+    made: Path, parts: list[Path], tmp_path: Path
+) -> None:
+    first, second = opened(parts)
+    with pytest.raises(InvalidInput, match="part 2 of 2 is missing"):
+        merge([first], tmp_path)
+    with pytest.raises(InvalidInput, match="whole is a whole run"):
+        merge([RunStore.open(made / "whole"), first], tmp_path)
+    with (
+        RunLock(second.path),
+        pytest.raises(InvalidInput, match="part 2 of 2 is still at work"),
+    ):
+        merge([first, second], tmp_path)
+
+
+def test_parts_of_other_machines_are_said(parts: list[Path], tmp_path: Path) -> None:
+    edit(parts[1] / "run.json", lambda record: record["environment"].update(cpu="Another CPU"))
+    warnings = merge(opened(parts), tmp_path / "results").record["warnings"]
+    assert "different hardware" in warnings[-1]
+
+
+def test_the_command_merges_and_scores(parts: list[Path], made: Path, tmp_path: Path) -> None:
+    names = [str(path) for path in parts]
+    arguments = ["merge", *names, "--out", str(tmp_path / "all"), "--name", "joined"]
+    result = CliRunner().invoke(cli, [*arguments, "--no-report", "--max-errors", "1"])
+    assert result.exit_code == 0, result.output
+    (path,) = (tmp_path / "all").iterdir()
+    assert "joined" in path.name
+    whole: Mapping[str, bytes] = scores(RunStore.open(made / "whole"))
+    assert (path / "scores/fake/mine.jsonl").read_bytes() == whole["scores/fake/mine.jsonl"]
+    # More failed answers than are all right.
+    assert CliRunner().invoke(cli, [*arguments, "--max-errors", "0.01"]).exit_code == 4
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "2", "1/2/3", "a/b", "1/10001", "²/3"])
+def test_a_wrong_shard_is_refused(text: str) -> None:
+    result = CliRunner().invoke(cli, ["run", "-m", "x", "--shard", text])
+    assert result.exit_code == 2
+    assert "expected K/N" in result.output
+
+
+def test_a_plan_of_a_part_has_the_identity_of_the_whole(task: Path) -> None:
+    plan = make_plan(task, Part(1, 2))
+    assert plan.spec_id() == replace(plan, part=Part()).spec_id()
