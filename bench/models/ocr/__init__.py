@@ -22,7 +22,7 @@ from bench.models.model import failed
 from bench.models.ocr.answer import answer
 from bench.models.ocr.layout import lay_out
 from bench.models.ocr.matching import OcrDocument
-from bench.models.ocr.orientation import scan_turn, text_layer_reading
+from bench.models.ocr.orientation import glance, text_layer_reading
 from bench.models.ocr.readers import (
     RapidOcrReader,
     Reader,
@@ -152,8 +152,13 @@ class Ocr:
 
     def _upright(self, page: Page, image: Image) -> Image:
         """The page as it is read, turned where its lines say so; the turn is recorded."""
-        reader = self.readers.get("rapidocr")
-        turn = scan_turn(image, reader.engine) if isinstance(reader, RapidOcrReader) else 0
+        tesseract = self.readers.get("tesseract")
+        if isinstance(tesseract, TesseractReader):
+            turn = tesseract.turn(image)
+        else:
+            readers = self.readers.values()
+            engines = [one.engine for one in readers if isinstance(one, RapidOcrReader)]
+            turn = glance(image, engines).turn
         if turn:
             self.turned_pages[page.key] = turn
         return turned(image, turn)

@@ -22,6 +22,7 @@ import shutil
 import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -41,6 +42,8 @@ TESSERACT_LONGEST_SIDE = 3600
 """Pixels: an A4 page at 300 dpi, the resolution that Tesseract's models were made for, is read as it is."""
 TESSERACT_SHORTEST_LONG_SIDE = 1800
 """Pixels: smaller pages are scaled up to this, because Tesseract misreads letters under 20 pixels."""
+LEAST_ORIENTATION_CONFIDENCE = 4.0
+"""Tesseract's own measure: on upright pages it said up to 3.4 for a wrong turn."""
 TESSERACT_TIMEOUT = 120.0
 """Seconds that one page may take."""
 POOR_DENSITY = 1.2
@@ -257,28 +260,35 @@ class TesseractReader:
 
     def read(self, image: Image) -> Reading:
         """Read one RGB page."""
-        longest = max(image.size)
-        scale = min(1.0, TESSERACT_LONGEST_SIDE / longest)
-        if longest < TESSERACT_SHORTEST_LONG_SIDE:
-            scale = TESSERACT_SHORTEST_LONG_SIDE / longest
-        scaled = image.convert("L")
-        if scale != 1.0:
-            size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-            scaled = scaled.resize(size)
-        buffer = io.BytesIO()
-        _without_rules(scaled).save(buffer, "PPM")
+        scaled, scale = _for_tesseract(image)
         # psm 11 takes text wherever it stands; the layout is found afterwards, as for all readers.
+        languages = "+".join(self.languages)
         tsv = self._run(
             "stdin",
             "stdout",
             "-l",
-            "+".join(self.languages),
+            languages,
             "--psm",
             "11",
             "tsv",
-            data=buffer.getvalue(),
+            data=_ppm(_without_rules(scaled)),
         )
         return parse_tesseract_tsv(tsv, scale)
+
+    def turn(self, image: Image) -> int:
+        """The clockwise turn in degrees after which a page stands upright; 0 where Tesseract cannot tell."""
+        if "osd" not in self.installed:
+            return 0
+        try:
+            said = self._run(
+                "stdin", "stdout", "-l", "osd", "--psm", "0", data=_ppm(_for_tesseract(image)[0])
+            )
+        except EnvironmentProblem:
+            return 0  # it fails on a page with few letters
+        said_turn = re.search(r"Rotate: (\d+)\s+Orientation confidence: ([\d.]+)", said)
+        if said_turn is None or float(said_turn.group(2)) < LEAST_ORIENTATION_CONFIDENCE:
+            return 0
+        return int(said_turn.group(1))
 
     def details(self) -> Mapping[str, Any]:
         """Engine, version and languages."""
@@ -322,7 +332,21 @@ def cyrillic_reader(*, tesseract: bool = True) -> Reader:
             return TesseractReader(("rus",))
         except EnvironmentProblem:
             pass
+    return _rapidocr_of_cyrillic()
+
+
+def _rapidocr_of_cyrillic() -> RapidOcrReader:
     return RapidOcrReader(cyrillic_recognizer(), ("ru", "uk", "be", "en"))
+
+
+@cache
+def glancing_engines() -> tuple[Any, ...]:
+    """RapidOCR with each recogniser that is here, for ``orientation.glance``: Chinese and Latin first.
+
+    Raises:
+        EnvironmentProblem: a package of RapidOCR is missing.
+    """
+    return RapidOcrReader().engine, _rapidocr_of_cyrillic().engine
 
 
 def read_by_script(image: Image, is_cyrillic: bool, general: Reader, cyrillic: Reader) -> Reading:
@@ -416,6 +440,26 @@ _LATIN_LOOKALIKES = str.maketrans("АВСЕНКМОРТХУасеорху", "ABC
 
 def _lookalike(match: re.Match[str]) -> str:
     return match.group().translate(_LOOKALIKES)
+
+
+def _for_tesseract(image: Image) -> tuple[Image, float]:
+    """A page in grey, as large as Tesseract reads well, and the factor by which it was scaled."""
+    longest = max(image.size)
+    scale = min(1.0, TESSERACT_LONGEST_SIDE / longest)
+    if longest < TESSERACT_SHORTEST_LONG_SIDE:
+        scale = TESSERACT_SHORTEST_LONG_SIDE / longest
+    grey = image.convert("L")
+    if scale != 1.0:
+        grey = grey.resize(
+            (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        )
+    return grey, scale
+
+
+def _ppm(image: Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PPM")
+    return buffer.getvalue()
 
 
 def _without_rules(image: Image) -> Image:
