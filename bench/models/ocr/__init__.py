@@ -76,7 +76,7 @@ class Ocr:
         """
         if self.forced in {"auto", "rapidocr"}:
             self.readers["rapidocr"] = RapidOcrReader()
-            self.readers["cyrillic"] = cyrillic_reader(tesseract=self.forced == "auto")
+            self.readers["cyrillic"] = cyrillic_reader()
         if self.forced == "tesseract":
             self.readers["tesseract"] = TesseractReader()
         return ModelInfo(

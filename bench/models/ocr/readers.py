@@ -3,9 +3,9 @@
 - the text layer of a PDF, where it has one (exact, and nearly free);
 - RapidOCR (https://github.com/RapidAI/RapidOCR, Apache-2.0): PP-OCR models on onnxruntime. Its wheel
   carries detection, and recognition for Chinese and Latin script; nothing is ever downloaded;
-- Tesseract (https://github.com/tesseract-ocr/tesseract), where its binary is installed with Russian. It is
-  called as a program; its TSV output is what is read;
-- RapidOCR with a recogniser of Cyrillic (``recognizers``), where Tesseract is not.
+- RapidOCR with a recogniser of Cyrillic (``recognizers``);
+- Tesseract (https://github.com/tesseract-ocr/tesseract), where the option ``reader`` names it: it read the
+  bundled documents worse (docs/recogniser.md). It is called as a program; its TSV output is what is read.
 
 ``read_by_script`` chooses among those for a page image.
 """
@@ -317,25 +317,12 @@ class TesseractReader:
         return done.stdout.decode(errors="replace")
 
 
-def cyrillic_reader(*, tesseract: bool = True) -> Reader:
-    """The best reader of Cyrillic on this machine.
-
-    Tesseract where it is installed with Russian (unless ``tesseract`` is false), else RapidOCR with its own
-    recogniser of Cyrillic where that was fetched, else RapidOCR with the recogniser in the box.
+def cyrillic_reader() -> RapidOcrReader:
+    """RapidOCR with its own recogniser of Cyrillic where that was fetched, else with the one in the box.
 
     Raises:
         EnvironmentProblem: a package of RapidOCR is missing.
     """
-    if tesseract:
-        try:
-            # Russian alone: with English beside it, "НДС" in bold is read as the Latin "HAC".
-            return TesseractReader(("rus",))
-        except EnvironmentProblem:
-            pass
-    return _rapidocr_of_cyrillic()
-
-
-def _rapidocr_of_cyrillic() -> RapidOcrReader:
     return RapidOcrReader(cyrillic_recognizer(), ("ru", "uk", "be", "en"))
 
 
@@ -346,7 +333,7 @@ def glancing_engines() -> tuple[Any, ...]:
     Raises:
         EnvironmentProblem: a package of RapidOCR is missing.
     """
-    return RapidOcrReader().engine, _rapidocr_of_cyrillic().engine
+    return RapidOcrReader().engine, cyrillic_reader().engine
 
 
 def read_by_script(image: Image, is_cyrillic: bool, general: Reader, cyrillic: Reader) -> Reading:
