@@ -152,8 +152,9 @@ def text_layer_reading(page: Page) -> Reading | None:
 
 def _lines(image: Image, engine: Any) -> list[_Line]:
     """Return the boxes of the lines that the detector sees, in pixels of ``image``."""
-    small = image.copy()
-    small.thumbnail((_DETECTION_SIDE, _DETECTION_SIDE))
+    shrink = min(1.0, _DETECTION_SIDE / max(image.size))
+    size = max(1, round(image.width * shrink)), max(1, round(image.height * shrink))
+    small = image.resize(size, reducing_gap=2.0)
     boxes = engine(_pixels(small), use_det=True, use_cls=False, use_rec=False).boxes
     if boxes is None:
         return []

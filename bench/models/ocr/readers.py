@@ -34,12 +34,12 @@ from bench.models.ocr.recognizers import cyrillic_recognizer
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+LONGEST_SIDE = 3600
+"""Pixels of an A4 page at 300 dpi: no reader needs more."""
 RAPIDOCR_LONGEST_SIDE = 2400
 """Pixels: larger pages are scaled down to this before text is recognised."""
 RAPIDOCR_DETECTION_SIDE = 1280
 """Pixels: text is looked for at this size, where most of the time goes, and recognised at the larger."""
-TESSERACT_LONGEST_SIDE = 3600
-"""Pixels: an A4 page at 300 dpi, the resolution that Tesseract's models were made for, is read as it is."""
 TESSERACT_SHORTEST_LONG_SIDE = 1800
 """Pixels: smaller pages are scaled up to this, because Tesseract misreads letters under 20 pixels."""
 LEAST_ORIENTATION_CONFIDENCE = 4.0
@@ -432,7 +432,7 @@ def _lookalike(match: re.Match[str]) -> str:
 def _for_tesseract(image: Image) -> tuple[Image, float]:
     """A page in grey, as large as Tesseract reads well, and the factor by which it was scaled."""
     longest = max(image.size)
-    scale = min(1.0, TESSERACT_LONGEST_SIDE / longest)
+    scale = min(1.0, LONGEST_SIDE / longest)
     if longest < TESSERACT_SHORTEST_LONG_SIDE:
         scale = TESSERACT_SHORTEST_LONG_SIDE / longest
     grey = image.convert("L")
