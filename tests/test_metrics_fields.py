@@ -503,6 +503,50 @@ NEAR_MISSES = [
 ]
 
 
+PLACES_AND_SCALES = [
+    ("city", "ru", "г. Москва", "Москва"),
+    ("Город", "ru", "город Тверь", "Тверь"),
+    ("city", "uk", "м. Київ", "Київ"),
+    ("address", "ru", "394024, г. Воронеж, ул. Ленина, 49", "394024, Воронеж, ул. Ленина, д. 49"),
+    ("address", "ru", "Москва, пр-т Мира, д. 10, кв. 4", "г. Москва, проспект Мира, 10, кв. 4"),
+    ("address", "ru", "ул. Ленина, 5 корп. 2", "ул. Ленина, д. 5, корпус 2"),
+    ("address", "es", "C/ Mayor 3, 28013 Madrid", "Calle Mayor, 3, 28013 Madrid"),
+    ("address", "it", "V. Roma 12, 20121 Milano", "Via Roma 12, 20121 Milano"),
+    ("total", "en", "Rs. 1,23,456/-", "INR 123456.00"),
+    ("total", "en", "USD 1.2k", "USD 1,200"),
+    ("total", "ru", "12 тыс. руб.", "12 000 руб."),
+    ("total", "en", "$3.5 million", "$3,500,000"),
+    ("invoice_number", "en", "No. INV-0042", "INV-0042"),
+]
+OTHER_PLACES_AND_SCALES = [
+    ("city", "ru", "г. Москва", "г. Можайск"),
+    ("city", "ru", "пос. Московский", "г. Московский"),
+    ("city", "ru", "Москва, Зеленоград", "Москва"),
+    ("address", "ru", "г. Москва, ул. Ленина, д. 5", "ул. Ленина, д. 5"),
+    ("address", "ru", "ул. Ленина, д. 5, кв. 2", "ул. Ленина, д. 5, корп. 2"),
+    ("address", "ru", "ул. Ленина, д. 5", "ул. Ленина, кв. 5"),
+    ("address", "ru", "ул. Ленина, д. 5", "ул. Ленина"),
+    ("address", "ru", "д. Ленина, 5", "ул. Ленина, 5"),
+    ("address", "ru", "пр. Ленина, 5", "пер. Ленина, 5"),
+    ("total", "en", "USD 1.2k", "USD 1.2"),
+    ("total", "ru", "12 тыс. руб.", "12 млн руб."),
+    ("total", "ru", "12 тыс. 500 руб.", "12 000 руб."),
+    ("invoice_number", "en", "North 42", "rth 42"),
+]
+
+
+@pytest.mark.parametrize(("field", "language", "answer", "reference"), PLACES_AND_SCALES)
+def test_places_and_scaled_amounts_are_the_same(field, language, answer, reference):
+    for one, other in ((answer, reference), (reference, answer)):
+        assert field_equivalent(one, [other], field=field, language=language).equivalent
+
+
+@pytest.mark.parametrize(("field", "language", "answer", "reference"), OTHER_PLACES_AND_SCALES)
+def test_other_places_and_scales_are_different(field, language, answer, reference):
+    for one, other in ((answer, reference), (reference, answer)):
+        assert not field_equivalent(one, [other], field=field, language=language).equivalent
+
+
 CASES = Path(__file__).parent / "cases" / "metric_pairs.json"
 
 

@@ -251,3 +251,14 @@ def test_pages_are_shrunk_to_the_bound_on_pixels_and_never_enlarged() -> None:
     model = Ocr(ModelSpec("small", "ocr", max_pixels=10_000))
     assert model._shrunk(Image.new("RGB", (400, 100))).size == (200, 50)
     assert model._shrunk(Image.new("RGB", (50, 50))).size == (50, 50)
+
+
+@pytest.mark.parametrize(
+    ("max_pixels", "size"),
+    [(None, (3600, 900)), (1_000_000, (2000, 500)), (9_000_000, (3600, 900))],
+)
+def test_no_page_is_read_larger_than_readers_need(
+    max_pixels: int | None, size: tuple[int, int]
+) -> None:
+    model = Ocr(ModelSpec("ocr", "ocr", max_pixels=max_pixels))
+    assert model._shrunk(Image.new("L", (8000, 2000))).size == size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 import bench.synth.fonts
 from bench.models.ocr import Ocr
-from bench.models.ocr.orientation import scan_turn, text_layer_reading
-from bench.models.ocr.readers import RapidOcrReader
+from bench.models.ocr.orientation import glance, text_layer_reading
+from bench.models.ocr.readers import TesseractReader, glancing_engines
 from bench.runner import RunSettings, plan_run
 from bench.runner.run_record import run_record
 from bench.runner.upright import turn_upright
@@ -22,31 +23,43 @@ from bench.tasks.textlayer import text_layer
 pytest.importorskip("rapidocr")
 
 FONT = Path(bench.synth.fonts.__file__).parent / "office.ttf"
-LINES = ["Northgate Tools Limited", "Invoice number: LN-20417", "Invoice date: 14 March 2024"]
-LINES += ["Subtotal without tax: 410.00", "Total amount due: 492.00", "Thank you for your business"]
+LATIN = ["Northgate Tools Limited", "Invoice number: LN-20417", "Invoice date: 14 March 2024"]
+LATIN += ["Subtotal without tax: 410.00", "Total amount due: 492.00", "Thank you for your business"]
+CYRILLIC = ["ООО «Северный ветер», г. Казань", "Счёт на оплату № 20417", "от 14 марта 2024 года"]
+CYRILLIC += ["Итого без налога: 410,00", "Всего к оплате: 492,00", "Спасибо за вашу покупку"]
+needs_tesseract = pytest.mark.skipif(
+    shutil.which("tesseract") is None, reason="Tesseract is not installed"
+)
 
 
-def scan() -> Image.Image:
+def scan(lines: list[str] = LATIN) -> Image.Image:
     image = Image.new("RGB", (800, 700), "white")
     pen = ImageDraw.Draw(image)
-    for number, line in enumerate(LINES):
+    for number, line in enumerate(lines):
         pen.text((60, 60 + 90 * number), line, "black", ImageFont.truetype(FONT, 32))
     return image
 
 
-@pytest.fixture(scope="module")
-def reader() -> RapidOcrReader:
-    return RapidOcrReader()
+@pytest.mark.parametrize(
+    ("lines", "degrees"),
+    [(LATIN, 0), (LATIN, 90), (CYRILLIC, 0), (CYRILLIC, 90), (CYRILLIC, 180), (CYRILLIC, 270)],
+)
+def test_a_scan_is_turned_back(lines: list[str], degrees: int) -> None:
+    seen = glance(turned(scan(lines), degrees), glancing_engines())
+    assert seen.turn == -degrees % 360
+    assert lines[1].rpartition(" ")[2] in seen.text
 
 
+@needs_tesseract
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
-def test_a_scan_is_turned_back(reader: RapidOcrReader, degrees: int) -> None:
-    assert scan_turn(turned(scan(), degrees), reader.engine) == -degrees % 360
+def test_tesseract_turns_a_scan_back(degrees: int) -> None:
+    assert TesseractReader(("eng",)).turn(turned(scan(LATIN), degrees)) == -degrees % 360
 
 
-def test_a_page_with_few_lines_stays_as_it_is(reader: RapidOcrReader) -> None:
-    assert scan_turn(Image.new("RGB", (300, 300), "white"), reader.engine) == 0
-    assert scan_turn(turned(scan(), 180).crop((0, 520, 800, 700)), reader.engine) == 0
+def test_a_page_with_few_lines_stays_as_it_is() -> None:
+    engines = glancing_engines()
+    assert glance(Image.new("RGB", (300, 300), "white"), engines).turn == 0
+    assert glance(turned(scan(), 180).crop((0, 520, 800, 700)), engines).turn == 0
 
 
 def test_the_baseline_answers_from_a_scan_upside_down_and_records_the_turn(tmp_path: Path) -> None:
@@ -59,6 +72,16 @@ def test_the_baseline_answers_from_a_scan_upside_down_and_records_the_turn(tmp_p
     batch = model.generate([PageGroup(Document("scan", (page,)), (request,))])
     assert [output.text for output in batch.outputs] == ["LN-20417"]
     assert batch.notes == {"turned_pages": {page.key: 180}}
+
+
+@pytest.mark.parametrize("name", ["scan-stamp", "scan-badocr"])
+def test_a_scan_with_a_text_that_is_not_its_own_is_read_by_ocr(name: str) -> None:
+    pages = read_pages(Path(__file__).parent / "pages" / "05-hybrid-pdf" / f"{name}.pdf")
+    model = Ocr(ModelSpec("ocr", "ocr"))
+    model.load()
+    request = Request("q", "What is the total?", "What is the total?")
+    (output,) = model.generate([PageGroup(Document(name, pages), (request,))]).outputs
+    assert output.text == "4711.00"
 
 
 @pytest.mark.parametrize("name", ["rotate90", "rotate180", "rotate270", "upright"])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from bench.authoring.annotate import annotate
 from bench.authoring.drafts import accept_drafts, read_records
@@ -19,6 +19,7 @@ from bench.authoring.starter import start_task
 from bench.cli import cli
 from bench.errors import InvalidInput
 from bench.schema import ModelSpec, Page
+from bench.synth.fonts import font_path
 from bench.tasks import check_task, find_task, load_task
 from bench.tasks.pages import open_page, read_pages
 from bench.tasks.taskfile import check_task_file
@@ -175,7 +176,7 @@ def scans(tmp_path: Path) -> Path:
 
 def test_init_asks_about_every_document_and_writes_a_task_file(tmp_path: Path) -> None:
     folder = scans(tmp_path)
-    assert start_task(folder, language="ru") == (3, 3, 9, ("notes.txt",), {"ru": 3})
+    assert start_task(folder, language="ru") == (3, 3, 9, ("notes.txt",), {"ru": 3}, 0)
     records = read_records(folder)
     assert {record["images"][0] for record in records} == {"a.png", "b.jpg", "receipts/c.tiff"}
     assert records[0]["question"] == "Какой номер у документа?"
@@ -284,7 +285,7 @@ def test_accepted_drafts_are_references(tmp_path: Path) -> None:
     records = read_records(folder)
     records[2]["answers"] = []
     (folder / "samples.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
-    assert accept_drafts(folder) == (2, 1, 0)
+    assert accept_drafts(folder)[:3] == (2, 1, 0)
     assert len(load_task(folder).samples) == 2
 
 
@@ -373,6 +374,40 @@ def test_init_names_the_files_that_it_passes_over(tmp_path: Path) -> None:
     assert "2 .docx, 1 .xlsx and 1 .txt (contract.docx, …)" in output
     again = call("data", "init", str(folder))[1]
     assert "Passed over 4 files" in again
+
+
+def test_init_and_accept_name_what_they_leave(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = scans(tmp_path)
+    for number in range(30):
+        (folder / f"{number:02}.docx").write_bytes(b"PK")
+    output = call("data", "init", str(folder), "--lang", "en")[1]
+    assert "passed over: 00.docx\n" in output
+    assert "… and 11 more files; all 31 are in " in output
+    assert len((tmp_path / "cache/docvlm-bench/files/scans.txt").read_text().split("\n")) == 32
+    output = call("data", "accept", str(folder))[1]
+    assert output.count("(no answer yet)") == 9
+
+
+def test_init_tells_the_language_of_a_scan_by_ocr(tmp_path: Path) -> None:
+    pytest.importorskip("rapidocr")
+    folder = tmp_path / "letters"
+    folder.mkdir()
+    page = Image.new("RGB", (900, 400), "white")
+    lines = (
+        "Просим оплатить счёт за поставку",
+        "товара до конца текущего месяца,",
+        "с уважением, бухгалтерия",
+    )
+    font = ImageFont.truetype(str(font_path("office")), 36)
+    for number, line in enumerate(lines):
+        ImageDraw.Draw(page).text((60, 60 + 90 * number), line, "black", font)
+    page.save(folder / "a.png")
+    output = call("data", "init", str(folder))[1]
+    assert "Languages of the new documents: ru 1; 1 scan without a text layer" in output
+    assert read_records(folder)[0]["question"] == "Какой номер у документа?"
 
 
 def test_init_names_links_to_files_that_were_not_fetched(tmp_path: Path) -> None:

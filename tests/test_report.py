@@ -308,6 +308,17 @@ def test_warning_of_a_model_is_a_caveat_everywhere(tmp_path, warnings):
     assert "right: cannot read Cyrillic." in markdown(make_sections(view))
 
 
+def test_pages_that_a_model_turned_itself_are_counted(tmp_path):
+    run = make_run(tmp_path, [RIGHT])
+    (task, *_) = run.task_names()
+    for page in ("a", "a", "b"):
+        run.append_batch("right", task, {"samples": [], "notes": {"turned_pages": {page: 180}}})
+    said = [caveat.text for caveat in view_of(run).caveats if caveat.kind == "model"]
+    assert said == [
+        "right: 2 pages lay sideways or upside down, and it turned them before it read them."
+    ]
+
+
 def test_models_that_warn_of_the_same_share_a_line(tmp_path):
     models = [dataclasses.replace(m, details={"warnings": ["Slow!"]}) for m in (RIGHT, WRONG)]
     caveats = view_of(make_run(tmp_path, models)).caveats

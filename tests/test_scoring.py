@@ -11,8 +11,8 @@ import pytest
 from bench.metrics.edit import EditCounts
 from bench.rundir.store import RunStore
 from bench.runner import RunSettings, execute, plan_run
-from bench.schema import ModelSpec, Output
-from bench.scoring.answers import score_answer
+from bench.schema import Document, ModelSpec, Output, Sample, Task
+from bench.scoring.answers import score_answer, score_answers
 from bench.scoring.edit_errors import edit_errors
 from bench.scoring.evaluation import Cell, document_key, evaluate, write_scores
 from bench.scoring.levels import LEVELS, level
@@ -189,3 +189,19 @@ def test_an_answer_is_accepted_from_half_a_score_on_and_right_if_perfect(
     )
     assert level(score_answer(task, sample, None), metric) == level(None, metric) == "open"
     assert len(LEVELS) == 7
+
+
+def test_a_task_may_be_averaged_over_its_groups() -> None:
+    """Three questions of one set and one of another: each set counts half."""
+    groups = ["a", "a", "a", "b"]
+    documents = {name: Document(name, ()) for name in "1234"}
+    samples = tuple(
+        Sample(name, name, "?", ("x",), metadata={"field": group, "average_over": "field"})
+        for name, group in zip("1234", groups, strict=True)
+    )
+    task = Task("t", "1", "t", documents, samples, ("exact_match",))
+    outputs = {name: Output(name, "x" if name in "14" else "y", "stop") for name in "1234"}
+    scores = [answer.scores["exact_match"] for answer in score_answers(task, outputs, {})]
+    total = sum(score.weight for score in scores)
+    mean = sum(score.weight * (score.value or 0.0) for score in scores) / total
+    assert mean == pytest.approx((1 / 3 + 1) / 2)

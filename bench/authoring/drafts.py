@@ -28,6 +28,8 @@ class Accepted(NamedTuple):
     absent: int = 0
     """Drafts that say that the document does not have the answer: among the accepted ones if that was
     confirmed, and otherwise drafts still."""
+    left: tuple[str, ...] = ()
+    """Ids of the drafts that stay drafts, each with the reason in brackets."""
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:
@@ -131,4 +133,6 @@ def accept_drafts(
         del record["draft"]
     if confirmed:
         write_records(folder, records)
-    return Accepted(len(confirmed), len(chosen) - len(answered), len(empty))
+    left = [f"{record.get('id')} (no answer yet)" for record in chosen if not has_answers(record)]
+    left += [f"{record.get('id')} (an empty answer)" for record in empty if is_draft(record)]
+    return Accepted(len(confirmed), len(chosen) - len(answered), len(empty), tuple(left))

@@ -6,7 +6,7 @@ Every line is a draft until a person accepts it: a task never scores against ans
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 import tomlkit
 
 from bench.authoring.drafts import read_records, record_files, write_records
-from bench.errors import InvalidInput
+from bench.errors import EnvironmentProblem, InvalidInput
 from bench.files import write_atomically
-from bench.models.ocr.orientation import text_layer_reading
-from bench.schema import SHORT_ANSWER
+from bench.models.ocr.orientation import glance, text_layer_reading
+from bench.models.ocr.readers import glancing_engines
+from bench.schema import SHORT_ANSWER, Page
 from bench.tasks.language import guess_language
 from bench.tasks.pagefiles import is_inside
-from bench.tasks.pages import PAGE_SUFFIXES, read_pages
+from bench.tasks.pages import PAGE_SUFFIXES, open_page, read_pages
 from bench.tasks.samples import SAMPLE_FILES, SAMPLES
 from bench.tasks.taskfile import TASK_FILE
 from bench.text import one_line
@@ -123,10 +124,16 @@ class Started(NamedTuple):
     """Other files in the folder, which no page can be read from, or which are links that leave it."""
     languages: Mapping[str, int] = MappingProxyType({})
     """Code of a language → number of new documents in it; "" where it could not be told."""
+    glanced: int = 0
+    """New documents without a text layer, whose language OCR told."""
 
 
 def start_task(
-    folder: Path, *, language: str | None = None, questions: Mapping[str, str] | None = None
+    folder: Path,
+    *,
+    language: str | None = None,
+    questions: Mapping[str, str] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Started:
     """Write ``task.toml`` where there is none, and one draft line for each document and question.
 
@@ -136,9 +143,11 @@ def start_task(
     Args:
         folder: holds page images and PDFs, in subfolders too.
         language: code of the language of all documents (``de``, ``pt-BR``). None guesses it for each document
-            from the text that its file carries, and leaves it open where there is none.
+            from the text that its file carries, or else, with the extra ``ocr``, from a few lines that OCR
+            reads. It is left open where neither tells.
         questions: field → question. Without them, the questions of the existing lines are asked, or
             ``QUESTIONS``: in the language of the documents, or in English.
+        say: gets the name of each document before OCR looks at it, which takes a second or two.
 
     Raises:
         InvalidInput: the folder does not exist or holds no documents, its samples have another format, or
@@ -149,7 +158,8 @@ def start_task(
     records = read_records(folder) if (folder / SAMPLES).is_file() else []
     known_files = {name for record in records for name in record_files(record)}
     new_documents = [name for name in documents if name not in known_files]
-    languages = {name: code or _language_of(folder.resolve() / name) for name in new_documents}
+    guesses = _Languages(folder.resolve(), say)
+    languages = {name: code or guesses.of(name) for name in new_documents}
     counts = Counter(languages.values())
     asked_in = code or _commonest(counts)
     asked = questions or _questions_of(records) or _first_questions(asked_in)
@@ -163,7 +173,9 @@ def start_task(
         write_atomically(folder / TASK_FILE, _task_file(folder, asked_in))
     if drafts:
         write_records(folder, [*records, *drafts])
-    return Started(len(documents), len(new_documents), len(drafts), tuple(others), counts)
+    return Started(
+        len(documents), len(new_documents), len(drafts), tuple(others), counts, guesses.glanced
+    )
 
 
 def language_code(text: str) -> str:
@@ -185,15 +197,41 @@ def language_code(text: str) -> str:
     return str(locale).replace("_", "-")
 
 
-def _language_of(path: Path) -> str:
-    """Guess the language of a document by the text that its first pages carry; "" if it carries none."""
-    try:
-        readings = [text_layer_reading(page) for page in read_pages(path)[:_PAGES_TO_GUESS_BY]]
-    except InvalidInput:
-        # A broken page is named by `bench data validate`.
-        return ""
-    words = [fragment.text for reading in readings if reading for fragment in reading.fragments]
-    return guess_language(" ".join(words)) or ""
+class _Languages:
+    """Guesses the language of documents; the recognisers are loaded for the first scan."""
+
+    def __init__(self, folder: Path, say: Callable[[str], None] | None) -> None:
+        self.folder = folder
+        self.say = say
+        self.glanced = 0
+        self._engines: tuple[Any, ...] | None = None
+
+    def of(self, name: str) -> str:
+        """Return the code of a document's language by its first pages; "" if they do not tell it."""
+        try:
+            pages = read_pages(self.folder / name)[:_PAGES_TO_GUESS_BY]
+            readings = [text_layer_reading(page) for page in pages]
+            words = [word.text for reading in readings if reading for word in reading.fragments]
+            text = " ".join(words) if words else self._glanced(name, pages[:1])
+        except InvalidInput:
+            # A broken page is named by `bench data validate`.
+            return ""
+        language = guess_language(text) or ""
+        self.glanced += bool(language and not words)
+        return language
+
+    def _glanced(self, name: str, pages: Sequence[Page]) -> str:
+        """Return the longest lines of ``pages`` as OCR reads them; "" without the extra ``ocr``."""
+        if self._engines is None:
+            try:
+                self._engines = glancing_engines()
+            except EnvironmentProblem:
+                self._engines = ()
+        if not self._engines:
+            return ""
+        if self.say is not None:
+            self.say(name)
+        return " ".join(glance(open_page(page), self._engines).text for page in pages)
 
 
 def _commonest(counts: Mapping[str, int]) -> str:

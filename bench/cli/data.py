@@ -30,8 +30,7 @@ from bench.formatting import plural
 from bench.text import one_line, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from bench.authoring.starter import Started
     from bench.schema import Task
 
 _folder = partial(argument, type=click.Path(path_type=Path))
@@ -57,7 +56,8 @@ class InitOptions:
     lang: str | None = choice(
         metavar="CODE",
         help="Say that all documents are in this language: de, ru, pt-BR or any other code. Without the "
-        "option, the language of each document is guessed from the text that its file carries. The first "
+        "option, the language of each document is guessed from the text that its file carries, or from a "
+        "few lines that OCR reads (with the extra ocr). The first "
         "questions are in that language if they are known in it, and otherwise in English.",
     )
     questions: tuple[tuple[str, str], ...] = choice(
@@ -83,8 +83,11 @@ def init_command(options: InitOptions) -> None:
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
     from bench.authoring.starter import described_files, start_task
 
+    def say(name: str) -> None:
+        click.echo(f"looking for the language of the scan {printable(name)}", err=True)
+
     started = start_task(
-        options.folder, language=options.lang, questions=dict(options.questions) or None
+        options.folder, language=options.lang, questions=dict(options.questions) or None, say=say
     )
     samples = printable(str(options.folder / "samples.jsonl"))
     click.echo(
@@ -96,8 +99,10 @@ def init_command(options: InitOptions) -> None:
             f"Passed over {plural(len(started.passed_over), 'file')} that no page can be read from: "
             f"{printable(described_files(started.passed_over))}."
         )
+        lines = [f"passed over: {name}" for name in started.passed_over]
+        print_list(lines, "files", options.folder.resolve().name)
     if options.lang is None and started.new_documents:
-        click.echo(f"Languages of the new documents: {_languages(started.languages)}.")
+        click.echo(f"Languages of the new documents: {_languages(started)}.")
     if started.questions:
         place = shlex.quote(str(options.folder))
         click.echo(
@@ -107,11 +112,16 @@ def init_command(options: InitOptions) -> None:
         )
 
 
-def _languages(counts: Mapping[str, int]) -> str:
-    known = [f"{code} {count:,}" for code, count in sorted(counts.items()) if code]
-    if unknown := counts.get("", 0):
+def _languages(started: Started) -> str:
+    known = [f"{code} {count:,}" for code, count in sorted(started.languages.items()) if code]
+    if unknown := started.languages.get("", 0):
         known.append(f"not told by the file {unknown:,} (--lang CODE names it for all)")
-    return ", ".join(known)
+    text = ", ".join(known)
+    if started.glanced:
+        text += (
+            f"; {plural(started.glanced, 'scan')} without a text layer told by OCR of a few lines"
+        )
+    return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +191,9 @@ def accept_command(options: AcceptOptions) -> None:
     """
     from bench.authoring.drafts import accept_drafts
 
-    accepted, unanswered, absent = accept_drafts(options.folder, options.ids, absent=options.absent)
+    accepted, unanswered, absent, left = accept_drafts(
+        options.folder, options.ids, absent=options.absent
+    )
     click.echo(f"Accepted {plural(accepted, 'draft')}.")
     if absent and options.absent:
         click.echo(
@@ -196,6 +208,9 @@ def accept_command(options: AcceptOptions) -> None:
         click.echo(
             f"{plural(unanswered, 'draft has', 'drafts have')} no answer yet and could not be accepted."
         )
+    print_list(
+        [f"not accepted: {draft}" for draft in left], "drafts", options.folder.resolve().name
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

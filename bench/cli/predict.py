@@ -47,6 +47,10 @@ class PredictOptions(ModelOptions):
     )
     max_pixels: int | None = max_pixels_choice()
     visual_tokens: int | None = visual_tokens_choice()
+    upright: bool = choice(
+        help="Turn pages that lie sideways or upside down before the model sees them. The option needs the "
+        "extra ocr."
+    )
     device: str | None = device_choice()
     offline: bool = offline_choice()
     page_seconds: float | None = page_seconds_choice()
@@ -77,6 +81,7 @@ def predict_command(options: PredictOptions) -> None:
         options.question,
         spec,
         max_new_tokens=options.max_new_tokens,
+        upright=options.upright,
     )
     if options.as_json:
         memory = None if answer.memory is None else answer.memory._asdict()

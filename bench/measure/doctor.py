@@ -282,7 +282,12 @@ def _readers() -> Iterator[Check]:
     binary = shutil.which("tesseract")
     if binary is None:
         cure = "apt-get install tesseract-ocr tesseract-ocr-rus"
-        yield Check("Tesseract", "note", "not installed, so ocr reads Cyrillic with RapidOCR", cure)
+        yield Check(
+            "Tesseract",
+            "note",
+            'not installed; only the option reader = "tesseract" of ocr needs it',
+            cure,
+        )
         return
     languages = _tesseract_languages(binary)
     if "rus" in languages:

@@ -16,6 +16,20 @@ from bench.metrics.numerals import read_words
 
 _NUMERAL: Final = r"\d(?:[\d.,'\" ]*\d)?"
 _AMOUNT: Final = re.compile(rf"([^\d]*?)({_NUMERAL})([^\d]*)")
+_SCALES: Final = {
+    "тыс": 3,
+    "thousand": 3,
+    "k": 3,
+    "млн": 6,
+    "million": 6,
+    "mio": 6,
+    "млрд": 9,
+    "billion": 9,
+}
+"""Word behind a numeral → by how many powers of ten it multiplies it."""
+_SCALED: Final = re.compile(
+    r"(.*\d)\s*(тыс|thousand|(?<=\d)k|млн|millions?|mio|млрд|billions?)(?![^\W\d_])\.?(.*)"
+)
 _KOPECKS: Final = re.compile(
     r"(-?)(\d[\d ]*)\s*(?:руб(?:\.|л[ьяей]+)?|р\.?|₽)[\s,]*(\d{1,2})\s*(?:коп(?:\.|е[а-я]+)?|к\.?)"
 )
@@ -26,7 +40,7 @@ _CENTS_IN_WORDS: Final = re.compile(
 )
 _WORD_CURRENCIES: Final = {"р": "RUB", "d": "USD", "e": "EUR", "p": "GBP", "i": "INR"}
 _RUSSIAN_CENTS: Final = re.compile(r"(\d{1,3}(?: \d{3})+|\d+)\s*[-=]\s*(\d{2})")
-_NO_CENTS: Final = re.compile(r"(?<=\d)[.,](?:-{1,2}|=)(?=\s|\Z)")
+_NO_CENTS: Final = re.compile(r"(?<=\d)[.,](?:-{1,2}|=)(?=\s|\Z)|(?<=\d)\s*/[-=]\Z")
 _SPLIT_CENTS: Final = re.compile(r"(?<=\d)\s+(?=[.,]\d{2}(?!\d))")
 _NO_INTEGER: Final = re.compile(r"(?:\A|(?<=[-+($€£¥₽]))[.,](?=\d)")
 """The separator of .5 and $.50; behind letters, as in Rs.500, it is a full stop."""
@@ -92,6 +106,9 @@ def read_amount(text: str, *, language: str | None = None, money: bool = False) 
         if dashed is not None:
             return dashed
         lowered = _NO_CENTS.sub("", lowered)
+    scaled = _SCALED.fullmatch(lowered)
+    if scaled is not None:
+        return _scaled(*scaled.groups(), language=language)
     for reader in (_in_words, _kopecks, _yuan, _spelled):
         amount = reader(lowered)
         if amount is not None:
@@ -113,6 +130,19 @@ def read_amount(text: str, *, language: str | None = None, money: bool = False) 
         return None
     signed = frozenset(value * factor for value in values)
     return Amount(signed, f"{factor}{numeral}", currencies)
+
+
+def _scaled(before: str, scale: str, behind: str, *, language: str | None) -> Amount | None:
+    """An amount in thousands or millions: 12 тыс. руб., $1.2k."""
+    # The blank keeps the figures before the word apart from those behind it, which make it no amount.
+    amount = read_amount(f"{before} {behind.strip()}".strip(), language=language)
+    if amount is None or re.search(r"\d", behind):
+        return None
+    factor = Decimal(10) ** _SCALES[scale.removesuffix("s")]
+    return amount._replace(
+        values=frozenset(value * factor for value in amount.values),
+        numeral=f"{amount.numeral}{scale}",
+    )
 
 
 def _sign_and_marks(before: str, behind: str) -> tuple[int | None, list[str]]:

@@ -89,7 +89,8 @@ _HINTS: Final = {
     "company": r"company|seller|buyer|vendor|supplier|customer|merchant|\bshop|\bstore|\bbank|client|payee"
     r"|payer|issuer|organi[sz]ation|\bname|продав|покупат|поставщ|организац|компани|плательщ|получат|фирм|банк"
     r"|исполнит|заказч|наименован|firma|unternehmen|empresa|azienda|bedrijf|société|fournisseur",
-    "address": r"addr|адрес|street|anschrift|dirección|indirizzo|地址|住所",
+    "address": r"addr|адрес|street|anschrift|dirección|indirizzo|地址|住所|\bcity\b|\btown\b|город|населенн"
+    r"|\bмісто\b|\bort\b|\bville\b|ciudad|città|miasto",
 }
 _HINT_PATTERNS: Final = {kind: re.compile(pattern) for kind, pattern in _HINTS.items()}
 _CYRILLIC: Final = re.compile(r"[А-Яа-яЁё]")

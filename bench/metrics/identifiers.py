@@ -24,7 +24,7 @@ _NUMBER_SIGN: Final = re.compile(
     r"\A(?:[^\W\d_][^\d:]{0,40}:\s*)?"
     r"(?:(?:invoice|receipt|order|bill|счет|рахунок|rechnung|facture|factuur|фактура|накладная|договор)"
     r"(?:s?-?nr|[\s-]*(?:no|number|numéro|nummer))?\b[\s.:]*)?"
-    r"(?:№|#|n[o°ºr][.:]?\s*(?=\d)|n[.:]?\s+(?=\d)|номер\s+|number\s+)?\s*",
+    r"(?:№|#|n[o°ºr][.:]?\s*(?=\d)|n[o°ºr][.:]\s*(?=[^\W\d_]{1,6}[-/]?\d)|n[.:]?\s+(?=\d)|номер\s+|number\s+)?\s*",
     re.IGNORECASE,
 )
 _VAT_FORMS: Final = {

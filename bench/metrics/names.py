@@ -83,7 +83,8 @@ _MOVABLE: Final = frozenset(
 _AND: Final = frozenset({"and", "und", "et", "en", "y", "и", "та"})
 
 _ADDRESS_WORDS: Final = {
-    "улица": "ул", "город": "г", "гор": "г", "дом": "д", "квартира": "кв", "корпус": "корп", "к": "корп",
+    "улица": "ул", "г": "", "город": "", "гор": "", "місто": "", "м": "", "дом": "д",
+    "квартира": "кв", "корпус": "корп", "к": "корп",
     "строение": "стр", "офис": "оф", "проспект": "пр-кт", "пр-т": "пр-кт", "просп": "пр-кт", "пр": "пр-кт",
     "переулок": "пер", "площадь": "пл", "набережная": "наб", "область": "обл", "район": "р-н",
     "шоссе": "ш", "бульвар": "б-р", "бул": "б-р", "республика": "респ", "поселок": "пос", "п": "пос",
@@ -93,8 +94,10 @@ _ADDRESS_WORDS: Final = {
     "drive": "dr",
     "lane": "ln", "apartment": "apt", "suite": "ste", "floor": "fl", "building": "bldg", "square": "sq",
     "number": "no", "nr": "no", "jalan": "jln", "jl": "jln", "highway": "hwy", "court": "ct", "place": "pl",
-    "straße": "st", "strasse": "st", "platz": "pl", "rue": "r", "calle": "c",
+    "straße": "st", "strasse": "st", "platz": "pl", "rue": "r", "calle": "c", "c/": "c", "via": "v",
 }  # fmt: skip
+"""Word → its short form. The word for a city says nothing: Moscow is a city with and without it."""
+_HOUSE: Final = "д"
 _STREET_END: Final = re.compile(r"(?<=\w{3})(?:straße|strasse|str)\Z")
 
 _INITIALS: Final = re.compile(r"(?<!\w)(?:[^\W\d_]\.\s*){2,}|(?<!\w)[^\W\d_](?:\.[^\W\d_])+(?!\w)")
@@ -143,9 +146,14 @@ def company_words(words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, .
 
 
 def address_words(words: tuple[str, ...]) -> tuple[str, ...]:
-    """The words of an address, with one spelling for each kind of street, house and place."""
-    short = []
+    """The words of an address, with one spelling for each kind of street, house and place.
+
+    The words for a city and for a house number go: "г. Тверь, ул. Мира, д. 5" is "Тверь, ул. Мира, 5".
+    """
+    short: list[str] = []
     for word in words:
+        if word[0].isdigit() and short[-1:] == [_HOUSE]:
+            short.pop()
         ending = _STREET_END.search(word)
         if ending is not None:
             short.append(f"{word[: ending.start()]}st")

@@ -91,7 +91,7 @@ def model_row(source: RowSource, levels: Mapping[Level, int], *, comparable: boo
         hardware="" if traits.runs_in == "server" else machine,
         parameters=_whole(nested(record, "parameters")),
         setup=_setup(run.model_spec(model), record, facts),
-        warnings=sentences(nested(record, "details", "warnings")),
+        warnings=(*sentences(nested(record, "details", "warnings")), *_turned_pages(batches)),
         page_reuse=_page_reuse(nested(record, "details")),
         trained={task: part for task, part in trained.items() if part is not None},
     )
@@ -203,6 +203,18 @@ def sentences(value: Any) -> tuple[str, ...]:
     """The texts of a record's list; records are other programs' work, so anything else is passed over."""
     items = [value] if isinstance(value, str) else value if isinstance(value, list) else []
     return tuple(dict.fromkeys(item.strip() for item in items if isinstance(item, str) and item))
+
+
+def _turned_pages(batches: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How many pages the model turned upright by itself, as the notes of its batches say."""
+    turned: set[str] = set()
+    for batch in batches:
+        pages = nested(batch, "notes", "turned_pages")
+        turned.update(map(str, pages) if isinstance(pages, Mapping) else ())
+    if not turned:
+        return []
+    count = formatting.plural(len(turned), "page")
+    return [f"{count} lay sideways or upside down, and it turned them before it read them"]
 
 
 def _page_reuse(details: Any) -> str:

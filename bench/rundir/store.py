@@ -45,7 +45,7 @@ from bench.parsing import read_json
 from bench.paths import portable
 from bench.rundir.checksums import as_stored, file_digest, is_intact, with_checksum
 from bench.rundir.lock import is_locked
-from bench.rundir.record import PART, RUN_FILE, check_entries, check_links, check_record
+from bench.rundir.record import PART, RUN_FILE, check_entries, check_record
 from bench.rundir.rows import check_batch, check_latency, document_of, output_of, sample_of
 from bench.schema import (
     SCHEMA_VERSION,

@@ -15,6 +15,7 @@ from bench.models.catalog import resolve
 from bench.models.footprint import expected_memory
 from bench.paths import data_root
 from bench.runner.instruments import measures_locally
+from bench.runner.upright import upright_pages
 from bench.schema import (
     Document,
     Generation,
@@ -40,6 +41,8 @@ class Prediction:
     text: str
     model: ModelInfo
     pages: int
+    turned_pages: int | None
+    """Pages that were turned upright before the model saw them; None if none was to be turned."""
     output: Output
     """Token counts, stop reason and confidence."""
     load_seconds: float
@@ -54,9 +57,16 @@ class Prediction:
 
 
 def predict(
-    images: Sequence[Path], question: str, model: ModelSpec, *, max_new_tokens: int = 256
+    images: Sequence[Path],
+    question: str,
+    model: ModelSpec,
+    *,
+    max_new_tokens: int = 256,
+    upright: bool = False,
 ) -> Prediction:
     """Load ``model`` and ask it ``question`` about ``images`` (page images, TIFFs, PDFs), in order.
+
+    With ``upright``, pages that lie sideways or upside down are turned first.
 
     Raises:
         InvalidInput: there is no page or no question, a file cannot be read, or the model gave no answer.
@@ -75,6 +85,8 @@ def predict(
     pages = tuple(page for path in images for page in read_pages(path))
     if not pages:
         raise InvalidInput("there is no page to ask about", hint="--image PAGE.png")
+    if upright:
+        pages = upright_pages(pages)
     with MemoryMeter() as meter:
         start = time.perf_counter()
         backend = make_model(model)
@@ -91,6 +103,7 @@ def predict(
         text=output.text,
         model=info,
         pages=len(pages),
+        turned_pages=sum(page.turn != 0 for page in pages) if upright else None,
         output=output,
         load_seconds=loaded - start,
         seconds=answered - loaded,
@@ -135,6 +148,9 @@ def describe(prediction: Prediction) -> str:
         least = output.min_confidence
         unsure = "" if least is None else f", least sure token {least:.2f}"
         lines.append(f"Confidence: {output.confidence:.2f}{unsure}")
+    if prediction.turned_pages is not None:
+        of_all = f"{prediction.turned_pages} of {plural(prediction.pages, 'page')}"
+        lines.append(f"Turned upright: {of_all}")
     if prediction.memory is not None:
         lines.append(_memory(prediction.memory))
     return "\n".join(lines)

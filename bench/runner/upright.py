@@ -1,11 +1,9 @@
-"""Turns the pages of a plan upright, for ``bench run --upright``."""
+"""Turns pages upright before a model sees them, for the option ``--upright``."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from bench.errors import InvalidInput, require_package
 from bench.formatting import plural
@@ -22,9 +20,18 @@ def turn_upright(plan: RunPlan) -> RunPlan:
     Raises:
         EnvironmentProblem: the packages that look at pages are missing.
     """
-    for package in ("onnxruntime", "rapidocr"):
-        require_package("--upright", package, "ocr")
+    _require_packages()
     return replace(plan, tasks=tuple(_upright_task(task) for task in plan.tasks))
+
+
+def upright_pages(pages: Iterable[Page]) -> tuple[Page, ...]:
+    """Return ``pages``, each turned as its text stands upright.
+
+    Raises:
+        EnvironmentProblem: the packages that look at pages are missing.
+    """
+    _require_packages()
+    return tuple(page.turned(_turn(page)) for page in pages)
 
 
 def upright_note(tasks: Iterable[Task]) -> str:
@@ -46,23 +53,22 @@ def _upright_task(task: Task) -> Task:
 
 
 def _upright_document(document: Document) -> Document:
-    return replace(document, pages=tuple(page.turned(_turn(page)) for page in document.pages))
+    return replace(document, pages=upright_pages(document.pages))
+
+
+def _require_packages() -> None:
+    for package in ("onnxruntime", "rapidocr"):
+        require_package("--upright", package, "ocr")
 
 
 def _turn(page: Page) -> int:
     from bench.models.ocr.orientation import page_turn
+    from bench.models.ocr.readers import glancing_engines
 
     if page.key not in _TURNS:
         try:
-            _TURNS[page.key] = page_turn(page, _engine())
+            _TURNS[page.key] = page_turn(page, glancing_engines())
         except InvalidInput:
             # The model is asked about this page all the same, and its failure is recorded there.
             _TURNS[page.key] = 0
     return _TURNS[page.key]
-
-
-@functools.cache
-def _engine() -> Any:
-    from bench.models.ocr.readers import RapidOcrReader
-
-    return RapidOcrReader().engine

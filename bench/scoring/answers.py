@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from bench.asking.protocols import AnswerMode
 from bench.metrics import METRICS, score_failed
@@ -12,6 +13,8 @@ from bench.metrics.lookup import FieldIndex
 from bench.metrics.mistakes import Answered, classify
 from bench.metrics.variants import score_question
 from bench.schema import Output, Sample, Score, StopReason, Task
+
+AVERAGE_OVER: Final = "average_over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ def score_answers(
         if key is not None:
             common.scored[key] = answer
         answers.append(answer)
-    return tuple(answers)
+    return tuple(_averaged_over_groups(answers))
 
 
 def score_answer(
@@ -114,6 +117,35 @@ def score_answer(
     if output.text != extracted:
         raw = score_question(headline, output.text, sample.references, sample.metadata).value
     return Answer(sample, output, extracted, scores, raw)
+
+
+def _averaged_over_groups(answers: Sequence[Answer]) -> list[Answer]:
+    """Give every group of questions the same weight in all, where the task says over what it is averaged.
+
+    The metadata ``average_over`` of a question names the entry that is its group, as ``field``.
+    """
+    totals: dict[tuple[str, str | None], float] = {}
+    for answer in answers:
+        for name, score in answer.scores.items():
+            if score.value is not None:
+                key = name, _group(answer.sample)
+                totals[key] = totals.get(key, 0.0) + score.weight
+    weighted = []
+    for answer in answers:
+        group = _group(answer.sample)
+        if group is not None:
+            scores = {
+                name: replace(score, weight=score.weight / (totals.get((name, group)) or 1.0))
+                for name, score in answer.scores.items()
+            }
+            answer = replace(answer, scores=scores)
+        weighted.append(answer)
+    return weighted
+
+
+def _group(sample: Sample) -> str | None:
+    over = sample.metadata.get(AVERAGE_OVER)
+    return None if over is None else str(sample.metadata.get(over, ""))
 
 
 def _answer_of(text: str, sample: Sample, mode: AnswerMode) -> str:

@@ -315,8 +315,9 @@ def _overall(cells: Sequence[Cell]) -> Estimate:
     """The mean in which every task weighs the same, however many questions it has."""
     pooled = []
     for cell in cells:
-        weight = 1 / max(1, len(cell.answers))
-        pooled += _pooled_answers(cell, weight)
+        weights = [answer.scores[cell.headline].weight for answer in cell.answers]
+        total = sum(weights) or 1.0
+        pooled += _pooled_answers(cell, [weight / total for weight in weights])
     return _pooled_estimate(pooled)
 
 
@@ -324,7 +325,8 @@ def _slices(cells: Iterable[Cell]) -> dict[str, dict[str, dict[str, Estimate]]]:
     """Metadata key → value → model → estimate over all tasks, in which every question weighs the same."""
     pooled: dict[tuple[str, str, str], list[_PooledAnswer]] = defaultdict(list)
     for cell in cells:
-        for answer, row in zip(cell.answers, _pooled_answers(cell, 1.0), strict=True):
+        same = [1.0] * len(cell.answers)
+        for answer, row in zip(cell.answers, _pooled_answers(cell, same), strict=True):
             for key in SLICES:
                 if value := answer.sample.metadata.get(key):
                     pooled[key, value, cell.model].append(row)
@@ -335,10 +337,10 @@ def _slices(cells: Iterable[Cell]) -> dict[str, dict[str, dict[str, Estimate]]]:
     return slices
 
 
-def _pooled_answers(cell: Cell, weight: float) -> list[_PooledAnswer]:
+def _pooled_answers(cell: Cell, weights: Sequence[float]) -> list[_PooledAnswer]:
     return [
         _PooledAnswer(answer.scores[cell.headline].value, weight, document, answer.failed)
-        for answer, document in zip(cell.answers, document_keys(cell), strict=True)
+        for answer, weight, document in zip(cell.answers, weights, document_keys(cell), strict=True)
     ]
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.errors import InvalidInput
+from bench.tasks.annotations import TickBox, fill_in, start_forms
 from bench.tasks.images import REPAIR
 from bench.tasks.limits import check_page_count
 from bench.text import one_line
@@ -49,8 +50,8 @@ def page_sizes(path: Path, dpi: int) -> list[tuple[int, int]]:
 
 def render(path: Path, index: int, dpi: int) -> Image:
     """Render page ``index`` at ``dpi`` as an RGB image."""
-    with opened(path) as document, opened_page(document, index) as sheet:
-        return rendered(sheet, page_pixels(sheet.get_size(), dpi))
+    with opened(path) as document, opened_page(document, index) as page:
+        return rendered(page.sheet, page_pixels(page.sheet.get_size(), dpi))
 
 
 def rendered(sheet: pypdfium2.PdfPage, size: tuple[int, int]) -> Image:
@@ -85,6 +86,9 @@ class _LastDocument:
     """Keeps the document that was opened last, because opening takes time for each of its pages."""
 
     def __init__(self) -> None:
+        self.forms: pypdfium2.PdfFormEnv | None = None
+        self.tick_boxes: dict[int, list[TickBox]] = {}
+        """Page → its boxes, which are fields only until the page is opened first."""
         self._state: tuple[Any, ...] = ()
         self._document: pypdfium2.PdfDocument | None = None
 
@@ -97,13 +101,19 @@ class _LastDocument:
         if self._document is None or state != self._state:
             self.close()
             self._document, self._state = pypdfium2.PdfDocument(path), state
+            # It must stand before the first page is opened.
+            self.forms = start_forms(self._document)
         return self._document
 
     def close(self) -> None:
         """Close the document, if there is one."""
+        import pypdfium2.raw as pdfium
+
         if self._document is not None:
+            pdfium.FPDFDOC_ExitFormFillEnvironment(self.forms)
             self._document.close()
         self._document = None
+        self.tick_boxes = {}
 
 
 _LAST = _LastDocument()
@@ -141,22 +151,25 @@ def opened(path: Path) -> Iterator[pypdfium2.PdfDocument]:
             ) from None
 
 
+class OpenedPage(NamedTuple):
+    """A page of an open PDF, and its boxes to tick."""
+
+    sheet: pypdfium2.PdfPage
+    tick_boxes: Sequence[TickBox]
+
+
 @contextmanager
-def opened_page(document: pypdfium2.PdfDocument, index: int) -> Iterator[pypdfium2.PdfPage]:
+def opened_page(document: pypdfium2.PdfDocument, index: int) -> Iterator[OpenedPage]:
     """Open a page with the values of its form fields and its annotations as part of its content."""
     import pypdfium2.raw as pdfium
 
-    # The form environment draws fields that come without an appearance, so it must stand first.
-    if document.get_formtype() != pdfium.FORMTYPE_NONE and document.formenv is None:
-        document.init_forms()
     sheet = document[index]
     if pdfium.FPDFPage_GetAnnotCount(sheet) > 0:
-        pdfium.FPDFPage_Flatten(sheet, pdfium.FLAT_NORMALDISPLAY)
-        # Flattening writes new content; only a page that is loaded after it has it.
+        _LAST.tick_boxes[index] = fill_in(document, sheet, _LAST.forms)
         sheet.close()
         sheet = document[index]
     try:
-        yield sheet
+        yield OpenedPage(sheet, _LAST.tick_boxes.get(index, ()))
     finally:
         sheet.close()
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.schema import Document, Page
+from bench.tasks.annotations import TickBox
 from bench.tasks.pdf import POINTS_PER_INCH, opened, opened_page, rendered
 from bench.tasks.plausibility import is_meaningless
 
@@ -32,6 +33,10 @@ _FEW_WORDS = 40
 """Pages with fewer words may hold their text as drawn outlines."""
 _EXPLAINED = 0.5
 """Share of the text-like ink that the words of a layer must lie on."""
+_THINNEST_BLOCK = 8
+"""Pixels at ``_INK_DPI``: the height of a line of 10 points."""
+_SOLID = 0.75
+"""Share of its box that a block of colour fills, even with light letters on it; a word fills about half."""
 _LEAST_INK = 60
 """Pixels at ``_INK_DPI``: about one word. With less ink than this beside the words, nothing is missing."""
 _DEEPEST_FORM = 8
@@ -114,14 +119,50 @@ def _by_file(pages: Sequence[Page]) -> list[list[Page]]:
 
 
 def _layer(document: pypdfium2.PdfDocument, page: Page) -> list[TextWord] | None:
-    with opened_page(document, page.index) as sheet:
-        placed = _Placed(sheet, page)
+    with opened_page(document, page.index) as opened:
+        placed = _Placed(opened.sheet, page)
         words = list(_words(placed))
+        turn = upright_turn(words)
+        if turn != 0:
+            words = list(_words(placed, turn))
+        for box in opened.tick_boxes:
+            words = _with_tick_box(words, box, placed)
         if not words or is_meaningless([word.text for word in words]):
             return None
         if not _explains_the_page(words, placed):
             return None
         return [_turned(word, page) for word in words]
+
+
+def _with_tick_box(words: Sequence[TextWord], box: TickBox, placed: _Placed) -> list[TextWord]:
+    """Return ``words`` and ``[x]`` or ``[ ]``, beside the word that stands nearest to the box on its line.
+
+    The mark takes the place of the letter that draws the tick.
+    """
+    place = placed.box(box.left, box.bottom, box.right, box.top)
+    if not placed.shows(place):
+        return list(words)
+    kept = [word for word in words if len(word.text) > 1 or not _lies_in(word, place)]
+    turn = upright_turn(kept)
+    mark = TextWord("[x]" if box.is_ticked else "[ ]", *place, turn)
+    upright = place.turned(turn)
+    # Without a word on its line, the mark comes last.
+    nearest, position = math.inf, len(kept)
+    for number, word in enumerate(kept):
+        label = PixelBox(*word[1:5]).turned(turn)
+        middle = (label.top + label.bottom) / 2
+        if not upright.top - 2 < middle < upright.bottom + 2:
+            continue
+        is_right = label.left > upright.left
+        gap = label.left - upright.right if is_right else upright.left - label.right
+        if gap < nearest:
+            nearest, position = gap, number if is_right else number + 1
+    return [*kept[:position], mark, *kept[position:]]
+
+
+def _lies_in(word: TextWord, place: PixelBox) -> bool:
+    x, y = (word.left + word.right) / 2, (word.top + word.bottom) / 2
+    return place.left <= x <= place.right and place.top <= y <= place.bottom
 
 
 def _turned(word: TextWord, page: Page) -> TextWord:
@@ -176,11 +217,16 @@ class _Placed:
         return 0 <= x <= self.width and 0 <= y <= self.height
 
 
-def _words(placed: _Placed) -> Iterator[TextWord]:
-    """Yield the words of a page, split at white space, at jumps, and where the direction of text changes."""
+def _words(placed: _Placed, turned_by: int = 0) -> Iterator[TextWord]:
+    """Yield the words of a page, split at white space, at jumps, and where the direction of text changes.
+
+    pdfium sorts the pieces of a line as they would lie on a page that is ``turned_by`` degrees more.
+    """
     import pypdfium2.raw as pdfium
 
+    placed.sheet.set_rotation((placed.rotation + turned_by) % 360)
     text = placed.sheet.get_textpage()
+    placed.sheet.set_rotation(placed.rotation)
     word, box, direction = "", PixelBox(0.0, 0.0, 0.0, 0.0), 0
     for index in range(text.count_chars()):
         character = text.get_text_range(index, 1)
@@ -236,9 +282,10 @@ def _explains_the_page(words: Sequence[TextWord], placed: _Placed) -> bool:
     total = explained = 0
     for number, place in enumerate(ndimage.find_objects(parts), start=1):
         height, width = (side.stop - side.start for side in place)
-        if max(height, width) > largest:
-            continue
         part = parts[place] == number
+        is_solid = min(height, width) > _THINNEST_BLOCK and part.mean() > _SOLID
+        if max(height, width) > largest or is_solid:
+            continue
         total += int(part.sum())
         explained += int((part & covered[place]).sum())
     return total - explained < _LEAST_INK or explained >= _EXPLAINED * total

@@ -22,8 +22,9 @@ from bench.models.model import failed
 from bench.models.ocr.answer import answer
 from bench.models.ocr.layout import lay_out
 from bench.models.ocr.matching import OcrDocument
-from bench.models.ocr.orientation import scan_turn, text_layer_reading
+from bench.models.ocr.orientation import glance, text_layer_reading
 from bench.models.ocr.readers import (
+    LONGEST_SIDE,
     RapidOcrReader,
     Reader,
     Reading,
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 READERS = ("auto", "rapidocr", "tesseract", "text-layer")
 _CACHED_DOCUMENTS = 64
 """Documents whose reading is kept: their questions may come in several calls."""
+_REDUCING_GAP = 2.0
+"""Pillow first shrinks by whole numbers, to twice the size: a huge page is resized in tenths of a second."""
 _STAGES = ("preprocess", "read", "match")
 _CYRILLIC = re.compile("[\u0400-\u04ff]")
 
@@ -76,7 +79,7 @@ class Ocr:
         """
         if self.forced in {"auto", "rapidocr"}:
             self.readers["rapidocr"] = RapidOcrReader()
-            self.readers["cyrillic"] = cyrillic_reader(tesseract=self.forced == "auto")
+            self.readers["cyrillic"] = cyrillic_reader()
         if self.forced == "tesseract":
             self.readers["tesseract"] = TesseractReader()
         return ModelInfo(
@@ -152,18 +155,29 @@ class Ocr:
 
     def _upright(self, page: Page, image: Image) -> Image:
         """The page as it is read, turned where its lines say so; the turn is recorded."""
-        reader = self.readers.get("rapidocr")
-        turn = scan_turn(image, reader.engine) if isinstance(reader, RapidOcrReader) else 0
+        tesseract = self.readers.get("tesseract")
+        if isinstance(tesseract, TesseractReader):
+            turn = tesseract.turn(image)
+        else:
+            readers = self.readers.values()
+            engines = [one.engine for one in readers if isinstance(one, RapidOcrReader)]
+            turn = glance(image, engines).turn
         if turn:
             self.turned_pages[page.key] = turn
         return turned(image, turn)
 
     def _shrunk(self, image: Image) -> Image:
-        """The page with at most ``max_pixels``; fewer are read faster, and small print is lost."""
-        if self.max_pixels is None or image.width * image.height <= self.max_pixels:
+        """The page with at most ``max_pixels``; fewer are read faster, and small print is lost.
+
+        No reader takes more than ``LONGEST_SIDE``, and copies of a larger page would fill the memory.
+        """
+        scale = min(1.0, LONGEST_SIDE / max(image.size))
+        if self.max_pixels is not None:
+            scale = min(scale, math.sqrt(self.max_pixels / (image.width * image.height)))
+        if scale == 1.0:
             return image
-        scale = math.sqrt(self.max_pixels / (image.width * image.height))
-        return image.resize((max(1, int(image.width * scale)), max(1, int(image.height * scale))))
+        size = max(1, int(image.width * scale)), max(1, int(image.height * scale))
+        return image.resize(size, reducing_gap=_REDUCING_GAP)
 
     def _read_image(self, image: Image, is_cyrillic: bool) -> Reading:
         """Read with the engine for the question's script, or the other one where that is no use."""

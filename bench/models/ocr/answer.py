@@ -38,7 +38,13 @@ def answer(document: OcrDocument, question: str) -> OcrAnswer:
     if best is None:
         return OcrAnswer("", None)
     confidence = max(0.0, min(1.0, best.score * best.cell.confidence))
-    return OcrAnswer(_without_blanks(best.text), round(confidence, 4))
+    return OcrAnswer(_chosen(_without_blanks(best.text)), round(confidence, 4))
+
+
+def _chosen(text: str) -> str:
+    """The options with a tick before them, where ``text`` has boxes to tick: "[ ] single [x] married"."""
+    options = re.findall(r"\[x\]\s*([^\[\]]+)", text)
+    return ", ".join(option.strip() for option in options) or text
 
 
 def _without_blanks(text: str) -> str:

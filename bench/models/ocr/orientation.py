@@ -1,12 +1,14 @@
-"""Finds out which way up a scan lies, so that OCR reads it upright.
+"""Glances at a scan before it is read: which way up it lies, and in what script and language it is.
 
-A scanner that is fed sideways leaves no mark in the file. The lines that RapidOCR's detector
-sees tell the axis: on a sideways page they are tall. Its classifier, which tells a line from the
-same line upside down, then votes on the longest of them.
+A scanner that is fed sideways leaves no mark in the file. The lines that RapidOCR's detector sees tell the
+axis: on a sideways page they are tall. Of the two ways that remain, the one is right in which the recognisers
+are surer of the longest lines. That is right more often than RapidOCR's own classifier of lines, which knows
+no Cyrillic, and than Tesseract's detection of the orientation; docs/pages.md has the figures.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.models.ocr.readers import Fragment, Reading
@@ -19,18 +21,36 @@ from bench.tasks.textlayer import upright_turn
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_DETECTION_SIDE = 960
+_DETECTION_SIDE = 672
 """Pixels of the longer side at which lines are looked for."""
-_VOTERS = 12
-"""Longest lines that vote."""
-_FEWEST_VOTERS = 3
-"""With fewer lines there is no vote: a single line may be a stamp."""
-_CLEAR_SIDEWAYS = 0.35
-"""Share of the votes, weighed by their confidence, by which one side of a sideways page must win."""
-_CLEAR_UPSIDE_DOWN = 0.75
-"""The same for a turn by 180°: most wide pages stand upright, and Cyrillic misleads the classifier."""
+_READ_LINES = 5
+"""Longest lines that are read."""
+_LINE_LENGTH = 16
+"""Line heights of a long line that are read: some thirty letters."""
+_FEWEST_LINES = 3
+"""With fewer lines there is no decision: a single line may be a stamp."""
+_CLEAR = 0.03
+"""By how much the mean confidence of the lines must be better for a page to be turned."""
+_SURE = 0.97
+"""Mean confidence that a recogniser reaches only in a script that it knows, on lines that stand upright."""
 _SLENDER = 1.5
 """Ratio of the sides from which a box is a line with an axis."""
+
+
+class Glance(NamedTuple):
+    """What the longest lines of a scan say."""
+
+    turn: int
+    """Clockwise turn in degrees (0, 90, 180, 270) after which the text stands upright."""
+    text: str
+    """These lines, by the recogniser that is surest of them."""
+
+
+class _Lines(NamedTuple):
+    """Lines as a recogniser read them."""
+
+    confidence: float
+    text: str
 
 
 class _Line(NamedTuple):
@@ -46,6 +66,13 @@ class _Line(NamedTuple):
         return max(self.right - self.left, self.bottom - self.top)
 
     @property
+    def pixels(self) -> tuple[int, int, int, int]:
+        """The box of its beginning, as ``Image.crop`` takes it."""
+        most = _LINE_LENGTH * min(self.right - self.left, self.bottom - self.top)
+        right, bottom = min(self.right, self.left + most), min(self.bottom, self.top + most)
+        return int(self.left), int(self.top), int(right) + 1, int(bottom) + 1
+
+    @property
     def is_tall(self) -> bool:
         return self.bottom - self.top > _SLENDER * (self.right - self.left)
 
@@ -54,51 +81,53 @@ class _Line(NamedTuple):
         return self.right - self.left > _SLENDER * (self.bottom - self.top)
 
 
-def scan_turn(image: Image, engine: Any) -> int:
-    """Return the clockwise turn in degrees (0, 90, 180, 270) after which the text of a scan stands upright.
+def glance(image: Image, engines: Sequence[Any]) -> Glance:
+    """Look at the longest lines of a scan.
 
     Args:
         image: an RGB page.
-        engine: a ``rapidocr.RapidOCR``; its detector and its classifier are used.
+        engines: of the type ``rapidocr.RapidOCR``. The first one's detector and all recognisers are used.
     """
-    parts = engine.use_det, engine.use_cls, engine.use_rec
+    parts = [(engine.use_det, engine.use_cls, engine.use_rec) for engine in engines]
     try:
-        return _voted_turn(image, engine)
+        return _glance(image, engines)
     finally:
         # RapidOCR keeps the choice of a call for the calls after it.
-        engine.use_det, engine.use_cls, engine.use_rec = parts
+        for engine, chosen in zip(engines, parts, strict=True):
+            engine.use_det, engine.use_cls, engine.use_rec = chosen
 
 
-def _voted_turn(image: Image, engine: Any) -> int:
-    lines = _lines(image, engine)
+def _glance(image: Image, engines: Sequence[Any]) -> Glance:
+    lines = _lines(image, engines[0])
     tall = [line for line in lines if line.is_tall]
     wide = [line for line in lines if line.is_wide]
     is_sideways = len(tall) > len(wide)
-    voters = sorted(tall if is_sideways else wide, key=lambda line: -line.length)[:_VOTERS]
-    if len(voters) < _FEWEST_VOTERS:
-        return 0
-    balance = 0.0
-    for line in voters:
-        crop = image.crop(
-            (int(line.left), int(line.top), int(line.right) + 1, int(line.bottom) + 1)
-        )
-        balance += _vote(turned(crop, 90) if is_sideways else crop, engine)
-    share = balance / len(voters)
-    if not is_sideways:
-        return 180 if share < -_CLEAR_UPSIDE_DOWN else 0
-    # Columns of upright Chinese are tall, too: without a clear vote the page stays as it is.
-    if abs(share) < _CLEAR_SIDEWAYS:
-        return 0
-    return 90 if share > 0 else 270
+    longest = sorted(tall if is_sideways else wide, key=lambda line: -line.length)[:_READ_LINES]
+    if len(longest) < _FEWEST_LINES:
+        return Glance(0, "")
+    axis = 90 if is_sideways else 0
+    crops = [turned(image.crop(line.pixels), axis) for line in longest]
+    over = [turned(crop, 180) for crop in crops]
+    one_way = other_way = _Lines(0.0, "")
+    for engine in engines:
+        one_way = max(one_way, _read(crops, engine))
+        other_way = max(other_way, _read(over, engine))
+        if max(one_way, other_way).confidence > _SURE:
+            break  # it knows the script, so no other recogniser is asked
+    gain = other_way.confidence - one_way.confidence
+    if is_sideways and abs(gain) < _CLEAR:
+        # Columns of upright Chinese are tall, too.
+        return Glance(0, "")
+    return Glance(axis + 180, other_way.text) if gain > _CLEAR else Glance(axis, one_way.text)
 
 
-def page_turn(page: Page, engine: Any) -> int:
+def page_turn(page: Page, engines: Sequence[Any]) -> int:
     """Return the clockwise turn in degrees after which the text of a page stands upright.
 
-    The letters of a text layer know it. Elsewhere ``scan_turn`` looks at the picture.
+    The letters of a text layer know it. Elsewhere ``glance`` looks at the picture.
     """
     words = text_layer(page)
-    return upright_turn(words) if words else scan_turn(open_page(page), engine)
+    return upright_turn(words) if words else glance(open_page(page), engines).turn
 
 
 def text_layer_reading(page: Page) -> Reading | None:
@@ -123,8 +152,9 @@ def text_layer_reading(page: Page) -> Reading | None:
 
 def _lines(image: Image, engine: Any) -> list[_Line]:
     """Return the boxes of the lines that the detector sees, in pixels of ``image``."""
-    small = image.copy()
-    small.thumbnail((_DETECTION_SIDE, _DETECTION_SIDE))
+    shrink = min(1.0, _DETECTION_SIDE / max(image.size))
+    size = max(1, round(image.width * shrink)), max(1, round(image.height * shrink))
+    small = image.resize(size, reducing_gap=2.0)
     boxes = engine(_pixels(small), use_det=True, use_cls=False, use_rec=False).boxes
     if boxes is None:
         return []
@@ -137,13 +167,15 @@ def _lines(image: Image, engine: Any) -> list[_Line]:
     return lines
 
 
-def _vote(line: Image, engine: Any) -> float:
-    """Return the confidence that a line is upright, or minus the confidence that it is upside down."""
-    result = engine(_pixels(line), use_det=False, use_cls=True, use_rec=False)
-    if not result.cls_res:
-        return 0.0
-    label, confidence = result.cls_res[0]
-    return -float(confidence) if label == "180" else float(confidence)
+def _read(crops: Sequence[Image], engine: Any) -> _Lines:
+    """Recognise single lines; the confidence is their mean."""
+    total, texts = 0.0, []
+    for crop in crops:
+        result = engine(_pixels(crop), use_det=False, use_cls=False, use_rec=True)
+        if result.txts:
+            total += float(result.scores[0])
+            texts.append(result.txts[0])
+    return _Lines(total / len(crops), "\n".join(texts))
 
 
 def _pixels(image: Image) -> Any:

@@ -3,9 +3,9 @@
 - the text layer of a PDF, where it has one (exact, and nearly free);
 - RapidOCR (https://github.com/RapidAI/RapidOCR, Apache-2.0): PP-OCR models on onnxruntime. Its wheel
   carries detection, and recognition for Chinese and Latin script; nothing is ever downloaded;
-- Tesseract (https://github.com/tesseract-ocr/tesseract), where its binary is installed with Russian. It is
-  called as a program; its TSV output is what is read;
-- RapidOCR with a recogniser of Cyrillic (``recognizers``), where Tesseract is not.
+- RapidOCR with a recogniser of Cyrillic (``recognizers``);
+- Tesseract (https://github.com/tesseract-ocr/tesseract), where the option ``reader`` names it: it read the
+  bundled documents worse (docs/recogniser.md). It is called as a program; its TSV output is what is read.
 
 ``read_by_script`` chooses among those for a page image.
 """
@@ -22,6 +22,7 @@ import shutil
 import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -33,14 +34,16 @@ from bench.models.ocr.recognizers import cyrillic_recognizer
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+LONGEST_SIDE = 3600
+"""Pixels of an A4 page at 300 dpi: no reader needs more."""
 RAPIDOCR_LONGEST_SIDE = 2400
 """Pixels: larger pages are scaled down to this before text is recognised."""
 RAPIDOCR_DETECTION_SIDE = 1280
 """Pixels: text is looked for at this size, where most of the time goes, and recognised at the larger."""
-TESSERACT_LONGEST_SIDE = 3600
-"""Pixels: an A4 page at 300 dpi, the resolution that Tesseract's models were made for, is read as it is."""
 TESSERACT_SHORTEST_LONG_SIDE = 1800
 """Pixels: smaller pages are scaled up to this, because Tesseract misreads letters under 20 pixels."""
+LEAST_ORIENTATION_CONFIDENCE = 4.0
+"""Tesseract's own measure: on upright pages it said up to 3.4 for a wrong turn."""
 TESSERACT_TIMEOUT = 120.0
 """Seconds that one page may take."""
 POOR_DENSITY = 1.2
@@ -257,28 +260,35 @@ class TesseractReader:
 
     def read(self, image: Image) -> Reading:
         """Read one RGB page."""
-        longest = max(image.size)
-        scale = min(1.0, TESSERACT_LONGEST_SIDE / longest)
-        if longest < TESSERACT_SHORTEST_LONG_SIDE:
-            scale = TESSERACT_SHORTEST_LONG_SIDE / longest
-        scaled = image.convert("L")
-        if scale != 1.0:
-            size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-            scaled = scaled.resize(size)
-        buffer = io.BytesIO()
-        _without_rules(scaled).save(buffer, "PPM")
+        scaled, scale = _for_tesseract(image)
         # psm 11 takes text wherever it stands; the layout is found afterwards, as for all readers.
+        languages = "+".join(self.languages)
         tsv = self._run(
             "stdin",
             "stdout",
             "-l",
-            "+".join(self.languages),
+            languages,
             "--psm",
             "11",
             "tsv",
-            data=buffer.getvalue(),
+            data=_ppm(_without_rules(scaled)),
         )
         return parse_tesseract_tsv(tsv, scale)
+
+    def turn(self, image: Image) -> int:
+        """The clockwise turn in degrees after which a page stands upright; 0 where Tesseract cannot tell."""
+        if "osd" not in self.installed:
+            return 0
+        try:
+            said = self._run(
+                "stdin", "stdout", "-l", "osd", "--psm", "0", data=_ppm(_for_tesseract(image)[0])
+            )
+        except EnvironmentProblem:
+            return 0  # it fails on a page with few letters
+        said_turn = re.search(r"Rotate: (\d+)\s+Orientation confidence: ([\d.]+)", said)
+        if said_turn is None or float(said_turn.group(2)) < LEAST_ORIENTATION_CONFIDENCE:
+            return 0
+        return int(said_turn.group(1))
 
     def details(self) -> Mapping[str, Any]:
         """Engine, version and languages."""
@@ -307,22 +317,23 @@ class TesseractReader:
         return done.stdout.decode(errors="replace")
 
 
-def cyrillic_reader(*, tesseract: bool = True) -> Reader:
-    """The best reader of Cyrillic on this machine.
-
-    Tesseract where it is installed with Russian (unless ``tesseract`` is false), else RapidOCR with its own
-    recogniser of Cyrillic where that was fetched, else RapidOCR with the recogniser in the box.
+def cyrillic_reader() -> RapidOcrReader:
+    """RapidOCR with its own recogniser of Cyrillic where that was fetched, else with the one in the box.
 
     Raises:
         EnvironmentProblem: a package of RapidOCR is missing.
     """
-    if tesseract:
-        try:
-            # Russian alone: with English beside it, "НДС" in bold is read as the Latin "HAC".
-            return TesseractReader(("rus",))
-        except EnvironmentProblem:
-            pass
     return RapidOcrReader(cyrillic_recognizer(), ("ru", "uk", "be", "en"))
+
+
+@cache
+def glancing_engines() -> tuple[Any, ...]:
+    """RapidOCR with each recogniser that is here, for ``orientation.glance``: Chinese and Latin first.
+
+    Raises:
+        EnvironmentProblem: a package of RapidOCR is missing.
+    """
+    return RapidOcrReader().engine, cyrillic_reader().engine
 
 
 def read_by_script(image: Image, is_cyrillic: bool, general: Reader, cyrillic: Reader) -> Reading:
@@ -416,6 +427,26 @@ _LATIN_LOOKALIKES = str.maketrans("АВСЕНКМОРТХУасеорху", "ABC
 
 def _lookalike(match: re.Match[str]) -> str:
     return match.group().translate(_LOOKALIKES)
+
+
+def _for_tesseract(image: Image) -> tuple[Image, float]:
+    """A page in grey, as large as Tesseract reads well, and the factor by which it was scaled."""
+    longest = max(image.size)
+    scale = min(1.0, LONGEST_SIDE / longest)
+    if longest < TESSERACT_SHORTEST_LONG_SIDE:
+        scale = TESSERACT_SHORTEST_LONG_SIDE / longest
+    grey = image.convert("L")
+    if scale != 1.0:
+        grey = grey.resize(
+            (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        )
+    return grey, scale
+
+
+def _ppm(image: Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PPM")
+    return buffer.getvalue()
 
 
 def _without_rules(image: Image) -> Image:
