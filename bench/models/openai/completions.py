@@ -48,6 +48,8 @@ def output_of(
         "attempts": reply.attempts,
         "seconds": reply.seconds,
         "lost_seconds": reply.lost_seconds,
+        "waited_seconds": reply.waited_seconds,
+        "server_seconds": reply.server_seconds,
         "doubt": _doubt(expected_visual_tokens, visual_tokens, prompt_tokens),
     }
     return Output(

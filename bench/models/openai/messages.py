@@ -103,8 +103,10 @@ def chat_request(
         "model": spec.checkpoint,
         "messages": messages,
         "temperature": 0,
-        "max_tokens": group.generation.max_new_tokens,
+        settings.token_limit: group.generation.max_new_tokens,
     }
+    if settings.response_format is not None:
+        body["response_format"] = settings.response_format
     if settings.logprobs:
         body["logprobs"] = True
     if stream:
