@@ -235,6 +235,9 @@ class Batch:
     retry_seconds: float = 0.0
     """Seconds of the call that went into attempts that failed and into the pauses behind them. A latency
     leaves them out."""
+    memory: Mapping[str, int] = field(default_factory=dict)
+    """Peaks in bytes that the backend measured of processes other than its own, as ``bench.measure.Memory``
+    names them."""
     notes: Mapping[str, Json] = field(default_factory=dict)
     """What was done otherwise than ``ModelInfo.details`` says, by the names there."""
 

@@ -15,6 +15,7 @@ from bench.measure.memory import (
     MemoryMeter,
     free_gpu_memory,
     memory_now,
+    processes_memory,
     release_memory,
 )
 from bench.measure.monitor import Monitor, watch
@@ -30,6 +31,7 @@ __all__ = [
     "is_device_lost",
     "is_out_of_memory",
     "memory_now",
+    "processes_memory",
     "release_memory",
     "watch",
 ]

@@ -23,6 +23,7 @@ from bench.models.backends import BACKENDS, ENDPOINT_BACKEND, HUB_BACKEND, check
 from bench.models.chat_templates import check_template
 from bench.models.checkpoints import is_adapter, read_adapter, read_checkpoint
 from bench.models.price import Price
+from bench.models.serving.choice import served_by
 from bench.models.settings import (
     LOADED_QUANTIZED,
     Overrides,
@@ -93,6 +94,8 @@ class UserModel(BaseModel):
 
     model: str
     """Whatever can be named on the command line; paths count from the folder of ``bench.toml``."""
+    engine: str | None = None
+    """The engine that serves it, a key of ``ENGINES``; None runs it in a process of this machine."""
     revision: str | None = None
     quantization: Quantization | None = None
     adapter: str | None = None
@@ -181,15 +184,23 @@ def resolve(
 
 
 def resolve_all(
-    names: Iterable[str], *, bench_toml: Path | None = None, **overrides: Unpack[Overrides]
+    names: Iterable[str],
+    *,
+    bench_toml: Path | None = None,
+    engine: str | None = None,
+    **overrides: Unpack[Overrides],
 ) -> tuple[ModelSpec, ...]:
     """``resolve`` for several names; specifications that would share a name get different ones.
+
+    With ``engine``, a key of ``ENGINES``, servers answer for all of them.
 
     Raises:
         InvalidInput: as ``resolve``, or the same model is named twice.
     """
     check_values(overrides)
     bases = [_find(name, bench_toml) for name in names]
+    if engine is not None:
+        bases = [served_by(engine, base, bench_toml) for base in bases]
     # All at once: the message names every model that cannot follow, and says what the others can do.
     check_followed(bases, overrides)
     specs = [_with_overrides(base, overrides) for base in bases]
@@ -292,7 +303,10 @@ def _from_user(name: str, row: UserTable, bench_toml: Path) -> ModelSpec:
         return spec
     folder = bench_toml.parent
     # A row may not build on another row: chains of rows hide what is really loaded.
-    base = replace(_find(_from_here(row.model, folder), None), name=name)
+    base = _find(_from_here(row.model, folder), None)
+    if row.engine is not None:
+        base = served_by(row.engine, base, bench_toml)
+    base = replace(base, name=name)
     adapter = None if row.adapter is None else _from_here(row.adapter, folder)
     overrides = Overrides(
         revision=row.revision,

@@ -289,6 +289,7 @@ class Worker:
             "batch_size": len(batch.outputs),
             "ladder": self.ladder.record(),
             **self.instruments.batch(len(batch.outputs)),
+            **({"memory": dict(batch.memory)} if batch.memory else {}),
             **({"notes": dict(batch.notes)} if batch.notes else {}),
             **self.shard.facts(),
         }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import traceback
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +36,24 @@ GUIDED = (
 class Endpoint:
     """Asks a server, many questions at a time."""
 
-    def __init__(self, spec: ModelSpec, *, transport: httpx2.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        *,
+        transport: httpx2.BaseTransport | None = None,
+        ended: Callable[[], str | None] | None = None,
+    ) -> None:
+        """Ask nothing yet.
+
+        Args:
+            spec: the model.
+            transport: stands in for the network in tests.
+            ended: says why the server has ended, where that is known, and None while it has not.
+        """
         self._spec = spec
         self._settings: EndpointSettings = endpoint_settings(spec)
         self._encoder = PageEncoder(spec, self._settings)
-        self._transport = transport
+        self._transport, self._ended = transport, ended
         self._client: Client | None = None
         self._salt: str | None = None
         self._is_cold = False
@@ -48,7 +61,7 @@ class Endpoint:
     def load(self) -> ModelInfo:
         """Find out what is served there; nothing is loaded on this machine."""
         spec, settings = self._spec, self._settings
-        self._client = Client(settings, transport=self._transport)
+        self._client = Client(settings, transport=self._transport, ended=self._ended)
         server = self._client.server(spec.checkpoint or "")
         # Of the servers, vLLM and SGLang tell their version, and vLLM knows ``cache_salt``.
         if server.version is not None:

@@ -88,9 +88,18 @@ class Client:
     """Asks one endpoint. Safe to use from many threads."""
 
     def __init__(
-        self, settings: EndpointSettings, *, transport: httpx2.BaseTransport | None = None
+        self,
+        settings: EndpointSettings,
+        *,
+        transport: httpx2.BaseTransport | None = None,
+        ended: Callable[[], str | None] | None = None,
     ) -> None:
-        """Open nothing yet; ``transport`` stands in for the network in tests.
+        """Open nothing yet.
+
+        Args:
+            settings: the address and the limits.
+            transport: stands in for the network in tests.
+            ended: says why the server has ended, where that is known, and None while it has not.
 
         Raises:
             EnvironmentProblem: httpx2 is not installed, or the key is missing.
@@ -102,7 +111,7 @@ class Client:
         self._key = api_key(settings)
         self.limit = AdaptiveLimit(settings.concurrency)
         self._rate = RateLimit(settings.requests_per_minute)
-        self._streak = FailureStreak()
+        self._streak = FailureStreak(ended)
         # Bodies come as they are, so that their size is bounded as they arrive.
         headers = {"user-agent": "docvlm-bench", "accept-encoding": "identity"}
         if self._key is not None:

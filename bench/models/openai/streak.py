@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from bench.models.model import ModelGone
 
@@ -14,7 +15,9 @@ breaks a server fails alone: others are answered in between."""
 class FailureStreak:
     """Counts failed requests in a row, and ends the asking after several. Safe to use from many threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, ended: Callable[[], str | None] | None = None) -> None:
+        """Begin; ``ended`` says why the endpoint has ended where that is known, and None while it has not."""
+        self._ended = ended
         self._count = 0
         self._reason = ""
         self._lock = threading.Lock()
@@ -39,8 +42,10 @@ class FailureStreak:
         """Go on only while the endpoint may still be there.
 
         Raises:
-            ModelGone: too many requests failed in a row.
+            ModelGone: too many requests failed in a row, or the endpoint is known to have ended.
         """
+        if self._ended is not None and (reason := self._ended()) is not None:
+            raise ModelGone(reason)
         if self._count < GIVE_UP_AFTER:
             return
         raise ModelGone(
