@@ -25,6 +25,10 @@ from tests.openai_server import Handler, Server
 class VllmHandler(Handler):
     """The further pages of a vLLM server."""
 
+    def do_POST(self) -> None:
+        time.sleep(float(os.environ.get("FAKE_VLLM_SECONDS", "0")))
+        super().do_POST()
+
     def do_GET(self) -> None:
         if self.path == "/health":
             self.raw(200, b"", "text/plain")

@@ -153,9 +153,9 @@ def image_tokens(body: dict[str, Any], max_pixels: int | None) -> int:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
+def running(port: int = 0) -> Iterator[Server]:
     """A server that answers until the block ends."""
-    server = Server()
+    server = Server(port)
     thread = threading.Thread(
         target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
     )
