@@ -3,11 +3,11 @@
     python benchmarks/endpoint_faults.py faults              # 1,000 questions to a server that fails often
     python benchmarks/endpoint_faults.py kills --times 10    # kill -9 of each process at random moments
 
-``faults``: of 1,000 questions, four in ten fail at first, in ten ways (``tests/openai_faults.py``), and some
-are answered with a finish reason that ends no answer. ``kills``: a run is asked of a server of its own process,
-and of one that the run starts (``tests/fake_vllm.py``). The parent, the model's process, the server or its
-supervisor is killed at a random moment; a command that ended is repeated. Both print one JSON object and exit
-with 1 if something is wrong.
+``faults``: of 1,000 questions, four in ten fail at first, in ten ways (``tests/openai_faults.py``), and
+some are answered with a finish reason that ends no answer. ``kills``: a run is asked of a server of its own
+process, and of one that the run starts (``tests/fake_vllm.py``). The parent, the model's process, the
+server or its supervisor is killed at a random moment; a command that ended is repeated. Both print one JSON
+object and exit with 1 if something is wrong.
 """
 
 from __future__ import annotations

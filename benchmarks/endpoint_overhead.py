@@ -1,10 +1,10 @@
-"""What the harness costs beside a server: questions a second at 64 in flight, from a server that answers at once.
+"""What the harness costs beside a server: questions a second at 64 in flight.
 
-``python benchmarks/endpoint_overhead.py`` starts such a server in a process of its own and asks it through the
-endpoint backend. Every page is opened, resized to whole visual tokens, encoded and sent, as in a run. Wall time
-depends on what else the machine does, so the processor's seconds stand beside it: those of the harness with the
-process that opens pages, and those of the server. With two cores, the rate can be no higher than two seconds
-over the sum of both.
+``python benchmarks/endpoint_overhead.py`` starts a server that answers at once, in a process of its own,
+and asks it through the endpoint backend. Every page is opened, resized to whole visual tokens, encoded and
+sent, as in a run. Wall time depends on what else the machine does, so the processor's seconds stand beside
+it: those of the harness with the process that opens pages, and those of the server. With two cores, the
+rate can be no higher than two seconds over the sum of both.
 """
 
 from __future__ import annotations
