@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +15,14 @@ from click.testing import CliRunner
 from PIL import Image
 
 from bench.cli import cli
+from bench.measure.cores import usable_cores
 from bench.models.model import ModelGone
-from bench.models.openai import Endpoint
+from bench.models.openai import Endpoint, messages
 from bench.models.openai.concurrency import RateLimit
 from bench.models.openai.streak import GIVE_UP_AFTER
 from bench.rundir.store import RunStore
 from bench.runner import RunSettings, execute, plan_run
-from bench.schema import Document, Generation, ModelSpec, PageGroup, Request
+from bench.schema import Document, Generation, ModelSpec, Page, PageGroup, Request
 from bench.tasks import load_task
 from bench.tasks.pages import read_pages
 from tests.conftest import MakeTask
@@ -258,6 +261,36 @@ def test_what_it_costs_stands_in_the_record_of_the_run(
     assert entry["price"] == price
     assert "price" not in entry["spec"]
     assert run.model_spec("served").price is None
+
+
+def test_a_server_that_keeps_pages_is_not_called_cold(server: Server) -> None:
+    server.version = None
+    model = Endpoint(spec_of(server))
+    OPEN.append(model)
+    info = model.load()
+    assert "may be those on pages that it knew" in info.details["warnings"][0]
+
+
+def test_pages_are_opened_by_no_more_threads_than_there_are_cores(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = messages.open_page
+    inside, most = [0], [0]
+    lock = threading.Lock()
+
+    def open_page(page: Page) -> Any:
+        with lock:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        time.sleep(0.005)
+        image = opened(page)
+        with lock:
+            inside[0] -= 1
+        return image
+
+    monkeypatch.setattr(messages, "open_page", open_page)
+    loaded(server).generate(groups_of(tmp_path, 24, 1))
+    assert most[0] <= usable_cores()
 
 
 # Other verbs

@@ -33,6 +33,13 @@ GUIDED = (
 """What a report says of structured outputs."""
 
 
+MAYBE_WARM = (
+    "the server cannot be told to forget a page, so its latencies on cold pages may be those on pages that "
+    "it knew"
+)
+"""What a report says of a server that is not known to follow ``cache_salt``."""
+
+
 class Endpoint:
     """Asks a server, many questions at a time."""
 
@@ -81,8 +88,11 @@ class Endpoint:
             "extra_body": settings.extra_body,
             "confidence": "mean probability of the generated tokens, as the server reports them",
         }
-        if settings.response_format is not None:
-            details["warnings"] = [GUIDED]
+        warnings = [GUIDED] if settings.response_format is not None else []
+        if self._salt is None:
+            warnings.append(MAYBE_WARM)
+        if warnings:
+            details["warnings"] = warnings
         return ModelInfo(backend="openai", details=details, device="server")
 
     def generate(self, groups: Sequence[PageGroup]) -> Batch:

@@ -83,7 +83,8 @@ class AdaptiveLimit:
         finally:
             with self._changed:
                 self._in_flight -= 1
-                self._changed.notify_all()
+                # One place, one thread: waking all that wait for every answer costs more than the answer.
+                self._changed.notify()
 
     def succeeded(self, seconds: float) -> None:
         """One request was answered in ``seconds``."""
@@ -97,7 +98,7 @@ class AdaptiveLimit:
             if self._recent <= SLOWER * sum(self._first) / BASELINE:
                 # One more for every full round of the present number.
                 self._limit = min(self._maximum, self._limit + 1 / self._limit)
-                self._changed.notify_all()
+                self._changed.notify()
 
     def refused(self, retry_after: float) -> None:
         """The server said that it is too busy; nobody asks it for ``retry_after`` seconds."""
