@@ -187,7 +187,9 @@ class Endpoint:
 
             reply = self._client.complete(body(), again if alone else None)
             self._is_cold = False
-            output = output_of(reply, job.group, job.request, _visual_tokens(pages))
+            output = output_of(
+                reply, job.group, job.request, _visual_tokens(pages), self._spec.checkpoint
+            )
         except ModelGone:
             raise
         except Exception as error:

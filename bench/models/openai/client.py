@@ -243,9 +243,9 @@ class Client:
             ) from None
         except httpx2.TransportError as error:
             raise _Passing(f"the connection to the endpoint broke: {self._said(error)}") from None
-        fingerprint = body.get("system_fingerprint")
-        if isinstance(fingerprint, str):
-            body["system_fingerprint"] = self._shown(fingerprint, 200)
+        for name in ("system_fingerprint", "model"):
+            if isinstance(body.get(name), str):
+                body[name] = self._shown(body[name], 200)
         told = _server_seconds(response.headers.get("openai-processing-ms"), body)
         return Reply(body, 0.0, first_token, 1, 0.0, server_seconds=told)
 
@@ -312,11 +312,12 @@ class Client:
                 raise EndpointError(
                     f"the endpoint stopped with an error: {self._shown(_message(event))}"
                 )
-            for key in ("system_fingerprint", "usage"):
+            for key in ("system_fingerprint", "usage", "model"):
                 if part.get(key) is not None:
                     whole[key] = part[key]
             for choice in _list(part.get("choices")):
-                if not isinstance(choice, Mapping):
+                # Only one answer was asked for; a second one must not be mixed with it.
+                if not isinstance(choice, Mapping) or choice.get("index", 0) != 0:
                     continue
                 delta = choice.get("delta")
                 said = delta.get("content") if isinstance(delta, Mapping) else None
@@ -446,12 +447,17 @@ def _message(body: bytes) -> str:
 
 def _events(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """The data of every server-sent event."""
-    rest = b""
+    begun: list[bytes] = []
+    """Pieces of a line whose end has not come yet; a line of many pieces is put together once."""
     for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from (line[5:].strip() for line in lines if line.startswith(b"data:"))
-    if rest.startswith(b"data:"):
-        yield rest[5:].strip()
+        begun.append(chunk)
+        if b"\n" in chunk:
+            *lines, rest = b"".join(begun).split(b"\n")
+            begun = [rest]
+            yield from (line[5:].strip() for line in lines if line.startswith(b"data:"))
+    last = b"".join(begun)
+    if last.startswith(b"data:"):
+        yield last[5:].strip()
 
 
 def _list(value: Any) -> list[Any]:
