@@ -767,8 +767,11 @@ def test_the_key_is_nowhere_in_the_run_directory_whatever_the_server_says(
         elif "field 2" in question:
             return echoing_in_a_stream(handler, body)
         else:
-            choice = {"message": {"content": "yes"}, "finish_reason": "stop"}
-            handler.send(200, {"system_fingerprint": KEY, "choices": [choice]})
+            # An answer, in text or in parts, and a reason that is cut where it is shown.
+            said: Any = f"yes {KEY}" if len(server.requests) % 2 else [{"text": f"yes {KEY}"}]
+            finish = "stop" if len(server.requests) % 3 else "x" * 30 + KEY
+            choice = {"message": {"content": said}, "finish_reason": finish}
+            handler.send(200, {"system_fingerprint": KEY, "model": KEY, "choices": [choice]})
         return True
 
     server.reaction = echoing

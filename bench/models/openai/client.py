@@ -243,11 +243,34 @@ class Client:
             ) from None
         except httpx2.TransportError as error:
             raise _Passing(f"the connection to the endpoint broke: {self._said(error)}") from None
+        self._clean(body)
+        told = _server_seconds(response.headers.get("openai-processing-ms"), body)
+        return Reply(body, 0.0, first_token, 1, 0.0, server_seconds=told)
+
+    def _clean(self, body: dict[str, Any]) -> None:
+        """Take the key out of everything that is kept of an answer: a server may repeat what it was sent."""
         for name in ("system_fingerprint", "model"):
             if isinstance(body.get(name), str):
                 body[name] = self._shown(body[name], 200)
-        told = _server_seconds(response.headers.get("openai-processing-ms"), body)
-        return Reply(body, 0.0, first_token, 1, 0.0, server_seconds=told)
+        for choice in _list(body.get("choices")):
+            if not isinstance(choice, dict):
+                continue
+            if isinstance(choice.get("finish_reason"), str):
+                choice["finish_reason"] = self._shown(choice["finish_reason"], 60)
+            message = choice.get("message")
+            if isinstance(message, dict):
+                message["content"] = self._without_key(message.get("content"))
+
+    def _without_key(self, content: Any) -> Any:
+        if self._key is None:
+            return content
+        if isinstance(content, str):
+            return content.replace(self._key, "***")
+        if isinstance(content, list):
+            return [self._without_key(part) for part in content]
+        if isinstance(content, dict):
+            return {name: self._without_key(part) for name, part in content.items()}
+        return content
 
     def _bounded(self, response: httpx2.Response, started: float) -> Iterator[bytes]:
         """The body's parts; a body that never ends, in bytes or in time, is a failure."""
@@ -370,9 +393,7 @@ class Client:
     def _shown(self, text: str, limit: int = 300) -> str:
         """``text`` from the server, safe to print and to store, and without the key."""
         # Before it is cut: half a key is still a secret.
-        if self._key is not None:
-            text = text.replace(self._key, "***")
-        return one_line(text, limit)
+        return one_line(str(self._without_key(text)), limit)
 
 
 class _Passing(Exception):
