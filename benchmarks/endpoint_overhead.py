@@ -147,6 +147,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("action", nargs="?", choices=["measure", "serve"], default="measure")
     parser.add_argument("--questions", type=int, default=2000)
+    parser.add_argument("--image-format", choices=["png", "jpeg"], default="png")
     chosen = parser.parse_args(arguments)
     if chosen.action == "serve":
         asyncio.run(serve())
@@ -158,7 +159,12 @@ def main(arguments: Sequence[str]) -> int:
     ):
         assert server.stdout is not None
         url = f"http://127.0.0.1:{server.stdout.readline().strip()}/v1"
-        options = {"base_url": url, "concurrency": IN_FLIGHT, "visual_token_side": 28}
+        options = {
+            "base_url": url,
+            "concurrency": IN_FLIGHT,
+            "visual_token_side": 28,
+            "image_format": chosen.image_format,
+        }
         model = Endpoint(ModelSpec("m", "openai", "m", options=options))
         model.load()
         for width, height, each in ((308, 196, 8), (308, 196, 1), (1008, 1008, 8), (1008, 1008, 1)):

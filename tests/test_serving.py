@@ -23,6 +23,7 @@ from bench.errors import EnvironmentProblem, InvalidInput
 from bench.measure.doctor import examine
 from bench.measure.engines import find_engine
 from bench.models.catalog import resolve, resolve_all
+from bench.models.footprint import expected_memory
 from bench.models.model import ModelGone
 from bench.models.serving.counters import read_counters
 from bench.models.serving.engines import server_flags
@@ -211,6 +212,8 @@ def test_an_engine_serves_models_of_the_command_line_and_rows_of_bench_toml(tmp_
     assert (row.name, row.backend, row.max_pixels) == ("mine", "vllm", 200704)
     assert row.options == {"python": "/p", "context": 4096}
     assert row.price == {"hour": 1.2, "currency": "USD"}
+    # Its engine takes a share of the memory, whatever the model needs.
+    assert (expected_memory(row), expected_memory(resolve("qwen2-vl-2b")) is None) == (None, False)
 
 
 @pytest.mark.parametrize(
