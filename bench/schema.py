@@ -7,7 +7,7 @@ seconds and memory is in bytes everywhere; GiB and milliseconds exist only on pa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -163,6 +163,14 @@ class ModelSpec:
     """Upper bound on the pixels of a page after resizing; None leaves the bound of the checkpoint."""
     options: Mapping[str, Json] = field(default_factory=dict)
     """Settings that only this backend knows."""
+    price: Mapping[str, Json] | None = None
+    """What asking it costs, as ``bench.models.price.Price`` records it; None if nobody said."""
+
+    def identity(self) -> dict[str, Json]:
+        """Everything that can change an answer: all fields but the price."""
+        fields = asdict(self)
+        del fields["price"]
+        return fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +235,9 @@ class Batch:
     retry_seconds: float = 0.0
     """Seconds of the call that went into attempts that failed and into the pauses behind them. A latency
     leaves them out."""
+    memory: Mapping[str, int] = field(default_factory=dict)
+    """Peaks in bytes that the backend measured of processes other than its own, as ``bench.measure.Memory``
+    names them."""
     notes: Mapping[str, Json] = field(default_factory=dict)
     """What was done otherwise than ``ModelInfo.details`` says, by the names there."""
 

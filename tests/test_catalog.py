@@ -453,3 +453,48 @@ def test_the_catalog_imports_neither_torch_nor_transformers() -> None:
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# What a model costs
+
+
+@pytest.mark.parametrize(
+    ("price", "record"),
+    [
+        ("{input = 0.15, output = 0.6}", {"input": 0.15, "output": 0.6, "currency": "USD"}),
+        ("{hour = 2, currency = 'EUR'}", {"hour": 2.0, "currency": "EUR"}),
+        ("{page = 0.001}", {"page": 0.001, "currency": "USD"}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["model = 'ocr'", "base_url = 'http://h/v1'\ncheckpoint = 'm'"])
+def test_a_price_is_recorded_and_is_no_part_of_the_identity(
+    kind: str, price: str, record: dict[str, Any], tmp_path: Path
+) -> None:
+    free = resolve("mine", bench_toml=write_toml(tmp_path, f"[models.mine]\n{kind}\n"))
+    path = write_toml(tmp_path, f"[models.mine]\n{kind}\nprice = {price}\n")
+    spec = resolve("mine", bench_toml=path)
+    assert spec.price == record
+    assert spec.identity() == free.identity()
+
+
+@pytest.mark.parametrize(
+    "price",
+    [
+        "{input = 0.15}",
+        "{input = 0.15, output = 0.6, hour = 1}",
+        "{}",
+        "{hour = nan}",
+        "{hour = -1}",
+        "{hour = true}",
+        "{hour = '1'}",
+        "{houre = 1}",
+        "{hour = 1, currency = 'dollars'}",
+        "1.20",
+    ],
+)
+def test_a_price_that_cannot_be_used_is_one_clear_line(price: str, tmp_path: Path) -> None:
+    path = write_toml(tmp_path, f"[models.mine]\nmodel = 'ocr'\nprice = {price}\n")
+    with pytest.raises(InvalidInput) as caught:
+        user_models(path)
+    assert "price" in caught.value.message
+    assert "\n" not in caught.value.message

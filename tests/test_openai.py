@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
+import json
 import math
 import os
 import signal
@@ -329,6 +331,26 @@ def endless(handler: Handler) -> None:
     handler.close_connection = True
 
 
+def endless_stream(handler: Handler) -> None:
+    handler.send_response(200)
+    handler.send_header("content-type", "text/event-stream")
+    handler.end_headers()
+    event = b'data: {"choices": [{"delta": {"content": "x"}}]}\n\n'
+    for _ in range(60):
+        try:
+            handler.wfile.write(event)
+            handler.wfile.flush()
+        except OSError:
+            break
+        time.sleep(0.05)
+    handler.close_connection = True
+
+
+def answering(content: str) -> Any:
+    choice = {"message": {"content": content}, "finish_reason": "stop"}
+    return lambda handler: handler.send(200, {"choices": [choice]})
+
+
 def dripping(handler: Handler) -> None:
     handler.send_response(200)
     handler.send_header("content-type", "application/json")
@@ -379,6 +401,33 @@ HOSTILE: dict[str, tuple[Any, str]] = {
     "half an answer": (breaking, "broke"),
     "an endless body": (endless, "larger than"),
     "a slow drip": (dripping, "within 1 s"),
+    "an endless stream": (endless_stream, "within 1 s"),
+    "an answer of 10 MB": (
+        answering("x" * 10_000_000),
+        "has 10,000,000 characters, too many for the",
+    ),
+    "a line that never ends": (
+        lambda h: h.raw(200, b"data: " + b"x" * 2**21, "text/event-stream"),
+        "not valid JSON",
+    ),
+    "a compressed answer": (
+        lambda h: h.raw(
+            200, gzip.compress(b"{}"), "application/json", {"content-encoding": "gzip"}
+        ),
+        "not valid JSON",
+    ),
+    "another choice than the first": (
+        lambda h: h.send(
+            200,
+            {"choices": [{"index": 1, "message": {"content": "x"}, "finish_reason": "stop"}]},
+        ),
+        "contains no choice",
+    ),
+    "a length that is none": (
+        lambda h: h.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: -5\r\n\r\n{}"),
+        "broke",
+    ),
+    "no HTTP at all": (lambda h: h.wfile.write(b"hello\r\n\r\n"), "broke"),
     "a redirect": (
         lambda h: h.raw(302, b"", "text/plain", {"location": "http://127.0.0.1:1/"}),
         "redirects are not followed",
@@ -418,10 +467,10 @@ def test_an_error_that_nobody_foresaw_costs_no_other_question_its_answer(
     model = loaded(server)
     answered = model._ask.__globals__["output_of"]
 
-    def output_of(reply: Any, group: Any, request: Request, tokens: Any) -> Output:
+    def output_of(reply: Any, group: Any, request: Request, *others: Any) -> Output:
         if request.question == "b":
             raise ZeroDivisionError("who thought of that")
-        output: Output = answered(reply, group, request, tokens)
+        output: Output = answered(reply, group, request, *others)
         return output
 
     monkeypatch.setattr("bench.models.openai.output_of", output_of)
@@ -504,6 +553,26 @@ def test_counts_that_are_no_counts_are_left_out(server: Server, page: Path) -> N
     (output,) = ask(loaded(server), group_of(page, "a"))
     assert (output.text, output.stop_reason) == ("x", "stop")
     assert (output.prompt_tokens, output.generated_tokens, output.confidence) == (None, None, None)
+
+
+def test_a_second_answer_in_a_stream_is_not_mixed_with_the_first(
+    server: Server, page: Path
+) -> None:
+    def react(handler: Handler, body: dict[str, Any]) -> bool:
+        events = [
+            {"choices": [{"index": 0, "delta": {"content": "first"}}]},
+            {"choices": [{"index": 1, "delta": {"content": "second"}, "finish_reason": "stop"}]},
+            {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "model": "other"},
+        ]
+        data = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+        handler.raw(200, data.encode() + b"data: [DONE]\n\n", "text/event-stream")
+        return True
+
+    server.reaction = react
+    (output,) = ask(loaded(server), group_of(page, "a"))
+    assert output.text == "first"
+    # A proxy may have fallen back to another model.
+    assert (output.served or {})["model"] == "other"
 
 
 # The key
@@ -710,8 +779,11 @@ def test_the_key_is_nowhere_in_the_run_directory_whatever_the_server_says(
         elif "field 2" in question:
             return echoing_in_a_stream(handler, body)
         else:
-            choice = {"message": {"content": "yes"}, "finish_reason": "stop"}
-            handler.send(200, {"system_fingerprint": KEY, "choices": [choice]})
+            # An answer, in text or in parts, and a reason that is cut where it is shown.
+            said: Any = f"yes {KEY}" if len(server.requests) % 2 else [{"text": f"yes {KEY}"}]
+            finish = "stop" if len(server.requests) % 3 else "x" * 30 + KEY
+            choice = {"message": {"content": said}, "finish_reason": finish}
+            handler.send(200, {"system_fingerprint": KEY, "model": KEY, "choices": [choice]})
         return True
 
     server.reaction = echoing
@@ -722,6 +794,16 @@ def test_the_key_is_nowhere_in_the_run_directory_whatever_the_server_says(
         if path.is_file():
             # Half of it is a secret as well.
             assert KEY[:8].encode() not in path.read_bytes(), path
+
+
+def test_text_that_no_file_can_hold_is_stored_all_the_same(
+    server: Server, make_task: MakeTask, tmp_path: Path
+) -> None:
+    server.reaction = lambda handler, body: bool(answering("a\ud800b\x00\x1b[31m")(handler)) or True
+    run = run_of(server, make_task(documents=1), tmp_path / "r")
+    outputs = run.outputs("served", "mine").values()
+    assert all(output.stop_reason == "stop" and output.text.startswith("a") for output in outputs)
+    assert len(outputs) == 4
 
 
 def processes_of(results: Path) -> list[int]:

@@ -36,6 +36,7 @@ from bench.report.section import (
     model_cell,
     tables,
 )
+from bench.report.show import show_sample
 from bench.report.tables import report_json, table_csv
 from bench.scoring.evaluation import evaluate
 from tests.run_fixture import MODELS, FixtureModel, make_run, make_tasks
@@ -345,6 +346,8 @@ def test_pages_that_a_server_shrank_are_warned_of(run):
     assert (
         f"{name}: the server shrank the pages or cut the prompt for 1 answer of {asked}" in warning
     )
+    shown = show_sample(evaluate(run), f"{task}/{output.sample_id}")
+    assert "doubt     the model saw 64 visual tokens where 144 were sent" in shown
 
 
 def test_the_section_in_the_documentation_is_drawn_by_every_renderer(run, tmp_path):

@@ -16,7 +16,7 @@ from bench.errors import BenchError, InvalidInput
 from bench.metrics.extract import extract
 from bench.metrics.metric import as_json
 from bench.models import make_model
-from bench.models.model import Model
+from bench.models.model import Model, ModelGone, closing
 from bench.schema import Document, ModelSpec, Output, Page, PageGroup, Request
 from bench.tasks.loading import documents_root
 from bench.tasks.pagefiles import page_path
@@ -54,19 +54,29 @@ def annotate(folder: Path, model: ModelSpec, progress: Progress | None = None) -
         EnvironmentProblem: the model cannot be loaded.
     """
     start_task(folder)
-    spec = _task_file(folder)
     records = read_records(folder)
-    unanswered = _unanswered(records)
-    if not unanswered:
+    if not _unanswered(records):
         return Annotated(0, 0, ())
     backend = make_model(model)
-    backend.load()
+    with closing(backend):
+        backend.load()
+        return _draft(backend, model.name, folder, records, progress)
+
+
+def _draft(
+    backend: Model, name: str, folder: Path, records: list[_Record], progress: Progress | None
+) -> Annotated:
+    """Ask ``backend`` what is open in ``records``, and write them after each document."""
+    spec = _task_file(folder)
+    unanswered = _unanswered(records)
     drafted = empty = 0
     failed: list[str] = []
     for done, (files, lines) in enumerate(unanswered.items(), 1):
         outputs: list[Output] = []
         try:
             outputs = _ask(backend, folder, spec, files, lines)
+        except ModelGone:
+            raise
         except BenchError as error:
             failed.append(f"{'+'.join(files)}: {error.message}")
         for record, output in zip(lines, outputs, strict=False):
@@ -78,7 +88,7 @@ def annotate(folder: Path, model: ModelSpec, progress: Progress | None = None) -
                 empty += 1
                 continue
             record["answers"] = [_reference(output.text, record, spec)]
-            record["metadata"] = {**(record.get("metadata") or {}), "drafted_by": model.name}
+            record["metadata"] = {**(record.get("metadata") or {}), "drafted_by": name}
             drafted += 1
         write_records(folder, records)
         if progress is not None:

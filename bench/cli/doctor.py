@@ -10,7 +10,7 @@ import click
 
 from bench.cli import echo_json
 from bench.cli.commands import takes
-from bench.cli.options import json_choice, results_choice
+from bench.cli.options import bench_toml, json_choice, results_choice
 from bench.cli.tables import table
 from bench.errors import ENVIRONMENT
 
@@ -36,8 +36,11 @@ def doctor_command(options: DoctorOptions) -> None:
     The exit status is 3 if something is marked ✗.
     """
     from bench.measure.doctor import examine
+    from bench.models.serving.choice import engine_table
+    from bench.models.serving.engines import ENGINES
 
-    checks = examine(options.results)
+    tables = {engine: engine_table(engine, bench_toml()) for engine in ENGINES}
+    checks = examine(options.results, tables)
     if options.as_json:
         echo_json([asdict(check) for check in checks])
     else:

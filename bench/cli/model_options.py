@@ -103,6 +103,7 @@ def resolve_models(
     options: ModelOptions,
     config: Path | None = None,
     engine: Mapping[str, bool] | None = None,
+    served_by: str | None = None,
 ) -> tuple[ModelSpec, ...]:
     """The models that ``names`` mean, with what the command line says about them.
 
@@ -111,6 +112,7 @@ def resolve_models(
         options: what holds for all of them.
         config: the file with those tables; None for ``bench.toml`` in the working directory.
         engine: options of the engine, such as ``reuse``; a model without such an engine is refused.
+        served_by: the engine that answers for all of them as a server; None for the models' own backends.
 
     Raises:
         InvalidInput: a name is unknown, or an option does not suit its model.
@@ -121,6 +123,7 @@ def resolve_models(
     specs = resolve_all(
         names,
         bench_toml=config or bench_toml(),
+        engine=served_by,
         dtype=options.dtype,
         attention=options.attention,
         quantization=options.quantization,

@@ -170,6 +170,9 @@ def bench_toml() -> Path | None:
     return path if path.is_file() else None
 
 
+_TABLES = ("run", "models", "engines")
+"""Tables of a ``bench.toml``."""
+
 REMOVED_KEYS = {"seed": "delete the line, because it changed nothing in a run"}
 """Keys that [run] had once, and what to do about them."""
 
@@ -220,10 +223,9 @@ def _run_table(path: Path) -> Mapping[str, Any]:
     """The ``[run]`` table of a configuration file; empty if it has none."""
     content = read_toml(path)
     for table in content:
-        if table not in {"run", "models"}:
+        if table not in _TABLES:
             raise InvalidInput(
-                f"{path} has an unknown table [{table}]",
-                hint=did_you_mean(table, ["run", "models"]),
+                f"{path} has an unknown table [{table}]", hint=did_you_mean(table, _TABLES)
             )
     table = content.get("run", {})
     if not isinstance(table, dict):

@@ -45,7 +45,7 @@ def models_to_run(names: Sequence[str], options: RunOptions) -> tuple[ModelSpec,
         engine["reuse"] = False
     if options.reference:
         engine["reference"] = True
-    return resolve_models(names, options, options.model_tables, engine)
+    return resolve_models(names, options, options.model_tables, engine, options.engine)
 
 
 def plan_of(

@@ -138,6 +138,11 @@ class RunOptions(ModelOptions):
         help="Generate with plain transformers, one question at a time. Use it to check the faster engine; "
         "it applies to Qwen-VL models."
     )
+    engine: str | None = engine_choice(
+        type=click.Choice(["vllm", "sglang"]),
+        help="Start this engine as a server of this machine, and ask it for every model. It lives in an "
+        "environment of its own; bench doctor says whether one is known.",
+    )
     offline: bool = offline_choice()
     page_seconds: float | None = page_seconds_choice()
     page_gib: float | None = page_gib_choice()

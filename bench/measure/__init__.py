@@ -16,6 +16,7 @@ from bench.measure.memory import (
     collector_paused,
     free_gpu_memory,
     memory_now,
+    processes_memory,
     release_memory,
 )
 from bench.measure.monitor import Monitor, watch
@@ -32,6 +33,7 @@ __all__ = [
     "is_device_lost",
     "is_out_of_memory",
     "memory_now",
+    "processes_memory",
     "release_memory",
     "watch",
 ]

@@ -21,6 +21,7 @@ from typing import Any, Literal
 import bench
 from bench.errors import EnvironmentProblem, install_command
 from bench.formatting import gib, listed, plural
+from bench.measure.engines import KnownEngine, engine_version, find_engine, how_to_install
 from bench.measure.environment import gpus
 from bench.measure.tesseract import tesseract_languages
 from bench.paths import hub_cache
@@ -46,11 +47,12 @@ class Check:
     """What to type, if something can be done about it."""
 
 
-def examine(results: Path) -> list[Check]:
+def examine(results: Path, engines: Mapping[str, Mapping[str, Any]] | None = None) -> list[Check]:
     """Make every check, in the order in which a person needs the things.
 
     Args:
         results: the folder that runs would be written to.
+        engines: the tables ``[engines.NAME]`` of a ``bench.toml``.
     """
     parts: tuple[Callable[[], Iterator[Check]], ...] = (
         _python,
@@ -60,6 +62,7 @@ def examine(results: Path) -> list[Check]:
         lambda: _disk(results),
         _hub,
         _readers,
+        lambda: _engines(engines or {}),
         _synth,
     )
     return [check for part in parts for check in part()]
@@ -306,6 +309,35 @@ def _tesseract_languages(binary: str) -> list[str]:
     except (OSError, subprocess.SubprocessError):
         return []
     return tesseract_languages(done.stdout)
+
+
+def _engines(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[Check]:
+    """The engines that bench run --engine starts, each in an environment of its own; one is enough."""
+    known = {package: find_engine(package, tables.get(package)) for package in _ENGINES}
+    for package, name in _ENGINES.items():
+        table, engine = tables.get(package, {}), known[package]
+        if (other := table.get("image") or table.get("command")) is not None:
+            yield Check(name, "ok", f"started by {one_line(str(other), 80)} ([engines.{package}])")
+        elif engine is not None:
+            yield _engine(package, name, engine)
+    if not any(known.values()) and not any(tables.values()):
+        package, name = next(iter(_ENGINES.items()))
+        message = f"no interpreter with {name} is known, so bench run --engine cannot be used"
+        yield Check(name, "note", message, how_to_install(package))
+
+
+_ENGINES: Mapping[str, str] = {"vllm": "vLLM", "sglang": "SGLang"}
+"""Package → name of the engine."""
+
+
+def _engine(package: str, name: str, known: KnownEngine) -> Check:
+    program = one_line(known.command[0], 120)
+    try:
+        version = engine_version(package, known)
+    except LookupError as error:
+        message = f"{program}, which {known.where} names, does not have it: {error}"
+        return Check(name, "missing", message, how_to_install(package))
+    return Check(name, "ok", f"{version} in {program} ({known.where})")
 
 
 def _synth() -> Iterator[Check]:

@@ -14,12 +14,12 @@ import os
 import resource
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.measure.environment import gpus
-from bench.measure.nvml import ask, driver, handles_in_use, torch_with_cuda
+from bench.measure.nvml import ask, devices, driver, handles_in_use, torch_with_cuda
 
 
 class Memory(NamedTuple):
@@ -100,6 +100,23 @@ def memory_now() -> dict[str, int | None]:
     }
 
 
+def processes_memory(processes: Collection[int]) -> dict[str, int]:
+    """What other processes hold at this moment, by the names of ``Memory``; empty if nothing is known.
+
+    Resident sets are added up, so pages that several of the processes share are counted more than once.
+    """
+    import psutil
+
+    resident = 0
+    for number in processes:
+        with contextlib.suppress(psutil.Error):
+            resident += int(psutil.Process(number).memory_info().rss)
+    with driver() as nvml:
+        on_gpus = 0 if nvml is None else _driver_bytes(nvml, filter(None, devices(nvml)), processes)
+    known = {"peak_process": on_gpus, "peak_rss": resident}
+    return {kind: size for kind, size in known.items() if size > 0}
+
+
 def _on_all_gpus(torch: Any, figure: str) -> int:
     """A figure of torch's allocator, added up over the GPUs that this process sees.
 
@@ -170,9 +187,14 @@ def release_memory() -> None:
 
 def _process_bytes(nvml: Any) -> int | None:
     """What the driver accounts to this process on the GPUs that it uses; None where it does not say."""
+    return _driver_bytes(nvml, handles_in_use(nvml, torch_with_cuda()), {os.getpid()}) or None
+
+
+def _driver_bytes(nvml: Any, handles: Iterable[Any], processes: Collection[int]) -> int:
+    """What the driver accounts to ``processes`` on the GPUs of ``handles``."""
     used = 0
-    for handle in handles_in_use(nvml, torch_with_cuda()):
-        processes = ask(nvml, "nvmlDeviceGetComputeRunningProcesses", handle) or []
+    for handle in handles:
+        running = ask(nvml, "nvmlDeviceGetComputeRunningProcesses", handle) or []
         # Inside a container the driver may report another PID namespace, and no memory at all.
-        used += sum(int(p.usedGpuMemory or 0) for p in processes if p.pid == os.getpid())
-    return used or None
+        used += sum(int(p.usedGpuMemory or 0) for p in running if p.pid in processes)
+    return used

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from bench.models.model import Model
     from bench.schema import Json, ModelInfo, ModelSpec
 
-Place = Literal["process", "server"]
-"""Where a model computes: in a process of this machine that the harness starts, or behind a server."""
+Place = Literal["process", "server", "own server"]
+"""Where a model computes: in a process of this machine that the harness starts, behind a server that somebody
+else runs, or behind a server of this machine that the harness starts."""
 
 MemoryKind = Literal["gpu", "process"]
 """The memory that holds a model: of the GPU that it runs on, or the main memory of its process."""
@@ -75,6 +76,46 @@ class Backend:
     """``module:function``; the function gives the ``ExtraDownload`` that makes the backend better."""
 
 
+# bench.models.openai.settings says what they do.
+_ASKING: Mapping[str, tuple[type, ...]] = {
+    "concurrency": (int,),
+    "requests_per_minute": (int, float),
+    "timeout": (int, float),
+    "attempts": (int,),
+    "image_format": (str,),
+    "jpeg_quality": (int,),
+    "visual_token_side": (int,),
+    "logprobs": (bool,),
+    "token_limit": (str,),
+    "response_format": (dict,),
+    "extra_body": (dict,),
+}
+"""Options of every backend that asks a server."""
+
+_SERVING = BackendTraits(
+    settings=frozenset({"revision", "quantization", "dtype", "device", "min_pixels", "max_pixels"}),
+    # bench.models.serving.settings says what they do.
+    options={
+        "python": (str,),
+        "command": (str,),
+        "image": (str,),
+        "arguments": (list,),
+        "environment": (dict,),
+        "start_seconds": (int, float),
+        "context": (int,),
+        "gpu_share": (int, float),
+        "prefix_caching": (bool,),
+        "offline": (bool,),
+        **_ASKING,
+    },
+    runs_in="own server",
+    memory="gpu",
+    visual_tokens=True,
+    token_counts=True,
+    first_token_times=True,
+)
+"""Of an engine that is started as a server."""
+
 BACKENDS: dict[str, Backend] = {
     "qwen_vl": Backend(
         "bench.models.qwen_vl:QwenVL",
@@ -122,19 +163,7 @@ BACKENDS: dict[str, Backend] = {
         BackendTraits(
             # Pages are resized on this machine before they are sent.
             settings=frozenset({"min_pixels", "max_pixels"}),
-            # bench.models.openai.settings says what they do.
-            options={
-                "base_url": (str,),
-                "api_key_env": (str,),
-                "concurrency": (int,),
-                "timeout": (int, float),
-                "attempts": (int,),
-                "image_format": (str,),
-                "jpeg_quality": (int,),
-                "visual_token_side": (int,),
-                "logprobs": (bool,),
-                "extra_body": (dict,),
-            },
+            options={"base_url": (str,), "api_key_env": (str,), **_ASKING},
             runs_in="server",
             memory=None,
             needs_network=True,
@@ -143,6 +172,8 @@ BACKENDS: dict[str, Backend] = {
             first_token_times=True,
         ),
     ),
+    "vllm": Backend("bench.models.serving.server:ManagedServer", _SERVING),
+    "sglang": Backend("bench.models.serving.server:ManagedServer", _SERVING),
     "fake": Backend(
         "bench.models.fake:Fake",
         BackendTraits(

@@ -22,6 +22,8 @@ from bench.errors import InvalidInput, did_you_mean
 from bench.models.backends import BACKENDS, ENDPOINT_BACKEND, HUB_BACKEND, check_options, make_model
 from bench.models.chat_templates import check_template
 from bench.models.checkpoints import is_adapter, read_adapter, read_checkpoint
+from bench.models.price import Price
+from bench.models.serving.choice import served_by
 from bench.models.settings import (
     LOADED_QUANTIZED,
     Overrides,
@@ -92,6 +94,8 @@ class UserModel(BaseModel):
 
     model: str
     """Whatever can be named on the command line; paths count from the folder of ``bench.toml``."""
+    engine: str | None = None
+    """The engine that serves it, a key of ``ENGINES``; None runs it in a process of this machine."""
     revision: str | None = None
     quantization: Quantization | None = None
     adapter: str | None = None
@@ -102,6 +106,7 @@ class UserModel(BaseModel):
     min_pixels: int | None = None
     max_pixels: int | None = None
     options: dict[str, Json] = Field(default_factory=dict)
+    price: Price | None = None
 
 
 class UserEndpoint(BaseModel):
@@ -118,6 +123,7 @@ class UserEndpoint(BaseModel):
     """The name under which the server serves the model."""
     min_pixels: Annotated[int, Field(gt=0)] | None = None
     max_pixels: Annotated[int, Field(gt=0)] | None = None
+    price: Price | None = None
 
     def spec(self, name: str) -> ModelSpec:
         """The specification that this table stands for."""
@@ -128,6 +134,7 @@ class UserEndpoint(BaseModel):
             min_pixels=self.min_pixels,
             max_pixels=self.max_pixels,
             options={"base_url": self.base_url, **(self.model_extra or {})},
+            price=None if self.price is None else self.price.record(),
         )
 
 
@@ -177,15 +184,23 @@ def resolve(
 
 
 def resolve_all(
-    names: Iterable[str], *, bench_toml: Path | None = None, **overrides: Unpack[Overrides]
+    names: Iterable[str],
+    *,
+    bench_toml: Path | None = None,
+    engine: str | None = None,
+    **overrides: Unpack[Overrides],
 ) -> tuple[ModelSpec, ...]:
     """``resolve`` for several names; specifications that would share a name get different ones.
+
+    With ``engine``, a key of ``ENGINES``, servers answer for all of them.
 
     Raises:
         InvalidInput: as ``resolve``, or the same model is named twice.
     """
     check_values(overrides)
     bases = [_find(name, bench_toml) for name in names]
+    if engine is not None:
+        bases = [served_by(engine, base, bench_toml) for base in bases]
     # All at once: the message names every model that cannot follow, and says what the others can do.
     check_followed(bases, overrides)
     specs = [_with_overrides(base, overrides) for base in bases]
@@ -288,7 +303,10 @@ def _from_user(name: str, row: UserTable, bench_toml: Path) -> ModelSpec:
         return spec
     folder = bench_toml.parent
     # A row may not build on another row: chains of rows hide what is really loaded.
-    base = replace(_find(_from_here(row.model, folder), None), name=name)
+    base = _find(_from_here(row.model, folder), None)
+    if row.engine is not None:
+        base = served_by(row.engine, base, bench_toml)
+    base = replace(base, name=name)
     adapter = None if row.adapter is None else _from_here(row.adapter, folder)
     overrides = Overrides(
         revision=row.revision,
@@ -303,7 +321,8 @@ def _from_user(name: str, row: UserTable, bench_toml: Path) -> ModelSpec:
     )
     check_values(overrides)
     check_followed([base], overrides, table=f"{bench_toml}: [models.{name}]")
-    spec = _with_overrides(base, overrides)
+    price = None if row.price is None else row.price.record()
+    spec = replace(_with_overrides(base, overrides), price=price)
     check_options(spec)
     return spec
 
@@ -399,7 +418,8 @@ def _validated(model: type[_Row], row: Mapping[str, Any], where: str) -> _Row:
         problem = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            hint = did_you_mean(str(problem["loc"][-1]), model.model_fields)
+            is_outer = len(problem["loc"]) == 1
+            hint = did_you_mean(place, model.model_fields) if is_outer else None
             raise InvalidInput(
                 f"{where}: unknown key {one_line(place, 60)!r}", hint=hint
             ) from error
@@ -407,6 +427,8 @@ def _validated(model: type[_Row], row: Mapping[str, Any], where: str) -> _Row:
             raise InvalidInput(f"{where}: the key {one_line(place, 60)!r} is missing") from error
         # pydantic writes "Input should be …" about a value and "Value error, …" before our own sentences.
         reason = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "model_type":
+            reason = "Input should be a table"
         if reason.startswith("Input should"):
             expected = reason.removeprefix("Input ").partition(", unable")[0]
             reason = f"{expected}, not {problem['input']!r}"

@@ -19,9 +19,10 @@ and values of a small batch. An estimate, not a measurement; it grows with pages
 def expected_memory(spec: ModelSpec) -> int | None:
     """Bytes of device memory that the model will need: weights and ``MEMORY_MARGIN_BYTES``.
 
-    None if it is not known: for a hub id outside the catalog, or a backend without weights.
+    None if it is not known: for a hub id outside the catalog, a backend without weights, or a server, which
+    takes a share of the device's memory when it starts.
     """
-    weights = expected_weights(spec)
+    weights = expected_weights(spec) if traits_of(spec).runs_in == "process" else None
     return None if weights is None else weights + MEMORY_MARGIN_BYTES
 
 

@@ -6,9 +6,11 @@ after failures, measures the whole and stores the outputs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
+from bench.errors import EnvironmentProblem
 from bench.schema import Batch, ModelInfo, ModelSpec, Output, PageGroup
 from bench.text import error_line
 
@@ -16,6 +18,30 @@ from bench.text import error_line
 def failed(sample_id: str, error: BaseException) -> Output:
     """The output of a question that has no answer because of ``error``."""
     return Output(sample_id, "", "error", error=error_line(error))
+
+
+class ModelGone(EnvironmentProblem):
+    """The model can answer nothing more, and no question is at fault."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        answered: Sequence[Output] = (),
+        restarts: bool = False,
+    ) -> None:
+        """Keep what is still of use.
+
+        Args:
+            message: why the model can answer nothing more.
+            hint: what to do about it.
+            answered: outputs of the same call that were there before.
+            restarts: whether another process of the model may go on.
+        """
+        super().__init__(message, hint=hint)
+        self.answered = tuple(answered)
+        self.restarts = restarts
 
 
 def cut_at(text: str, stops: Sequence[str]) -> tuple[str, bool]:
@@ -47,6 +73,7 @@ class Model(Protocol):
         Raises:
             OutOfMemory: the batch does not fit into memory; the runner then asks for less
                 (``bench.runner.ladder``). A backend that raises it also follows ``PageGroup.max_pixels``.
+            ModelGone: what answers is gone, a server for instance. The questions stay open.
         """
         ...
 
@@ -73,3 +100,13 @@ class Model(Protocol):
         in here rather than in one of them.
         """
         ...
+
+
+@contextmanager
+def closing(model: Model) -> Iterator[None]:
+    """At the end of the block, give back what ``model`` holds beside memory, where its backend can."""
+    try:
+        yield
+    finally:
+        if (close := getattr(model, "close", None)) is not None:
+            close()

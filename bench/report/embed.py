@@ -152,7 +152,7 @@ def _answer(
     """What was said of a sample, or 0 if nothing was.
 
     ``[text, extracted or 0 where equal, scores, tokens, seconds, stop, error, length if cut, mean and
-    smallest probability of a token, max_pixels that memory forced]``
+    smallest probability of a token, max_pixels that memory forced, why a server did not see the pages]``
     """
     if answer is None or answer.output is None:
         return 0
@@ -174,6 +174,7 @@ def _answer(
         None if output.confidence is None else round(output.confidence, 4),
         None if output.min_confidence is None else round(output.min_confidence, 4),
         output.degraded,
+        None if answer.doubt is None else safe(answer.doubt[:MAX_TEXT]),
     ]
 
 

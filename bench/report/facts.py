@@ -86,6 +86,7 @@ def _throughput(
         if isinstance(measured, Mapping):
             for stage, value in measured.items():
                 stages[stage] = stages.get(stage, 0.0) + (number(value) or 0.0)
+    in_flight = [n for b in timed if (n := number(nested(b, "notes", "in_flight"))) is not None]
     sizes = [size for b in timed if (size := number(b.get("batch_size"))) is not None]
     return Throughput(
         questions=questions,
@@ -100,6 +101,7 @@ def _throughput(
         tokens_per_second=None if tokens is None else tokens / total,
         stages=stages,
         largest_batch=int(max(sizes)) if sizes else None,
+        in_flight=int(max(in_flight)) if in_flight else None,
     )
 
 

@@ -54,7 +54,7 @@ def _memory(row: ModelRow) -> str:
 
 def _energy(row: ModelRow) -> str:
     rate = row.facts.throughput
-    if row.traits.runs_in == "server":
+    if "server" in row.traits.runs_in:
         return ON_SERVER
     if rate is not None and row.device.startswith("cuda") and rate.seconds < WINDOW_SECONDS:
         return f"The batches took under {WINDOW_SECONDS:.0f} s, too short to measure energy."

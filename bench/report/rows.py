@@ -85,7 +85,7 @@ def model_row(source: RowSource, levels: Mapping[Level, int], *, comparable: boo
         samples=total,
         failed=sum(answer.failed and answer.output is not None for answer in answers),
         degraded=_degraded(answers),
-        doubted=sum(_is_doubted(answer) for answer in answers),
+        doubted=sum(answer.doubt is not None for answer in answers),
         untimed=sum(_untimed(by_task[task], cell) for task, cell in cells.items()),
         device=device,
         hardware="" if traits.runs_in == "server" else machine,
@@ -140,12 +140,6 @@ def _untimed(batches: Sequence[Mapping[str, Any]], cell: Cell) -> int:
     timed = _timed_samples(batches)
     answered = {answer.sample.id for answer in cell.answers if answer.output is not None}
     return len(answered - timed) if timed else 0
-
-
-def _is_doubted(answer: Answer) -> bool:
-    """Whether the server that answered did not see the pages as they were sent."""
-    served = None if answer.output is None else answer.output.served
-    return isinstance(served, Mapping) and bool(served.get("doubt"))
 
 
 def _degraded(answers: Sequence[Answer]) -> dict[int, int]:

@@ -117,6 +117,8 @@ def _answer(model: str, answer: Answer, headline: str) -> list[str]:
     ]
     if any(counts):
         lines.append(f"  output    {', '.join(filter(None, counts))}")
+    if doubt := answer.doubt:
+        lines.append(f"  doubt     {_indented(doubt)}")
     return lines
 
 

@@ -129,6 +129,8 @@ class Throughput:
     stages: Mapping[str, float]
     """Seconds by stage, in the order first seen; of all devices together."""
     largest_batch: int | None
+    in_flight: int | None = None
+    """The most requests that a server had at once; None for a model of this machine's own process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,8 @@ class Traits:
     """What a model's backend is, as the run recorded it; None and empty if it did not."""
 
     runs_in: str = ""
-    """``process``, or ``server``: then nothing that this machine measures of itself is the model's."""
+    """``process``, ``own server`` (one that the run started), or ``server``: then nothing that this machine
+    measures of itself is the model's."""
     local_memory: bool | None = None
     """Whether this machine's memory holds the model."""
     token_counts: bool | None = None

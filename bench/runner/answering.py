@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from bench.errors import OutOfMemory
 from bench.measure import is_device_lost, release_memory
-from bench.models.model import Model, failed
+from bench.models.model import Model, ModelGone, failed
 from bench.runner.batches import singles
 from bench.schema import Batch, Output, PageGroup
 from bench.text import error_line
@@ -27,10 +27,11 @@ def answer(model: Model, groups: Sequence[PageGroup]) -> Batch:
     Raises:
         OutOfMemory: the batch does not fit; the caller asks for less.
         DeviceLost: the process must end, and another one may ask these questions once more.
+        ModelGone: nothing more can be answered, and these questions stay open.
     """
     try:
         return _complete(groups, model.generate(groups))
-    except OutOfMemory:
+    except (OutOfMemory, ModelGone):
         raise
     except Exception as error:
         if is_device_lost(error):

@@ -23,18 +23,29 @@ CPU_DOCUMENTS = 16
 processor time than with 16 (docs/performance.md)."""
 CPU_MOST = 128
 """Questions per call on a CPU for a small model, however many a document has."""
+SERVER_ROUNDS = 4
+"""A call of a server brings so many times as many questions as it may have in flight: at its end fewer and
+fewer are, so few rounds would leave the server idle, and many would lose much at a kill."""
 SMALL_MODEL = 2**30
 """Bytes of the weights of the largest model that counts as small."""
 
 
-def default_batch_size(device: str, groups: Sequence[PageGroup] = (), weight_bytes: int = 0) -> int:
+def default_batch_size(
+    device: str,
+    groups: Sequence[PageGroup] = (),
+    weight_bytes: int = 0,
+    concurrency: int = 0,
+) -> int:
     """Questions per call where nobody asks for a number. Memory bounds a call further, within the model.
 
     Args:
         device: ``cpu``, or a GPU's name.
         groups: all documents that will be asked about, with their questions.
         weight_bytes: what the model's weights hold in memory; 0 for a model that has none.
+        concurrency: the most requests that a server is sent at once; 0 for a model of this process.
     """
+    if concurrency > 0:
+        return max(GPU_BATCH, SERVER_ROUNDS * concurrency)
     if device != "cpu":
         return GPU_BATCH
     if weight_bytes > SMALL_MODEL or not groups:

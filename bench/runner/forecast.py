@@ -192,11 +192,12 @@ def check_needs_memory(spec: ModelSpec) -> None:
     Raises:
         InvalidInput: it has no weights, or a server holds them.
     """
-    if traits_of(spec).memory == "gpu" and spec.checkpoint is not None:
+    traits = traits_of(spec)
+    if traits.memory == "gpu" and spec.checkpoint is not None and traits.runs_in == "process":
         return
-    reason = "runs on a server" if traits_of(spec).runs_in == "server" else "has no weights"
+    reason = "has no weights" if traits.runs_in == "process" else "runs on a server"
     raise InvalidInput(
-        f"model {spec.name!r} {reason}, so it needs no GPU memory here",
+        f"model {spec.name!r} {reason}, so its memory cannot be predicted here",
         hint="name models of the Qwen-VL family; bench list models shows them",
     )
 

@@ -13,6 +13,7 @@ from bench.measure import Memory, MemoryMeter, free_gpu_memory
 from bench.models import make_model
 from bench.models.catalog import resolve
 from bench.models.footprint import expected_memory
+from bench.models.model import closing
 from bench.paths import data_root
 from bench.runner.instruments import measures_locally
 from bench.runner.upright import upright_pages
@@ -87,9 +88,9 @@ def predict(
         raise InvalidInput("there is no page to ask about", hint="--image PAGE.png")
     if upright:
         pages = upright_pages(pages)
-    with MemoryMeter() as meter:
+    backend = make_model(model)
+    with MemoryMeter() as meter, closing(backend):
         start = time.perf_counter()
-        backend = make_model(model)
         info = backend.load()
         loaded = time.perf_counter()
         batch = backend.generate([_group(pages, question, max_new_tokens)])

@@ -310,7 +310,7 @@ class _Processes:
         if process.device.name:
             name += f" on {process.device.name}"
         if process.said is not None:
-            return f"{name} lost its device: {process.said}"
+            return f"{name} ended: {process.said}"
         if status >= 0:
             return f"{name} ended with status {status}"
         out_of_memory = -status == signal.SIGKILL

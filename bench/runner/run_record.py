@@ -49,7 +49,8 @@ def _command(arguments: Sequence[str]) -> list[str]:
 
 
 def _model_record(spec: ModelSpec) -> dict[str, Any]:
-    return {"folder": file_name(spec.name), "spec": dataclasses.asdict(spec)}
+    price = {} if spec.price is None else {"price": dict(spec.price)}
+    return {"folder": file_name(spec.name), "spec": spec.identity(), **price}
 
 
 def _task_record(task: Task) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class RunPlan:
     def identity(self) -> dict[str, Any]:
         """What must be equal for two runs to be the same one; the name and the labels do not belong to it."""
         return {
-            "models": [dataclasses.asdict(spec) for spec in self.models],
+            "models": [spec.identity() for spec in self.models],
             "tasks": [
                 {
                     "name": task.name,

@@ -27,7 +27,7 @@ from bench.errors import BenchError, OutOfMemory
 from bench.files import write_json
 from bench.measure import is_device_lost, release_memory
 from bench.models import make_model, with_traits
-from bench.models.model import Model
+from bench.models.model import Model, ModelGone, closing
 from bench.rundir.store import RunStore
 from bench.runner.answering import DeviceLost, answer, answer_alone, failures, sample_ids
 from bench.runner.batches import (
@@ -83,7 +83,7 @@ class Worker:
         }
         for name, groups in tasks.items():
             self.places[name] = {key: place for place, key in enumerate(sample_ids(groups))}
-        with self.instruments:
+        with closing(self.model), self.instruments:
             self._load(tasks)
             self.instruments.begin()
             status = self._scenarios(tasks)
@@ -154,7 +154,12 @@ class Worker:
         self.batch_size = (
             self.settings.batch_size
             or self._earlier_batch_size()
-            or default_batch_size(info.device, everything, _weight_bytes(info))
+            or default_batch_size(
+                info.device,
+                everything,
+                _whole(info, "weight_bytes"),
+                _whole(info, "concurrency"),
+            )
         )
         record["batch_size"] = self.batch_size
         self.ladder = self._ladder(info)
@@ -261,15 +266,25 @@ class Worker:
                     pending = step.batches + pending
                     continue
                 answered = failures(groups, error)
+            except ModelGone as gone:
+                # Answers may have cost money. Their time is not known: the call was not finished.
+                self._keep(task, gone.answered, skip)
+                raise
             else:
                 self.ladder.held(groups)
                 answered = marked(groups, answered)
             seconds = time.perf_counter() - started
-            fresh = [output for output in answered.outputs if output.sample_id not in skip]
-            self.run.append_outputs(self.name, task, fresh)
+            stored += self._keep(task, answered.outputs, skip)
             self.run.append_batch(self.name, task, self._facts(groups, answered, seconds))
-            stored += fresh
         return stored
+
+    def _keep(
+        self, task: str, outputs: Iterable[Output], skip: AbstractSet[str]
+    ) -> Sequence[Output]:
+        """Store the outputs of questions that had none; returns these outputs."""
+        fresh = [output for output in outputs if output.sample_id not in skip]
+        self.run.append_outputs(self.name, task, fresh)
+        return fresh
 
     def _say_what_is_asked(self, task: str, groups: Sequence[PageGroup], *, alone: bool) -> None:
         """Tell the parent, so that it knows the questions in which this process died, if it dies."""
@@ -291,6 +306,7 @@ class Worker:
             "batch_size": len(batch.outputs),
             "ladder": self.ladder.record(),
             **self.instruments.batch(len(batch.outputs)),
+            **({"memory": dict(batch.memory)} if batch.memory else {}),
             **({"notes": dict(batch.notes)} if batch.notes else {}),
             **self.shard.facts(),
         }
@@ -364,7 +380,8 @@ def main(arguments: Sequence[str]) -> int:
             return worker.work()
         except Exception as error:
             traceback.print_exc()
-            if isinstance(error, DeviceLost) or is_device_lost(error):
+            restarts = isinstance(error, ModelGone) and error.restarts
+            if restarts or isinstance(error, DeviceLost) or is_device_lost(error):
                 lost = {"event": "lost", "shard": shard.number, "message": str(error)}
                 events.write(json.dumps(lost) + "\n")
                 events.flush()
@@ -374,10 +391,10 @@ def main(arguments: Sequence[str]) -> int:
             return FAILED
 
 
-def _weight_bytes(info: ModelInfo) -> int:
-    """The bytes of a model's weights as it says itself; 0 for a model that has none or does not say."""
-    size = info.details.get("weight_bytes")
-    return size if isinstance(size, int) else 0
+def _whole(info: ModelInfo, name: str) -> int:
+    """A number that the loaded model says of itself; 0 for a model that has none or does not say."""
+    number = info.details.get(name)
+    return number if isinstance(number, int) else 0
 
 
 def _report_failure(folder: Path, events: TextIO, shard: Shard, error: Exception) -> None:

@@ -39,6 +39,13 @@ class Answer:
         """Whether the model was asked and gave an error instead of an answer."""
         return self.output is not None and self.output.stop_reason == "error"
 
+    @property
+    def doubt(self) -> str | None:
+        """Why the server did not see the pages as they were sent; None if nothing speaks for that."""
+        served = None if self.output is None else self.output.served
+        doubt = served.get("doubt") if isinstance(served, Mapping) else None
+        return doubt if isinstance(doubt, str) and doubt else None
+
 
 @dataclass(frozen=True, slots=True)
 class Common:

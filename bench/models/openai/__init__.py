@@ -1,20 +1,20 @@
 """Asks a model behind an OpenAI-compatible server: vLLM, SGLang, llama.cpp, Ollama, a proxy, a hosted API.
 
 In the order of the data: ``settings`` (address, model and limits), ``jobs`` (in which order), ``messages`` (a
-request becomes a body), ``client`` and ``concurrency`` (the body becomes a reply), ``completions`` (the reply
-becomes an output).
+request becomes a body), ``client``, ``concurrency`` and ``streak`` (the body becomes a reply, or there is no
+use in asking), ``completions`` (the reply becomes an output).
 """
 
 from __future__ import annotations
 
 import traceback
 import uuid
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
-from bench.models.model import failed
+from bench.models.model import ModelGone, failed
 from bench.models.openai.client import Client, Reply
 from bench.models.openai.completions import output_of
 from bench.models.openai.jobs import Job, JobQueue, jobs_of
@@ -26,21 +26,49 @@ if TYPE_CHECKING:
     import httpx2
 
 
+GUIDED = (
+    "the server made every answer conform to response_format, which changes answers; compare the scores only "
+    "with those of models that were asked in the same way"
+)
+"""What a report says of structured outputs."""
+
+
+MAYBE_WARM = (
+    "the server cannot be told to forget a page, so its latencies on cold pages may be those on pages that "
+    "it knew"
+)
+"""What a report says of a server that is not known to follow ``cache_salt``."""
+
+
 class Endpoint:
     """Asks a server, many questions at a time."""
 
-    def __init__(self, spec: ModelSpec, *, transport: httpx2.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        *,
+        transport: httpx2.BaseTransport | None = None,
+        ended: Callable[[], str | None] | None = None,
+    ) -> None:
+        """Ask nothing yet.
+
+        Args:
+            spec: the model.
+            transport: stands in for the network in tests.
+            ended: says why the server has ended, where that is known, and None while it has not.
+        """
         self._spec = spec
         self._settings: EndpointSettings = endpoint_settings(spec)
         self._encoder = PageEncoder(spec, self._settings)
-        self._transport = transport
+        self._transport, self._ended = transport, ended
         self._client: Client | None = None
         self._salt: str | None = None
+        self._is_cold = False
 
     def load(self) -> ModelInfo:
         """Find out what is served there; nothing is loaded on this machine."""
         spec, settings = self._spec, self._settings
-        self._client = Client(settings, transport=self._transport)
+        self._client = Client(settings, transport=self._transport, ended=self._ended)
         server = self._client.server(spec.checkpoint or "")
         # Of the servers, vLLM and SGLang tell their version, and vLLM knows ``cache_salt``.
         if server.version is not None:
@@ -56,9 +84,15 @@ class Endpoint:
             "min_pixels": spec.min_pixels,
             "max_pixels": spec.max_pixels,
             "visual_token_side": settings.visual_token_side,
+            "response_format": settings.response_format,
             "extra_body": settings.extra_body,
             "confidence": "mean probability of the generated tokens, as the server reports them",
         }
+        warnings = [GUIDED] if settings.response_format is not None else []
+        if self._salt is None:
+            warnings.append(MAYBE_WARM)
+        if warnings:
+            details["warnings"] = warnings
         return ModelInfo(backend="openai", details=details, device="server")
 
     def generate(self, groups: Sequence[PageGroup]) -> Batch:
@@ -68,17 +102,19 @@ class Endpoint:
         # The queue alone holds the jobs: the pages of those that are done need no memory any more.
         queue = JobQueue(jobs_of(groups, self._encoder))
         if total > 1:
-            return Batch(tuple(self._ask_all(queue, min(self._settings.concurrency, total))))
+            outputs = self._ask_all(queue, min(self._settings.concurrency, total))
+            return Batch(outputs, notes={"in_flight": self._client.limit.most()})
         job = queue.take()
         assert job is not None, "a batch has at least one request"
-        output, reply = self._ask(job, stream=True)
+        output, reply = self._ask(job, alone=True)
         if reply is None:
             return Batch((output,))
         first = reply.first_token_seconds
         stages = {"answer": reply.seconds}
         if first is not None:
             stages = {"first_token": first, "decode": reply.seconds - first}
-        return Batch((output,), stages, first, retry_seconds=reply.lost_seconds)
+        not_asking = reply.lost_seconds + reply.waited_seconds
+        return Batch((output,), stages, first, retry_seconds=not_asking)
 
     def close(self) -> None:
         """Close the connections; the end of the process does it as well."""
@@ -94,44 +130,68 @@ class Endpoint:
 
     def reset(self) -> None:
         """Have the server meet every page for the first time, where it can be told so."""
+        self._is_cold = True
         if self._salt is not None:
             self._salt = uuid.uuid4().hex
 
-    def _ask_all(self, queue: JobQueue, workers: int) -> list[Output]:
+    def _ask_all(self, queue: JobQueue, workers: int) -> tuple[Output, ...]:
         """The outputs of all jobs and their followers, in the order of their places."""
         outputs: dict[int, Output] = {}
 
         def work() -> None:
             while (job := queue.take()) is not None:
                 try:
-                    outputs[job.place], _ = self._ask(job, stream=False)
+                    outputs[job.place], _ = self._ask(job, alone=False)
+                except ModelGone:
+                    queue.close()
+                    raise
                 finally:
                     queue.done(job)
 
         with ThreadPoolExecutor(workers, thread_name_prefix="endpoint") as pool:
+            futures = [pool.submit(work) for _ in range(workers)]
             try:
-                for future in [pool.submit(work) for _ in range(workers)]:
+                for future in futures:
                     future.result()
+            except ModelGone as gone:
+                wait(futures)
+                answered = [output for output in outputs.values() if output.error is None]
+                raise ModelGone(gone.message, hint=gone.hint, answered=answered) from None
             finally:
                 # After Ctrl-C only the requests in flight are waited for.
                 queue.close()
-        return [outputs[place] for place in sorted(outputs)]
+        return tuple(outputs[place] for place in sorted(outputs))
 
-    def _ask(self, job: Job, *, stream: bool) -> tuple[Output, Reply | None]:
+    def _ask(self, job: Job, *, alone: bool) -> tuple[Output, Reply | None]:
+        """The output of a job, and the reply that it is made of; None where there was none."""
         assert self._client is not None
         try:
             pages = job.pages.sent()
-            body = chat_request(
-                self._spec,
-                self._settings,
-                job.group,
-                job.request,
-                pages,
-                stream=stream,
-                cache_salt=self._salt,
+
+            def body() -> dict[str, Any]:
+                return chat_request(
+                    self._spec,
+                    self._settings,
+                    job.group,
+                    job.request,
+                    pages,
+                    stream=alone,
+                    cache_salt=self._salt,
+                )
+
+            def again() -> dict[str, Any]:
+                # An attempt that broke off may have left the pages in the server's prefix cache.
+                if self._is_cold:
+                    self.reset()
+                return body()
+
+            reply = self._client.complete(body(), again if alone else None)
+            self._is_cold = False
+            output = output_of(
+                reply, job.group, job.request, _visual_tokens(pages), self._spec.checkpoint
             )
-            reply = self._client.complete(body)
-            output = output_of(reply, job.group, job.request, _visual_tokens(pages))
+        except ModelGone:
+            raise
         except Exception as error:
             # Whatever it is, it must not cost the other questions of this call their answers.
             if not isinstance(error, BenchError):

@@ -6,14 +6,15 @@ import email.utils
 import json
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.errors import BenchError, EnvironmentProblem, InvalidInput, did_you_mean, require_package
-from bench.formatting import byte_size
-from bench.models.openai.concurrency import AdaptiveLimit
+from bench.formatting import byte_size, plural
+from bench.models.openai.concurrency import AdaptiveLimit, RateLimit
 from bench.models.openai.settings import EndpointSettings, api_key
+from bench.models.openai.streak import FailureStreak
 from bench.parsing import Unreadable, decoded, parse_json
 from bench.text import one_line
 
@@ -36,8 +37,25 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 that were refused together do not come back together."""
 
 
+ABOUT_THE_REQUEST = frozenset({400, 413, 422})
+"""Statuses by which a server that is well refuses one request: its pages are too many or too large, say."""
+
+MOST_TIMEOUTS = 3
+"""Attempts of one request that may run out of time. A server that hangs would else hold it for
+``attempts`` times ``timeout``."""
+
+
 class EndpointError(BenchError):
     """A request that the endpoint did not answer; the message is complete and holds no key."""
+
+    about_the_request = False
+    """Whether the endpoint is well, and refuses this request for its own sake."""
+
+
+class RequestRefused(EndpointError):
+    """The endpoint would answer other requests: this one has too many pages, say."""
+
+    about_the_request = True
 
 
 class Reply(NamedTuple):
@@ -52,6 +70,10 @@ class Reply(NamedTuple):
     attempts: int
     lost_seconds: float
     """Of failed attempts and of the pauses behind them."""
+    waited_seconds: float = 0.0
+    """Before the first attempt, for a place among the requests in flight."""
+    server_seconds: float | None = None
+    """What the endpoint says that it took itself; None if it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +91,18 @@ class Client:
     """Asks one endpoint. Safe to use from many threads."""
 
     def __init__(
-        self, settings: EndpointSettings, *, transport: httpx2.BaseTransport | None = None
+        self,
+        settings: EndpointSettings,
+        *,
+        transport: httpx2.BaseTransport | None = None,
+        ended: Callable[[], str | None] | None = None,
     ) -> None:
-        """Open nothing yet; ``transport`` stands in for the network in tests.
+        """Open nothing yet.
+
+        Args:
+            settings: the address and the limits.
+            transport: stands in for the network in tests.
+            ended: says why the server has ended, where that is known, and None while it has not.
 
         Raises:
             EnvironmentProblem: httpx2 is not installed, or the key is missing.
@@ -82,6 +113,8 @@ class Client:
         self._settings = settings
         self._key = api_key(settings)
         self.limit = AdaptiveLimit(settings.concurrency)
+        self._rate = RateLimit(settings.requests_per_minute)
+        self._streak = FailureStreak(ended)
         # Bodies come as they are, so that their size is bounded as they arrive.
         headers = {"user-agent": "docvlm-bench", "accept-encoding": "identity"}
         if self._key is not None:
@@ -127,38 +160,72 @@ class Client:
             version=self._shown(version, 60) if isinstance(version, str) else None,
         )
 
-    def complete(self, request: Mapping[str, Any]) -> Reply:
+    def complete(
+        self, request: Mapping[str, Any], renew: Callable[[], Mapping[str, Any]] | None = None
+    ) -> Reply:
         """The answer to one chat completion request.
+
+        Args:
+            request: the body.
+            renew: gives the body of every further attempt; None sends the same again.
 
         Raises:
             EndpointError: the endpoint refused it, or every attempt failed.
+            ModelGone: several requests in a row failed, so the endpoint is not asked any more.
         """
-        content = json.dumps(request, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        try:
+            reply = self._persist(request, renew)
+        except EndpointError as error:
+            if error.about_the_request:
+                self._streak.broken()
+            else:
+                self._streak.failed(error.message)
+            raise
+        self._streak.broken()
+        return reply
+
+    def _persist(
+        self, request: Mapping[str, Any], renew: Callable[[], Mapping[str, Any]] | None
+    ) -> Reply:
+        content = _content(request)
         began = time.perf_counter()
-        attempt = 0
+        first_sent: float | None = None
+        attempt = timeouts = 0
         while True:
+            self._streak.check()
             attempt += 1
+            self._rate.wait()
             try:
                 with self.limit.place():
                     sent = time.perf_counter()
-                    body, first_token = self._attempt(content)
+                    first_sent = first_sent or sent
+                    reply = self._attempt(content)
                     seconds = time.perf_counter() - sent
             except _Passing as problem:
                 pause = max(problem.retry_after, _pause(attempt))
                 if problem.busy:
                     self.limit.refused(pause)
-                if attempt == self._settings.attempts:
+                timeouts += problem.slow
+                if attempt == self._settings.attempts or timeouts == MOST_TIMEOUTS:
                     raise EndpointError(
-                        f"{problem.message}; {attempt} attempts were made"
+                        f"{problem.message}; {plural(attempt, 'attempt')} were made"
+                        if attempt > 1
+                        else problem.message
                     ) from None
                 if not problem.busy:
                     time.sleep(pause)
+                if renew is not None:
+                    content = _content(renew())
             else:
                 self.limit.succeeded(seconds)
-                lost = sent - began if attempt > 1 else 0.0
-                return Reply(body, seconds, first_token, attempt, lost)
+                return reply._replace(
+                    seconds=seconds,
+                    attempts=attempt,
+                    lost_seconds=sent - first_sent,
+                    waited_seconds=first_sent - began,
+                )
 
-    def _attempt(self, content: bytes) -> tuple[dict[str, Any], float | None]:
+    def _attempt(self, content: bytes) -> Reply:
         import httpx2
 
         started = time.perf_counter()
@@ -175,14 +242,38 @@ class Client:
                     body, first_token = _parsed(b"".join(chunks)), None
         except httpx2.TimeoutException:
             raise _Passing(
-                f"the endpoint did not answer within {self._settings.timeout:g} s"
+                f"the endpoint did not answer within {self._settings.timeout:g} s", slow=True
             ) from None
         except httpx2.TransportError as error:
             raise _Passing(f"the connection to the endpoint broke: {self._said(error)}") from None
-        fingerprint = body.get("system_fingerprint")
-        if isinstance(fingerprint, str):
-            body["system_fingerprint"] = self._shown(fingerprint, 200)
-        return body, first_token
+        self._clean(body)
+        told = _server_seconds(response.headers.get("openai-processing-ms"), body)
+        return Reply(body, 0.0, first_token, 1, 0.0, server_seconds=told)
+
+    def _clean(self, body: dict[str, Any]) -> None:
+        """Take the key out of everything that is kept of an answer: a server may repeat what it was sent."""
+        for name in ("system_fingerprint", "model"):
+            if isinstance(body.get(name), str):
+                body[name] = self._shown(body[name], 200)
+        for choice in _list(body.get("choices")):
+            if not isinstance(choice, dict):
+                continue
+            if isinstance(choice.get("finish_reason"), str):
+                choice["finish_reason"] = self._shown(choice["finish_reason"], 60)
+            message = choice.get("message")
+            if isinstance(message, dict):
+                message["content"] = self._without_key(message.get("content"))
+
+    def _without_key(self, content: Any) -> Any:
+        if self._key is None:
+            return content
+        if isinstance(content, str):
+            return content.replace(self._key, "***")
+        if isinstance(content, list):
+            return [self._without_key(part) for part in content]
+        if isinstance(content, dict):
+            return {name: self._without_key(part) for name, part in content.items()}
+        return content
 
     def _bounded(self, response: httpx2.Response, started: float) -> Iterator[bytes]:
         """The body's parts; a body that never ends, in bytes or in time, is a failure."""
@@ -195,7 +286,8 @@ class Client:
                 )
             if time.perf_counter() - started > self._settings.timeout:
                 raise _Passing(
-                    f"the endpoint's answer did not end within {self._settings.timeout:g} s"
+                    f"the endpoint's answer did not end within {self._settings.timeout:g} s",
+                    slow=True,
                 )
             yield part
 
@@ -223,7 +315,7 @@ class Client:
             )
         if status == 413:
             reason += f"; the request has {byte_size(sent_bytes)}: lower --max-pixels, or use JPEG"
-        raise EndpointError(reason)
+        raise RequestRefused(reason) if status in ABOUT_THE_REQUEST else EndpointError(reason)
 
     def _streamed(
         self, chunks: Iterator[bytes], started: float
@@ -246,11 +338,12 @@ class Client:
                 raise EndpointError(
                     f"the endpoint stopped with an error: {self._shown(_message(event))}"
                 )
-            for key in ("system_fingerprint", "usage"):
+            for key in ("system_fingerprint", "usage", "model"):
                 if part.get(key) is not None:
                     whole[key] = part[key]
             for choice in _list(part.get("choices")):
-                if not isinstance(choice, Mapping):
+                # Only one answer was asked for; a second one must not be mixed with it.
+                if not isinstance(choice, Mapping) or choice.get("index", 0) != 0:
                     continue
                 delta = choice.get("delta")
                 said = delta.get("content") if isinstance(delta, Mapping) else None
@@ -305,17 +398,35 @@ class Client:
     def _shown(self, text: str, limit: int = 300) -> str:
         """``text`` from the server, safe to print and to store, and without the key."""
         # Before it is cut: half a key is still a secret.
-        if self._key is not None:
-            text = text.replace(self._key, "***")
-        return one_line(text, limit)
+        return one_line(str(self._without_key(text)), limit)
 
 
 class _Passing(Exception):
     """A failure that may not happen again."""
 
-    def __init__(self, message: str, *, retry_after: float = 0.0, busy: bool = False) -> None:
+    def __init__(
+        self, message: str, *, retry_after: float = 0.0, busy: bool = False, slow: bool = False
+    ) -> None:
         super().__init__(message)
-        self.message, self.retry_after, self.busy = message, retry_after, busy
+        self.message, self.retry_after = message, retry_after
+        self.busy, self.slow = busy, slow
+
+
+def _content(request: Mapping[str, Any]) -> bytes:
+    return json.dumps(request, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def _server_seconds(header: str | None, body: Mapping[str, Any]) -> float | None:
+    """What the server took by its own account: OpenAI in a header, llama.cpp in ``timings``."""
+    timings = body.get("timings")
+    told: list[Any] = [header]
+    if isinstance(timings, Mapping):
+        told = [timings.get("prompt_ms"), timings.get("predicted_ms")]
+    try:
+        milliseconds = sum(float(part) for part in told)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return milliseconds / 1000 if 0 <= milliseconds < 1e9 else None
 
 
 def _pause(attempt: int) -> float:
@@ -368,17 +479,17 @@ def _message(body: bytes) -> str:
 
 def _events(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """The data of every server-sent event."""
-    rest = bytearray()
+    begun: list[bytes] = []
+    """Pieces of a line whose end has not come yet; a line of many pieces is put together once."""
     for chunk in chunks:
-        rest += chunk
-        # A line of megabytes that comes in small parts is not joined anew for each of them.
-        if b"\n" not in chunk:
-            continue
-        *lines, last = bytes(rest).split(b"\n")
-        rest = bytearray(last)
-        yield from (line[5:].strip() for line in lines if line.startswith(b"data:"))
-    if rest.startswith(b"data:"):
-        yield bytes(rest[5:]).strip()
+        begun.append(chunk)
+        if b"\n" in chunk:
+            *lines, rest = b"".join(begun).split(b"\n")
+            begun = [rest]
+            yield from (line[5:].strip() for line in lines if line.startswith(b"data:"))
+    last = b"".join(begun)
+    if last.startswith(b"data:"):
+        yield last[5:].strip()
 
 
 def _list(value: Any) -> list[Any]:

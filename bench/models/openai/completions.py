@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.formatting import plural
 from bench.models.model import cut_at
 from bench.models.openai.client import EndpointError, Reply
 from bench.schema import Output, PageGroup, Request, StopReason
@@ -19,10 +20,18 @@ STOP_REASONS: Mapping[str, StopReason] = {
 """The servers' words for why an answer ended → ours."""
 
 
+MOST_CHARACTERS = 1_000
+"""Characters of a token, at most; the longest ones of known vocabularies have 128 or 256."""
+
+
 def output_of(
-    reply: Reply, group: PageGroup, request: Request, expected_visual_tokens: int | None
+    reply: Reply,
+    group: PageGroup,
+    request: Request,
+    expected_visual_tokens: int | None,
+    served: str | None = None,
 ) -> Output:
-    """The output that ``reply`` holds.
+    """The output that ``reply`` holds; ``served`` is the model that was asked for.
 
     Raises:
         EndpointError: it holds no answer: no choice, no text, or an end that is not an answer's.
@@ -33,7 +42,14 @@ def output_of(
         raise EndpointError(
             f"the endpoint ended the answer with finish_reason {str(finish)[:40]!r}"
         )
-    text, cut = cut_at(_text(choice.get("message")), group.generation.stop)
+    text = _text(choice.get("message"))
+    most = MOST_CHARACTERS * group.generation.max_new_tokens
+    if len(text) > most:
+        raise EndpointError(
+            f"the endpoint's answer has {len(text):,} characters, too many for the "
+            f"{plural(group.generation.max_new_tokens, 'token')} that it may have"
+        )
+    text, cut = cut_at(text, group.generation.stop)
     usage = _mapping(reply.body.get("usage"))
     prompt_details = _mapping(usage.get("prompt_tokens_details"))
     prompt_tokens = _count(usage.get("prompt_tokens"))
@@ -45,9 +61,12 @@ def output_of(
         "finish_reason": finish,
         "cached_tokens": _count(prompt_details.get("cached_tokens")),
         "system_fingerprint": fingerprint if isinstance(fingerprint, str) else None,
+        "model": _other_model(reply.body.get("model"), served),
         "attempts": reply.attempts,
         "seconds": reply.seconds,
         "lost_seconds": reply.lost_seconds,
+        "waited_seconds": reply.waited_seconds,
+        "server_seconds": reply.server_seconds,
         "doubt": _doubt(expected_visual_tokens, visual_tokens, prompt_tokens),
     }
     return Output(
@@ -74,11 +93,17 @@ def _doubt(expected: int | None, told: int | None, prompt_tokens: int | None) ->
     return None
 
 
+def _other_model(answered: Any, asked: str | None) -> str | None:
+    """The model that answered, where it is called otherwise: a proxy may fall back to another one."""
+    return answered if isinstance(answered, str) and asked not in {None, answered} else None
+
+
 def _first_choice(body: Mapping[str, Any]) -> Mapping[str, Any]:
     choices = body.get("choices")
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
-        raise EndpointError("the endpoint's answer contains no choice")
-    return choices[0]
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, Mapping) and choice.get("index", 0) == 0:
+            return choice
+    raise EndpointError("the endpoint's answer contains no choice")
 
 
 def _text(message: Any) -> str:

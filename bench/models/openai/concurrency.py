@@ -1,7 +1,8 @@
-"""How many requests are in flight: more while the server keeps up, half as many when it refuses.
+"""How many requests are in flight, and how soon they follow one another.
 
-Additive increase and multiplicative decrease, as in TCP's congestion control (Jacobson 1988): the number
-settles at what the server can take, without knowing its queue.
+More are in flight while the server keeps up, and half as many when it refuses. Additive increase and
+multiplicative decrease, as in TCP's congestion control (Jacobson 1988): the number settles at what the server
+can take, without knowing its queue.
 """
 
 from __future__ import annotations
@@ -23,6 +24,24 @@ SLOWER = 2.0
 wait in the server's queue."""
 
 
+class RateLimit:
+    """A token bucket of one request: no more than so many begin in a minute, evenly spread."""
+
+    def __init__(self, per_minute: float | None) -> None:
+        self._interval = 0.0 if per_minute is None else 60.0 / per_minute
+        self._next = 0.0
+        self._lock = threading.Lock()
+
+    def wait(self) -> None:
+        """Wait until one more request may begin."""
+        with self._lock:
+            now = time.monotonic()
+            mine = max(now, self._next)
+            self._next = mine + self._interval
+        if mine > now:
+            time.sleep(mine - now)
+
+
 class AdaptiveLimit:
     """A semaphore whose size follows how the server behaves. Safe to use from many threads."""
 
@@ -30,6 +49,7 @@ class AdaptiveLimit:
         self._maximum = float(maximum)
         self._limit = min(float(START), self._maximum)
         self._in_flight = 0
+        self._most = 0
         self._first: list[float] = []
         self._recent = 0.0
         self._resume_at = 0.0
@@ -41,6 +61,12 @@ class AdaptiveLimit:
         """Requests that may be in flight now."""
         return int(self._limit)
 
+    def most(self) -> int:
+        """The most requests that were in flight at once since this was asked last."""
+        with self._changed:
+            most, self._most = self._most, self._in_flight
+        return most
+
     @contextmanager
     def place(self) -> Iterator[None]:
         """Wait for a place and for the end of any pause; give the place back at the end."""
@@ -51,12 +77,14 @@ class AdaptiveLimit:
             ):
                 self._changed.wait(timeout=pause if pause > 0 else None)
             self._in_flight += 1
+            self._most = max(self._most, self._in_flight)
         try:
             yield
         finally:
             with self._changed:
                 self._in_flight -= 1
-                self._changed.notify_all()
+                # One place, one thread: waking all that wait for every answer costs more than the answer.
+                self._changed.notify()
 
     def succeeded(self, seconds: float) -> None:
         """One request was answered in ``seconds``."""
@@ -70,7 +98,7 @@ class AdaptiveLimit:
             if self._recent <= SLOWER * sum(self._first) / BASELINE:
                 # One more for every full round of the present number.
                 self._limit = min(self._maximum, self._limit + 1 / self._limit)
-                self._changed.notify_all()
+                self._changed.notify()
 
     def refused(self, retry_after: float) -> None:
         """The server said that it is too busy; nobody asks it for ``retry_after`` seconds."""

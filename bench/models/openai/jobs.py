@@ -89,7 +89,10 @@ class JobQueue:
             self._taken -= 1
             if not self._closed:
                 self._waiting.extendleft(reversed(job.followers))
-            self._changed.notify_all()
+                self._changed.notify(len(job.followers))
+            if not self._waiting and self._taken == 0:
+                # There is nothing left to wait for.
+                self._changed.notify_all()
 
     def close(self) -> None:
         """Hand out no further job."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from bench.measure.cores import usable_cores
 from bench.models.footprint import published_shape
 from bench.models.openai.settings import EndpointSettings
 from bench.models.pixels import FACTOR, MAX_PIXELS, MIN_PIXELS, Size, smart_resize
@@ -31,13 +33,20 @@ class PageEncoder:
         self._side = settings.visual_token_side or _published_side(spec)
         self._low = MIN_PIXELS if spec.min_pixels is None else spec.min_pixels
         self._high = MAX_PIXELS if spec.max_pixels is None else spec.max_pixels
+        # A thread waits for every request in flight. If all of them opened pages at once, each would start
+        # a process for it and hold a page's pixels, and nothing would be ready sooner.
+        self._at_once = threading.Semaphore(usable_cores())
 
     def encode(self, page: Page) -> SentPage:
-        """``page`` within the bounds.
+        """``page`` within the bounds. Safe to use from many threads.
 
         Raises:
             InvalidInput: the page cannot be opened, or is too narrow to be resized.
         """
+        with self._at_once:
+            return self._encode(page)
+
+    def _encode(self, page: Page) -> SentPage:
         image = open_page(page)
         size = smart_resize(
             image.height,
@@ -103,8 +112,10 @@ def chat_request(
         "model": spec.checkpoint,
         "messages": messages,
         "temperature": 0,
-        "max_tokens": group.generation.max_new_tokens,
+        settings.token_limit: group.generation.max_new_tokens,
     }
+    if settings.response_format is not None:
+        body["response_format"] = settings.response_format
     if settings.logprobs:
         body["logprobs"] = True
     if stream:

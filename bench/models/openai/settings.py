@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -30,6 +31,8 @@ class EndpointSettings(BaseModel):
     """Name of the environment variable that contains the key. The key itself is never stored."""
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 32
     """Most requests in flight at once. The number rises to this while the server keeps up."""
+    requests_per_minute: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    """Most requests that may begin in a minute, further attempts counted; None sets no such limit."""
     timeout: Annotated[float, Field(gt=0, le=3600)] = 300.0
     """Seconds that one attempt may take, from sending the request to the last byte of the answer."""
     attempts: Annotated[int, Field(ge=1, le=20)] = 6
@@ -42,6 +45,11 @@ class EndpointSettings(BaseModel):
     pages are sent in sizes that the server need not change, and its token counts are checked."""
     logprobs: bool = True
     """Ask for token probabilities, which the confidence of an answer is made of."""
+    token_limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """The field that bounds the length of an answer. Some hosted models know only the newer one."""
+    response_format: dict[str, Json] | None = None
+    """What every answer has to conform to, as in ``{type = "json_object"}``. Guided decoding changes answers,
+    so it is used only where somebody asks for it."""
     extra_body: dict[str, Json] = Field(default_factory=dict)
     """Further fields of every request, for servers that know more than the standard ones."""
 
@@ -63,6 +71,7 @@ def endpoint_settings(spec: ModelSpec) -> EndpointSettings:
             f"model {spec.name}: option {one_line(place, 60)}: {one_line(problem['msg'], 200)}"
         ) from None
     _check_address(spec.name, settings.base_url)
+    _check_extra_body(spec.name, settings)
     if spec.checkpoint is None:
         raise InvalidInput(
             f"model {spec.name}: the endpoint serves several models, and none of them was named",
@@ -96,6 +105,35 @@ def api_key(settings: EndpointSettings) -> str | None:
             f"the key in {settings.api_key_env} contains characters that are not allowed in an HTTP header"
         )
     return key
+
+
+_OWN_FIELDS: Mapping[str, str] = {
+    "messages": "the pages and the question go there",
+    "model": "checkpoint names the served model",
+    "n": "a question has one answer",
+    "stream": "questions of the single-stream scenario are streamed, and no others",
+    "stream_options": "questions of the single-stream scenario are streamed, and no others",
+    "response_format": "it is an option of its own",
+    "logprobs": "it is an option of its own",
+    "max_tokens": "bench run --max-new-tokens says how long an answer may be",
+    "max_completion_tokens": "token_limit chooses this field, and --max-new-tokens its value",
+    "cache_salt": "it keeps cold questions cold",
+}
+"""Fields of a request that ``extra_body`` must not replace → why."""
+
+
+def _check_extra_body(name: str, settings: EndpointSettings) -> None:
+    for field in settings.extra_body:
+        if field in _OWN_FIELDS:
+            raise InvalidInput(
+                f"model {name}: extra_body must not contain {field}: {_OWN_FIELDS[field]}"
+            )
+    form = settings.response_format
+    if form is not None and not isinstance(form.get("type"), str):
+        raise InvalidInput(
+            f"model {name}: response_format needs a type",
+            hint='response_format = {type = "json_object"}',
+        )
 
 
 def _check_address(name: str, base_url: str) -> None:

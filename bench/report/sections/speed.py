@@ -179,7 +179,20 @@ def _page_reuse(rows: Sequence[ModelRow]) -> list[Text]:
         if row.page_reuse:
             said.setdefault(row.page_reuse.rstrip("."), []).append(row.key)
     reuse = [f"{formatting.listed(keys, 6)}: {words}." for words, keys in said.items()]
-    return [Text((sentence, *reuse), "note", "q/s")]
+    return [Text((sentence, *reuse, *_of_servers(rows)), "note", "q/s")]
+
+
+def _of_servers(rows: Sequence[ModelRow]) -> list[str]:
+    """Whose the speeds of models behind servers are, and how many requests were in flight."""
+    said = []
+    for row in rows:
+        rate = row.facts.throughput
+        if rate is not None and rate.in_flight is not None:
+            requests = formatting.plural(rate.in_flight, "request")
+            said.append(
+                f"{row.key}: throughput and latency are the server's, with at most {requests} in flight."
+            )
+    return said
 
 
 # Latency

@@ -381,6 +381,7 @@
     if (answer[7]) meta.push("the text is cut here; the run directory holds all " + answer[7].toLocaleString("en") + " characters");
     if (answer[5] === "length") meta.push("cut at the limit of new tokens");
     if (answer[10] !== null) meta.push("memory ran out: page shrunk to " + answer[10].toLocaleString("en") + " pixels");
+    if (answer[11] !== null) meta.push(answer[11]);
     if (answer[3] !== null) meta.push(answer[3] + (answer[3] === 1 ? " token" : " tokens"));
     if (answer[4] !== null) meta.push(answer[4].toPrecision(3) + " s, asked alone");
     if (answer[8] !== null) meta.push("confidence " + answer[8].toFixed(2) + (answer[9] === null ? "" : ", least sure token " + answer[9].toFixed(2)));
