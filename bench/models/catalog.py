@@ -21,7 +21,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from bench.errors import InvalidInput, did_you_mean
 from bench.models.backends import BACKENDS, ENDPOINT_BACKEND, HUB_BACKEND, check_options, make_model
 from bench.models.chat_templates import check_template
-from bench.models.checkpoints import is_adapter, read_adapter, read_checkpoint
+from bench.models.checkpoints import (
+    cached_snapshot,
+    is_adapter,
+    loading_backend,
+    read_adapter,
+    read_checkpoint,
+)
 from bench.models.settings import (
     LOADED_QUANTIZED,
     Overrides,
@@ -92,6 +98,8 @@ class UserModel(BaseModel):
 
     model: str
     """Whatever can be named on the command line; paths count from the folder of ``bench.toml``."""
+    backend: str | None = None
+    """Another backend than the one that would load the checkpoint."""
     revision: str | None = None
     quantization: Quantization | None = None
     adapter: str | None = None
@@ -219,7 +227,7 @@ def user_models(bench_toml: Path) -> Mapping[str, UserTable]:
     rows: dict[str, UserTable] = {}
     for name, table in tables.items():
         where = f"{bench_toml}: [models.{name}]"
-        if "base_url" in table or "backend" in table:
+        if "base_url" in table or ("backend" in table and "model" not in table):
             rows[name] = _validated(UserEndpoint, table, where)
         else:
             rows[name] = _validated(UserModel, table, where)
@@ -239,8 +247,21 @@ def _find(name: str, bench_toml: Path | None) -> ModelSpec:
     if (entry := _by_hub_name().get(name.strip().lower())) is not None:
         return entry.spec()
     if _HUB_ID.fullmatch(name) and not name.endswith(_WEIGHT_FILES):
-        return ModelSpec(file_name(name.partition("/")[2]), backend=HUB_BACKEND, checkpoint=name)
+        backend = _downloaded_backend(name) or HUB_BACKEND
+        return ModelSpec(file_name(name.partition("/")[2]), backend=backend, checkpoint=name)
     raise _unknown(name, users)
+
+
+def _downloaded_backend(hub_id: str) -> str | None:
+    """The backend of a hub id whose files are on this machine already; None if they are not.
+
+    Raises:
+        InvalidInput: no backend can load them.
+    """
+    snapshot = cached_snapshot(hub_id)
+    if snapshot is None or not (snapshot / "config.json").is_file():
+        return None
+    return loading_backend(snapshot)
 
 
 def _folder(name: str) -> Path | None:
@@ -289,6 +310,8 @@ def _from_user(name: str, row: UserTable, bench_toml: Path) -> ModelSpec:
     folder = bench_toml.parent
     # A row may not build on another row: chains of rows hide what is really loaded.
     base = replace(_find(_from_here(row.model, folder), None), name=name)
+    if row.backend is not None:
+        base = replace(base, backend=_other_backend(row.backend, base, bench_toml))
     adapter = None if row.adapter is None else _from_here(row.adapter, folder)
     overrides = Overrides(
         revision=row.revision,
@@ -306,6 +329,27 @@ def _from_user(name: str, row: UserTable, bench_toml: Path) -> ModelSpec:
     spec = _with_overrides(base, overrides)
     check_options(spec)
     return spec
+
+
+def _other_backend(wanted: str, base: ModelSpec, bench_toml: Path) -> str:
+    """``wanted`` for the checkpoint of ``base``.
+
+    Raises:
+        InvalidInput: there is no such backend, or it loads no checkpoints.
+    """
+    where = f"{bench_toml}: [models.{base.name}]"
+    if wanted not in BACKENDS:
+        raise InvalidInput(
+            f"{where}: there is no backend {one_line(wanted, 40)!r}",
+            hint=did_you_mean(wanted, BACKENDS),
+        )
+    row = BACKENDS[wanted]
+    if base.checkpoint is None or not (row.model_types or row.known_types):
+        raise InvalidInput(
+            f"{where}: the backend {wanted} loads no checkpoint",
+            hint="remove backend from the table",
+        )
+    return wanted
 
 
 def _from_here(name: str, folder: Path) -> str:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from bench.errors import InvalidInput, did_you_mean
 from bench.models.backends import traits_of
-from bench.models.footprint import published_shape
+from bench.models.footprint import local_folder, published_shape
 from bench.models.pixels import FACTOR, MAX_PIXELS, MIN_PIXELS
 from bench.models.settings import check_followed
 from bench.schema import ModelSpec
@@ -163,6 +163,11 @@ def _grain(spec: ModelSpec) -> _Grain:
     if not traits_of(spec).visual_tokens:
         return _Grain(FACTOR**2, 0)
     shape = published_shape(spec)
+    if shape is None and local_folder(spec) is not None:
+        raise InvalidInput(
+            f"the pixels that a visual token of {spec.name!r} covers are not known",
+            hint="bound its pages in pixels: --max-pixels N",
+        )
     if shape is None:
         raise InvalidInput(
             f"the size of a visual token of {spec.checkpoint} is not known before it is downloaded",

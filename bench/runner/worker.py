@@ -147,8 +147,11 @@ class Worker:
             "started": utc_now(),
         }
         everything = [group for groups in tasks.values() for group in groups]
-        self.batch_size = self.settings.batch_size or default_batch_size(
-            info.device, everything, _weight_bytes(info)
+        own = info.details.get("batch_size")
+        self.batch_size = self.settings.batch_size or (
+            own
+            if isinstance(own, int)
+            else default_batch_size(info.device, everything, _weight_bytes(info))
         )
         record["batch_size"] = self.batch_size
         self.ladder = self._ladder(info)

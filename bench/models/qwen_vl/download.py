@@ -15,7 +15,7 @@ from bench.schema import ModelSpec
 from bench.text import one_line
 
 # Never pickles: *.bin, *.pt and *.pth are not even downloaded.
-_DOWNLOADED = ["*.safetensors", "*.json", "*.jinja", "merges.txt"]
+_DOWNLOADED = ["*.safetensors", "*.json", "*.jinja", "merges.txt", "vocab.txt", "tokenizer.model"]
 _HUB_PATIENCE = 10.0
 """Seconds that the hub may take for its first answer."""
 
