@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from bench.cli.lookup import FIRST_RUN
 from bench.cli.options import json_choice, results_choice
 from bench.cli.tables import table
 from bench.errors import InvalidInput
+from bench.formatting import count
 from bench.text import printable
 
 if TYPE_CHECKING:
@@ -23,11 +25,18 @@ if TYPE_CHECKING:
 KINDS = ("models", "tasks", "metrics", "runs")
 TITLES = {
     "docvqa": "DocVQA",
+    "pages": "whole pages",
     "memory_gib": "memory, GiB",
     "headline": "main metric",
     "here": "on this machine",
 }
 """Headings of columns whose key says too little to a person."""
+PAGE_BENCHMARKS = {
+    "omnidocbench-1.6": "OmniDocBench 1.6",
+    "omnidocbench-1.5": "OmniDocBench 1.5",
+    "olmocr-bench": "olmOCR-Bench",
+}
+"""Benchmark of whole pages in ``published.toml`` → its title."""
 TableRow = dict[str, Any]
 
 
@@ -72,12 +81,22 @@ def _models() -> list[TableRow]:
                 "name": entry.name,
                 "checkpoint": entry.checkpoint,
                 "license": entry.license,
+                "size": entry.size or (count(entry.parameters) if entry.parameters else None),
                 "docvqa": headline.get("docvqa"),
+                "pages": _page_scores(headline),
                 "memory_gib": round(memory / 2**30, 1) if memory else None,
                 "here": "yes" if is_local(entry.spec()) else "no",
             }
         )
     return rows
+
+
+def _page_scores(headline: Mapping[str, str]) -> str | None:
+    """The published scores of benchmarks of whole pages, which this program does not compute."""
+    scores = [
+        f"{headline[name]} ({title})" for name, title in PAGE_BENCHMARKS.items() if name in headline
+    ]
+    return ", ".join(scores) or None
 
 
 def _tasks() -> list[TableRow]:

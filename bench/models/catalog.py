@@ -72,6 +72,11 @@ class CatalogEntry(BaseModel):
     """Memory of the weights alone, in 16 bits if they are not quantized."""
     weight_bytes_source: Literal["parameters", "packing"] | None = None
     """How ``weight_bytes`` was computed; the head of ``catalog.toml`` explains both."""
+    size: str = ""
+    """As its authors call it, where ``parameters`` is not known."""
+    prompts: Mapping[str, str] = Field(default_factory=dict)
+    """What is asked for (text, table, …) → the prompt that the authors document for it."""
+    prompts_source: str = ""
 
     @field_validator("backend")
     @classmethod
