@@ -1,4 +1,4 @@
-"""``bench list models|tasks|metrics|runs``."""
+"""``bench list models|tasks|metrics|prompts|runs``."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from bench.cli.options import json_choice, results_choice
 from bench.cli.tables import table
 from bench.errors import InvalidInput
 from bench.formatting import count
-from bench.text import printable
+from bench.text import one_line, printable
 
 if TYPE_CHECKING:
     from bench.metrics import Metric
     from bench.metrics.calibration import CorpusMetric
 
-KINDS = ("models", "tasks", "metrics", "runs")
+KINDS = ("models", "tasks", "metrics", "prompts", "runs")
 TITLES = {
     "docvqa": "DocVQA",
     "pages": "whole pages",
@@ -52,8 +52,8 @@ class ListOptions:
 @click.command("list")
 @takes(ListOptions)
 def list_command(options: ListOptions) -> None:
-    """List the models, tasks, metrics or runs that can be named."""
-    listings = {"models": _models, "tasks": _tasks, "metrics": _metrics}
+    """List the models, tasks, metrics, documented prompts or runs that can be named."""
+    listings = {"models": _models, "tasks": _tasks, "metrics": _metrics, "prompts": _prompts}
     rows = _runs(options.results) if options.kind == "runs" else listings[options.kind]()
     if options.as_json:
         echo_json(rows)
@@ -163,6 +163,21 @@ def _metrics() -> list[TableRow]:
             "source": metric.source,
         }
         for metric, answers in rows
+    ]
+
+
+def _prompts() -> list[TableRow]:
+    from bench.asking.prompt_sets import OWN, documented_prompts
+
+    return [
+        {
+            "name": OWN + name,
+            "model": entry.name,
+            "prompt": one_line(text, 80),
+            "source": entry.prompts_source,
+        }
+        for entry in documented_prompts()
+        for name, text in entry.prompts.items()
     ]
 
 
