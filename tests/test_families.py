@@ -340,6 +340,16 @@ def test_rows_are_padded_only_after_a_check_has_passed(
     assert checked_rows(other) == 1
 
 
+def test_a_batch_size_that_is_not_followed_is_warned_of(llava: Loaded) -> None:
+    from bench.runner.worker import _unpadded
+
+    assert "one by one" in (_unpadded(llava.info, 8) or "")
+    assert _unpadded(llava.info, None) is None
+    checked = replace(llava.info, details={**llava.info.details, "padded_rows": 8})
+    assert _unpadded(checked, 8) is None
+    assert "at most 8 at a time" in (_unpadded(checked, 16) or "")
+
+
 def test_what_was_not_followed_is_on_the_record(llava: Loaded) -> None:
     details = llava.info.details
     assert details["generation_config_ignored"] == {"do_sample": True, "temperature": 0.7}
@@ -394,8 +404,9 @@ def test_a_known_type_that_brings_code_runs_without_it(copied: Any) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda f: (f / "preprocessor_config.json").unlink(), "no usable processor"),
-        (lambda f: (f / "tokenizer.json").unlink(), "no usable processor"),
+        (lambda f: (f / "preprocessor_config.json").unlink(), "has no preprocessor_config.json"),
+        (lambda f: (f / "tokenizer.json").unlink(), "has no tokenizer.json"),
+        (lambda f: edit_json(f / "preprocessor_config.json", size="big"), "no usable processor"),
         (lambda f: (f / "tokenizer.json").write_text("{"), "tokenizer.json"),
         (lambda f: (f / "chat_template.jinja").unlink(), "no chat template"),
         (lambda f: (f / "chat_template.jinja").write_text("{{ 1 / 0 }}"), "chat template"),

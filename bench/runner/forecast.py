@@ -213,8 +213,7 @@ def _read(spec: ModelSpec) -> _Model:
         )
     if published is None:
         raise InvalidInput(
-            f"the layers of {spec.checkpoint} are not known, because it is neither on this machine nor in "
-            "the catalog",
+            f"the layers of {spec.checkpoint} are not known before it is downloaded",
             hint=f"bench pull --models {spec.checkpoint}, or name a checkpoint folder",
         )
     number = 4 if spec.dtype == "fp32" else 2

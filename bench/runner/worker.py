@@ -148,12 +148,13 @@ class Worker:
         }
         everything = [group for groups in tasks.values() for group in groups]
         own = info.details.get("batch_size")
-        self.batch_size = self.settings.batch_size or (
-            own
-            if isinstance(own, int)
-            else default_batch_size(info.device, everything, _weight_bytes(info))
-        )
+        default = default_batch_size(info.device, everything, _weight_bytes(info))
+        wanted = self.settings.batch_size
+        self.batch_size = wanted or (own if isinstance(own, int) else default)
         record["batch_size"] = self.batch_size
+        if (warning := _unpadded(info, wanted)) is not None:
+            warnings = [*info.details.get("warnings", ()), warning]
+            record["details"] = {**record["details"], "warnings": warnings}
         self.ladder = self._ladder(info)
         if self.settings.warmup:
             record["first_call_seconds"] = self._warm_up(everything)
@@ -358,6 +359,18 @@ def main(arguments: Sequence[str]) -> int:
                 os._exit(LOST)
             _report_failure(run.model_folder(name), events, shard, error)
             return FAILED
+
+
+def _unpadded(info: ModelInfo, batch_size: int | None) -> str | None:
+    """What to warn of where the model does not compute as many questions together as were asked for."""
+    rows = info.details.get("padded_rows")
+    if batch_size is None or not isinstance(rows, int) or batch_size <= rows:
+        return None
+    how = "one by one" if rows == 1 else f"at most {rows} at a time"
+    return (
+        f"With --batch-size {batch_size}, it still answers its questions {how}: padded batches of its type "
+        f"have passed no check of {batch_size} questions on this machine."
+    )
 
 
 def _weight_bytes(info: ModelInfo) -> int:

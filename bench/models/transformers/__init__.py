@@ -88,13 +88,15 @@ class AnyVisionModel:
         context = getattr(config.get_text_config(), "max_position_embeddings", None)
         generator = Generator(weights.model, decoding)
         self._parts = _Parts(weights, processor, generator, context, circumstances)
+        rows = checked_rows(circumstances)
         details: dict[str, Json] = {
             **weights.details,
             **processor.details(),
             **decoding.details(),
             "engine": "generate",
             "batch_size": 1,
-            "padded_batches": _padding_in_words(checked_rows(circumstances)),
+            "padded_rows": rows,
+            "padded_batches": _padding_in_words(rows),
             "context_tokens": context,
             "page_reuse": "none: a page is encoded for every question",
         }

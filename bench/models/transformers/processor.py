@@ -208,6 +208,7 @@ def _conversation(asked: Asked) -> list[dict[str, Any]]:
 def _read(folder: Path, files: Path, config: Any) -> Any:
     """The processor in ``files``, without the parts that take videos and sound."""
     name = _class_name(folder, config)
+    _check_files(folder)
     for file in (*_CLASS_FILES, "tokenizer.json"):
         if (folder / file).is_file():
             read_json(folder / file)
@@ -228,6 +229,20 @@ def _read(folder: Path, files: Path, config: Any) -> Any:
             f"{folder} has no usable processor ({one_line(name, 60)}): {one_line(said, 200)}",
             hint=_COPY,
         ) from None
+
+
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+
+
+def _check_files(folder: Path) -> None:
+    """Refuse a checkpoint without the files of an image processor or a tokenizer."""
+    own, common = folder / "preprocessor_config.json", folder / "processor_config.json"
+    # Newer checkpoints keep the settings of all parts of a processor in one file.
+    has_images = own.is_file() or (common.is_file() and "image_processor" in read_json(common))
+    if not has_images:
+        raise InvalidInput(f"{folder} has no preprocessor_config.json", hint=_COPY)
+    if not any((folder / file).is_file() for file in _TOKENIZERS):
+        raise InvalidInput(f"{folder} has no tokenizer.json", hint=_COPY)
 
 
 def _class_name(folder: Path, config: Any) -> str:
