@@ -50,7 +50,9 @@ def models_to_run(names: Sequence[str], options: RunOptions) -> tuple[ModelSpec,
         engine["reuse"] = False
     if options.reference:
         engine["reference"] = True
-    return resolve_models(names, options, options.model_tables, engine)
+    return resolve_models(
+        names, options, options.model_tables, engine, may_ask_hub=not options.dry_run
+    )
 
 
 def plan_of(

@@ -166,7 +166,8 @@ def _transformers() -> Check:
         return Check(
             "transformers", "missing", f"{version}, but version 5 or newer is needed", cure
         )
-    return Check("transformers", "ok", version)
+    without = "" if _version("torchvision") else "; no torchvision, which some families need"
+    return Check("transformers", "ok", version + without)
 
 
 def _quantization() -> Iterator[Check]:

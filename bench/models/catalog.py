@@ -19,7 +19,14 @@ from typing import Annotated, Any, Literal, TypeVar, Unpack
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.errors import InvalidInput, did_you_mean
-from bench.models.backends import BACKENDS, ENDPOINT_BACKEND, HUB_BACKEND, check_options, make_model
+from bench.models.backends import (
+    BACKENDS,
+    ENDPOINT_BACKEND,
+    HUB_BACKEND,
+    check_options,
+    make_model,
+    traits_of,
+)
 from bench.models.chat_templates import check_template
 from bench.models.checkpoints import (
     cached_snapshot,
@@ -207,6 +214,13 @@ def resolve_all(
             raise InvalidInput(f"model {spec.name!r} is named twice", hint="name every model once")
     taken = Counter(spec.name.lower() for spec in specs)
     return tuple(_distinct(spec) if taken[spec.name.lower()] > 1 else spec for spec in specs)
+
+
+def has_guessed_backend(spec: ModelSpec) -> bool:
+    """Whether the backend of ``spec`` is only assumed, because nothing of its hub id is on this machine."""
+    hub_id = spec.checkpoint or ""
+    known = hub_id.lower() in _by_hub_name() or traits_of(spec).needs_network
+    return bool(_HUB_ID.fullmatch(hub_id)) and not known and cached_snapshot(hub_id) is None
 
 
 def user_models(bench_toml: Path) -> Mapping[str, UserTable]:
