@@ -95,7 +95,8 @@ def _try(folder: Path, model_type: str, groups: Sequence[PageGroup]) -> Tried:
         note = needs if isinstance(error, EnvironmentProblem) else error.message
         return Tried(model_type, False, False, None, "–", note)
     assert isinstance(model, AnyVisionModel)
-    unit = str(info.details["pixel_bounds"]).partition(":")[0]
+    bounds = str(info.details["pixel_bounds"])
+    unit = bounds.partition(":")[0] if ":" in bounds else "–"
     try:
         check = model.check_batches(groups, ROWS)
     except Exception as error:

@@ -316,6 +316,175 @@ _FAMILIES: dict[str, _Family] = {
             "num_additional_image_tokens": 1,
         },
     ),
+    "glm4v": _Family(
+        _IMAGE
+        | _VIDEO
+        | {
+            "image_start_token_id": "<boi>",
+            "image_end_token_id": "<eoi>",
+            "text_config": _TEXT | {"rope_parameters": _MROPE},
+            "vision_config": _MERGING_TOWER,
+        },
+        _BY_AREA | {"image_processor_type": "Glm4vImageProcessor", "temporal_patch_size": 2},
+        {"processor_class": "Glm4vProcessor"},
+    ),
+    "glm46v": _Family(
+        _IMAGE
+        | _VIDEO
+        | {
+            "image_start_token_id": "<boi>",
+            "image_end_token_id": "<eoi>",
+            "text_config": _TEXT | {"model_type": "glm4v_text", "rope_parameters": _MROPE},
+            "vision_config": _MERGING_TOWER | {"model_type": "glm4v_vision"},
+        },
+        _BY_AREA | {"image_processor_type": "Glm46VImageProcessor", "temporal_patch_size": 2},
+        {"processor_class": "Glm46VProcessor"},
+    ),
+    "qianfan_ocr": _Family(
+        {
+            "image_token_id": "<IMG_CONTEXT>",
+            "image_seq_length": 4,
+            "downsample_ratio": 0.5,
+            "text_config": _TEXT | {"model_type": "qwen3", "head_dim": 8},
+            "vision_config": _TOWER | {"image_size": [56, 56], "patch_size": [14, 14]},
+        },
+        _ONE_TILE
+        | {
+            "image_processor_type": "GotOcr2ImageProcessor",
+            "crop_to_patches": True,
+            "max_patches": 4,
+        },
+        {"processor_class": "QianfanOCRProcessor", "image_seq_length": 4},
+        image="<image>",
+    ),
+    "llava_next": _Family(
+        {
+            "image_token_index": "<image>",
+            "image_grid_pinpoints": [[56, 112], [112, 56], [112, 112]],
+            "vision_feature_layer": -1,
+            "vision_feature_select_strategy": "default",
+            "text_config": _TEXT | {"model_type": "llama"},
+            "vision_config": _TOWER | {"model_type": "clip_vision_model", "projection_dim": 32},
+        },
+        {
+            "image_processor_type": "LlavaNextImageProcessor",
+            "size": {"shortest_edge": 56},
+            "crop_size": {"height": 56, "width": 56},
+            "image_grid_pinpoints": [[56, 112], [112, 56], [112, 112]],
+        },
+        {
+            "processor_class": "LlavaNextProcessor",
+            "patch_size": 14,
+            "vision_feature_select_strategy": "default",
+            "num_additional_image_tokens": 1,
+        },
+    ),
+    "llava_onevision": _Family(
+        {
+            "image_token_index": "<image>",
+            "video_token_index": "<video>",
+            "image_grid_pinpoints": [[56, 56], [56, 112], [112, 56], [112, 112]],
+            "text_config": _TEXT | {"model_type": "qwen2"},
+            "vision_config": _TOWER
+            | {"model_type": "siglip_vision_model", "vision_use_head": False},
+        },
+        _ONE_TILE
+        | {
+            "image_processor_type": "LlavaOnevisionImageProcessor",
+            "image_grid_pinpoints": [[56, 56], [56, 112], [112, 56], [112, 112]],
+        },
+        {"processor_class": "LlavaOnevisionProcessor", "num_image_tokens": 16},
+    ),
+    "vipllava": _Family(
+        {
+            "image_token_index": "<image>",
+            "image_seq_length": 16,
+            "vision_feature_layers": [-1, -2],
+            "text_config": _TEXT | {"model_type": "llama"},
+            "vision_config": _TOWER | {"model_type": "clip_vision_model", "projection_dim": 32},
+        },
+        {
+            "image_processor_type": "CLIPImageProcessor",
+            "size": {"shortest_edge": 56},
+            "crop_size": {"height": 56, "width": 56},
+        },
+        {
+            "processor_class": "LlavaProcessor",
+            "patch_size": 14,
+            "vision_feature_select_strategy": "default",
+            "num_additional_image_tokens": 1,
+        },
+    ),
+    "video_llama_3": _Family(
+        _IMAGE
+        | _VIDEO
+        | {
+            "text_config": _TEXT | {"model_type": "qwen2"},
+            "vision_config": _TOWER | {"model_type": "video_llama_3_vision"},
+        },
+        _BY_AREA | {"image_processor_type": "VideoLlama3ImageProcessor"},
+        {"processor_class": "VideoLlama3Processor"},
+    ),
+    "qwen3_vl_moe": _Family(
+        _IMAGE
+        | _VIDEO
+        | _VISION_MARKS
+        | {
+            "text_config": _TEXT
+            | {
+                "head_dim": 16,
+                "rope_parameters": _MROPE | {"mrope_section": [2, 3, 3]},
+                "num_experts": 4,
+                "num_experts_per_tok": 2,
+                "moe_intermediate_size": 32,
+            },
+            "vision_config": _MERGING_TOWER
+            | {"num_position_embeddings": 64, "deepstack_visual_indexes": [0]},
+        },
+        _BY_AREA | {"image_processor_type": "Qwen2VLImageProcessor", "temporal_patch_size": 2},
+        {"processor_class": "Qwen3VLProcessor"},
+    ),
+    "qwen3_5_moe": _Family(
+        _IMAGE
+        | _VIDEO
+        | _VISION_MARKS
+        | {
+            "text_config": _TEXT
+            | _MIXED_LAYERS
+            | {
+                "num_experts": 4,
+                "num_experts_per_tok": 2,
+                "moe_intermediate_size": 32,
+                "shared_expert_intermediate_size": 32,
+            },
+            "vision_config": _MERGING_TOWER | {"num_position_embeddings": 64},
+        },
+        _BY_AREA | {"image_processor_type": "Qwen2VLImageProcessor", "temporal_patch_size": 2},
+        {"processor_class": "Qwen3VLProcessor"},
+    ),
+    "aya_vision": _Family(
+        {
+            "image_token_index": "<image>",
+            "text_config": _TEXT | {"model_type": "cohere2", "head_dim": 8},
+            "vision_config": _TOWER
+            | {"model_type": "siglip_vision_model", "vision_use_head": False},
+        },
+        _ONE_TILE
+        | {
+            "image_processor_type": "GotOcr2ImageProcessor",
+            "crop_to_patches": True,
+            "max_patches": 4,
+        },
+        {
+            "processor_class": "AyaVisionProcessor",
+            "patch_size": 14,
+            "img_size": 56,
+            "downsample_factor": 2,
+            "image_token": "<image_break>",
+            "img_patch_token": "<image>",
+        },
+        image="<image_break>",
+    ),
     "mistral3": _Family(
         {
             "image_token_index": "<image>",

@@ -1,8 +1,8 @@
 """What ``min_pixels`` and ``max_pixels`` are called by the image processors of transformers.
 
 Each family bounds a page in its own unit: the area, the longest side, a number of tiles or of tokens. A bound
-in pixels is translated to the largest setting whose pages have at most as many pixels. Processors that make
-every page the same size have no such setting, and asking for one is refused.
+in pixels is translated to the largest setting whose pages have at most as many pixels. Other processors make
+every page the same size, or choose among fixed ones; asking them for a bound is refused.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class PixelSetting(NamedTuple):
     processor: str
     """Its class."""
     unit: Unit | None
-    """None if every page gets the same size."""
+    """None if there is no bound that could be set."""
     min_pixels: int | None
     """Its own lower bound on a page; None if it has none."""
     max_pixels: int | None
@@ -78,8 +78,8 @@ class PixelSetting(NamedTuple):
         asked = "max_pixels" if high is not None else "min_pixels"
         if (low, high) != (None, None) and self.unit is None:
             raise InvalidInput(
-                f"model {name!r} cannot follow {asked}: its image processor ({self.processor}) makes every "
-                "page the same size",
+                f"model {name!r} cannot follow {asked}: its image processor ({self.processor}) has no bound "
+                "on a page that could be set",
                 hint=f"leave out {asked}",
             )
         if low is not None and self.unit not in {"area", "volume"}:
@@ -125,7 +125,7 @@ class PixelSetting(NamedTuple):
     def in_words(self, low: int | None, high: int | None) -> str:
         """How pages are bounded, for the record of a run: the unit, and the setting that took effect."""
         if self.unit is None:
-            return "none: every page gets the same size"
+            return "none that could be set"
         arguments = self.arguments(low, self.max_pixels if high is None else high)
         setting = ", ".join(f"{key} = {value}" for key, value in arguments.items())
         return f"{_IN_WORDS[self.unit]}: {setting}"
