@@ -294,9 +294,10 @@ def test_a_prompt_longer_than_the_context_fails_alone(
     llava: Loaded, groups: list[PageGroup]
 ) -> None:
     long = make_group(groups[0].document, ("Why? " * 2000, "Why?"), max_new_tokens=4)
-    first, second = llava.model.generate([long]).outputs
-    assert "more than the model's context of 4096" in (first.error or "")
-    assert second.error is None
+    for rows in (1, 2):
+        first, second = llava.model.generate_rows([long], rows).outputs
+        assert "more than the model's context of 4096" in (first.error or "")
+        assert second.error is None
 
 
 def test_a_question_that_spells_a_control_token_gives_none(

@@ -201,8 +201,20 @@ class AnyVisionModel:
                 outputs |= self._answer(parts, [row], clock)
             return outputs
         clock.lap("preprocess")
-        for place, output in _answered(parts, rows, batch, limit, clock):
-            outputs[place] = output
+        prompts = _prompts(batch)
+        refused = {
+            row.place: output
+            for row, prompt in zip(rows, prompts, strict=True)
+            if (output := _unanswered(parts, row, prompt, limit)) is not None
+        }
+        if refused:
+            # The others are asked without them: a prompt beyond the context would cost them memory.
+            left = [row for row in rows if row.place not in refused]
+            return outputs | refused | (self._answer(parts, left, clock) if left else {})
+        completions = parts.generator.answer(batch, limit, clock)
+        for row, prompt, completion in zip(rows, prompts, completions, strict=True):
+            outputs[row.place] = _output(parts, row, prompt, completion)
+        clock.lap("other")
         return outputs
 
     def _read(self, document: Document) -> list[Any]:
@@ -229,25 +241,10 @@ def _chunks(groups: Sequence[PageGroup], size: int) -> Iterator[list[_Row]]:
             yield together[start : start + size]
 
 
-def _answered(
-    parts: _Parts, rows: Sequence[_Row], batch: Any, limit: int, clock: Clock
-) -> Iterator[tuple[int, Output]]:
-    """Place and output of each row of a batch that is ready for the model."""
+def _prompts(batch: Any) -> list[list[int]]:
+    """The tokens of each row without its padding."""
     kept = batch["attention_mask"].bool()
-    prompts = [ids[mask].tolist() for ids, mask in zip(batch["input_ids"], kept, strict=True)]
-    outputs = [
-        _unanswered(parts, row, prompt, limit) for row, prompt in zip(rows, prompts, strict=True)
-    ]
-    # A row that cannot be asked makes the rest of its batch no worse: its answer is not looked at.
-    completions: list[Completion | None] = [None] * len(rows)
-    if not all(outputs):
-        completions = [*parts.generator.answer(batch, limit, clock)]
-    for row, prompt, output, completion in zip(rows, prompts, outputs, completions, strict=True):
-        if output is not None:
-            yield row.place, output
-        elif completion is not None:
-            yield row.place, _output(parts, row, prompt, completion)
-    clock.lap("other")
+    return [ids[mask].tolist() for ids, mask in zip(batch["input_ids"], kept, strict=True)]
 
 
 def _unanswered(parts: _Parts, row: _Row, prompt: Sequence[int], limit: int) -> Output | None:
