@@ -290,6 +290,23 @@ def test_a_page_that_cannot_be_read_fails_alone(
     assert [output.error is None for output in outputs] == [False] * 2 + [True] * 4
 
 
+def test_what_a_checkpoint_says_of_decoding_is_followed_except_for_sampling(
+    copied: Any, groups: list[PageGroup]
+) -> None:
+    folder = copied("lighton_ocr")
+    plain, _ = loaded_model(resolve(str(folder)))
+    wild = {"temperature": 9.0, "num_beams": 3, "num_return_sequences": 2, "max_new_tokens": 1}
+    edit_json(folder / "generation_config.json", do_sample=True, **wild)
+    sampling, info = loaded_model(resolve(str(folder)))
+    texts = [output.text for output in plain.generate(groups).outputs]
+    assert [output.text for output in sampling.generate(groups).outputs] == texts
+    assert info.details["generation_config_ignored"] == {"do_sample": True, **wild}
+    edit_json(folder / "generation_config.json", no_repeat_ngram_size=1, **dict.fromkeys(wild))
+    strict, info = loaded_model(resolve(str(folder)))
+    assert info.details["generation_config_followed"] == {"no_repeat_ngram_size": 1}
+    assert [output.text for output in strict.generate(groups).outputs] != texts
+
+
 def test_a_prompt_longer_than_the_context_fails_alone(
     llava: Loaded, groups: list[PageGroup]
 ) -> None:
@@ -413,6 +430,10 @@ def test_a_known_type_that_brings_code_runs_without_it(copied: Any) -> None:
         (lambda f: (f / "chat_template.jinja").write_text("{{ 1 / 0 }}"), "chat template"),
         (lambda f: (f / "chat_template.jinja").write_text("hello"), "chat template"),
         (lambda f: edit_json(f / "processor_config.json", processor_class="Nobody"), "Nobody"),
+        (
+            lambda f: edit_json(f / "processor_config.json", processor_class="AutoModel"),
+            "AutoModel",
+        ),
         (lambda f: edit_json(f / "processor_config.json", patch_size="wide"), "processor"),
         (lambda f: edit_json(f / "config.json", text_config=7), "config.json cannot be used"),
         (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "pickled ones"),

@@ -71,7 +71,7 @@ class AnyVisionModel:
         from bench.models.qwen_vl.loading import quiet_transformers
         from bench.models.qwen_vl.readable import readable
         from bench.models.transformers.checks import checked_rows
-        from bench.models.transformers.generating import Generator
+        from bench.models.transformers.generating import NOT_FOLLOWED, Generator
         from bench.models.transformers.loading import load_weights, read_config
         from bench.models.transformers.processor import PageProcessor
 
@@ -89,10 +89,14 @@ class AnyVisionModel:
         generator = Generator(weights.model, decoding)
         self._parts = _Parts(weights, processor, generator, context, circumstances)
         rows = checked_rows(circumstances)
+        # Unlike the engines, generate also follows what the configuration says beside these.
+        written = decoding.ignored.items()
         details: dict[str, Json] = {
             **weights.details,
             **processor.details(),
             **decoding.details(),
+            "generation_config_ignored": {k: v for k, v in written if k in NOT_FOLLOWED},
+            "generation_config_followed": {k: v for k, v in written if k not in NOT_FOLLOWED},
             "engine": "generate",
             "batch_size": 1,
             "padded_rows": rows,

@@ -8,6 +8,22 @@ from typing import Any
 from bench.models.qwen_vl.clock import Clock
 from bench.models.qwen_vl.generation import Completion, Decoding
 
+NOT_FOLLOWED = frozenset(
+    {
+        "do_sample",
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "typical_p",
+        "num_beams",
+        "num_return_sequences",
+        "max_length",
+        "max_new_tokens",
+    }
+)
+"""What a checkpoint's generation configuration may say of sampling, beams and lengths: a run decides it."""
+
 
 class Generator:
     """Greedy answers of one model."""
@@ -35,7 +51,7 @@ class Generator:
         return [self._completion(row, sure) for row, sure in zip(ids, steps, strict=True)]
 
     def _settings(self, limit: int) -> Any:
-        """The checkpoint's own settings, with the most probable token each time."""
+        """The checkpoint's own settings beside ``NOT_FOLLOWED``, with the most probable token each time."""
         import copy
 
         settings = copy.deepcopy(self._model.generation_config)
@@ -44,6 +60,7 @@ class Generator:
             max_length=None,
             do_sample=False,
             num_beams=1,
+            num_return_sequences=1,
             temperature=1.0,
             top_p=1.0,
             top_k=50,

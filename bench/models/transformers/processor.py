@@ -91,7 +91,8 @@ class PageProcessor:
         Raises:
             InvalidInput: the template or the processor cannot take a question or its pages.
         """
-        high = self._high if max_pixels is None else max_pixels
+        bounds = [bound for bound in (self._high, max_pixels) if bound is not None]
+        high = min(bounds, default=None)
         images = self.setting.arguments(self._low, high)
         conversations = [_conversation(one) for one in asked]
         text = {"padding": True, "padding_side": "left"}
@@ -110,6 +111,8 @@ class PageProcessor:
                 processor_kwargs={**text, **({"images_kwargs": images} if images else {})},
                 **self._arguments,
             )
+        except MemoryError:
+            raise
         except ImportError as error:
             raise missing(self.folder, error) from None
         except Exception as error:
@@ -278,7 +281,11 @@ def _class_of(name: str) -> Any:
     import transformers
 
     made = getattr(transformers, name, None)
-    if made is None or not isinstance(made, type):
+    # What needs a missing package is a placeholder, which says so when it is used.
+    usable = isinstance(made, type) and (
+        issubclass(made, transformers.ProcessorMixin) or "_backends" in vars(made)
+    )
+    if not usable:
         raise InvalidInput(
             f"transformers {transformers.__version__} has no processor {one_line(name, 60)}",
             hint=_COPY,
