@@ -79,12 +79,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, *, body: bool) -> None:
         self.served.requests.append(f"{self.command} {self.path}")
         path = unquote(urlsplit(self.path).path)
-        if path.startswith("/api/datasets/"):
-            hub_id, rest = self._repository(path.removeprefix("/api/datasets/"))
+        if path.startswith(("/api/datasets/", "/api/models/")):
+            hub_id, rest = self._repository(path.split("/", 3)[3])
             if hub_id is not None:
                 self._api(hub_id, rest)
-        elif path.startswith("/datasets/") and "/resolve/" in path:
-            hub_id, rest = self._repository(path.removeprefix("/datasets/"))
+        elif "/resolve/" in path:
+            # The address of a model's files begins with its owner.
+            hub_id, rest = self._repository(path.removeprefix("/datasets").removeprefix("/"))
             if hub_id is not None:
                 self._file(hub_id, rest.split("/", 2)[2], body=body)
         else:

@@ -68,7 +68,8 @@ def test_the_headline_is_the_score_that_the_authors_print_first() -> None:
 @pytest.mark.parametrize("scores", published_scores(), ids=lambda s: f"{s.benchmark}-{s.split}")
 def test_every_published_score_has_a_source_and_a_possible_value(scores: Any) -> None:
     assert scores.source
-    assert scores.metric in METRICS
+    # A benchmark of whole pages has a metric that is not computed here.
+    assert scores.metric in METRICS or scores.benchmark.startswith(("omnidocbench", "olmocr"))
     assert all(0 < value <= scores.scale for value in scores.values.values())
 
 

@@ -63,6 +63,9 @@ class PromptRule:
     """The split of the documents that the prompt was chosen on, if the file says so."""
     tuned: str = ""
     """``column=value`` of the score that the prompt was chosen by, if the file says so."""
+    variant: str = ""
+    """What follows the ``@`` in the name of the models that it is for, where sets of prompts are compared
+    (``bench.asking.prompt_sets``); empty: any model."""
 
     def render(self, question: str, pages: int) -> str:
         """The user text for a question about a document of so many pages."""
@@ -122,7 +125,7 @@ class Chooser:
             return
         for rule in rules:
             rank = _model_rank(rule.model, spec)
-            if rank >= 0 and rule.task in {"", task.name}:
+            if rank >= 0 and rule.task in {"", task.name} and _is_variant(spec, rule.variant):
                 self._rules.append((rank, bool(rule.task), rule))
 
     def rule(self, sample: Sample) -> PromptRule | None:
@@ -187,8 +190,18 @@ def check_used(
     Raises:
         InvalidInput: not a single question has one, so that the collection must be another one's.
     """
-    if not rules:
-        return []
+    warnings: list[str] = []
+    for variant in dict.fromkeys(rule.variant for rule in rules):
+        own = [rule for rule in rules if rule.variant == variant]
+        asked = [spec for spec in models if _is_variant(spec, variant)]
+        warnings += _unfitted(own, asked, tasks)
+    return warnings
+
+
+def _unfitted(
+    rules: Sequence[PromptRule], models: Sequence[ModelSpec], tasks: Sequence[Task]
+) -> list[str]:
+    """``check_used`` for the rules of one collection."""
     chosen = [rule for _, _, rule in _choices(rules, models, tasks)]
     total, missing = len(chosen), chosen.count(None)
     if not missing:
@@ -199,8 +212,9 @@ def check_used(
             f"no row of the prompt collection fits any question; its first keys are {keys}",
             hint="a key is the doc_type and the field of a question, with one space between them",
         )
+    named = f" {rules[0].variant}" if rules[0].variant else ""
     return [
-        f"the prompt collection has no prompt for {missing:,} of {plural(total, 'question')}; "
+        f"the prompt collection{named} has no prompt for {missing:,} of {plural(total, 'question')}; "
         "they are asked with the task's own prompt"
     ]
 
@@ -288,6 +302,10 @@ def _key_rank(key: str, doc_type: str, field: str) -> int:
     if key == " ".join(f"{doc_type} {field}".split()):
         return 2
     return 1 if key == " ".join(doc_type.split()) else -1
+
+
+def _is_variant(spec: ModelSpec, variant: str) -> bool:
+    return not variant or spec.name.endswith(f"@{variant}")
 
 
 def begins_name(beginning: str, spec: ModelSpec) -> bool:

@@ -121,7 +121,7 @@ def _model_row(model: Mapping[str, Any]) -> dict[str, str]:
     memory, download = model["expected_memory_bytes"], model["download_bytes"]
     return {
         "model": model["name"],
-        "memory (estimate)": "no weights" if memory is None else byte_size(memory),
+        "memory (estimate)": byte_size(memory) if memory is not None else _no_memory(model),
         "to download": "unknown"
         if download is None
         else byte_size(download)
@@ -131,6 +131,11 @@ def _model_row(model: Mapping[str, Any]) -> dict[str, str]:
         "max. visual tokens": formatting.count(model["max_visual_tokens"]),
         "checkpoint": model["checkpoint"] or formatting.DASH,
     }
+
+
+def _no_memory(model: Mapping[str, Any]) -> str:
+    """Why there is no figure for a model's memory."""
+    return "no weights" if model["checkpoint"] is None else "unknown"
 
 
 def _placement(models: Sequence[Mapping[str, Any]]) -> list[str]:

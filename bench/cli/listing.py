@@ -1,7 +1,8 @@
-"""``bench list models|tasks|metrics|runs``."""
+"""``bench list models|tasks|metrics|prompts|runs``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,20 +15,28 @@ from bench.cli.lookup import FIRST_RUN
 from bench.cli.options import json_choice, results_choice
 from bench.cli.tables import table
 from bench.errors import InvalidInput
-from bench.text import printable
+from bench.formatting import count
+from bench.text import one_line, printable
 
 if TYPE_CHECKING:
     from bench.metrics import Metric
     from bench.metrics.calibration import CorpusMetric
 
-KINDS = ("models", "tasks", "metrics", "runs")
+KINDS = ("models", "tasks", "metrics", "prompts", "runs")
 TITLES = {
     "docvqa": "DocVQA",
+    "pages": "whole pages",
     "memory_gib": "memory, GiB",
     "headline": "main metric",
     "here": "on this machine",
 }
 """Headings of columns whose key says too little to a person."""
+PAGE_BENCHMARKS = {
+    "omnidocbench-1.6": "OmniDocBench 1.6",
+    "omnidocbench-1.5": "OmniDocBench 1.5",
+    "olmocr-bench": "olmOCR-Bench",
+}
+"""Benchmark of whole pages in ``published.toml`` → its title."""
 TableRow = dict[str, Any]
 
 
@@ -43,8 +52,8 @@ class ListOptions:
 @click.command("list")
 @takes(ListOptions)
 def list_command(options: ListOptions) -> None:
-    """List the models, tasks, metrics or runs that can be named."""
-    listings = {"models": _models, "tasks": _tasks, "metrics": _metrics}
+    """List the models, tasks, metrics, documented prompts or runs that can be named."""
+    listings = {"models": _models, "tasks": _tasks, "metrics": _metrics, "prompts": _prompts}
     rows = _runs(options.results) if options.kind == "runs" else listings[options.kind]()
     if options.as_json:
         echo_json(rows)
@@ -72,12 +81,22 @@ def _models() -> list[TableRow]:
                 "name": entry.name,
                 "checkpoint": entry.checkpoint,
                 "license": entry.license,
+                "size": entry.size or (count(entry.parameters) if entry.parameters else None),
                 "docvqa": headline.get("docvqa"),
+                "pages": _page_scores(headline),
                 "memory_gib": round(memory / 2**30, 1) if memory else None,
                 "here": "yes" if is_local(entry.spec()) else "no",
             }
         )
     return rows
+
+
+def _page_scores(headline: Mapping[str, str]) -> str | None:
+    """The published scores of benchmarks of whole pages, which this program does not compute."""
+    scores = [
+        f"{headline[name]} ({title})" for name, title in PAGE_BENCHMARKS.items() if name in headline
+    ]
+    return ", ".join(scores) or None
 
 
 def _tasks() -> list[TableRow]:
@@ -144,6 +163,21 @@ def _metrics() -> list[TableRow]:
             "source": metric.source,
         }
         for metric, answers in rows
+    ]
+
+
+def _prompts() -> list[TableRow]:
+    from bench.asking.prompt_sets import OWN, documented_prompts
+
+    return [
+        {
+            "name": OWN + name,
+            "model": entry.name,
+            "prompt": one_line(text, 80),
+            "source": entry.prompts_source,
+        }
+        for entry in documented_prompts()
+        for name, text in entry.prompts.items()
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -104,6 +104,8 @@ def resolve_models(
     config: Path | None = None,
     engine: Mapping[str, bool] | None = None,
     served_by: str | None = None,
+    *,
+    may_ask_hub: bool = False,
 ) -> tuple[ModelSpec, ...]:
     """The models that ``names`` mean, with what the command line says about them.
 
@@ -113,6 +115,7 @@ def resolve_models(
         config: the file with those tables; None for ``bench.toml`` in the working directory.
         engine: options of the engine, such as ``reuse``; a model without such an engine is refused.
         served_by: the engine that answers for all of them as a server; None for the models' own backends.
+        may_ask_hub: whether the hub may be asked of which type a hub id is that was never downloaded.
 
     Raises:
         InvalidInput: a name is unknown, or an option does not suit its model.
@@ -120,6 +123,9 @@ def resolve_models(
     from bench.models.catalog import resolve_all
 
     options = _in_one_unit(options)
+    names = tuple(names)
+    if may_ask_hub and not options.offline:
+        _learn_types(names, config or bench_toml())
     specs = resolve_all(
         names,
         bench_toml=config or bench_toml(),
@@ -144,6 +150,20 @@ def resolve_models(
     return tuple(
         replace(spec, max_pixels=tokens_as_pixels(spec, options.visual_tokens)) for spec in specs
     )
+
+
+def _learn_types(names: Sequence[str], config: Path | None) -> None:
+    """Download the small file that says of which type a hub id is, where nothing of it is here yet."""
+    from bench.models.catalog import has_guessed_backend, resolve
+    from bench.models.checkpoints import offline_by_environment
+    from bench.models.qwen_vl.download import fetch_configuration
+
+    if offline_by_environment():
+        return
+    for name in names:
+        spec = resolve(name, bench_toml=config)
+        if has_guessed_backend(spec) and spec.checkpoint is not None:
+            fetch_configuration(spec.checkpoint, spec.revision)
 
 
 def _in_one_unit(options: ModelOptions) -> ModelOptions:
@@ -174,7 +194,7 @@ def _in_one_unit(options: ModelOptions) -> ModelOptions:
     return replace(options, max_pixels=None)
 
 
-def resolve_model(name: str, options: ModelOptions) -> ModelSpec:
+def resolve_model(name: str, options: ModelOptions, *, may_ask_hub: bool = False) -> ModelSpec:
     """The one model that ``name`` means, as ``resolve_models`` makes it."""
-    (spec,) = resolve_models([name], options)
+    (spec,) = resolve_models([name], options, may_ask_hub=may_ask_hub)
     return spec

@@ -44,6 +44,23 @@ class NameList(click.ParamType[tuple[str, ...]]):
         return names
 
 
+class FileList(NameList):
+    """Files separated by commas; a file whose name has a comma can be named alone."""
+
+    name = "files"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """The files in order, each once."""
+        try:
+            is_one = isinstance(value, str) and Path(value).is_file()
+        except OSError:
+            # Many names make a longer text than a file's name may be.
+            is_one = False
+        return (value,) if is_one else super().convert(value, param, ctx)
+
+
 class OneName(click.ParamType[str]):
     """One name, for a verb that works on one task or model."""
 

@@ -25,7 +25,7 @@ def make_plan(options: RunOptions) -> RunPlan:
     Raises:
         InvalidInput: they name what does not exist, or contradict each other.
     """
-    from bench.asking.prompts import read_prompts
+    from bench.asking.prompt_sets import compared, read_prompt_set
     from bench.runner.sweep import parse_sweep, swept
     from bench.tasks import expand_tasks, load_task
 
@@ -34,7 +34,12 @@ def make_plan(options: RunOptions) -> RunPlan:
         models = swept(models, parse_sweep(options.sweep))
     folders = expand_tasks(options.tasks)
     tasks = [load_task(folder, allow_unreadable=options.allow_unreadable) for folder in folders]
-    rules = read_prompts(options.prompts) if options.prompts is not None else ()
+    rules: tuple[PromptRule, ...] = ()
+    sets = [read_prompt_set(source, models) for source in options.prompts or ()]
+    if len(sets) == 1:
+        rules = sets[0].rules
+    elif sets:
+        models, rules = compared(models, sets)
     return plan_of(models, tasks, rules, options)
 
 
@@ -45,7 +50,14 @@ def models_to_run(names: Sequence[str], options: RunOptions) -> tuple[ModelSpec,
         engine["reuse"] = False
     if options.reference:
         engine["reference"] = True
-    return resolve_models(names, options, options.model_tables, engine, options.engine)
+    return resolve_models(
+        names,
+        options,
+        options.model_tables,
+        engine,
+        options.engine,
+        may_ask_hub=not options.dry_run,
+    )
 
 
 def plan_of(

@@ -75,7 +75,8 @@ def predict_command(options: PredictOptions) -> None:
     from bench.runner.threads import set_threads
 
     set_threads()
-    spec = resolve_model(options.model or default_model(options.device or "auto"), options)
+    name = options.model or default_model(options.device or "auto")
+    spec = resolve_model(name, options, may_ask_hub=True)
     answer = predict(
         options.images or [example_page()],
         options.question,

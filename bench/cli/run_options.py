@@ -24,6 +24,7 @@ from bench.cli.options import (
     FOLDER,
     RESULTS,
     BatchSize,
+    FileList,
     Label,
     PartOfRun,
     config_defaults,
@@ -76,11 +77,13 @@ class RunOptions(ModelOptions):
         help="Ask only the questions with these ids, separated by commas. IDS may also be a file with one id "
         "a line.",
     )
-    prompts: Path | None = what_choice(
-        type=click.Path(path_type=Path),
-        metavar="FILE",
+    prompts: tuple[str, ...] | None = what_choice(
+        type=FileList(),
+        metavar="FILES",
         help="Ask with the prompts of this file: a CSV file with prompts by document type, field and model, "
-        "or a .txt file with one prompt for everything.",
+        "or a .txt file with one prompt for everything. own:NAME means the prompt that a model's authors "
+        "document (bench list prompts), and task the tasks' own. With several, separated by commas, every "
+        "model is run once with each, as a row of its own.",
     )
     protocol: str = what_choice(
         default="native",

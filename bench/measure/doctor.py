@@ -169,7 +169,8 @@ def _transformers() -> Check:
         return Check(
             "transformers", "missing", f"{version}, but version 5 or newer is needed", cure
         )
-    return Check("transformers", "ok", version)
+    without = "" if _version("torchvision") else "; no torchvision, which some families need"
+    return Check("transformers", "ok", version + without)
 
 
 def _quantization() -> Iterator[Check]:
@@ -202,9 +203,10 @@ def _gptq_conflict() -> Check | None:
     """
     versions = {name: _version(name) for name in ("gptqmodel", "optimum", "torch", "transformers")}
     release = {name: _release(version) for name, version in versions.items()}
+    gptqmodel, library = release["gptqmodel"], release["transformers"]
     here = f"gptqmodel {versions['gptqmodel']}"
     cure = install_command("gptq")
-    if release["gptqmodel"] < (7, 0) and release["transformers"] >= (5, 0):
+    if gptqmodel < (7, 0) and library >= (5, 0):
         message = f"{here} cannot be imported with transformers {versions['transformers']}"
         return Check("gptqmodel", "missing", message, cure)
     if release["gptqmodel"] >= (7, 7) and release["torch"] < (2, 14, 1):

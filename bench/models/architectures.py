@@ -19,6 +19,9 @@ from bench.errors import InvalidInput
 from bench.models.checkpoints import check_type, read_json
 from bench.text import one_line
 
+SHAPED_TYPES = frozenset({"qwen2_vl", "qwen2_5_vl", "qwen3_vl"})
+"""Values of ``model_type`` whose shape the functions below read from a configuration."""
+
 
 class Vision(NamedTuple):
     """The vision tower."""

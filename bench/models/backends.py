@@ -72,6 +72,9 @@ class Backend:
     traits: BackendTraits
     model_types: tuple[str, ...] = ()
     """Values of ``model_type`` in a checkpoint's ``config.json`` that the backend can load."""
+    known_types: str | None = None
+    """``module:function``; the function gives further values of ``model_type``, which depend on a package's
+    version. Asked only about types that no backend lists."""
     extra_download: str | None = None
     """``module:function``; the function gives the ``ExtraDownload`` that makes the backend better."""
 
@@ -153,6 +156,21 @@ BACKENDS: dict[str, Backend] = {
         ),
         model_types=("qwen2_vl", "qwen2_5_vl", "qwen3_vl"),
     ),
+    "transformers": Backend(
+        "bench.models.transformers:AnyVisionModel",
+        BackendTraits(
+            settings=frozenset(
+                {"revision", "adapter", "dtype", "attention", "device", "min_pixels", "max_pixels"}
+            ),
+            # docs/families.md says what they do.
+            options={"offline": (bool,), "chat_template_kwargs": (dict,)},
+            memory="gpu",
+            visual_tokens=True,
+            token_counts=True,
+            first_token_times=True,
+        ),
+        known_types="bench.models.transformers.known:loadable_types",
+    ),
     "ocr": Backend(
         "bench.models.ocr:Ocr",
         BackendTraits(settings=frozenset({"max_pixels"}), options={"reader": (str,)}),
@@ -214,6 +232,19 @@ def make_model(spec: ModelSpec) -> Model:
     module, _, attribute = _row(spec).implementation.partition(":")
     model: Model = getattr(importlib.import_module(module), attribute)(spec)
     return model
+
+
+def backend_of(model_type: str) -> str | None:
+    """The backend that loads checkpoints of ``model_type``; None if none does."""
+    for name, backend in BACKENDS.items():
+        if model_type in backend.model_types:
+            return name
+    for name, backend in BACKENDS.items():
+        if backend.known_types is not None:
+            module, _, attribute = backend.known_types.partition(":")
+            if model_type in getattr(importlib.import_module(module), attribute)():
+                return name
+    return None
 
 
 def traits_of(spec: ModelSpec) -> BackendTraits:

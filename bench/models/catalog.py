@@ -19,9 +19,22 @@ from typing import Annotated, Any, Literal, TypeVar, Unpack
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.errors import InvalidInput, did_you_mean
-from bench.models.backends import BACKENDS, ENDPOINT_BACKEND, HUB_BACKEND, check_options, make_model
+from bench.models.backends import (
+    BACKENDS,
+    ENDPOINT_BACKEND,
+    HUB_BACKEND,
+    check_options,
+    make_model,
+    traits_of,
+)
 from bench.models.chat_templates import check_template
-from bench.models.checkpoints import is_adapter, read_adapter, read_checkpoint
+from bench.models.checkpoints import (
+    cached_snapshot,
+    is_adapter,
+    loading_backend,
+    read_adapter,
+    read_checkpoint,
+)
 from bench.models.price import Price
 from bench.models.serving.choice import served_by
 from bench.models.settings import (
@@ -68,6 +81,11 @@ class CatalogEntry(BaseModel):
     """Memory of the weights alone, in 16 bits if they are not quantized."""
     weight_bytes_source: Literal["parameters", "packing"] | None = None
     """How ``weight_bytes`` was computed; the head of ``catalog.toml`` explains both."""
+    size: str = ""
+    """As its authors call it, where ``parameters`` is not known."""
+    prompts: Mapping[str, str] = Field(default_factory=dict)
+    """What is asked for (text, table, …) → the prompt that the authors document for it."""
+    prompts_source: str = ""
 
     @field_validator("backend")
     @classmethod
@@ -96,6 +114,8 @@ class UserModel(BaseModel):
     """Whatever can be named on the command line; paths count from the folder of ``bench.toml``."""
     engine: str | None = None
     """The engine that serves it, a key of ``ENGINES``; None runs it in a process of this machine."""
+    backend: str | None = None
+    """Another backend than the one that would load the checkpoint."""
     revision: str | None = None
     quantization: Quantization | None = None
     adapter: str | None = None
@@ -211,6 +231,13 @@ def resolve_all(
     return tuple(_distinct(spec) if taken[spec.name.lower()] > 1 else spec for spec in specs)
 
 
+def has_guessed_backend(spec: ModelSpec) -> bool:
+    """Whether the backend of ``spec`` is only assumed, because nothing of its hub id is on this machine."""
+    hub_id = spec.checkpoint or ""
+    known = hub_id.lower() in _by_hub_name() or traits_of(spec).needs_network
+    return bool(_HUB_ID.fullmatch(hub_id)) and not known and cached_snapshot(hub_id) is None
+
+
 def user_models(bench_toml: Path) -> Mapping[str, UserTable]:
     """The ``[models.NAME]`` tables of ``bench_toml``; its other tables are not looked at.
 
@@ -234,7 +261,7 @@ def user_models(bench_toml: Path) -> Mapping[str, UserTable]:
     rows: dict[str, UserTable] = {}
     for name, table in tables.items():
         where = f"{bench_toml}: [models.{name}]"
-        if "base_url" in table or "backend" in table:
+        if "base_url" in table or ("backend" in table and "model" not in table):
             rows[name] = _validated(UserEndpoint, table, where)
         else:
             rows[name] = _validated(UserModel, table, where)
@@ -254,8 +281,21 @@ def _find(name: str, bench_toml: Path | None) -> ModelSpec:
     if (entry := _by_hub_name().get(name.strip().lower())) is not None:
         return entry.spec()
     if _HUB_ID.fullmatch(name) and not name.endswith(_WEIGHT_FILES):
-        return ModelSpec(file_name(name.partition("/")[2]), backend=HUB_BACKEND, checkpoint=name)
+        backend = _downloaded_backend(name) or HUB_BACKEND
+        return ModelSpec(file_name(name.partition("/")[2]), backend=backend, checkpoint=name)
     raise _unknown(name, users)
+
+
+def _downloaded_backend(hub_id: str) -> str | None:
+    """The backend of a hub id whose files are on this machine already; None if they are not.
+
+    Raises:
+        InvalidInput: no backend can load them.
+    """
+    snapshot = cached_snapshot(hub_id)
+    if snapshot is None or not (snapshot / "config.json").is_file():
+        return None
+    return loading_backend(snapshot)
 
 
 def _folder(name: str) -> Path | None:
@@ -306,6 +346,8 @@ def _from_user(name: str, row: UserTable, bench_toml: Path) -> ModelSpec:
     base = _find(_from_here(row.model, folder), None)
     if row.engine is not None:
         base = served_by(row.engine, base, bench_toml)
+    elif row.backend is not None:
+        base = replace(base, backend=_other_backend(row.backend, base, bench_toml))
     base = replace(base, name=name)
     adapter = None if row.adapter is None else _from_here(row.adapter, folder)
     overrides = Overrides(
@@ -325,6 +367,27 @@ def _from_user(name: str, row: UserTable, bench_toml: Path) -> ModelSpec:
     spec = replace(_with_overrides(base, overrides), price=price)
     check_options(spec)
     return spec
+
+
+def _other_backend(wanted: str, base: ModelSpec, bench_toml: Path) -> str:
+    """``wanted`` for the checkpoint of ``base``.
+
+    Raises:
+        InvalidInput: there is no such backend, or it loads no checkpoints.
+    """
+    where = f"{bench_toml}: [models.{base.name}]"
+    if wanted not in BACKENDS:
+        raise InvalidInput(
+            f"{where}: there is no backend {one_line(wanted, 40)!r}",
+            hint=did_you_mean(wanted, BACKENDS),
+        )
+    row = BACKENDS[wanted]
+    if base.checkpoint is None or not (row.model_types or row.known_types):
+        raise InvalidInput(
+            f"{where}: the backend {wanted} loads no checkpoint",
+            hint="remove backend from the table",
+        )
+    return wanted
 
 
 def _from_here(name: str, folder: Path) -> str:

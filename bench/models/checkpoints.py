@@ -6,6 +6,7 @@ Only safetensors are accepted: a pickle can run code when it is opened.
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import math
 import os
 import re
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.formatting import plural
-from bench.models.backends import BACKENDS
+from bench.models.backends import backend_of
 from bench.models.bounded import bounded
 from bench.parsing import (
     BYTE_ORDER_MARKS,
@@ -27,11 +28,6 @@ from bench.parsing import (
 )
 from bench.paths import BUNDLED, hub_cache
 from bench.text import one_line
-
-ARCHITECTURES: dict[str, str] = {
-    model_type: name for name, backend in BACKENDS.items() for model_type in backend.model_types
-}
-"""``model_type`` of a ``config.json`` → backend that can load it."""
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -86,23 +82,72 @@ def read_checkpoint(folder: Path) -> LocalCheckpoint:
             f"{folder} is not a checkpoint folder: it has no config.json",
             hint="name the folder that save_pretrained or a hub download wrote",
         )
+    backend = loading_backend(folder)
     config = read_json(folder / "config.json")
-    for key in ("model_type", "dtype", "torch_dtype"):
+    for key in ("dtype", "torch_dtype"):
         check_type(folder / "config.json", config, key, str)
-    model_type = str(config.get("model_type"))
-    if model_type not in ARCHITECTURES:
-        raise InvalidInput(
-            f"{folder}: no backend can load the model_type {one_line(model_type, 60)!r}",
-            hint="these can be loaded: " + ", ".join(ARCHITECTURES),
-        )
     return LocalCheckpoint(
         folder=folder,
-        model_type=model_type,
-        backend=ARCHITECTURES[model_type],
+        model_type=str(config.get("model_type")),
+        backend=backend,
         quantization=_quantization(folder, config),
         bytes_per_parameter=_DTYPE_BYTES.get(str(_dtype(config)), 2),
         weight_bytes=sum(path.stat().st_size for path in weight_files(folder)),
     )
+
+
+def loading_backend(folder: Path) -> str:
+    """The backend that loads the checkpoint in ``folder``, by its ``config.json``.
+
+    Raises:
+        InvalidInput: none does.
+    """
+    path = folder / "config.json"
+    config = read_json(path)
+    check_type(path, config, "model_type", str)
+    model_type = str(config.get("model_type"))
+    backend = backend_of(model_type)
+    if backend is None:
+        raise _not_loadable(folder, config, model_type)
+    return backend
+
+
+def _not_loadable(folder: Path, config: Mapping[str, Any], model_type: str) -> InvalidInput:
+    """The error for a checkpoint whose type no backend loads."""
+    kind = one_line(model_type, 60)
+    server = "let a server run it, and name the model there: MODEL@http://localhost:8000/v1"
+    if config.get("auto_map"):
+        return InvalidInput(
+            f"{folder}: a model of the type {kind!r} needs code that comes with the checkpoint (auto_map in "
+            "config.json), and such code is never run here",
+            hint=server,
+        )
+    reads_images = any("vision" in key or "image" in key for key in config)
+    architectures = config.get("architectures")
+    names = architectures if isinstance(architectures, list) else []
+    if not reads_images and any(str(name).endswith("ForCausalLM") for name in names):
+        return InvalidInput(
+            f"{folder}: a model of the type {kind!r} reads text only, no page images",
+            hint="name a model of images and text; bench list models shows some",
+        )
+    version = transformers_version()
+    if version is None:
+        return InvalidInput(
+            f"{folder}: whether a model of the type {kind!r} can be loaded is not known without transformers",
+            hint="pip install 'docvlm-bench[hf]'",
+        )
+    return InvalidInput(
+        f"{folder}: transformers {version} knows no model of images and text of the type {kind!r}",
+        hint=server,
+    )
+
+
+def transformers_version() -> str | None:
+    """The version of the installed transformers, which is not imported for it; None without it."""
+    try:
+        return importlib.metadata.version("transformers")
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def read_adapter(folder: Path) -> LocalAdapter:

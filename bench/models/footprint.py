@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.models.architectures import Published, published, read_folder
+from bench.models.architectures import SHAPED_TYPES, Published, published, read_folder
 from bench.models.backends import traits_of
 from bench.models.catalog import catalog, entry_of
-from bench.models.checkpoints import cached_snapshot, read_checkpoint
+from bench.models.checkpoints import cached_snapshot, read_checkpoint, read_json
 from bench.models.settings import LOADED_QUANTIZED
 from bench.schema import ModelSpec
 
@@ -52,8 +52,8 @@ def is_local(spec: ModelSpec) -> bool:
 def published_shape(spec: ModelSpec) -> Published | None:
     """The model's shape and its checkpoint's pixel bounds, from files or the catalog.
 
-    None if it is not known: for a hub id outside the catalog that is not on this machine, or a backend
-    without weights.
+    None if it is not known: for a hub id outside the catalog that is not on this machine, a family whose
+    shape nothing here computes, or a backend without weights.
 
     Raises:
         InvalidInput: a local configuration cannot be read.
@@ -61,7 +61,9 @@ def published_shape(spec: ModelSpec) -> Published | None:
     if spec.checkpoint is None:
         return None
     if (folder := local_folder(spec)) is not None:
-        return read_folder(folder)
+        # Of other families, nothing here knows how the shape follows from the configuration.
+        model_type = read_json(folder / "config.json").get("model_type")
+        return read_folder(folder) if model_type in SHAPED_TYPES else None
     hub_id = spec.checkpoint.lower()
     for row in catalog().values():
         if row.architecture is not None and (row.checkpoint or "").lower() == hub_id:

@@ -23,6 +23,7 @@ from bench.report.sweep import sweep_views
 from bench.report.verdict import judge, warn
 from bench.report.views import (
     COSTS,
+    AskedPrompt,
     Front,
     Load,
     ModelRow,
@@ -197,6 +198,7 @@ def _task_views(
                 documents=len(task.documents),
                 pages=sum(len(document.pages) for document in task.documents.values()),
                 prompt=task.prompt.template,
+                prompts=_asked_prompts(evaluation.run.record.get("prompts"), name),
                 system=task.prompt.system,
                 max_new_tokens=task.generation.max_new_tokens,
                 stop=task.generation.stop,
@@ -204,6 +206,24 @@ def _task_views(
                 texts_known=bool(evaluation.run.document_texts(name)),
             )
     return tuple(views.values())
+
+
+def _asked_prompts(record: object, task: str) -> tuple[AskedPrompt, ...]:
+    """The prompts of a run's ``record`` that a task's questions were asked with instead of its own."""
+    entries = (
+        [entry for entry in record if isinstance(entry, dict)] if isinstance(record, list) else []
+    )
+    models: dict[tuple[str, str, int], list[str]] = {}
+    for entry in entries:
+        if entry.get("task") == task and entry.get("source") != "task":
+            count = entry.get("questions")
+            questions = count if isinstance(count, int) else 0
+            prompt = (str(entry.get("text")), str(entry.get("source")), questions)
+            models.setdefault(prompt, []).append(str(entry.get("model")))
+    return tuple(
+        AskedPrompt(text, source, tuple(names), questions)
+        for (text, source, questions), names in models.items()
+    )
 
 
 def _score_name(tasks: Sequence[TaskView]) -> tuple[str, bool, bool]:

@@ -15,7 +15,7 @@ from bench.report.records import at
 from bench.report.rows import RowSource
 from bench.report.views import ModelRow, SweepPoint, SweepView
 
-_VARIANT = re.compile(r"@\d+$")
+_VARIANT = re.compile(r"@\d+(px)?$")
 
 
 def sweep_views(sources: Sequence[RowSource], rows: Sequence[ModelRow]) -> tuple[SweepView, ...]:

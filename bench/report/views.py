@@ -207,6 +207,19 @@ class Traits:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedPrompt:
+    """A prompt that questions of a task were asked with instead of the task's own."""
+
+    text: str
+    source: str
+    """The file that it comes from, or who documents it."""
+    models: tuple[str, ...]
+    """Names of the models that were asked with it."""
+    questions: int
+    """Of one model."""
+
+
+@dataclass(frozen=True, slots=True)
 class TaskView:
     """A task as the runs recorded it."""
 
@@ -228,6 +241,9 @@ class TaskView:
     documents: int
     pages: int
     prompt: str
+    """The task's own."""
+    prompts: tuple[AskedPrompt, ...]
+    """Those that were used instead of it."""
     system: str | None
     max_new_tokens: int
     stop: tuple[str, ...]

@@ -17,7 +17,7 @@ from bench.formatting import gib
 from bench.models.architectures import Published
 from bench.models.backends import traits_of
 from bench.models.checkpoints import is_adapter
-from bench.models.footprint import local_folder, published_shape
+from bench.models.footprint import expected_weights, local_folder, published_shape
 from bench.models.pixels import visual_tokens
 from bench.models.qwen_vl.fit import (
     CUDA_CONTEXT_BYTES,
@@ -205,10 +205,16 @@ def check_needs_memory(spec: ModelSpec) -> None:
 def _read(spec: ModelSpec) -> _Model:
     check_needs_memory(spec)
     published = published_shape(spec)
+    if published is None and (weights := expected_weights(spec)) is not None:
+        raise InvalidInput(
+            f"what {spec.name!r} holds beside its weights cannot be computed: no formula is known for its "
+            f"family; its weights alone take {gib(weights)} GiB",
+            hint="run it with --limit 20 and read the peak in the report; bench plan computes it for the "
+            "Qwen-VL family",
+        )
     if published is None:
         raise InvalidInput(
-            f"the layers of {spec.checkpoint} are not known, because it is neither on this machine nor in "
-            "the catalog",
+            f"the layers of {spec.checkpoint} are not known before it is downloaded",
             hint=f"bench pull --models {spec.checkpoint}, or name a checkpoint folder",
         )
     number = 4 if spec.dtype == "fp32" else 2

@@ -61,6 +61,10 @@ class RunSettings:
     def record(self) -> dict[str, Any]:
         """What ``run.json`` and the identity hold: what is not at its default, over ``ALWAYS_RECORDED``."""
         default, values = RunSettings(), dataclasses.asdict(self)
+        for rule in values["prompts"]:
+            # Runs from before there were variants go on as they began.
+            if not rule["variant"]:
+                del rule["variant"]
         changed = {
             name: value
             for name, value in values.items()

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from bench.errors import InvalidInput, did_you_mean
 from bench.models.backends import traits_of
-from bench.models.footprint import published_shape
+from bench.models.footprint import local_folder, published_shape
 from bench.models.pixels import FACTOR, MAX_PIXELS, MIN_PIXELS
 from bench.models.settings import check_followed
 from bench.schema import ModelSpec
@@ -97,9 +97,11 @@ def _bound(value: str, unit: str, where: str) -> int:
 def swept(models: Sequence[ModelSpec], sweep: Sweep) -> tuple[ModelSpec, ...]:
     """Each model once for every bound, called ``NAME@TOKENS`` whichever unit the bound was given in.
 
+    Where the size of a token is not known, a bound in pixels makes ``NAME@PIXELSpx``.
+
     Raises:
         InvalidInput: a model cannot follow a bound, has one already, cannot go as low, or has tokens of
-            unknown size.
+            unknown size, of which the bounds are a number.
     """
     check_followed(models, {"max_pixels": sweep.bounds[-1]}, flags={"max_pixels": "--sweep"})
     return tuple(_variant(spec, bound, sweep.unit) for spec in models for bound in sweep.bounds)
@@ -114,6 +116,8 @@ def _variant(spec: ModelSpec, bound: int, unit: str) -> ModelSpec:
         )
     if unit == VISUAL_TOKENS:
         return replace(spec, name=f"{spec.name}@{bound}", max_pixels=tokens_as_pixels(spec, bound))
+    if traits_of(spec).visual_tokens and published_shape(spec) is None:
+        return replace(spec, name=f"{spec.name}@{bound}px", max_pixels=bound)
     grain = _grain(spec)
     _check_least(spec, grain, bound)
     return replace(spec, name=f"{spec.name}@{bound // grain.area}", max_pixels=bound)
@@ -163,6 +167,11 @@ def _grain(spec: ModelSpec) -> _Grain:
     if not traits_of(spec).visual_tokens:
         return _Grain(FACTOR**2, 0)
     shape = published_shape(spec)
+    if shape is None and local_folder(spec) is not None:
+        raise InvalidInput(
+            f"the pixels that a visual token of {spec.name!r} covers are not known",
+            hint="bound its pages in pixels: --max-pixels N, or --sweep max_pixels=N,N",
+        )
     if shape is None:
         raise InvalidInput(
             f"the size of a visual token of {spec.checkpoint} is not known before it is downloaded",

@@ -151,9 +151,11 @@ class Worker:
             "started": utc_now(),
         }
         everything = [group for groups in tasks.values() for group in groups]
+        wanted = self.settings.batch_size
         self.batch_size = (
-            self.settings.batch_size
+            wanted
             or self._earlier_batch_size()
+            or _whole(info, "batch_size")
             or default_batch_size(
                 info.device,
                 everything,
@@ -162,6 +164,9 @@ class Worker:
             )
         )
         record["batch_size"] = self.batch_size
+        if (warning := _unpadded(info, wanted)) is not None:
+            warnings = [*info.details.get("warnings", ()), warning]
+            record["details"] = {**record["details"], "warnings": warnings}
         self.ladder = self._ladder(info)
         if self.settings.warmup:
             record["first_call_seconds"] = self._warm_up(everything)
@@ -395,6 +400,18 @@ def _whole(info: ModelInfo, name: str) -> int:
     """A number that the loaded model says of itself; 0 for a model that has none or does not say."""
     number = info.details.get(name)
     return number if isinstance(number, int) else 0
+
+
+def _unpadded(info: ModelInfo, batch_size: int | None) -> str | None:
+    """What to warn of where the model does not compute as many questions together as were asked for."""
+    rows = info.details.get("padded_rows")
+    if batch_size is None or not isinstance(rows, int) or batch_size <= rows:
+        return None
+    how = "one by one" if rows == 1 else f"at most {rows} at a time"
+    return (
+        f"With --batch-size {batch_size}, it still answers its questions {how}: padded batches of its type "
+        f"have passed no check of {batch_size} questions on this machine."
+    )
 
 
 def _report_failure(folder: Path, events: TextIO, shard: Shard, error: Exception) -> None:

@@ -39,7 +39,8 @@ class PublishedScores(BaseModel):
 
     benchmark: str
     split: str
-    metric: str
+    metric: str = ""
+    """Empty if this program does not compute it; then the score is shown, and never compared with."""
     scale: Annotated[float, Field(gt=0)]
     questions: Annotated[int, Field(gt=0)] | None = None
     protocol: str = ""
@@ -50,7 +51,7 @@ class PublishedScores(BaseModel):
     @field_validator("metric")
     @classmethod
     def _is_known(cls, metric: str) -> str:
-        if metric not in METRICS:
+        if metric and metric not in METRICS:
             raise ValueError(f"unknown metric {metric}")
         return metric
 
@@ -156,7 +157,7 @@ def published_comparison(evaluation: Evaluation) -> list[PublishedRow]:
         rows += [
             _row(evaluation.run, spec, cell, score)
             for score in checkpoint_scores(spec.checkpoint)
-            if _is_benchmark(cell.task, score.scores.benchmark)
+            if score.scores.metric and _is_benchmark(cell.task, score.scores.benchmark)
         ]
     return rows
 

@@ -44,7 +44,7 @@ def with_adapter(folder: Path, base: str, model: Any, *, merge: bool) -> Any:
 
     fit = _Fit(folder, base)
     config = _config(folder)
-    weights = _weights(folder)
+    weights = _weights(folder, model)
     _name_modules(fit, config, model, weights)
     failure: Exception
     try:
@@ -127,7 +127,7 @@ def _config(folder: Path) -> Any:
     return config
 
 
-def _weights(folder: Path) -> _Weights:
+def _weights(folder: Path, model: Any) -> _Weights:
     """What the adapter's file holds."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -140,9 +140,12 @@ def _weights(folder: Path) -> _Weights:
             f"{path} cannot be read: {one_line(str(error), 120)}", hint="copy the adapter again"
         ) from None
     bare = {name: name.removeprefix(_PREFIX) for name in stored}
+    # Only this family's modules were called otherwise before.
+    is_qwen = any(name == "model.visual" for name, _ in model.named_modules())
+    current = {name: current_name(name) if is_qwen else name for name in bare.values()}
     return _Weights(
-        {_PREFIX + current_name(bare[name]): tensor for name, tensor in stored.items()},
-        old_names=any(current_name(name) != name for name in bare.values()),
+        {_PREFIX + current[bare[name]]: tensor for name, tensor in stored.items()},
+        old_names=any(new != old for old, new in current.items()),
     )
 
 

@@ -15,7 +15,7 @@ from bench.schema import ModelSpec
 from bench.text import one_line
 
 # Never pickles: *.bin, *.pt and *.pth are not even downloaded.
-_DOWNLOADED = ["*.safetensors", "*.json", "*.jinja", "merges.txt"]
+_DOWNLOADED = ["*.safetensors", "*.json", "*.jinja", "merges.txt", "vocab.txt", "tokenizer.model"]
 _HUB_PATIENCE = 10.0
 """Seconds that the hub may take for its first answer."""
 
@@ -53,8 +53,10 @@ def fetch(name: str, revision: str | None, *, offline: bool) -> Path:
     unreachable = _transport_errors(HfHubHTTPError)
     try:
         # Asked first because it takes a time limit; the download waits for a silent hub for ever.
-        commit = HfApi().repo_info(name, revision=revision, timeout=_HUB_PATIENCE).sha
-        return Path(snapshot_download(name, revision=commit, allow_patterns=_DOWNLOADED))
+        HfApi().repo_info(name, revision=revision, timeout=_HUB_PATIENCE)
+        # By its name, not by its commit: only then the cache notes which commit the name stands for, and
+        # cached_snapshot finds it.
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_DOWNLOADED))
     except GatedRepoError:
         reason = "the repository is gated; accept its terms and set HF_TOKEN"
     except RevisionNotFoundError:
@@ -71,6 +73,26 @@ def fetch(name: str, revision: str | None, *, offline: bool) -> Path:
     if snapshot is not None:
         return snapshot
     raise weights_missing(name, reason)
+
+
+def fetch_configuration(name: str, revision: str | None) -> None:
+    """Download the ``config.json`` of a hub id, which says what type of model it is.
+
+    Nothing happens where it cannot be had: what is wrong is said when the checkpoint itself is fetched.
+    """
+    try:
+        from huggingface_hub import HfApi, hf_hub_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    except ImportError:
+        return
+    unreachable = _transport_errors(HfHubHTTPError)
+    try:
+        HfApi().repo_info(name, revision=revision, timeout=_HUB_PATIENCE)
+        hf_hub_download(name, "config.json", revision=revision)
+    except (HfHubHTTPError, HFValidationError, OSError):
+        return
+    except unreachable:
+        return
 
 
 def _transport_errors(hub_error: type[Exception]) -> tuple[type[Exception], ...]:

@@ -72,7 +72,15 @@ def locate(spec: ModelSpec) -> Path:
         require_package("the Qwen-VL backend", package, "hf")
     if spec.checkpoint is None:
         raise InvalidInput(f"model {spec.name!r} names no checkpoint")
-    return fetch(spec.checkpoint, spec.revision, offline=offline(spec))
+    folder = fetch(spec.checkpoint, spec.revision, offline=offline(spec))
+    model_type = read_checkpoint(folder).model_type
+    if model_type not in CLASSES:
+        # A hub id that was not here before is taken for this family until its files have come.
+        raise InvalidInput(
+            f"{spec.checkpoint} is of the type {model_type}, which another backend loads",
+            hint="type the same command again; the files of the checkpoint are on this machine now",
+        )
+    return folder
 
 
 def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
@@ -114,7 +122,7 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
         _LOG.warning(warning)
     details: dict[str, Json] = {
         "checkpoint": spec.checkpoint,
-        "revision": folder.name if _is_commit(folder.name) else spec.revision,
+        "revision": revision_of(folder) or spec.revision,
         "model_type": checkpoint.model_type,
         "architecture": type(model).__name__,
         "dtype": str(dtype).removeprefix("torch."),
@@ -168,11 +176,11 @@ def _from_pretrained(
         failure = load_failure(checkpoint.folder, error, device)
     if failure is not None:
         raise failure
-    _check_report(checkpoint.folder, report)
+    check_weights(checkpoint.folder, report)
     return model
 
 
-def _check_report(folder: Path, report: Mapping[str, Any]) -> None:
+def check_weights(folder: Path, report: Mapping[str, Any]) -> None:
     """Refuse a model of which any weight is not the checkpoint's.
 
     Raises:
@@ -230,5 +238,8 @@ def quiet_transformers() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _is_commit(name: str) -> bool:
-    return len(name) == 40 and all(character in "0123456789abcdef" for character in name)
+def revision_of(folder: Path) -> str | None:
+    """The commit of the hub that ``folder`` is a snapshot of; None if it is another folder."""
+    name = folder.name
+    is_commit = len(name) == 40 and all(character in "0123456789abcdef" for character in name)
+    return name if is_commit else None

@@ -106,14 +106,27 @@ def _task(task: TaskView) -> Row:
     return Row(cells)
 
 
+_MOST_PROMPTS = 12
+"""Shown of one task; a collection has hundreds."""
+
+
 def _prompts(view: ReportView) -> tuple[Block, ...]:
     groups = []
     for task in view.tasks:
         limit = f"at most {formatting.plural(task.max_new_tokens, 'new token')}, greedy"
         stop = f", stop at {' '.join(task.stop)}" if task.stop else ""
-        codes = [Code(task.system, label="system")] if task.system is not None else []
-        codes.append(Code(task.prompt))
-        groups.append(Group(tuple(codes), f"{task.key}: {limit}{stop}"))
+        blocks: list[Block] = []
+        if task.system is not None:
+            blocks.append(Code(task.system, label="system"))
+        blocks.append(Code(task.prompt, label="the task's own" if task.prompts else ""))
+        for asked in task.prompts[:_MOST_PROMPTS]:
+            count = formatting.plural(asked.questions, "question")
+            names = formatting.listed(asked.models)
+            blocks.append(Code(asked.text, label=f"{names}: {count}, from {asked.source}"))
+        if len(task.prompts) > _MOST_PROMPTS:
+            more = formatting.plural(len(task.prompts) - _MOST_PROMPTS, "more prompt")
+            blocks.append(Text((f"There are {more}; run.json lists all of them.",), "note"))
+        groups.append(Group(tuple(blocks), f"{task.key}: {limit}{stop}"))
     return tuple(groups)
 
 

@@ -1,0 +1,195 @@
+"""From a specification to weights on a device, by ``AutoModelForImageTextToText`` and safetensors alone.
+
+A checkpoint's own code is never run: what the installed transformers does not know is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench.errors import InvalidInput
+from bench.measure.bf16 import bf16_warning
+from bench.models.bounded import bounded
+from bench.models.checkpoints import (
+    LocalCheckpoint,
+    check_base,
+    read_adapter,
+    read_checkpoint,
+    stored_weights,
+    tuning_record,
+)
+from bench.models.qwen_vl.adapters import with_adapter
+from bench.models.qwen_vl.device import pick_attention, pick_device, pick_dtype
+from bench.models.qwen_vl.download import fetch, offline
+from bench.models.qwen_vl.failures import load_failure, reason
+from bench.models.qwen_vl.loading import check_weights, quiet_transformers, revision_of
+from bench.schema import Json, ModelSpec
+from bench.text import one_line
+
+if TYPE_CHECKING:
+    import torch
+
+_LOG = logging.getLogger(__name__)
+_MORE_THAN_STORED = 2
+"""Times the stored numbers that a model may have: input and output embeddings may be stored once."""
+_COPY = "copy config.json from where the checkpoint comes from"
+
+
+class LoadedWeights(NamedTuple):
+    """A model on a device, and what was really done to get it there."""
+
+    model: Any
+    """In evaluation mode."""
+    device: torch.device
+    details: Mapping[str, Json]
+
+
+def read_config(folder: Path, files: Path) -> Any:
+    """What transformers makes of the ``config.json`` in ``files``, which a person calls ``folder``.
+
+    Raises:
+        InvalidInput: transformers cannot use it, or it describes a much larger model than the weights are.
+    """
+    import transformers
+
+    path = folder / "config.json"
+    try:
+        config = transformers.AutoConfig.from_pretrained(
+            files, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:
+        said = reason(error).replace(str(files), str(folder))
+        raise InvalidInput(f"{path} cannot be used: {one_line(said, 200)}", hint=_COPY) from None
+    _check_size(path, config)
+    return config
+
+
+def load_weights(spec: ModelSpec, folder: Path, files: Path, config: Any) -> LoadedWeights:
+    """Load the weights in ``files`` the way ``spec`` asks for.
+
+    Raises:
+        InvalidInput: the checkpoint or the adapter cannot be used as it is.
+        EnvironmentProblem: an optional package or the device is missing.
+        OutOfMemory: the weights do not fit on the device.
+    """
+    import torch
+
+    checkpoint = read_checkpoint(folder)
+    device = pick_device(spec.device)
+    dtype = pick_dtype(spec, checkpoint, device)
+    tuned = None if spec.adapter is None else _adapter(spec, spec.adapter, folder)
+    model, unused = _from_pretrained(spec, checkpoint, files, config, device, dtype)
+    if tuned is not None:
+        with quiet_transformers():
+            model = with_adapter(tuned, str(spec.checkpoint), model, merge=True)
+    model.eval().requires_grad_(False)
+    warnings = [*unused]
+    if device.type == "cpu" and dtype == torch.bfloat16 and (slow := bf16_warning()) is not None:
+        warnings.append(slow)
+    for warning in warnings:
+        _LOG.warning(warning)
+    record = tuning_record(folder if tuned is None else tuned)
+    details: dict[str, Json] = {
+        "checkpoint": spec.checkpoint,
+        "revision": revision_of(folder) or spec.revision,
+        "model_type": checkpoint.model_type,
+        "architecture": type(model).__name__,
+        "dtype": str(dtype).removeprefix("torch."),
+        "quantization": None,
+        "attention": getattr(model.config, "_attn_implementation", None),
+        "weight_bytes": model.get_memory_footprint(),
+        **({} if spec.adapter is None else {"adapter": spec.adapter, "adapter_merged": True}),
+        **({} if record is None else {"trained_on": record.get("task")}),
+        **({"warnings": warnings} if warnings else {}),
+    }
+    return LoadedWeights(model, device, details)
+
+
+def _adapter(spec: ModelSpec, name: str, folder: Path) -> Path:
+    """The files of the adapter ``name``, which belongs to the checkpoint in ``folder``."""
+    tuned = fetch(name, None, offline=offline(spec))
+    # Before the weights: loading them may take minutes.
+    read_adapter(tuned)
+    check_base(tuned, folder, str(spec.checkpoint))
+    return tuned
+
+
+def _from_pretrained(
+    spec: ModelSpec,
+    checkpoint: LocalCheckpoint,
+    files: Path,
+    config: Any,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> tuple[Any, list[str]]:
+    """The model, and what should be known about weights that it did not use."""
+    import transformers
+
+    folder = checkpoint.folder
+    if checkpoint.quantization is not None:
+        raise InvalidInput(
+            f"{folder} is quantized as {checkpoint.quantization}; of the type {checkpoint.model_type}, only "
+            "weights that are not quantized are loaded here",
+            hint="name the checkpoint that it was made from, or let a server run this one: "
+            "MODEL@http://localhost:8000/v1",
+        )
+    arguments: dict[str, Any] = {
+        "config": config,
+        "dtype": dtype,
+        "device_map": {"": device},
+        "use_safetensors": True,
+        "local_files_only": True,
+        "trust_remote_code": False,
+        "output_loading_info": True,
+        # They are refused below, by name.
+        "ignore_mismatched_sizes": True,
+    }
+    # Not every type has every kernel; without a wish, transformers takes the best that this one has.
+    if spec.attention != "auto":
+        arguments["attn_implementation"] = pick_attention(spec, device, dtype)
+    auto: Any = transformers.AutoModelForImageTextToText
+    failure: Exception | None = None
+    try:
+        with quiet_transformers():
+            model, report = auto.from_pretrained(files, **arguments)
+    except Exception as error:
+        # Raised below: while the error is handled, its traceback would keep the weights alive.
+        failure = load_failure(folder, error, device)
+    if failure is not None:
+        raise failure
+    check_weights(folder, {**report, "unexpected_keys": ()})
+    unused = sorted(str(name) for name in report.get("unexpected_keys") or ())
+    if not unused:
+        return model, []
+    return model, [
+        f"{len(unused)} of the checkpoint's weights are not used by {type(model).__name__} of transformers "
+        f"{transformers.__version__}; the first is {one_line(unused[0], 80)}"
+    ]
+
+
+def _check_size(path: Path, config: Any) -> None:
+    """Refuse sizes that the weights do not have: memory for them would be reserved before that is seen."""
+    import torch
+    import transformers
+
+    auto: Any = transformers.AutoModelForImageTextToText
+    with bounded(f"the model that {path} describes", hint=_COPY):
+        try:
+            # On this device, tensors have a shape and no memory.
+            with torch.device("meta"), quiet_transformers():
+                described = auto.from_config(config, trust_remote_code=False).num_parameters()
+        except (MemoryError, RecursionError):
+            raise
+        except Exception as error:
+            raise InvalidInput(
+                f"{path} cannot be used: no model can be built from it; {reason(error)}", hint=_COPY
+            ) from None
+    stored = sum(weight.parameters for weight in stored_weights(path.parent))
+    if described > stored * _MORE_THAN_STORED:
+        raise InvalidInput(
+            f"{path} describes a model of {described} parameters, but the weight files hold {stored} numbers",
+            hint="check that config.json belongs to these weights, or download them again",
+        )
