@@ -6,6 +6,7 @@ after failures, measures the whole and stores the outputs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -16,6 +17,11 @@ from bench.text import error_line
 def failed(sample_id: str, error: BaseException) -> Output:
     """The output of a question that has no answer because of ``error``."""
     return Output(sample_id, "", "error", error=error_line(error))
+
+
+def log_probability(probability: float) -> float:
+    """The natural logarithm of ``probability``; -1000 where that is 0 or too small to tell."""
+    return math.log(probability) if probability > 0 else -1000.0
 
 
 def cut_at(text: str, stops: Sequence[str]) -> tuple[str, bool]:

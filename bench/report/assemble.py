@@ -13,6 +13,7 @@ import numpy as np
 import bench
 from bench import formatting
 from bench.metrics import METRICS
+from bench.report.checks import check_views
 from bench.report.mistakes import extraction_views, mistake_views
 from bench.report.options import ReportOptions
 from bench.report.ranking import Scored, compare_all, pareto, ranks
@@ -79,6 +80,7 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
         fronts=_fronts(rows, higher),
         sweeps=sweep_views(sources, rows),
         published=_published(sources, rows),
+        checks=check_views(sources),
         samples=samples,
         previews=tuple(run.path for run in runs),
     )

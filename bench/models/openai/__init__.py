@@ -11,12 +11,13 @@ import traceback
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
 from bench.models.model import failed
 from bench.models.openai.client import Client, Reply
-from bench.models.openai.completions import output_of
+from bench.models.openai.completions import output_of, token_choices
 from bench.models.openai.jobs import Job, JobQueue, jobs_of
 from bench.models.openai.messages import PageEncoder, SentPage, chat_request
 from bench.models.openai.settings import EndpointSettings, endpoint_settings
@@ -132,6 +133,8 @@ class Endpoint:
             )
             reply = self._client.complete(body)
             output = output_of(reply, job.group, job.request, _visual_tokens(pages))
+            if self._settings.token_details:
+                output = replace(output, tokens=token_choices(reply))
         except Exception as error:
             # Whatever it is, it must not cost the other questions of this call their answers.
             if not isinstance(error, BenchError):

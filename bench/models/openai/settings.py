@@ -42,6 +42,8 @@ class EndpointSettings(BaseModel):
     pages are sent in sizes that the server need not change, and its token counts are checked."""
     logprobs: bool = True
     """Ask for token probabilities, which the confidence of an answer is made of."""
+    token_details: bool = False
+    """Keep every token of an answer with its probability and the runner-up, for ``bench check``."""
     extra_body: dict[str, Json] = Field(default_factory=dict)
     """Further fields of every request, for servers that know more than the standard ones."""
 
