@@ -32,6 +32,7 @@ VERBS: dict[str, tuple[str, str]] = {
         "bench.cli.check",
         "Check whether two ways of asking a model give the same answers.",
     ),
+    "gate": ("bench.cli.gate", "Decide whether a run is worse than a baseline."),
     "plan": (
         "bench.cli.plan",
         "Predict whether models fit into memory, and how many documents a comparison needs.",
