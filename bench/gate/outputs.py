@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from bench import formatting
 from bench.formatting import plural
 from bench.gate.baseline import COSTS
-from bench.gate.verdict import CostRow, GateResult, MustPass, Outcome, ScoreRow
+from bench.gate.verdict import CostRow, GateResult, MustPass, GateOutcome, ScoreRow
 from bench.report.markdown import markdown
 from bench.report.section import Block, Column, DataCell, Mark, Row, Section, Table, Text
 from bench.text import one_line
@@ -21,7 +21,7 @@ MARKER = "<!-- docvlm-bench gate -->"
 BOUNDS = "Bounds (95 % each)"
 """Title of the column with the bounds of a loss or a ratio: together they make an interval of 90 %."""
 
-WORDS: dict[Outcome, str] = {
+WORDS: dict[GateOutcome, str] = {
     "passed": "passed",
     "regressed": "regressed",
     "undecided": "cannot tell",
@@ -29,7 +29,7 @@ WORDS: dict[Outcome, str] = {
 }
 """What an outcome is called."""
 
-_MARKS: dict[Outcome, Mark] = {"passed": "", "regressed": "bad", "undecided": "muted"}
+_MARKS: dict[GateOutcome, Mark] = {"passed": "", "regressed": "bad", "undecided": "muted"}
 
 
 def sections(result: GateResult) -> tuple[Section, ...]:
@@ -98,7 +98,7 @@ def _needed(result: GateResult) -> str:
     return " ".join(said)
 
 
-def _outcome(row: ScoreRow | CostRow | MustPass) -> Outcome:
+def _outcome(row: ScoreRow | CostRow | MustPass) -> GateOutcome:
     if isinstance(row, MustPass):
         return "passed" if row.passed else "regressed"
     return row.outcome
@@ -113,7 +113,7 @@ def _name(row: ScoreRow | CostRow | MustPass) -> str:
     return f"{row.model} · {row.task}/{row.id}"
 
 
-def _verdict_cell(outcome: Outcome, note: str = "") -> DataCell:
+def _verdict_cell(outcome: GateOutcome, note: str = "") -> DataCell:
     return DataCell(WORDS[outcome], mark=_MARKS[outcome], note=note)
 
 
@@ -256,7 +256,7 @@ def _xml(text: str) -> str:
     return one_line(text, 500)
 
 
-def _tag(outcome: Outcome, result: GateResult) -> str | None:
+def _tag(outcome: GateOutcome, result: GateResult) -> str | None:
     if outcome == "not comparable":
         return "error"
     if outcome == "undecided":
@@ -264,7 +264,7 @@ def _tag(outcome: Outcome, result: GateResult) -> str | None:
     return "failure" if outcome == "regressed" else None
 
 
-def _cases(result: GateResult) -> Iterator[tuple[str, str, Outcome, str]]:
+def _cases(result: GateResult) -> Iterator[tuple[str, str, GateOutcome, str]]:
     """Kind, name, outcome and explanation of every test case."""
     for reason in result.obstacles:
         yield "comparable", reason, "not comparable", reason

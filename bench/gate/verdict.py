@@ -21,9 +21,9 @@ from bench.scoring.levels import goodness
 from bench.stats import Loss, holm, paired_loss
 from bench.stats.noninferiority import LEVEL
 
-Outcome = Literal["passed", "regressed", "undecided", "not comparable"]
+GateOutcome = Literal["passed", "regressed", "undecided", "not comparable"]
 
-EXIT_CODES: Mapping[Outcome, int] = {
+EXIT_CODES: Mapping[GateOutcome, int] = {
     "passed": 0,
     "regressed": REGRESSED,
     "undecided": UNDECIDED,
@@ -47,7 +47,7 @@ class ScoreRow:
     p_holm: float | None
     changed: int
     """Answers that are another text than the baseline's."""
-    outcome: Outcome
+    outcome: GateOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class CostRow:
     """How many times the baseline's cost is accepted."""
     change: CostChange
     p_holm: float | None
-    outcome: Outcome
+    outcome: GateOutcome
 
     @property
     def words(self) -> str:
@@ -88,7 +88,7 @@ class GateResult:
     baseline: str
     """Name of the baseline's run."""
     run: str
-    outcome: Outcome
+    outcome: GateOutcome
     scores: tuple[ScoreRow, ...]
     costs: tuple[CostRow, ...]
     must_pass: tuple[MustPass, ...]
@@ -113,7 +113,7 @@ class GateResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class GatedModel:
     """A model of the baseline, and the one of the run that takes its place."""
 
     before: BaselineModel
@@ -136,7 +136,7 @@ def judge(
         rules: what is accepted.
         right: (model of the run, task, id) → whether the answer is accepted; questions that must pass alone.
     """
-    models = [Pair(before.model(old), after.model(new)) for old, new in pairs]
+    models = [GatedModel(before.model(old), after.model(new)) for old, new in pairs]
     reasons = [reason for old, new in pairs for reason in obstacles(before, old, after, new)]
     for pair in models:
         for name in rules.ratios:
@@ -164,7 +164,7 @@ def judge(
     )
 
 
-def _whole(rows: Sequence[ScoreRow | CostRow], must_pass: Sequence[MustPass]) -> Outcome:
+def _whole(rows: Sequence[ScoreRow | CostRow], must_pass: Sequence[MustPass]) -> GateOutcome:
     outcomes = {row.outcome for row in rows}
     if "regressed" in outcomes or not all(row.passed for row in must_pass):
         return "regressed"
@@ -208,7 +208,9 @@ def _too_few(row: ScoreRow) -> bool:
 # Scores
 
 
-def _score_rows(before: Baseline, after: Baseline, pair: Pair, rules: Rules) -> list[ScoreRow]:
+def _score_rows(
+    before: Baseline, after: Baseline, pair: GatedModel, rules: Rules
+) -> list[ScoreRow]:
     rows = []
     for name, task in before.tasks_of(pair.before.name).items():
         first, second = before.of(pair.before.name, name), after.of(pair.after.name, name)
@@ -280,7 +282,7 @@ def _holm(scores: Sequence[ScoreRow], costs: Sequence[CostRow]) -> dict[int, flo
 
 def _judged(row: ScoreRow, p_holm: float | None) -> ScoreRow:
     loss = row.loss
-    outcome: Outcome = "undecided"
+    outcome: GateOutcome = "undecided"
     # The same answers have the same scores: there is no noise that could hide a loss on these questions.
     is_unchanged = row.changed == 0 and not loss.value
     if is_unchanged or (loss.high is not None and loss.high <= row.margin):
@@ -294,7 +296,7 @@ def _judged(row: ScoreRow, p_holm: float | None) -> ScoreRow:
 # Costs
 
 
-def _cost_rows(before: Baseline, after: Baseline, pair: Pair, rules: Rules) -> list[CostRow]:
+def _cost_rows(before: Baseline, after: Baseline, pair: GatedModel, rules: Rules) -> list[CostRow]:
     rows = []
     for name, accepted in rules.ratios.items():
         if name == FAILURES:
@@ -314,7 +316,7 @@ def _cost_rows(before: Baseline, after: Baseline, pair: Pair, rules: Rules) -> l
 
 
 def _judged_cost(row: CostRow, p_holm: float | None) -> CostRow:
-    outcome: Outcome = "undecided"
+    outcome: GateOutcome = "undecided"
     if row.change.is_accepted:
         outcome = "passed"
     elif p_holm is not None and p_holm < LEVEL and row.change.is_worse_than_accepted:
@@ -328,7 +330,7 @@ def _judged_cost(row: CostRow, p_holm: float | None) -> CostRow:
 def _must_pass(
     before: Baseline,
     after: Baseline,
-    pair: Pair,
+    pair: GatedModel,
     rules: Rules,
     right: Mapping[tuple[str, str, str], bool],
 ) -> list[MustPass]:
