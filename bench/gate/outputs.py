@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from bench import formatting
 from bench.formatting import plural
 from bench.gate.baseline import COSTS
-from bench.gate.verdict import CostRow, GateResult, MustPass, GateOutcome, ScoreRow
+from bench.gate.verdict import CostRow, GateOutcome, GateResult, MustPass, ScoreRow
 from bench.report.markdown import markdown
 from bench.report.section import Block, Column, DataCell, Mark, Row, Section, Table, Text
 from bench.text import one_line

@@ -100,7 +100,7 @@ def paired_loss(
         n=totals.rows,
         clusters=totals.count,
         differing=differing,
-        needed=_needed(totals, margin, reach),
+        needed=_needed(totals, margin, reach, differing),
     )
 
 
@@ -197,15 +197,15 @@ def _p_worse(totals: ClusterTotals, reach: float) -> float:
     return p
 
 
-def _needed(totals: ClusterTotals, margin: float, reach: float) -> int | None:
+def _needed(totals: ClusterTotals, margin: float, reach: float, differing: int) -> int | None:
     mean = totals.mean
     distance = margin - mean if mean < margin else mean
     if distance <= 0:
         return None
-    null_variance = reach**2 * _null(totals, reach).variance(min(margin / reach, 1.0))
-    variance = totals.count * max(robust_se(totals) ** 2, null_variance)
     documents = 2
-    if variance > 0:
+    if differing > 0:
+        null_variance = reach**2 * _null(totals, reach).variance(min(margin / reach, 1.0))
+        variance = totals.count * max(robust_se(totals) ** 2, null_variance)
         if variance / distance**2 > MOST_DOCUMENTS / 7:
             return None
         # Both bounds are one-sided, so together they are the ends of an interval of 90 %.
