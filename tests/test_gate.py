@@ -18,7 +18,7 @@ from bench.gate.rules import Rules, merged, read_rules
 from bench.gate.verdict import GateResult, judge
 from bench.parsing import read_json
 from bench.rundir.store import RunStore
-from bench.schema import Output, Task
+from bench.schema import Output, PromptTemplate, Task
 from bench.scoring.comparison import Side
 from bench.scoring.evaluation import evaluate
 from tests.run_fixture import HOSTILE, FixtureModel, make_run, make_tasks
@@ -297,6 +297,23 @@ def test_what_was_asked_otherwise_is_named(tmp_path: Path, change: Change, says:
     assert (result.outcome, result.exit_code) == ("not comparable", 7)
     assert says in "\n".join(result.obstacles)
     assert says.split(" (")[0] in gate_markdown(result).replace("\\", "")
+
+
+def test_another_prompt_is_compared_on_request(tmp_path: Path) -> None:
+    (task,) = make_tasks(documents=3, questions=2, languages=("en",))
+    asked_otherwise = dataclasses.replace(task, prompt=PromptTemplate("Please: {question}"))
+    first, second = (kept(run_of(tmp_path, tasks=[each])) for each in (task, asked_otherwise))
+    assert judged(first, second, Rules()).obstacles == ("task invoices-en: another prompt",)
+    assert judged(first, second, Rules(other_prompts=True)).outcome == "passed"
+
+
+def test_an_answer_that_has_no_score_any_more_is_a_loss(before: Baseline) -> None:
+    questions = [
+        each.model_copy(update={"score": None, "answer": "x"}) if each.id in IDS[::10] else each
+        for each in before.questions
+    ]
+    after = before.model_copy(update={"questions": tuple(questions)})
+    assert judged(before, after, Rules()).outcome == "regressed"
 
 
 def test_another_protocol_and_an_incomplete_run_are_named(tmp_path: Path) -> None:

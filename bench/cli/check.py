@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from bench.rundir.store import RunStore
     from bench.runner import RunPlan
     from bench.schema import ModelSpec
-    from bench.scoring.agreement import DifferingAnswer, EngineCheck
+    from bench.scoring.agreement import AgreementRow, DifferingAnswer, EngineCheck
     from bench.scoring.comparison import Side
 
 REFERENCE = "reference"
@@ -352,8 +352,10 @@ VERDICTS = {
 }
 
 
-def _cells(row: Any) -> dict[str, str]:
+def _cells(row: AgreementRow) -> dict[str, str]:
     gap = row.difference
+    known = gap.low is not None and gap.high is not None
+    interval = f"[{formatting.points(gap.low)}, {formatting.points(gap.high)}]"
     return {
         "task": row.task,
         "metric": row.metric,
@@ -362,7 +364,7 @@ def _cells(row: Any) -> dict[str, str]:
         "differ": formatting.count(row.differing),
         "in score": formatting.count(row.differing_in_score),
         "points": formatting.points(gap.difference),
-        "95% CI": f"[{formatting.points(gap.low)}, {formatting.points(gap.high)}]",
+        "95% CI": interval if known else formatting.DASH,
     }
 
 

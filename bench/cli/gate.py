@@ -59,6 +59,9 @@ class GateOptions:
         default="tell",
         help="What to do if the documents are too few: exit with 6, with 0, or with 5.",
     )
+    other_prompts: bool = compared_choice(
+        help="Compare runs that were asked with different prompts. Use it if the prompt is what you changed."
+    )
     repeats: tuple[str, ...] = compared_choice(
         "--repeat",
         multiple=True,
@@ -176,7 +179,12 @@ def _rules(options: GateOptions) -> Rules:
     ratios = {name: ratio_of(name, _number(text), "--ratio") for name, text in options.ratios}
     must_pass = () if options.must_pass is None else text_list(options.must_pass, "--must-pass")
     return merged(
-        file_rules, must_pass, margin=options.margin, ratios=ratios, undecided=options.undecided
+        file_rules,
+        must_pass,
+        margin=options.margin,
+        ratios=ratios,
+        undecided=options.undecided,
+        other_prompts=options.other_prompts,
     )
 
 

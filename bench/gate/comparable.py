@@ -8,11 +8,17 @@ from bench.formatting import plural
 from bench.gate.baseline import Baseline, BaselineQuestion, BaselineTask
 from bench.text import one_line
 
+PROMPTS = frozenset({"prompt", "system message", "prompt collection"})
+"""Keys of ``BaselineTask.asked_by`` that say in which words a question was put."""
 
-def obstacles(before: Baseline, model: str, after: Baseline, other: str) -> list[str]:
+
+def obstacles(
+    before: Baseline, model: str, after: Baseline, other: str, *, other_prompts: bool = False
+) -> list[str]:
     """Why ``other`` of ``after`` cannot be compared with ``model`` of ``before``; empty if it can.
 
-    Tasks that the baseline does not have are not gated, so they are no obstacle.
+    Tasks that the baseline does not have are not gated, so they are no obstacle. With ``other_prompts``,
+    neither are prompts that differ.
     """
     reasons: list[str] = []
     tasks, others = before.tasks_of(model), after.tasks_of(other)
@@ -21,13 +27,14 @@ def obstacles(before: Baseline, model: str, after: Baseline, other: str) -> list
         if name not in others:
             reasons.append(f"task {shown} is missing in the run")
             continue
-        reasons += [f"task {shown}: {what}" for what in _task_differences(task, others[name])]
+        differences = _task_differences(task, others[name], other_prompts=other_prompts)
+        reasons += [f"task {shown}: {what}" for what in differences]
         questions = _question_differences(before.of(model, name), after.of(other, name))
         reasons += [f"task {shown}: {what}" for what in questions]
     return reasons
 
 
-def _task_differences(task: BaselineTask, other: BaselineTask) -> list[str]:
+def _task_differences(task: BaselineTask, other: BaselineTask, *, other_prompts: bool) -> list[str]:
     reasons = []
     if task.version != other.version:
         versions = f"{one_line(task.version, 20)} → {one_line(other.version, 20)}"
@@ -37,6 +44,8 @@ def _task_differences(task: BaselineTask, other: BaselineTask) -> list[str]:
         reasons.append(f"another metric ({metrics})")
     keys = dict.fromkeys([*task.asked_by, *other.asked_by])
     changed = [key for key in keys if task.asked_by.get(key) != other.asked_by.get(key)]
+    if other_prompts:
+        changed = [key for key in changed if key not in PROMPTS]
     reasons += [f"another {one_line(key, 40)}{_values(task, other, key)}" for key in changed]
     return reasons
 

@@ -40,6 +40,8 @@ class Rules:
     must_pass: tuple[str, ...] = ()
     """Ids of questions, or TASK/ID, whose answers must be accepted."""
     undecided: WhenUndecided = "tell"
+    other_prompts: bool = False
+    """Whether runs with different prompts are compared, because the prompt is what changed."""
 
     def margin_of(self, task: str) -> float:
         """The margin of ``task``."""

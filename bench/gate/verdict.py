@@ -17,7 +17,7 @@ from bench.gate.baseline import COSTS, Baseline, BaselineModel, BaselineQuestion
 from bench.gate.comparable import obstacles
 from bench.gate.costs import COST_WORDS, CostChange, cost_change, cost_obstacles, failure_change
 from bench.gate.rules import FAILURES, Rules, is_must_pass
-from bench.scoring.levels import goodness
+from bench.scoring.levels import goodness, higher_is_better
 from bench.stats import Loss, holm, paired_loss
 from bench.stats.noninferiority import LEVEL
 
@@ -137,7 +137,11 @@ def judge(
         right: (model of the run, task, id) → whether the answer is accepted; questions that must pass alone.
     """
     models = [GatedModel(before.model(old), after.model(new)) for old, new in pairs]
-    reasons = [reason for old, new in pairs for reason in obstacles(before, old, after, new)]
+    reasons = [
+        reason
+        for old, new in pairs
+        for reason in obstacles(before, old, after, new, other_prompts=rules.other_prompts)
+    ]
     for pair in models:
         for name in rules.ratios:
             if name in COSTS:
@@ -219,7 +223,7 @@ def _score_rows(
         parts += [(each, margin) for each, margin in rules.fields.items() if each in known]
         for field, margin in parts:
             ids = [id_ for id_, each in first.items() if field is None or each.field == field]
-            pairs = [(first[id_], second[id_]) for id_ in ids]
+            pairs = [(first[id_], _scored(first[id_], second[id_], task.metric)) for id_ in ids]
             rows.append(_score_row(pair.after.name, name, field, task.metric, margin, pairs))
     return rows
 
@@ -255,6 +259,16 @@ def _score_row(
         changed=sum(before.answer != after.answer for before, after in pairs),
         outcome="undecided",
     )
+
+
+def _scored(before: BaselineQuestion, after: BaselineQuestion, metric: str) -> BaselineQuestion:
+    """``after`` with the worst score if the baseline's answer has a score and this one has none.
+
+    An answer that is too large for its metric would otherwise be left out, and its loss with it.
+    """
+    if before.score is None or after.score is not None:
+        return after
+    return after.model_copy(update={"score": 0.0 if higher_is_better(metric) else 1.0})
 
 
 def _goodness(question: BaselineQuestion, metric: str) -> float | None:
