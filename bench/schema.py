@@ -14,6 +14,9 @@ from typing import Any, Literal
 SCHEMA_VERSION = 1
 """Version of the files of a run directory; raised when an older program would misread a new file."""
 
+MENDED = "+mended."
+"""In the version of a task whose references were changed by ``bench data audit``, before how often."""
+
 Json = Any
 """A JSON value: a reference or a parsed answer of a task with structured answers."""
 

@@ -23,6 +23,7 @@ from bench.report.sweep import sweep_views
 from bench.report.verdict import judge, warn
 from bench.report.views import (
     COSTS,
+    Caveat,
     Front,
     Load,
     ModelRow,
@@ -33,7 +34,7 @@ from bench.report.views import (
     SliceValue,
     TaskView,
 )
-from bench.schema import Estimate, Page, Sample, Task
+from bench.schema import MENDED, Estimate, Page, Sample, Task
 from bench.scoring.answers import Answer
 from bench.scoring.evaluation import Evaluation, document_key
 from bench.scoring.levels import goodness, higher_is_better, level
@@ -66,7 +67,10 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
         generated=utc_now(),
         bench_version=bench.__version__,
         verdict=judge(rows, pairs, overall_name),
-        caveats=tuple(warn(rows, runs, same_tasks=same_tasks and same_questions)),
+        caveats=(
+            *warn(rows, runs, same_tasks=same_tasks and same_questions),
+            *_mended(tasks),
+        ),
         runs=runs,
         tasks=tasks,
         rows=tuple(rows),
@@ -84,6 +88,19 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
         samples=samples,
         previews=tuple(run.path for run in runs),
     )
+
+
+def _mended(tasks: Sequence[TaskView]) -> list[Caveat]:
+    """That somebody changed the references of a task after it was made."""
+    return [
+        Caveat(
+            "scope",
+            f"References of {task.key} were mended (version {task.version}), so its scores do not compare "
+            "with those of other versions.",
+        )
+        for task in tasks
+        if MENDED in task.version
+    ]
 
 
 def _task_keys(evaluations: Sequence[Evaluation]) -> list[dict[str, str]]:
