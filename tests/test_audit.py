@@ -147,9 +147,23 @@ def test_copies_and_look_alikes_are_found_across_tasks(tmp_path: Path) -> None:
     )
     findings = audit(second, [first])
     assert kinds(findings) == [("copy", ("s",)), ("look-alike", ("g",))]
-    assert findings[0].message == "same.bmp is a.png of the task train"
+    assert findings[0].message == "same.bmp is the same page as a.png of the task train"
     assert findings[1].pages == (str(test / "again.jpg"), str(train / "b.jpg"))
     assert audit(second) == []
+
+
+def test_a_page_that_is_in_one_task_twice_is_found_but_for_blank_ones(tmp_path: Path) -> None:
+    folder = tmp_path / "t"
+    folder.mkdir()
+    draw(folder / "a.png", "one|two|three")
+    Image.open(folder / "a.png").save(folder / "b.bmp")
+    for name in ("blank1.png", "blank2.png"):
+        Image.new("L", (300, 200), 255).save(folder / name)
+    rows: list[Row] = [
+        (name, name, f"{name}?", ["1"]) for name in ("a.png", "b.bmp", "blank1.png", "blank2.png")
+    ]
+    (finding,) = audit(task_of(folder, rows))
+    assert (finding.kind, finding.ids) == ("copy", ("a.png", "b.bmp"))
 
 
 def test_what_every_model_gets_wrong_is_named_with_what_they_agree_on(tmp_path: Path) -> None:
@@ -233,6 +247,11 @@ def test_findings_are_accepted_or_mended_and_the_version_says_so(
         ('{"key": "k", "decision": "mend"}', "answers should be an object"),
         ('{"key": "k", "decision": "mend", "answers": {"a": "x"}}', "should be a list, or null"),
         ('{"key": "k", "decision": "mend", "answers": {"z": ["x"]}}', "has no question 'z'"),
+        ('{"key": "k", "decision": "mend", "answers": {"a": [12]}}', "should be texts, not [12]"),
+        (
+            '{"key": "k", "decision": "mend", "answers": {"a":null,"b":null,"c":null,"d":null}}',
+            "no question would be left",
+        ),
         ('{"decision": "accept"}', "the key is missing"),
         ("[]", "expected a JSON object"),
         ("", "contains no finding"),

@@ -12,7 +12,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ KINDS: Mapping[Kind, str] = {
     "twice": "the same question about the same page is asked more than once",
     "not-on-page": "the text of the document does not contain the answer",
     "odd-type": "the answer is of another type than the other answers to this field",
-    "copy": "the same page is in another task as well",
+    "copy": "the same page is in another task, or in another document of this one",
     "look-alike": "two pages look nearly the same",
     "all-wrong": "every model gets the question wrong",
 }
@@ -230,9 +230,17 @@ def _broad_kind(text: str, field: str, language: str | None) -> str:
 # Pages
 
 
-def _all_pages(tasks: Iterable[Task]) -> list[tuple[Task, str, Page]]:
+class _Place(NamedTuple):
+    """Where a page is."""
+
+    task: Task
+    document_id: str
+    page: Page
+
+
+def _all_pages(tasks: Iterable[Task]) -> list[_Place]:
     return [
-        (task, document.id, page)
+        _Place(task, document.id, page)
         for task in tasks
         for document in task.documents.values()
         for page in document.pages
@@ -244,58 +252,57 @@ def _ids_of(task: Task, document_id: str) -> tuple[str, ...]:
 
 
 def _copies(task: Task, others: Sequence[Task]) -> list[Finding]:
-    if not others:
-        return []
+    """Pages that are there twice: in another task, or in another document of this one."""
     pages = _all_pages([task, *others])
     contents = page_contents(page for _, _, page in pages)
-    elsewhere: dict[str, tuple[Task, str, Page]] = {}
-    for other, document_id, page in pages:
-        if other is not task:
-            elsewhere.setdefault(contents[page], (other, document_id, page))
+    places: dict[str, dict[tuple[str, str], _Place]] = defaultdict(dict)
+    for place in pages:
+        key = (place.task.name if place.task is not task else "", place.document_id)
+        places[contents[place.page]].setdefault(key, place)
     findings = []
-    for own, document_id, page in pages:
-        if own is task and contents[page] in elsewhere:
-            other, _, copy = elsewhere[contents[page]]
-            findings.append(
-                Finding(
-                    "copy",
-                    _ids_of(task, document_id),
-                    (str(page.path), str(copy.path)),
-                    f"{page.path.name} is {copy.path.name} of the task {one_line(other.name, 60)}",
-                )
-            )
+    for group in places.values():
+        first, *rest = group.values()
+        # Pages of this task come first. A blank page is the copy of every other one.
+        if first.task is not task or not rest or not _picture(first.page).any():
+            continue
+        own = [first, *(place for place in rest if place.task is task)]
+        named = listed(_named(place, task) for place in rest)
+        ids = tuple(id_ for place in own for id_ in _ids_of(task, place.document_id))
+        files = tuple(dict.fromkeys(str(place.page.path) for place in group.values()))
+        message = f"{_named(first, task)} is the same page as {named}"
+        findings.append(Finding("copy", ids, files, message))
     return findings
 
 
 def _look_alikes(task: Task, others: Sequence[Task]) -> list[Finding]:
     """Pairs of pages that look alike, at least one of them of ``task``; copies are no pairs of this kind."""
     pages = _all_pages([task, *others])[:MOST_COMPARED]
-    known = page_contents(page for _, _, page in pages)
-    distinct = {known[page]: (own, document_id, page) for own, document_id, page in reversed(pages)}
-    candidates = list(distinct.values())
-    pictures = np.array([_picture(page) for _, _, page in candidates]).reshape(len(candidates), -1)
+    contents = page_contents(page for _, _, page in pages)
+    # Of pages with one content the first stays.
+    candidates = list({contents[place.page]: place for place in reversed(pages)}.values())[::-1]
+    pictures = np.array([_picture(place.page) for place in candidates])
     alike = np.triu(pictures @ pictures.T >= ALIKE, k=1)
     findings = []
     for first, second in np.argwhere(alike).tolist():
-        (own, document_id, page), (other, other_id, copy) = candidates[first], candidates[second]
-        if task not in (own, other) or (own is other and document_id == other_id):
+        one, other = candidates[first], candidates[second]
+        if one.task is not task or (other.task is task and one.document_id == other.document_id):
             continue
-        if own is not task:
-            own, document_id, page, other, copy = other, other_id, copy, own, page
-        place = "" if other is task else f" of the task {one_line(other.name, 60)}"
         findings.append(
             Finding(
                 "look-alike",
-                _ids_of(task, document_id),
-                (str(page.path), str(copy.path)),
-                f"{_named(page)} and {_named(copy)}{place}",
+                _ids_of(task, one.document_id),
+                (str(one.page.path), str(other.page.path)),
+                f"{_named(one, task)} and {_named(other, task)}",
             )
         )
     return findings
 
 
-def _named(page: Page) -> str:
-    return page.path.name if page.index == 0 else f"{page.path.name} page {page.index + 1}"
+def _named(place: _Place, own: Task) -> str:
+    """The page by its file, and by its number and its task where they are needed."""
+    page = place.page
+    name = page.path.name if page.index == 0 else f"{page.path.name} page {page.index + 1}"
+    return name if place.task is own else f"{name} of the task {one_line(place.task.name, 60)}"
 
 
 def _picture(page: Page) -> NDArray[np.float32]:

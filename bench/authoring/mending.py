@@ -20,6 +20,7 @@ from bench.errors import InvalidInput
 from bench.files import read_lines, write_atomically, write_json, write_lines
 from bench.parsing import kind_of, read_json_object
 from bench.schema import MENDED, Task
+from bench.tasks.samples import SAMPLES
 from bench.tasks.taskfile import TASK_FILE
 from bench.text import one_line
 
@@ -91,6 +92,11 @@ def apply_decisions(folder: Path, path: Path) -> Decided:
     for row in rows:
         if row["decision"] == "mend":
             _collect(wanted, row["answers"], path)
+    if wanted and not (folder / SAMPLES).is_file():
+        raise InvalidInput(
+            f"{folder} has no {SAMPLES}, and references in other files are not changed",
+            hint="correct them by hand, and raise the version in task.toml",
+        )
     records = read_records(folder) if wanted else []
     known = {str(record.get("id")) for record in records}
     for id_ in wanted:
@@ -98,6 +104,8 @@ def apply_decisions(folder: Path, path: Path) -> Decided:
             raise InvalidInput(f"{path}: {folder} has no question {one_line(id_, 80)!r}")
     kept, mended, removed = _mended(records, wanted)
     version = None
+    if wanted and not kept:
+        raise InvalidInput(f"{path}: no question would be left in {folder}")
     if mended or removed:
         # The version first: references of a new version under an old one would be mistaken for the old ones.
         version = _raise_version(folder)
@@ -154,9 +162,15 @@ def _mended(
         if id_ in wanted and wanted[id_] is None:
             removed += 1
             continue
-        if id_ in wanted and _answers(record) != wanted[id_]:
+        old, new = _answers(record), wanted.get(id_)
+        if new is not None and old != new:
+            if _are_texts(old) and not _are_texts(new):
+                raise InvalidInput(
+                    f"the answers of {one_line(id_, 60)!r} should be texts, not {one_line(new, 80)}",
+                    hint="write them in quotation marks",
+                )
             record = {key: value for key, value in record.items() if key != "answer"}
-            record["answers"] = wanted[id_]
+            record["answers"] = new
             mended += 1
         kept.append(record)
     return kept, mended, removed
@@ -165,6 +179,10 @@ def _mended(
 def _answers(record: Mapping[str, Any]) -> Any:
     answers = record.get("answers", record.get("answer"))
     return answers if isinstance(answers, list) else [answers]
+
+
+def _are_texts(answers: Sequence[Any]) -> bool:
+    return all(isinstance(answer, str) for answer in answers)
 
 
 def _raise_version(folder: Path) -> str:

@@ -305,7 +305,8 @@ def audit_command(options: AuditOptions) -> None:
         _apply(folder, options.apply)
         return
     task = load_task(folder)
-    others = [load_task(each) for each in expand_tasks(options.against)] if options.against else []
+    named = expand_tasks(options.against) if options.against else []
+    others = [load_task(each) for each in named if each.resolve() != folder.resolve()]
     findings = audit(task, others, _evaluations(options.runs, options.results))
     accepted = frozenset() if options.everything else accepted_keys(folder)
     shown = [finding for finding in findings if finding.key not in accepted]
