@@ -13,7 +13,13 @@ from bench.report import build, make_sections
 from bench.report.markdown import markdown
 from bench.rundir.store import RunStore
 from bench.schema import Output, TokenChoice
-from bench.scoring.agreement import Divergence, EngineCheck, check_agreement, divergence_of
+from bench.scoring.agreement import (
+    Divergence,
+    EngineCheck,
+    as_json,
+    check_agreement,
+    divergence_of,
+)
 from bench.scoring.comparison import Side
 from bench.scoring.evaluation import evaluate
 from tests.conftest import MakeTask
@@ -124,6 +130,18 @@ def test_the_verdict_is_that_of_the_interval_and_the_margin(tmp_path: Path) -> N
     )
     # A better score is no sign of trust either.
     assert check_agreement(second, first, 0.01).verdict == "differs"
+
+
+def test_a_check_that_failed_is_a_caveat_until_a_newer_one_passes(tmp_path: Path) -> None:
+    first, second = sides(tmp_path, 8)
+    run = first.evaluation.run
+    run.append_check("perfect", as_json(check_agreement(first, second, 0.01)))
+    (said,) = [c.text for c in build([first.evaluation]).caveats if "does not agree" in c.text]
+    assert said.startswith("perfect does not agree with perfect: 8 of 400 answers differ")
+    run.append_check("perfect", as_json(check_agreement(first, second, 0.5)))
+    view = build([first.evaluation])
+    assert not [c for c in view.caveats if "does not agree" in c.text]
+    assert [check.verdict for check in view.checks] == ["passed", "differs"]
 
 
 def test_failures_are_counted_and_a_check_of_failures_alone_tells_nothing(tmp_path: Path) -> None:

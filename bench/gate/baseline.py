@@ -170,7 +170,9 @@ def _plain(value: Any) -> Any:
 
 def _spec(run: RunStore, model: str) -> Mapping[str, Json]:
     entry = next(each for each in run.record["models"] if each["spec"]["name"] == model)
-    return {key: value for key, value in entry["spec"].items() if value not in (None, {}, "auto")}
+    # Not the options: the file may be public, and they hold addresses and whatever a request needs.
+    kept = {key: value for key, value in entry["spec"].items() if key != "options"}
+    return {key: value for key, value in kept.items() if value not in (None, "auto")}
 
 
 def _environment(run: RunStore) -> Mapping[str, Any]:

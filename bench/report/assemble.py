@@ -13,7 +13,7 @@ import numpy as np
 import bench
 from bench import formatting
 from bench.metrics import METRICS
-from bench.report.checks import check_views
+from bench.report.checks import check_caveats, check_views
 from bench.report.mistakes import extraction_views, mistake_views
 from bench.report.options import ReportOptions
 from bench.report.ranking import Scored, compare_all, pareto, ranks
@@ -60,6 +60,7 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
     rows, pairs = _ranked(rows, scored, higher)
     order = [next(i for i, s in enumerate(sources) if s.key == row.key) for row in rows]
     samples = tuple(_reorder(sample, order) for sample in samples)
+    checks = check_views(sources)
     same_tasks = len({frozenset(row.tasks) for row in rows}) <= 1
     same_questions = all(None not in sample.answers for sample in samples)
     return ReportView(
@@ -70,6 +71,7 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
         caveats=(
             *warn(rows, runs, same_tasks=same_tasks and same_questions),
             *_mended(tasks),
+            *check_caveats(checks),
         ),
         runs=runs,
         tasks=tasks,
@@ -84,7 +86,7 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
         fronts=_fronts(rows, higher),
         sweeps=sweep_views(sources, rows),
         published=_published(sources, rows),
-        checks=check_views(sources),
+        checks=checks,
         samples=samples,
         previews=tuple(run.path for run in runs),
     )

@@ -8,7 +8,7 @@ from typing import Any
 from bench.errors import InvalidInput
 from bench.report.records import nested, number, text
 from bench.report.rows import RowSource
-from bench.report.views import CheckView
+from bench.report.views import Caveat, CheckView
 
 MOST_EXAMPLES = 5
 """Differing answers of one check that a report shows."""
@@ -25,6 +25,18 @@ def check_views(sources: Sequence[RowSource]) -> tuple[CheckView, ...]:
             continue
         views += [_view(source.key, record) for record in reversed(records)]
     return tuple(views)
+
+
+def check_caveats(checks: Sequence[CheckView]) -> list[Caveat]:
+    """That a model did not agree with another way of asking it, by the newest check of the two."""
+    newest: dict[tuple[str, str], CheckView] = {}
+    for check in checks:
+        newest.setdefault((check.row, check.against), check)
+    return [
+        Caveat("model", f"{check.row} does not agree with {check.against}: {check.sentence}.")
+        for check in newest.values()
+        if check.verdict == "differs"
+    ]
 
 
 def _view(key: str, record: Mapping[str, Any]) -> CheckView:
