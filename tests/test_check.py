@@ -9,9 +9,12 @@ import pytest
 
 from bench.cli import main
 from bench.files import append_lines
+from bench.models.catalog import resolve
 from bench.report import build, make_sections
 from bench.report.markdown import markdown
 from bench.rundir.store import RunStore
+from bench.runner import RunSettings, plan_run
+from bench.runner.run_record import run_record
 from bench.schema import Output, TokenChoice
 from bench.scoring.agreement import (
     Divergence,
@@ -22,6 +25,7 @@ from bench.scoring.agreement import (
 )
 from bench.scoring.comparison import Side
 from bench.scoring.evaluation import evaluate
+from bench.tasks import load_task
 from tests.conftest import MakeTask
 from tests.run_fixture import FixtureModel, make_run, make_tasks
 
@@ -109,6 +113,12 @@ def sides(tmp_path: Path, changed: int, total: int = 400, seed: int = 7) -> tupl
     return found[0], found[1]
 
 
+@pytest.fixture(scope="module")
+def eight_wrong(tmp_path_factory: pytest.TempPathFactory) -> tuple[Side, Side]:
+    """Two ways of asking 400 questions, the first of which gets eight wrong."""
+    return sides(tmp_path_factory.mktemp("eight"), 8)
+
+
 def check_of(tmp_path: Path, changed: int, margin: float, total: int = 400) -> EngineCheck:
     return check_agreement(*sides(tmp_path, changed, total), margin)
 
@@ -119,8 +129,10 @@ def test_equal_answers_pass_however_few_they_are(tmp_path: Path) -> None:
     assert check.sentence() == "all 3 answers are the same"
 
 
-def test_the_verdict_is_that_of_the_interval_and_the_margin(tmp_path: Path) -> None:
-    first, second = sides(tmp_path, 8)
+def test_the_verdict_is_that_of_the_interval_and_the_margin(
+    eight_wrong: tuple[Side, Side],
+) -> None:
+    first, second = eight_wrong
     assert check_agreement(first, second, 0.05).verdict == "passed"
     assert check_agreement(first, second, 0.03).verdict == "undecided"
     check = check_agreement(first, second, 0.01)
@@ -132,8 +144,10 @@ def test_the_verdict_is_that_of_the_interval_and_the_margin(tmp_path: Path) -> N
     assert check_agreement(second, first, 0.01).verdict == "differs"
 
 
-def test_a_check_that_failed_is_a_caveat_until_a_newer_one_passes(tmp_path: Path) -> None:
-    first, second = sides(tmp_path, 8)
+def test_a_check_that_failed_is_a_caveat_until_a_newer_one_passes(
+    eight_wrong: tuple[Side, Side],
+) -> None:
+    first, second = eight_wrong
     run = first.evaluation.run
     run.append_check("perfect", as_json(check_agreement(first, second, 0.01)))
     (said,) = [c.text for c in build([first.evaluation]).caveats if "does not agree" in c.text]
@@ -172,8 +186,11 @@ def test_a_check_asks_both_ways_and_stands_in_reports(
 ) -> None:
     (tmp_path / "bench.toml").write_text(TOML)
     task = make_task(documents=3, questions=2)
-    assert bench("run", "-m", "one", "-t", task, "--no-report", "--latency-samples", 0).status == 0
-    (path,) = (tmp_path / "results").iterdir()
+    # A run of the same model that has just begun.
+    plan = plan_run(
+        [resolve("one", bench_toml=tmp_path / "bench.toml")], [load_task(task)], RunSettings()
+    )
+    path = RunStore.create(tmp_path / "results", "mine", run_record(plan), plan.tasks).path
     arguments = ("one", "--against", "two", "--tasks", task, "--limit", 4, "--attach", path)
     result = bench("check", *arguments)
     assert result.status == 6
