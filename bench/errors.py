@@ -23,6 +23,12 @@ INVALID = 2
 ENVIRONMENT = 3
 INCOMPLETE = 4
 """Exit code of a run in which too many questions failed for the scores to mean anything."""
+REGRESSED = 5
+"""Exit code of a gate or a check that found a difference beyond the noise and beyond the margin."""
+UNDECIDED = 6
+"""Exit code of a gate or a check for which the documents are too few."""
+NOT_COMPARABLE = 7
+"""Exit code of a gate whose two sides were not asked the same."""
 INTERRUPTED = 130
 """Exit code of a run that the user stopped; everything finished so far is on the disk."""
 

@@ -42,6 +42,21 @@ def signed(value: float | None) -> str:
     return "0.000" if text in {"+0.000", "-0.000"} else text.replace("-", "−")
 
 
+def points(value: float | None) -> str:
+    """A difference of scores in points (hundredths) with its sign."""
+    if value is None:
+        return DASH
+    text = f"{100 * value:+.1f}"
+    return "0.0" if text in {"+0.0", "-0.0"} else text.replace("-", "−")
+
+
+def points_with_interval(value: float | None, low: float | None, high: float | None) -> str:
+    """A difference in points with its interval: ``−0.1 points [−0.4, +0.1]``."""
+    if low is None or high is None:
+        return f"{points(value)} points, without an interval"
+    return f"{points(value)} points [{points(low)}, {points(high)}]"
+
+
 def p_value(value: float | None) -> str:
     """A p-value with as many digits as it deserves."""
     if value is None or value != value:

@@ -14,6 +14,9 @@ from typing import Any, Literal
 SCHEMA_VERSION = 1
 """Version of the files of a run directory; raised when an older program would misread a new file."""
 
+MENDED = "+mended."
+"""In the version of a task whose references were changed by ``bench data audit``, before how often."""
+
 Json = Any
 """A JSON value: a reference or a parsed answer of a task with structured answers."""
 
@@ -197,6 +200,18 @@ class PageGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenChoice:
+    """One token of an answer, as the model chose it."""
+
+    text: str
+    logprob: float
+    """Natural logarithm of the token's probability."""
+    runner_up: str | None = None
+    """The most probable other token; None if the backend does not tell it."""
+    runner_up_logprob: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """The answer of a model to one request. A failure is an output too, never a missing row."""
 
@@ -219,6 +234,9 @@ class Output:
     served: Mapping[str, Json] | None = None
     """What a server said beside the answer: finish reason, cached tokens, attempts, seconds, and ``doubt``
     if the model did not see what was sent. None for a model on this machine."""
+    tokens: tuple[TokenChoice, ...] | None = None
+    """The tokens of the answer, the end token included; only where the option ``token_details`` asks for
+    them."""
 
 
 @dataclass(frozen=True, slots=True)

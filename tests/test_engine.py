@@ -7,6 +7,7 @@ the reference's two best logits at the first differing token are at least ``TIE`
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import sys
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from bench.models.qwen_vl.clock import Clock  # noqa: E402
 from bench.models.qwen_vl.generation import Completion, Prompted  # noqa: E402
 from bench.models.qwen_vl.loading import CLASSES  # noqa: E402
 from bench.models.qwen_vl.prompting import Prompting  # noqa: E402
-from bench.schema import Output, PageGroup  # noqa: E402
+from bench.schema import Output, PageGroup, TokenChoice  # noqa: E402
 from tests.tiny_qwen import edit_json, make_document, make_group, one_thread  # noqa: E402
 from workshop.tiny_checkpoint import write_tiny_checkpoint  # noqa: E402
 
@@ -286,6 +287,26 @@ def test_what_was_chosen_is_on_the_record(qwen2: Path) -> None:
     assert details(engine="padded") == ["padded", "within a batch a page is opened"]
     assert details(reuse=False) == ["tree", "none"]
     assert details(reference=True) == ["reference", "none"]
+
+
+def test_an_answer_can_say_which_tokens_it_consists_of(
+    qwen2: Path, groups: list[PageGroup]
+) -> None:
+    def tokens(**options: Any) -> list[TokenChoice]:
+        (output,) = load(qwen2, token_details=True, **options).generate(groups[:1]).outputs
+        assert output.tokens is not None
+        assert len(output.tokens) == output.generated_tokens
+        probabilities = [math.exp(token.logprob) for token in output.tokens]
+        assert sum(probabilities) / len(probabilities) == pytest.approx(output.confidence)
+        return list(output.tokens)
+
+    plain, tree = tokens(reference=True), tokens()
+    assert [token.text for token in tree] == [token.text for token in plain]
+    assert all(token.runner_up is None for token in tree)
+    for token in plain:
+        assert token.runner_up_logprob is not None
+        assert token.runner_up_logprob <= token.logprob
+    assert load(qwen2).generate(groups[:1]).outputs[0].tokens is None
 
 
 def test_attention_that_cannot_be_a_tree_falls_back_to_padded_rows(

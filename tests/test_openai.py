@@ -24,12 +24,21 @@ from bench.errors import EnvironmentProblem, InvalidInput
 from bench.files import read_lines
 from bench.models import make_model
 from bench.models.openai import Endpoint
-from bench.models.openai.client import MAX_RESPONSE_BYTES
+from bench.models.openai.client import MAX_RESPONSE_BYTES, Reply
+from bench.models.openai.completions import token_choices
 from bench.models.openai.concurrency import AdaptiveLimit
 from bench.models.openai.jobs import Job, JobQueue
 from bench.rundir.store import RunStore
 from bench.runner import RunSettings, execute, plan_run
-from bench.schema import Document, Generation, ModelSpec, Output, PageGroup, Request
+from bench.schema import (
+    Document,
+    Generation,
+    ModelSpec,
+    Output,
+    PageGroup,
+    Request,
+    TokenChoice,
+)
 from bench.tasks import load_task
 from bench.tasks.pages import read_pages
 from tests.conftest import MakeTask
@@ -184,6 +193,35 @@ def test_an_answer_carries_counts_confidence_and_what_the_server_says(
     assert output.served["system_fingerprint"] == "pretend-1"
     assert output.served["attempts"] == 1
     assert other.text == "DATE?"
+
+
+def test_tokens_and_their_runners_up_are_kept_on_request(server: Server, page: Path) -> None:
+    def with_runners_up(handler: Handler, body: dict[str, Any]) -> bool:
+        assert body["top_logprobs"] == 2
+        top = [{"token": "4", "logprob": -0.7}, {"token": "9", "logprob": -0.75}, {"token": 3}]
+        content = [
+            {"token": "4", "logprob": -0.7, "top_logprobs": top},
+            {"token": "<end>", "logprob": 0.1, "top_logprobs": None},
+        ]
+        choice = {"message": {"content": "4"}, "finish_reason": "stop"}
+        handler.send(200, {"choices": [choice | {"logprobs": {"content": content}}]})
+        return True
+
+    server.reaction = with_runners_up
+    model = loaded(server, token_details=True)
+    output, _ = ask(model, group_of(page, "total?", "date?"))
+    assert output.tokens == (
+        TokenChoice("4", -0.7, "9", -0.75),
+        TokenChoice("<end>", 0.0),
+    )
+
+
+@pytest.mark.parametrize(
+    "tokens", [None, "x", [], [{"token": 7, "logprob": -1}], [{"token": "a", "logprob": "b"}], [3]]
+)
+def test_tokens_that_a_server_does_not_tell_are_none(tokens: Any) -> None:
+    body = {"choices": [{"logprobs": {"content": tokens}}]}
+    assert token_choices(Reply(body, 1.0, None, 1, 0.0)) is None
 
 
 def test_one_question_is_streamed_and_its_first_token_timed(server: Server, page: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,12 +18,14 @@ from statsmodels.stats.multitest import multipletests
 from bench.errors import InvalidInput
 from bench.stats import (
     Design,
+    Loss,
     discordant_variance,
     documents_needed,
     holm,
     mcnemar_exact,
     minimum_detectable_difference,
     paired_difference,
+    paired_loss,
     pilot_design,
     score_bounds,
 )
@@ -334,3 +338,93 @@ def test_interval_and_p_never_contradict_each_other_where_documents_hardly_vary(
     assert found.p is not None
     if found.low <= 0 <= found.high:
         assert found.p >= 0.05
+
+
+# paired_loss
+
+
+def loss_of(lost: int, gained: int, total: int, margin: float = 0.05) -> Loss:
+    """The loss of so many documents of one question each."""
+    before = [1.0] * lost + [0.0] * gained + [1.0] * (total - lost - gained)
+    after = [0.0] * lost + [1.0] * gained + [1.0] * (total - lost - gained)
+    return paired_loss(before, after, range(total), margin=margin)
+
+
+def tango_bound(lost: int, gained: int, total: int) -> float:
+    """The upper limit of Tango's score interval at one-sided 5 %, by scipy's root finder."""
+    z = scipy.stats.norm.ppf(0.95)
+
+    def distance(loss: float) -> float:
+        b = (2 * total - lost + gained) * loss - lost - gained
+        root = math.sqrt(b * b + 8 * total * gained * loss * (1 - loss))
+        gains = (root - b) / (4 * total)
+        error = math.sqrt(total * (2 * gains + loss - loss**2))
+        return float((total * loss - lost + gained) / error - z)
+
+    return float(scipy.optimize.brentq(distance, max(1e-9, (lost - gained) / total), 0.99))
+
+
+@pytest.mark.parametrize(("lost", "gained"), [(20, 20), (40, 10), (15, 20), (9, 3)])
+def test_the_upper_bound_of_a_loss_is_that_of_tangos_score_interval(lost: int, gained: int) -> None:
+    loss = loss_of(lost, gained, 1000)
+    # Half a change for continuity, and t for z: both small, and both on the safe side.
+    assert loss.high is not None
+    assert 0 <= loss.high - tango_bound(lost, gained, 1000) < 0.001
+
+
+def test_a_loss_is_one_sided_and_paired() -> None:
+    worse, better = loss_of(30, 5, 300), loss_of(5, 30, 300)
+    assert worse.value == pytest.approx(25 / 300) and better.value == pytest.approx(-25 / 300)
+    assert worse.p_worse is not None and worse.p_worse < 0.001
+    assert better.p_worse is not None and better.p_worse > 0.999
+    assert worse.low is not None and worse.low > 0
+    assert better.high is not None and better.high < 0
+    # p and the lower bound never contradict each other.
+    for lost in range(0, 20):
+        loss = loss_of(lost, 4, 200)
+        assert loss.low is not None and loss.p_worse is not None
+        assert (loss.low > 0) == (loss.p_worse < 0.05)
+
+
+def test_few_documents_without_a_change_prove_nothing() -> None:
+    assert loss_of(0, 0, 30).high == pytest.approx(1 - 0.05 ** (1 / 30))
+    enough = loss_of(0, 0, 30).needed
+    assert enough == 59
+    assert loss_of(0, 0, enough).high == pytest.approx(0.05, abs=0.001)
+    assert loss_of(0, 0, enough).high <= 0.05  # type: ignore[operator]
+
+
+def test_more_documents_decide_as_was_promised() -> None:
+    # The same shares of losses and gains on as many documents as the gate asks for.
+    few = loss_of(2, 2, 60)
+    assert few.high is not None and few.high > 0.05
+    assert few.needed is not None and few.needed > 60
+    many = loss_of(few.needed // 30, few.needed // 30, few.needed)
+    assert many.high is not None and many.high < 0.05
+
+
+@pytest.mark.parametrize("margin", [math.nan, math.inf, -0.1])
+def test_a_margin_that_is_none_is_refused(margin: float) -> None:
+    with pytest.raises(InvalidInput, match="margin"):
+        loss_of(1, 1, 10, margin)
+
+
+def test_a_loss_without_documents_has_no_bounds() -> None:
+    nothing = paired_loss([None], [1.0], ["a"], margin=0.1)
+    assert (nothing.value, nothing.high, nothing.n) == (None, None, 0)
+    one = paired_loss([1.0, 1.0], [0.0, 1.0], ["a", "a"], margin=0.1)
+    assert (one.value, one.low, one.needed) == (0.5, None, None)
+    assert paired_loss([1.0, 0.0], [1.0, 0.0], "ab", margin=0.0).needed is None
+
+
+@given(PAIRS)
+@settings(max_examples=60)
+def test_the_bounds_of_a_loss_hold_it_and_do_not_depend_on_the_order(
+    pairs: list[tuple[float, float, int]],
+) -> None:
+    a, b, documents = columns(pairs)
+    loss = paired_loss(a, b, documents, margin=0.02)
+    turned = paired_loss(a[::-1], b[::-1], documents[::-1], margin=0.02)
+    assert dataclasses.astuple(loss) == pytest.approx(dataclasses.astuple(turned), nan_ok=True)
+    if loss.low is not None and loss.high is not None and loss.value is not None:
+        assert loss.low <= loss.value <= loss.high

@@ -2,7 +2,8 @@
 
 Results go to standard output, everything else to standard error. Exit codes: 0 means success, 1 a bug, 2
 that the user typed or wrote something wrong, 3 that the machine lacks something, 4 that the work is
-incomplete, and 130 that the user stopped it and can continue it.
+incomplete, 5 to 7 are the verdicts of ``gate`` and ``check``, and 130 means that the user stopped the command
+and can continue it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ VERBS: dict[str, tuple[str, str]] = {
     "score": ("bench.cli.analyse", "Score answers that are already stored; no model is needed."),
     "report": ("bench.cli.analyse", "Write the report of one run, or of several runs together."),
     "compare": ("bench.cli.compare", "Compare model B with model A, question by question."),
+    "check": (
+        "bench.cli.check",
+        "Check whether two ways of asking a model give the same answers.",
+    ),
+    "gate": ("bench.cli.gate", "Decide whether a run is worse than a baseline."),
     "plan": (
         "bench.cli.plan",
         "Predict whether models fit into memory, and how many documents a comparison needs.",

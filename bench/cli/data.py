@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,14 +24,19 @@ from bench.cli.options import (
     page_gib_choice,
     page_pixels_choice,
     page_seconds_choice,
+    results_choice,
 )
 from bench.errors import INCOMPLETE, InvalidInput
 from bench.formatting import plural
 from bench.text import one_line, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.authoring.audit import Finding
     from bench.authoring.starter import Started
     from bench.schema import Task
+    from bench.scoring.evaluation import Evaluation
 
 _folder = partial(argument, type=click.Path(path_type=Path))
 
@@ -45,6 +50,7 @@ def data_command() -> None:
     bench data annotate scans/ --model qwen2-vl-7b    let a model draft the answers
     bench data accept scans/                          accept the drafts after you have corrected them
     bench data validate scans/                        check the result
+    bench data audit scans/ --run last                name what is probably wrong in it
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
 
 
@@ -257,6 +263,125 @@ def _described(task: Task) -> str:
         f"{plural(len(task.documents), 'document')} ({plural(pages, 'page')}), "
         f"and {task.metrics[0]} decides its ranking"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditOptions:
+    """What a person chose for ``bench data audit``."""
+
+    task: str = argument()
+    runs: tuple[str, ...] = choice(
+        "--run",
+        multiple=True,
+        metavar="RUN",
+        help="Name also the questions that every model of these runs gets wrong. The option may be given "
+        "several times.",
+    )
+    against: tuple[str, ...] = choice(
+        type=NameList(),
+        metavar="TASKS",
+        default=(),
+        help="Name also the pages that are in these tasks, such as the other part of a split.",
+    )
+    out: Path | None = choice(
+        "-o",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="Write the findings into this JSON Lines file, to decide on them.",
+    )
+    apply: Path | None = choice(
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="Carry out the decisions in this file.",
+    )
+    everything: bool = choice("--all", help="Show also the findings that were accepted before.")
+    results: Path = results_choice(also=("--runs",))
+    as_json: bool = json_choice()
+
+
+@data_command.command("audit")
+@takes(AuditOptions)
+def audit_command(options: AuditOptions) -> None:
+    """Name questions and references that are probably wrong, and mend them.
+
+    To decide, write the findings with --out. Set "decision" of a line to "accept" if nothing is wrong, or to
+    "mend" after you have corrected "answers" (null removes a question). Then carry it out with --apply. A
+    mended task gets a new version.
+
+    \b
+    bench data audit scans/ --run last --out findings.jsonl
+    bench data audit scans/ --apply findings.jsonl
+    """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
+    from bench.authoring.audit import audit
+    from bench.authoring.mending import accepted_keys, write_findings
+    from bench.tasks import expand_tasks, find_task, load_task
+
+    folder = find_task(options.task)
+    if options.apply is not None:
+        _check_own(options.task, folder)
+        _apply(folder, options.apply)
+        return
+    task = load_task(folder)
+    named = expand_tasks(options.against) if options.against else []
+    others = [load_task(each) for each in named if each.resolve() != folder.resolve()]
+    findings = audit(task, others, _evaluations(options.runs, options.results))
+    accepted = frozenset() if options.everything else accepted_keys(folder)
+    shown = [finding for finding in findings if finding.key not in accepted]
+    if options.out is not None:
+        write_findings(options.out, shown, task)
+    if options.as_json:
+        echo_json([{"key": finding.key, **asdict(finding)} for finding in shown])
+        return
+    _print_findings(shown, task)
+    if hidden := len(findings) - len(shown):
+        click.echo(f"{plural(hidden, 'finding')} accepted before; --all shows all.")
+
+
+def _evaluations(runs: Sequence[str], results: Path) -> list[Evaluation]:
+    from bench.cli.lookup import find_run
+    from bench.rundir.store import RunStore
+    from bench.scoring.evaluation import evaluate
+
+    return [evaluate(RunStore.open(find_run(name, results))) for name in runs]
+
+
+def _print_findings(findings: Sequence[Finding], task: Task) -> None:
+    from bench.authoring.audit import KINDS
+
+    if not findings:
+        click.echo(f"{_described(task)}. Nothing was found that is probably wrong.")
+        return
+    for kind, meaning in KINDS.items():
+        own = [finding for finding in findings if finding.kind == kind]
+        if not own:
+            continue
+        click.echo(f"{kind}: {meaning} ({plural(len(own), 'finding')})")
+        for finding in own:
+            ids = ", ".join(printable(id_) for id_ in finding.ids[:4])
+            click.echo(f"  {ids}: {printable(finding.message)}")
+            click.echo(f"    {printable(', '.join(finding.pages[:4]))}")
+        click.echo("")
+
+
+def _check_own(name: str, folder: Path) -> None:
+    """Refuse to change a task that the program brought along or downloaded."""
+    if not Path(name).expanduser().is_dir():
+        raise InvalidInput(
+            f"{one_line(name, 60)} is no folder of yours, so it is not changed",
+            hint=f"copy it first: cp -r {shlex.quote(str(folder))} my-{folder.name}",
+        )
+
+
+def _apply(folder: Path, path: Path) -> None:
+    from bench.authoring.mending import apply_decisions
+
+    applied = apply_decisions(folder, path)
+    click.echo(
+        f"{plural(applied.accepted, 'finding')} accepted, {plural(applied.mended, 'question')} mended, "
+        f"{applied.removed:,} removed."
+    )
+    if applied.version is not None:
+        click.echo(f"The task has the version {printable(applied.version)} now.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import click
@@ -24,10 +25,7 @@ if TYPE_CHECKING:
 
 
 def execute_plan(plan: RunPlan, options: RunOptions) -> Outcome:
-    """Execute ``plan`` with its progress on standard error; a request to stop ends the program."""
-    from bench.cli.progress import RunProgress
-    from bench.runner import execute
-
+    """Execute ``plan`` as the options of ``bench run`` say; a request to stop ends the program."""
     for name, given in (("--resume", options.resume), ("--retry-failed", options.retry_failed)):
         if given and options.fresh:
             raise InvalidInput(
@@ -35,14 +33,39 @@ def execute_plan(plan: RunPlan, options: RunOptions) -> Outcome:
                 hint="leave out one of them",
             )
     check_loadable(plan)
-    devices = devices_for(plan, options.devices)
+    return carry_out(
+        plan,
+        options.out,
+        resume=options.resume,
+        fresh=options.fresh,
+        retry_failed=options.retry_failed,
+        devices=devices_for(plan, options.devices),
+    )
+
+
+def carry_out(
+    plan: RunPlan,
+    results: Path,
+    *,
+    resume: Path | None = None,
+    fresh: bool = False,
+    retry_failed: bool = False,
+    devices: Sequence[Device] = (),
+) -> Outcome:
+    """Execute ``plan`` with its progress on standard error; a request to stop ends the program.
+
+    The arguments are those of ``bench.runner.execute``.
+    """
+    from bench.cli.progress import RunProgress
+    from bench.runner import execute
+
     with RunProgress() as progress:
         outcome = execute(
             plan,
-            options.out,
-            resume=options.resume,
-            fresh=options.fresh,
-            retry_failed=options.retry_failed,
+            results,
+            resume=resume,
+            fresh=fresh,
+            retry_failed=retry_failed,
             devices=devices,
             progress=progress,
         )

@@ -61,7 +61,12 @@ def _run_folder(name: str, results: Path) -> Path | None:
 
 
 def find_sides(
-    name: str, inside: str | None, results: Path, metrics: tuple[str, ...] | None = None
+    name: str,
+    inside: str | None,
+    results: Path,
+    metrics: tuple[str, ...] | None = None,
+    *,
+    mistakes: bool = False,
 ) -> list[Side]:
     """Every model that ``name`` can mean: all models of a run, or one model of a run.
 
@@ -70,6 +75,7 @@ def find_sides(
         inside: the run to look for models in; None for the newest one.
         results: the folder of the runs.
         metrics: score with these instead of the tasks' own metrics.
+        mistakes: whether the kind of each mistake is found, which takes longer than the scores.
 
     Raises:
         InvalidInput: no run and no model fits ``name``.
@@ -86,9 +92,9 @@ def find_sides(
             f"run {run.id} has no model {one_line(model, 60)!r}",
             hint=did_you_mean(model, models),
         )
-    # A comparison is of scores alone: the other models and the kinds of mistakes are left out.
+    # A comparison is of scores alone: the other models are left out.
     chosen = [model] if model else models
-    evaluation = evaluate(run, metrics, only=chosen, mistakes=False)
+    evaluation = evaluate(run, metrics, only=chosen, mistakes=mistakes)
     return [Side(evaluation, each) for each in chosen]
 
 

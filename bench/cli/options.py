@@ -12,7 +12,7 @@ import click
 
 from bench.cli.commands import choice
 from bench.errors import InvalidInput, did_you_mean
-from bench.parsing import read_toml, whole_number
+from bench.parsing import read_text, read_toml, whole_number
 from bench.tasks.limits import DEFAULTS, RANGES, set_page_limits
 from bench.text import one_line
 
@@ -129,6 +129,28 @@ class Label(click.ParamType[tuple[str, str]]):
         if not separator or not re.fullmatch(r"[\w.-]+", key):
             self.fail(f"expected key=value, got {value!r}", param, ctx)
         return key, content
+
+
+def text_list(text: str, flag: str) -> tuple[str, ...]:
+    """The ids of ``flag``, each once: one a line of the file that ``text`` names, or ``text`` at its commas.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    path = Path(text)
+    try:
+        is_file = path.is_file()
+    except OSError:
+        # Many ids make a longer text than a file's name may be.
+        is_file = False
+    names = read_text(path).splitlines() if is_file else text.split(",")
+    ids = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+    if not ids:
+        raise InvalidInput(
+            f"{flag} {text} contains no id",
+            hint="write one id a line into the file, or ids separated by commas",
+        )
+    return ids
 
 
 # Options of several verbs; a verb adds the help, and what is special to it.

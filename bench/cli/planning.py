@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from bench.cli.model_options import resolve_models
+from bench.cli.options import text_list
 from bench.cli.run_options import RunOptions
-from bench.errors import InvalidInput
-from bench.parsing import read_text
 
 if TYPE_CHECKING:
     from bench.asking.prompts import PromptRule
@@ -92,7 +90,9 @@ def plan_of(
     )
     settings = RunSettings(
         limit=options.limit,
-        sample_ids=_sample_ids(options.sample_ids),
+        sample_ids=None
+        if options.sample_ids is None
+        else text_list(options.sample_ids, "--sample-ids"),
         batch_size=options.batch_size or None,
         max_new_tokens=options.max_new_tokens,
         warmup=not options.no_warmup,
@@ -120,23 +120,3 @@ def plan_of(
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     return plan
-
-
-def _sample_ids(text: str | None) -> tuple[str, ...] | None:
-    """The ids of ``--sample-ids``: from the file that ``text`` names, or ``text`` itself."""
-    if text is None:
-        return None
-    path = Path(text)
-    try:
-        is_file = path.is_file()
-    except OSError:
-        # Many ids make a longer text than a file's name may be.
-        is_file = False
-    names = read_text(path).splitlines() if is_file else text.split(",")
-    ids = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
-    if not ids:
-        raise InvalidInput(
-            f"--sample-ids {text} contains no id",
-            hint="write one id a line into the file, or ids separated by commas",
-        )
-    return ids

@@ -6,6 +6,7 @@ after failures, measures the whole and stores the outputs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -42,6 +43,11 @@ class ModelGone(EnvironmentProblem):
         super().__init__(message, hint=hint)
         self.answered = tuple(answered)
         self.restarts = restarts
+
+
+def log_probability(probability: float) -> float:
+    """The natural logarithm of ``probability``; -1000 where that is 0 or too small to tell."""
+    return math.log(probability) if probability > 0 else -1000.0
 
 
 def cut_at(text: str, stops: Sequence[str]) -> tuple[str, bool]:

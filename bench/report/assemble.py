@@ -14,6 +14,7 @@ import bench
 from bench import formatting
 from bench.measure import collector_paused
 from bench.metrics import METRICS
+from bench.report.checks import check_caveats, check_views
 from bench.report.mistakes import extraction_views, mistake_views
 from bench.report.options import ReportOptions
 from bench.report.ranking import Scored, compare_all, pareto, ranks
@@ -24,6 +25,7 @@ from bench.report.verdict import judge, warn
 from bench.report.views import (
     COSTS,
     AskedPrompt,
+    Caveat,
     Front,
     Load,
     ModelRow,
@@ -35,7 +37,7 @@ from bench.report.views import (
     TaskView,
     distinct_names,
 )
-from bench.schema import Estimate, Page, Sample, Task
+from bench.schema import MENDED, Estimate, Page, Sample, Task
 from bench.scoring.answers import Answer
 from bench.scoring.evaluation import Evaluation, document_key
 from bench.scoring.levels import goodness, higher_is_better, level
@@ -66,6 +68,7 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
     rows, pairs = _ranked(rows, scored, higher)
     order = [next(i for i, s in enumerate(sources) if s.key == row.key) for row in rows]
     samples = tuple(_reorder(sample, order) for sample in samples)
+    checks = check_views(sources)
     same_tasks = len({frozenset(row.tasks) for row in rows}) <= 1
     same_questions = all(None not in sample.answers for sample in samples)
     return ReportView(
@@ -73,7 +76,11 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
         generated=utc_now(),
         bench_version=bench.__version__,
         verdict=judge(rows, pairs, overall_name),
-        caveats=tuple(warn(rows, runs, same_tasks=same_tasks and same_questions)),
+        caveats=(
+            *warn(rows, runs, same_tasks=same_tasks and same_questions),
+            *_mended(tasks),
+            *check_caveats(checks),
+        ),
         runs=runs,
         tasks=tasks,
         rows=tuple(rows),
@@ -87,9 +94,23 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
         fronts=_fronts(rows, higher),
         sweeps=sweep_views(sources, rows),
         published=_published(sources, rows),
+        checks=checks,
         samples=samples,
         previews=tuple(run.path for run in runs),
     )
+
+
+def _mended(tasks: Sequence[TaskView]) -> list[Caveat]:
+    """That somebody changed the references of a task after it was made."""
+    return [
+        Caveat(
+            "scope",
+            f"References of {task.key} were mended (version {task.version}), so its scores do not compare "
+            "with those of other versions.",
+        )
+        for task in tasks
+        if MENDED in task.version
+    ]
 
 
 def _task_keys(evaluations: Sequence[Evaluation]) -> list[dict[str, str]]:

@@ -516,6 +516,30 @@ class SweepView:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckView:
+    """What one ``bench check`` found out about a model."""
+
+    row: str
+    """Key of the row."""
+    against: str
+    """Name of what its answers were held against."""
+    ways: str
+    """How the model was asked."""
+    against_ways: str
+    """How the other side was asked."""
+    tasks: tuple[str, ...]
+    answers: int
+    differing: int
+    sentence: str
+    verdict: str
+    """A value of ``bench.scoring.agreement.Agreement``, as it was recorded."""
+    margin: float | None
+    when: str
+    examples: tuple[str, ...]
+    """Answers that differ, each in one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
 class Highlight:
     """One fact worth a line: ``Fastest`` · ``ocr`` · ``0.21 s a question (p50)``."""
 
@@ -575,6 +599,8 @@ class ReportView:
     """Models that were run with several bounds on a page."""
     published: tuple[PublishedRow, ...]
     """Published scores of the rows' models on the report's tasks, beside ours."""
+    checks: tuple[CheckView, ...]
+    """Whether other ways of asking the rows' models give the same answers, where that was checked."""
     samples: tuple[SampleView, ...] = field(repr=False)
     previews: tuple[str, ...] = field(repr=False)
     """Folders of the runs, where page previews are looked for."""

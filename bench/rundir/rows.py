@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.paths import from_portable
-from bench.schema import Document, Output, Page, Sample
+from bench.schema import Document, Output, Page, Sample, TokenChoice
 
 _OUTPUT_FIELDS = frozenset(field.name for field in dataclasses.fields(Output))
 _PAGE_FIELDS = frozenset(field.name for field in dataclasses.fields(Page))
@@ -43,7 +43,23 @@ def output_of(row: Mapping[str, Any]) -> Output:
         raise ValueError("its error is not a text")
     if not isinstance(values.get("served"), dict | None):
         raise ValueError("its served is not an object")
+    if values.get("tokens") is not None:
+        values["tokens"] = tuple(map(_token_of, values["tokens"]))
     return Output(**values)
+
+
+def _token_of(row: Any) -> TokenChoice:
+    """Return one token of an answer; the error of a wrong one is a TypeError or a ValueError."""
+    if not isinstance(row, dict):
+        raise TypeError("a token is not an object")
+    token = TokenChoice(**row)
+    are_texts = isinstance(token.text, str) and isinstance(token.runner_up, str | None)
+    are_numbers = isinstance(token.logprob, float | int) and isinstance(
+        token.runner_up_logprob, float | int | None
+    )
+    if not (are_texts and are_numbers):
+        raise ValueError("a token has a text or a number of another type")
+    return token
 
 
 def sample_of(row: Mapping[str, Any]) -> Sample:

@@ -9,6 +9,7 @@
       <model>/model.json                what was really loaded, the time to load it and of the first call
       <model>/failure.json              why the model could not be loaded or died; only if it did
       <model>/monitor.jsonl             clocks, heat, power, load of other processes; one line each second
+      <model>/checks.jsonl          what bench check found out about the model; one line for each check
       <model>/<task>/outputs.jsonl      one line for each sample, appended and fsynced after every batch
       <model>/<task>/batches.jsonl      what was measured for each batch
       <model>/<task>/latency.jsonl      the single-stream scenario, one question at a time
@@ -423,6 +424,14 @@ class RunStore:
             raise _damaged(path, "its details are not an object")
         return record
 
+    def append_check(self, model: str, record: Mapping[str, Any]) -> None:
+        """Append what a check of the way of asking found out."""
+        append_lines(self.model_folder(model) / "checks.jsonl", [record])
+
+    def checks(self, model: str) -> list[dict[str, Any]]:
+        """Return what checks of the way of asking found out, the oldest first."""
+        return list(read_lines(self.model_folder(model) / "checks.jsonl"))
+
     def failure(self, model: str) -> dict[str, Any] | None:
         """Return why the model could not be loaded or died; None if it did not."""
         return _object_if_any(self.model_folder(model) / "failure.json")
@@ -541,10 +550,11 @@ def _object_if_any(path: Path) -> dict[str, Any] | None:
 
 
 def _output_record(output: Output) -> dict[str, Any]:
-    """Return a line of ``outputs.jsonl``; only an answer of a server has something to say in ``served``."""
+    """Return a line of ``outputs.jsonl``; what only some answers have is left out of the others."""
     record = dataclasses.asdict(output)
-    if output.served is None:
-        del record["served"]
+    for key in ("served", "tokens"):
+        if record[key] is None:
+            del record[key]
     return with_checksum(record)
 
 

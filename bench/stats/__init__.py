@@ -5,6 +5,7 @@ means, and ``benchmarks/coverage.md`` how often it contains the true mean. This 
 """
 
 from bench.stats.means import CONFIDENCE, cluster_mean
+from bench.stats.noninferiority import Loss, paired_loss
 from bench.stats.paired import PairedDifference, holm, mcnemar_exact, paired_difference
 from bench.stats.planning import (
     Design,
@@ -19,6 +20,7 @@ from bench.stats.planning import (
 __all__ = [
     "CONFIDENCE",
     "Design",
+    "Loss",
     "PairedDifference",
     "ScoreBounds",
     "cluster_mean",
@@ -28,6 +30,7 @@ __all__ = [
     "mcnemar_exact",
     "minimum_detectable_difference",
     "paired_difference",
+    "paired_loss",
     "pilot_design",
     "score_bounds",
 ]

@@ -87,8 +87,12 @@ def pilot_design(a: Numbers, b: Numbers, clusters: Ids) -> Design:
     return Design(variance=totals.count * robust_se(totals) ** 2)
 
 
-def minimum_detectable_difference(documents: int, design: Design, *, power: float = POWER) -> float:
-    """The smallest true difference that ``documents`` show at 5 % with probability ``power``.
+def minimum_detectable_difference(
+    documents: int, design: Design, *, power: float = POWER, confidence: float = CONFIDENCE
+) -> float:
+    """The smallest true difference that ``documents`` show with probability ``power``.
+
+    ``confidence`` is that of the two-sided interval which has to exclude 0: 95 % for a test at 5 %.
 
     Raises:
         InvalidInput: under two documents, or ``power`` not between a half and 1.
@@ -96,13 +100,17 @@ def minimum_detectable_difference(documents: int, design: Design, *, power: floa
     if documents < 2:
         raise InvalidInput(f"expected 2 or more documents, got {documents}")
     _check_power(power)
-    spread = student_t_quantile(0.5 + CONFIDENCE / 2, documents - 1)
+    spread = student_t_quantile(0.5 + confidence / 2, documents - 1)
     spread += student_t_quantile(power, documents - 1)
     return spread * math.sqrt(design.document_variance / documents)
 
 
-def documents_needed(difference: float, design: Design, *, power: float = POWER) -> int:
-    """Documents that show a true ``difference`` at 5 % with probability ``power``.
+def documents_needed(
+    difference: float, design: Design, *, power: float = POWER, confidence: float = CONFIDENCE
+) -> int:
+    """Documents that show a true ``difference`` with probability ``power``.
+
+    ``confidence`` is that of the two-sided interval which has to exclude 0: 95 % for a test at 5 %.
 
     Raises:
         InvalidInput: the difference is 0, or ``power`` not between a half and 1.
@@ -110,12 +118,14 @@ def documents_needed(difference: float, design: Design, *, power: float = POWER)
     if not abs(difference) > 0:
         raise InvalidInput(f"expected a difference other than 0, got {difference}")
     _check_power(power)
-    spread = NORMAL.inv_cdf(0.5 + CONFIDENCE / 2) + NORMAL.inv_cdf(power)
+    spread = NORMAL.inv_cdf(0.5 + confidence / 2) + NORMAL.inv_cdf(power)
     # Normal quantiles are smaller than those of t, so the search never starts beyond the answer.
     documents = max(2, math.ceil(design.document_variance * (spread / difference) ** 2))
-    while minimum_detectable_difference(documents, design, power=power) > abs(difference):
+    while True:
+        shown = minimum_detectable_difference(documents, design, power=power, confidence=confidence)
+        if shown <= abs(difference):
+            return documents
         documents += 1
-    return documents
 
 
 def _check_power(power: float) -> None:

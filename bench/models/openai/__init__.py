@@ -11,12 +11,13 @@ import traceback
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.models.model import ModelGone, failed
 from bench.models.openai.client import Client, Reply
-from bench.models.openai.completions import output_of
+from bench.models.openai.completions import output_of, token_choices
 from bench.models.openai.jobs import Job, JobQueue, jobs_of
 from bench.models.openai.messages import PageEncoder, SentPage, chat_request
 from bench.models.openai.settings import EndpointSettings, endpoint_settings
@@ -190,6 +191,8 @@ class Endpoint:
             output = output_of(
                 reply, job.group, job.request, _visual_tokens(pages), self._spec.checkpoint
             )
+            if self._settings.token_details:
+                output = replace(output, tokens=token_choices(reply))
         except ModelGone:
             raise
         except Exception as error:

@@ -9,7 +9,7 @@ from typing import Any
 from bench.formatting import plural
 from bench.models.model import cut_at
 from bench.models.openai.client import EndpointError, Reply
-from bench.schema import Output, PageGroup, Request, StopReason
+from bench.schema import Output, PageGroup, Request, StopReason, TokenChoice
 
 STOP_REASONS: Mapping[str, StopReason] = {
     "stop": "stop",
@@ -132,6 +132,32 @@ def _probabilities(logprobs: Any) -> Sequence[float]:
         # A rounding error of the server may put it a little above 0.
         probabilities.append(math.exp(max(-1000.0, min(0.0, logprob))))
     return probabilities
+
+
+def token_choices(reply: Reply) -> tuple[TokenChoice, ...] | None:
+    """The tokens of the answer with their runners-up; None if the server does not tell all of them."""
+    tokens = _mapping(_first_choice(reply.body).get("logprobs")).get("content")
+    if not isinstance(tokens, list) or not tokens:
+        return None
+    choices: list[TokenChoice] = []
+    for token in map(_mapping, tokens):
+        chosen = _name_and_logprob(token)
+        if chosen is None:
+            return None
+        top = token.get("top_logprobs")
+        named = [_name_and_logprob(_mapping(each)) for each in top] if isinstance(top, list) else []
+        others = [each for each in named if each is not None and each[0] != chosen[0]]
+        runner_up = max(others, key=lambda each: each[1], default=(None, None))
+        choices.append(TokenChoice(*chosen, *runner_up))
+    return tuple(choices)
+
+
+def _name_and_logprob(token: Mapping[str, Any]) -> tuple[str, float] | None:
+    """What a token spells, and its log-probability within what a probability can have; None if unknown."""
+    name, logprob = token.get("token"), token.get("logprob")
+    if not isinstance(name, str) or not isinstance(logprob, int | float) or logprob != logprob:
+        return None
+    return name[:80], float(max(-1000.0, min(0.0, logprob)))
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -118,6 +118,9 @@ def chat_request(
         body["response_format"] = settings.response_format
     if settings.logprobs:
         body["logprobs"] = True
+    if settings.logprobs and settings.token_details:
+        # The chosen token, and the one that came next to it.
+        body["top_logprobs"] = 2
     if stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     if cache_salt is not None:

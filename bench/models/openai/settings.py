@@ -50,6 +50,8 @@ class EndpointSettings(BaseModel):
     response_format: dict[str, Json] | None = None
     """What every answer has to conform to, as in ``{type = "json_object"}``. Guided decoding changes answers,
     so it is used only where somebody asks for it."""
+    token_details: bool = False
+    """Keep every token of an answer with its probability and the runner-up, for ``bench check``."""
     extra_body: dict[str, Json] = Field(default_factory=dict)
     """Further fields of every request, for servers that know more than the standard ones."""
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from bench.errors import InvalidInput
 from bench.formatting import plural
 from bench.models.backends import check_options
-from bench.models.model import cut_at, failed
-from bench.schema import Batch, Json, ModelInfo, ModelSpec, Output, PageGroup
+from bench.models.model import cut_at, failed, log_probability
+from bench.schema import Batch, Json, ModelInfo, ModelSpec, Output, PageGroup, TokenChoice
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +39,8 @@ class _Parts(NamedTuple):
     engine: Engine
     context: int
     """Tokens that the language model was trained to hold."""
+    token_details: bool
+    """Whether answers say which tokens they consist of."""
 
 
 class QwenVL:
@@ -85,7 +87,8 @@ class QwenVL:
         decoding = read_decoding(folder, config, processor.tokenizer)
         context = int(config.get_text_config().max_position_embeddings)
         engine, chosen = select_engine(self._spec, loaded.model, processor.reader, decoding)
-        self._parts = _Parts(loaded, processor, engine, context)
+        token_details = bool(self._spec.options.get("token_details"))
+        self._parts = _Parts(loaded, processor, engine, context, token_details)
         details: dict[str, Json] = {
             **loaded.details,
             **processor.details(),
@@ -219,4 +222,24 @@ def _output(parts: _Parts, question: PromptedQuestion, answer: Completion) -> Ou
         generated_tokens=len(answer.ids),
         confidence=answer.confidence,
         min_confidence=answer.min_confidence,
+        tokens=_token_choices(parts, answer) if parts.token_details else None,
+    )
+
+
+def _token_choices(parts: _Parts, answer: Completion) -> tuple[TokenChoice, ...]:
+    """The tokens of ``answer`` with their probabilities, and the runners-up where the engine knows them."""
+    names = [parts.processor.token_name(token) for token in answer.ids]
+    choices = [
+        TokenChoice(name, log_probability(probability))
+        for name, probability in zip(names, answer.probabilities, strict=True)
+    ]
+    if not answer.runners_up:
+        return tuple(choices)
+    return tuple(
+        replace(
+            choice,
+            runner_up=parts.processor.token_name(token),
+            runner_up_logprob=log_probability(probability),
+        )
+        for choice, (token, probability) in zip(choices, answer.runners_up, strict=True)
     )

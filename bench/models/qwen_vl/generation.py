@@ -83,12 +83,25 @@ class Completion(NamedTuple):
     """Mean probability of ``ids``; not a number where the logits were not finite."""
     min_confidence: float
     """Smallest probability of ``ids``."""
+    probabilities: tuple[float, ...]
+    """Of each of ``ids``."""
+    runners_up: tuple[tuple[int, float], ...] = ()
+    """For each of ``ids`` the most probable other token and its probability; empty if they are not known."""
 
     @classmethod
-    def of(cls, ids: Sequence[int], probabilities: Sequence[float], *, ended: bool) -> Completion:
+    def of(
+        cls,
+        ids: Sequence[int],
+        probabilities: Sequence[float],
+        *,
+        ended: bool,
+        runners_up: Sequence[tuple[int, float]] = (),
+    ) -> Completion:
         """The answer of at least one token, whose ``probabilities`` are those of ``ids``."""
         mean = sum(probabilities) / len(probabilities)
-        return cls(tuple(ids), ended, mean, min(probabilities))
+        return cls(
+            tuple(ids), ended, mean, min(probabilities), tuple(probabilities), tuple(runners_up)
+        )
 
 
 class Engine(Protocol):

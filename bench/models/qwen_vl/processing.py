@@ -113,6 +113,11 @@ class Processor:
         )
         return decoded
 
+    def token_name(self, token: int) -> str:
+        """What the token with the number ``token`` spells; a control token by its name."""
+        name: str = self.tokenizer.decode([token], clean_up_tokenization_spaces=False)
+        return name
+
     def tokens(self, text: str) -> list[int]:
         """The tokens of ``text``; a control token that it spells is read as its letters."""
         ids: list[int] = self.tokenizer.encode(

@@ -78,12 +78,16 @@ class ReferenceEngine(Engine):
         )
         clock.lap("decode")
         generated = output.sequences[0, ids.shape[1] :].tolist()
-        probabilities = [
-            float(scores[0].float().softmax(-1)[token])
-            for token, scores in zip(generated, output.scores, strict=True)
-        ]
+        probabilities: list[float] = []
+        runners_up: list[tuple[int, float]] = []
+        for token, scores in zip(generated, output.scores, strict=True):
+            all_probabilities = scores[0].float().softmax(-1)
+            probabilities.append(float(all_probabilities[token]))
+            all_probabilities[token] = -1.0
+            other = int(all_probabilities.argmax())
+            runners_up.append((other, float(all_probabilities[other])))
         ended = generated[-1] in self._decoding.end_tokens
-        return Completion.of(generated, probabilities, ended=ended)
+        return Completion.of(generated, probabilities, ended=ended, runners_up=runners_up)
 
 
 class _FirstToken:
