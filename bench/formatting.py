@@ -49,6 +49,12 @@ def p_value(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def p_equals(value: float | None) -> str:
+    """``p = 0.006`` or ``p < 0.001``, for a sentence."""
+    text = p_value(value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
 def significant(value: float | None, digits: int = 3) -> str:
     """``value`` with ``digits`` significant digits and no exponent."""
     if value is None:

@@ -265,10 +265,13 @@ def test_two_models_of_one_run_are_compared_question_by_question(
 ) -> None:
     result = bench("compare", "bad", "good")
     assert result.status == 0
+    first, *_ = result.out.splitlines()
+    assert first == "No difference can be told: it is at most ±0.737 over 3 documents (p = 0.471)."
     assert "mine  anls" in result.out
     assert "gained mine/d0/q0" in result.out
     as_json = json.loads(bench("compare", f"{finished}:bad", f"{finished}:good", "--json").out)
     (row,) = as_json[0]["rows"]
+    assert as_json[0]["conclusion"] == first
     assert row["difference"]["difference"] == pytest.approx(row["second"] - row["first"])
 
 
@@ -284,7 +287,16 @@ def test_runs_without_a_common_question_are_not_compared(
     bench("run", "-m", "good", "-t", other, "--no-report", "--name", "second")
     result = bench("compare", finished, "second")
     assert result.status == 2
-    assert "share no question" in result.err
+    assert "share no question: the first was asked mine, and the second other" in result.err
+
+
+def test_runs_that_asked_other_questions_of_a_task_are_told_so(bench: Any, finished: Path) -> None:
+    for name, asked in (("b", "d0/q0"), ("c", "d1/q1")):
+        bench(
+            "run", "-m", "good", "-t", "mine", "--sample-ids", asked, "--no-report", "--name", name
+        )
+    result = bench("compare", "-b-", "-c-")
+    assert "of mine they were asked different questions" in result.err
 
 
 def test_a_plan_says_how_many_documents_are_needed(

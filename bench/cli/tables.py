@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,15 @@ def _is_numeric(column: Sequence[str]) -> bool:
     """Whether a column holds numbers, beside dashes for what is not known."""
     values = [cell for cell in column if cell != formatting.DASH]
     return bool(values) and all(_NUMBER.fullmatch(cell.strip()) for cell in values)
+
+
+def wrapped(text: str, width: int | None) -> str:
+    """``text`` in lines of at most ``width`` columns, all with its indent; one line if ``width`` is None."""
+    if width is None:
+        return text
+    indent = " " * (len(text) - len(text.lstrip()))
+    lines = textwrap.wrap(text, max(NARROWEST_TEXT, width), subsequent_indent=indent)
+    return "\n".join(lines)
 
 
 def has_color() -> bool:

@@ -23,6 +23,7 @@ from bench.metrics.mistakes import MISTAKES
 from bench.rundir.store import SUMMARY_FILE, RunStore
 from bench.schema import Estimate, Output, Task
 from bench.scoring.answers import Answer, fields_by_document, score_answers
+from bench.scoring.levels import is_accuracy
 from bench.scoring.reuse import made_from, scores_path, stored_answers, write_digests
 from bench.stats import ScoreBounds, cluster_mean, score_bounds
 
@@ -154,7 +155,7 @@ def evaluate(
                 reuse=reuse,
             )
     cells = {(model, name): scored[model, name] for model in models for name in tasks}
-    if not all(_is_accuracy(task.metrics[0]) for task in tasks.values()):
+    if not all(is_accuracy(task.metrics[0]) for task in tasks.values()):
         return Evaluation(run, tasks, models, cells, overall={})
     overall: dict[str, Estimate] = {}
     for model in models:
@@ -219,10 +220,6 @@ def _check_fit(metric: Metric, task: Task) -> None:
             f"but task {task.name} has {' and '.join(sorted(unfit))} answers",
             hint=f"--metrics {','.join(fitting[:4])}",
         )
-
-
-def _is_accuracy(metric: str) -> bool:
-    return METRICS[metric].direction == "higher" and METRICS[metric].range == (0.0, 1.0)
 
 
 def _score_cell(

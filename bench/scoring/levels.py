@@ -44,6 +44,13 @@ def higher_is_better(metric: str) -> bool:
     return metric not in METRICS or METRICS[metric].direction == "higher"
 
 
+def is_accuracy(metric: str) -> bool:
+    """Whether ``metric`` is a share of something right, so that its mean with others means something."""
+    return higher_is_better(metric) and (
+        metric not in METRICS or METRICS[metric].range == (0.0, 1.0)
+    )
+
+
 def goodness(value: float, metric: str) -> float:
     """``value`` with its sign turned where lower is better, so that a higher goodness is always better."""
     return value if higher_is_better(metric) else -value

@@ -201,8 +201,8 @@ def sign_flip_test(differences: Numbers) -> float:
 
 def _whole_steps(sizes: Array) -> NDArray[np.int64]:
     """``sizes`` as whole multiples of a common step, as few as they need and at most ``_CELLS`` in all."""
-    steps = np.rint(sizes / sizes.max() * _FINE).astype(np.int64)
-    steps //= np.gcd.reduce(steps)
+    steps: NDArray[np.int64] = np.rint(sizes / sizes.max() * _FINE).astype(np.int64)
+    steps //= int(np.gcd.reduce(steps))
     if steps.sum() > _CELLS and len(np.unique(steps[steps > 0])) > 1:
         steps = np.rint(sizes / sizes.sum() * _CELLS).astype(np.int64)
     return steps
