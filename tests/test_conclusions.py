@@ -1,11 +1,14 @@
-"""What a comparison says first, and that its words and its numbers agree."""
+"""What a comparison says first, and which questions a limit leaves."""
 
 from __future__ import annotations
 
 import pytest
 
+from bench.runner.spec import RunSettings, plan_run
+from bench.schema import ModelSpec
 from bench.scoring.conclusions import conclusion
 from bench.stats import paired_difference
+from tests.run_fixture import make_tasks
 
 
 def said(second: list[float], first: list[float], **more: object) -> str:
@@ -44,3 +47,17 @@ def test_an_adjusted_p_decides_where_there_is_one() -> None:
 )
 def test_what_cannot_be_tested_is_said(second: list[float], first: list[float], words: str) -> None:
     assert said(second, first) == words
+
+
+def test_a_limit_spreads_over_documents_and_kinds_of_questions() -> None:
+    """Of 4 documents with 3 questions each: the first, the third, the second, the fourth."""
+    tasks = make_tasks(documents=4, questions=3, languages=("ru",))
+    ids = [sample.id for sample in tasks[0].samples]
+
+    def asked(limit: int) -> list[int]:
+        plan = plan_run([ModelSpec("fake", "fake")], tasks, RunSettings(limit=limit))
+        return [ids.index(sample.id) for sample in plan.tasks[0].samples]
+
+    assert asked(2) == [0, 7]
+    assert asked(4) == [0, 5, 7, 9]
+    assert set(asked(4)) < set(asked(5)) < set(asked(12)) == set(asked(99)) == set(range(12))

@@ -13,10 +13,10 @@ from bench.cli.commands import argument, choice, takes
 from bench.cli.lookup import find_run
 from bench.cli.options import NameList, json_choice, model_choice, results_choice, task_choice
 from bench.cli.reporting import check_destination, print_summary, write_reports
-from bench.cli.tables import table
-from bench.errors import InvalidInput
+from bench.cli.tables import line_width, table, wrapped
+from bench.errors import InvalidInput, did_you_mean
 from bench.parsing import whole_number
-from bench.text import one_line
+from bench.text import one_line, printable
 
 if TYPE_CHECKING:
     from bench.rundir.store import RunStore
@@ -173,6 +173,8 @@ class ShowOptions:
 
     run: str = argument()
     sample: str | None = argument(required=False)
+    wrong: bool = choice(help="List only the questions that a model did not answer right.")
+    model: str | None = model_choice(help="Look at the answers of this model alone.")
     results: Path = results_choice()
 
 
@@ -182,23 +184,38 @@ def show_command(options: ShowOptions) -> None:
     """Show one question of a run with every model's answer.
 
     RUN is the path of a run, its name, a part of its name, or "last". Without SAMPLE, the questions of the
-    run are listed with their ids.
+    run are listed with their ids, and with a mark for each model's answer.
     """
     from bench.report import show_sample
+    from bench.report.show import MARKS, marked_questions
     from bench.rundir.store import RunStore
     from bench.scoring.evaluation import evaluate, evaluate_sample
 
     store = RunStore.open(find_run(options.run, options.results))
+    models = store.model_names()
+    if options.model is not None and options.model not in models:
+        raise InvalidInput(
+            f"run {store.id} has no model {one_line(options.model, 60)!r}",
+            hint=did_you_mean(options.model, models),
+        )
     if options.sample is not None:
+        if options.wrong:
+            raise InvalidInput(
+                "--wrong lists questions, but the command names one",
+                hint="leave out one of the two",
+            )
         evaluation = evaluate_sample(store, options.sample)
         if not evaluation.tasks:
             # Whoever mistyped an id is told the ones that there are, which takes all of the run.
             evaluation = evaluate(store)
-        click.echo(show_sample(evaluation, options.sample).rstrip())
+        click.echo(show_sample(evaluation, options.sample, options.model).rstrip())
         return
 
-    tasks = [store.load_task(name) for name in store.task_names()]
-    samples = [sample for task in tasks for sample in task.samples]
-    click.echo(
-        table([{"sample": each.id, "question": one_line(each.question)} for each in samples])
-    )
+    evaluation = evaluate(store, only=[options.model] if options.model else None)
+    rows = marked_questions(evaluation, only_wrong=options.wrong)
+    if not rows:
+        click.echo("Every answer is right." if options.wrong else "The run has no questions.")
+        return
+    click.echo(table(rows))
+    order = ", ".join(printable(name) for name in evaluation.models)
+    click.echo(wrapped(f"Marks, in this order: {order}. {MARKS}", line_width()), err=True)
