@@ -131,7 +131,13 @@ def test_a_model_that_fails_beside_others_exits_4_and_alone_exits_3(
     mixed = bench("run", "-m", "good,dead", "-t", folder, "--no-report")
     assert mixed.status == 4
     assert "no weights here" in mixed.err
-    assert bench("run", "-m", "dead", "-t", folder, "--no-report").status == 3
+    alone = bench("run", "-m", "dead", "-t", folder)
+    assert alone.status == 3
+    assert "dead: no weights here" in alone.out
+    assert "Afterwards the same command asks what is missing" in alone.out
+    # Neither a table of dashes nor a report that shows nothing.
+    assert "Score" not in alone.out
+    assert "--open" not in alone.out
 
 
 def test_too_many_failed_answers_exit_4(bench: Any, make_task: MakeTask, tmp_path: Path) -> None:

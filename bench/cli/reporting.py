@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.errors import EnvironmentProblem, InvalidInput
-from bench.text import printable
+from bench.text import one_line, printable
 
 if TYPE_CHECKING:
     from bench.report import ReportOptions, ReportView
@@ -73,12 +73,15 @@ def check_destination(path: Path | None) -> None:
 
 def print_summary(view: ReportView, written: Sequence[Path], *, as_json: bool) -> None:
     """Print the leaderboard on standard output, and where the files are."""
-    from bench.cli.tables import has_color, line_width
+    from bench.cli.tables import has_color, line_width, wrapped
     from bench.report import make_sections, report_json, terminal_summary
 
     sections = make_sections(view)
     if as_json:
         click.echo(report_json(view, sections).rstrip())
+        return
+    if not any(row.asked for row in view.rows):
+        click.echo("\n".join(wrapped(line, line_width()) for line in _nothing_measured(view)))
         return
     click.echo(terminal_summary(sections, line_width(), color=has_color()).rstrip())
     for path in written:
@@ -90,3 +93,17 @@ def print_summary(view: ReportView, written: Sequence[Path], *, as_json: bool) -
         path.parent if path.parent.name == "vlmhyperbench" else path for path in tables
     ):
         click.echo(f"Table    {place}")
+
+
+def _nothing_measured(view: ReportView) -> list[str]:
+    """What is left to say where no question was answered: why, and what to do next."""
+    lines = [view.verdict.headline]
+    for row in view.rows:
+        if row.failure is not None:
+            why = row.failure.message or row.failure.error or "no reason was recorded"
+            lines.append(f"{printable(row.key)}: {one_line(why, 300)}")
+            if row.failure.hint:
+                lines.append(f"  try: {one_line(row.failure.hint, 300)}")
+    lines.append("Afterwards the same command asks what is missing; the models' logs are in")
+    lines += [f"  {printable(run.path)}" for run in view.runs]
+    return lines

@@ -66,11 +66,11 @@ def table(rows: Sequence[Row], titles: Mapping[str, str] | None = None) -> str:
     for line in cells:
         drawn.add_row(*line)
     stream = io.StringIO()
-    terminal = sys.stdout.isatty()
     console = Console(
         file=stream,
         width=max(width, _least_width(headings, columns, whole)),
-        force_terminal=terminal,
+        # Without colours there is no bold either: a heading says by its place what it is.
+        force_terminal=has_color(),
         no_color=not has_color(),
         highlight=False,
         legacy_windows=False,
