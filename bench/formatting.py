@@ -82,6 +82,15 @@ def percent(value: float | None) -> str:
     return "> 99 %" if 0.995 <= value < 1 else f"{value:.0%}".replace("%", " %")
 
 
+def share(value: float | None) -> str:
+    """A share in per cent with one decimal, where the difference between 98.6 % and 99.4 % counts."""
+    if value is None:
+        return DASH
+    if 0 < value < 0.0005:
+        return "< 0.1 %"
+    return "> 99.9 %" if 0.9995 <= value < 1 else f"{100 * value:.1f} %"
+
+
 def seconds(value: float | None) -> str:
     """Seconds, with the unit; minutes and hours where they are easier to read."""
     if value is None:
