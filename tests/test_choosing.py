@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from bench.cli import cli
 from bench.errors import InvalidInput
+from bench.report import ReportOptions, build, make_sections
+from bench.report.markdown import markdown
+from bench.report.section import tables
+from bench.rundir.store import RunStore
 from bench.scoring.cascade import CascadeModel, Questions, advise
+from bench.scoring.evaluation import evaluate
 from bench.scoring.held_out import halves
 from bench.scoring.prices import Tariff, parse_prices, parse_rate, price_table, rate_of
 from bench.scoring.review import Sureness, choose_threshold, reliability, risk_coverage, unreviewed
+from tests.run_fixture import FixtureModel, make_run, make_tasks
 
 
 def sure(confidence: list[float], right: list[int], documents: list[str] | None = None) -> Sureness:
@@ -187,3 +199,78 @@ def test_recorded_prices_are_read_leniently_and_the_configuration_strictly() -> 
     for wrong in ({"ocr": 3}, {"ocr": {"hours": 1}}, "1/h"):
         with pytest.raises(InvalidInput):
             price_table(wrong, "bench.toml")
+
+
+# What pages cost
+
+FAST = FixtureModel("fast", skill=0.5, seconds=0.1)
+SLOW = FixtureModel("slow", skill=0.9, seconds=1.0)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunStore:
+    """Two models on 40 documents, of which the slow one costs tokens."""
+    folder = tmp_path_factory.mktemp("priced")
+    made = make_run(folder, (FAST, SLOW), make_tasks(20, 4, ("ru", "en")), previews=False)
+    record = json.loads((made.path / "run.json").read_text("utf-8"))
+    record["models"][1]["price"] = {"input": 2.0, "output": 10.0, "currency": "USD"}
+    (made.path / "run.json").write_text(json.dumps(record), "utf-8")
+    return RunStore.open(made.path)
+
+
+def table_of(run: RunStore, section_id: str, table: str, **options: object) -> dict[str, Any]:
+    view = build([evaluate(run)], ReportOptions(**options))  # type: ignore[arg-type]
+    (section,) = (each for each in make_sections(view) if each.id == section_id)
+    (found,) = (each for each in tables(section, "json") if each.id == table)
+    return {str(row.cells["model"].value): row.cells for row in found.rows}
+
+
+def test_an_hour_and_tokens_become_the_cost_of_a_thousand_pages(run: RunStore) -> None:
+    cells = table_of(run, "cost", "costs", prices={"all": Tariff(hour=3.6)})
+    evaluation = evaluate(run)
+    seconds = sum(b["seconds"] for t in evaluation.tasks for b in run.batches("fast", t))
+    documents = [d for t in evaluation.tasks.values() for d in t.documents.values()]
+    pages = len({page.key for document in documents for page in document.pages})
+    assert cells["fast"]["pages"].value == pytest.approx(3.6 / 3600 * seconds / pages * 1000)
+    outputs = [o for t in evaluation.tasks for o in run.outputs("slow", t).values()]
+    total = sum(2 * (o.prompt_tokens or 0) + 10 * (o.generated_tokens or 0) for o in outputs) / 1e6
+    assert cells["slow"]["pages"].value == pytest.approx(total / pages * 1000)
+    right = cells["slow"]["right"].value
+    per_right = cells["slow"]["right_answers"]
+    assert per_right.value == pytest.approx(total / 160 / right * 1000)
+    assert per_right.interval is not None
+    assert per_right.interval[0] < per_right.value < per_right.interval[1]
+
+
+def test_a_named_price_beats_the_recorded_one_and_currencies_are_not_mixed(run: RunStore) -> None:
+    prices = {"all": Tariff(hour=1), "slow": Tariff(page=2, currency="EUR")}
+    cells = table_of(run, "cost", "costs", prices=prices)
+    assert cells["slow"]["price"].value == "2 EUR a page"
+    shown = [cells[name]["pages"].value is not None for name in ("fast", "slow")]
+    assert sorted(shown) == [False, True]
+
+
+def test_without_a_price_there_is_no_section_but_for_the_recorded_one(run: RunStore) -> None:
+    assert list(table_of(run, "cost", "costs")) == ["slow"]
+
+
+def test_the_report_says_what_needs_no_review(run: RunStore) -> None:
+    cells = table_of(run, "review", "targets")
+    assert set(cells) == {"fast", "slow"}
+    view = build([evaluate(run)])
+    words = markdown([each for each in make_sections(view) if each.id == "review"])
+    assert "of the answers need no review" in words or "every answer needs review" in words
+
+
+def test_the_command_takes_prices_and_refuses_a_model_that_is_not_there(
+    run: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bench.toml").write_text('[prices]\nfast = "7.2/h"\n', "utf-8")
+    arguments = ["report", str(run.path), "-o", str(tmp_path / "r.json")]
+    assert CliRunner().invoke(cli, [*arguments, "--price", "slow=1/h"]).exit_code == 0
+    rows = json.loads((tmp_path / "r.json").read_text("utf-8"))["rows"]
+    tariffs = {row["name"]: row["tariff"]["hour"] for row in rows}
+    assert tariffs == {"fast": 7.2, "slow": 1.0}
+    with pytest.raises(InvalidInput, match="'slwo', which the report does not have"):
+        CliRunner().invoke(cli, [*arguments, "--price", "slwo=1/h"], catch_exceptions=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,14 @@ import click
 
 from bench.cli.commands import argument, choice, takes
 from bench.cli.lookup import find_run
-from bench.cli.options import NameList, json_choice, model_choice, results_choice, task_choice
+from bench.cli.options import (
+    NameList,
+    json_choice,
+    known_prices,
+    model_choice,
+    results_choice,
+    task_choice,
+)
 from bench.cli.reporting import check_destination, print_summary, write_reports
 from bench.cli.tables import line_width, table, wrapped
 from bench.errors import InvalidInput, did_you_mean
@@ -19,6 +27,7 @@ from bench.parsing import whole_number
 from bench.text import one_line, printable
 
 if TYPE_CHECKING:
+    from bench.report import ReportView
     from bench.rundir.store import RunStore
 
 
@@ -129,6 +138,13 @@ class ReportChoices:
         help="Keep the HTML file below this size by leaving page images out.",
     )
     title: str | None = choice(metavar="TEXT", help="Give the report this heading.")
+    price: tuple[str, ...] = choice(
+        multiple=True,
+        metavar="[NAME=]PRICE",
+        help="Compute costs from this price: 1.20/h for an hour of the machine, 0.002/page, or 0.15/0.60 for "
+        "a million tokens read and written; 1.20EUR/h is in euros. NAME= gives the price of one model. The "
+        "option may be given several times. Prices may also stand in the table [prices] of bench.toml.",
+    )
     open_it: bool = choice("--open", help="Open the HTML file in a browser.")
     results: Path = results_choice(also=("--runs",))
     as_json: bool = json_choice()
@@ -149,7 +165,10 @@ def report_command(choices: ReportChoices) -> None:
     check_destination(choices.out)
     number = whole_number(choices.images)
     images = choices.images if number is None else number
-    options = ReportOptions(images=images, max_mb=choices.max_mb, title=choices.title)
+    prices = known_prices(choices.price)
+    options = ReportOptions(
+        images=images, max_mb=choices.max_mb, title=choices.title, prices=prices
+    )
     paths = [find_run(name, choices.results) for name in choices.runs]
     places = [path.resolve() for path in paths]
     for number, place in enumerate(places):
@@ -160,11 +179,25 @@ def report_command(choices: ReportChoices) -> None:
         remove_litter(run.path)
     evaluations = [evaluate(run) for run in runs]
     view = build(evaluations, options)
+    _check_priced(choices.price, view)
     written = write_reports(evaluations, view, choices.out, choices.formats, options)
     print_summary(view, written, as_json=choices.as_json)
     page = next((path for path in written if path.suffix == ".html"), None)
     if choices.open_it and page is not None:
         webbrowser.open(page.resolve().as_uri())
+
+
+def _check_priced(given: Sequence[str], view: ReportView) -> None:
+    """Refuse a price of a model that the report does not have: a misspelt name would be passed over."""
+    from bench.scoring.prices import EVERY_MODEL, parse_prices
+
+    names = [name for row in view.rows for name in (row.key, row.name)]
+    for name in parse_prices(given, "--price"):
+        if name not in (EVERY_MODEL, *names):
+            raise InvalidInput(
+                f"--price names the model {one_line(name, 60)!r}, which the report does not have",
+                hint=did_you_mean(name, names),
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

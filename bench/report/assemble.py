@@ -13,6 +13,7 @@ import numpy as np
 import bench
 from bench import formatting
 from bench.metrics import METRICS
+from bench.report.cost import in_one_currency, priced
 from bench.report.mistakes import extraction_views, mistake_views
 from bench.report.options import ReportOptions
 from bench.report.ranking import Scored, compare_all, pareto, ranks
@@ -53,7 +54,12 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
     tasks = _task_views(evaluations, keys)
     sources = _sources(evaluations, runs, keys)
     overall_name, higher, comparable = _score_name(tasks)
-    rows = [model_row(source, comparable=comparable) for source in sources]
+    rows = in_one_currency(
+        [
+            priced(model_row(source, comparable=comparable), source, options.prices)
+            for source in sources
+        ]
+    )
     samples, scored = _join_samples(sources, tasks)
     rows, pairs = _ranked(rows, scored, higher)
     order = [next(i for i, s in enumerate(sources) if s.key == row.key) for row in rows]

@@ -15,6 +15,7 @@ from bench.schema import Estimate, Page, Sample
 from bench.scoring.answers import Answer
 from bench.scoring.comparison import Trained
 from bench.scoring.levels import Level
+from bench.scoring.prices import Tariff
 from bench.scoring.published import PublishedRow
 from bench.stats import PairedDifference
 
@@ -343,6 +344,8 @@ class ModelRow:
     """What a tuned model saw in training of each task, by task key; empty for any other model."""
     cost_per_1000_pages: float | None = None
     """What 1,000 pages cost, in the currency of the price that was given; None without a price."""
+    tariff: Tariff | None = None
+    """What asking the model costs, by the hour, the page or the token; None if nobody said."""
 
     @property
     def ranked(self) -> bool:

@@ -27,6 +27,7 @@ SECTIONS: Mapping[str, str | SectionMaker] = {
     "edit-errors": "bench.report.sections.edit_errors:section",
     "classes": "bench.report.sections.page_classes:section",
     "extraction": "bench.report.sections.extraction:section",
+    "cost": "bench.report.sections.cost:section",
     "review": "bench.report.sections.review:section",
     "cascade": "bench.report.sections.cascade:section",
     "speed": "bench.report.sections.speed:section",

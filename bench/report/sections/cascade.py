@@ -47,7 +47,7 @@ def section(view: ReportView) -> Section | None:
     advice = advise([_candidate(view, samples, index) for index in rows], questions)
     if advice is None:
         return None
-    blocks: list[Block] = [Text((_sentence(advice),), "headline")]
+    blocks: list[Block] = [Text((_sentence(advice),))]
     if advice.cascades:
         blocks.append(_table(view, advice))
     blocks.append(Text((_note(view),), "note"))
@@ -74,28 +74,29 @@ def _candidate(view: ReportView, samples: list[SampleView], index: int) -> Casca
 
 
 def _sentence(advice: Advice) -> str:
-    best = advice.chosen
-    if best is None:
-        if not advice.cascades:
-            return "No pair of models in a row does as well as the best model alone, in less time."
-        return (
-            "The two halves of the documents choose different pairs, so none can be recommended; more "
-            "documents would tell."
-        )
-    gap = best.gap
+    if not advice.cascades:
+        return "No pair of models in a row does as well as the best model alone, in less time."
+    pair = advice.chosen or advice.cascades[0]
+    gap = pair.gap
     if gap.p is not None and gap.p < ALPHA and (gap.difference or 0) < 0:
         return (
-            f"No pair can be recommended: {best.first}, and {best.second} where it is unsure, looked as good "
-            f"as {best.best} alone, but is worse on documents that did not choose it. {_against_best(best)}"
+            f"No pair can be recommended: {pair.first}, and {pair.second} where it is unsure, looked as good "
+            f"as {pair.best} alone, but is worse on documents that did not choose it. {_against_best(pair)}"
         )
-    saved = formatting.significant(best.best_seconds / best.seconds, 2)
-    passed = formatting.percent(best.passed_on)
-    return (
-        f"Ask {best.first} first, and {best.second} where it is unsure ({passed} of the questions): "
-        f"{formatting.score(best.score.value)} in {formatting.seconds(best.seconds)} per question instead of "
-        f"{formatting.seconds(best.best_seconds)} ({saved} times as fast as {best.best} alone). "
-        f"{_against_best(best)}"
+    times = formatting.significant(pair.best_seconds / pair.seconds, 2)
+    words = (
+        f"Ask {pair.first} first, and {pair.second} where it is unsure "
+        f"({formatting.percent(pair.passed_on)} of the questions): {formatting.score(pair.score.value)} in "
+        f"{formatting.seconds(pair.seconds)} per question instead of {formatting.seconds(pair.best_seconds)} "
+        f"({times} times as fast as {pair.best} alone). "
+        f"{_against_best(pair)}"
     )
+    if advice.chosen is None:
+        words += (
+            " The two halves of the documents would each choose another pair; this is the fastest one that "
+            "both find good enough, so only its threshold is judged on other documents, not the pair."
+        )
+    return words
 
 
 def _against_best(best: Cascade) -> str:
@@ -117,8 +118,8 @@ def _table(view: ReportView, advice: Advice) -> Table:
         Column("threshold", "Unsure below", "score", note="The stricter threshold of both halves"),
         Column("passed_on", "Passed on", "percent"),
         Column("score", "Score", "score", "higher", intervals="column"),
-        Column("gap", "Against the best alone", "signed", intervals="column", picture="difference"),
-        Column("seconds", "Seconds per question", "significant", "lower"),
+        Column("gap", "Against the best", "signed", intervals="column"),
+        Column("seconds", "s / question", "significant", "lower"),
         Column("saved", "Times as fast", "significant", "higher"),
         *((Column("cost", "Cost / 1,000 pages", "significant", "lower"),) if has_costs else ()),
     )

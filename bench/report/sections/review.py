@@ -14,6 +14,7 @@ from bench.report.answered import RIGHT_WORDS, JudgedAnswers, answered
 from bench.report.section import (
     DATA,
     DOCUMENTS,
+    PAGE,
     Block,
     Column,
     DataCell,
@@ -60,8 +61,15 @@ def section(view: ReportView) -> Section | None:
         "document."
     )
     blocks: tuple[Block, ...] = (
-        Text(tuple(_sentence(row) for row in rows[:MAX_SENTENCES]), "headline"),
-        Group((_curves(rows), _calibration(rows)), layout="side", outputs=frozenset(("html",))),
+        *(Text((_sentence(row),)) for row in rows[:MAX_SENTENCES]),
+        Group(
+            (
+                Group((_curves(rows),), "Answers that pass"),
+                Group((_calibration(rows),), "Calibration"),
+            ),
+            layout="tabs",
+            outputs=PAGE,
+        ),
         _targets(rows),
         *_fields(rows),
         _curve_table(rows),
