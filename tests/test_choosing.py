@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from bench.cli import cli
 from bench.errors import InvalidInput
@@ -16,11 +18,13 @@ from bench.report import ReportOptions, build, make_sections
 from bench.report.markdown import markdown
 from bench.report.section import tables
 from bench.rundir.store import RunStore
+from bench.schema import Page
 from bench.scoring.cascade import CascadeModel, Questions, advise
 from bench.scoring.evaluation import evaluate
 from bench.scoring.held_out import halves
 from bench.scoring.prices import Tariff, parse_prices, parse_rate, price_table, rate_of
 from bench.scoring.review import Sureness, choose_threshold, reliability, risk_coverage, unreviewed
+from bench.tasks import previews
 from tests.run_fixture import FixtureModel, make_run, make_tasks
 
 
@@ -274,3 +278,49 @@ def test_the_command_takes_prices_and_refuses_a_model_that_is_not_there(
     assert tariffs == {"fast": 7.2, "slow": 1.0}
     with pytest.raises(InvalidInput, match="'slwo', which the report does not have"):
         CliRunner().invoke(cli, [*arguments, "--price", "slwo=1/h"], catch_exceptions=False)
+
+
+# Previews: only those that travel, and no second scoring
+
+
+def pages_of(folder: Path, count: int) -> list[Page]:
+    pages = []
+    for number in range(count):
+        path = folder / f"{number}.png"
+        noise = np.random.default_rng(number).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        pages.append(Page(path, 0, 60, 40, digest))
+    return pages
+
+
+def test_previews_are_made_in_order_until_the_report_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(previews, "usable_cores", lambda: 1)
+    pages = pages_of(tmp_path, 9)
+    # A page whose file was replaced since the run has no preview, and the others do not wait for it.
+    pages[1].path.write_bytes(b"another file")
+    steps: list[tuple[int, int]] = []
+    written = previews.write_previews(
+        tmp_path, pages, most_bytes=1, progress=lambda *step: steps.append(step)
+    )
+    files = {path.name for path in (tmp_path / "pages").iterdir()}
+    assert files == {previews.preview_path(tmp_path, pages[number]).name for number in (0, 2, 3)}
+    assert written == sum(path.stat().st_size for path in (tmp_path / "pages").iterdir())
+    assert steps == [(4, 9)]
+    previews.write_previews(tmp_path, pages, most_bytes=1e9)
+    assert len(list((tmp_path / "pages").iterdir())) == 8
+
+
+def test_a_second_report_scores_nothing_again(
+    run: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["report", str(run.path), "-o", str(tmp_path / "r.md"), "--format", "md"]
+    assert CliRunner().invoke(cli, arguments).exit_code == 0
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("scored again")
+
+    monkeypatch.setattr("bench.scoring.evaluation.score_answers", refuse)
+    assert CliRunner().invoke(cli, arguments, catch_exceptions=False).exit_code == 0

@@ -20,7 +20,7 @@ from bench.cli.options import (
     results_choice,
     task_choice,
 )
-from bench.cli.reporting import check_destination, print_summary, write_reports
+from bench.cli.reporting import check_destination, print_summary, scored, write_reports
 from bench.cli.tables import line_width, table, wrapped
 from bench.errors import InvalidInput, did_you_mean
 from bench.parsing import whole_number
@@ -160,7 +160,6 @@ def report_command(choices: ReportChoices) -> None:
     from bench.report import ReportOptions, build
     from bench.rundir.litter import remove_litter
     from bench.rundir.store import RunStore
-    from bench.scoring.evaluation import evaluate
 
     check_destination(choices.out)
     number = whole_number(choices.images)
@@ -177,7 +176,7 @@ def report_command(choices: ReportChoices) -> None:
     runs = [RunStore.open(path) for path in paths]
     for run in runs:
         remove_litter(run.path)
-    evaluations = [evaluate(run) for run in runs]
+    evaluations = scored(runs)
     view = build(evaluations, options)
     _check_priced(choices.price, view)
     written = write_reports(evaluations, view, choices.out, choices.formats, options)

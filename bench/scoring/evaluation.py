@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple, cast
 
@@ -50,6 +50,8 @@ class Cell:
     """Share of answers that are right, or wrong only in format; None for descriptions."""
     source: str | None = None
     """Digest of what the scores were computed from; None for a part of a task."""
+    was_stored: bool = False
+    """Whether the scores were on the disk already."""
 
     @property
     def headline(self) -> str:
@@ -108,6 +110,11 @@ class Evaluation:
     slices: Mapping[str, Mapping[str, Mapping[str, Estimate]]] = field(default_factory=dict)
     """Metadata key → value → model → estimate of the headline scores."""
 
+    @property
+    def was_stored(self) -> bool:
+        """Whether all scores were on the disk already."""
+        return all(cell.was_stored for cell in self.cells.values())
+
 
 def evaluate(
     run: RunStore,
@@ -116,6 +123,7 @@ def evaluate(
     only: Sequence[str] | None = None,
     mistakes: bool = True,
     reuse: bool = True,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Score every output of ``run``.
 
@@ -127,6 +135,7 @@ def evaluate(
             ``equivalent`` and slices are left out.
         reuse: whether scores on the disk that belong to the same answers, metrics and program are used. A run
             from somebody else may hold scores that were never computed.
+        progress: is called with how many pairs of a model and a task are scored, and how many there are.
 
     Raises:
         InvalidInput: an unknown metric, or one that does not fit a task's type of answer.
@@ -154,6 +163,8 @@ def evaluate(
                 source=source,
                 reuse=reuse,
             )
+            if progress is not None:
+                progress(len(scored), len(tasks) * len(models))
     cells = {(model, name): scored[model, name] for model in models for name in tasks}
     if not all(is_accuracy(task.metrics[0]) for task in tasks.values()):
         return Evaluation(run, tasks, models, cells, overall={})
@@ -265,6 +276,7 @@ def _score_cell(
         model=model,
         task=task,
         source=source,
+        was_stored=stored is not None,
         answers=answers,
         estimates=estimates,
         raw_headline=raw_headline,
