@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from pathlib import Path
@@ -14,9 +15,11 @@ from PIL import Image
 
 from bench.cli import cli
 from bench.errors import InvalidInput
-from bench.report import ReportOptions, build, make_sections
+from bench.formatting import plural
+from bench.report import ReportOptions, build, make_sections, write_report
 from bench.report.markdown import markdown
 from bench.report.section import tables
+from bench.report.variants import unpacked, variants
 from bench.rundir.store import RunStore
 from bench.schema import Page
 from bench.scoring.cascade import CascadeModel, Questions, advise
@@ -324,3 +327,59 @@ def test_a_second_report_scores_nothing_again(
 
     monkeypatch.setattr("bench.scoring.evaluation.score_answers", refuse)
     assert CliRunner().invoke(cli, arguments, catch_exceptions=False).exit_code == 0
+
+
+# Variants against their base
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "bare"),
+    [
+        ("Qwen/Qwen2-VL-2B-Instruct-GPTQ-Int4", "qwen/qwen2-vl-2b-instruct"),
+        ("Qwen/Qwen2.5-VL-7B-Instruct-AWQ", "qwen/qwen2.5-vl-7b-instruct"),
+        ("me/model_fp8", "me/model"),
+        ("me/int4-lover", "me/int4-lover"),
+    ],
+)
+def test_a_packed_checkpoint_is_known_by_the_name_of_its_base(checkpoint: str, bare: str) -> None:
+    assert unpacked(checkpoint) == bare
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> RunStore:
+    models = (
+        FixtureModel("qwen2-vl-2b", skill=0.9),
+        FixtureModel("qwen2-vl-2b-int4", skill=0.6),
+        FixtureModel("ocr", skill=0.4, gpu=False, parameters=None),
+    )
+    tasks = make_tasks(12, 4, ("ru", "en"))
+    return make_run(tmp_path_factory.mktemp("packed"), models, tasks, previews=False)
+
+
+def test_a_quantised_model_is_held_against_its_base(packed: RunStore, tmp_path: Path) -> None:
+    view = build([evaluate(packed)])
+    (pair,) = variants(view)
+    keys = [row.key for row in view.rows]
+    assert (keys[pair.base], keys[pair.variant]) == ("qwen2-vl-2b", "qwen2-vl-2b-int4")
+    assert pair.kind == "quantised"
+    files = {p.name: p for p in write_report([packed], tmp_path, ("csv", "md"))}
+    rows = list(csv.DictReader(files["flips-answers.csv"].read_text("utf-8-sig").splitlines()))
+    lost = [row for row in rows if row["change"] == "lost"]
+    assert len(lost) > len(rows) - len(lost) > 0
+    assert all(float(row["before_score"]) >= 0.5 > float(row["after_score"]) for row in lost)
+    fields = list(csv.DictReader(files["flips-fields-1.csv"].read_text("utf-8-sig").splitlines()))
+    assert sum(int(row["lost"]) for row in fields) == len(lost)
+    text = files["report.md"].read_text("utf-8")
+    part = text.partition("## What a variant changes")[2].partition("\n## ")[0]
+    assert "qwen2-vl-2b is better by" in part
+    assert f"{plural(len(rows) - len(lost), 'answer')} gained and {len(lost)} lost" in part
+
+
+def test_two_models_are_compared_task_by_task_in_their_report(
+    run: RunStore, tmp_path: Path
+) -> None:
+    (path,) = write_report([run], tmp_path / "r.md")
+    part = path.read_text("utf-8").partition("## Which differences are real")[2]
+    first = part.strip().splitlines()[0]
+    assert first.startswith("slow against fast: slow is better by 0.")
+    assert "**all tasks**" in part.partition("slow (A) against fast (B)")[2]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from bench import formatting
 from bench.report.section import Column, DataCell, Row, Table
-from bench.scoring.comparison import Comparison, ComparisonRow
+from bench.scoring.comparison import ComparisonRow, PairedAnswers
 from bench.scoring.conclusions import ALPHA
 
 NOT_TESTED = "One document allows no test."
 
 
 def comparison_table(
-    comparison: Comparison, first: str = "A", second: str = "B", id_: str = "tasks"
+    comparison: PairedAnswers, first: str = "A", second: str = "B", id_: str = "tasks"
 ) -> Table:
     """One row for all tasks together, then one for each task and each part of a task."""
     rows = list(comparison.rows)
@@ -67,7 +67,7 @@ def _row(row: ComparisonRow, is_overall: bool) -> Row:
     return Row(cells, state="sum" if is_overall else "")
 
 
-def legend(comparison: Comparison, first: str = "A", second: str = "B") -> str:
+def legend(comparison: PairedAnswers, first: str = "A", second: str = "B") -> str:
     """What the columns are, and which tests stand behind them."""
     count = len(comparison.rows)
     several = (
@@ -80,12 +80,12 @@ def legend(comparison: Comparison, first: str = "A", second: str = "B") -> str:
     return (
         f"{second} − {first} is paired by question, and its 95 % interval is clustered by document. p is the "
         "larger one of Student's t and of the exact randomisation test; it is below 0.05 exactly where the "
-        f"interval excludes 0.{several} An answer is gained if only {second}'s score is 0.5 or higher, and "
-        f"lost if only {first}'s is."
+        f"interval excludes 0.{several} An answer is gained where only {second} scores 0.5 or higher, "
+        f"and lost where only {first} does."
     )
 
 
-def balance(comparison: Comparison) -> str:
+def balance(comparison: PairedAnswers) -> str:
     """How many answers flipped each way, with the exact test of the two numbers; empty if none flipped."""
     gained = sum(flip.gained for flip in comparison.flips)
     lost = len(comparison.flips) - gained

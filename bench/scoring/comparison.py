@@ -147,38 +147,6 @@ class ComparisonRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """Everything that ``bench compare`` prints."""
-
-    first: Side
-    second: Side
-    overall: ComparisonRow | None
-    """Over all shared tasks, which count the same; None if their metrics have no common score."""
-    rows: tuple[ComparisonRow, ...]
-    """The tasks, and behind them the parts of tasks."""
-    flips: tuple[Flip, ...]
-    """The gained and the lost questions, the largest change first."""
-    unpaired: Mapping[str, int]
-    """Task → questions that only one side was asked, or that differ between the two runs."""
-    pairings: tuple[Pairing, ...]
-    """The shared questions by task."""
-
-    def conclusion(self, first: str = "A", second: str = "B") -> str:
-        """The answer in one sentence."""
-        row = self.overall
-        if row is None:
-            return "The tasks have no common score: read them one by one."
-        tasks = len(self.pairings)
-        return conclusion(
-            row.difference,
-            first,
-            second,
-            higher_is_better=higher_is_better(row.metric),
-            scope=f"of {tasks} tasks" if tasks > 1 else "",
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Pairing:
     """The questions of one task, or of a slice of it, that both sides were asked."""
 
@@ -212,6 +180,44 @@ class Pairing:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class PairedAnswers:
+    """Two models on the questions that both were asked."""
+
+    overall: ComparisonRow | None
+    """Over all shared tasks, which count the same; None if their metrics have no common score."""
+    rows: tuple[ComparisonRow, ...]
+    """The tasks, and behind them the parts of tasks."""
+    flips: tuple[Flip, ...]
+    """The gained and the lost questions, the largest change first."""
+    pairings: tuple[Pairing, ...]
+    """The shared questions by task."""
+
+    def conclusion(self, first: str = "A", second: str = "B") -> str:
+        """The answer in one sentence."""
+        row = self.overall
+        if row is None:
+            return "The tasks have no common score: read them one by one."
+        tasks = len(self.pairings)
+        return conclusion(
+            row.difference,
+            first,
+            second,
+            higher_is_better=higher_is_better(row.metric),
+            scope=f"of {tasks} tasks" if tasks > 1 else "",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison(PairedAnswers):
+    """Everything that ``bench compare`` prints."""
+
+    first: Side
+    second: Side
+    unpaired: Mapping[str, int]
+    """Task → questions that only one side was asked, or that differ between the two runs."""
+
+
 def compare(first: Side, second: Side, *, by: Sequence[str] = ()) -> Comparison:
     """Compare two sides on the questions that they share.
 
@@ -237,17 +243,33 @@ def compare(first: Side, second: Side, *, by: Sequence[str] = ()) -> Comparison:
             for value in _values_of(key, pairing):
                 row = _row(f"{pairing.task} · {key}={value}", pairing.only(key, value))
                 parts.append(replace(row, trained=second.trained(pairing.task), is_slice=True))
+    paired = pair_answers(pairings, tasks, parts)
+    return Comparison(
+        paired.overall, paired.rows, paired.flips, paired.pairings, first, second, unpaired
+    )
+
+
+def pair_answers(
+    pairings: Sequence[Pairing],
+    tasks: Sequence[ComparisonRow] | None = None,
+    parts: Sequence[ComparisonRow] = (),
+) -> PairedAnswers:
+    """Compare the two sides of ``pairings``, of which each is a task.
+
+    Args:
+        pairings: the shared questions.
+        tasks: the row of each task, where it is known already.
+        parts: rows of parts of the tasks; their p-values are adjusted together with those of the tasks.
+    """
+    rows = [_row(each.task, each) for each in pairings] if tasks is None else list(tasks)
     flips = [flip for pairing in pairings for flip in _flips(pairing)]
     flips.sort(
         key=lambda flip: (-abs(flip.second_score - flip.first_score), flip.task, flip.sample.id)
     )
-    return Comparison(
-        first,
-        second,
-        _overall(pairings, tasks),
-        tuple(_adjusted([*tasks, *parts])),
+    return PairedAnswers(
+        _overall(pairings, rows),
+        tuple(_adjusted([*rows, *parts])),
         tuple(flips),
-        unpaired,
         tuple(pairings),
     )
 

@@ -32,6 +32,7 @@ SECTIONS: Mapping[str, str | SectionMaker] = {
     "cascade": "bench.report.sections.cascade:section",
     "speed": "bench.report.sections.speed:section",
     "compare": "bench.report.sections.pairs:section",
+    "flips": "bench.report.sections.flips:section",
     "samples": "bench.report.sections.samples:section",
     "errors": "bench.report.sections.errors:section",
     "reproduce": "bench.report.sections.method:section",
