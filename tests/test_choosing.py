@@ -18,7 +18,7 @@ from bench.errors import InvalidInput
 from bench.formatting import plural
 from bench.report import ReportOptions, build, make_sections, write_report
 from bench.report.markdown import markdown
-from bench.report.section import tables
+from bench.report.section import Section, Text, tables
 from bench.report.variants import unpacked, variants
 from bench.rundir.store import RunStore
 from bench.schema import Page
@@ -383,3 +383,27 @@ def test_two_models_are_compared_task_by_task_in_their_report(
     first = part.strip().splitlines()[0]
     assert first.startswith("slow against fast: slow is better by 0.")
     assert "**all tasks**" in part.partition("slow (A) against fast (B)")[2]
+
+
+def test_markdown_shows_the_result_and_folds_the_rest(run: RunStore, tmp_path: Path) -> None:
+    (path,) = write_report([run], tmp_path / "r.md")
+    text = path.read_text("utf-8")
+    top, _, rest = text.partition("\n<details>\n<summary>Tasks, ")
+    assert "## Leaderboard" in top
+    assert len(top) < 3_000
+    assert "## Scores by task" in rest
+    assert text.count("<details>") == text.count("</details>") > 1
+    assert text.rstrip().endswith("</details>")
+
+
+def test_markdown_that_does_not_fit_still_closes_its_fold() -> None:
+    sections = [
+        Section("summary", "Run", (Text(("best",), "headline"),)),
+        *(Section(f"s{n}", f"Part {n} <b>@x", (Text(("word " * 170,) * 20),)) for n in range(9)),
+    ]
+    text = markdown(sections)
+    assert len(text) < 65_000
+    assert "did not fit here" in text
+    assert text.count("<details>") == text.count("</details>") == 1
+    assert "<b>" not in text
+    assert "@x" not in text
