@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import webbrowser
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from bench.cli.options import (
     results_choice,
     task_choice,
 )
-from bench.cli.reporting import check_destination, print_summary, scored, write_reports
+from bench.cli.reporting import check_destination, gpu_fits, print_summary, scored, write_reports
 from bench.cli.tables import line_width, table, wrapped
 from bench.errors import InvalidInput, did_you_mean
 from bench.parsing import whole_number
@@ -177,6 +177,7 @@ def report_command(choices: ReportChoices) -> None:
     for run in runs:
         remove_litter(run.path)
     evaluations = scored(runs)
+    options = replace(options, gpu_fits=gpu_fits(evaluations))
     view = build(evaluations, options)
     _check_priced(choices.price, view)
     written = write_reports(evaluations, view, choices.out, choices.formats, options)

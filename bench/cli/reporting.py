@@ -15,6 +15,7 @@ from bench.text import one_line, printable
 
 if TYPE_CHECKING:
     from bench.report import ReportOptions, ReportView
+    from bench.report.views import GpuFit
     from bench.rundir.store import RunStore
     from bench.scoring.evaluation import Evaluation
 
@@ -68,6 +69,22 @@ def scored(runs: Sequence[RunStore]) -> list[Evaluation]:
                     write_scores(evaluation)
             evaluations.append(evaluation)
     return evaluations
+
+
+def gpu_fits(evaluations: Sequence[Evaluation]) -> dict[tuple[str, str], tuple[GpuFit, ...]]:
+    """(Id of the run, model) → which GPUs it is predicted to fit into. A report imports no model itself."""
+    from bench.report.views import GpuFit
+    from bench.runner.gpu_fits import gpu_forecasts
+
+    fits = {}
+    for evaluation in evaluations:
+        run = evaluation.run
+        for model, by_gpu in gpu_forecasts(run, list(evaluation.tasks.values())).items():
+            fits[run.id, model] = tuple(
+                GpuFit(name, each.memory_bytes, each.peak_bytes, each.batch_size, each.fits)
+                for name, each in by_gpu.items()
+            )
+    return fits
 
 
 def _write_previews(
