@@ -109,9 +109,18 @@ def _safe(view: ReportView) -> list[str]:
         smallest = min(safe, key=lambda fit: fit.memory)
         said.append(
             f"{key}: {smallest.name} is the smallest safe GPU, with {formatting.gib(smallest.peak)} GiB "
-            f"predicted and {formatting.percent(smallest.spare)} of its memory to spare."
+            f"predicted and {formatting.percent(smallest.spare)} of its memory to spare"
+            f"{_measured(view, key)}."
         )
     return said
+
+
+def _measured(view: ReportView, key: str) -> str:
+    """What was measured beside the prediction; a larger GPU lets a model hold more."""
+    measured = next((row.facts.memory for row in view.rows if row.key == key), None)
+    if measured is None or measured.kind != "peak_process":
+        return ""
+    return f" ({formatting.gib(measured.bytes)} GiB were measured in this run)"
 
 
 def _is_safe(fit: GpuFit) -> bool:
