@@ -95,11 +95,13 @@ def conclude(
         options: whether and how to report, and how many failed answers are too many.
     """
     from bench.cli.options import known_prices
+    from bench.cli.progress import scoring_progress
     from bench.cli.reporting import gpu_fits, print_summary, write_reports
     from bench.report import ReportOptions, build
     from bench.scoring.evaluation import evaluate, write_scores
 
-    evaluations = [evaluate(run) for run in runs]
+    with scoring_progress() as progress:
+        evaluations = [evaluate(run, progress=progress.step) for run in runs]
     report_options = ReportOptions(prices=known_prices(()), gpu_fits=gpu_fits(evaluations))
     view = build(evaluations, report_options)
     written = []

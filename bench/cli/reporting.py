@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from bench.rundir.store import RunStore
     from bench.scoring.evaluation import Evaluation
 
+MANY_ANSWERS = 40_000
+"""Answers above which drawing the report takes more than two seconds."""
+
 PREVIEW_LIMIT = 2_000
 """Pages whose previews are made for a report; more would take minutes and not fit in a page."""
 
@@ -45,6 +48,9 @@ def write_reports(
     from bench.report import ReportOptions, write_view
 
     options = options or ReportOptions()
+    answers = len(view.samples) * len(view.rows)
+    if answers > MANY_ANSWERS:
+        click.echo(f"The report of {answers:,} answers is being drawn.", err=True)
     is_page = (
         "html" in formats if destination is None else destination.suffix in ("", ".html", ".htm")
     )
@@ -55,11 +61,11 @@ def write_reports(
 
 def scored(runs: Sequence[RunStore]) -> list[Evaluation]:
     """Score ``runs``, and keep the scores of complete ones so that the next report has them at once."""
-    from bench.cli.progress import LateProgress
+    from bench.cli.progress import scoring_progress
     from bench.scoring.evaluation import evaluate, write_scores
 
     evaluations = []
-    with LateProgress("scoring, by model and task") as progress:
+    with scoring_progress() as progress:
         for run in runs:
             evaluation = evaluate(run, progress=progress.step)
             # A run without scores is one that its command goes on with, so an unfinished one gets none here.
