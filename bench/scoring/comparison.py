@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from bench.errors import InvalidInput, did_you_mean
+from bench.formatting import listed
 from bench.schema import Sample
 from bench.scoring.answers import Answer
-from bench.scoring.conclusions import conclusion
+from bench.scoring.conclusions import ALPHA, conclusion
 from bench.scoring.evaluation import Cell, Evaluation, document_keys
 from bench.scoring.levels import ACCEPTED, higher_is_better, is_accuracy
 from bench.stats import PairedDifference, holm, paired_difference
@@ -197,7 +198,7 @@ class PairedAnswers:
         """The answer in one sentence."""
         row = self.overall
         if row is None:
-            return "The tasks have no common score: read them one by one."
+            return f"The tasks have no common score. {self._by_task(first, second)}"
         tasks = len(self.pairings)
         return conclusion(
             row.difference,
@@ -206,6 +207,27 @@ class PairedAnswers:
             higher_is_better=higher_is_better(row.metric),
             scope=f"of {tasks} tasks" if tasks > 1 else "",
         )
+
+    def _by_task(self, first: str, second: str) -> str:
+        """On which tasks who is better beyond the noise, after correction for how many tasks there are."""
+        groups: dict[str, list[str]] = {
+            f"{second} is better on": [],
+            f"{first} is better on": [],
+            "No difference can be told on": [],
+        }
+        ahead, behind, open_ = groups
+        for row in self.rows:
+            gap = row.difference.difference
+            if row.is_slice:
+                continue
+            if gap is None or row.p_holm is None or row.p_holm >= ALPHA:
+                groups[open_].append(row.name)
+            else:
+                groups[ahead if (gap > 0) == higher_is_better(row.metric) else behind].append(
+                    row.name
+                )
+        said = [f"{words} {listed(names, 6)}." for words, names in groups.items() if names]
+        return " ".join(said)
 
 
 @dataclass(frozen=True, slots=True)
