@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from bench.cli import cli
+from bench.cli.progress import LateProgress
 from bench.errors import InvalidInput
 from bench.formatting import plural
 from bench.models.catalog import resolve
@@ -464,3 +465,20 @@ def test_a_gpu_without_a_tenth_to_spare_is_tight_and_none_may_be_safe() -> None:
     assert isinstance(table, Table)
     cells = table.rows[0].cells
     assert (cells["gpu:8 GiB"].value, cells["gpu:10 GiB"].value) == ("no (9.0)", "tight (9.5)")
+
+
+def test_short_work_says_nothing_and_long_work_says_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("bench.cli.progress.time.monotonic", lambda: now[0])
+    with LateProgress("page images") as progress:
+        for seconds, done in ((1.0, 1), (2.5, 2), (4.0, 3), (13.0, 4), (14.0, 5)):
+            now[0] = seconds
+            progress.step(done, 5)
+    # The first line after two seconds, then one every ten, and the last.
+    assert capsys.readouterr().err.splitlines() == [
+        "page images: 2 of 5",
+        "page images: 4 of 5",
+        "page images: 5 of 5",
+    ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -30,7 +31,14 @@ from bench.report.section import (
 from bench.report.views import ReportView
 from bench.schema import Estimate
 from bench.scoring.held_out import FEWEST_DOCUMENTS
-from bench.scoring.review import Unreviewed, reliability, risk_coverage, unreviewed
+from bench.scoring.review import (
+    CurvePoint,
+    ReliabilityBin,
+    Unreviewed,
+    reliability,
+    risk_coverage,
+    unreviewed,
+)
 
 TARGETS = (0.99, 0.95, 0.9)
 """Shares of right answers that are asked for; the first one is what the sentences are about."""
@@ -48,10 +56,31 @@ NONE_PASSES = "No threshold reaches this share on the documents that chose it."
 TOO_FEW = f"There are fewer than {FEWEST_DOCUMENTS} documents to choose and judge by."
 
 
+@dataclass(frozen=True, slots=True)
+class _Reviewed:
+    """The answers of a row with what was computed of them, once for sentences, tables and curves."""
+
+    answers: JudgedAnswers
+    by_target: Mapping[float, Unreviewed | None]
+    curve: Sequence[CurvePoint]
+    bins: Sequence[ReliabilityBin]
+
+    @classmethod
+    def of(cls, answers: JudgedAnswers) -> _Reviewed:
+        sure = answers.sureness
+        by_target = {target: unreviewed(sure, target) for target in TARGETS}
+        return cls(answers, by_target, risk_coverage(sure), reliability(sure))
+
+    @property
+    def key(self) -> str:
+        return self.answers.row.key
+
+
 def section(view: ReportView) -> Section | None:
     """What passes at which share of right answers; None if no model says how sure it is."""
-    rows = [answered(view, index) for index, row in enumerate(view.rows) if row.state == "complete"]
-    rows = [row for row in rows if row.gives_confidence]
+    complete = [index for index, row in enumerate(view.rows) if row.state == "complete"]
+    judged = [answered(view, index) for index in complete]
+    rows = [_Reviewed.of(answers) for answers in judged if answers.gives_confidence]
     if not rows:
         return None
     note = (
@@ -79,14 +108,14 @@ def section(view: ReportView) -> Section | None:
     return Section("review", "What needs no review", blocks, "Review", DOCUMENTS)
 
 
-def _sentence(row: JudgedAnswers) -> str:
+def _sentence(row: _Reviewed) -> str:
     target = TARGETS[0]
-    name, wanted = row.row.key, formatting.percent(target)
-    result = unreviewed(row.sureness, target)
+    name, wanted = row.key, formatting.percent(target)
+    result = row.by_target[target]
     if result is None:
         return f"{name}: {TOO_FEW[0].lower()}{TOO_FEW[1:]}"
     if not result.coverage.value:
-        best = formatting.percent(row.right.value)
+        best = formatting.percent(row.answers.right.value)
         return (
             f"{name}: no confidence promises that {wanted} are right, so every answer needs review "
             f"({best} of all are right)."
@@ -126,20 +155,21 @@ _JUDGED = (
 )
 
 
-def _targets(rows: Sequence[JudgedAnswers]) -> Table:
+def _targets(rows: Sequence[_Reviewed]) -> Table:
     columns = (
         Column("model", "Model", header=True, merged=True),
         Column("right", "Right of all", "share", merged=True),
         *_JUDGED,
     )
+    right = {row.key: row.answers.right.value for row in rows}
     lines = tuple(
         Row(
             {
-                "model": model_cell(row.row.key),
-                "right": DataCell(row.right.value),
-                **_judged(unreviewed(row.sureness, target), target),
+                "model": model_cell(row.key),
+                "right": DataCell(right[row.key]),
+                **_judged(row.by_target[target], target),
             },
-            model=row.row.key,
+            model=row.key,
         )
         for row in rows
         for target in TARGETS
@@ -159,9 +189,9 @@ def _judged(result: Unreviewed | None, target: float) -> dict[str, DataCell]:
     }
 
 
-def _fields(rows: Sequence[JudgedAnswers]) -> list[Group]:
+def _fields(rows: Sequence[_Reviewed]) -> list[Group]:
     """A threshold for each field, which has answers of its own kind."""
-    lines = [line for row in rows for line in _field_rows(row)]
+    lines = [line for row in rows for line in _field_rows(row.answers)]
     if not lines:
         return []
     columns = (
@@ -200,14 +230,14 @@ def _field_rows(row: JudgedAnswers) -> list[Row]:
 # Curves
 
 
-def _curves(rows: Sequence[JudgedAnswers]) -> Plot:
+def _curves(rows: Sequence[_Reviewed]) -> Plot:
     lines = []
     for row in rows:
         points = tuple(
             LinePoint(point.coverage, point.right.value or 0.0, point.right.low, point.right.high)
-            for point in risk_coverage(row.sureness)
+            for point in row.curve
         )
-        lines.append(Line(row.index, row.row.key, points))
+        lines.append(Line(row.answers.index, row.key, points))
     data = Lines(tuple(lines), "answers that pass", "right among them", level=TARGETS[0])
     caption = (
         "The surest answers first: how many are right among those that pass. The bars are 95 % intervals, "
@@ -217,14 +247,14 @@ def _curves(rows: Sequence[JudgedAnswers]) -> Plot:
     return Plot("risk-coverage", data, caption)
 
 
-def _calibration(rows: Sequence[JudgedAnswers]) -> Plot:
+def _calibration(rows: Sequence[_Reviewed]) -> Plot:
     lines = []
     for row in rows:
         points = tuple(
             LinePoint(each.confidence, each.right.value or 0.0, each.right.low, each.right.high)
-            for each in reliability(row.sureness)
+            for each in row.bins
         )
-        lines.append(Line(row.index, row.row.key, points))
+        lines.append(Line(row.answers.index, row.key, points))
     data = Lines(tuple(lines), "confidence", "right", diagonal=True)
     caption = (
         "Calibration: of the answers with about this confidence, how many are right. On the dashed line, "
@@ -233,7 +263,7 @@ def _calibration(rows: Sequence[JudgedAnswers]) -> Plot:
     return Plot("calibration", data, caption)
 
 
-def _curve_table(rows: Sequence[JudgedAnswers]) -> Table:
+def _curve_table(rows: Sequence[_Reviewed]) -> Table:
     columns = (
         Column("model", "Model", header=True),
         Column("coverage", "Answers that pass", "share"),
@@ -243,19 +273,19 @@ def _curve_table(rows: Sequence[JudgedAnswers]) -> Table:
     lines = tuple(
         Row(
             {
-                "model": model_cell(row.row.key),
+                "model": model_cell(row.key),
                 "coverage": DataCell(point.coverage),
                 "threshold": DataCell(point.threshold),
                 "right": score_cell(point.right),
             }
         )
         for row in rows
-        for point in risk_coverage(row.sureness)
+        for point in row.curve
     )
     return Table("curve", columns, lines, "The risk–coverage curve.", outputs=DATA)
 
 
-def _calibration_table(rows: Sequence[JudgedAnswers]) -> Table:
+def _calibration_table(rows: Sequence[_Reviewed]) -> Table:
     columns = (
         Column("model", "Model", header=True, merged=True),
         Column("ece", "Calibration error", "score", "lower", merged=True),
@@ -265,19 +295,20 @@ def _calibration_table(rows: Sequence[JudgedAnswers]) -> Table:
     )
     lines = []
     for row in rows:
-        known = row.sureness.only(row.sureness.confidence >= 0)
+        sure = row.answers.sureness
+        known = sure.only(sure.confidence >= 0)
         error = ece(known.confidence.tolist(), known.right.astype(float).tolist())
         lines += [
             Row(
                 {
-                    "model": model_cell(row.row.key),
+                    "model": model_cell(row.key),
                     "ece": DataCell(error),
                     "confidence": DataCell(each.confidence),
                     "n": DataCell(each.right.n),
                     "right": score_cell(each.right),
                 }
             )
-            for each in reliability(row.sureness)
+            for each in row.bins
         ]
     caption = "Calibration: confidence against the share of right answers, in tenths of confidence."
     return Table("calibration", columns, tuple(lines), caption, outputs=DATA)
