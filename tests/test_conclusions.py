@@ -69,7 +69,7 @@ def test_a_limit_spreads_over_documents_and_kinds_of_questions() -> None:
 
 
 def test_tasks_without_a_common_score_are_concluded_one_by_one(tmp_path: Path) -> None:
-    tasks = make_tasks(documents=30, questions=2, languages=("ru", "en", "zh"))
+    tasks = make_tasks(documents=14, questions=2, languages=("ru", "en", "zh"))
     rates = [replace(task, metrics=("cer",)) for task in tasks[1:]]
     models = (FixtureModel("good", skill=1.0), FixtureModel("bad", skill=0.3))
     run = make_run(tmp_path, models, [tasks[0], *rates], previews=False)
