@@ -271,7 +271,7 @@ LIMITED = {"spec": {"settings": {"limit": 5}}}
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"limit": 5}, "limited to the first 5 questions"),
+        ({"limit": 5}, "limited to 5 questions"),
         ({"sample_ids": ["a", "b"]}, "limited to 2 chosen questions"),
     ],
 )

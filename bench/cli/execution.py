@@ -156,12 +156,16 @@ def conclude(
         models: how many models there are.
         options: whether and how to report, and how many failed answers are too many.
     """
-    from bench.cli.reporting import print_summary, write_reports
-    from bench.report import build, make_sections
+    from bench.cli.options import known_prices
+    from bench.cli.progress import scoring_progress
+    from bench.cli.reporting import gpu_fits, print_summary, write_reports
+    from bench.report import ReportOptions, build, make_sections
     from bench.scoring.evaluation import evaluate, write_scores
 
-    evaluations = [evaluate(run) for run in runs]
-    view = build(evaluations)
+    with scoring_progress() as progress:
+        evaluations = [evaluate(run, progress=progress.step) for run in runs]
+    report_options = ReportOptions(prices=known_prices(()), gpu_fits=gpu_fits(evaluations))
+    view = build(evaluations, report_options)
     sections = make_sections(view)
     written = []
     if not options.no_report:
@@ -169,7 +173,7 @@ def conclude(
             for evaluation in evaluations:
                 write_reports([evaluation], build([evaluation]), None, ("vlmhyperbench",))
         formats = ("html", "md", "json")
-        written = write_reports(evaluations, view, None, formats, sections=sections)
+        written = write_reports(evaluations, view, None, formats, report_options, sections)
     # Last: the same command finishes a run that has no scores, instead of beginning another.
     for evaluation in evaluations:
         write_scores(evaluation)

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from bench.errors import EnvironmentProblem, InvalidInput
-from bench.text import printable
+from bench.text import one_line, printable
 
 if TYPE_CHECKING:
     from bench.report import ReportOptions, ReportView, Section
+    from bench.report.views import GpuFit
+    from bench.rundir.store import RunStore
     from bench.scoring.evaluation import Evaluation
+
+MANY_ANSWERS = 40_000
+"""Answers above which drawing the report takes more than two seconds."""
 
 PREVIEW_LIMIT = 2_000
 """Pages whose previews are made for a report; more would take minutes and not fit in a page."""
@@ -41,17 +47,81 @@ def write_reports(
     Returns:
         The files written.
     """
-    from bench.report import write_view
+    from bench.report import ReportOptions, write_view
+
+    options = options or ReportOptions()
+    answers = len(view.samples) * len(view.rows)
+    if answers > MANY_ANSWERS:
+        click.echo(f"The report of {answers:,} answers is being drawn.", err=True)
+    is_page = (
+        "html" in formats if destination is None else destination.suffix in ("", ".html", ".htm")
+    )
+    if is_page:
+        _write_previews(evaluations, view, options)
+    return write_view(view, destination, formats, options)
+
+
+def scored(runs: Sequence[RunStore]) -> list[Evaluation]:
+    """Score ``runs``, and keep the scores of complete ones so that the next report has them at once."""
+    from bench.cli.progress import scoring_progress
+    from bench.scoring.evaluation import evaluate, write_scores
+
+    evaluations = []
+    with scoring_progress() as progress:
+        for run in runs:
+            evaluation = evaluate(run, progress=progress.step)
+            # A run without scores is one that its command goes on with, so an unfinished one gets none here.
+            if run.state() == "complete" and not evaluation.was_stored:
+                with suppress(EnvironmentProblem):
+                    # Somebody else's run is often read-only; it is then scored again each time.
+                    write_scores(evaluation)
+            evaluations.append(evaluation)
+    return evaluations
+
+
+def gpu_fits(evaluations: Sequence[Evaluation]) -> dict[tuple[str, str], tuple[GpuFit, ...]]:
+    """(Id of the run, model) → which GPUs it is predicted to fit into. A report imports no model itself."""
+    from bench.report.views import GpuFit
+    from bench.runner.gpu_fits import gpu_forecasts
+
+    fits = {}
+    for evaluation in evaluations:
+        run = evaluation.run
+        for model, by_gpu in gpu_forecasts(run, list(evaluation.tasks.values())).items():
+            fits[run.id, model] = tuple(
+                GpuFit(name, each.memory_bytes, each.peak_bytes, each.batch_size, each.fits)
+                for name, each in by_gpu.items()
+            )
+    return fits
+
+
+def _write_previews(
+    evaluations: Sequence[Evaluation], view: ReportView, options: ReportOptions
+) -> None:
+    """Make the previews that have room in the report, in the run that has the page."""
+    from bench.cli.progress import LateProgress
+    from bench.report.embed import pages_by_interest
     from bench.tasks.previews import write_previews
 
+    wanted = pages_by_interest(view, options)[:PREVIEW_LIMIT]
+    # In the page, four characters stand for three bytes.
+    room = options.max_mb * 1e6 * 3 / 4
     for evaluation in evaluations:
+        tasks = evaluation.tasks.values()
+        documents = [document for task in tasks for document in task.documents.values()]
+        keys = {page.key for document in documents for page in document.pages}
+        own = [page for page in wanted if page.key in keys]
         try:
-            write_previews(evaluation.run.path, evaluation.tasks.values(), limit=PREVIEW_LIMIT)
+            with LateProgress("page images") as progress:
+                size = write_previews(
+                    evaluation.run.path, own, most_bytes=room, progress=progress.step
+                )
         except EnvironmentProblem as error:
             # Somebody else's run is often read-only; its report can be written elsewhere.
             message = printable(error.message)
             click.echo(f"warning: the report has no page images: {message}", err=True)
-    return write_view(view, destination, formats, options, sections)
+            continue
+        room -= size
 
 
 def check_destination(path: Path | None) -> None:
@@ -77,11 +147,14 @@ def print_summary(
     view: ReportView, sections: Sequence[Section], written: Sequence[Path], *, as_json: bool
 ) -> None:
     """Print the leaderboard on standard output, and where the files are."""
-    from bench.cli.tables import has_color, line_width
+    from bench.cli.tables import has_color, line_width, wrapped
     from bench.report import report_json, terminal_summary
 
     if as_json:
         click.echo(report_json(view, sections).rstrip())
+        return
+    if not any(row.asked for row in view.rows):
+        click.echo("\n".join(wrapped(line, line_width()) for line in _nothing_measured(view)))
         return
     click.echo(terminal_summary(sections, line_width(), color=has_color()).rstrip())
     for path in written:
@@ -93,3 +166,17 @@ def print_summary(
         path.parent if path.parent.name == "vlmhyperbench" else path for path in tables
     ):
         click.echo(f"Table    {place}")
+
+
+def _nothing_measured(view: ReportView) -> list[str]:
+    """What is left to say where no question was answered: why, and what to do next."""
+    lines = [view.verdict.headline]
+    for row in view.rows:
+        if row.failure is not None:
+            why = row.failure.message or row.failure.error or "no reason was recorded"
+            lines.append(f"{printable(row.key)}: {one_line(why, 300)}")
+            if row.failure.hint:
+                lines.append(f"  try: {one_line(row.failure.hint, 300)}")
+    lines.append("Afterwards the same command asks what is missing; the models' logs are in")
+    lines += [f"  {printable(run.path)}" for run in view.runs]
+    return lines

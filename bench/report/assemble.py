@@ -15,6 +15,7 @@ from bench import formatting
 from bench.measure import collector_paused
 from bench.metrics import METRICS
 from bench.report.checks import check_caveats, check_views
+from bench.report.cost import in_one_currency, priced
 from bench.report.mistakes import extraction_views, mistake_views
 from bench.report.options import ReportOptions
 from bench.report.ranking import Scored, compare_all, pareto, ranks
@@ -64,8 +65,9 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
     for i, source in enumerate(sources):
         own = (sample for sample in samples if sample.answers[i] is not None)
         levels = Counter(sample.levels[i] for sample in own)
-        rows.append(model_row(source, levels, comparable=comparable))
-    rows, pairs = _ranked(rows, scored, higher)
+        row = model_row(source, levels, comparable=comparable)
+        rows.append(priced(row, source, options.prices))
+    rows, pairs = _ranked(in_one_currency(rows), scored, higher)
     order = [next(i for i, s in enumerate(sources) if s.key == row.key) for row in rows]
     samples = tuple(_reorder(sample, order) for sample in samples)
     checks = check_views(sources)
@@ -95,6 +97,11 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
         sweeps=sweep_views(sources, rows),
         published=_published(sources, rows),
         checks=checks,
+        gpu_fits={
+            source.key: options.gpu_fits[source.run.id, source.name]
+            for source in sources
+            if (source.run.id, source.name) in options.gpu_fits
+        },
         samples=samples,
         previews=tuple(run.path for run in runs),
     )

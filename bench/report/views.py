@@ -16,6 +16,7 @@ from bench.schema import Estimate, Page, Sample
 from bench.scoring.answers import Answer
 from bench.scoring.comparison import Trained
 from bench.scoring.levels import Level
+from bench.scoring.prices import Tariff
 from bench.scoring.published import PublishedRow
 from bench.stats import PairedDifference
 
@@ -156,6 +157,8 @@ class PeakMemory:
     bytes: int
     peaks: Mapping[str, int]
     """Every kind that was measured, in bytes."""
+    by_page: tuple[int, ...] = ()
+    """For every page that was given to the model: the peak of its batch, of the kind ``kind``, ascending."""
 
     @property
     def label(self) -> str:
@@ -367,6 +370,10 @@ class ModelRow:
     """What the model does once for all questions of a page; empty if it does not say."""
     trained: Mapping[str, Trained]
     """What a tuned model saw in training of each task, by task key; empty for any other model."""
+    cost_per_1000_pages: float | None = None
+    """What 1,000 pages cost, in the currency of the price that was given; None without a price."""
+    tariff: Tariff | None = None
+    """What asking the model costs, by the hour, the page or the token; None if nobody said."""
 
     @property
     def ranked(self) -> bool:
@@ -571,6 +578,25 @@ class Caveat:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuFit:
+    """Whether a model fits into one kind of GPU, by the formula of ``bench plan``."""
+
+    name: str
+    memory: int
+    """Bytes."""
+    peak: int
+    """Bytes that the model is predicted to hold at most."""
+    batch_size: int
+    """Questions a call with which it fits; it does not fit with one where ``fits`` is false."""
+    fits: bool
+
+    @property
+    def spare(self) -> float:
+        """Share of the memory that stays free; negative if it does not fit."""
+        return 1 - self.peak / self.memory
+
+
+@dataclass(frozen=True, slots=True)
 class ReportView:
     """All that a report shows."""
 
@@ -601,6 +627,8 @@ class ReportView:
     """Published scores of the rows' models on the report's tasks, beside ours."""
     checks: tuple[CheckView, ...]
     """Whether other ways of asking the rows' models give the same answers, where that was checked."""
+    gpu_fits: Mapping[str, tuple[GpuFit, ...]]
+    """By row key: which GPUs the model is predicted to fit into; empty for a model without a prediction."""
     samples: tuple[SampleView, ...] = field(repr=False)
     previews: tuple[str, ...] = field(repr=False)
     """Folders of the runs, where page previews are looked for."""

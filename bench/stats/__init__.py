@@ -6,7 +6,13 @@ means, and ``benchmarks/coverage.md`` how often it contains the true mean. This 
 
 from bench.stats.means import CONFIDENCE, cluster_mean
 from bench.stats.noninferiority import Loss, paired_loss
-from bench.stats.paired import PairedDifference, holm, mcnemar_exact, paired_difference
+from bench.stats.paired import (
+    PairedDifference,
+    holm,
+    mcnemar_exact,
+    paired_difference,
+    sign_flip_test,
+)
 from bench.stats.planning import (
     Design,
     ScoreBounds,
@@ -33,4 +39,5 @@ __all__ = [
     "paired_loss",
     "pilot_design",
     "score_bounds",
+    "sign_flip_test",
 ]
