@@ -341,6 +341,8 @@ class ModelRow:
     """What the model does once for all questions of a page; empty if it does not say."""
     trained: Mapping[str, Trained]
     """What a tuned model saw in training of each task, by task key; empty for any other model."""
+    cost_per_1000_pages: float | None = None
+    """What 1,000 pages cost, in the currency of the price that was given; None without a price."""
 
     @property
     def ranked(self) -> bool:

@@ -54,17 +54,18 @@ def section(view: ReportView) -> Section:
         caption=caption,
         sortable=True,
     )
-    blocks: list[Block] = [
-        BudgetForm(
-            "models",
-            "score",
-            {"memory": ("Memory at most", "GiB", GIB), "p95": ("p95 latency at most", "s", 1.0)},
-        ),
-        table,
-    ]
+    budgets = {"memory": ("Memory at most", "GiB", GIB), "p95": ("p95 latency at most", "s", 1.0)}
+    if has_costs(view):
+        budgets["cost"] = ("Cost of 1,000 pages at most", "", 1.0)
+    blocks: list[Block] = [BudgetForm("models", "score", budgets), table]
     if kind:
         blocks.append(Text((_memory_note(view.rows, kind),), "note", "Memory"))
     return Section("leaderboard", "Leaderboard", tuple(blocks))
+
+
+def has_costs(view: ReportView) -> bool:
+    """Whether it is known what any model costs."""
+    return any(row.cost_per_1000_pages is not None for row in view.rows)
 
 
 def usual_memory(rows: Sequence[ModelRow]) -> str:
@@ -100,6 +101,16 @@ _RATE = Column(
     priority=3,
 )
 
+_COST = Column(
+    "cost",
+    "Cost / 1,000 pages",
+    "significant",
+    "lower",
+    "What 1,000 pages cost at the price given, at the measured throughput",
+    short="cost/1k",
+    priority=2,
+)
+
 
 def _columns(view: ReportView, kind: str, tasks: Sequence[TaskView]) -> tuple[Column, ...]:
     single = "the latency of single questions, each about another document"
@@ -116,6 +127,7 @@ def _columns(view: ReportView, kind: str, tasks: Sequence[TaskView]) -> tuple[Co
         Column("p50", "p50 s", "significant", "lower", f"Median of {single}", priority=1),
         Column("p95", "p95 s", "significant", "lower", f"95th percentile of {single}", priority=6),
         Column("memory", "Memory GiB", "gib", "lower", memory, short="Peak GiB", priority=5),
+        *((_COST,) if has_costs(view) else ()),
         Column("failed", "Failed", "count", "lower", failed),
         *(_task_column(task, first=task is tasks[0]) for task in tasks),
     )
@@ -155,6 +167,7 @@ def _row(view: ReportView, row: ModelRow, kind: str, tasks: Sequence[TaskView]) 
         "score": score_cell(row.score, reason(row, "score"), details=so_far),
         "n": DataCell(row.score.n if row.score else None, reason=reason(row, "score")),
         "failed": _failed_cell(row),
+        "cost": DataCell(row.cost_per_1000_pages, reason="No price, or no throughput, is known."),
     }
     cells |= {key: measured(row, *figure) for key, figure in _FIGURES.items()}
     memory = row.facts.memory
