@@ -20,11 +20,14 @@ from bench.report.views import (
     Energy,
     Facts,
     Latency,
+    ModelRow,
     PeakMemory,
     SingleStream,
     Throughput,
 )
 from bench.scoring.answers import Answer
+
+GIB = 2.0**30
 
 
 def measure(
@@ -147,6 +150,14 @@ def _memory(batches: Sequence[Mapping[str, Any]]) -> PeakMemory | None:
         if kind in peaks:
             return PeakMemory(kind, peaks[kind], peaks)
     return None
+
+
+def usual_memory(rows: Sequence[ModelRow]) -> str:
+    """The kind of memory that most rows have, or that of GPUs where it is known; empty if none is known."""
+    kinds = [row.facts.memory.kind for row in rows if row.facts.memory is not None]
+    if "peak_process" in kinds:
+        return "peak_process"
+    return max(kinds, key=kinds.count) if kinds else ""
 
 
 def _bytes(record: Any) -> dict[str, int]:

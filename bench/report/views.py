@@ -2,7 +2,7 @@
 
 ``build`` joins the evaluations of one or several runs into a ``ReportView``, from which the sections of a
 report are made. A row is one model in one run; a task is the same one in two runs when name, version and
-digest agree. The other modules make these classes or read them; nothing here imports any of them.
+digest agree. The other modules make these classes or read them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.report.findings import Board, Caveat, Verdict
 from bench.schema import Estimate, Page, Sample
 from bench.scoring.answers import Answer
 from bench.scoring.comparison import Trained
@@ -343,6 +344,10 @@ class ModelRow:
     """What a tuned model saw in training of each task, by task key; empty for any other model."""
     cost_per_1000_pages: float | None = None
     """What 1,000 pages cost, in the currency of the price that was given; None without a price."""
+    is_part: bool = False
+    """Whether the score counts only the questions that all models of its board answered."""
+    better: tuple[str, ...] = ()
+    """Keys of the models on the same board that are better beyond the noise."""
 
     @property
     def ranked(self) -> bool:
@@ -384,8 +389,12 @@ class SampleView:
     """Seconds in the single-stream scenario, by row; None if it was not part of it."""
 
 
-COSTS: Mapping[str, str] = {"latency": "latency.p50", "memory": "memory.bytes"}
-"""What accuracy costs → where it stands in the facts."""
+COSTS: Mapping[str, str] = {
+    "latency": "facts.latency.p50",
+    "memory": "facts.memory.bytes",
+    "cost": "cost_per_1000_pages",
+}
+"""What accuracy costs → where it stands in a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,9 +402,9 @@ class Front:
     """The models that no other beats on both accuracy and a cost."""
 
     cost: str
-    """``latency`` (p50 seconds) or ``memory`` (peak bytes)."""
+    """A key of ``COSTS``."""
     keys: tuple[str, ...]
-    """Cheapest first."""
+    """Cheapest first; of several boards, the fronts of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -492,37 +501,6 @@ class SweepView:
 
 
 @dataclass(frozen=True, slots=True)
-class Highlight:
-    """One fact worth a line: ``Fastest`` · ``ocr`` · ``0.21 s a question (p50)``."""
-
-    label: str
-    model: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a person remembers."""
-
-    best: str | None
-    """Key of the leading model; None if nothing is ranked."""
-    headline: str
-    """One sentence."""
-    detail: str
-    """Who is within the noise, and how many documents stand behind it."""
-    points: tuple[Highlight, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Caveat:
-    """Something a reader must know before trusting the numbers."""
-
-    kind: str
-    """``state``, ``failures``, ``model``, ``scope``, ``hardware``, ``speed``, ``code``, ``statistics``."""
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class ReportView:
     """All that a report shows."""
 
@@ -539,7 +517,10 @@ class ReportView:
     score_name: str
     """What ``ModelRow.score`` is: a metric's title, or the mean over tasks."""
     higher_is_better: bool
+    boards: tuple[Board, ...]
+    """More than one if models share too few questions to be ranked together."""
     pairs: tuple[Pair, ...]
+    """Of models on the same board."""
     slices: tuple[SliceValue, ...]
     mistakes: tuple[MistakeView, ...]
     """Kinds of wrong that occur, in the order of their rules."""
