@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 
 
 def shortened(names: Iterable[str], limit: int) -> dict[str, str]:
-    """Every name → its text of about ``limit`` characters, cut in the middle: variants differ at the end.
+    """Every name → its text of about ``limit`` letters, cut in the middle: variants differ at the end.
 
     Names that would look the same get more room until they do not.
     """
@@ -21,9 +22,17 @@ def shortened(names: Iterable[str], limit: int) -> dict[str, str]:
     return short
 
 
+def width(text: str) -> int:
+    """How wide ``text`` is in letters; a Chinese character is as wide as two."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
 def _cut(name: str, limit: int) -> str:
-    if len(name) <= limit:
-        return name
-    head = (limit - 1) // 2
-    tail = limit - 1 - head
-    return f"{name[:head]}…{name[len(name) - tail :]}"
+    kept = len(name)
+    short = name
+    while width(short) > limit and kept > 2:
+        kept -= 1
+        head = (kept - 1) // 2
+        tail = kept - 1 - head
+        short = f"{name[:head]}…{name[len(name) - tail :]}"
+    return short

@@ -16,6 +16,7 @@ from bench import formatting
 from bench.drawing import svg
 from bench.drawing.axes import Axis, Frame
 from bench.drawing.names import shortened
+from bench.drawing.names import width as name_width
 from bench.schema import Estimate
 
 WIDE, MEDIUM, NARROW = 760, 520, 380
@@ -406,8 +407,8 @@ def _labelled(points: Sequence[PlotPoint], frame: Frame, width: int) -> list[Mar
     for point in sorted(points, key=lambda point: -point.y):
         label = labels[point.label]
         quiet = crowded and not point.on_front
-        # About the width of the letters at 13 pixels; Chinese characters are nearly square.
-        long = sum(13 if ord(letter) > 0x2E80 else 7.0 for letter in label)
+        # About the width of the letters at 13 pixels.
+        long = 7.0 * name_width(label)
         x, y, anchor = _spot(point, frame, long, taken, width)
         start = x if anchor == "start" else x - long
         if not quiet:

@@ -17,6 +17,7 @@ from bench.report.caveats import warn
 from bench.report.findings import Board
 from bench.report.mistakes import extraction_views, mistake_views
 from bench.report.options import ReportOptions
+from bench.report.places import places
 from bench.report.ranking import Scored, pareto
 from bench.report.records import at, nested, number, text
 from bench.report.rows import RowSource, hardware, model_row, sentences
@@ -33,7 +34,7 @@ from bench.report.views import (
     SliceValue,
     TaskView,
 )
-from bench.schema import Estimate, Page, Sample, Task
+from bench.schema import Estimate, Page, PlacedText, Sample, Task
 from bench.scoring.answers import Answer
 from bench.scoring.evaluation import Evaluation, document_key
 from bench.scoring.levels import goodness, higher_is_better, level
@@ -247,9 +248,27 @@ def _join_samples(
         levels = tuple(level(answer, headline) for answer in by_row)
         seconds_by_row = tuple(timed.get(key) for timed in latency)
         samples.append(SampleView(key[0], sample, pages, by_row, levels, seconds_by_row))
+    samples = _placed(samples, sources, tasks)
     positions = np.array([key[0] for key in keys], dtype=np.intp)
     clusters = [order[key][2] for key in keys]
     return tuple(samples), Scored(values, weights, positions, clusters, asked)
+
+
+def _placed(
+    samples: Sequence[SampleView], sources: Sequence[RowSource], tasks: Sequence[TaskView]
+) -> list[SampleView]:
+    """The samples with the places of their references, as far as any run knows them."""
+    words: dict[str, dict[str, list[list[PlacedText]]]] = {}
+    for run, keys in {id(s.evaluation): (s.evaluation.run, s.task_keys) for s in sources}.values():
+        for name, key in keys.items():
+            for page, readings in run.words(name).items():
+                words.setdefault(key, {}).setdefault(page, []).extend(readings)
+    return [
+        replace(sample, places=places(sample.sample, sample.pages, known))
+        if (known := words.get(tasks[sample.task].key))
+        else sample
+        for sample in samples
+    ]
 
 
 def _reorder(sample: SampleView, order: Sequence[int]) -> SampleView:

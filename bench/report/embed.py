@@ -131,7 +131,7 @@ def _clip(text: str, counter: list[int]) -> tuple[str, int]:
 
 
 def _texts(view: ReportView) -> tuple[list[Any], int]:
-    """Per sample: question, references, and per model what it said."""
+    """Per sample: question, references, per model what it said, and where the pages say what is expected."""
     clipped = [0]
     rows: list[Any] = []
     for sample in view.samples:
@@ -141,7 +141,8 @@ def _texts(view: ReportView) -> tuple[list[Any], int]:
             _answer(answer, metrics, seconds, clipped)
             for answer, seconds in zip(sample.answers, sample.latency, strict=True)
         ]
-        rows.append([_clip(sample.sample.question, clipped)[0], references, answers])
+        places = [[p.page, *(round(edge, 4) for edge in p[1:])] for p in sample.places]
+        rows.append([_clip(sample.sample.question, clipped)[0], references, answers, places])
     return rows, clipped[0]
 
 

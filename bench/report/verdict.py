@@ -53,8 +53,8 @@ def _way_out(rows: Sequence[ModelRow]) -> str:
     """What to do if nothing is ranked."""
     hints = dict.fromkeys(row.failure.hint for row in rows if row.failure and row.failure.hint)
     if hints:
-        return f"{formatting.listed(hints, 2)}, and then the same command again"
-    return "the same command again: it asks what is missing" if rows else ""
+        return f"{formatting.listed(hints, 2)}; then type the same command again"
+    return "type the same command again: it asks what is missing" if rows else ""
 
 
 def _recommendation(
@@ -73,8 +73,9 @@ def _recommendation(
     }
     scored = _scored(best, board)
     if not others:
-        lone = f"{best.key} scores {scored}."
-        return [Clause(lone, "leaderboard", leads=True), *_own_price(best)]
+        who = f"{best.key}, alone on its board," if among else best.key
+        lone = f"{who} scores {scored}."
+        return [Clause(lone, "leaderboard", leads=not among), *_own_price(best)]
     clauses = [
         Clause(f"{among or 'Take'} {best.key}.", "leaderboard", leads=True),
         *_on_usual_gpu(best, others),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.report.findings import Board, Caveat, Verdict
+from bench.report.places import Place
 from bench.schema import Estimate, Page, Sample
 from bench.scoring.answers import Answer
 from bench.scoring.comparison import Trained
@@ -387,6 +388,8 @@ class SampleView:
     """By row."""
     latency: tuple[float | None, ...]
     """Seconds in the single-stream scenario, by row; None if it was not part of it."""
+    places: tuple[Place, ...] = ()
+    """Where the pages say what is expected; empty if it is not known."""
 
 
 COSTS: Mapping[str, str] = {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.paths import from_portable
-from bench.schema import Document, Output, Page, Sample
+from bench.schema import Document, Output, Page, PlacedText, Sample
 
 _OUTPUT_FIELDS = frozenset(field.name for field in dataclasses.fields(Output))
 _COUNTS = ("prompt_tokens", "visual_tokens", "generated_tokens", "degraded")
@@ -91,3 +91,19 @@ def document_of(row: Mapping[str, Any]) -> Document:
             raise ValueError("a page's sha256 is not a digest")
         pages.append(page)
     return Document(row["document_id"], tuple(pages))
+
+
+def rounded(words: Sequence[PlacedText]) -> list[list[Any]]:
+    """What stands where, as a line of ``words.jsonl`` holds it: a ten-thousandth of a page is no pixel."""
+    return [[word.text, *(round(float(edge), 4) for edge in word[1:])] for word in words]
+
+
+def placed_texts(stored: Any) -> list[PlacedText]:
+    """Read ``rounded`` back. It only points at places, so what is of another shape is passed over."""
+    words = []
+    for entry in stored if isinstance(stored, list) else []:
+        if isinstance(entry, list) and len(entry) == 5 and isinstance(entry[0], str):
+            edges = [edge for edge in entry[1:] if isinstance(edge, int | float) and 0 <= edge <= 1]
+            if len(edges) == 4 and edges[0] <= edges[2] and edges[1] <= edges[3]:
+                words.append(PlacedText(entry[0], *map(float, edges)))
+    return words

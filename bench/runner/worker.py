@@ -256,6 +256,8 @@ class Worker:
             fresh = [output for output in answered.outputs if output.sample_id not in skip]
             self.run.append_outputs(self.name, task, fresh)
             self.run.append_batch(self.name, task, self._facts(groups, answered, seconds))
+            if answered.words:
+                self.run.append_words(task, answered.words, self.name)
             stored += fresh
         return stored
 

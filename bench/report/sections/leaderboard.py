@@ -51,9 +51,8 @@ def section(view: ReportView) -> Section:
     notes = [Text((_memory_note(view.rows, kind),), "note", "Memory")] if kind else []
     board = Group((BudgetForm("models", _budgets(view)), table, *_rates_note(view), *notes))
     costs = plots(view)
-    beside = (board,) if costs is None else (board, costs)
-    blocks = (Group(beside, layout="side"),)
-    return Section("leaderboard", "Leaderboard", blocks, first_view=True)
+    whole = board if costs is None else Group((board, costs), layout="side")
+    return Section("leaderboard", "Leaderboard", (whole,), first_view=True)
 
 
 def _caption(view: ReportView) -> str:

@@ -25,6 +25,9 @@ from bench.report.section import (
 )
 from bench.report.views import COSTS, ReportView
 
+MAX_BOARDS = 2
+"""Boards that have plots of their own: more tabs would be a second leaderboard."""
+
 
 class _Cost(NamedTuple):
     """What accuracy is weighed against."""
@@ -49,7 +52,7 @@ _COSTS = {
 def plots(view: ReportView) -> Group | None:
     """The plots in tabs: one for each cost that finished models have, on each board."""
     tabs = []
-    for number, board in enumerate(view.boards, start=1):
+    for number, board in enumerate(view.boards[:MAX_BOARDS], start=1):
         for cost, about in _COSTS.items():
             points = _points(view, board, cost)
             if points:

@@ -70,7 +70,7 @@ function references(list, language) {
   const box = el("div", { class: "references" }, [el("p", { class: "label", text: "expected" })]);
   if (objects) box.append(folded("The whole object", first));
   else box.append(...first);
-  if (rest.length) box.append(folded(plural(rest.length, "more reference") + " that count as right", rest));
+  if (rest.length) box.append(folded(plural(rest.length, "other right answer"), rest));
   return box;
 }
 

@@ -26,7 +26,7 @@ function wire() {
   let wait;
   $("f-text").addEventListener("input", (event) => {
     clearTimeout(wait);
-    wait = setTimeout(() => changed({ text: event.target.value.trim() }), 200);
+    wait = setTimeout(() => changed({ text: event.target.value.trim() }), 90);
   });
   $("filters").addEventListener("submit", (event) => event.preventDefault());
   $("f-clear").addEventListener("click", () => {
