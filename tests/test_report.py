@@ -313,7 +313,7 @@ def test_old_run_without_measurements_has_a_report(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"limit": 5}, "limited to the first 5 questions"),
+        ({"limit": 5}, "limited to 5 questions"),
         ({"sample_ids": ["a", "b"]}, "limited to 2 chosen questions"),
     ],
 )

@@ -157,9 +157,10 @@ def test_index_and_texts_hold_every_sample(tmp_path):
     assert len(index["ids"]) == len(texts) == 72
     assert index["models"] == ["right", "wrong"]
     assert index["levels"][0] == "r" * 72
-    question, references, answers = texts[0]
+    question, references, answers, places = texts[0]
     assert question == "Итого к оплате?"
     assert answers[0][0] == references[0] == "128 450,00"
+    assert places == []
 
 
 def test_large_data_is_packed_and_the_same(tmp_path, monkeypatch):

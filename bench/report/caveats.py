@@ -206,8 +206,8 @@ def _scope(runs: Sequence[RunView], names: Mapping[str, str]) -> list[str]:
         limit = number(nested(spec, "settings", "limit") or nested(spec, "limit"))
         chosen = nested(spec, "settings", "sample_ids") or nested(spec, "sample_ids")
         if limit is not None:
-            count = "question" if limit == 1 else f"{limit:.0f} questions"
-            said.append(f"{names[run.id]} was limited to the first {count} of each task.")
+            count = "one question" if limit == 1 else f"{limit:.0f} questions"
+            said.append(f"{names[run.id]} was limited to {count} of each task.")
         if run.protocol:
             said += [
                 f"{names[run.id]} departs from the protocol {run.protocol}: {formatting.ended(sentence)}"

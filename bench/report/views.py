@@ -76,6 +76,10 @@ class Conditions:
         return self.other_cores.median >= BUSY_SHARE * self.cores
 
 
+LEAST_QUESTIONS: Mapping[str, int] = {"p50": 1, "p90": 5, "p95": 5, "p99": 100}
+"""Measured questions from which a percentile is shown: with fewer it is the slowest of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Latency:
     """Seconds of single questions, as percentiles."""
@@ -88,6 +92,11 @@ class Latency:
     p99: float
     seconds: tuple[float, ...]
     """Every measurement, ascending."""
+
+    def shown(self) -> dict[str, float]:
+        """The percentiles that enough questions were measured for."""
+        values = {"p50": self.p50, "p90": self.p90, "p95": self.p95, "p99": self.p99}
+        return {name: values[name] for name in values if self.n >= LEAST_QUESTIONS[name]}
 
 
 @dataclass(frozen=True, slots=True)

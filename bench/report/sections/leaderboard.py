@@ -8,7 +8,7 @@ from typing import Literal
 
 from bench import formatting
 from bench.report.facts import GIB, usual_memory
-from bench.report.reasons import NOT_ASKED, measured, reason
+from bench.report.reasons import NOT_ASKED, measured, percentile, reason
 from bench.report.records import at
 from bench.report.section import (
     EVERYWHERE,
@@ -36,6 +36,10 @@ MEMORY_WORDS = {
     "peak_rss": "RSS",
 }
 """Kind of memory → the word beside a number, if kinds differ."""
+
+
+ENOUGH_FOR_P95 = 20
+"""Measured questions from which one of them is slower than p95."""
 
 
 def section(view: ReportView) -> Section:
@@ -76,11 +80,13 @@ def _rates_note(view: ReportView) -> tuple[Text, ...]:
     ]
     most = formatting.significant(max(loads)) if loads else ""
     serves = f"serves up to {most} questions" if loads and max(loads) > 1 else "may serve several"
+    few = min(row.facts.latency.n for row in view.rows if row.facts.latency is not None)
+    slowest = f" ({few} of them, so that p95 is nearly the slowest)" if few < ENOUGH_FOR_P95 else ""
     return (
         Text(
             (
                 f"Questions/s is measured in batches, in which one reading of a page {serves}; p50 and "
-                "p95 are the time of one question asked alone, each about another document.",
+                f"p95 are the time of questions asked alone, each about another document{slowest}.",
             ),
             "note",
             outputs=PAGE,
@@ -173,7 +179,6 @@ def _direction(higher: bool) -> Literal["higher", "lower"]:
 _FIGURES = {
     "questions_per_second": ("throughput.questions_per_second", "throughput"),
     "p50": ("latency.p50", "latency"),
-    "p95": ("latency.p95", "latency"),
 }
 """Column → where its value stands in the facts, and the figure that a reason is asked for."""
 
@@ -191,6 +196,7 @@ def _row(view: ReportView, row: ModelRow, kind: str) -> Row:
         "cost": DataCell(row.cost_per_1000_pages, reason="No price, or no throughput, is known."),
     }
     cells |= {key: measured(row, *figure) for key, figure in _FIGURES.items()}
+    cells["p95"] = percentile(row.facts.latency, "p95", reason(row, "latency"))
     cells["memory"] = _memory_cell(view, row, kind)
     return Row(
         cells, group=_group(view, row), model=row.key, state=_state(view, row), better=row.better
