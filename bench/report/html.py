@@ -180,7 +180,8 @@ def names(text: str, keys: Iterable[str]) -> Markup:
     known = sorted(keys, key=len, reverse=True)
     if not known:
         return Markup.escape(formatting.safe(text))
-    parts = re.split(f"({'|'.join(map(re.escape, known))})", text)
+    # A model may be called "a": only whole words are names.
+    parts = re.split(rf"(?<!\w)({'|'.join(map(re.escape, known))})(?!\w)", text)
     marked = []
     for number, part in enumerate(parts):
         words = formatting.safe(part)

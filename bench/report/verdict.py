@@ -54,7 +54,8 @@ def _way_out(rows: Sequence[ModelRow]) -> str:
     hints = dict.fromkeys(row.failure.hint for row in rows if row.failure and row.failure.hint)
     if hints:
         return f"{formatting.listed(hints, 2)}; then type the same command again"
-    return "type the same command again: it asks what is missing" if rows else ""
+    is_open = any(row.asked < row.samples for row in rows)
+    return "type the same command again: it asks what is missing" if is_open else ""
 
 
 def _recommendation(
