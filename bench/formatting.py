@@ -49,6 +49,12 @@ def p_value(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def p_equals(value: float | None) -> str:
+    """``p = 0.006`` or ``p < 0.001``, for a sentence."""
+    text = p_value(value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
 def significant(value: float | None, digits: int = 3) -> str:
     """``value`` with ``digits`` significant digits and no exponent."""
     if value is None:
@@ -74,6 +80,15 @@ def percent(value: float | None) -> str:
     if 0 < value < 0.005:
         return "< 1 %"
     return "> 99 %" if 0.995 <= value < 1 else f"{value:.0%}".replace("%", " %")
+
+
+def share(value: float | None) -> str:
+    """A share in per cent with one decimal, where the difference between 98.6 % and 99.4 % counts."""
+    if value is None:
+        return DASH
+    if 0 < value < 0.0005:
+        return "< 0.1 %"
+    return "> 99.9 %" if 0.9995 <= value < 1 else f"{100 * value:.1f} %"
 
 
 def seconds(value: float | None) -> str:

@@ -4,7 +4,7 @@ Prints the tables of ``benchmarks/coverage.md``; ``--write`` puts them there. Ev
 same numpy gives the same tables. The full size takes about twelve minutes of processor time, shared
 by two processes; ``--quick`` takes a tenth of the simulations, so its last digits mean nothing.
 
-    python benchmarks/coverage.py [--quick] [--write]
+    python benchmarks/coverage.py [--quick] [--write] [--only TABLE …]
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ Z = NORMAL.inv_cdf(0.975)
 
 SIZES: dict[str, Callable[[Array, Rng], NDArray[Any]]] = {
     "5": lambda u, rng: np.full(u.shape, 5.0),
+    "1": lambda u, rng: np.ones(u.shape),
     "1–10": lambda u, rng: rng.integers(1, 11, u.shape).astype(float),
     "1–10, mostly few": lambda u, rng: np.minimum(10.0, rng.geometric(0.35, u.shape)),
     "1–10, more where hard": lambda u, rng: 1.0 + rng.binomial(9, logistic(-1.2 * u)),
@@ -234,6 +235,22 @@ class Pair:
     shared: float
     """Share of the questions on which the two models have the same luck."""
     sizes: str = "1–10"
+    lead: float = 0.0
+    """How far the first model's log-odds lie above the second's, on every document."""
+
+    def true_difference(self) -> float:
+        """The first model's mean score minus the second's, from two million documents."""
+        rng = np.random.default_rng([SEED, 5])
+        total = questions = 0.0
+        for _ in range(10):
+            ease = rng.standard_normal(200_000)
+            sizes = SIZES[self.sizes](ease, rng)
+            taste = self.tastes / 2 * rng.standard_normal(ease.size)
+            for sign in (1, -1):
+                right = logistic(self.ease + 1.5 * ease + sign * (taste + self.lead / 2))
+                total += sign * float(sizes @ (right + (1 - right) * 0.3 * 0.75))
+            questions += float(sizes.sum())
+        return total / questions
 
     def draw(self, documents: int, rng: Rng) -> tuple[Array, Array, NDArray[np.intp]]:
         """Scores of both models and the documents of one simulated run."""
@@ -251,7 +268,7 @@ class Pair:
                     np.where(same, f, x) for f, x in zip(first, (luck, partial), strict=True)
                 )
             first = (luck, partial)
-            right = logistic(self.ease + 1.5 * ease + sign * taste)
+            right = logistic(self.ease + 1.5 * ease + sign * (taste + self.lead / 2))
             scores.append(np.where(luck < right[clusters], 1.0, partial))
         return scores[0], scores[1], clusters
 
@@ -269,6 +286,72 @@ TWINS = (
     Pair("near twins, mean 0.95 (2 % differ)", 3.6, 0.0, 0.8, sizes="1–10, mostly few"),
 )
 """So alike that few documents show a difference."""
+
+
+LEADS = (
+    Pair("equal", 2.2, 1.0, 0.5),
+    Pair("a little apart", 2.9, 1.0, 0.5, lead=1.4),
+    Pair("a little apart", 2.9, 1.0, 0.5, sizes="1", lead=1.4),
+    Pair("apart", 1.8, 1.0, 0.5, lead=3.6),
+    Pair("apart", 1.8, 1.0, 0.5, sizes="1", lead=3.6),
+    Pair("far apart", 0.3, 1.0, 0.0, lead=6.6),
+    Pair("far apart", 0.3, 1.0, 0.0, sizes="1", lead=6.6),
+    Pair("a few documents hold most questions, apart", 1.8, 1.0, 0.5, "1 (85 %) or 10", lead=3.6),
+)
+"""Pairs whose true difference lies from 0 to near the end of what is possible."""
+
+LEAD_DOCUMENTS = (5, 10, 30, 100)
+
+
+def lead_cell(job: tuple[Pair, int, int, int]) -> tuple[float, list[float]]:
+    """The true difference; percent of plain t intervals that leave [−1, 1], coverage of both, and power."""
+    pair, documents, simulations, index = job
+    difference = pair.true_difference()
+    rng = np.random.default_rng([SEED, 6, index, documents])
+    counts = np.zeros(4)
+    for _ in range(simulations):
+        a, b, clusters = pair.draw(documents, rng)
+        result = paired_difference(a, b, clusters)
+        assert result.low is not None and result.high is not None and result.p is not None
+        totals = cluster_totals(a - b, None, clusters)
+        half = student_t_quantile(0.975, max(1.0, totals.effective - 1)) * robust_se(totals)
+        low, high = totals.mean - half, totals.mean + half
+        counts += [
+            low < -1 or high > 1,
+            low <= difference <= high,
+            result.low <= difference <= result.high,
+            result.p < 0.05,
+        ]
+    return difference, (100 * counts / simulations).tolist()
+
+
+def lead_table(pool: ProcessPoolExecutor, scale: int) -> str:
+    """Coverage of the intervals of differences."""
+    jobs = [
+        (pair, documents, 4000 // scale, index)
+        for index, pair in enumerate(LEADS)
+        for documents in LEAD_DOCUMENTS
+    ]
+    rows = [
+        [
+            f"{pair.name}; {pair.sizes}",
+            f"{difference:.3f}",
+            f"{documents:,}",
+            *(f"{share:.1f}" for share in shares),
+        ]
+        for (pair, documents, _, _), (difference, shares) in zip(
+            jobs, pool.map(lead_cell, jobs), strict=True
+        )
+    ]
+    head = [
+        "models; questions",
+        "true difference",
+        "documents",
+        "t beyond ±1",
+        "plain t",
+        "**ours**",
+    ]
+    return table([*head, "p < 0.05"], rows)
 
 
 def pair_cell(job: tuple[Pair, int, int, int]) -> tuple[float, float, float]:
@@ -375,16 +458,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the simulations")
     parser.add_argument("--write", action="store_true", help=f"update {DOCUMENT.name}")
+    makers: dict[str, Callable[[ProcessPoolExecutor, int], str]] = {
+        "coverage": lambda pool, scale: coverage_table(pool, SCENARIOS, scale),
+        "hard": lambda pool, scale: coverage_table(pool, HARD, scale),
+        "differences": lead_table,
+        "paired": lambda pool, scale: pair_table(pool, PAIRS, scale),
+        "twins": lambda pool, scale: pair_table(pool, TWINS, scale),
+        "power": plan_table,
+    }
+    parser.add_argument("--only", nargs="+", choices=makers, default=list(makers))
     arguments = parser.parse_args()
     scale = 10 if arguments.quick else 1
     with ProcessPoolExecutor(2) as pool:
-        tables = {
-            "coverage": coverage_table(pool, SCENARIOS, scale),
-            "hard": coverage_table(pool, HARD, scale),
-            "paired": pair_table(pool, PAIRS, scale),
-            "twins": pair_table(pool, TWINS, scale),
-            "power": plan_table(pool, scale),
-        }
+        tables = {name: makers[name](pool, scale) for name in arguments.only}
     for name, text in tables.items():
         print(f"<!-- {name} -->\n{text}\n<!-- end {name} -->\n")
     if arguments.write:

@@ -131,7 +131,13 @@ def test_a_model_that_fails_beside_others_exits_4_and_alone_exits_3(
     mixed = bench("run", "-m", "good,dead", "-t", folder, "--no-report")
     assert mixed.status == 4
     assert "no weights here" in mixed.err
-    assert bench("run", "-m", "dead", "-t", folder, "--no-report").status == 3
+    alone = bench("run", "-m", "dead", "-t", folder)
+    assert alone.status == 3
+    assert "dead: no weights here" in alone.out
+    assert "Afterwards the same command asks what is missing" in alone.out
+    # Neither a table of dashes nor a report that shows nothing.
+    assert "Score" not in alone.out
+    assert "--open" not in alone.out
 
 
 def test_too_many_failed_answers_exit_4(bench: Any, make_task: MakeTask, tmp_path: Path) -> None:
@@ -265,10 +271,13 @@ def test_two_models_of_one_run_are_compared_question_by_question(
 ) -> None:
     result = bench("compare", "bad", "good")
     assert result.status == 0
+    first, *_ = result.out.splitlines()
+    assert first == "No difference can be told: it is at most ±0.737 over 3 documents (p = 0.471)."
     assert "mine  anls" in result.out
     assert "gained mine/d0/q0" in result.out
     as_json = json.loads(bench("compare", f"{finished}:bad", f"{finished}:good", "--json").out)
     (row,) = as_json[0]["rows"]
+    assert as_json[0]["conclusion"] == first
     assert row["difference"]["difference"] == pytest.approx(row["second"] - row["first"])
 
 
@@ -284,7 +293,16 @@ def test_runs_without_a_common_question_are_not_compared(
     bench("run", "-m", "good", "-t", other, "--no-report", "--name", "second")
     result = bench("compare", finished, "second")
     assert result.status == 2
-    assert "share no question" in result.err
+    assert "share no question: the first was asked mine, and the second other" in result.err
+
+
+def test_runs_that_asked_other_questions_of_a_task_are_told_so(bench: Any, finished: Path) -> None:
+    for name, asked in (("b", "d0/q0"), ("c", "d1/q1")):
+        bench(
+            "run", "-m", "good", "-t", "mine", "--sample-ids", asked, "--no-report", "--name", name
+        )
+    result = bench("compare", "-b-", "-c-")
+    assert "of mine they were asked different questions" in result.err
 
 
 def test_a_plan_says_how_many_documents_are_needed(
@@ -307,6 +325,31 @@ def test_a_sample_is_shown_with_every_answer(bench: Any, finished: Path) -> None
     assert "What is field 0?" in result.out
     assert "good" in result.out
     assert "bad" in result.out
+
+
+def test_questions_are_listed_with_a_mark_for_every_answer(bench: Any, finished: Path) -> None:
+    result = bench("show", "last")
+    assert "d0/q0" in result.out
+    assert "Marks, in this order: good, bad. ✓ right" in result.err
+    wrong = bench("show", "last", "--wrong").out
+    assert wrong.splitlines()[1].split()[:2] == ["d0/q0", "✓!"]
+    assert bench("show", "last", "--wrong", "--model", "good").out.count("✗") == len(
+        [line for line in result.out.splitlines()[1:] if line.split()[1].startswith("✗")]
+    )
+    one = bench("show", "last", "d0/q0", "--model", "bad").out
+    assert "! bad: failed" in one
+    assert "good" not in one
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(("d0/q0", "--wrong"), "--wrong lists questions"), (("--model", "god"), "did you mean good")],
+)
+def test_questions_that_cannot_be_listed(
+    bench: Any, finished: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    result = bench("show", "last", *arguments)
+    assert (result.status, says in result.err) == (2, True)
 
 
 def test_hostile_text_does_not_reach_the_terminal(
@@ -381,20 +424,23 @@ def test_documents_are_drawn_into_a_folder_named_after_them_or_into_the_one_name
     assert drawn.read_bytes() == (tmp_path / "elsewhere" / "samples.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize(("columns", "whole"), [(80, False), (400, True)])
+@pytest.mark.parametrize(("columns", "whole"), [(40, False), (80, False), (400, True)])
 def test_a_wide_terminal_shows_whole_cells(
     bench: Any, monkeypatch: pytest.MonkeyPatch, columns: int, whole: bool
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     out = bench("list", "metrics").out
-    definitions = [row["definition"] for row in json.loads(bench("list", "metrics", "--json").out)]
+    rows = json.loads(bench("list", "metrics", "--json").out)
+    definitions = [row["definition"] for row in rows]
     longest = max(definitions, key=len)
     assert len(longest) > 60
     assert (longest in out) == whole
     # What does not fit into the line is folded, never cut.
     assert "…" not in out
-    monkeypatch.setenv("COLUMNS", "1000")
-    assert sorted("".join(out.split())) == sorted("".join(bench("list", "metrics").out.split()))
+    dense = "".join(out.split())
+    for row in rows:
+        cells = (" ".join(cell) if isinstance(cell, list) else cell for cell in row.values())
+        assert all("".join(cell.split()) in dense for cell in cells)
     if not whole:
         assert max(map(len, out.splitlines())) <= columns
 

@@ -24,6 +24,7 @@ from bench.stats import (
     paired_difference,
     pilot_design,
     score_bounds,
+    sign_flip_test,
 )
 from workshop.conformance.reference_statistics import (
     cluster_robust_se,
@@ -47,7 +48,11 @@ def test_equal_documents_of_one_question_give_the_textbook_t_test() -> None:
     rng = np.random.default_rng(1)
     a, b = rng.random(40), rng.random(40)
     result, reference = paired_difference(a, b, range(40)), scipy.stats.ttest_rel(a, b)
+    exact = scipy.stats.permutation_test(
+        (a - b,), np.sum, permutation_type="samples", n_resamples=20_000, rng=1
+    )
     assert result.p == pytest.approx(float(reference.pvalue))
+    assert sign_flip_test(a - b) == pytest.approx(float(exact.pvalue), abs=0.01)
     interval = reference.confidence_interval()
     assert (result.low, result.high) == pytest.approx((interval.low, interval.high))
 
@@ -152,6 +157,67 @@ def test_the_order_of_samples_is_irrelevant(
 def test_models_of_unlike_length_are_refused() -> None:
     with pytest.raises(InvalidInput, match="got 2 a, 1 b, 2 clusters"):
         paired_difference([1, 0], [1], ["x", "y"])
+
+
+# The randomisation test, and what the interval owes it
+
+
+@pytest.mark.parametrize(
+    ("differences", "p"),
+    [
+        # Of 16 assignments of signs, the sum is 4 or −4 in two: all plus, and all minus.
+        ([1, 1, 1, 1], 2 / 16),
+        # |sum| = 4 of 1, 2, 3, 4 needs negative parts that add up to 3 or less, or 7 or more: ∅, 1, 2, 3,
+        # 1+2, and the same for plus.
+        ([1, -3, 2, 4], 10 / 16),
+        # Sums of ±2 ±3 ±0.5: only +++ and −−− reach 5.5.
+        ([2, 3, 0.5, 0], 2 / 8),
+        ([0, 0], 1),
+        ([], 1),
+    ],
+)
+def test_signs_are_flipped_in_all_ways(differences: list[float], p: float) -> None:
+    assert sign_flip_test(differences) == pytest.approx(p)
+
+
+@pytest.mark.parametrize(("gained", "lost"), [(4, 0), (9, 2), (0, 3), (60, 40), (2_500, 2_400)])
+def test_one_question_a_document_makes_it_mcnemars_exact_test(gained: int, lost: int) -> None:
+    differences = [1.0] * gained + [-1.0] * lost + [0.0] * 5
+    assert sign_flip_test(differences) == pytest.approx(mcnemar_exact(gained, lost))
+
+
+def test_many_unequal_documents_meet_the_normal_limit() -> None:
+    values = np.random.default_rng(4).normal(0.04, 1, 2_000)
+    exact, limit = sign_flip_test(values), sign_flip_test([*values, 1e-3, -1e-3])
+    assert exact == pytest.approx(limit, abs=0.002)
+
+
+def test_a_missing_difference_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="without a value"):
+        sign_flip_test([1.0, None])
+
+
+@given(PAIRS)
+def test_no_interval_leaves_what_is_possible_or_contradicts_p(
+    pairs: list[tuple[float, float, int]],
+) -> None:
+    result = paired_difference(*columns(pairs))
+    if result.low is None or result.high is None:
+        return
+    assert -1 <= result.low <= result.high <= 1
+    assert result.p is not None
+    assert (result.p < 0.05) == (result.low > 0 or result.high < 0)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=40))
+def test_right_and_wrong_answers_of_separate_documents_get_mcnemars_p_or_a_larger_one(
+    answers: list[tuple[bool, bool]],
+) -> None:
+    a, b = ([float(answer[side]) for answer in answers] for side in (0, 1))
+    gained, lost = sum(x > y for x, y in zip(a, b, strict=True)), sum(map(float.__lt__, a, b))
+    p = paired_difference(a, b, range(len(a))).p
+    assert p is not None
+    assert p >= mcnemar_exact(gained, lost) - 1e-12
 
 
 # Tests for separate documents

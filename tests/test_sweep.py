@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,11 +15,13 @@ from bench.cli import main
 from bench.errors import InvalidInput
 from bench.models.catalog import resolve, resolve_all
 from bench.report import build, write_report
-from bench.report.sweep import cost
+from bench.report.sweep import answers, cost
+from bench.report.views import Pair, SweepPoint, SweepView
 from bench.rundir.store import RunStore, find_runs
 from bench.runner.sweep import Sweep, parse_sweep, swept
-from bench.schema import ModelSpec
+from bench.schema import Estimate, ModelSpec
 from bench.scoring.evaluation import evaluate
+from bench.stats import PairedDifference
 from tests.run_fixture import FixtureModel, make_run
 
 
@@ -236,10 +240,12 @@ def test_the_curve_is_drawn_with_its_table(tmp_path: Path) -> None:
     # A drawing for wide and one for narrow screens, each with a line above and one below.
     assert section.count('class="curve"') == 4
     assert section.count("</tr>") == 1 + len(TOKENS)
-    assert "802,816" in section
+    assert "1,024" in section
+    # One model has one colour, whichever its bound.
+    assert len(set(re.findall(r'class="mark (m\d)', section))) == 1
     part = written[".md"].partition("## What resolution changes")[2].partition("\n## ")[0]
     rows = [line for line in part.splitlines() if line.startswith("| qwen2-vl-2b&#64;")]
-    assert [row.split("|")[2].strip() for row in rows] == ["200,704", "401,408", "802,816"]
+    assert [row.split("|")[2].strip() for row in rows] == ["256", "512", "1,024"]
     # Every interval is in the table too.
     assert all("\\[0." in row for row in rows)
 
@@ -255,3 +261,50 @@ def test_variants_of_other_settings_are_other_curves(tmp_path: Path) -> None:
     runs = [swept_run(tmp_path / "a"), swept_run(tmp_path / "b", quantization="nf4")]
     view = build([evaluate(run) for run in runs])
     assert sorted(len(sweep.points) for sweep in view.sweeps) == [3, 3]
+
+
+def sentences(run: RunStore) -> list[str]:
+    view = build([evaluate(run)])
+    return answers(view, view.sweeps[0])
+
+
+def test_a_sweep_says_which_bound_suffices_and_what_a_larger_one_takes(tmp_path: Path) -> None:
+    first, *rest = sentences(swept_run(tmp_path))
+    assert re.fullmatch(r"qwen2-vl-2b: (256|512) visual tokens suffice within the noise\.", first)
+    (larger,) = (line for line in rest if line.startswith("1,024 changes"))
+    pattern = r"1,024 changes the score by .0\.\d+ \[.*\] and takes [\d.]+ times as long\."
+    assert re.fullmatch(pattern, larger)
+    # The pretended backend says the same number of tokens whatever the bound.
+    assert "256 and 512 gave the same pages: none is larger than the smaller bound." in rest
+
+
+def test_the_largest_bound_may_not_be_enough() -> None:
+    view = build_view(("m@256", "m@512"), separated=True)
+    assert answers(view, view.sweeps[0]) == [
+        "m: 512 visual tokens, the largest bound, scores higher than all smaller ones beyond the noise; a "
+        "larger one may score higher still.",
+        "256 and 512 gave the same pages: none is larger than the smaller bound.",
+    ]
+
+
+def build_view(names: tuple[str, str], *, separated: bool) -> Any:
+    """As little of a report as ``answers`` reads: two bounds, the larger one 0.2 better."""
+    points = tuple(
+        SweepPoint(
+            name,
+            784 * int(name.split("@")[1]),
+            None,
+            Estimate(0.5, 0, 1, 9, 9, 0),
+            None,
+            None,
+            None,
+        )
+        for name in names
+    )
+    gap = PairedDifference(0.2, 0.1, 0.3, 0.001, 9, 9, differing=9)
+    return SimpleNamespace(
+        sweeps=(SweepView("m", points),),
+        pairs=(Pair(names[1], names[0], gap, 0.001 if separated else 0.5, 9, 0),),
+        rows=[SimpleNamespace(key=name) for name in names],
+        samples=[],
+    )

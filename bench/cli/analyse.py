@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,14 +12,22 @@ import click
 
 from bench.cli.commands import argument, choice, takes
 from bench.cli.lookup import find_run
-from bench.cli.options import NameList, json_choice, model_choice, results_choice, task_choice
-from bench.cli.reporting import check_destination, print_summary, write_reports
-from bench.cli.tables import table
-from bench.errors import InvalidInput
+from bench.cli.options import (
+    NameList,
+    json_choice,
+    known_prices,
+    model_choice,
+    results_choice,
+    task_choice,
+)
+from bench.cli.reporting import check_destination, print_summary, scored, write_reports
+from bench.cli.tables import line_width, table, wrapped
+from bench.errors import InvalidInput, did_you_mean
 from bench.parsing import whole_number
-from bench.text import one_line
+from bench.text import one_line, printable
 
 if TYPE_CHECKING:
+    from bench.report import ReportView
     from bench.rundir.store import RunStore
 
 
@@ -129,6 +138,13 @@ class ReportChoices:
         help="Keep the HTML file below this size by leaving page images out.",
     )
     title: str | None = choice(metavar="TEXT", help="Give the report this heading.")
+    price: tuple[str, ...] = choice(
+        multiple=True,
+        metavar="[NAME=]PRICE",
+        help="Compute costs from this price: 1.20/h for an hour of the machine, 0.002/page, or 0.15/0.60 for "
+        "a million tokens read and written; 1.20EUR/h is in euros. NAME= gives the price of one model. The "
+        "option may be given several times. Prices may also stand in the table [prices] of bench.toml.",
+    )
     open_it: bool = choice("--open", help="Open the HTML file in a browser.")
     results: Path = results_choice(also=("--runs",))
     as_json: bool = json_choice()
@@ -144,12 +160,14 @@ def report_command(choices: ReportChoices) -> None:
     from bench.report import ReportOptions, build
     from bench.rundir.litter import remove_litter
     from bench.rundir.store import RunStore
-    from bench.scoring.evaluation import evaluate
 
     check_destination(choices.out)
     number = whole_number(choices.images)
     images = choices.images if number is None else number
-    options = ReportOptions(images=images, max_mb=choices.max_mb, title=choices.title)
+    prices = known_prices(choices.price)
+    options = ReportOptions(
+        images=images, max_mb=choices.max_mb, title=choices.title, prices=prices
+    )
     paths = [find_run(name, choices.results) for name in choices.runs]
     places = [path.resolve() for path in paths]
     for number, place in enumerate(places):
@@ -158,13 +176,27 @@ def report_command(choices: ReportChoices) -> None:
     runs = [RunStore.open(path) for path in paths]
     for run in runs:
         remove_litter(run.path)
-    evaluations = [evaluate(run) for run in runs]
+    evaluations = scored(runs)
     view = build(evaluations, options)
+    _check_priced(choices.price, view)
     written = write_reports(evaluations, view, choices.out, choices.formats, options)
     print_summary(view, written, as_json=choices.as_json)
     page = next((path for path in written if path.suffix == ".html"), None)
     if choices.open_it and page is not None:
         webbrowser.open(page.resolve().as_uri())
+
+
+def _check_priced(given: Sequence[str], view: ReportView) -> None:
+    """Refuse a price of a model that the report does not have: a misspelt name would be passed over."""
+    from bench.scoring.prices import EVERY_MODEL, parse_prices
+
+    names = [name for row in view.rows for name in (row.key, row.name)]
+    for name in parse_prices(given, "--price"):
+        if name not in (EVERY_MODEL, *names):
+            raise InvalidInput(
+                f"--price names the model {one_line(name, 60)!r}, which the report does not have",
+                hint=did_you_mean(name, names),
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +205,8 @@ class ShowOptions:
 
     run: str = argument()
     sample: str | None = argument(required=False)
+    wrong: bool = choice(help="List only the questions that a model did not answer right.")
+    model: str | None = model_choice(help="Look at the answers of this model alone.")
     results: Path = results_choice()
 
 
@@ -182,23 +216,38 @@ def show_command(options: ShowOptions) -> None:
     """Show one question of a run with every model's answer.
 
     RUN is the path of a run, its name, a part of its name, or "last". Without SAMPLE, the questions of the
-    run are listed with their ids.
+    run are listed with their ids, and with a mark for each model's answer.
     """
     from bench.report import show_sample
+    from bench.report.show import MARKS, marked_questions
     from bench.rundir.store import RunStore
     from bench.scoring.evaluation import evaluate, evaluate_sample
 
     store = RunStore.open(find_run(options.run, options.results))
+    models = store.model_names()
+    if options.model is not None and options.model not in models:
+        raise InvalidInput(
+            f"run {store.id} has no model {one_line(options.model, 60)!r}",
+            hint=did_you_mean(options.model, models),
+        )
     if options.sample is not None:
+        if options.wrong:
+            raise InvalidInput(
+                "--wrong lists questions, but the command names one",
+                hint="leave out one of the two",
+            )
         evaluation = evaluate_sample(store, options.sample)
         if not evaluation.tasks:
             # Whoever mistyped an id is told the ones that there are, which takes all of the run.
             evaluation = evaluate(store)
-        click.echo(show_sample(evaluation, options.sample).rstrip())
+        click.echo(show_sample(evaluation, options.sample, options.model).rstrip())
         return
 
-    tasks = [store.load_task(name) for name in store.task_names()]
-    samples = [sample for task in tasks for sample in task.samples]
-    click.echo(
-        table([{"sample": each.id, "question": one_line(each.question)} for each in samples])
-    )
+    evaluation = evaluate(store, only=[options.model] if options.model else None)
+    rows = marked_questions(evaluation, only_wrong=options.wrong)
+    if not rows:
+        click.echo("Every answer is right." if options.wrong else "The run has no questions.")
+        return
+    click.echo(table(rows))
+    order = ", ".join(printable(name) for name in evaluation.models)
+    click.echo(wrapped(f"Marks, in this order: {order}. {MARKS}", line_width()), err=True)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bench import formatting
 from bench.cli import echo_json
 from bench.cli.commands import argument, choice, takes
 from bench.cli.lookup import find_sides, matched_sides
 from bench.cli.options import NameList, json_choice, results_choice
-from bench.cli.tables import table
+from bench.cli.tables import has_color, line_width, wrapped
 from bench.formatting import plural
 from bench.text import one_line, printable
 
 if TYPE_CHECKING:
-    from bench.scoring.comparison import Comparison, ComparisonRow, Flip
+    from bench.scoring.comparison import Comparison, Flip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +56,10 @@ class CompareOptions:
 def compare_command(options: CompareOptions) -> None:
     """Compare model B with model A, question by question.
 
-    A and B are two runs, two models of one run, or RUN:MODEL each. The command prints paired differences with
-    their intervals, and the answers that only one of the two models got right. If bench tune made B, every
-    task is marked: B was trained on it, it is the test part, or B was not trained on it.
+    A and B are two runs, two models of one run, or RUN:MODEL each. The command first says which of the two is
+    better and by how much, or how large a difference can still be. Then it prints the paired differences of
+    all tasks together and of each task, and the answers that only one of the two models got right. If bench
+    tune made B, every task is marked: B was trained on it, it is the test part, or B was not trained on it.
     """
     from bench.scoring.comparison import as_json, compare, usual_keys
 
@@ -77,40 +78,30 @@ def compare_command(options: CompareOptions) -> None:
 
 
 def _text(comparison: Comparison, flips: int) -> str:
-    lines = [f"A  {comparison.first.label}", f"B  {comparison.second.label}", ""]
-    lines.append(table([_cells(row) for row in comparison.rows]))
-    lines += _training_marks(comparison)
-    lines += ["", *_doubts(comparison)]
+    from bench.report.comparing import comparison_table, legend
+    from bench.report.terminal import terminal_table
+
+    width = line_width()
+    folded = partial(wrapped, width=width)
+    lines = [
+        folded(comparison.conclusion()),
+        f"A  {comparison.first.label}",
+        f"B  {comparison.second.label}",
+        "",
+        terminal_table(comparison_table(comparison), width, color=has_color()),
+    ]
+    lines += map(folded, _training_marks(comparison))
+    lines += ["", *map(folded, _doubts(comparison))]
     lines += [
-        f"note: {plural(count, 'question')} of {task} could not be paired, and "
-        f"{'was' if count == 1 else 'were'} left out"
+        folded(
+            f"note: {plural(count, 'question')} of {task} could not be paired, and "
+            f"{'was' if count == 1 else 'were'} left out"
+        )
         for task, count in comparison.unpaired.items()
     ]
-    lines.append(
-        "B − A is paired by question. Its 95 % interval is clustered by document, and p is adjusted (Holm). "
-        "An answer is gained or lost if its score crosses 0.5. McNemar's exact test compares the two numbers."
-    )
-    lines += _flipped(comparison.flips, flips)
+    lines.append(folded(legend(comparison)))
+    lines += _flipped(comparison, flips, folded)
     return "\n".join(lines)
-
-
-def _cells(row: ComparisonRow) -> dict[str, str]:
-    gap = row.difference
-    known = gap.low is not None and gap.high is not None
-    return {
-        "task": row.name,
-        "metric": row.metric,
-        "n": formatting.count(gap.n),
-        "docs": formatting.count(gap.clusters),
-        "A": formatting.score(row.first),
-        "B": formatting.score(row.second),
-        "B-A": formatting.signed(gap.difference),
-        "95% CI": f"[{gap.low:+.3f}, {gap.high:+.3f}]" if known else formatting.DASH,
-        "p (Holm)": formatting.p_value(row.p_holm),
-        "gained": formatting.count(row.gained),
-        "lost": formatting.count(row.lost),
-        "McNemar p": formatting.p_value(row.p_mcnemar),
-    }
 
 
 def _doubts(comparison: Comparison) -> list[str]:
@@ -145,27 +136,32 @@ def _training_marks(comparison: Comparison) -> list[str]:
     return ["", *marks] if marks else []
 
 
-def _flipped(flips: Sequence[Flip], count: int) -> list[str]:
+def _flipped(comparison: Comparison, count: int, folded: Callable[[str], str]) -> list[str]:
     """The answers that only one side got right, the gained and the lost apart, ``count`` of each."""
-    gained = [flip for flip in flips if flip.second_score > flip.first_score]
-    lost = [flip for flip in flips if flip.second_score < flip.first_score]
-    lines: list[str] = []
+    from bench.report.comparing import balance
+
+    words = balance(comparison)
+    lines = ["", folded(words)] if words else []
+    gained = [flip for flip in comparison.flips if flip.gained]
+    lost = [flip for flip in comparison.flips if not flip.gained]
     for word, group in (("gained", gained), ("lost", lost)):
         if not count or not group:
             continue
         lines += ["", f"{plural(len(group), 'answer')} {word}:"]
-        lines += [_flip(flip, word) for flip in group[:count]]
+        lines += [line for flip in group[:count] for line in _flip(flip, word, folded)]
         if len(group) > count:
             lines.append(f"… and {len(group) - count} more; --flips {len(group)} shows all")
     return lines
 
 
-def _flip(flip: Flip, word: str) -> str:
+def _flip(flip: Flip, word: str, folded: Callable[[str], str]) -> list[str]:
     reference = flip.sample.references[0] if flip.sample.references else ""
     where = f"{printable(flip.task)}/{printable(flip.sample.id)}"
-    return (
-        f"{word:<6} {where}: {one_line(flip.sample.question, 70)}\n"
-        f"       expected {one_line(str(reference), 60)!r}; "
-        f"A {one_line(flip.first.extracted, 60)!r} ({flip.first_score:.2f}); "
-        f"B {one_line(flip.second.extracted, 60)!r} ({flip.second_score:.2f})"
-    )
+    return [
+        folded(f"{word:<6} {where}: {one_line(flip.sample.question, 70)}"),
+        folded(
+            f"       expected {one_line(str(reference), 60)!r}; "
+            f"A {one_line(flip.first.extracted, 60)!r} ({flip.first_score:.2f}); "
+            f"B {one_line(flip.second.extracted, 60)!r} ({flip.second_score:.2f})"
+        ),
+    ]

@@ -94,12 +94,13 @@ def conclude(
         models: how many models there are.
         options: whether and how to report, and how many failed answers are too many.
     """
+    from bench.cli.options import known_prices
     from bench.cli.reporting import print_summary, write_reports
-    from bench.report import build
+    from bench.report import ReportOptions, build
     from bench.scoring.evaluation import evaluate, write_scores
 
     evaluations = [evaluate(run) for run in runs]
-    view = build(evaluations)
+    view = build(evaluations, ReportOptions(prices=known_prices(())))
     written = []
     if not options.no_report:
         if options.has_csv:

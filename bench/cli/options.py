@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,9 @@ from bench.errors import InvalidInput, did_you_mean
 from bench.parsing import read_toml, whole_number
 from bench.tasks.limits import DEFAULTS, RANGES, set_page_limits
 from bench.text import one_line
+
+if TYPE_CHECKING:
+    from bench.scoring.prices import Tariff
 
 RESULTS = Path("results")
 """The folder of the runs unless the command line says otherwise."""
@@ -143,6 +146,9 @@ def bench_toml() -> Path | None:
     return path if path.is_file() else None
 
 
+TABLES = ("run", "models", "prices")
+"""Tables that a ``bench.toml`` may have."""
+
 REMOVED_KEYS = {"seed": "delete the line, because it changed nothing in a run"}
 """Keys that [run] had once, and what to do about them."""
 
@@ -193,10 +199,10 @@ def _run_table(path: Path) -> Mapping[str, Any]:
     """The ``[run]`` table of a configuration file; empty if it has none."""
     content = read_toml(path)
     for table in content:
-        if table not in {"run", "models"}:
+        if table not in TABLES:
             raise InvalidInput(
                 f"{path} has an unknown table [{table}]",
-                hint=did_you_mean(table, ["run", "models"]),
+                hint=did_you_mean(table, TABLES),
             )
     table = content.get("run", {})
     if not isinstance(table, dict):
@@ -204,6 +210,19 @@ def _run_table(path: Path) -> Mapping[str, Any]:
             f"{path}: run should be a table", hint="write [run], and its keys below it"
         )
     return table
+
+
+def known_prices(given: Sequence[str]) -> dict[str, Tariff]:
+    """Prices by model: of the table ``[prices]`` of ``bench.toml``, and before them those of ``--price``.
+
+    Raises:
+        InvalidInput: one is not a price.
+    """
+    from bench.scoring.prices import parse_prices, price_table
+
+    path = bench_toml()
+    stored = price_table(read_toml(path).get("prices", {}), str(path)) if path else {}
+    return {**stored, **parse_prices(given, "--price")}
 
 
 def _as_option(setting: Any, parameter: click.Parameter) -> Any:

@@ -34,6 +34,10 @@ PLAIN_SECONDS = 10
 """Seconds between two lines of text about the same task or training."""
 
 
+QUIET_SECONDS = 2
+"""Seconds that a piece of work may take before it says how far it is."""
+
+
 class Rate(ProgressColumn):
     """Questions per second, over the last while."""
 
@@ -81,6 +85,33 @@ class Bars:
     def say(self, text: str) -> None:
         """One line above the bars."""
         self.console.print(printable(text), markup=False, soft_wrap=True)
+
+
+class LateProgress(Bars):
+    """Draws a piece of work that may be short: nothing in its first seconds, then a bar, or lines of text."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(TimeRemainingColumn(compact=True))
+        self.what = what
+        self.bar: TaskID | None = None
+        self.began = self.shown = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def step(self, done: int, total: int) -> None:
+        """Say how much is done."""
+        now = time.monotonic()
+        if now - self.began < QUIET_SECONDS:
+            return
+        if self.progress is not None:
+            if self.bar is None:
+                self.progress.start()
+                self.bar = self.progress.add_task(self.what, total=total, note="")
+            self.progress.update(self.bar, completed=done, total=total)
+        elif done == total or now - self.shown >= PLAIN_SECONDS or self.shown == self.began:
+            self.shown = now
+            self.say(f"{self.what}: {done:,} of {total:,}")
 
 
 class RunProgress(Bars):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from bench.errors import EnvironmentProblem, InvalidInput
-from bench.text import printable
+from bench.text import one_line, printable
 
 if TYPE_CHECKING:
     from bench.report import ReportOptions, ReportView
+    from bench.rundir.store import RunStore
     from bench.scoring.evaluation import Evaluation
 
 PREVIEW_LIMIT = 2_000
@@ -39,17 +41,62 @@ def write_reports(
     Returns:
         The files written.
     """
-    from bench.report import write_view
+    from bench.report import ReportOptions, write_view
+
+    options = options or ReportOptions()
+    is_page = (
+        "html" in formats if destination is None else destination.suffix in ("", ".html", ".htm")
+    )
+    if is_page:
+        _write_previews(evaluations, view, options)
+    return write_view(view, destination, formats, options)
+
+
+def scored(runs: Sequence[RunStore]) -> list[Evaluation]:
+    """Score ``runs``, and keep the scores of complete ones so that the next report has them at once."""
+    from bench.cli.progress import LateProgress
+    from bench.scoring.evaluation import evaluate, write_scores
+
+    evaluations = []
+    with LateProgress("scoring, by model and task") as progress:
+        for run in runs:
+            evaluation = evaluate(run, progress=progress.step)
+            # A run without scores is one that its command goes on with, so an unfinished one gets none here.
+            if run.state() == "complete" and not evaluation.was_stored:
+                with suppress(EnvironmentProblem):
+                    # Somebody else's run is often read-only; it is then scored again each time.
+                    write_scores(evaluation)
+            evaluations.append(evaluation)
+    return evaluations
+
+
+def _write_previews(
+    evaluations: Sequence[Evaluation], view: ReportView, options: ReportOptions
+) -> None:
+    """Make the previews that have room in the report, in the run that has the page."""
+    from bench.cli.progress import LateProgress
+    from bench.report.embed import pages_by_interest
     from bench.tasks.previews import write_previews
 
+    wanted = pages_by_interest(view, options)[:PREVIEW_LIMIT]
+    # In the page, four characters stand for three bytes.
+    room = options.max_mb * 1e6 * 3 / 4
     for evaluation in evaluations:
+        tasks = evaluation.tasks.values()
+        documents = [document for task in tasks for document in task.documents.values()]
+        keys = {page.key for document in documents for page in document.pages}
+        own = [page for page in wanted if page.key in keys]
         try:
-            write_previews(evaluation.run.path, evaluation.tasks.values(), limit=PREVIEW_LIMIT)
+            with LateProgress("page images") as progress:
+                size = write_previews(
+                    evaluation.run.path, own, most_bytes=room, progress=progress.step
+                )
         except EnvironmentProblem as error:
             # Somebody else's run is often read-only; its report can be written elsewhere.
             message = printable(error.message)
             click.echo(f"warning: the report has no page images: {message}", err=True)
-    return write_view(view, destination, formats, options)
+            continue
+        room -= size
 
 
 def check_destination(path: Path | None) -> None:
@@ -73,12 +120,15 @@ def check_destination(path: Path | None) -> None:
 
 def print_summary(view: ReportView, written: Sequence[Path], *, as_json: bool) -> None:
     """Print the leaderboard on standard output, and where the files are."""
-    from bench.cli.tables import has_color, line_width
+    from bench.cli.tables import has_color, line_width, wrapped
     from bench.report import make_sections, report_json, terminal_summary
 
     sections = make_sections(view)
     if as_json:
         click.echo(report_json(view, sections).rstrip())
+        return
+    if not any(row.asked for row in view.rows):
+        click.echo("\n".join(wrapped(line, line_width()) for line in _nothing_measured(view)))
         return
     click.echo(terminal_summary(sections, line_width(), color=has_color()).rstrip())
     for path in written:
@@ -90,3 +140,17 @@ def print_summary(view: ReportView, written: Sequence[Path], *, as_json: bool) -
         path.parent if path.parent.name == "vlmhyperbench" else path for path in tables
     ):
         click.echo(f"Table    {place}")
+
+
+def _nothing_measured(view: ReportView) -> list[str]:
+    """What is left to say where no question was answered: why, and what to do next."""
+    lines = [view.verdict.headline]
+    for row in view.rows:
+        if row.failure is not None:
+            why = row.failure.message or row.failure.error or "no reason was recorded"
+            lines.append(f"{printable(row.key)}: {one_line(why, 300)}")
+            if row.failure.hint:
+                lines.append(f"  try: {one_line(row.failure.hint, 300)}")
+    lines.append("Afterwards the same command asks what is missing; the models' logs are in")
+    lines += [f"  {printable(run.path)}" for run in view.runs]
+    return lines

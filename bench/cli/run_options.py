@@ -68,7 +68,9 @@ class RunOptions(ModelOptions):
         "or a folder of your own documents; all means every bundled task.",
     )
     limit: int | None = what_choice(
-        "-n", type=click.IntRange(1), help="Ask only the first N questions of each task."
+        "-n",
+        type=click.IntRange(1),
+        help="Ask only N questions of each task, spread over its documents.",
     )
     sample_ids: str | None = what_choice(
         metavar="IDS",

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from bench import formatting
 from bench.drawing import svg
 from bench.drawing.axes import Axis, Frame
+from bench.drawing.lines import Lines, draw_lines
 from bench.drawing.names import shortened
 from bench.drawing.names import width as name_width
 from bench.schema import Estimate
@@ -145,7 +146,7 @@ class ShareBars:
     bars: tuple[ShareBar, ...]
 
 
-PlotData = Scatter | Curves | Strips | ShareBars
+PlotData = Scatter | Curves | Strips | ShareBars | Lines
 
 
 def draw(data: PlotData, width: int) -> Markup:
@@ -157,6 +158,8 @@ def draw(data: PlotData, width: int) -> Markup:
             return _curves(data, width)
         case Strips():
             return _strips(data, width)
+        case Lines():
+            return draw_lines(data, width)
         case ShareBars():
             return svg.joined(stacked(bar.shares, width=width) for bar in data.bars)
         case _:

@@ -14,6 +14,7 @@ import bench
 from bench.metrics import METRICS
 from bench.report.boards import rank, score_name
 from bench.report.caveats import warn
+from bench.report.cost import in_one_currency, priced
 from bench.report.findings import Board
 from bench.report.mistakes import extraction_views, mistake_views
 from bench.report.options import ReportOptions
@@ -55,7 +56,12 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
     tasks = _task_views(evaluations, keys)
     sources = _sources(evaluations, runs, keys)
     overall_name, higher, comparable = score_name(tasks)
-    rows = [model_row(source, comparable=comparable) for source in sources]
+    rows = in_one_currency(
+        [
+            priced(model_row(source, comparable=comparable), source, options.prices)
+            for source in sources
+        ]
+    )
     samples, scored = _join_samples(sources, tasks)
     ranking = rank(rows, scored, samples, tasks, higher=higher)
     names = {board.score_name for board in ranking.boards} or {overall_name}

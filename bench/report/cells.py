@@ -18,6 +18,7 @@ FORMATS: Mapping[Format, Callable[[Any], str]] = {
     "gib": formatting.gib,
     "seconds": formatting.seconds,
     "percent": formatting.percent,
+    "share": formatting.share,
     "signed": formatting.signed,
     "p_value": formatting.p_value,
 }

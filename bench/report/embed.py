@@ -87,7 +87,7 @@ def embed(view: ReportView, options: ReportOptions, base_bytes: int) -> Embedded
     """
     limit = int(options.max_mb * 1e6)
     texts, clipped = _texts(view)
-    pages = _pages(view, options)
+    pages = pages_by_interest(view, options)
     # The numbers of the images are not known yet; they change the index by a few bytes a page.
     fixed = base_bytes + _size([_island("index", _index(view, {}, 0))]) + 8 * len(_all_pages(view))
     chunks, kept = _chunks_within(view, texts, max(0, int((limit - fixed) * _TEXT_SHARE)))
@@ -214,7 +214,7 @@ def _all_pages(view: ReportView) -> dict[str, Page]:
     return {page.key: page for sample in view.samples for page in sample.pages}
 
 
-def _pages(view: ReportView, options: ReportOptions) -> list[Page]:
+def pages_by_interest(view: ReportView, options: ReportOptions) -> list[Page]:
     """Pages in the order in which they are worth their bytes."""
     if options.images == "none" or options.images == 0:
         return []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from bench.errors import InvalidInput
+from bench.scoring.prices import Tariff
 
 MAX_MEGABYTES = 25.0
 """Default size that an HTML report stays under, MB: what most mail systems let through."""
@@ -20,6 +22,8 @@ class ReportOptions:
     """The HTML file stays under this size, in MB; what is left out is stated on the page."""
     title: str | None = None
     """Heading; None: the run's name."""
+    prices: Mapping[str, Tariff] = field(default_factory=dict)
+    """Name of a model, or ``all`` → what asking it costs. The costs that runs recorded stand behind these."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn.

@@ -30,6 +30,7 @@ Format = Literal[
     "gib",
     "seconds",
     "percent",
+    "share",
     "signed",
     "p_value",
 ]

@@ -18,16 +18,45 @@ from bench.text import clip, one_line, printable
 MAX_TEXT = 4_000
 """Characters of an answer that are shown; a megabyte scrolls everything else away."""
 
+_WRONG = {"partly", "wrong", "failed"}
+"""Levels of an answer that is not right."""
+
 MAX_DIFF = 2_000
 """Characters that are compared letter by letter."""
 
 
-def show_sample(evaluation: Evaluation, sample_id: str) -> str:
+MARKS = ", ".join(f"{glyph} {word}" for glyph, word, _ in LEVELS.values()) + "."
+"""What the marks in a list of questions mean."""
+
+
+def marked_questions(evaluation: Evaluation, *, only_wrong: bool = False) -> list[dict[str, str]]:
+    """All questions of a run, each with one mark for each model's answer.
+
+    Args:
+        evaluation: the scored run.
+        only_wrong: leave out what every model answered right, or has not been asked.
+    """
+    rows = []
+    for name, task in evaluation.tasks.items():
+        cells = [evaluation.cells[model, name] for model in evaluation.models]
+        for number, sample in enumerate(task.samples):
+            levels = [level(cell.answers[number], cell.headline) for cell in cells]
+            if only_wrong and not _WRONG.intersection(levels):
+                continue
+            marks = "".join(LEVELS[each][0] for each in levels)
+            rows.append(
+                {"sample": sample.id, "marks": marks, "question": one_line(sample.question)}
+            )
+    return rows
+
+
+def show_sample(evaluation: Evaluation, sample_id: str, only: str | None = None) -> str:
     """The terminal view of one sample.
 
     Args:
         evaluation: the scored run.
         sample_id: the sample's id, or ``task/id`` where two tasks have a sample of that id.
+        only: the model whose answer is shown; None shows all models'.
 
     Raises:
         InvalidInput: no such sample, or several.
@@ -49,7 +78,7 @@ def show_sample(evaluation: Evaluation, sample_id: str) -> str:
             for i, reference in enumerate(sample.references)
         ),
     ]
-    for model in evaluation.models:
+    for model in evaluation.models if only is None else (only,):
         cell = evaluation.cells[model, task.name]
         answer = next(a for a in cell.answers if a.sample.id == sample.id)
         lines += ["", *_answer(model, answer, cell.headline)]

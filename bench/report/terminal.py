@@ -47,18 +47,7 @@ def terminal_summary(
 ) -> str:
     """What of the report belongs into a terminal, at most ``width`` columns wide."""
     width = max(NARROWEST, width or PLAIN_WIDTH)
-    stream = io.StringIO()
-    console = Console(
-        file=stream,
-        width=width,
-        force_terminal=color,
-        no_color=not color,
-        color_system="standard" if color else None,
-        highlight=False,
-        markup=False,
-        emoji=False,
-        legacy_windows=False,
-    )
+    console = _console(width, color=color)
     blocks = [
         (section, block)
         for section in sections
@@ -79,8 +68,36 @@ def terminal_summary(
             name = "" if block.label == label else one_line(block.label, SHORT_NAME)
             console.print(RichText(f"{name:<8} {one_line(block.text, 2000)}"), soft_wrap=True)
             label = block.label
+    return _printed(console) + "\n"
+
+
+def terminal_table(table: Table, width: int | None = None, *, color: bool = False) -> str:
+    """One table, at most ``width`` columns wide: a narrow one leaves out its least columns."""
+    width = max(NARROWEST, width or PLAIN_WIDTH)
+    console = _console(width, color=color)
+    _print_table(console, table, width)
+    return _printed(console)
+
+
+def _console(width: int, *, color: bool) -> Console:
+    return Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=color,
+        no_color=not color,
+        color_system="standard" if color else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+
+
+def _printed(console: Console) -> str:
+    stream = console.file
+    assert isinstance(stream, io.StringIO)
     lines = [line.rstrip() for line in stream.getvalue().splitlines()]
-    return "\n".join(lines).strip("\n") + "\n"
+    return "\n".join(lines).strip("\n")
 
 
 def _words(blocks: Sequence[tuple[Section, Block]]) -> RichTable:

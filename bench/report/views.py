@@ -17,6 +17,7 @@ from bench.schema import Estimate, Page, Sample
 from bench.scoring.answers import Answer
 from bench.scoring.comparison import Trained
 from bench.scoring.levels import Level
+from bench.scoring.prices import Tariff
 from bench.scoring.published import PublishedRow
 from bench.stats import PairedDifference
 
@@ -358,6 +359,8 @@ class ModelRow:
     """Whether the score counts only the questions that all models of its board answered."""
     better: tuple[str, ...] = ()
     """Keys of the models on the same board that are better beyond the noise."""
+    tariff: Tariff | None = None
+    """What asking the model costs, by the hour, the page or the token; None if nobody said."""
 
     @property
     def ranked(self) -> bool:

@@ -14,7 +14,7 @@ from bench.asking.prompts import from_record as prompt_rules
 from bench.errors import InvalidInput, did_you_mean
 from bench.formatting import plural
 from bench.rundir.record import RESERVED_NAMES
-from bench.schema import ModelSpec, Task
+from bench.schema import ModelSpec, Sample, Task
 from bench.text import file_name, one_line
 
 
@@ -27,7 +27,7 @@ class RunSettings:
     """
 
     limit: int | None = None
-    """Questions per task, counted from the first; None asks all."""
+    """Questions per task, spread over its documents; None asks all."""
     sample_ids: tuple[str, ...] | None = None
     """The run asks only these questions; None asks all."""
     batch_size: int | None = None
@@ -161,13 +161,36 @@ def _restrict(task: Task, settings: RunSettings) -> Task:
     for key, values in settings.only.items():
         samples = tuple(sample for sample in samples if sample.metadata.get(key) in values)
     if settings.limit is not None:
-        samples = samples[: settings.limit]
+        samples = _spread(samples, settings.limit)
     generation = task.generation
     if settings.max_new_tokens is not None:
         generation = dataclasses.replace(generation, max_new_tokens=settings.max_new_tokens)
     used = {sample.document_id for sample in samples}
     documents = {key: value for key, value in task.documents.items() if key in used}
     return dataclasses.replace(task, samples=samples, documents=documents, generation=generation)
+
+
+def _spread(samples: tuple[Sample, ...], limit: int) -> tuple[Sample, ...]:
+    """``limit`` of the samples, of as many documents as possible, in their order.
+
+    A task often begins with one kind of document, and a document with one kind of question. So the documents
+    are visited in halves, quarters and so on of the task, one question at a time, and each begins with
+    another question. A larger limit asks all that a smaller one asks.
+    """
+    by_document: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_document.setdefault(sample.document_id, []).append(sample)
+    groups = list(by_document.values())
+    bits = max(1, (len(groups) - 1).bit_length())
+    mirrored = (int(f"{number:0{bits}b}"[::-1], 2) for number in range(2**bits))
+    visits = [groups[position] for position in mirrored if position < len(groups)]
+    chosen: list[str] = []
+    for turn in range(max(map(len, groups), default=0)):
+        for number, group in enumerate(visits):
+            if turn < len(group):
+                chosen.append(group[(number + turn) % len(group)].id)
+    kept = set(chosen[:limit])
+    return tuple(sample for sample in samples if sample.id in kept)
 
 
 def _check_names(models: Sequence[str], tasks: Sequence[str]) -> None:

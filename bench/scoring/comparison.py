@@ -3,11 +3,13 @@
 Pairs are formed by sample, clusters are documents (Miller 2024, arXiv 2411.00640, section 4), and
 p-values are adjusted for everything that is compared at once (Holm 1979). An answer is *accepted* from
 the headline score ``ACCEPTED`` on. A question is gained where the second side alone has an accepted
-answer, and lost where the first side alone has one; McNemar's test is on these two counts.
+answer, and lost where the first side alone has one. These two counts are compared by the randomisation
+test over documents, which is McNemar's exact test where every document has one question.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -15,9 +17,10 @@ from typing import Any, Literal
 from bench.errors import InvalidInput, did_you_mean
 from bench.schema import Sample
 from bench.scoring.answers import Answer
+from bench.scoring.conclusions import conclusion
 from bench.scoring.evaluation import Cell, Evaluation, document_keys
-from bench.scoring.levels import ACCEPTED, higher_is_better
-from bench.stats import PairedDifference, holm, mcnemar_exact, paired_difference
+from bench.scoring.levels import ACCEPTED, higher_is_better, is_accuracy
+from bench.stats import PairedDifference, holm, paired_difference, sign_flip_test
 from bench.text import one_line
 
 Trained = Literal["train", "validation", "test", "none"]
@@ -43,6 +46,13 @@ class Side:
         """Whether the model answered no question of its run, for example because it could not be loaded."""
         cells = [self.evaluation.cells[self.model, task] for task in self.evaluation.tasks]
         return all(answer.output is None for cell in cells for answer in cell.answers)
+
+    @property
+    def why_no_answers(self) -> str:
+        """Why the model has no answers, in words: what it failed with, or that it was not asked."""
+        record = self.evaluation.run.failure(self.model)
+        message = record.get("message") or record.get("error") if record is not None else None
+        return f"it failed: {one_line(str(message), 300)}" if message else "it was never asked"
 
     @property
     def tuned(self) -> bool:
@@ -128,26 +138,12 @@ class ComparisonRow:
     lost: int
     """Questions to which only the first side has an accepted answer."""
     p_mcnemar: float | None
-    """Exact, on gained against lost; None for error rates, by which no answer is accepted or refused."""
+    """Exact and by document, on gained against lost: McNemar's test where every document has one question.
+    None for error rates, by which no answer is accepted or refused."""
     trained: Trained | None = None
     """What the second side saw of this task in training; None if it is not from ``bench tune``."""
     is_slice: bool = False
     """Whether this is a part of a task."""
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Everything that ``bench compare`` prints."""
-
-    first: Side
-    second: Side
-    rows: tuple[ComparisonRow, ...]
-    flips: tuple[Flip, ...]
-    """The gained and the lost questions, the largest change first."""
-    unpaired: Mapping[str, int]
-    """Task → questions that only one side was asked, or that differ between the two runs."""
-    pairings: tuple[Pairing, ...]
-    """The shared questions by task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +180,44 @@ class Pairing:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class PairedAnswers:
+    """Two models on the questions that both were asked."""
+
+    overall: ComparisonRow | None
+    """Over all shared tasks, which count the same; None if their metrics have no common score."""
+    rows: tuple[ComparisonRow, ...]
+    """The tasks, and behind them the parts of tasks."""
+    flips: tuple[Flip, ...]
+    """The gained and the lost questions, the largest change first."""
+    pairings: tuple[Pairing, ...]
+    """The shared questions by task."""
+
+    def conclusion(self, first: str = "A", second: str = "B") -> str:
+        """The answer in one sentence."""
+        row = self.overall
+        if row is None:
+            return "The tasks have no common score: read them one by one."
+        tasks = len(self.pairings)
+        return conclusion(
+            row.difference,
+            first,
+            second,
+            higher_is_better=higher_is_better(row.metric),
+            scope=f"of {tasks} tasks" if tasks > 1 else "",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison(PairedAnswers):
+    """Everything that ``bench compare`` prints."""
+
+    first: Side
+    second: Side
+    unpaired: Mapping[str, int]
+    """Task → questions that only one side was asked, or that differ between the two runs."""
+
+
 def compare(first: Side, second: Side, *, by: Sequence[str] = ()) -> Comparison:
     """Compare two sides on the questions that they share.
 
@@ -197,33 +231,85 @@ def compare(first: Side, second: Side, *, by: Sequence[str] = ()) -> Comparison:
     """
     pairings, unpaired = _pairings(first, second)
     if not pairings:
-        for side in (first, second):
-            if side.has_no_answers:
-                raise InvalidInput(
-                    f"{side.label} has no answers, so there is nothing to compare",
-                    hint="run the command of that run again; it asks what is missing",
-                )
-        raise InvalidInput(
-            f"{first.label} and {second.label} share no question",
-            hint="bench list runs shows the tasks of each run",
-        )
-    rows = []
-    for pairing in pairings:
-        row = _row(pairing.task, pairing)
-        rows.append(replace(row, trained=second.trained(pairing.task)))
+        raise _nothing_shared(first, second)
+    tasks = [
+        replace(_row(pairing.task, pairing), trained=second.trained(pairing.task))
+        for pairing in pairings
+    ]
+    parts = []
     for key in by:
         _check_key(key, pairings)
         for pairing in pairings:
             for value in _values_of(key, pairing):
                 row = _row(f"{pairing.task} · {key}={value}", pairing.only(key, value))
-                rows.append(replace(row, trained=second.trained(pairing.task), is_slice=True))
+                parts.append(replace(row, trained=second.trained(pairing.task), is_slice=True))
+    paired = pair_answers(pairings, tasks, parts)
+    return Comparison(
+        paired.overall, paired.rows, paired.flips, paired.pairings, first, second, unpaired
+    )
+
+
+def pair_answers(
+    pairings: Sequence[Pairing],
+    tasks: Sequence[ComparisonRow] | None = None,
+    parts: Sequence[ComparisonRow] = (),
+) -> PairedAnswers:
+    """Compare the two sides of ``pairings``, of which each is a task.
+
+    Args:
+        pairings: the shared questions.
+        tasks: the row of each task, where it is known already.
+        parts: rows of parts of the tasks; their p-values are adjusted together with those of the tasks.
+    """
+    rows = [_row(each.task, each) for each in pairings] if tasks is None else list(tasks)
     flips = [flip for pairing in pairings for flip in _flips(pairing)]
     flips.sort(
         key=lambda flip: (-abs(flip.second_score - flip.first_score), flip.task, flip.sample.id)
     )
-    return Comparison(
-        first, second, tuple(_adjusted(rows)), tuple(flips), unpaired, tuple(pairings)
+    return PairedAnswers(
+        _overall(pairings, rows),
+        tuple(_adjusted([*rows, *parts])),
+        tuple(flips),
+        tuple(pairings),
     )
+
+
+def _nothing_shared(first: Side, second: Side) -> InvalidInput:
+    """The error that says why two sides share no question."""
+    for side in (first, second):
+        if side.has_no_answers:
+            return InvalidInput(
+                f"{side.label} has no answers, so there is nothing to compare: {side.why_no_answers}",
+                hint="run the command of that run again; it asks what is missing",
+            )
+    nothing = f"{first.label} and {second.label} share no question"
+    shared = [name for name in first.evaluation.tasks if name in second.evaluation.tasks]
+    if not shared:
+        own, other = (", ".join(side.evaluation.tasks) for side in (first, second))
+        return InvalidInput(
+            f"{nothing}: the first was asked {one_line(own, 120)}, and the second {one_line(other, 120)}",
+            hint="run one of them on the other's tasks; bench list runs shows the tasks of each run",
+        )
+    names = one_line(", ".join(shared), 120)
+    asked = [_asked_ids(side, shared) for side in (first, second)]
+    if asked[0].isdisjoint(asked[1]):
+        return InvalidInput(
+            f"{nothing}: of {names} they were asked different questions",
+            hint="run both with the same --limit or --sample-ids",
+        )
+    return InvalidInput(
+        f"{nothing}: the questions or references of {names} changed between the two runs",
+        hint="run one of them again, so that both have the same version of the task",
+    )
+
+
+def _asked_ids(side: Side, tasks: Sequence[str]) -> set[tuple[str, str]]:
+    return {
+        (task, answer.sample.id)
+        for task in tasks
+        for answer in side.evaluation.cells[side.model, task].answers
+        if answer.output is not None
+    }
 
 
 def usual_keys(first: Side, second: Side) -> tuple[str, ...]:
@@ -298,12 +384,41 @@ def _metric(first: Cell, second: Cell) -> str:
     return shared[0]
 
 
+def _overall(pairings: Sequence[Pairing], rows: Sequence[ComparisonRow]) -> ComparisonRow | None:
+    """All tasks together; None if they are not all shares of something right."""
+    if len(rows) == 1:
+        return rows[0]
+    if not all(is_accuracy(pairing.metric) for pairing in pairings):
+        return None
+    first: list[float | None] = []
+    second: list[float | None] = []
+    weights: list[float] = []
+    clusters: list[str] = []
+    balance: list[int] = []
+    for pairing in pairings:
+        first += pairing.values(pairing.first)
+        second += pairing.values(pairing.second)
+        # Every task counts the same, however many questions it has.
+        weights += [1 / len(pairing.first)] * len(pairing.first)
+        clusters += pairing.clusters
+        balance += _balance(pairing)
+    return ComparisonRow(
+        name="all tasks",
+        metric="mean of tasks",
+        first=_mean(first, second, weights),
+        second=_mean(second, first, weights),
+        difference=paired_difference(second, first, clusters, weights=weights),
+        p_holm=None,
+        gained=sum(row.gained for row in rows),
+        lost=sum(row.lost for row in rows),
+        p_mcnemar=_balance_test(balance, clusters),
+    )
+
+
 def _row(name: str, pairing: Pairing) -> ComparisonRow:
     first, second = pairing.values(pairing.first), pairing.values(pairing.second)
     weights = pairing.weights()
-    flips = _flips(pairing)
-    gained = sum(flip.gained for flip in flips)
-    lost = len(flips) - gained
+    balance = _balance(pairing)
     can_accept = higher_is_better(pairing.metric)
     return ComparisonRow(
         name=name,
@@ -312,10 +427,18 @@ def _row(name: str, pairing: Pairing) -> ComparisonRow:
         second=_mean(second, first, weights),
         difference=paired_difference(second, first, pairing.clusters, weights=weights),
         p_holm=None,
-        gained=gained,
-        lost=lost,
-        p_mcnemar=mcnemar_exact(gained, lost) if can_accept else None,
+        gained=balance.count(1),
+        lost=balance.count(-1),
+        p_mcnemar=_balance_test(balance, pairing.clusters) if can_accept else None,
     )
+
+
+def _balance_test(balance: Sequence[int], clusters: Sequence[str]) -> float:
+    """Compare gained with lost, with the answers about one document taken together."""
+    by_document: Counter[str] = Counter()
+    for step, cluster in zip(balance, clusters, strict=True):
+        by_document[cluster] += step
+    return sign_flip_test(list(by_document.values()))
 
 
 def _mean(
@@ -330,16 +453,24 @@ def _mean(
     return total / total_weight if total_weight else float("nan")
 
 
-def _flips(pairing: Pairing) -> list[Flip]:
+def _balance(pairing: Pairing) -> list[int]:
+    """Of every question: 1 if the answer is gained, −1 if it is lost, otherwise 0."""
     if not higher_is_better(pairing.metric):
-        return []
+        return [0] * len(pairing.first)
+    scores = zip(pairing.values(pairing.first), pairing.values(pairing.second), strict=True)
+    return [
+        0 if before is None or after is None else int(after >= ACCEPTED) - int(before >= ACCEPTED)
+        for before, after in scores
+    ]
+
+
+def _flips(pairing: Pairing) -> list[Flip]:
     flips = []
-    for first, second in zip(pairing.first, pairing.second, strict=True):
+    rows = zip(_balance(pairing), pairing.first, pairing.second, strict=True)
+    for step, first, second in rows:
         before = first.scores[pairing.metric].value
         after = second.scores[pairing.metric].value
-        if before is None or after is None:
-            continue
-        if (before >= ACCEPTED) != (after >= ACCEPTED):
+        if step != 0 and before is not None and after is not None:
             flips.append(Flip(pairing.task, first.sample, first, second, before, after))
     return flips
 
@@ -369,6 +500,8 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     return {
         "first": comparison.first.label,
         "second": comparison.second.label,
+        "conclusion": comparison.conclusion(),
+        "overall": None if comparison.overall is None else asdict(comparison.overall),
         "rows": [asdict(row) for row in comparison.rows],
         "flips": flips,
         "unpaired": dict(comparison.unpaired),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple, cast
 
@@ -23,6 +23,7 @@ from bench.metrics.mistakes import MISTAKES
 from bench.rundir.store import SUMMARY_FILE, RunStore
 from bench.schema import Estimate, Output, Task
 from bench.scoring.answers import Answer, fields_by_document, score_answers
+from bench.scoring.levels import is_accuracy
 from bench.scoring.reuse import made_from, scores_path, stored_answers, write_digests
 from bench.stats import ScoreBounds, cluster_mean, score_bounds
 
@@ -49,6 +50,8 @@ class Cell:
     """Share of answers that are right, or wrong only in format; None for descriptions."""
     source: str | None = None
     """Digest of what the scores were computed from; None for a part of a task."""
+    was_stored: bool = False
+    """Whether the scores were on the disk already."""
 
     @property
     def headline(self) -> str:
@@ -107,6 +110,11 @@ class Evaluation:
     slices: Mapping[str, Mapping[str, Mapping[str, Estimate]]] = field(default_factory=dict)
     """Metadata key → value → model → estimate of the headline scores."""
 
+    @property
+    def was_stored(self) -> bool:
+        """Whether all scores were on the disk already."""
+        return all(cell.was_stored for cell in self.cells.values())
+
 
 def evaluate(
     run: RunStore,
@@ -115,6 +123,7 @@ def evaluate(
     only: Sequence[str] | None = None,
     mistakes: bool = True,
     reuse: bool = True,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Score every output of ``run``.
 
@@ -126,6 +135,7 @@ def evaluate(
             ``equivalent`` and slices are left out.
         reuse: whether scores on the disk that belong to the same answers, metrics and program are used. A run
             from somebody else may hold scores that were never computed.
+        progress: is called with how many pairs of a model and a task are scored, and how many there are.
 
     Raises:
         InvalidInput: an unknown metric, or one that does not fit a task's type of answer.
@@ -153,8 +163,10 @@ def evaluate(
                 source=source,
                 reuse=reuse,
             )
+            if progress is not None:
+                progress(len(scored), len(tasks) * len(models))
     cells = {(model, name): scored[model, name] for model in models for name in tasks}
-    if not all(_is_accuracy(task.metrics[0]) for task in tasks.values()):
+    if not all(is_accuracy(task.metrics[0]) for task in tasks.values()):
         return Evaluation(run, tasks, models, cells, overall={})
     overall: dict[str, Estimate] = {}
     for model in models:
@@ -221,10 +233,6 @@ def _check_fit(metric: Metric, task: Task) -> None:
         )
 
 
-def _is_accuracy(metric: str) -> bool:
-    return METRICS[metric].direction == "higher" and METRICS[metric].range == (0.0, 1.0)
-
-
 def _score_cell(
     run: RunStore,
     model: str,
@@ -268,6 +276,7 @@ def _score_cell(
         model=model,
         task=task,
         source=source,
+        was_stored=stored is not None,
         answers=answers,
         estimates=estimates,
         raw_headline=raw_headline,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Literal
 
 from bench.metrics import METRICS
@@ -44,6 +45,13 @@ def higher_is_better(metric: str) -> bool:
     return metric not in METRICS or METRICS[metric].direction == "higher"
 
 
+def is_accuracy(metric: str) -> bool:
+    """Whether ``metric`` is a share of something right, so that its mean with others means something."""
+    return higher_is_better(metric) and (
+        metric not in METRICS or METRICS[metric].range == (0.0, 1.0)
+    )
+
+
 def goodness(value: float, metric: str) -> float:
     """``value`` with its sign turned where lower is better, so that a higher goodness is always better."""
     return value if higher_is_better(metric) else -value
@@ -71,6 +79,13 @@ def _is_typed(answer: Answer) -> bool:
     sample = answer.sample
     if sample.answer_type != "text":
         return False
-    texts = [reference for reference in sample.references if isinstance(reference, str)]
     field, language = sample.metadata.get("field"), sample.metadata.get("language")
-    return any(is_typed(text, field=field, language=language) for text in texts)
+    return any(
+        _is_typed_text(text, field, language) for text in sample.references if isinstance(text, str)
+    )
+
+
+@functools.lru_cache(maxsize=100_000)
+def _is_typed_text(text: str, field: str | None, language: str | None) -> bool:
+    # Every model's answer to a question is held against the same references.
+    return is_typed(text, field=field, language=language)

@@ -5,7 +5,13 @@ means, and ``benchmarks/coverage.md`` how often it contains the true mean. This 
 """
 
 from bench.stats.means import CONFIDENCE, cluster_mean
-from bench.stats.paired import PairedDifference, holm, mcnemar_exact, paired_difference
+from bench.stats.paired import (
+    PairedDifference,
+    holm,
+    mcnemar_exact,
+    paired_difference,
+    sign_flip_test,
+)
 from bench.stats.planning import (
     Design,
     ScoreBounds,
@@ -30,4 +36,5 @@ __all__ = [
     "paired_difference",
     "pilot_design",
     "score_bounds",
+    "sign_flip_test",
 ]

@@ -1,7 +1,10 @@
-"""Two models on the same samples: paired difference, McNemar's exact test, many comparisons at once.
+"""Two models on the same samples: paired difference, exact tests, many comparisons at once.
 
 Both models see the same questions, so they are compared question by question. Most of the spread of scores is
 shared and drops out of the difference (Miller 2024, arXiv 2411.00640, section 4).
+
+Two tests stand behind every p: Student's t, which knows how the documents vary, and Fisher's randomisation
+test, which is exact where few documents differ. The larger p counts, and the interval follows it.
 """
 
 from __future__ import annotations
@@ -10,9 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.errors import InvalidInput
 from bench.stats.clusters import (
+    Array,
     ClusterTotals,
     Ids,
     Numbers,
@@ -20,8 +25,9 @@ from bench.stats.clusters import (
     numbers,
     require_same_length,
 )
-from bench.stats.distributions import half_binomial_cdf, student_t_tail
+from bench.stats.distributions import NORMAL, half_binomial_cdf, student_t_tail
 from bench.stats.means import (
+    CONFIDENCE,
     ONE_DOCUMENT,
     Interval,
     departures,
@@ -36,6 +42,16 @@ FEW_DIFFERING = 10
 
 SAME_SCORE = 1e-12
 """Two scores of a document that are nearer than this are equal: the rest is rounding."""
+
+_FINE = 2520
+"""Steps of the largest difference of a document: the least number that 1 to 10 all divide, so that whole
+numbers of questions stay exact."""
+
+_CELLS = 8192
+"""Most steps that the differences of all documents may add up to; finer ones are rounded to fit."""
+
+_EXACT_DOCUMENTS = 2000
+"""Up to this many differing documents the randomisation test is exact; its normal limit serves beyond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +89,11 @@ def paired_difference(
 ) -> PairedDifference:
     """Compute the weighted mean of a − b, paired by sample and clustered by document.
 
-    The difference over its cluster-robust standard error is taken for Student's t with (effective
-    documents − 1) degrees of freedom.
+    The interval is Student's t with the cluster-robust standard error and (effective documents − 1) degrees
+    of freedom, cut at the largest difference that is possible: 1 for scores from 0 to 1, and the largest
+    score for error rates. Cutting changes no coverage, because the true difference is not beyond. p is the
+    larger one of this t's and of ``sign_flip_test``; where only the latter allows 0, the interval is
+    extended to 0. So p is below 5 % exactly where the interval excludes 0.
 
     Args:
         a: Scores of the first model, shape (samples,); None and NaN leave the sample out.
@@ -98,9 +117,7 @@ def paired_difference(
         # A score's range, and so how far a document that was not drawn could pull the difference.
         reach = max(1.0, float(np.nanmax(np.abs([first, second]))))
         error, p = robust_se(totals), _p_value(totals, reach)
-        half = t_quantile(totals) * error
-        plain = Interval(totals.mean - half, totals.mean + half)
-        interval = widen(plain, totals, -reach, reach)
+        interval = _interval(totals, reach, p)
     return PairedDifference(
         totals.mean,
         interval.low if interval is not None else None,
@@ -119,22 +136,87 @@ def _differing(totals: ClusterTotals) -> int:
     return int(np.count_nonzero(np.abs(totals.sums) > SAME_SCORE * totals.weights))
 
 
+def _interval(totals: ClusterTotals, reach: float, p: float) -> Interval:
+    """The t interval within ±``reach``; it contains 0 exactly where ``p`` is at least 5 %."""
+    half = t_quantile(totals) * robust_se(totals)
+    low, high = widen(Interval(totals.mean - half, totals.mean + half), totals, -reach, reach)
+    if p >= 1 - CONFIDENCE:
+        low, high = min(low, 0.0), max(high, 0.0)
+    return Interval(max(low, -reach), min(high, reach))
+
+
 def _p_value(totals: ClusterTotals, reach: float) -> float:
     if _differing(totals) == 0:
         return 1.0
+    p = sign_flip_test(totals.sums)
     different = departures(totals)
-    if different == 0:
-        # The same difference on every document has no spread to be held against. The sign test takes
-        # it for as many heads in as many throws of a coin.
-        p = float(2.0 ** (1 - totals.count))
-    else:
+    if different > 0:
         ratio = abs(totals.mean) / robust_se(totals)
-        p = min(1.0, 2 * student_t_tail(ratio, max(1.0, totals.effective - 1)))
+        p = max(p, min(1.0, 2 * student_t_tail(ratio, max(1.0, totals.effective - 1))))
     if different <= 1:
         # Where ``widen`` extends the interval for what the documents may have missed, p is the level at
         # which that interval would just reach 0, so that the two never contradict each other.
         p = max(p, float((reach / (abs(totals.mean) + reach)) ** totals.effective))
     return p
+
+
+def sign_flip_test(differences: Numbers) -> float:
+    """Two-sided p of Fisher's randomisation test on one difference for each document.
+
+    If the two models were interchangeable, each document's difference could as well have had the other sign.
+    p is the share of all 2ⁿ assignments of signs whose sum is at least as far from 0 as the one observed.
+    On differences of −1, 0 and 1 (one question a document, right or wrong) this is McNemar's exact test.
+    The sum is exact for whole numbers up to 10 and rounded to 1/8192 of the total otherwise; beyond 2,000
+    differing documents its normal limit is used. Source: Fisher, The Design of Experiments (1935), section
+    21; Pitman, Supplement to the J. of the Royal Statistical Society 4(1), 1937.
+
+    Args:
+        differences: Sum of (first − second) of each document, shape (documents,).
+
+    Raises:
+        InvalidInput: a difference is missing or infinite.
+    """
+    values = numbers(differences, "differences")
+    if np.isnan(values).any():
+        raise InvalidInput("expected a difference for each document, got one without a value")
+    sizes = np.abs(values)
+    largest = float(sizes.max(initial=0.0))
+    if largest == 0:
+        return 1.0
+    steps = _whole_steps(sizes)
+    steps_sum = int(steps.sum())
+    observed = abs(int((np.sign(values) * steps).sum()))
+    moved = steps[steps > 0]
+    if moved.min() == moved.max():
+        # Equal steps are throws of a coin, whose distribution is known in closed form.
+        heads = (moved.size - observed // int(moved[0])) // 2
+        return min(1.0, 2 * half_binomial_cdf(heads, moved.size))
+    if moved.size > _EXACT_DOCUMENTS:
+        spread = float(np.sqrt((moved.astype(np.float64) ** 2).sum()))
+        return min(1.0, 2 * (1 - NORMAL.cdf(observed / spread)))
+    # Signs that make ``minus`` of the steps negative give the sum ``steps_sum − 2·minus``.
+    most_minus = (steps_sum - observed) // 2
+    return min(1.0, 2 * float(_share_by_minus(moved)[: most_minus + 1].sum()))
+
+
+def _whole_steps(sizes: Array) -> NDArray[np.int64]:
+    """``sizes`` as whole multiples of a common step, as few as they need and at most ``_CELLS`` in all."""
+    steps: NDArray[np.int64] = np.rint(sizes / sizes.max() * _FINE).astype(np.int64)
+    steps //= int(np.gcd.reduce(steps))
+    if steps.sum() > _CELLS and len(np.unique(steps[steps > 0])) > 1:
+        steps = np.rint(sizes / sizes.sum() * _CELLS).astype(np.int64)
+    return steps
+
+
+def _share_by_minus(steps: NDArray[np.int64]) -> Array:
+    """The share of all assignments of signs by the sum of the steps that they make negative."""
+    shares = np.ones(1)
+    for step in np.sort(steps).tolist():
+        longer = np.zeros(shares.size + step)
+        longer[: shares.size] += shares / 2
+        longer[step:] += shares / 2
+        shares = longer
+    return shares
 
 
 def _doubts(totals: ClusterTotals) -> str | None:

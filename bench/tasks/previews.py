@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bench.errors import InvalidInput
 from bench.files import write_bytes_atomically
+from bench.measure.cores import usable_cores
 from bench.parsing import open_regular
-from bench.schema import Page, Task
+from bench.schema import Page
 from bench.tasks.pages import open_page
+
+MOST_WORKERS = 8
+"""Pages that are opened at the same time, at most: each may take gigabytes."""
 
 PREVIEW_SIDE = 1280
 """Longest side in pixels: small print of an A4 page can still be read."""
@@ -41,14 +46,66 @@ def write_preview(run: Path, page: Page) -> Path | None:
     return path
 
 
-def write_previews(run: Path, tasks: Iterable[Task], *, limit: int) -> None:
-    """Write the previews of the first ``limit`` pages of ``tasks``, unless they exist already."""
-    documents = (document for task in tasks for document in task.documents.values())
-    pages = {preview_path(run, page): page for document in documents for page in document.pages}
-    for path, page in list(pages.items())[:limit]:
-        # A file that was replaced since the run is another page, and must not stand for the old one.
-        if not path.is_file() and _is_unchanged(page):
-            write_preview(run, page)
+def write_previews(
+    run: Path,
+    pages: Iterable[Page],
+    *,
+    most_bytes: float,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Write the previews of ``pages`` in their order, until they fill ``most_bytes``; some exist already.
+
+    Several pages are opened at the same time, each in a process of its own.
+
+    Args:
+        run: the folder of the run.
+        pages: the pages that are worth most first.
+        most_bytes: what follows is left out, because no report has room for it.
+        progress: is called with how many pages are done, and how many there are at most.
+
+    Returns:
+        Bytes of the previews.
+
+    Raises:
+        EnvironmentProblem: the folder cannot be written.
+    """
+    wanted = list({preview_path(run, page): page for page in pages}.items())
+    unchanged = _Unchanged()
+    size = done = 0
+    workers = min(MOST_WORKERS, usable_cores())
+    with ThreadPoolExecutor(workers) as pool:
+        # A few at a time: what would not fit any more is not begun.
+        step = 4 * workers
+        for start in range(0, len(wanted), step):
+            part = wanted[start : start + step]
+            list(pool.map(lambda item: _write_if_unchanged(run, item, unchanged), part))
+            done += len(part)
+            size += sum(path.stat().st_size for path, _ in part if path.is_file())
+            if progress is not None:
+                progress(done, len(wanted))
+            if size >= most_bytes:
+                break
+    return size
+
+
+def _write_if_unchanged(run: Path, item: tuple[Path, Page], unchanged: _Unchanged) -> None:
+    path, page = item
+    # A file that was replaced since the run is another page, and must not stand for the old one.
+    if not path.is_file() and unchanged(page):
+        write_preview(run, page)
+
+
+class _Unchanged:
+    """Whether the file of a page is still the one that the models saw; every file is read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Path, str], bool] = {}
+
+    def __call__(self, page: Page) -> bool:
+        key = (page.path, page.sha256)
+        if key not in self._known:
+            self._known[key] = _is_unchanged(page)
+        return self._known[key]
 
 
 def _is_unchanged(page: Page) -> bool:

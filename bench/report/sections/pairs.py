@@ -3,8 +3,26 @@
 from __future__ import annotations
 
 from bench import formatting
-from bench.report.section import DOCUMENTS, Column, DataCell, Mark, Row, Section, Table, model_cell
+from bench.report.section import (
+    DOCUMENTS,
+    Block,
+    Column,
+    DataCell,
+    Group,
+    Mark,
+    Row,
+    Section,
+    Table,
+    Text,
+    model_cell,
+)
+from bench.report.sections.flips import detail
+from bench.report.variants import paired, variants
 from bench.report.views import ALPHA, Pair, ReportView
+from bench.scoring.conclusions import conclusion
+
+MAX_CONCLUSIONS = 3
+"""Sentences about the best model and others."""
 
 NOT_TESTED = "The models share too few documents for a test."
 
@@ -33,7 +51,39 @@ def section(view: ReportView) -> Section | None:
         f"below {ALPHA}. The intervals are not adjusted."
     )
     table = Table("pairs", columns, tuple(_row(pair) for pair in view.pairs), caption)
-    return Section("compare", "Which differences are real", (table,), "Compare", DOCUMENTS)
+    return Section(
+        "compare",
+        "Which differences are real",
+        (*(Text((words,)) for words in _conclusions(view)), table, *_detail(view)),
+        "Compare",
+        DOCUMENTS,
+    )
+
+
+def _conclusions(view: ReportView) -> list[str]:
+    """What can be said of the best model and each of the next ones."""
+    best = view.pairs[0].first
+    return [
+        f"{pair.first} against {pair.second}: "
+        + conclusion(pair.difference, pair.second, pair.first, p=pair.p_holm)
+        for pair in view.pairs
+        if pair.first == best
+    ][:MAX_CONCLUSIONS]
+
+
+def _detail(view: ReportView) -> tuple[Block, ...]:
+    """Where two models are compared: all tasks together, each task, and what flipped both ways."""
+    ranked = [number for number, row in enumerate(view.rows) if row.ranked]
+    if len(ranked) != 2 or variants(view):
+        # The section on variants has the same.
+        return ()
+    better, worse = ranked
+    answers = paired(view, worse, better)
+    if answers is None:
+        return ()
+    first, second = view.rows[worse].key, view.rows[better].key
+    blocks = detail(view, answers, (first, second), ("B", "A"), "1")
+    return (Group(blocks, f"{second} (A) against {first} (B)"),)
 
 
 def _row(pair: Pair) -> Row:

@@ -1,0 +1,105 @@
+"""A comparison of two models as a table and sentences, for the terminal and for the report alike."""
+
+from __future__ import annotations
+
+from bench import formatting
+from bench.report.section import Column, DataCell, Row, Table
+from bench.scoring.comparison import ComparisonRow, PairedAnswers
+from bench.scoring.conclusions import ALPHA
+
+NOT_TESTED = "One document allows no test."
+
+
+def comparison_table(
+    comparison: PairedAnswers, first: str = "A", second: str = "B", id_: str = "tasks"
+) -> Table:
+    """One row for all tasks together, then one for each task and each part of a task."""
+    rows = list(comparison.rows)
+    tasks = [row for row in rows if not row.is_slice]
+    overall = comparison.overall
+    if overall is not None and len(tasks) > 1:
+        rows.insert(0, overall)
+    columns = (
+        Column("task", "task", header=True),
+        Column("metric", "metric", priority=8),
+        Column("n", "n", "count", priority=7),
+        Column("documents", "docs", "count", priority=3),
+        Column("first", first, "score", priority=4),
+        Column("second", second, "score", priority=4),
+        Column(
+            "difference",
+            f"{second} − {first}",
+            "signed",
+            intervals="column",
+            picture="difference",
+        ),
+        Column("p", "p", "p_value", priority=2),
+        Column("p_holm", "p (Holm)", "p_value", priority=5),
+        Column("gained", "gained", "count", priority=6),
+        Column("lost", "lost", "count", priority=6),
+    )
+    return Table(id_, columns, tuple(_row(row, row is overall) for row in rows))
+
+
+def _row(row: ComparisonRow, is_overall: bool) -> Row:
+    gap = row.difference
+    interval = (gap.low, gap.high) if gap.low is not None and gap.high is not None else None
+    is_beyond = gap.p is not None and gap.p < ALPHA and (row.p_holm or gap.p) < ALPHA
+    cells = {
+        "task": DataCell(row.name),
+        "metric": DataCell(row.metric, mark="muted"),
+        "n": DataCell(gap.n, mark="muted"),
+        "documents": DataCell(gap.clusters, mark="muted"),
+        "first": DataCell(row.first),
+        "second": DataCell(row.second),
+        "difference": DataCell(
+            gap.difference,
+            interval,
+            mark="strong" if is_beyond else "",
+            reason="No question was scored for both.",
+        ),
+        "p": DataCell(gap.p, reason=NOT_TESTED),
+        "gained": DataCell(row.gained),
+        "lost": DataCell(row.lost),
+    }
+    if not is_overall:
+        cells["p_holm"] = DataCell(row.p_holm, reason=NOT_TESTED)
+    return Row(cells, state="sum" if is_overall else "")
+
+
+def legend(comparison: PairedAnswers, first: str = "A", second: str = "B") -> str:
+    """What the columns are, and which tests stand behind them."""
+    count = len(comparison.rows)
+    several = (
+        f" p (Holm) is p after correction for the {count} rows below the first."
+        if count > 1 and comparison.overall is not None
+        else f" p (Holm) is p after correction for the {count} rows."
+        if count > 1
+        else ""
+    )
+    return (
+        f"{second} − {first} is paired by question, and its 95 % interval is clustered by document. p is the "
+        "larger one of Student's t and of the exact randomisation test; it is below 0.05 exactly where the "
+        f"interval excludes 0.{several} An answer is gained where only {second} scores 0.5 or higher, "
+        f"and lost where only {first} does."
+    )
+
+
+def balance(comparison: PairedAnswers) -> str:
+    """How many answers flipped each way, with the exact test of the two numbers; empty if none flipped."""
+    gained = sum(flip.gained for flip in comparison.flips)
+    lost = len(comparison.flips) - gained
+    if not comparison.flips:
+        return ""
+    words = f"{formatting.plural(gained, 'answer')} gained and {lost:,} lost"
+    row = comparison.overall
+    if row is None or row.p_mcnemar is None:
+        return f"{words}."
+    words += f" (exact test by document: {formatting.p_equals(row.p_mcnemar)})."
+    p = row.difference.p
+    if p is not None and (p < ALPHA) != (row.p_mcnemar < ALPHA):
+        words += (
+            " This test knows only which side of 0.5 a score is on; the difference above also counts how "
+            "nearly right the answers are, so it decides."
+        )
+    return words
