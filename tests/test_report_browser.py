@@ -301,6 +301,11 @@ def test_wrong_letters_are_marked_and_missed_ones_stand_below(page, tmp_path):
                 })()"""
             )
         )
+    browser = page(report, link_to(task.name, "s0"))
+    browser.wait(OPEN)
+    # A person marks the answer and copies it: the gaps that put equal letters below each other are no text.
+    browser.run("getSelection().selectAllChildren(document.querySelector('.verbatim'))")
+    assert browser.run("getSelection().toString()") == "шт"
     assert seen[0] == ["шт", [], "8 шт", ["8 "], [], False, None]
     assert seen[1] == ["12345", ["3"], "12845", ["8"], ["98765", "999"], False, None]
     assert seen[2][0] == "8 шт"
