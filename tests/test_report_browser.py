@@ -210,6 +210,19 @@ def test_count_of_wins_leads_to_its_questions(page, answered):
     assert text(browser, "f-chips") == f"{better} better than {worse} ✕"
 
 
+def test_going_back_undoes_a_link_and_closes_a_question(page, answered):
+    browser = page(answered)
+    click(browser, '#mistakes-kinds a[data-filter*="format_only"]')
+    browser.wait('document.getElementById("status").textContent.includes(" of ")')
+    click(browser, "#list a.id")
+    browser.wait(OPEN)
+    browser.run("history.back()")
+    browser.wait(f"!{OPEN}")
+    assert " of 72" in text(browser, "status")
+    browser.run("history.back()")
+    wait_for(browser, "status", "72 questions")
+
+
 def test_kind_of_wrong_filters_the_list_and_stands_in_the_question(page, answered):
     browser = page(answered)
     kinds = {kind.name: kind for kind in answered.view.mistakes}
