@@ -283,7 +283,7 @@ def test_run_that_another_process_holds_is_still_going(tmp_path):
 def test_run_in_which_nothing_was_asked_has_a_report(tmp_path):
     run = make_run(tmp_path, [dataclasses.replace(RIGHT, asked=0.0)])
     view = view_of(run)
-    assert not view.verdict.best
+    assert view.verdict.best is None
     assert "Nothing has been measured yet" in terminal_summary(make_sections(view))
     assert {path.name for path in write_report([run], None, FORMATS)} >= FILES
 

@@ -60,7 +60,7 @@ def test_models_that_share_no_question_stand_on_two_boards(tmp_path):
     assert [board.keys for board in view.boards] == [("right",), ("wrong",)]
     assert [row.rank for row in view.rows] == [1, 1]
     assert not view.pairs
-    assert view.verdict.best == ("right", "wrong")
+    assert view.verdict.leaders == ("right", "wrong")
     assert any("separate boards" in caveat.text for caveat in view.caveats)
 
 

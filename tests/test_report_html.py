@@ -349,6 +349,13 @@ def test_stage_has_one_colour_whoever_it_belongs_to(demo):
     assert len(set(colours)) == 5
 
 
+def test_a_single_plot_has_no_tabs(tmp_path):
+    elsewhere = {"traits": {"runs_in": "server", "memory": None}}
+    page = page_of(make_run(tmp_path, [dataclasses.replace(RIGHT, gpu=False, details=elsewhere)]))
+    assert 'id="tradeoff"' in page
+    assert 'name="leaderboard-tab"' not in page
+
+
 def test_scatter_needs_a_finished_model_with_a_latency(tmp_path):
     page = page_of(make_run(tmp_path, [dataclasses.replace(RIGHT, asked=0.5)]))
     assert 'id="tradeoff"' not in page

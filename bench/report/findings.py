@@ -62,18 +62,20 @@ class Clause:
 class Verdict:
     """What a person remembers."""
 
-    best: tuple[str, ...]
-    """Key of the leading model of each board; empty if nothing is ranked."""
+    best: str | None
+    """Key of the leading model, of the first board if there are several; None if nothing is ranked."""
+    headline: str
+    """The sentences that lead: which model to take."""
+    detail: str
+    """The other sentences."""
     clauses: tuple[Clause, ...]
-    """Those that lead first, then by how much, at what price, and where another model is better."""
+    """All sentences with their evidence: those that lead first, then by how much, at what price, and where
+    another model is better."""
     points: tuple[Highlight, ...]
+    leaders: tuple[str, ...] = ()
+    """Key of the leading model of each board."""
     next_step: str = ""
     """What to do if there is no result."""
-
-    @property
-    def headline(self) -> str:
-        """The first sentence."""
-        return self.clauses[0].text if self.clauses else ""
 
 
 @dataclass(frozen=True, slots=True)

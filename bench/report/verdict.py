@@ -25,18 +25,36 @@ NOT_WORTH = 20
 def judge(rows: Sequence[ModelRow], ranking: Ranking) -> Verdict:
     """The verdict over ``rows``, which stand in the order of ``ranking``."""
     if not ranking.boards:
-        return Verdict((), (Clause(_nothing(rows), "leaderboard", leads=True),), (), _way_out(rows))
+        nothing = Clause(_nothing(rows), "leaderboard", leads=True)
+        return _verdict((nothing,), next_step=_way_out(rows))
     by_key = {row.key: row for row in rows}
     clauses: list[Clause] = []
     for number, board in enumerate(ranking.boards):
         ranked = [by_key[key] for key in board.keys]
         among = f"Of {formatting.listed(board.keys, 3)}, take" if len(ranking.boards) > 1 else ""
         clauses += _recommendation(ranked, ranking.pairs, ranking.reversals[number], board, among)
-    best = tuple(board.keys[0] for board in ranking.boards)
+    leaders = tuple(board.keys[0] for board in ranking.boards)
     points = _highlights([row for row in rows if row.ranked])
-    # Stable: the sentences of each kind keep their order.
-    clauses.sort(key=lambda clause: not clause.leads)
-    return Verdict(best, tuple(clauses), tuple(points))
+    return _verdict(clauses, leaders, points)
+
+
+def _verdict(
+    clauses: Sequence[Clause],
+    leaders: tuple[str, ...] = (),
+    points: Sequence[Highlight] = (),
+    next_step: str = "",
+) -> Verdict:
+    leading = [clause for clause in clauses if clause.leads]
+    others = [clause for clause in clauses if not clause.leads]
+    return Verdict(
+        best=leaders[0] if leaders else None,
+        headline=" ".join(clause.text for clause in leading),
+        detail=" ".join(clause.text for clause in others),
+        clauses=(*leading, *others),
+        points=tuple(points),
+        leaders=leaders,
+        next_step=next_step,
+    )
 
 
 def _nothing(rows: Sequence[ModelRow]) -> str:

@@ -228,7 +228,7 @@ def _memory_cell(view: ReportView, row: ModelRow, kind: str) -> DataCell:
 
 
 def _state(view: ReportView, row: ModelRow) -> State:
-    if row.key in view.verdict.best:
+    if row.key in view.verdict.leaders:
         return "best"
     if row.state == "failed":
         return "failed"

@@ -102,7 +102,7 @@ all("form.choose").forEach((form) => {
     clear.hidden = !given.length;
     pick.textContent = "";
     if (!given.length) return;
-    if (fit === ranked) { pick.append("All " + plural(ranked, "model") + " fit."); return; }
+    if (fit === ranked) { pick.append(ranked === 1 ? "The model fits." : "All " + plural(ranked, "model") + " fit."); return; }
     if (!first.length) { pick.append("No model fits."); return; }
     pick.append("Within these budgets take ");
     first.forEach((row, k) => pick.append(k ? " or " : "", el("strong", { text: row.dataset.name })));

@@ -145,18 +145,24 @@ function written(answer, references, code, name, language) {
   const compared = answer[1] || whole, start = whole.indexOf(compared);
   const [nearest, ...others] = byNearness(compared, references);
   const isRight = code === "r" || code === "e" || code === "u";
-  if (isRight || nearest === undefined || nearest.reference === "" || nearest.common < 0.3 || start < 0) {
-    if (start > 0 || (start === 0 && compared.length < whole.length)) around(own, whole, start, compared, () => fill(own, compared));
-    else fill(own, whole);
-    if (start < 0) box.append(el("div", { class: "label", text: "compared as" }), longBox({ class: "value", dir: "auto", lang: language }, compared));
-    // What is expected stands above already, where there is nothing to compare with it.
-    if (isRight || nearest === undefined || compared === "") return box;
-    box.append(el("div", { class: "label", text: "expected" }), referenceBox(nearest.reference, language));
+  const line = (kind) => el("div", { class: "value " + kind, dir: "auto", lang: language });
+  const mayMark = !isRight && nearest !== undefined && nearest.reference !== "" && nearest.common >= 0.3;
+  const below = mayMark ? line("reference") : null;
+  const into = (target) => { if (mayMark) aligned(target, below, nearest.reference, compared); else fill(target, compared); };
+  if (start >= 0) {
+    around(own, whole, start, compared, () => into(own));
+    if (mayMark && start > 0 && start + compared.length <= ALIGNED) below.prepend(gapFor(whole.slice(0, start)));
   } else {
-    const below = el("div", { class: "value reference", dir: "auto", lang: language });
-    around(own, whole, start, compared, () => aligned(own, below, nearest.reference, compared));
-    box.append(el("div", { class: "label", text: references.length > 1 ? "expected, the nearest of " + references.length : "expected" }), below);
+    // What was compared does not stand in the text: it was put together from it.
+    const other = line("");
+    fill(own, whole);
+    into(other);
+    box.append(el("div", { class: "label", text: "compared as" }), other);
   }
+  // What is expected stands above already, where there is nothing to compare with it.
+  if (isRight || nearest === undefined || compared === "") return box;
+  const several = references.length > 1 ? "expected, the nearest of " + references.length : "expected";
+  box.append(el("div", { class: "label", text: several }), below || referenceBox(nearest.reference, language));
   if (others.length) box.append(folded(plural(others.length, "other reference"), others.map((o) => referenceBox(o.reference, language))));
   return box;
 }

@@ -45,10 +45,11 @@ function runs(reference, answer) {
 // and the other has not is a gap in the other, so that equal letters stand below each other. A gap is drawn
 // from an attribute and is no text: the text of either line is exactly what was written.
 const ALIGNED = 90;
+function gapFor(text) { return el("span", { class: "gap-for", "data-gap": text, "aria-hidden": "true" }); }
 function aligned(answerBox, referenceBox, reference, answer) {
   const { parts, restOfReference, restOfAnswer } = runs(reference, answer);
   const short = reference.length <= ALIGNED && answer.length <= ALIGNED && !/\n/.test(reference + answer);
-  const gap = (text) => (short ? el("span", { class: "gap-for", "data-gap": text, "aria-hidden": "true" }) : null);
+  const gap = (text) => (short ? gapFor(text) : null);
   const marked = (kind, text) => fill(el("mark", { class: kind }), text);
   const add = (box, node) => { if (node) box.append(node); };
   parts.forEach(([kind, text]) => {

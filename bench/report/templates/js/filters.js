@@ -36,8 +36,8 @@ function numberOf(column) {
   return state[column] ? data[column][0].indexOf(state[column]) : null;
 }
 function matching() {
-  const chosen = data.models.indexOf(state.model);
-  const models = chosen >= 0 ? [chosen] : data.models.map((_, m) => m);
+  const only = data.models.indexOf(state.model);
+  const models = only >= 0 ? [only] : data.models.map((_, m) => m);
   const task = state.task ? data.tasks.findIndex((t) => t.key === state.task) : null;
   const columns = ["language", "doc_type", "field"].map((key) => [data[key][1], numberOf(key)]).filter((c) => c[1] !== null);
   const a = data.models.indexOf(state.better), b = data.models.indexOf(state.than);
@@ -88,9 +88,10 @@ function setFilter(next) {
 }
 function changed(changes) {
   Object.assign(state, changes);
-  writeAddress(Object.fromEntries(FILTERS.map((key) => [key, state[key] || null])));
+  writeAddress(chosen());
   return refresh();
 }
+function chosen() { return Object.fromEntries(FILTERS.map((key) => [key, state[key] || null])); }
 function chips() {
   const box = $("f-chips");
   box.textContent = "";

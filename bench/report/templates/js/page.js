@@ -85,7 +85,9 @@ function wirePages() {
     // several, and zooms into a single one.
     if (!event.ctrlKey && !event.metaKey && viewer.pages > 1) return;
     event.preventDefault();
-    zoomTo(viewer.zoom * Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.002)), ...at(event));
+    // A pinch comes in steps of a few pixels, a click of the wheel in one of a hundred.
+    const turned = Math.max(-40, Math.min(40, event.ctrlKey ? event.deltaY : event.deltaY / 4));
+    zoomTo(viewer.zoom * Math.exp(-turned * 0.01), ...at(event));
   }, { passive: false });
   let fingers = 0, dragged = null;
   const apart = (touches) => Math.hypot(touches[0].clientX - touches[1].clientX, touches[0].clientY - touches[1].clientY);

@@ -66,13 +66,13 @@ document.addEventListener("click", (event) => {
   if (!anchor || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
   event.preventDefault();
   const aim = readAddress(anchor.getAttribute("href"));
+  let filters = {};
   if (anchor.dataset.filter && data) {
     const { better, ...rest } = JSON.parse(anchor.dataset.filter);
-    const pair = better ? { better: better[0], than: better[1] } : {};
-    setFilter({ ...rest, ...pair });
-    changed({});
+    setFilter(better ? { ...rest, better: better[0], than: better[1] } : rest);
+    filters = chosen();
   }
-  writeAddress(aim.values, aim.section || address.section, true);
+  writeAddress({ ...filters, ...aim.values }, aim.section || address.section, true);
   if (aim.values.s) byAddressOf(aim.values.s);
   else go(aim.section);
 });
