@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,11 +18,16 @@ from PIL import Image
 from bench.cli import cli
 from bench.errors import InvalidInput
 from bench.formatting import plural
+from bench.models.catalog import resolve
 from bench.report import ReportOptions, build, make_sections, write_report
+from bench.report.facts import measure
 from bench.report.markdown import markdown
-from bench.report.section import tables
+from bench.report.section import Section, Table, Text, tables
+from bench.report.sections.memory import section as memory_section
 from bench.report.variants import unpacked, variants
+from bench.report.views import GpuFit
 from bench.rundir.store import RunStore
+from bench.runner.gpu_fits import gpu_forecasts
 from bench.schema import Page
 from bench.scoring.cascade import CascadeModel, Questions, advise
 from bench.scoring.evaluation import evaluate
@@ -383,3 +390,77 @@ def test_two_models_are_compared_task_by_task_in_their_report(
     first = part.strip().splitlines()[0]
     assert first.startswith("slow against fast: slow is better by 0.")
     assert "**all tasks**" in part.partition("slow (A) against fast (B)")[2]
+
+
+def test_markdown_shows_the_result_and_folds_the_rest(run: RunStore, tmp_path: Path) -> None:
+    (path,) = write_report([run], tmp_path / "r.md")
+    text = path.read_text("utf-8")
+    top, _, rest = text.partition("\n<details>\n<summary>Tasks, ")
+    assert "## Leaderboard" in top
+    assert len(top) < 3_000
+    assert "## Scores by task" in rest
+    assert text.count("<details>") == text.count("</details>") > 1
+    assert text.rstrip().endswith("</details>")
+
+
+def test_markdown_that_does_not_fit_still_closes_its_fold() -> None:
+    sections = [
+        Section("summary", "Run", (Text(("best",), "headline"),)),
+        *(Section(f"s{n}", f"Part {n} <b>@x", (Text(("word " * 170,) * 20),)) for n in range(9)),
+    ]
+    text = markdown(sections)
+    assert len(text) < 65_000
+    assert "did not fit here" in text
+    assert text.count("<details>") == text.count("</details>") == 1
+    assert "<b>" not in text
+    assert "@x" not in text
+
+
+# Memory, page by page
+
+
+def test_memory_counts_every_page_with_the_peak_of_its_batch() -> None:
+    batches = [
+        {"memory": {"peak_process": 30, "peak_rss": 1}, "pages": 2},
+        {"memory": {"peak_process": 10}, "pages": 3},
+        # A batch that does not say how many pages it has is one page; one without memory is none.
+        {"memory": {"peak_process": 20}},
+        {"memory": None, "pages": 9},
+    ]
+    memory = measure(None, batches, [], []).memory
+    assert memory is not None
+    assert (memory.kind, memory.bytes) == ("peak_process", 30)
+    assert memory.by_page == (10, 10, 10, 20, 30, 30)
+
+
+def test_a_report_says_which_gpus_are_safe(tmp_path: Path) -> None:
+    names = ("qwen2-vl-7b", "ocr")
+    models = [FixtureModel(name, gpu=name != "ocr") for name in names]
+    record = {"models": [{"folder": n, "spec": asdict(resolve(n))} for n in names]}
+    tasks = make_tasks(4, 2, ("en",))
+    run = make_run(tmp_path / "runs", models, tasks, record=record, previews=False)
+    (by_gpu,) = gpu_forecasts(run, tasks).values()
+    assert [one.fits for one in by_gpu.values()] == sorted(one.fits for one in by_gpu.values())
+    out = tmp_path / "r.md"
+    arguments = ["report", str(run.path), "-o", str(out)]
+    assert CliRunner().invoke(cli, arguments, catch_exceptions=False).exit_code == 0
+    part = out.read_text("utf-8").partition("## Memory, page by page")[2].partition("\n## ")[0]
+    assert "qwen2-vl-7b: L4 is the smallest safe GPU" in part
+    (row,) = (line for line in part.splitlines() if "| no (" in line)
+    assert row.count("safe (") == 5
+
+
+def test_a_gpu_without_a_tenth_to_spare_is_tight_and_none_may_be_safe() -> None:
+    fits = tuple(
+        GpuFit(f"{size} GiB", size * 2**30, peak * 2**30, 64, peak <= size)
+        for size, peak in ((8, 9), (10, 9.5))
+    )
+    view = SimpleNamespace(rows=[], gpu_fits={"m": fits})
+    made = memory_section(view)  # type: ignore[arg-type]
+    assert made is not None
+    words, table = made.blocks
+    assert isinstance(words, Text)
+    assert words.sentences == ("m: none of these GPUs is safe.",)
+    assert isinstance(table, Table)
+    cells = table.rows[0].cells
+    assert (cells["gpu:8 GiB"].value, cells["gpu:10 GiB"].value) == ("no (9.0)", "tight (9.5)")

@@ -297,11 +297,11 @@ def test_runs_without_a_common_question_are_not_compared(
 
 
 def test_runs_that_asked_other_questions_of_a_task_are_told_so(bench: Any, finished: Path) -> None:
-    for name, asked in (("b", "d0/q0"), ("c", "d1/q1")):
+    for name, asked in (("early", "d0/q0"), ("late", "d1/q1")):
         bench(
             "run", "-m", "good", "-t", "mine", "--sample-ids", asked, "--no-report", "--name", name
         )
-    result = bench("compare", "-b-", "-c-")
+    result = bench("compare", "early", "late")
     assert "of mine they were asked different questions" in result.err
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from bench.runner.spec import RunSettings, plan_run
 from bench.schema import ModelSpec
+from bench.scoring.comparison import Side, as_json, compare
 from bench.scoring.conclusions import conclusion
+from bench.scoring.evaluation import evaluate
 from bench.stats import paired_difference
-from tests.run_fixture import make_tasks
+from tests.run_fixture import FixtureModel, make_run, make_tasks
 
 
 def said(second: list[float], first: list[float], **more: object) -> str:
@@ -61,3 +66,18 @@ def test_a_limit_spreads_over_documents_and_kinds_of_questions() -> None:
     assert asked(2) == [0, 7]
     assert asked(4) == [0, 5, 7, 9]
     assert set(asked(4)) < set(asked(5)) < set(asked(12)) == set(asked(99)) == set(range(12))
+
+
+def test_tasks_without_a_common_score_are_concluded_one_by_one(tmp_path: Path) -> None:
+    tasks = make_tasks(documents=30, questions=2, languages=("ru", "en", "zh"))
+    rates = [replace(task, metrics=("cer",)) for task in tasks[1:]]
+    models = (FixtureModel("good", skill=1.0), FixtureModel("bad", skill=0.3))
+    run = make_run(tmp_path, models, [tasks[0], *rates], previews=False)
+    evaluation = evaluate(run)
+    found = compare(Side(evaluation, "good"), Side(evaluation, "bad"))
+    assert found.overall is None
+    names = "invoices-ru, invoices-en and invoices-zh"
+    assert found.conclusion() == f"The tasks have no common score. A is better on {names}."
+    alone = compare(Side(evaluation, "good"), Side(evaluation, "good"))
+    assert alone.conclusion().endswith(f"No difference can be told on {names}.")
+    assert as_json(found)["overall"] is None

@@ -92,10 +92,25 @@ def test_the_published_intervals_cover_93_to_97_percent_and_the_naive_ones_do_no
     assert all(float(row["naive"]) < 93 for row in rows)
 
 
-def test_the_published_false_alarms_are_4_to_6_percent() -> None:
+def test_the_published_false_alarms_are_4_to_6_percent_and_fewer_where_few_documents_differ() -> (
+    None
+):
     rows = published("paired")
     assert {row["documents"] for row in rows} == {"30", "100", "1,000"}
-    assert all(4 <= float(row["**ours**"]) <= 6 for row in rows)
+    assert all(float(row["**ours**"]) <= 6 for row in rows)
+    # The exact test has few possible values of p there, and takes the one that promises less.
+    many = [row for row in rows if int(row["of them differing"]) > 10]
+    assert len(many) >= 15
+    assert all(float(row["**ours**"]) >= 4 for row in many)
+
+
+def test_the_published_intervals_of_differences_cover_and_plain_ones_do_not() -> None:
+    rows = published("differences")
+    assert {row["documents"] for row in rows} == {"5", "10", "30", "100"}
+    assert all(float(row["**ours**"]) >= 91.5 for row in rows)
+    assert all(float(row["**ours**"]) >= float(row["plain t"]) for row in rows)
+    assert any(float(row["plain t"]) < 60 for row in rows)
+    assert any(float(row["t beyond ±1"]) > 80 for row in rows)
 
 
 def test_the_published_plans_reach_their_power() -> None:

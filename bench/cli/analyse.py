@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import webbrowser
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from bench.cli.options import (
     results_choice,
     task_choice,
 )
-from bench.cli.reporting import check_destination, print_summary, scored, write_reports
+from bench.cli.reporting import check_destination, gpu_fits, print_summary, scored, write_reports
 from bench.cli.tables import line_width, table, wrapped
 from bench.errors import InvalidInput, did_you_mean
 from bench.parsing import whole_number
@@ -58,6 +58,7 @@ def score_command(options: ScoreOptions) -> None:
     SOURCE is a run (a path, a name, a part of a name, or "last"), or a file of answers that another program
     made: JSON Lines with sample_id and text.
     """
+    from bench.cli.progress import scoring_progress
     from bench.report import build
     from bench.rundir.litter import remove_litter
     from bench.rundir.store import RunStore
@@ -74,7 +75,8 @@ def score_command(options: ScoreOptions) -> None:
         run = RunStore.open(find_run(options.source, options.results))
         _refuse_import_options(options)
     remove_litter(run.path)
-    evaluation = evaluate(run, options.metrics, reuse=False)
+    with scoring_progress() as progress:
+        evaluation = evaluate(run, options.metrics, reuse=False, progress=progress.step)
     write_scores(evaluation)
     print_summary(build([evaluation]), [run.path / "scores"], as_json=options.as_json)
 
@@ -177,6 +179,7 @@ def report_command(choices: ReportChoices) -> None:
     for run in runs:
         remove_litter(run.path)
     evaluations = scored(runs)
+    options = replace(options, gpu_fits=gpu_fits(evaluations))
     view = build(evaluations, options)
     _check_priced(choices.price, view)
     written = write_reports(evaluations, view, choices.out, choices.formats, options)
@@ -218,6 +221,7 @@ def show_command(options: ShowOptions) -> None:
     RUN is the path of a run, its name, a part of its name, or "last". Without SAMPLE, the questions of the
     run are listed with their ids, and with a mark for each model's answer.
     """
+    from bench.cli.progress import scoring_progress
     from bench.report import show_sample
     from bench.report.show import MARKS, marked_questions
     from bench.rundir.store import RunStore
@@ -243,7 +247,9 @@ def show_command(options: ShowOptions) -> None:
         click.echo(show_sample(evaluation, options.sample, options.model).rstrip())
         return
 
-    evaluation = evaluate(store, only=[options.model] if options.model else None)
+    chosen = [options.model] if options.model else None
+    with scoring_progress() as progress:
+        evaluation = evaluate(store, only=chosen, progress=progress.step)
     rows = marked_questions(evaluation, only_wrong=options.wrong)
     if not rows:
         click.echo("Every answer is right." if options.wrong else "The run has no questions.")

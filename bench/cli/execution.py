@@ -95,18 +95,21 @@ def conclude(
         options: whether and how to report, and how many failed answers are too many.
     """
     from bench.cli.options import known_prices
-    from bench.cli.reporting import print_summary, write_reports
+    from bench.cli.progress import scoring_progress
+    from bench.cli.reporting import gpu_fits, print_summary, write_reports
     from bench.report import ReportOptions, build
     from bench.scoring.evaluation import evaluate, write_scores
 
-    evaluations = [evaluate(run) for run in runs]
-    view = build(evaluations, ReportOptions(prices=known_prices(())))
+    with scoring_progress() as progress:
+        evaluations = [evaluate(run, progress=progress.step) for run in runs]
+    report_options = ReportOptions(prices=known_prices(()), gpu_fits=gpu_fits(evaluations))
+    view = build(evaluations, report_options)
     written = []
     if not options.no_report:
         if options.has_csv:
             for evaluation in evaluations:
                 write_reports([evaluation], build([evaluation]), None, ("vlmhyperbench",))
-        written = write_reports(evaluations, view, None, ("html", "md", "json"))
+        written = write_reports(evaluations, view, None, ("html", "md", "json"), report_options)
     # Last: the same command finishes a run that has no scores, instead of beginning another.
     for evaluation in evaluations:
         write_scores(evaluation)

@@ -74,6 +74,7 @@ def find_sides(
     Raises:
         InvalidInput: no run and no model fits ``name``.
     """
+    from bench.cli.progress import scoring_progress
     from bench.rundir.store import RunStore
     from bench.scoring.comparison import Side
     from bench.scoring.evaluation import evaluate
@@ -88,7 +89,8 @@ def find_sides(
         )
     # A comparison is of scores alone: the other models and the kinds of mistakes are left out.
     chosen = [model] if model else models
-    evaluation = evaluate(run, metrics, only=chosen, mistakes=False)
+    with scoring_progress() as progress:
+        evaluation = evaluate(run, metrics, only=chosen, mistakes=False, progress=progress.step)
     return [Side(evaluation, each) for each in chosen]
 
 

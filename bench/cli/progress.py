@@ -114,6 +114,11 @@ class LateProgress(Bars):
             self.say(f"{self.what}: {done:,} of {total:,}")
 
 
+def scoring_progress() -> LateProgress:
+    """How far the scoring of a run is, to be used as a context."""
+    return LateProgress("scoring, by model and task")
+
+
 class RunProgress(Bars):
     """Draws a run."""
 

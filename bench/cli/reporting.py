@@ -15,8 +15,12 @@ from bench.text import one_line, printable
 
 if TYPE_CHECKING:
     from bench.report import ReportOptions, ReportView
+    from bench.report.views import GpuFit
     from bench.rundir.store import RunStore
     from bench.scoring.evaluation import Evaluation
+
+MANY_ANSWERS = 40_000
+"""Answers above which drawing the report takes more than two seconds."""
 
 PREVIEW_LIMIT = 2_000
 """Pages whose previews are made for a report; more would take minutes and not fit in a page."""
@@ -44,6 +48,9 @@ def write_reports(
     from bench.report import ReportOptions, write_view
 
     options = options or ReportOptions()
+    answers = len(view.samples) * len(view.rows)
+    if answers > MANY_ANSWERS:
+        click.echo(f"The report of {answers:,} answers is being drawn.", err=True)
     is_page = (
         "html" in formats if destination is None else destination.suffix in ("", ".html", ".htm")
     )
@@ -54,11 +61,11 @@ def write_reports(
 
 def scored(runs: Sequence[RunStore]) -> list[Evaluation]:
     """Score ``runs``, and keep the scores of complete ones so that the next report has them at once."""
-    from bench.cli.progress import LateProgress
+    from bench.cli.progress import scoring_progress
     from bench.scoring.evaluation import evaluate, write_scores
 
     evaluations = []
-    with LateProgress("scoring, by model and task") as progress:
+    with scoring_progress() as progress:
         for run in runs:
             evaluation = evaluate(run, progress=progress.step)
             # A run without scores is one that its command goes on with, so an unfinished one gets none here.
@@ -68,6 +75,22 @@ def scored(runs: Sequence[RunStore]) -> list[Evaluation]:
                     write_scores(evaluation)
             evaluations.append(evaluation)
     return evaluations
+
+
+def gpu_fits(evaluations: Sequence[Evaluation]) -> dict[tuple[str, str], tuple[GpuFit, ...]]:
+    """(Id of the run, model) → which GPUs it is predicted to fit into. A report imports no model itself."""
+    from bench.report.views import GpuFit
+    from bench.runner.gpu_fits import gpu_forecasts
+
+    fits = {}
+    for evaluation in evaluations:
+        run = evaluation.run
+        for model, by_gpu in gpu_forecasts(run, list(evaluation.tasks.values())).items():
+            fits[run.id, model] = tuple(
+                GpuFit(name, each.memory_bytes, each.peak_bytes, each.batch_size, each.fits)
+                for name, each in by_gpu.items()
+            )
+    return fits
 
 
 def _write_previews(

@@ -88,6 +88,11 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
         fronts=_fronts(rows, ranking.boards, higher),
         sweeps=sweep_views(sources, rows),
         published=_published(sources, rows),
+        gpu_fits={
+            source.key: options.gpu_fits[source.run.id, source.name]
+            for source in sources
+            if (source.run.id, source.name) in options.gpu_fits
+        },
         samples=samples,
         previews=tuple(run.path for run in runs),
     )

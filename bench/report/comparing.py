@@ -78,10 +78,10 @@ def legend(comparison: PairedAnswers, first: str = "A", second: str = "B") -> st
         else ""
     )
     return (
-        f"{second} − {first} is paired by question, and its 95 % interval is clustered by document. p is the "
-        "larger one of Student's t and of the exact randomisation test; it is below 0.05 exactly where the "
-        f"interval excludes 0.{several} An answer is gained where only {second} scores 0.5 or higher, "
-        f"and lost where only {first} does."
+        f"{second} − {first} is paired by question, and its 95 % interval is clustered by document. p is "
+        "Student's t's, or that of the exact randomisation test where it is larger and few documents differ. "
+        f"It is below 0.05 exactly where the interval excludes 0.{several} An answer is gained where only "
+        f"{second} scores 0.5 or higher, and lost where only {first} does."
     )
 
 
@@ -95,7 +95,7 @@ def balance(comparison: PairedAnswers) -> str:
     row = comparison.overall
     if row is None or row.p_mcnemar is None:
         return f"{words}."
-    words += f" (exact test by document: {formatting.p_equals(row.p_mcnemar)})."
+    words += f" (test by document: {formatting.p_equals(row.p_mcnemar)})."
     p = row.difference.p
     if p is not None and (p < ALPHA) != (row.p_mcnemar < ALPHA):
         words += (

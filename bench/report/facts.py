@@ -28,6 +28,8 @@ from bench.report.views import (
 from bench.scoring.answers import Answer
 
 GIB = 2.0**30
+MOST_PAGES = 100_000
+"""Pages of a batch that are believed; a damaged record may name any number."""
 
 
 def measure(
@@ -148,7 +150,7 @@ def _memory(batches: Sequence[Mapping[str, Any]]) -> PeakMemory | None:
                 peaks[kind] = max(value, peaks.get(kind, 0))
     for kind in MEMORY_KINDS:
         if kind in peaks:
-            return PeakMemory(kind, peaks[kind], peaks)
+            return PeakMemory(kind, peaks[kind], peaks, _by_page(batches, kind))
     return None
 
 
@@ -158,6 +160,16 @@ def usual_memory(rows: Sequence[ModelRow]) -> str:
     if "peak_process" in kinds:
         return "peak_process"
     return max(kinds, key=kinds.count) if kinds else ""
+
+
+def _by_page(batches: Sequence[Mapping[str, Any]], kind: str) -> tuple[int, ...]:
+    """The peak of its batch for every page; a batch that does not say how many pages it has counts as one."""
+    peaks: list[int] = []
+    for batch in batches:
+        if (peak := _bytes(batch.get("memory")).get(kind)) is not None:
+            pages = number(batch.get("pages")) or 1
+            peaks += [peak] * min(MOST_PAGES, max(1, int(pages)))
+    return tuple(sorted(peaks))
 
 
 def _bytes(record: Any) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Sequence
 
@@ -31,18 +32,41 @@ MAX_EXCERPTS = 8
 """Questions that are printed."""
 
 
+TOP = frozenset(("summary", "leaderboard", "sweep"))
+"""Ids of the sections that a reader of a pull request sees; the rest is folded."""
+
+
 def markdown(sections: Sequence[Section]) -> str:
-    """Draw the report; sections at the end are left out, and that is said, if they would not fit."""
-    drawn = [_section(section, first=section is sections[0]) for section in sections]
-    kept: list[str] = []
-    size = 0
-    for text in filter(None, drawn):
-        if size + len(text) + 200 > MAX_CHARACTERS:
-            kept.append("_The rest did not fit here; it is in the HTML report._\n")
+    """Draw the report: the result, and the rest folded below it.
+
+    Sections at the end are left out, and that is said, if they would not fit.
+    """
+    first, *others = sections
+    top = [_section(first, first=True)]
+    top += [_section(section, first=False) for section in others if section.id in TOP]
+    shown = [text for text in top if text]
+    size = sum(map(len, shown))
+    titles: list[str] = []
+    folded: list[str] = []
+    for section in others:
+        text = "" if section.id in TOP else _section(section, first=False)
+        if not text:
+            continue
+        if size + len(text) + 1000 > MAX_CHARACTERS:
+            folded.append("_The rest did not fit here; it is in the HTML report._\n")
             break
-        kept.append(text)
+        titles.append(section.short or section.title)
+        folded.append(text)
         size += len(text) + 1
-    return "\n".join(kept)
+    if folded:
+        shown.append(_folded(", ".join(titles) or "More", "\n".join(folded)))
+    return "\n".join(shown)
+
+
+def _folded(title: str, content: str) -> str:
+    """Content that is hidden until it is opened. The blank lines make GitHub read it as Markdown."""
+    summary = html.escape(one_line(title, 300)).replace("@", "&#64;&#8203;")
+    return f"<details>\n<summary>{summary}</summary>\n\n{content.strip()}\n\n</details>\n"
 
 
 def _section(section: Section, *, first: bool) -> str:
@@ -75,6 +99,8 @@ def _block(block: Block, level: int) -> str:
             return "\n".join(_excerpt(item) for item in block.items[:MAX_EXCERPTS])
         case Group():
             parts = _blocks(block.blocks, level + 1 if block.title else level)
+            if block.layout == "folded" and block.title and parts:
+                return _folded(block.title, "\n\n".join(parts)).rstrip()
             heading = [f"{'#' * level} {escape(block.title)}"] if block.title and parts else []
             return "\n\n".join([*heading, *parts])
         case _:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bench.errors import InvalidInput
+from bench.report.views import GpuFit
 from bench.scoring.prices import Tariff
 
 MAX_MEGABYTES = 25.0
@@ -22,6 +23,8 @@ class ReportOptions:
     """The HTML file stays under this size, in MB; what is left out is stated on the page."""
     title: str | None = None
     """Heading; None: the run's name."""
+    gpu_fits: Mapping[tuple[str, str], tuple[GpuFit, ...]] = field(default_factory=dict)
+    """(Id of the run, model) → which GPUs it is predicted to fit into. Reports know no models themselves."""
     prices: Mapping[str, Tariff] = field(default_factory=dict)
     """Name of a model, or ``all`` → what asking it costs. The costs that runs recorded stand behind these."""
 

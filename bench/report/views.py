@@ -165,6 +165,8 @@ class PeakMemory:
     bytes: int
     peaks: Mapping[str, int]
     """Every kind that was measured, in bytes."""
+    by_page: tuple[int, ...] = ()
+    """For every page that was given to the model: the peak of its batch, of the kind ``kind``, ascending."""
 
     @property
     def label(self) -> str:
@@ -516,6 +518,25 @@ class SweepView:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuFit:
+    """Whether a model fits into one kind of GPU, by the formula of ``bench plan``."""
+
+    name: str
+    memory: int
+    """Bytes."""
+    peak: int
+    """Bytes that the model is predicted to hold at most."""
+    batch_size: int
+    """Questions a call with which it fits; it does not fit with one where ``fits`` is false."""
+    fits: bool
+
+    @property
+    def spare(self) -> float:
+        """Share of the memory that stays free; negative if it does not fit."""
+        return 1 - self.peak / self.memory
+
+
+@dataclass(frozen=True, slots=True)
 class ReportView:
     """All that a report shows."""
 
@@ -547,6 +568,8 @@ class ReportView:
     """Models that were run with several bounds on a page."""
     published: tuple[PublishedRow, ...]
     """Published scores of the rows' models on the report's tasks, beside ours."""
+    gpu_fits: Mapping[str, tuple[GpuFit, ...]]
+    """By row key: which GPUs the model is predicted to fit into; empty for a model without a prediction."""
     samples: tuple[SampleView, ...] = field(repr=False)
     previews: tuple[str, ...] = field(repr=False)
     """Folders of the runs, where page previews are looked for."""

@@ -3,24 +3,24 @@
 Pairs are formed by sample, clusters are documents (Miller 2024, arXiv 2411.00640, section 4), and
 p-values are adjusted for everything that is compared at once (Holm 1979). An answer is *accepted* from
 the headline score ``ACCEPTED`` on. A question is gained where the second side alone has an accepted
-answer, and lost where the first side alone has one. These two counts are compared by the randomisation
-test over documents, which is McNemar's exact test where every document has one question.
+answer, and lost where the first side alone has one. These two counts are compared by the
+same test as the differences: by document, and exact where few documents flip.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from bench.errors import InvalidInput, did_you_mean
+from bench.formatting import listed
 from bench.schema import Sample
 from bench.scoring.answers import Answer
-from bench.scoring.conclusions import conclusion
+from bench.scoring.conclusions import ALPHA, conclusion
 from bench.scoring.evaluation import Cell, Evaluation, document_keys
 from bench.scoring.levels import ACCEPTED, higher_is_better, is_accuracy
-from bench.stats import PairedDifference, holm, paired_difference, sign_flip_test
+from bench.stats import PairedDifference, holm, paired_difference
 from bench.text import one_line
 
 Trained = Literal["train", "validation", "test", "none"]
@@ -138,8 +138,9 @@ class ComparisonRow:
     lost: int
     """Questions to which only the first side has an accepted answer."""
     p_mcnemar: float | None
-    """Exact and by document, on gained against lost: McNemar's test where every document has one question.
-    None for error rates, by which no answer is accepted or refused."""
+    """Of gained against lost, by document, and exact where few documents flip: McNemar's test where every
+    document has one question. None for error rates, by which no answer is accepted or refused, and where
+    all questions are of one document."""
     trained: Trained | None = None
     """What the second side saw of this task in training; None if it is not from ``bench tune``."""
     is_slice: bool = False
@@ -197,7 +198,7 @@ class PairedAnswers:
         """The answer in one sentence."""
         row = self.overall
         if row is None:
-            return "The tasks have no common score: read them one by one."
+            return f"The tasks have no common score. {self._by_task(first, second)}"
         tasks = len(self.pairings)
         return conclusion(
             row.difference,
@@ -206,6 +207,27 @@ class PairedAnswers:
             higher_is_better=higher_is_better(row.metric),
             scope=f"of {tasks} tasks" if tasks > 1 else "",
         )
+
+    def _by_task(self, first: str, second: str) -> str:
+        """On which tasks who is better beyond the noise, after correction for how many tasks there are."""
+        groups: dict[str, list[str]] = {
+            f"{second} is better on": [],
+            f"{first} is better on": [],
+            "No difference can be told on": [],
+        }
+        ahead, behind, open_ = groups
+        for row in self.rows:
+            gap = row.difference.difference
+            if row.is_slice:
+                continue
+            if gap is None or row.p_holm is None or row.p_holm >= ALPHA:
+                groups[open_].append(row.name)
+            else:
+                groups[ahead if (gap > 0) == higher_is_better(row.metric) else behind].append(
+                    row.name
+                )
+        said = [f"{words} {listed(names, 6)}." for words, names in groups.items() if names]
+        return " ".join(said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,12 +455,9 @@ def _row(name: str, pairing: Pairing) -> ComparisonRow:
     )
 
 
-def _balance_test(balance: Sequence[int], clusters: Sequence[str]) -> float:
+def _balance_test(balance: Sequence[int], clusters: Sequence[str]) -> float | None:
     """Compare gained with lost, with the answers about one document taken together."""
-    by_document: Counter[str] = Counter()
-    for step, cluster in zip(balance, clusters, strict=True):
-        by_document[cluster] += step
-    return sign_flip_test(list(by_document.values()))
+    return paired_difference(balance, [0] * len(balance), clusters).p
 
 
 def _mean(

@@ -3,8 +3,8 @@
 Both models see the same questions, so they are compared question by question. Most of the spread of scores is
 shared and drops out of the difference (Miller 2024, arXiv 2411.00640, section 4).
 
-Two tests stand behind every p: Student's t, which knows how the documents vary, and Fisher's randomisation
-test, which is exact where few documents differ. The larger p counts, and the interval follows it.
+Where few documents differ, two tests stand behind p: Student's t, which knows how the documents vary, and
+Fisher's randomisation test, which is exact. The larger p counts, and the interval follows it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bench.stats.clusters import (
     numbers,
     require_same_length,
 )
-from bench.stats.distributions import NORMAL, half_binomial_cdf, student_t_tail
+from bench.stats.distributions import half_binomial_cdf, student_t_tail
 from bench.stats.means import (
     CONFIDENCE,
     ONE_DOCUMENT,
@@ -50,8 +50,9 @@ numbers of questions stay exact."""
 _CELLS = 8192
 """Most steps that the differences of all documents may add up to; finer ones are rounded to fit."""
 
-_EXACT_DOCUMENTS = 2000
-"""Up to this many differing documents the randomisation test is exact; its normal limit serves beyond."""
+FEW_FOR_T = 25
+"""If the models differ on fewer documents than this, Student's t is not trusted alone. It is the usual bound
+below which McNemar's test is computed exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +92,10 @@ def paired_difference(
 
     The interval is Student's t with the cluster-robust standard error and (effective documents − 1) degrees
     of freedom, cut at the largest difference that is possible: 1 for scores from 0 to 1, and the largest
-    score for error rates. Cutting changes no coverage, because the true difference is not beyond. p is the
-    larger one of this t's and of ``sign_flip_test``; where only the latter allows 0, the interval is
-    extended to 0. So p is below 5 % exactly where the interval excludes 0.
+    score for error rates. Cutting changes no coverage, because the true difference is not beyond. p is
+    that of the same t. If fewer than ``FEW_FOR_T`` documents differ, it is at least that of
+    ``sign_flip_test``, and where only the latter allows 0, the interval is extended to 0. So p is below 5 %
+    exactly where the interval excludes 0.
 
     Args:
         a: Scores of the first model, shape (samples,); None and NaN leave the sample out.
@@ -146,10 +148,12 @@ def _interval(totals: ClusterTotals, reach: float, p: float) -> Interval:
 
 
 def _p_value(totals: ClusterTotals, reach: float) -> float:
-    if _differing(totals) == 0:
+    differing = _differing(totals)
+    if differing == 0:
         return 1.0
-    p = sign_flip_test(totals.sums)
     different = departures(totals)
+    # The same difference on every document has no spread to be held against: only its sign tells.
+    p = sign_flip_test(totals.sums) if differing < FEW_FOR_T or different == 0 else 0.0
     if different > 0:
         ratio = abs(totals.mean) / robust_se(totals)
         p = max(p, min(1.0, 2 * student_t_tail(ratio, max(1.0, totals.effective - 1))))
@@ -166,9 +170,9 @@ def sign_flip_test(differences: Numbers) -> float:
     If the two models were interchangeable, each document's difference could as well have had the other sign.
     p is the share of all 2ⁿ assignments of signs whose sum is at least as far from 0 as the one observed.
     On differences of −1, 0 and 1 (one question a document, right or wrong) this is McNemar's exact test.
-    The sum is exact for whole numbers up to 10 and rounded to 1/8192 of the total otherwise; beyond 2,000
-    differing documents its normal limit is used. Source: Fisher, The Design of Experiments (1935), section
-    21; Pitman, Supplement to the J. of the Royal Statistical Society 4(1), 1937.
+    The sum is exact for whole numbers up to 10 and rounded to 1/8192 of the total otherwise. Source: Fisher,
+    The Design of Experiments (1935), section 21; Pitman, Supplement to the J. of the Royal Statistical
+    Society 4(1), 1937.
 
     Args:
         differences: Sum of (first − second) of each document, shape (documents,).
@@ -191,9 +195,6 @@ def sign_flip_test(differences: Numbers) -> float:
         # Equal steps are throws of a coin, whose distribution is known in closed form.
         heads = (moved.size - observed // int(moved[0])) // 2
         return min(1.0, 2 * half_binomial_cdf(heads, moved.size))
-    if moved.size > _EXACT_DOCUMENTS:
-        spread = float(np.sqrt((moved.astype(np.float64) ** 2).sum()))
-        return min(1.0, 2 * (1 - NORMAL.cdf(observed / spread)))
     # Signs that make ``minus`` of the steps negative give the sum ``steps_sum − 2·minus``.
     most_minus = (steps_sum - observed) // 2
     return min(1.0, 2 * float(_share_by_minus(moved)[: most_minus + 1].sum()))

@@ -31,6 +31,7 @@ SECTIONS: Mapping[str, str | SectionMaker] = {
     "review": "bench.report.sections.review:section",
     "cascade": "bench.report.sections.cascade:section",
     "speed": "bench.report.sections.speed:section",
+    "memory": "bench.report.sections.memory:section",
     "compare": "bench.report.sections.pairs:section",
     "flips": "bench.report.sections.flips:section",
     "samples": "bench.report.sections.samples:section",
