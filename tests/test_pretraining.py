@@ -20,6 +20,7 @@ from bench.files import read_lines
 from tests.tiny_qwen import one_thread
 from workshop.nano import checkpoint, lessons
 from workshop.nano.batches import CHARACTERS, IGNORED, Batcher, TrainingBatch
+from workshop.nano.muon import Muon, orthogonalised
 from workshop.nano.network import Learner, inputs
 from workshop.nano.train import LessonDataset, Settings, Trainer
 from workshop.nano.vocabulary import train_tokenizer
@@ -194,6 +195,31 @@ def test_a_gradient_that_is_no_number_touches_no_weight(tmp_path: Path) -> None:
     assert trainer.step == 0
     for name, value in trainer.learner.state_dict().items():
         assert torch.equal(value, before[name]), name
+
+
+def test_muon_in_bf16_is_the_muon_of_torch() -> None:
+    generator = torch.Generator().manual_seed(1)
+    shapes = [(24, 40), (40, 24), (16, 16)]
+    ours = [torch.nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
+    theirs = [torch.nn.Parameter(matrix.detach().clone()) for matrix in ours]
+    settings = {"lr": 0.02, "weight_decay": 0.1}
+    optimiser = Muon(ours, **settings, dtype=torch.bfloat16)
+    reference = torch.optim.Muon(theirs, **settings, adjust_lr_fn="match_rms_adamw")
+    for _ in range(3):
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = torch.randn(one.shape, generator=generator)
+            other.grad = one.grad.clone()
+        optimiser.step()
+        reference.step()
+    for one, other in zip(ours, theirs, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("shape", [(32, 64), (64, 32)])
+def test_muon_in_fp32_moves_every_singular_value_near_to_one(shape: tuple[int, int]) -> None:
+    update = torch.randn(shape, generator=torch.Generator().manual_seed(2))
+    values = torch.linalg.svdvals(orthogonalised(update, torch.float32))
+    assert values.min() > 0.5 and values.max() < 1.5
 
 
 def test_a_few_steps_lower_the_loss(tmp_path: Path) -> None:

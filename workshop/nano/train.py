@@ -28,9 +28,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from bench.errors import BenchError, InvalidInput
 from bench.files import write_bytes_atomically
+from bench.measure.bf16 import bf16_pays
 from workshop.nano import checkpoint, lessons
 from workshop.nano.batches import KINDS, Batcher, LessonKind, TrainingBatch
 from workshop.nano.curves import LOG, write_curves
+from workshop.nano.muon import Muon
 from workshop.nano.network import Learner, inputs
 from workshop.nano.vocabulary import train_tokenizer
 from workshop.tiny_checkpoint import write_weights
@@ -142,12 +144,13 @@ class Trainer:
         for name, parameter in self.learner.named_parameters():
             inner = ".blocks." in name or ".layers." in name or ".merger." in name
             (blocks if inner and parameter.ndim == 2 else rest).append(parameter)
+        fast_bfloat16 = self.device.type == "cuda" or bf16_pays()
         self.optimisers: list[torch.optim.Optimizer] = [
-            torch.optim.Muon(
+            Muon(
                 blocks,
                 lr=settings.rate,
                 weight_decay=settings.weight_decay,
-                adjust_lr_fn="match_rms_adamw",
+                dtype=torch.bfloat16 if fast_bfloat16 else torch.float32,
             ),
             torch.optim.AdamW(rest, lr=settings.rate, betas=(0.9, 0.95), weight_decay=0.0),
         ]
