@@ -6,10 +6,10 @@ seconds and memory is in bytes everywhere; GiB and milliseconds exist only on pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 SCHEMA_VERSION = 1
 """Version of the files of a run directory; raised when an older program would misread a new file."""
@@ -239,6 +239,27 @@ class Output:
     them."""
 
 
+class PlacedText(NamedTuple):
+    """A word or a line with its box, in shares of the page's width and height from its upper left corner."""
+
+    text: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def turned_back(self, degrees: int) -> PlacedText:
+        """The same on the page as it was before a clockwise turn by 0, 90, 180 or 270 degrees."""
+        text, left, top, right, bottom = self
+        if degrees == 90:
+            return PlacedText(text, top, 1 - right, bottom, 1 - left)
+        if degrees == 180:
+            return PlacedText(text, 1 - right, 1 - bottom, 1 - left, 1 - top)
+        if degrees == 270:
+            return PlacedText(text, 1 - bottom, left, 1 - top, right)
+        return self
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """The result of ``Model.generate``: the outputs of one call and where its time went."""
@@ -258,6 +279,8 @@ class Batch:
     names them."""
     notes: Mapping[str, Json] = field(default_factory=dict)
     """What was done otherwise than ``ModelInfo.details`` says, by the names there."""
+    words: Mapping[str, Sequence[PlacedText]] = field(default_factory=dict)
+    """Key of a page → what was read on it in this call, by a backend that knows where it stands."""
 
 
 @dataclass(frozen=True, slots=True)

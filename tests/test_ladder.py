@@ -207,7 +207,7 @@ def test_answers_about_shrunk_pages_are_counted_and_warned_of_everywhere(
     evaluation = evaluate(run)
     view = build([evaluation])
     assert view.rows[0].degraded == {401_408: 2, 802_816: 1}
-    said = "memory ran out, and 3 answers of 12 are about pages that were shrunk, down to 401,408 pixels"
+    said = "that of the resolution asked for: f (3 answers of 12, down to 401,408 pixels)"
     files = {p.name: p.read_text() for p in write_report([run], tmp_path / "o", FORMATS)}
     assert said in " ".join(terminal_summary(make_sections(view)).split())
     for name in ("report.html", "report.md", "report.json"):

@@ -13,15 +13,16 @@ from bench.report import FORMATS, ReportOptions, build, show_sample, terminal_su
 from bench.report.embed import json_text
 from bench.report.markdown import MAX_CHARACTERS, escape, markdown
 from bench.report.mistakes import LABELS, judged, not_right
-from bench.report.ranking import pareto, ranks
+from bench.report.ranking import better_than, pareto
 from bench.report.sections import make_sections
 from bench.report.tables import LOOKS, leaderboard_csv, report_json, samples_csv, section_tables
 from bench.report.views import Pair
+from bench.rundir.checksums import CHECKSUM, with_checksum
 from bench.rundir.lock import RunLock
 from bench.rundir.store import RunStore
 from bench.schema import Estimate
 from bench.scoring.evaluation import evaluate
-from bench.stats import PairedDifference
+from bench.stats import Design, PairedDifference, documents_needed
 from tests.run_fixture import HOSTILE, MODELS, FixtureModel, make_run, make_tasks
 
 RIGHT = FixtureModel("right", skill=2.0)
@@ -119,7 +120,8 @@ def test_rank_is_one_more_than_the_number_of_better_models():
         return Pair(first, second, PairedDifference(0.1, 0.0, 0.2, p, 9, 9), p, 1, 0)
 
     pairs = [pair("a", "b", 0.5), pair("a", "c", 0.01), pair("b", "c", 0.4)]
-    assert ranks(["a", "b", "c"], pairs) == {"a": 1, "b": 1, "c": 2}
+    better = better_than(["a", "b", "c"], pairs)
+    assert {key: 1 + len(models) for key, models in better.items()} == {"a": 1, "b": 1, "c": 2}
 
 
 def test_pair_counts_wins_and_losses(tmp_path):
@@ -136,43 +138,86 @@ def test_pareto_front_holds_what_nothing_beats_on_both_counts():
     assert pareto(costs, scores) == ["cheap", "dear"]
 
 
-def test_verdict_names_who_is_within_the_noise(tmp_path):
+def said(view):
+    return [clause.text for clause in view.verdict.clauses]
+
+
+def test_verdict_names_who_cannot_be_told_from_the_best(tmp_path):
     run = make_run(tmp_path, [RIGHT, dataclasses.replace(RIGHT, name="equal"), WRONG])
-    verdict = view_of(run).verdict
-    assert verdict.headline.startswith("right scores highest")
-    assert verdict.detail == "Its difference to equal is within the noise."
+    verdict = said(view_of(run))
+    assert verdict[0] == "Take right."
+    assert verdict[1].startswith("It scores 1.000 [")
+    assert "cannot be told from equal" in verdict[1]
 
 
 def test_verdict_says_where_there_is_too_little_to_test(tmp_path):
     run = make_run(tmp_path, [RIGHT, WRONG], make_tasks(1, 4, ["en"]))
-    assert "too few documents" in view_of(run).verdict.detail
+    assert "too few documents" in said(view_of(run))[1]
 
 
-def test_verdict_says_best_only_beyond_the_noise(tmp_path):
-    assert view_of(make_run(tmp_path, [RIGHT, WRONG])).verdict.headline.startswith(
-        "right answers best"
-    )
+def test_verdict_says_by_how_much_the_best_leads(tmp_path):
+    view = view_of(make_run(tmp_path, [RIGHT, WRONG]))
+    gap = view.pairs[0].difference
+    lead = f"leads wrong, the next best, by {gap.difference:.3f} [{gap.low:.3f}, {gap.high:.3f}]."
+    assert said(view)[1].endswith(lead)
 
 
-def test_verdict_names_the_one_other_model_that_is_within_the_noise(tmp_path):
-    verdict = view_of(make_run(tmp_path, [RIGHT, MISFORMATTED], make_tasks(3, 2, ["en"]))).verdict
-    assert verdict.headline.endswith("but not beyond the noise.")
-    assert re.fullmatch(
-        r"Its paired difference to misformatted, \+0\.\d{3} \[.*\], is compatible with zero\.",
-        verdict.detail,
-    )
+def test_verdict_says_how_many_more_documents_would_tell_two_models_apart(tmp_path):
+    nearly = FixtureModel("nearly", skill=0.75)
+    view = view_of(make_run(tmp_path, [RIGHT, nearly], make_tasks(5, 4, ["en"])))
+    gap = view.pairs[0].difference
+    design = Design(variance=gap.clusters * gap.standard_error**2)
+    more = documents_needed(gap.difference, design) - gap.clusters
+    assert more > 0
+    assert f"cannot be told from nearly: {more} more document" in said(view)[1]
 
 
 def test_verdict_says_where_all_models_score_the_same(tmp_path):
     run = make_run(tmp_path, [RIGHT, dataclasses.replace(RIGHT, name="equal")])
-    assert view_of(run).verdict.headline.startswith("right and equal score the same: 1.000")
+    assert said(view_of(run))[1].endswith("exactly as equal.")
 
 
-def test_verdict_on_many_models_within_the_noise_speaks_of_them_all(tmp_path):
-    models = [MISFORMATTED, RIGHT, dataclasses.replace(RIGHT, name="equal")]
-    verdict = view_of(make_run(tmp_path, models, make_tasks(3, 2, ["en"]))).verdict
-    assert "no model is ahead" in verdict.headline
-    assert "all other models" in verdict.detail
+def test_verdict_names_the_trade_of_a_faster_and_smaller_model(tmp_path):
+    light = dataclasses.replace(WRONG, name="light", seconds=0.05, memory=2**30)
+    trade = said(view_of(make_run(tmp_path, [RIGHT, light])))[2]
+    assert re.match(r"light is [89]\.\d|light is 1\d times faster \(", trade)
+    assert re.search(r"needs 1\.0 GiB instead of 6\.\d and is [01]\.\d{3} behind\.$", trade)
+
+
+def test_verdict_names_what_fits_a_usual_gpu_if_the_best_does_not(tmp_path):
+    large = dataclasses.replace(RIGHT, memory=40 * 2**30)
+    verdict = view_of(make_run(tmp_path, [large, WRONG])).verdict
+    lead = [clause.text for clause in verdict.clauses if clause.leads]
+    assert lead == ["Take right.", "On a GPU of 24 GB take wrong."]
+
+
+def test_verdict_names_the_task_on_which_another_model_is_better(tmp_path):
+    tasks = make_tasks(12, 4, ["ru", "en", "zh"])
+    run = make_run(tmp_path, [RIGHT, dataclasses.replace(RIGHT, name="other")], tasks)
+    spoil(run, "right", "invoices-zh")
+    for task in ("invoices-ru", "invoices-en"):
+        spoil(run, "other", task)
+    verdict = view_of(run).verdict
+    (clause,) = (clause for clause in verdict.clauses if clause.text.startswith("On "))
+    assert clause.text == "On invoices-zh (1.000 better) take other."
+    assert clause.evidence == "tasks"
+
+
+def spoil(run, model, task):
+    """Make every answer of a model to a task wrong."""
+    path = run.cell_folder(model, task) / "outputs.jsonl"
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for line in lines:
+        line.pop(CHECKSUM, None)
+        line.update(with_checksum(line | {"text": "~"}))
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+def test_every_clause_of_the_verdict_names_its_evidence(run):
+    view = view_of(run)
+    sections = {section.id for section in make_sections(view)}
+    evidence = {clause.evidence for clause in view.verdict.clauses}
+    assert evidence <= sections | {"tradeoff"}
 
 
 def test_error_rate_ranks_the_lowest_first(tmp_path):
@@ -520,7 +565,8 @@ def test_tasks_of_one_name_and_two_contents_stay_apart(tmp_path):
     second = make_run(tmp_path, [WRONG], make_tasks(3, 2, ["en"]), name="second")
     view = view_of(first, second)
     assert len({task.key for task in view.tasks}) == 2
-    assert any("different tasks" in caveat.text for caveat in view.caveats)
+    assert len(view.boards) == 2
+    assert any("separate boards" in caveat.text for caveat in view.caveats)
 
 
 def test_rows_of_different_hardware_are_marked(tmp_path):
@@ -564,7 +610,7 @@ def test_terminal_summary_has_colour_only_on_demand(run):
 def test_terminal_summary_says_what_to_type_next(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = terminal_summary(make_sections(view_of(run)), 100)
-    assert re.search(r"Summary +qwen2-vl-7b", text)
+    assert re.search(r"Summary +Take qwen2-vl-7b", text)
     assert f"bench report {run.id} --open" in text
     assert f"bench show {run.id} invoices-" in text
 

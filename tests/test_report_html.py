@@ -5,8 +5,6 @@ import gzip
 import html as html_module
 import json
 import re
-import shutil
-import subprocess
 from base64 import b64decode, b64encode
 from hashlib import sha256
 from html.parser import HTMLParser
@@ -23,9 +21,6 @@ from tests.run_fixture import FixtureModel, make_run, make_tasks
 RIGHT = FixtureModel("right", skill=2.0)
 WRONG = FixtureModel("wrong", skill=-1.0)
 MISFORMATTED = FixtureModel("misformatted", skill=2.0, misformat=1.0)
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 
 
 @pytest.fixture(autouse=True)
@@ -162,9 +157,10 @@ def test_index_and_texts_hold_every_sample(tmp_path):
     assert len(index["ids"]) == len(texts) == 72
     assert index["models"] == ["right", "wrong"]
     assert index["levels"][0] == "r" * 72
-    question, references, answers = texts[0]
+    question, references, answers, places = texts[0]
     assert question == "Итого к оплате?"
     assert answers[0][0] == references[0] == "128 450,00"
+    assert places == []
 
 
 def test_large_data_is_packed_and_the_same(tmp_path, monkeypatch):
@@ -353,258 +349,13 @@ def test_stage_has_one_colour_whoever_it_belongs_to(demo):
     assert len(set(colours)) == 5
 
 
+def test_a_single_plot_has_no_tabs(tmp_path):
+    elsewhere = {"traits": {"runs_in": "server", "memory": None}}
+    page = page_of(make_run(tmp_path, [dataclasses.replace(RIGHT, gpu=False, details=elsewhere)]))
+    assert 'id="tradeoff"' in page
+    assert 'name="leaderboard-tab"' not in page
+
+
 def test_scatter_needs_a_finished_model_with_a_latency(tmp_path):
     page = page_of(make_run(tmp_path, [dataclasses.replace(RIGHT, asked=0.5)]))
     assert 'id="tradeoff"' not in page
-
-
-# A browser
-
-
-def browse(path, tmp_path, *flags, fragment=""):
-    """The page's DOM after its script ran, and what the console said."""
-    command = [
-        *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"),
-        *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
-        *("--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1280,900"),
-        # Every name is unknown: a request that the policy let through would still go nowhere.
-        *("--host-resolver-rules=MAP * ~NOTFOUND", "--proxy-server=127.0.0.1:9"),
-        *("--virtual-time-budget=8000", "--enable-logging=stderr", "--dump-dom", *flags),
-        f"{path.as_uri()}{fragment}",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    shutil.rmtree(tmp_path / "profile", ignore_errors=True)
-    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-
-
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-
-
-@needs_browser
-def test_browser_fills_the_sample_list_without_a_word_of_complaint(tmp_path):
-    (path,) = write_report([make_run(tmp_path)], None, ("html",))
-    dom, console = browse(path, tmp_path)
-    assert console == []
-    assert 'data-ready="1"' in dom
-    assert "72 questions" in dom
-    assert len(re.findall(r'<a class="id" href="#s=[^"]*">[^<]* / ', dom)) == 72
-
-
-@needs_browser
-def test_browser_runs_no_text_of_a_model(tmp_path):
-    run = make_run(tmp_path, [RIGHT, WRONG], hostile=True)
-    (path,) = write_report([run], None, ("html",))
-    for sample in (0, 5):
-        sample_id = f"ru-{sample // 4:02}/q{sample % 4}'\"<&>#{sample}"
-        fragment = "#s=invoices-ru/" + re.sub(
-            r"[^\w-]", lambda match: f"%{ord(match[0]):02X}", sample_id
-        )
-        dom, console = browse(path, tmp_path, fragment=fragment)
-        assert console == []
-        assert 'data-ready="1"' in dom
-        assert "data-pwned" not in dom.split("<body")[0]
-        assert re.search(r'<dialog id="detail"[^>]* open', dom)
-        # A browser needs minutes to break one word of 20,000 letters into lines.
-        assert "A" * 400 not in re.sub(r"<script.*?</script>", "", dom, flags=re.DOTALL)
-
-
-@needs_browser
-def test_browser_opens_the_question_of_a_deep_link(tmp_path):
-    (path,) = write_report([make_run(tmp_path)], None, ("html",))
-    dom, console = browse(path, tmp_path, fragment="#s=invoices-zh/zh-01%2Fq2")
-    assert console == []
-    assert re.search(r'<h3 id="d-question"[^>]*lang="zh"[^>]*>销售方名称？</h3>', dom)
-    assert 'src="data:image/jpeg;base64,' in dom
-
-
-@needs_browser
-def test_browser_inflates_packed_data(tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.report.embed.PLAIN_BYTES", 1000)
-    run = make_run(tmp_path, [RIGHT], make_tasks(600, 4, ["zh"]), previews=False)
-    (path,) = write_report([run], None, ("html",))
-    dom, console = browse(path, tmp_path)
-    assert console == []
-    assert "2,400 questions" in dom
-    assert "Page 1 of 24" in dom
-
-
-@needs_browser
-def test_browser_shows_a_run_in_which_nothing_was_asked(tmp_path):
-    run = make_run(tmp_path, [dataclasses.replace(RIGHT, asked=0.0)])
-    (path,) = write_report([run], None, ("html",))
-    dom, console = browse(path, tmp_path)
-    assert console == []
-    assert 'data-ready="1"' in dom
-
-
-def drive(run, tmp_path, script):
-    """What ``script`` returns after it used the page as a person would (the policy is taken off)."""
-    (path,) = write_report([run], tmp_path / "driven", ("html",))
-    page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", path.read_text("utf-8"))
-    driver = """<script>(async function () {
-      const $ = (id) => document.getElementById(id), root = document.documentElement;
-      const wait = () => new Promise((done) => setTimeout(done, 400));
-      const tell = (node, event) => { node.dispatchEvent(event); return wait(); };
-      const set = (id, value, kind) => {
-        $(id).value = value;
-        return tell($(id), new Event(kind, {bubbles: true}));
-      };
-      const press = (key) => tell($("detail"), new KeyboardEvent("keydown", {key, bubbles: true}));
-      const column = (n) =>
-        [...document.querySelectorAll(`.board tbody tr > :nth-child(${n})`)].map((c) => c.dataset.v);
-      while (!root.dataset.ready) await wait();
-      root.dataset.result = JSON.stringify(await (async () => { SCRIPT })());
-    })();</script>"""
-    path.write_text(page.replace("</body>", driver.replace("SCRIPT", script) + "</body>"), "utf-8")
-    dom, console = browse(path, tmp_path)
-    assert console == []
-    return json.loads(html_module.unescape(re.search(r'data-result="([^"]*)"', dom)[1]))
-
-
-@needs_browser
-def test_filters_narrow_the_list(tmp_path):
-    run = make_run(tmp_path, [RIGHT, dataclasses.replace(WRONG, error_rate=0.2)])
-    rows = build([evaluate(run)]).rows
-    found = drive(
-        run,
-        tmp_path,
-        """
-        const counts = {};
-        for (const show of ["failed", "wrong", "right", "different"]) {
-          await set("f-show", show, "change");
-          counts[show] = $("status").textContent;
-        }
-        await set("f-show", "failed", "change");
-        await set("f-model", "right", "change");
-        counts.none = $("list").tBodies[0].textContent;
-        $("f-clear").click(); await wait();
-        await set("f-task", "invoices-zh", "change");
-        counts.task = $("status").textContent;
-        await set("f-text", "销售方", "input");
-        counts.text = $("status").textContent;
-        return counts;
-        """,
-    )
-    bad = rows[1].levels["failed"] + rows[1].levels["wrong"]
-    assert found["failed"] == f"{rows[1].failed} of 72 questions"
-    assert found["wrong"] == f"{bad} of 72 questions"
-    assert found["right"] == "72 questions"
-    assert found["different"] == "72 questions"
-    assert found["none"] == "No question matches the filter."
-    assert found["task"] == "24 of 72 questions"
-    assert found["text"] == "6 of 72 questions"
-
-
-@needs_browser
-def test_count_of_wins_leads_to_its_questions(tmp_path):
-    run = make_run(tmp_path, [RIGHT, WRONG])
-    (pair,) = build([evaluate(run)]).pairs
-    status = drive(
-        run,
-        tmp_path,
-        'document.querySelector("#compare a[data-filter]").click(); await wait();'
-        'return [$("status").textContent, $("f-chips").textContent];',
-    )
-    assert status[0].startswith(f"{pair.wins} ")
-    assert status[1] == "right better than wrong ✕"
-
-
-@needs_browser
-def test_kind_of_wrong_filters_the_list_and_stands_in_the_question(tmp_path):
-    run = make_run(tmp_path, [RIGHT, WRONG, MISFORMATTED])
-    kinds = {kind.name: kind for kind in build([evaluate(run)]).mistakes}
-    seen = drive(
-        run,
-        tmp_path,
-        """
-        const links = [...document.querySelectorAll("#mistakes-kinds a")], out = [];
-        links.find((a) => a.dataset.filter.includes("format_only")).click(); await wait();
-        out.push($("f-kind").value, $("f-model").value, $("status").textContent);
-        location.hash = $("list").querySelector("a").getAttribute("href"); await wait();
-        out.push(document.querySelector("#d-text .kind").textContent);
-        $("d-close").click(); await wait();
-        await set("f-model", "right", "change"); out.push($("status").textContent);
-        await set("f-model", "", "change");
-        await set("f-kind", "empty", "change");
-        await set("f-show", "partly", "change"); out.push($("status").textContent);
-        await set("f-show", "different", "change"); out.push($("status").textContent);
-        return out;
-        """,
-    )
-    assert seen[:2] == ["format_only", "misformatted"]
-    assert seen[2] == f"{kinds['format_only'].counts['misformatted']} of 72 questions"
-    assert seen[3] == "only in format"
-    assert seen[4] == "0 of 72 questions"
-    # Nobody's answer is both empty and partly right, though another's on the same question may be.
-    assert seen[5] == "0 of 72 questions"
-    assert seen[6] == f"{kinds['empty'].counts['wrong']} of 72 questions"
-
-
-@needs_browser
-def test_keys_walk_through_the_filtered_questions(tmp_path):
-    places = drive(
-        make_run(tmp_path, [RIGHT]),
-        tmp_path,
-        """
-        await set("f-task", "invoices-en", "change");
-        const seen = [];
-        location.hash = $("list").querySelector("a").getAttribute("href"); await wait();
-        seen.push($("d-place").textContent);
-        await press("ArrowRight"); seen.push($("d-place").textContent, location.hash);
-        await press("ArrowLeft"); seen.push($("d-place").textContent);
-        $("d-close").click(); await wait();
-        seen.push($("detail").open, location.hash);
-        for (const hash of ["#s=__proto__/constructor", "#s=constructor/", "#s=/__proto__", "#s=%/%E0%A4",
-                            "#s=" + "/".repeat(9999), "#__proto__", "#s=invoices-en/__proto__"]) {
-          location.hash = hash; await wait();
-          if ($("detail").open) seen.push(hash);
-        }
-        return seen;
-        """,
-    )
-    assert places == ["1 of 24", "2 of 24", "#s=invoices-en/en-00%2Fq1", "1 of 24", False, ""]
-
-
-@needs_browser
-def test_headers_sort_and_say_so(tmp_path):
-    run = make_run(tmp_path)
-    sorts = drive(
-        run,
-        tmp_path,
-        """
-        const heads = [...document.querySelector(".board").tHead.rows[0].cells], out = [];
-        const speed = heads.findIndex((h) => h.textContent.startsWith("Questions/s"));
-        heads[speed].querySelector("button").click();
-        out.push(heads[speed].getAttribute("aria-sort"), column(speed + 1));
-        heads[speed].querySelector("button").click();
-        out.push(heads[speed].getAttribute("aria-sort"), column(speed + 1));
-        out.push(heads[0].getAttribute("aria-sort"));
-        return out;
-        """,
-    )
-    rates = [float(v) for v in sorts[1]]
-    assert sorts[0] == "descending"
-    assert rates == sorted(rates, reverse=True)
-    assert sorts[2] == "ascending"
-    assert [float(v) for v in sorts[3]] == sorted(rates)
-    assert sorts[4] is None
-
-
-@needs_browser
-def test_budget_greys_out_what_does_not_fit_and_names_the_pick(tmp_path):
-    said = drive(
-        make_run(tmp_path),
-        tmp_path,
-        """
-        await set("max-memory", "7", "input");
-        const out = [...document.querySelectorAll(".board tr.out")].map((r) => r.dataset.name);
-        const plot = document.querySelectorAll(".plot .point.out").length;
-        const pick = $("pick").textContent;
-        await set("max-memory", "0.1", "input");
-        return [out, plot, pick, $("pick").textContent];
-        """,
-    )
-    assert said[0] == ["qwen2-vl-7b"]
-    assert said[1] > 0
-    assert said[2] == "Choose qwen2-vl-2b: of the 3 models that fit, it scores best (4 in all)."
-    assert said[3] == "No model fits."

@@ -138,7 +138,7 @@ def test_answers_without_a_measurement_are_counted(tmp_path):
     view = view_of(run)
     assert view.rows[0].untimed == 8
     assert view.rows[0].facts.throughput.questions == 64
-    assert any("8 answers of 72 have no measurement" in c.text for c in view.caveats)
+    assert any("8 answers of 72" in c.text for c in view.caveats)
 
 
 def test_answers_made_elsewhere_lack_no_measurement(tmp_path):

@@ -16,16 +16,21 @@ from bench import formatting
 from bench.drawing import svg
 from bench.drawing.axes import Axis, Frame
 from bench.drawing.lines import Lines, draw_lines
+from bench.drawing.names import shortened
+from bench.drawing.names import width as name_width
 from bench.schema import Estimate
 
-WIDE, NARROW = 760, 380
-"""Pixels of the two drawings of a plot."""
+WIDE, MEDIUM, NARROW = 760, 520, 380
+"""Pixels of the drawings of a plot: on a line of its own, beside a table, and on a telephone."""
 
 OTHER_COLOUR = 8
 """Colour of the part that has no name; the other parts have the colours before it."""
 
 MAX_LABEL = 34
 """Characters of a model's name in a plot; the whole name stands in the table beside it."""
+
+CROWD = 6
+"""Points from which a small scatter writes only the names of those on the front."""
 
 MAX_DOTS = 300
 """Measurements of one model that are drawn; more of them would hide one another."""
@@ -190,7 +195,8 @@ def _scatter(data: Scatter, width: int) -> Markup:
         for point in points
     )
     title = f"{data.y_title} against {x_title}; {better} is better"
-    return svg.plot(width, height, parts, title, described)
+    direction = "higher" if data.higher_is_better else "lower"
+    return svg.plot(width, height, parts, title, described, better=direction)
 
 
 def _curves(data: Curves, width: int) -> Markup:
@@ -263,13 +269,14 @@ def _strips(data: Strips, width: int) -> Markup:
     frame = Frame(x, Axis(0, 1, height - 28, 4))
     ticks = x.ticks()
     parts = [*frame.uprights(ticks), *frame.numbers(ticks, lambda value: f"{value:g} {data.unit}")]
+    labels = shortened([strip.label for strip in data.strips], 26 if width < 500 else 40)
     for number, strip in enumerate(data.strips):
-        parts += _strip(strip, x, number * pitch + 38, data.unit, 26 if width < 500 else 40)
+        shown = replace(strip, label=labels[strip.label])
+        parts += _strip(shown, x, number * pitch + 38, data.unit)
     return svg.plot(width, height, parts, data.title)
 
 
-def _strip(strip: Strip, x: Axis, y: float, unit: str, longest: int) -> list[Markup]:
-    name = strip.label if len(strip.label) <= longest else strip.label[: longest - 1] + "…"
+def _strip(strip: Strip, x: Axis, y: float, unit: str) -> list[Markup]:
     figures = " · ".join(
         f"{key} {formatting.significant(strip.quantiles[key])} {unit}"
         for key in ("p50", "p95")
@@ -279,7 +286,7 @@ def _strip(strip: Strip, x: Axis, y: float, unit: str, longest: int) -> list[Mar
         svg.glyph(strip.index, x.start + 6, y - 20),
         Markup(
             '<text class="label" x="{:.0f}" y="{:.0f}">{}<tspan class="soft" dx="10">{} · n {}</tspan></text>'
-        ).format(x.start + 18, y - 16, name, figures, len(strip.values)),
+        ).format(x.start + 18, y - 16, strip.label, figures, len(strip.values)),
     ]
     for number, value in enumerate(_thinned(strip.values)):
         # A fixed jitter keeps equal values apart and the drawing the same every time.
@@ -385,8 +392,10 @@ def _interval(point: PlotPoint, frame: Frame) -> Markup:
 def _marked(point: PlotPoint, frame: Frame, y: float, name: Markup | None = None) -> Markup:
     """A model's mark; whoever points at it is told its name and score."""
     mark = svg.glyph(point.index, frame.x.at(point.x), frame.y.at(y), hollow=point.hollow)
-    return Markup('<g data-model="{}" class="point"><title>{}</title>{}{}</g>').format(
-        point.index, point.words, mark, name or Markup("")
+    return Markup(
+        '<g data-model="{}" data-x="{:.1f}" data-y="{:.1f}" class="point"><title>{}</title>{}{}</g>'
+    ).format(
+        *(point.index, frame.x.at(point.x), frame.y.at(y), point.words, mark, name or Markup(""))
     )
 
 
@@ -395,16 +404,20 @@ def _labelled(points: Sequence[PlotPoint], frame: Frame, width: int) -> list[Mar
     marks = [(frame.x.at(point.x), frame.y.at(point.y)) for point in points]
     taken = [(x - 8, y - 8, x + 8, y + 8) for x, y in marks]
     parts = []
+    labels = shortened([point.label for point in points], MAX_LABEL)
+    # Beside a table, whose rows have the same marks, many names would only hide each other.
+    crowded = width <= MEDIUM and len(points) > CROWD and any(point.on_front for point in points)
     for point in sorted(points, key=lambda point: -point.y):
-        label = point.label
-        if len(label) > MAX_LABEL:
-            label = label[: MAX_LABEL - 1] + "…"
-        # About the width of the letters at 13 pixels; Chinese characters are nearly square.
-        long = sum(13 if ord(letter) > 0x2E80 else 7.0 for letter in label)
+        label = labels[point.label]
+        quiet = crowded and not point.on_front
+        # About the width of the letters at 13 pixels.
+        long = 7.0 * name_width(label)
         x, y, anchor = _spot(point, frame, long, taken, width)
         start = x if anchor == "start" else x - long
-        taken.append((start, y - 11, start + long, y + 3))
-        parts.append(_marked(point, frame, point.y, svg.label("label", x, y, label, anchor)))
+        if not quiet:
+            taken.append((start, y - 11, start + long, y + 3))
+        kind = "label quiet" if quiet else "label"
+        parts.append(_marked(point, frame, point.y, svg.label(kind, x, y, label, anchor)))
     return parts
 
 

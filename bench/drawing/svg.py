@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from markupsafe import Markup
 
 SHAPES = 8
-"""Models have a colour and a shape each; the ninth begins again."""
+"""Models have a colour and a shape each; 64 models differ in one of the two."""
 
 _GLYPHS = (
     "M-5,0a5,5 0 1,0 10,0a5,5 0 1,0 -10,0Z",
@@ -46,21 +46,34 @@ def joined(parts: Iterable[Markup]) -> Markup:
 
 
 def plot(
-    width: int, height: float, parts: Iterable[Markup], title: str, description: str = ""
+    width: int,
+    height: float,
+    parts: Iterable[Markup],
+    title: str,
+    description: str = "",
+    better: str = "",
 ) -> Markup:
-    """A drawing with axes inside a page; ``title`` and ``description`` are for screen readers."""
+    """A drawing with axes inside a page; ``title`` and ``description`` are for screen readers.
+
+    ``better`` tells a script where marks are better: ``higher`` or ``lower``.
+    """
     told = Markup("<desc>{}</desc>").format(description) if description else Markup("")
     return Markup(
-        '<svg class="plot" viewBox="0 0 {0} {1:.0f}" width="{0}" height="{1:.0f}" role="img">'
+        '<svg class="plot" viewBox="0 0 {0} {1:.0f}" width="{0}" height="{1:.0f}" role="img"{5}>'
         "<title>{2}</title>{3}{4}</svg>"
-    ).format(width, height, title, told, joined(parts))
+    ).format(width, height, title, told, joined(parts), _told_to_scripts(better))
+
+
+def _told_to_scripts(better: str) -> Markup:
+    return Markup(' data-better="{}"').format(better) if better else Markup("")
 
 
 def glyph(index: int, x: float = 0, y: float = 0, *, hollow: bool = False) -> Markup:
-    """A model's mark."""
+    """A model's mark. After all colours were used, each comes again with another shape."""
     kind = "hollow" if hollow else "solid"
+    shape = _GLYPHS[(index + index // SHAPES) % SHAPES]
     return Markup('<path class="mark m{} {}" transform="translate({:.1f},{:.1f})" d="{}"/>').format(
-        index % SHAPES, kind, x, y, Markup(_GLYPHS[index % SHAPES])
+        index % SHAPES, kind, x, y, Markup(shape)
     )
 
 

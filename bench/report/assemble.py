@@ -11,26 +11,27 @@ from typing import Any
 import numpy as np
 
 import bench
-from bench import formatting
 from bench.measure import collector_paused
 from bench.metrics import METRICS
+from bench.report.boards import rank, score_name
+from bench.report.caveats import warn
 from bench.report.checks import check_caveats, check_views
 from bench.report.cost import in_one_currency, priced
+from bench.report.findings import Board, Caveat
 from bench.report.mistakes import extraction_views, mistake_views
 from bench.report.options import ReportOptions
-from bench.report.ranking import Scored, compare_all, pareto, ranks
+from bench.report.places import places
+from bench.report.ranking import Scored, pareto
 from bench.report.records import at, nested, number, text
 from bench.report.rows import RowSource, hardware, model_row, sentences
 from bench.report.sweep import sweep_views
-from bench.report.verdict import judge, warn
+from bench.report.verdict import judge
 from bench.report.views import (
     COSTS,
     AskedPrompt,
-    Caveat,
     Front,
     Load,
     ModelRow,
-    Pair,
     ReportView,
     RunView,
     SampleView,
@@ -38,7 +39,7 @@ from bench.report.views import (
     TaskView,
     distinct_names,
 )
-from bench.schema import MENDED, Estimate, Page, Sample, Task
+from bench.schema import MENDED, Estimate, Page, PlacedText, Sample, Task
 from bench.scoring.answers import Answer
 from bench.scoring.evaluation import Evaluation, document_key
 from bench.scoring.levels import goodness, higher_is_better, level
@@ -59,7 +60,7 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
     keys = _task_keys(evaluations)
     tasks = _task_views(evaluations, keys)
     sources = _sources(evaluations, runs, keys)
-    overall_name, higher, comparable = _score_name(tasks)
+    overall_name, higher, comparable = score_name(tasks)
     samples, scored = _join_samples(sources, tasks)
     rows = []
     for i, source in enumerate(sources):
@@ -67,33 +68,30 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
         levels = Counter(sample.levels[i] for sample in own)
         row = model_row(source, levels, comparable=comparable)
         rows.append(priced(row, source, options.prices))
-    rows, pairs = _ranked(in_one_currency(rows), scored, higher)
+    ranking = rank(in_one_currency(rows), scored, samples, tasks, higher=higher)
+    names = {board.score_name for board in ranking.boards} or {overall_name}
+    rows = ranking.rows
     order = [next(i for i, s in enumerate(sources) if s.key == row.key) for row in rows]
     samples = tuple(_reorder(sample, order) for sample in samples)
     checks = check_views(sources)
-    same_tasks = len({frozenset(row.tasks) for row in rows}) <= 1
-    same_questions = all(None not in sample.answers for sample in samples)
     return ReportView(
         title=options.title or " + ".join(dict.fromkeys(run.name for run in runs)) or "Report",
         generated=utc_now(),
         bench_version=bench.__version__,
-        verdict=judge(rows, pairs, overall_name),
-        caveats=(
-            *warn(rows, runs, same_tasks=same_tasks and same_questions),
-            *_mended(tasks),
-            *check_caveats(checks),
-        ),
+        verdict=judge(rows, ranking),
+        caveats=(*warn(rows, runs, ranking.boards), *_mended(tasks), *check_caveats(checks)),
         runs=runs,
         tasks=tasks,
         rows=tuple(rows),
-        score_name=overall_name,
+        score_name=names.pop() if len(names) == 1 else "mean score over the tasks of each board",
         higher_is_better=higher,
-        pairs=tuple(pairs),
+        boards=ranking.boards,
+        pairs=ranking.pairs,
         slices=_slices(sources, rows),
         mistakes=mistake_views(rows),
         extraction=extraction_views(rows, tasks),
         load=_load(samples),
-        fronts=_fronts(rows, higher),
+        fronts=_fronts(rows, ranking.boards, higher),
         sweeps=sweep_views(sources, rows),
         published=_published(sources, rows),
         checks=checks,
@@ -254,18 +252,6 @@ def _asked_prompts(record: object, task: str) -> tuple[AskedPrompt, ...]:
     )
 
 
-def _score_name(tasks: Sequence[TaskView]) -> tuple[str, bool, bool]:
-    """What the leading column is, its direction, and whether there is one at all."""
-    titles = dict.fromkeys(task.headline_title for task in tasks)
-    if len(tasks) == 1:
-        return tasks[0].headline_title, tasks[0].higher_is_better, True
-    accuracies = all(
-        task.headline in METRICS and METRICS[task.headline].direction == "higher" for task in tasks
-    )
-    only = next(iter(titles), "score") if len(titles) == 1 else "score"
-    return f"mean {only} over {formatting.plural(len(tasks), 'task')}", True, accuracies
-
-
 def _join_samples(
     sources: Sequence[RowSource], tasks: Sequence[TaskView]
 ) -> tuple[tuple[SampleView, ...], Scored]:
@@ -295,12 +281,14 @@ def _join_samples(
     keys = sorted(order, key=lambda key: key[0])
     values = np.full((len(sources), len(keys)), np.nan)
     weights = np.ones(len(keys))
+    asked = np.zeros((len(sources), len(keys)), dtype=np.bool_)
     samples = []
     for column, key in enumerate(keys):
         headline = tasks[key[0]].headline
         by_row = tuple(own.get(key) for own in answers)
         for i, answer in enumerate(by_row):
             if answer is not None and answer.output is not None:
+                asked[i, column] = True
                 score = answer.scores[headline]
                 weights[column] = score.weight
                 if score.value is not None:
@@ -309,9 +297,27 @@ def _join_samples(
         levels = tuple(level(answer, headline) for answer in by_row)
         seconds_by_row = tuple(timed.get(key) for timed in latency)
         samples.append(SampleView(key[0], sample, pages, by_row, levels, seconds_by_row))
+    samples = _placed(samples, sources, tasks)
     positions = np.array([key[0] for key in keys], dtype=np.intp)
     clusters = [order[key][2] for key in keys]
-    return tuple(samples), Scored(values, weights, positions, clusters)
+    return tuple(samples), Scored(values, weights, positions, clusters, asked)
+
+
+def _placed(
+    samples: Sequence[SampleView], sources: Sequence[RowSource], tasks: Sequence[TaskView]
+) -> list[SampleView]:
+    """The samples with the places of their references, as far as any run knows them."""
+    words: dict[str, dict[str, list[list[PlacedText]]]] = {}
+    for run, keys in {id(s.evaluation): (s.evaluation.run, s.task_keys) for s in sources}.values():
+        for name, key in keys.items():
+            for page, readings in run.words(name).items():
+                words.setdefault(key, {}).setdefault(page, []).extend(readings)
+    return [
+        replace(sample, places=places(sample.sample, sample.pages, known))
+        if (known := words.get(tasks[sample.task].key))
+        else sample
+        for sample in samples
+    ]
 
 
 def _reorder(sample: SampleView, order: Sequence[int]) -> SampleView:
@@ -321,33 +327,6 @@ def _reorder(sample: SampleView, order: Sequence[int]) -> SampleView:
         levels=tuple(sample.levels[i] for i in order),
         latency=tuple(sample.latency[i] for i in order),
     )
-
-
-def _ranked(
-    rows: Sequence[ModelRow], scored: Scored, higher: bool
-) -> tuple[list[ModelRow], list[Pair]]:
-    """Rows in the order of the leaderboard, with ranks, and all pairs of ranked rows."""
-
-    def sort_key(i: int) -> tuple[bool, bool, float, int]:
-        row = rows[i]
-        value = row.score.value if row.score is not None else None
-        rankable = row.state == "complete" and value is not None
-        goodness_ = 0.0 if value is None else (value if higher else -value)
-        return (not rankable, row.state == "failed", -goodness_, i)
-
-    order = sorted(range(len(rows)), key=sort_key)
-    best = [i for i in order if not sort_key(i)[0]]
-    part = scored._replace(values=scored.values[best])
-    keys = [rows[i].key for i in best]
-    pairs = compare_all(keys, part)
-    rank = ranks(keys, pairs)
-    shared = Counter(rank.values())
-    return [
-        replace(rows[i], rank=rank[rows[i].key], tied=shared[rank[rows[i].key]] > 1)
-        if rows[i].key in rank
-        else rows[i]
-        for i in order
-    ], pairs
 
 
 def _slices(sources: Sequence[RowSource], rows: Sequence[ModelRow]) -> tuple[SliceValue, ...]:
@@ -391,16 +370,19 @@ def _load(samples: Sequence[SampleView]) -> Load:
     return Load(len(samples), len(documents), len(pages))
 
 
-def _fronts(rows: Sequence[ModelRow], higher: bool) -> dict[str, Front]:
-    ranked = [row for row in rows if row.ranked]
-    scores = {
-        row.key: (row.score.value if higher else -row.score.value)
-        for row in ranked
-        if row.score is not None and row.score.value is not None
-    }
+def _fronts(rows: Sequence[ModelRow], boards: Sequence[Board], higher: bool) -> dict[str, Front]:
+    by_key = {row.key: row for row in rows}
     fronts = {}
     for cost, path in COSTS.items():
-        costs = {row.key: at(row.facts, path) for row in ranked}
-        known = {key: value for key, value in costs.items() if value is not None}
-        fronts[cost] = Front(cost, tuple(pareto(known, scores)))
+        keys: list[str] = []
+        for board in boards:
+            scores = {
+                key: (score.value if higher else -score.value)
+                for key in board.keys
+                if (score := by_key[key].score) is not None and score.value is not None
+            }
+            costs = {key: at(by_key[key], path) for key in board.keys}
+            known = {key: value for key, value in costs.items() if value is not None}
+            keys += pareto(known, scores)
+        fronts[cost] = Front(cost, tuple(keys))
     return fronts

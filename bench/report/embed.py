@@ -11,6 +11,7 @@ import base64
 import gzip
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,16 +98,14 @@ def embed(view: ReportView, options: ReportOptions, base_bytes: int) -> Embedded
     )
 
 
+_ESCAPED = re.compile("[<>&\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What would end a ``<script>`` or steer whoever looks at the source; JSON itself escapes the rest."""
+
+
 def json_text(value: Any) -> str:
-    """JSON that may stand in a ``<script>``: no ``<``, and no line separators that old parsers trip over."""
+    """JSON of the same value that may stand in a ``<script>``."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return (
-        text.replace("<", "\\u003c")
-        .replace(">", "\\u003e")
-        .replace("&", "\\u0026")
-        .replace("\u2028", "\\u2028")
-        .replace("\u2029", "\\u2029")
-    )
+    return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _island(name: str, value: Any) -> Island:
@@ -124,15 +123,15 @@ def _size(islands: Sequence[Island]) -> int:
 
 
 def _clip(text: str, counter: list[int]) -> tuple[str, int]:
-    """The embedded form of a text, and its length where it was cut (else 0)."""
+    """The text as it is, cut if it is too long, and then its whole length (else 0)."""
     if len(text) <= MAX_TEXT:
-        return safe(text, newlines=True), 0
+        return text, 0
     counter[0] += 1
-    return safe(text[:MAX_TEXT], newlines=True), len(text)
+    return text[:MAX_TEXT], len(text)
 
 
 def _texts(view: ReportView) -> tuple[list[Any], int]:
-    """Per sample: question, references, and per model what it said."""
+    """Per sample: question, references, per model what it said, and where the pages say what is expected."""
     clipped = [0]
     rows: list[Any] = []
     for sample in view.samples:
@@ -142,7 +141,8 @@ def _texts(view: ReportView) -> tuple[list[Any], int]:
             _answer(answer, metrics, seconds, clipped)
             for answer, seconds in zip(sample.answers, sample.latency, strict=True)
         ]
-        rows.append([_clip(sample.sample.question, clipped)[0], references, answers])
+        places = [[p.page, *(round(edge, 4) for edge in p[1:])] for p in sample.places]
+        rows.append([_clip(sample.sample.question, clipped)[0], references, answers, places])
     return rows, clipped[0]
 
 
@@ -169,7 +169,7 @@ def _answer(
         output.generated_tokens,
         None if seconds is None else round(seconds, 4),
         output.stop_reason,
-        0 if output.error is None else safe(output.error[:MAX_TEXT], newlines=True),
+        0 if output.error is None else output.error[:MAX_TEXT],
         length,
         None if output.confidence is None else round(output.confidence, 4),
         None if output.min_confidence is None else round(output.min_confidence, 4),

@@ -20,12 +20,14 @@ from bench.report.views import (
     Energy,
     Facts,
     Latency,
+    ModelRow,
     PeakMemory,
     SingleStream,
     Throughput,
 )
 from bench.scoring.answers import Answer
 
+GIB = 2.0**30
 MOST_PAGES = 100_000
 """Pages of a batch that are believed; a damaged record may name any number."""
 
@@ -152,6 +154,14 @@ def _memory(batches: Sequence[Mapping[str, Any]]) -> PeakMemory | None:
         if kind in peaks:
             return PeakMemory(kind, peaks[kind], peaks, _by_page(batches, kind))
     return None
+
+
+def usual_memory(rows: Sequence[ModelRow]) -> str:
+    """The kind of memory that most rows have, or that of GPUs where it is known; empty if none is known."""
+    kinds = [row.facts.memory.kind for row in rows if row.facts.memory is not None]
+    if "peak_process" in kinds:
+        return "peak_process"
+    return max(kinds, key=kinds.count) if kinds else ""
 
 
 def _by_page(batches: Sequence[Mapping[str, Any]], kind: str) -> tuple[int, ...]:

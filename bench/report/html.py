@@ -36,6 +36,7 @@ from bench.report.section import (
     Row,
     Section,
     Table,
+    Text,
     flat,
 )
 from bench.report.views import ReportView
@@ -58,7 +59,7 @@ def html(view: ReportView, sections: Sequence[Section], options: ReportOptions, 
     """
     shown = [section for section in sections if "html" in section.outputs]
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    script = _script()
     has_browser = any(
         isinstance(block, Browser) for section in shown for block in flat(section.blocks, "html")
     )
@@ -67,6 +68,7 @@ def html(view: ReportView, sections: Sequence[Section], options: ReportOptions, 
         "view": view,
         "sections": shown,
         "has_browser": has_browser,
+        "ids": _ids(shown),
         "index": {formatting.safe(row.key): i for i, row in enumerate(view.rows)}
         | {row.key: i for i, row in enumerate(view.rows)},
         "pages_beside": json_text(beside),
@@ -80,6 +82,36 @@ def html(view: ReportView, sections: Sequence[Section], options: ReportOptions, 
         return bare
     embedded = embed(view, options, len(bare.encode("utf-8", "replace")))
     return template.render(context | {"embedded": embedded})
+
+
+SCRIPTS = ("base", "board", "data", "filters", "difference", "page", "detail", "start")
+"""The parts of the page's script, in order; they share one scope."""
+
+
+def _script() -> str:
+    parts = [(TEMPLATES / "js" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
+    return f'(function () {{\n"use strict";\n{"".join(parts)}}})();'
+
+
+def _ids(sections: Sequence[Section]) -> set[str]:
+    """What an address inside the page may lead to."""
+    groups = [block for section in sections for block in _groups(section.blocks)]
+    return {section.id for section in sections} | {group.id for group in groups if group.id}
+
+
+def _groups(blocks: Sequence[Block]) -> list[Group]:
+    inside = [block for block in blocks if isinstance(block, Group) and "html" in block.outputs]
+    return inside + [group for block in inside for group in _groups(block.blocks)]
+
+
+def causes(text: Text) -> list[str]:
+    """What the warnings are about, each once."""
+    return list(dict.fromkeys(text.causes))
+
+
+def places(keys: Sequence[str], index: Mapping[str, int]) -> str:
+    """The rows of the leaderboard on which ``keys`` stand."""
+    return " ".join(str(index[key]) for key in keys)
 
 
 def starts_with_plot(block: Block) -> bool:
@@ -104,7 +136,8 @@ def _environment() -> jinja2.Environment:
     for filter_ in (attr_json, deep_link, names, tooltip):
         environment.filters[filter_.__name__] = filter_
     functions: tuple[Callable[..., Any], ...] = (
-        *(bodies, cell_class, classes, column_class, draw, picture, picture_before, stacked),
+        *(bodies, causes, cell_class, classes, column_class, draw, picture, picture_before),
+        *(places, stacked),
         starts_with_plot,
     )
     for function in functions:
@@ -147,7 +180,8 @@ def names(text: str, keys: Iterable[str]) -> Markup:
     known = sorted(keys, key=len, reverse=True)
     if not known:
         return Markup.escape(formatting.safe(text))
-    parts = re.split(f"({'|'.join(map(re.escape, known))})", text)
+    # A model may be called "a": only whole words are names.
+    parts = re.split(rf"(?<!\w)({'|'.join(map(re.escape, known))})(?!\w)", text)
     marked = []
     for number, part in enumerate(parts):
         words = formatting.safe(part)

@@ -8,13 +8,15 @@ the noise, so models that cannot be told apart share a rank.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.report.views import Pair
-from bench.stats import PairedDifference, holm, paired_difference
+from bench.report.findings import Reversal
+from bench.report.views import ALPHA, Pair
+from bench.stats import Design, PairedDifference, documents_needed, holm, paired_difference
 
 
 class Scored(NamedTuple):
@@ -28,12 +30,25 @@ class Scored(NamedTuple):
     """Shape (samples,): the task's number; every task counts the same."""
     clusters: Sequence[str]
     """The document of each sample."""
+    asked: NDArray[np.bool_]
+    """Shape (models, samples): whether the model was asked and gave an output, or failed."""
+
+    def of(self, rows: Sequence[int], kept: NDArray[np.bool_]) -> Scored:
+        """The same of some models and samples."""
+        chosen = list(rows)
+        return Scored(
+            self.values[chosen][:, kept],
+            self.weights[kept],
+            self.tasks[kept],
+            [c for c, keep in zip(self.clusters, kept.tolist(), strict=True) if keep],
+            self.asked[chosen][:, kept],
+        )
 
 
-def compare_all(keys: Sequence[str], scored: Scored) -> list[Pair]:
-    """Every pair of ``keys`` (the rows of ``scored.values``, best first)."""
+def compare_all(keys: Sequence[str], scored: Scored, *, only_first: bool = False) -> list[Pair]:
+    """Every pair of ``keys`` (the rows of ``scored.values``, best first), or those with the first alone."""
     differences: list[tuple[int, int, PairedDifference, int, int]] = []
-    for i in range(len(keys)):
+    for i in range(min(1, len(keys)) if only_first else len(keys)):
         for j in range(i + 1, len(keys)):
             gap = scored.values[i] - scored.values[j]
             both = ~np.isnan(gap)
@@ -41,7 +56,7 @@ def compare_all(keys: Sequence[str], scored: Scored) -> list[Pair]:
                 scored.values[i][both],
                 scored.values[j][both],
                 [c for c, keep in zip(scored.clusters, both.tolist(), strict=True) if keep],
-                weights=_task_weights(scored, both),
+                weights=task_weights(scored.of([i, j], both)),
             )
             wins, losses = int((gap[both] > 1e-9).sum()), int((gap[both] < -1e-9).sum())
             differences.append((i, j, result, wins, losses))
@@ -53,8 +68,9 @@ def compare_all(keys: Sequence[str], scored: Scored) -> list[Pair]:
     ]
 
 
-def _task_weights(scored: Scored, both: NDArray[np.bool_]) -> NDArray[np.float64]:
-    weights, tasks = scored.weights[both], scored.tasks[both]
+def task_weights(scored: Scored) -> NDArray[np.float64]:
+    """Weight of each sample: of several tasks, every one counts the same."""
+    weights, tasks = scored.weights, scored.tasks
     if np.unique(tasks).size <= 1:
         return weights
     sizes = np.bincount(tasks, minlength=int(tasks.max()) + 1)
@@ -62,13 +78,66 @@ def _task_weights(scored: Scored, both: NDArray[np.bool_]) -> NDArray[np.float64
     return per_task
 
 
-def ranks(keys: Sequence[str], pairs: Sequence[Pair]) -> dict[str, int]:
-    """One more than the number of models that are better beyond the noise."""
-    rank = dict.fromkeys(keys, 1)
+def better_than(keys: Sequence[str], pairs: Sequence[Pair]) -> dict[str, tuple[str, ...]]:
+    """Key of a model → the models that are better beyond the noise."""
+    better: dict[str, tuple[str, ...]] = dict.fromkeys(keys, ())
     for pair in pairs:
         if pair.separated and pair.difference.difference is not None:
-            rank[pair.second if pair.difference.difference > 0 else pair.first] += 1
-    return rank
+            first_wins = pair.difference.difference > 0
+            winner, loser = (pair.first, pair.second) if first_wins else (pair.second, pair.first)
+            better[loser] += (winner,)
+    return better
+
+
+MIN_DOCUMENTS = 5
+"""Of a part of the questions, below which it is not searched for another winner: so few decide nothing."""
+
+
+def reversals(
+    keys: Sequence[str],
+    scored: Scored,
+    parts: Sequence[tuple[str, str, NDArray[np.bool_]]],
+) -> list[Reversal]:
+    """Parts on which another model beats the first of ``keys`` beyond the noise.
+
+    Args:
+        keys: the rows of ``scored.values``, best first.
+        scored: the scores.
+        parts: what a part is called, the section that shows it, and its samples. The p-values are adjusted
+            over all parts and models (Holm).
+    """
+    tested: list[tuple[Reversal, float]] = []
+    for name, evidence, kept in parts:
+        part = scored.of(range(len(keys)), kept)
+        if len(set(part.clusters)) < MIN_DOCUMENTS:
+            continue
+        for pair in compare_all(keys, part, only_first=True):
+            gap = pair.difference
+            if gap.p is not None and gap.difference is not None:
+                turned = replace(
+                    gap,
+                    difference=-gap.difference,
+                    low=None if gap.high is None else -gap.high,
+                    high=None if gap.low is None else -gap.low,
+                )
+                tested.append((Reversal(name, pair.second, turned, evidence), gap.p))
+    adjusted = holm([p for _, p in tested])
+    return [
+        reversal
+        for (reversal, _), p in zip(tested, adjusted, strict=True)
+        if p < ALPHA and (reversal.difference.difference or 0) > 0
+    ]
+
+
+def more_documents(gap: PairedDifference) -> int | None:
+    """How many more documents would show a difference of this size at 5 % with a probability of 80 %.
+
+    None if no number can be told: the difference is zero, or there is one document only.
+    """
+    if not gap.difference or not gap.standard_error:
+        return None
+    design = Design(variance=gap.clusters * gap.standard_error**2)
+    return max(1, documents_needed(gap.difference, design) - gap.clusters)
 
 
 def pareto(costs: Mapping[str, float], scores: Mapping[str, float]) -> list[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from bench import formatting
 from bench.measure.energy import WINDOW_SECONDS
 from bench.report.records import at
 from bench.report.section import DataCell
-from bench.report.views import ModelRow
+from bench.report.views import LEAST_QUESTIONS, Latency, ModelRow
 
 NOT_ASKED = "No question has been asked yet."
 NO_SCORE = "The tasks have no common score: an error rate and an accuracy have no mean."
@@ -90,6 +91,16 @@ REASONS: Mapping[str, Callable[[ModelRow], str]] = {
 def reason(row: ModelRow, figure: str) -> str:
     """Why ``row`` has no such figure."""
     return REASONS[figure](row)
+
+
+def percentile(latency: Latency | None, name: str, why: str = "") -> DataCell:
+    """A cell with a percentile of single questions; ``why`` there is none if nothing was measured."""
+    if latency is None:
+        return DataCell(reason=why)
+    least = LEAST_QUESTIONS[name]
+    count = formatting.plural(latency.n, "question was", "questions were")
+    few = f"{name} needs {least} questions or more; {count} measured."
+    return DataCell(latency.shown().get(name), reason=few)
 
 
 def measured(row: ModelRow, path: str, figure: str) -> DataCell:

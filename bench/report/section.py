@@ -102,6 +102,8 @@ class DataCell:
     """0 to 1, for the column's picture."""
     reason: str = ""
     """Why there is no value. The cell is then drawn as "–" with this reason."""
+    budget: float | None = None
+    """What a budget compares in the place of the value; None: the value."""
     filter: Mapping[str, Any] = field(default_factory=dict)
     """The samples that the cell counts, as a filter of the sample browser."""
     linked: Literal["value", "note"] = "value"
@@ -123,6 +125,8 @@ class Row:
     state: State = ""
     note: str = ""
     """A sentence under the whole row."""
+    better: tuple[str, ...] = ()
+    """Of a ranked table: the keys of the models that are better beyond the noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +150,21 @@ class Text:
     """Sentences."""
 
     sentences: tuple[str, ...]
-    kind: Literal["plain", "note", "headline", "warning", "error", "empty"] = "plain"
-    """``headline``: what a person remembers. ``warning``: what limits the numbers, each sentence a line.
-    ``error``: what failed. ``empty``: that there is nothing to show."""
+    kind: Literal["plain", "note", "headline", "next", "warning", "error", "empty"] = "plain"
+    """``headline``: what a person remembers. ``next``: what to do then. ``warning``: what
+    limits the numbers, each sentence a line. ``error``: what failed. ``empty``: that there is nothing to
+    show."""
     label: str = ""
     """One word before the text in the terminal."""
     link: str = ""
     """Words of a link to the samples of ``filter``, where there is a sample browser."""
     filter: Mapping[str, Any] = field(default_factory=dict)
     grave: int = 0
-    """How many of the first sentences are graver than the rest."""
+    """How many of the first sentences matter more than the rest."""
+    evidence: tuple[str, ...] = ()
+    """Of a headline: the id of the section that proves each sentence, or an empty text."""
+    causes: tuple[str, ...] = ()
+    """Of a warning: the words under which each sentence stands; those of one cause follow one another."""
     outputs: frozenset[Output] = EVERYWHERE
 
 
@@ -234,15 +243,28 @@ class Excerpts:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """One limit that a person may set."""
+
+    column: str
+    """Key of the column that it limits."""
+    label: str
+    unit: str = ""
+    scale: float = 1.0
+    """What the unit is in raw numbers."""
+    limit: Literal["most", "least"] = "most"
+    """Whether values must not be above it, or not below it."""
+    given: str = ""
+    """What stands in the field until a person changes it."""
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetForm:
-    """A form that greys out the rows of a table that exceed a budget, and names the best of the rest."""
+    """A form that greys out the rows of a table that miss a budget, and ranks the rest anew."""
 
     table: str
     """Id of the table, in the same section."""
-    best: str
-    """Key of the column by which the best is chosen."""
-    budgets: Mapping[str, tuple[str, str, float]]
-    """Key of a column → what is asked for, its unit, and what the unit is in raw numbers."""
+    budgets: tuple[Budget, ...]
     outputs: frozenset[Output] = PAGE
 
 
@@ -263,6 +285,8 @@ class Group:
     """``folded``: hidden until it is opened. ``side``: beside one another where there is room. ``tabs``: each
     block is a titled group, and one of them is seen at a time."""
     outputs: frozenset[Output] = EVERYWHERE
+    id: str = ""
+    """By which an address leads to it; unique in the report."""
 
 
 Block = Text | Table | Terms | Code | Plot | Excerpts | BudgetForm | Browser | Group
@@ -279,6 +303,8 @@ class Section:
     short: str = ""
     """A shorter name if there is little room; empty means the title."""
     outputs: frozenset[Output] = EVERYWHERE
+    first_view: bool = False
+    """Whether a page shows it in the first view, without a heading of its own."""
 
 
 def seen(blocks: Sequence[Block], output: Output) -> list[Block]:

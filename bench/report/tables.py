@@ -229,6 +229,7 @@ def _block(block: Block) -> dict[str, Any]:
 LOOKS = (
     {"outputs", "layout", "kind", "short", "grave", "quiet_caption", "state", "filter", "link"}
     | {"hover", "details", "heat", "few", "mark", "linked"}
+    | {"evidence", "budget", "first_view"}
     | {"merged", "divided", "picture", "priority", "intervals", "interval_priority"}
 )
 """Fields of blocks and rows, of cells, and of columns that say how something looks or what it leads to, which

@@ -1,53 +1,60 @@
-"""The report in words: which model answers best, what may be chance, and what limits the numbers."""
+"""The report in words: which model to take, by how much, at what price, and where another one is better."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from bench import formatting
-from bench.report.conditions import doubts
-from bench.report.records import at, nested, number
-from bench.report.views import Caveat, Highlight, ModelRow, Pair, RunView, Verdict, distinct_names
-from bench.stats.means import FEW_CLUSTERS
-from bench.text import clip
+from bench.report.boards import Ranking
+from bench.report.facts import GIB
+from bench.report.findings import Board, Clause, Highlight, Reversal, Verdict
+from bench.report.ranking import more_documents
+from bench.report.records import at
+from bench.report.views import MEMORY_KINDS, ModelRow, Pair
 
-MAX_WARNINGS = 4
-"""Warnings of one model, or of one run, that are repeated; its record holds them all."""
+CLEARLY = 1.5
+"""How many times faster, smaller or cheaper a model must be for the verdict to name it."""
 
-MAX_WARNING = 300
-"""Characters of a warning that are repeated."""
+USUAL_GPU = 24
+"""GiB of the GPU that a person is supposed to have until the person says otherwise."""
 
-MANY_FAILURES = 0.01
-"""Share of failed questions from which a warning says so: it can move a score by one point of a hundred."""
+NOT_WORTH = 20
+"""Times the documents of the run from which more documents are no advice any more."""
 
 
-def judge(rows: Sequence[ModelRow], pairs: Sequence[Pair], score_name: str) -> Verdict:
-    """The verdict over ranked ``rows``, best first."""
-    ranked = [row for row in rows if row.ranked]
-    if not ranked:
-        return Verdict(None, _nothing(rows), "", ())
-    best = ranked[0]
-    tied = [
-        pair.second if pair.first == best.key else pair.first
-        for pair in pairs
-        if best.key in (pair.first, pair.second) and not pair.separated
-    ]
-    said = f"{formatting.score(best.score.value if best.score else None)} {score_name}"
-    interval = formatting.interval(best.score)
-    if interval != formatting.DASH:
-        said += f", 95 % interval {interval}"
-    if len(ranked) == 1:
-        headline, detail = f"{best.key} scores {said}.", ""
-    elif all(pair.p_holm is None for pair in pairs):
-        headline = f"{best.key} scores highest: {said}."
-        detail = "There are too few documents to test the differences between models."
-    elif len(tied) == len(ranked) - 1:
-        headline, detail = _all_tied(ranked, said, pairs)
-    else:
-        verb = "scores highest" if tied else "answers best"
-        headline = f"{best.key} {verb}: {said}."
-        detail = _rest(best.key, tied, pairs)
-    return Verdict(best.key, headline, detail, tuple(_highlights(ranked)))
+def judge(rows: Sequence[ModelRow], ranking: Ranking) -> Verdict:
+    """The verdict over ``rows``, which stand in the order of ``ranking``."""
+    if not ranking.boards:
+        nothing = Clause(_nothing(rows), "leaderboard", leads=True)
+        return _verdict((nothing,), next_step=_way_out(rows))
+    by_key = {row.key: row for row in rows}
+    clauses: list[Clause] = []
+    for number, board in enumerate(ranking.boards):
+        ranked = [by_key[key] for key in board.keys]
+        among = f"Of {formatting.listed(board.keys, 3)}, take" if len(ranking.boards) > 1 else ""
+        clauses += _recommendation(ranked, ranking.pairs, ranking.reversals[number], board, among)
+    leaders = tuple(board.keys[0] for board in ranking.boards)
+    points = _highlights([row for row in rows if row.ranked])
+    return _verdict(clauses, leaders, points)
+
+
+def _verdict(
+    clauses: Sequence[Clause],
+    leaders: tuple[str, ...] = (),
+    points: Sequence[Highlight] = (),
+    next_step: str = "",
+) -> Verdict:
+    leading = [clause for clause in clauses if clause.leads]
+    others = [clause for clause in clauses if not clause.leads]
+    return Verdict(
+        best=leaders[0] if leaders else None,
+        headline=" ".join(clause.text for clause in leading),
+        detail=" ".join(clause.text for clause in others),
+        clauses=(*leading, *others),
+        points=tuple(points),
+        leaders=leaders,
+        next_step=next_step,
+    )
 
 
 def _nothing(rows: Sequence[ModelRow]) -> str:
@@ -60,38 +67,208 @@ def _nothing(rows: Sequence[ModelRow]) -> str:
     return "Nothing has been measured yet."
 
 
-def _all_tied(ranked: Sequence[ModelRow], said: str, pairs: Sequence[Pair]) -> tuple[str, str]:
-    best, other = ranked[0].key, ranked[1].key
-    if len({row.score.value for row in ranked if row.score is not None}) == 1:
-        names = formatting.listed(row.key for row in ranked)
-        return f"{names} score the same: {said}.", ""
-    if len(ranked) > 2:
-        return (
-            f"{best} scores highest ({said}), but no model is ahead beyond the noise.",
-            "Its paired differences to all other models are compatible with zero.",
-        )
-    return (
-        f"{best} scores highest ({said}), but not beyond the noise.",
-        f"Its paired difference to {other}, {_gap(pairs[0])}, is compatible with zero.",
-    )
+def _way_out(rows: Sequence[ModelRow]) -> str:
+    """What to do if nothing is ranked."""
+    hints = dict.fromkeys(row.failure.hint for row in rows if row.failure and row.failure.hint)
+    if hints:
+        return f"{formatting.listed(hints, 2)}; then type the same command again"
+    is_open = any(row.asked < row.samples for row in rows)
+    return "type the same command again: it asks what is missing" if is_open else ""
 
 
-def _rest(best: str, tied: Sequence[str], pairs: Sequence[Pair]) -> str:
-    """How the best model stands to the others, where it is ahead of at least one."""
-    if tied:
-        noun = "difference" if len(tied) == 1 else "differences"
-        verb = "is" if len(tied) == 1 else "are"
-        return f"Its {noun} to {formatting.listed(tied)} {verb} within the noise."
-    pair = next(pair for pair in pairs if best in (pair.first, pair.second))
-    other = pair.second if pair.first == best else pair.first
-    documents = formatting.plural(pair.difference.clusters, "document")
-    return f"It leads {other} by {_gap(pair)}, paired over {documents}."
+def _recommendation(
+    ranked: Sequence[ModelRow],
+    pairs: Sequence[Pair],
+    reversals: Sequence[Reversal],
+    board: Board,
+    among: str,
+) -> list[Clause]:
+    """What to say of one board, whose rows are ``ranked``."""
+    best, others = ranked[0], ranked[1:]
+    against = {
+        pair.second if pair.first == best.key else pair.first: pair
+        for pair in pairs
+        if best.key in (pair.first, pair.second)
+    }
+    scored = _scored(best, board)
+    if not others:
+        who = f"{best.key}, alone on its board," if among else best.key
+        lone = f"{who} scores {scored}."
+        return [Clause(lone, "leaderboard", leads=not among), *_own_price(best)]
+    clauses = [
+        Clause(f"{among or 'Take'} {best.key}.", "leaderboard", leads=True),
+        *_on_usual_gpu(best, others),
+        Clause(_lead(best, others, against, scored), "compare"),
+    ]
+    clauses += _trades(best, others, against)
+    clauses += _exceptions(reversals)
+    return clauses
+
+
+def _scored(best: ModelRow, board: Board) -> str:
+    """``0.854 [0.774, 0.909], the mean score over 9 tasks``."""
+    value = formatting.score(best.score.value if best.score else None)
+    interval = formatting.interval(best.score)
+    said = value if interval == formatting.DASH else f"{value} {interval}"
+    name = f"the {board.score_name}" if board.score_name.startswith("mean") else board.score_name
+    on = f" on {formatting.plural(board.questions, 'common question')}" if board.is_part else ""
+    return f"{said} ({name}{on})"
+
+
+def _lead(best: ModelRow, others: Sequence[ModelRow], against: dict[str, Pair], scored: str) -> str:
+    """How far the best model is ahead, or from which models it cannot be told."""
+    same = [row.key for row in others if _value(row) == _value(best)]
+    tied = [row.key for row in others if row.key in against and not against[row.key].separated]
+    if len(same) == len(others):
+        return f"It scores {scored}, exactly as {formatting.listed(same)}."
+    if all(pair.p_holm is None for pair in against.values()):
+        return f"It scores {scored}, but there are too few documents to test the differences between models."
+    if not tied:
+        gap = _gap(against[others[0].key])
+        return f"It scores {scored}, and leads {others[0].key}, the next best, by {gap}."
+    advice = _advice(tied[0], against[tied[0]], alone=len(tied) == 1)
+    return f"It scores {scored}, but cannot be told from {formatting.listed(tied)}{advice}"
+
+
+def _advice(name: str, pair: Pair, *, alone: bool) -> str:
+    """How many documents would tell the two models apart."""
+    gap = pair.difference
+    needed = more_documents(gap)
+    if needed is not None and needed <= NOT_WORTH * gap.clusters:
+        whom = "it" if alone else f"it from {name}"
+        count = formatting.plural(needed, "more document")
+        return f": {count} would tell {whom}." if not alone else f": {count} would."
+    if gap.low is None or gap.high is None:
+        return "."
+    most = formatting.score(max(abs(gap.low), abs(gap.high)))
+    return f": {'the two' if alone else f'it and {name}'} differ by at most {most}."
 
 
 def _gap(pair: Pair) -> str:
     gap = pair.difference
-    low, high = formatting.signed(gap.low), formatting.signed(gap.high)
-    return f"{formatting.signed(gap.difference)} [{low}, {high}]"
+    low, high = formatting.score(gap.low), formatting.score(gap.high)
+    return f"{formatting.score(gap.difference)} [{low}, {high}]"
+
+
+# What it costs, and who costs less
+
+
+def _own_price(row: ModelRow) -> list[Clause]:
+    parts = []
+    if (latency := at(row.facts, "latency.p50")) is not None:
+        parts.append(f"takes {formatting.seconds(latency)} per question (p50)")
+    if row.facts.memory is not None:
+        parts.append(f"needs {_memory(row)}")
+    if row.cost_per_1000_pages is not None:
+        parts.append(f"costs {formatting.significant(row.cost_per_1000_pages)} per 1,000 pages")
+    return [Clause(f"It {formatting.listed(parts)}.", "speed")] if parts else []
+
+
+def _trades(best: ModelRow, others: Sequence[ModelRow], against: dict[str, Pair]) -> list[Clause]:
+    """For every cost, the best of the models that are clearly cheaper; one sentence for each model."""
+    said: dict[str, list[str]] = {}
+    for advantage in (_faster, _smaller, _cheaper):
+        for row in others:
+            if words := advantage(row, best):
+                said.setdefault(row.key, []).append(words)
+                break
+    by_key = {row.key: row for row in others}
+    clauses = []
+    for key, advantages in said.items():
+        behind = _behind(by_key[key], best, against.get(key))
+        text = f"{key} {formatting.listed([*advantages, behind])}."
+        clauses.append(Clause(text, "tradeoff"))
+    return clauses or _own_price(best)
+
+
+def _faster(row: ModelRow, best: ModelRow) -> str:
+    own, other = at(row.facts, "latency.p50"), at(best.facts, "latency.p50")
+    if own is None or other is None or own <= 0 or other < CLEARLY * own:
+        return ""
+    where = " on other hardware" if row.hardware != best.hardware else ""
+    return (
+        f"is {_times(other / own)} times faster{where} "
+        f"({formatting.seconds(own)} instead of {formatting.seconds(other)})"
+    )
+
+
+def _smaller(row: ModelRow, best: ModelRow) -> str:
+    own, other = row.facts.memory, best.facts.memory
+    if own is None or other is None or own.kind != other.kind:
+        return ""
+    if other.bytes < CLEARLY * own.bytes:
+        return ""
+    return f"needs {_memory(row)} instead of {formatting.gib(other.bytes)}"
+
+
+def _cheaper(row: ModelRow, best: ModelRow) -> str:
+    own, other = row.cost_per_1000_pages, best.cost_per_1000_pages
+    if own is None or other is None or other < CLEARLY * own:
+        return ""
+    costs = f"{formatting.significant(own)} per 1,000 pages"
+    return f"costs {costs} instead of {formatting.significant(other)}"
+
+
+def _behind(row: ModelRow, best: ModelRow, pair: Pair | None) -> str:
+    own, other = _value(row), _value(best)
+    distance = abs((own or 0.0) - (other or 0.0))
+    if distance == 0:
+        return "scores the same"
+    behind = f"is {formatting.score(distance)} behind"
+    return behind if pair is None or pair.separated else f"{behind}, within the noise"
+
+
+def _on_usual_gpu(best: ModelRow, others: Sequence[ModelRow]) -> list[Clause]:
+    """Which model to take on a usual GPU, if the best one does not fit it."""
+    if fits(best, USUAL_GPU * GIB) is not False:
+        return []
+    row = next((row for row in others if fits(row, USUAL_GPU * GIB)), None)
+    advice = "none of these models fits" if row is None else f"take {row.key}"
+    return [Clause(f"On a GPU of {USUAL_GPU} GB {advice}.", "leaderboard", leads=True)]
+
+
+def fits(row: ModelRow, room: float) -> bool | None:
+    """Whether the model fits ``room`` bytes of GPU memory; None if it is not known."""
+    memory = row.facts.memory
+    if memory is None:
+        return True if row.traits.runs_in == "server" or row.traits.local_memory is False else None
+    # A model on the processor needs no GPU.
+    return memory.kind == "peak_rss" or memory.bytes <= room
+
+
+def _memory(row: ModelRow) -> str:
+    memory = row.facts.memory
+    return "" if memory is None else f"{formatting.gib(memory.bytes)} GiB"
+
+
+def _times(ratio: float) -> str:
+    return formatting.significant(ratio, 2)
+
+
+def _exceptions(reversals: Sequence[Reversal]) -> list[Clause]:
+    """Where another model is better: one sentence for each model, with the parts on which it is."""
+    parts: dict[tuple[str, str], list[str]] = {}
+    for reversal in sorted(reversals, key=lambda r: -(r.difference.difference or 0)):
+        gain = formatting.score(reversal.difference.difference)
+        parts.setdefault((reversal.model, reversal.evidence), []).append(
+            f"{reversal.part} ({gain} better)"
+        )
+    # A part has one best model: the others that beat the leading one there are no advice.
+    told: set[str] = set()
+    clauses = []
+    for (model, evidence), names in parts.items():
+        new = [name for name in names if name.split(" (")[0] not in told]
+        told.update(name.split(" (")[0] for name in new)
+        if new:
+            clauses.append(Clause(f"On {formatting.listed(new, 3)} take {model}.", evidence))
+    return clauses
+
+
+def _value(row: ModelRow) -> float | None:
+    return None if row.score is None else row.score.value
+
+
+# The fastest and the smallest
 
 
 def _highlights(ranked: Sequence[ModelRow]) -> list[Highlight]:
@@ -105,7 +282,7 @@ def _highlights(ranked: Sequence[ModelRow]) -> list[Highlight]:
         highlights.append(Highlight("Highest throughput", quickest.key, text))
     smallest = _extreme(ranked, "memory.bytes", min)
     if smallest and (memory := smallest.facts.memory):
-        text = f"{formatting.gib(memory.bytes)} GiB, {memory.label}"
+        text = f"{formatting.gib(memory.bytes)} GiB, {MEMORY_KINDS[memory.kind]}"
         highlights.append(Highlight("Least memory", smallest.key, text))
     return highlights
 
@@ -116,184 +293,3 @@ def _extreme(
     """The row with the least or the most at ``path`` of its facts; None where no row has it."""
     known = [row for row in rows if at(row.facts, path) is not None]
     return choose(known, key=lambda row: at(row.facts, path)) if known else None
-
-
-def warn(rows: Sequence[ModelRow], runs: Sequence[RunView], *, same_tasks: bool) -> list[Caveat]:
-    """Everything that limits what the numbers mean, the gravest first."""
-    names = {id_: f"The run “{name}”" for id_, name in distinct_names(runs).items()}
-    if len(runs) == 1:
-        names = {runs[0].id: "The run"}
-    caveats = [Caveat("state", text) for text in _states(rows, runs, names)]
-    caveats += [Caveat("failures", text) for text in _failures(rows)]
-    caveats += [Caveat("model", text) for text in _said_by_models(rows)]
-    caveats += [Caveat("model", text) for row in rows for text in _tuned(row)]
-    caveats += [Caveat("scope", text) for text in _scope(runs, names)]
-    if not same_tasks:
-        text = (
-            "The runs hold different tasks or questions: their overall scores are means of different "
-            "things, and paired differences use only the questions that both models were asked."
-        )
-        caveats.append(Caveat("scope", text))
-    caveats += [Caveat("speed", text) for text in _speed(rows)]
-    caveats += _machines(rows, runs)
-    caveats += [Caveat("statistics", text) for text in _statistics(rows)]
-    return caveats
-
-
-def _states(
-    rows: Sequence[ModelRow], runs: Sequence[RunView], names: Mapping[str, str]
-) -> list[str]:
-    """Which runs have something still to come."""
-    said = []
-    for run in runs:
-        own = [row for row in rows if row.run == run.id]
-        asked, total = sum(row.asked for row in own), sum(row.samples for row in own)
-        progress = f"{asked:,} of {formatting.plural(total, 'question')} have been asked"
-        if run.state == "running":
-            said.append(f"{names[run.id]} has not finished: {progress} so far.")
-        elif any(row.state == "unfinished" for row in own):
-            said.append(f"{names[run.id]} is unfinished: {progress}.")
-        elif run.state != "complete" and asked == total:
-            said.append(f"{names[run.id]} is unfinished: latency has not been measured to the end.")
-        # What a model that failed leaves open is said with the model.
-    return said
-
-
-def _failures(rows: Sequence[ModelRow]) -> list[str]:
-    said = []
-    for row in rows:
-        if row.failure is not None:
-            done = f" after {row.asked:,} of {row.samples:,} questions" if row.asked > 0 else ""
-            why = row.failure.message or row.failure.error or "no reason was recorded"
-            said.append(f"{row.key} has no result{done}: {why}")
-    shares = {row.key: row.failed / max(1, row.asked) for row in rows}
-    failing = [
-        f"{row.key} ({row.failed:,} of {row.asked:,})"
-        for row in sorted(rows, key=lambda row: -shares[row.key])
-        if row.failed > 0 and shares[row.key] >= MANY_FAILURES
-    ]
-    if failing:
-        models = formatting.listed(failing, 6)
-        said.append(f"Questions that failed count as the worst score: {models}.")
-    said += [_shrunk(row) for row in rows if row.degraded]
-    return said + [_shrunk_by_server(row) for row in rows if row.doubted > 0]
-
-
-def _shrunk(row: ModelRow) -> str:
-    """That answers are about smaller pages than were asked for."""
-    count = sum(row.degraded.values())
-    return (
-        f"{row.key}: memory ran out, and {formatting.plural(count, 'answer')} of {row.asked:,} "
-        f"{'is' if count == 1 else 'are'} about pages that were shrunk, down to "
-        f"{formatting.count(min(row.degraded))} pixels. The score is not that of the resolution asked for."
-    )
-
-
-def _shrunk_by_server(row: ModelRow) -> str:
-    """That a server answered about other pages than it was sent."""
-    count = formatting.plural(row.doubted, "answer")
-    return (
-        f"{row.key}: the server shrank the pages or cut the prompt for {count} of {row.asked:,}; "
-        "the score is not that of the pages that were sent."
-    )
-
-
-def _said_by_models(rows: Sequence[ModelRow]) -> list[str]:
-    """What models said of their own limits; those that say the same share a line."""
-    said: dict[str, list[str]] = {}
-    for row in rows:
-        for warning in row.warnings[:MAX_WARNINGS]:
-            said.setdefault(warning, []).append(row.key)
-    return [
-        f"{formatting.listed(keys)}: {formatting.ended(clip(warning, MAX_WARNING))}"
-        for warning, keys in said.items()
-    ]
-
-
-_TUNED = {
-    "train": "{model} was trained on documents of {tasks}: its score there proves nothing.",
-    "validation": "{model} was chosen by its score on {tasks}: that score is too high for new documents.",
-    "none": "{model} is fine-tuned, but not on {tasks}: a lower score there shows what it has forgotten.",
-}
-
-
-def _tuned(row: ModelRow) -> list[str]:
-    """What a model's training has to do with the tasks that it is tested on."""
-    by_part: dict[str, list[str]] = {}
-    for task, part in row.trained.items():
-        by_part.setdefault(part, []).append(task)
-    return [
-        text.format(model=row.key, tasks=formatting.listed(by_part[part], 6))
-        for part, text in _TUNED.items()
-        if part in by_part
-    ]
-
-
-def _scope(runs: Sequence[RunView], names: Mapping[str, str]) -> list[str]:
-    said = []
-    for run in runs:
-        spec = run.record.get("spec")
-        limit = number(nested(spec, "settings", "limit") or nested(spec, "limit"))
-        chosen = nested(spec, "settings", "sample_ids") or nested(spec, "sample_ids")
-        if limit is not None:
-            count = "one question" if limit == 1 else f"{limit:.0f} questions"
-            said.append(f"{names[run.id]} was limited to {count} of each task.")
-        if run.protocol:
-            said += [
-                f"{names[run.id]} departs from the protocol {run.protocol}: {formatting.ended(sentence)}"
-                for sentence in run.deviations[:MAX_WARNINGS]
-            ]
-        if isinstance(chosen, list) and chosen:
-            count = formatting.plural(len(chosen), "chosen question")
-            said.append(f"{names[run.id]} was limited to {count}.")
-    return said + [formatting.ended(text) for run in runs for text in run.warnings[:MAX_WARNINGS]]
-
-
-def _speed(rows: Sequence[ModelRow]) -> list[str]:
-    """Why speeds may be worse than the device's best, or stand for fewer questions than were asked."""
-    said = []
-    for row in rows:
-        reasons = doubts(row.facts.conditions) if row.facts.conditions is not None else []
-        if reasons:
-            said.append(f"{row.key} may be faster than measured: {formatting.listed(reasons)}.")
-        if row.untimed > 0:
-            verb = "has" if row.untimed == 1 else "have"
-            rest = formatting.plural(row.asked - row.untimed, "question")
-            said.append(
-                f"{row.key}: {formatting.plural(row.untimed, 'answer')} of {row.asked:,} {verb} no "
-                "measurement, because the run was interrupted while it wrote; throughput counts the other "
-                f"{rest}."
-            )
-    return said
-
-
-def _machines(rows: Sequence[ModelRow], runs: Sequence[RunView]) -> list[Caveat]:
-    caveats = []
-    measured = (row.hardware for row in rows if row.facts.throughput is not None)
-    machines = dict.fromkeys(filter(None, measured))
-    if len(machines) > 1:
-        text = (
-            f"Speed and memory were measured on different hardware ({' / '.join(machines)}); compare them "
-            "only between models that ran on the same."
-        )
-        caveats.append(Caveat("hardware", text))
-    dirty = [distinct_names(runs)[run.id] for run in runs if run.dirty]
-    if dirty:
-        where = f" ({formatting.listed(dict.fromkeys(dirty))})" if len(runs) > 1 else ""
-        caveats.append(Caveat("code", f"The working tree had uncommitted changes{where}."))
-    versions = dict.fromkeys(filter(None, (run.record_version for run in runs)))
-    if len(versions) > 1:
-        text = f"The runs were made by different versions ({formatting.listed(versions)})."
-        caveats.append(Caveat("code", text))
-    return caveats
-
-
-def _statistics(rows: Sequence[ModelRow]) -> list[str]:
-    counted = [row for row in rows if row.ranked] or rows
-    clusters = [row.score.clusters for row in counted if row.score is not None and row.score.n > 0]
-    if not clusters or min(clusters) >= FEW_CLUSTERS:
-        return []
-    count = formatting.plural(min(clusters), "document")
-    return [
-        f"The scores rest on only {count}, so the intervals are wide and may still be too narrow."
-    ]

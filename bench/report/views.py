@@ -2,7 +2,7 @@
 
 ``build`` joins the evaluations of one or several runs into a ``ReportView``, from which the sections of a
 report are made. A row is one model in one run; a task is the same one in two runs when name, version and
-digest agree. The other modules make these classes or read them; nothing here imports any of them.
+digest agree. The other modules make these classes or read them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.report.findings import Board, Caveat, Verdict
+from bench.report.places import Place
 from bench.schema import Estimate, Page, Sample
 from bench.scoring.answers import Answer
 from bench.scoring.comparison import Trained
@@ -76,6 +78,10 @@ class Conditions:
         return self.other_cores.median >= BUSY_SHARE * self.cores
 
 
+LEAST_QUESTIONS: Mapping[str, int] = {"p50": 1, "p90": 5, "p95": 5, "p99": 100}
+"""Measured questions from which a percentile is shown: with fewer it is the slowest of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Latency:
     """Seconds of single questions, as percentiles."""
@@ -88,6 +94,11 @@ class Latency:
     p99: float
     seconds: tuple[float, ...]
     """Every measurement, ascending."""
+
+    def shown(self) -> dict[str, float]:
+        """The percentiles that enough questions were measured for."""
+        values = {"p50": self.p50, "p90": self.p90, "p95": self.p95, "p99": self.p99}
+        return {name: values[name] for name in values if self.n >= LEAST_QUESTIONS[name]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,6 +383,10 @@ class ModelRow:
     """What a tuned model saw in training of each task, by task key; empty for any other model."""
     cost_per_1000_pages: float | None = None
     """What 1,000 pages cost, in the currency of the price that was given; None without a price."""
+    is_part: bool = False
+    """Whether the score counts only the questions that all models of its board answered."""
+    better: tuple[str, ...] = ()
+    """Keys of the models on the same board that are better beyond the noise."""
     tariff: Tariff | None = None
     """What asking the model costs, by the hour, the page or the token; None if nobody said."""
 
@@ -413,10 +428,16 @@ class SampleView:
     """By row."""
     latency: tuple[float | None, ...]
     """Seconds in the single-stream scenario, by row; None if it was not part of it."""
+    places: tuple[Place, ...] = ()
+    """Where the pages say what is expected; empty if it is not known."""
 
 
-COSTS: Mapping[str, str] = {"latency": "latency.p50", "memory": "memory.bytes"}
-"""What accuracy costs → where it stands in the facts."""
+COSTS: Mapping[str, str] = {
+    "latency": "facts.latency.p50",
+    "memory": "facts.memory.bytes",
+    "cost": "cost_per_1000_pages",
+}
+"""What accuracy costs → where it stands in a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,9 +445,9 @@ class Front:
     """The models that no other beats on both accuracy and a cost."""
 
     cost: str
-    """``latency`` (p50 seconds) or ``memory`` (peak bytes)."""
+    """A key of ``COSTS``."""
     keys: tuple[str, ...]
-    """Cheapest first."""
+    """Cheapest first; of several boards, the fronts of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -547,37 +568,6 @@ class CheckView:
 
 
 @dataclass(frozen=True, slots=True)
-class Highlight:
-    """One fact worth a line: ``Fastest`` · ``ocr`` · ``0.21 s a question (p50)``."""
-
-    label: str
-    model: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a person remembers."""
-
-    best: str | None
-    """Key of the leading model; None if nothing is ranked."""
-    headline: str
-    """One sentence."""
-    detail: str
-    """Who is within the noise, and how many documents stand behind it."""
-    points: tuple[Highlight, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Caveat:
-    """Something a reader must know before trusting the numbers."""
-
-    kind: str
-    """``state``, ``failures``, ``model``, ``scope``, ``hardware``, ``speed``, ``code``, ``statistics``."""
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class GpuFit:
     """Whether a model fits into one kind of GPU, by the formula of ``bench plan``."""
 
@@ -613,7 +603,10 @@ class ReportView:
     score_name: str
     """What ``ModelRow.score`` is: a metric's title, or the mean over tasks."""
     higher_is_better: bool
+    boards: tuple[Board, ...]
+    """More than one if models share too few questions to be ranked together."""
     pairs: tuple[Pair, ...]
+    """Of models on the same board."""
     slices: tuple[SliceValue, ...]
     mistakes: tuple[MistakeView, ...]
     """Kinds of wrong that occur, in the order of their rules."""

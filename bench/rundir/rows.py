@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.paths import from_portable
-from bench.schema import Document, Output, Page, Sample, TokenChoice
+from bench.schema import Document, Output, Page, PlacedText, Sample, TokenChoice
 
 _OUTPUT_FIELDS = frozenset(field.name for field in dataclasses.fields(Output))
 _PAGE_FIELDS = frozenset(field.name for field in dataclasses.fields(Page))
@@ -149,3 +149,19 @@ def check_latency(row: Mapping[str, Any]) -> None:
 
 def _is_whole(value: Any, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def rounded(words: Sequence[PlacedText]) -> list[list[Any]]:
+    """What stands where, as a line of ``words.jsonl`` holds it: a ten-thousandth of a page is no pixel."""
+    return [[word.text, *(round(float(edge), 4) for edge in word[1:])] for word in words]
+
+
+def placed_texts(stored: Any) -> list[PlacedText]:
+    """Read ``rounded`` back. It only points at places, so what is of another shape is passed over."""
+    words = []
+    for entry in stored if isinstance(stored, list) else []:
+        if isinstance(entry, list) and len(entry) == 5 and isinstance(entry[0], str):
+            edges = [edge for edge in entry[1:] if isinstance(edge, int | float) and 0 <= edge <= 1]
+            if len(edges) == 4 and edges[0] <= edges[2] and edges[1] <= edges[3]:
+                words.append(PlacedText(entry[0], *map(float, edges)))
+    return words

@@ -6,12 +6,14 @@
       run.json                          spec, environment, command line; written after the samples
       <task>/samples.jsonl              questions, references, pages: scores do not need the data set
       <task>/texts.json                 the text of documents that have a text layer
+      <task>/words.jsonl                where their words stand
       <model>/model.json                what was really loaded, the time to load it and of the first call
       <model>/failure.json              why the model could not be loaded or died; only if it did
       <model>/monitor.jsonl             clocks, heat, power, load of other processes; one line each second
       <model>/checks.jsonl          what bench check found out about the model; one line for each check
       <model>/<task>/outputs.jsonl      one line for each sample, appended and fsynced after every batch
       <model>/<task>/batches.jsonl      what was measured for each batch
+      <model>/<task>/words.jsonl        what the model read on the pages, and where it stands
       <model>/<task>/latency.jsonl      the single-stream scenario, one question at a time
       <model>/<task>/done.json          commit marker of a task, last
       <model>/<task>/failures.jsonl     failed answers that were asked again (--retry-failed)
@@ -47,13 +49,22 @@ from bench.paths import portable
 from bench.rundir.checksums import as_stored, file_digest, is_intact, with_checksum
 from bench.rundir.lock import is_locked
 from bench.rundir.record import PART, RUN_FILE, check_entries, check_record
-from bench.rundir.rows import check_batch, check_latency, document_of, output_of, sample_of
+from bench.rundir.rows import (
+    check_batch,
+    check_latency,
+    document_of,
+    output_of,
+    placed_texts,
+    rounded,
+    sample_of,
+)
 from bench.schema import (
     SCHEMA_VERSION,
     Document,
     Generation,
     ModelSpec,
     Output,
+    PlacedText,
     PromptTemplate,
     Sample,
     Task,
@@ -269,6 +280,26 @@ class RunStore:
         if task not in self._texts:
             self._texts[task] = _object_if_any(self.path / task / "texts.json") or {}
         return self._texts[task]
+
+    def words(self, task: str) -> dict[str, list[list[PlacedText]]]:
+        """Return key of a page → what its text layer, and every model that read it, says stands where."""
+        rows = list(read_lines(self.path / task / "words.jsonl"))
+        for model in self.model_names():
+            rows += self._rows(model, task, "words")
+        words: dict[str, list[list[PlacedText]]] = {}
+        for row in rows:
+            words.setdefault(str(row.get("page")), []).append(placed_texts(row.get("words")))
+        return words
+
+    def append_words(
+        self, task: str, words: Mapping[str, Sequence[PlacedText]], model: str | None = None
+    ) -> None:
+        """Append what stands where on pages: as ``model`` read it, or as the text layer says."""
+        records = [{"page": page, "words": rounded(texts)} for page, texts in words.items()]
+        if model is not None:
+            self._append(model, task, "words", records)
+        else:
+            append_lines(self.path / task / "words.jsonl", records)
 
     # What was measured
 

@@ -15,7 +15,7 @@ from bench.rundir.store import RunStore, find_runs
 from bench.runner.devices import Device
 from bench.runner.processes import run_model, stop_requests
 from bench.runner.progress import Progress, Silent
-from bench.runner.run_record import known_texts, run_record
+from bench.runner.run_record import known_texts, run_record, write_known_words
 from bench.runner.shards import Part
 from bench.runner.spec import RunPlan, differences
 from bench.runner.statuses import UNFINISHED
@@ -61,6 +61,7 @@ def execute(
     resumed = run is not None
     if run is None:
         run = RunStore.create(results, _name(plan), run_record(plan), plan.tasks, known_texts(plan))
+        write_known_words(run, plan)
     with RunLock(run.path) as lock:
         remove_litter(run.path)
         for spec in plan.models:

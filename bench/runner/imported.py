@@ -11,7 +11,7 @@ from bench.errors import InvalidInput, ManyProblems, did_you_mean
 from bench.formatting import count, plural
 from bench.parsing import MAX_TABLE_BYTES, Unreadable, parse_json, read_text
 from bench.rundir.store import RunStore
-from bench.runner.run_record import known_texts, run_record
+from bench.runner.run_record import known_texts, run_record, write_known_words
 from bench.runner.spec import RunPlan, RunSettings, plan_run
 from bench.schema import ModelSpec, Output, StopReason, Task
 from bench.text import file_name, one_line
@@ -44,6 +44,7 @@ def import_predictions(
     spec = ModelSpec(name=name, backend="imported", checkpoint=str(path.resolve()))
     plan = _planned(spec, task)
     run = RunStore.create(results, name, run_record(plan), plan.tasks, known_texts(plan))
+    write_known_words(run, plan)
     run.append_outputs(name, task.name, [outputs[sample.id] for sample in task.samples])
     failed = sum(output.stop_reason == "error" for output in outputs.values())
     run.mark_done(name, task.name, samples=len(outputs), failed=failed)

@@ -11,10 +11,11 @@ from typing import Any
 from bench.asking.prompts import prompts_record, tuning_warnings
 from bench.errors import InvalidInput
 from bench.measure import environment
+from bench.rundir.store import RunStore
 from bench.runner.spec import RunPlan
 from bench.runner.upright import upright_note
-from bench.schema import Document, ModelSpec, Task
-from bench.tasks.guard import document_text
+from bench.schema import Document, ModelSpec, Page, PlacedText, Task
+from bench.tasks.guard import document_text, text_layer
 from bench.text import file_name, utc_now
 
 
@@ -89,3 +90,37 @@ def _text_of(document: Document) -> str | None:
     except InvalidInput:
         # The model is asked about this page all the same, and its failure is recorded there.
         return None
+
+
+MAX_PLACED = 10
+"""Pages of a document up to which it is kept where its words stand: a report shows few pages."""
+
+
+def write_known_words(run: RunStore, plan: RunPlan) -> None:
+    """Keep where the words of text layers stand, so that a report can point at them."""
+    for task in plan.tasks:
+        pages = {
+            page.key: page
+            for document in task.documents.values()
+            if len(document.pages) <= MAX_PLACED
+            for page in document.pages
+            if page.dpi is not None
+        }
+        words = {key: _words_of(page) for key, page in pages.items()}
+        if known := {key: placed for key, placed in words.items() if placed}:
+            run.append_words(task.name, known)
+
+
+def _words_of(page: Page) -> list[PlacedText]:
+    try:
+        words = text_layer(page) or []
+    except InvalidInput:
+        return []
+    wide, high = max(1, page.width), max(1, page.height)
+    placed = [
+        PlacedText(
+            *(word.text, word.left / wide, word.top / high, word.right / wide, word.bottom / high)
+        )
+        for word in words
+    ]
+    return [word for word in placed if all(0 <= edge <= 1 for edge in word[1:])]

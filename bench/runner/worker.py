@@ -281,6 +281,8 @@ class Worker:
             seconds = time.perf_counter() - started
             stored += self._keep(task, answered.outputs, skip)
             self.run.append_batch(self.name, task, self._facts(groups, answered, seconds))
+            if answered.words:
+                self.run.append_words(task, answered.words, self.name)
         return stored
 
     def _keep(

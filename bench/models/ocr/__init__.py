@@ -32,7 +32,17 @@ from bench.models.ocr.readers import (
     cyrillic_reader,
     read_by_script,
 )
-from bench.schema import Batch, Document, ModelInfo, ModelSpec, Output, Page, PageGroup, Request
+from bench.schema import (
+    Batch,
+    Document,
+    ModelInfo,
+    ModelSpec,
+    Output,
+    Page,
+    PageGroup,
+    PlacedText,
+    Request,
+)
 from bench.tasks.images import turned
 
 if TYPE_CHECKING:
@@ -70,6 +80,8 @@ class Ocr:
         self.stages: dict[str, float] = dict.fromkeys(_STAGES, 0.0)
         self.turned_pages: dict[str, int] = {}
         """Key of a page → degrees by which it was turned clockwise, over the last call."""
+        self.words: dict[str, list[PlacedText]] = {}
+        """Key of a page → what was read on it and where it stands, over the last call."""
 
     def load(self) -> ModelInfo:
         """Start the engines that are there.
@@ -105,12 +117,13 @@ class Ocr:
     def generate(self, groups: Sequence[PageGroup]) -> Batch:
         """Answer every request; a document that cannot be read fails only its own requests."""
         self.turned_pages = {}
+        self.words = {}
         self.stages = dict.fromkeys(_STAGES, 0.0)
         outputs = [
             self._output(group.document, request) for group in groups for request in group.requests
         ]
         notes = {"turned_pages": dict(self.turned_pages)} if self.turned_pages else {}
-        return Batch(tuple(outputs), dict(self.stages), notes=notes)
+        return Batch(tuple(outputs), dict(self.stages), notes=notes, words=dict(self.words))
 
     def _output(self, document: Document, request: Request) -> Output:
         try:
@@ -145,12 +158,15 @@ class Ocr:
             reading = text_layer_reading(page)
             if reading is not None or self.forced == "text-layer":
                 self.stages["read"] += time.perf_counter() - started
+                # Where the words of a text layer stand is known without this model.
                 return reading if reading is not None else Reading(())
         image = self._upright(page, self._shrunk(open_page(page)))
         opened = time.perf_counter()
         self.stages["preprocess"] += opened - started
         reading = self._read_image(image, cyrillic)
         self.stages["read"] += time.perf_counter() - opened
+        turn = self.turned_pages.get(page.key, 0)
+        self.words[page.key] = _placed(reading, image.width, image.height, turn)
         return reading
 
     def _upright(self, page: Page, image: Image) -> Image:
@@ -186,3 +202,18 @@ class Ocr:
         return read_by_script(
             image, is_cyrillic, self.readers["rapidocr"], self.readers["cyrillic"]
         )
+
+
+def _placed(reading: Reading, width: int, height: int, turn: int) -> list[PlacedText]:
+    """The fragments of a reading on the page as it was before it was turned."""
+    placed = []
+    for fragment in reading.fragments:
+        across = [_share(edge, width) for edge in (fragment.left, fragment.right)]
+        down = [_share(edge, height) for edge in (fragment.top, fragment.bottom)]
+        word = PlacedText(fragment.text, across[0], down[0], across[1], down[1])
+        placed.append(word.turned_back(turn))
+    return placed
+
+
+def _share(edge: float, whole: int) -> float:
+    return min(1.0, max(0.0, edge / whole))

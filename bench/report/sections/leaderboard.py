@@ -7,14 +7,17 @@ from dataclasses import replace
 from typing import Literal
 
 from bench import formatting
-from bench.report.reasons import NOT_ASKED, UNSCORED, measured, reason
+from bench.report.facts import GIB, usual_memory
+from bench.report.reasons import NOT_ASKED, measured, percentile, reason
+from bench.report.records import at
 from bench.report.section import (
     EVERYWHERE,
     PAGE,
-    Block,
+    Budget,
     BudgetForm,
     Column,
     DataCell,
+    Group,
     Row,
     Section,
     State,
@@ -22,12 +25,9 @@ from bench.report.section import (
     Text,
     score_cell,
 )
-from bench.report.views import MEMORY_KINDS, ModelRow, ReportView, TaskView
-
-MAX_TASK_COLUMNS = 12
-"""Tasks that have a column of their own on the page; with more, the table is wider than two screens."""
-
-GIB = 2.0**30
+from bench.report.sections.tradeoff import plots
+from bench.report.verdict import USUAL_GPU
+from bench.report.views import MEMORY_KINDS, ModelRow, ReportView
 
 MEMORY_WORDS = {
     "peak_process": "process",
@@ -38,41 +38,82 @@ MEMORY_WORDS = {
 """Kind of memory → the word beside a number, if kinds differ."""
 
 
+ENOUGH_FOR_P95 = 20
+"""Measured questions from which one of them is slower than p95."""
+
+
 def section(view: ReportView) -> Section:
-    """The leaderboard, best model first."""
+    """The leaderboard, best model first, and beside it what accuracy costs."""
     kind = usual_memory(view.rows)
-    tasks = view.tasks if 1 < len(view.tasks) <= MAX_TASK_COLUMNS else ()
-    better = "higher" if view.higher_is_better else "lower"
-    caption = (
-        f"Score: {view.score_name} ({better} is better), with its 95 % interval, clustered by document. "
-        "Models share a rank (=) if their paired difference is within the noise."
-    )
     table = Table(
         "models",
-        _columns(view, kind, tasks),
-        tuple(_row(view, row, kind, tasks) for row in view.rows),
-        caption=caption,
+        _columns(view, kind),
+        tuple(_row(view, row, kind) for row in view.rows),
+        caption=_caption(view),
         sortable=True,
     )
-    blocks: list[Block] = [
-        BudgetForm(
-            "models",
-            "score",
-            {"memory": ("Memory at most", "GiB", GIB), "p95": ("p95 latency at most", "s", 1.0)},
-        ),
-        table,
+    notes = [Text((_memory_note(view.rows, kind),), "note", "Memory")] if kind else []
+    board = Group((BudgetForm("models", _budgets(view)), table, *_rates_note(view), *notes))
+    costs = plots(view)
+    whole = board if costs is None else Group((board, costs), layout="side")
+    return Section("leaderboard", "Leaderboard", (whole,), first_view=True)
+
+
+def _caption(view: ReportView) -> str:
+    better = "higher" if view.higher_is_better else "lower"
+    count = "counting the questions that all models of a board answered, "
+    part = count if any(board.is_part for board in view.boards) else ""
+    return (
+        f"Score: {view.score_name} ({better} is better), {part}with its 95 % interval. Models that cannot be "
+        "told apart share a rank (=)."
+    )
+
+
+def _rates_note(view: ReportView) -> tuple[Text, ...]:
+    """Why 1.5 questions/s may stand beside a latency of 15 s."""
+    if not any(row.facts.latency is not None for row in view.rows):
+        return ()
+    loads = [
+        load
+        for row in view.rows
+        if (load := at(row.facts, "throughput.questions_per_page")) is not None
     ]
-    if kind:
-        blocks.append(Text((_memory_note(view.rows, kind),), "note", "Memory"))
-    return Section("leaderboard", "Leaderboard", tuple(blocks))
+    most = formatting.significant(max(loads)) if loads else ""
+    serves = f"serves up to {most} questions" if loads and max(loads) > 1 else "may serve several"
+    few = min(row.facts.latency.n for row in view.rows if row.facts.latency is not None)
+    slowest = f" ({few} of them, so that p95 is nearly the slowest)" if few < ENOUGH_FOR_P95 else ""
+    return (
+        Text(
+            (
+                f"Questions/s is measured in batches, in which one reading of a page {serves}; p50 and "
+                f"p95 are the time of questions asked alone, each about another document{slowest}.",
+            ),
+            "note",
+            outputs=PAGE,
+        ),
+    )
 
 
-def usual_memory(rows: Sequence[ModelRow]) -> str:
-    """The kind of memory that the column shows unless a cell says otherwise; empty if none is known."""
-    kinds = [row.facts.memory.kind for row in rows if row.facts.memory is not None]
-    if "peak_process" in kinds:
-        return "peak_process"
-    return max(kinds, key=kinds.count) if kinds else ""
+def _budgets(view: ReportView) -> tuple[Budget, ...]:
+    budgets = []
+    kinds = {row.facts.memory.kind for row in view.rows if row.facts.memory is not None}
+    if kinds - {"peak_rss"}:
+        budgets.append(Budget("memory", "My GPU:", "GB", GIB, given=str(USUAL_GPU)))
+    elif kinds:
+        budgets.append(Budget("memory", "Memory at most", "GiB", GIB))
+    if any(row.facts.latency is not None for row in view.rows):
+        budgets.append(Budget("p95", "p95 at most", "s"))
+    if has_costs(view):
+        budgets.append(Budget("cost", "1,000 pages for at most"))
+    if view.ranked:
+        least: Literal["least", "most"] = "least" if view.higher_is_better else "most"
+        budgets.append(Budget("score", f"Score at {least}", limit=least))
+    return tuple(budgets)
+
+
+def has_costs(view: ReportView) -> bool:
+    """Whether it is known what any model costs."""
+    return any(row.cost_per_1000_pages is not None for row in view.rows)
 
 
 def _memory_note(rows: Sequence[ModelRow], usual: str) -> str:
@@ -100,8 +141,18 @@ _RATE = Column(
     priority=3,
 )
 
+_COST = Column(
+    "cost",
+    "Cost / 1,000 pages",
+    "significant",
+    "lower",
+    "What 1,000 pages cost at the price given, at the measured throughput",
+    short="cost/1k",
+    priority=2,
+)
 
-def _columns(view: ReportView, kind: str, tasks: Sequence[TaskView]) -> tuple[Column, ...]:
+
+def _columns(view: ReportView, kind: str) -> tuple[Column, ...]:
     single = "the latency of single questions, each about another document"
     rank = "1 + the number of models that are better beyond the noise"
     memory = f"Peak over all batches: {MEMORY_KINDS[kind]}" if kind else ""
@@ -116,19 +167,8 @@ def _columns(view: ReportView, kind: str, tasks: Sequence[TaskView]) -> tuple[Co
         Column("p50", "p50 s", "significant", "lower", f"Median of {single}", priority=1),
         Column("p95", "p95 s", "significant", "lower", f"95th percentile of {single}", priority=6),
         Column("memory", "Memory GiB", "gib", "lower", memory, short="Peak GiB", priority=5),
+        *((_COST,) if has_costs(view) else ()),
         Column("failed", "Failed", "count", "lower", failed),
-        *(_task_column(task, first=task is tasks[0]) for task in tasks),
-    )
-
-
-def _task_column(task: TaskView, *, first: bool) -> Column:
-    better = _direction(task.higher_is_better)
-    note = f"{task.title}: {task.headline_title}"
-    return Column(
-        *(f"task:{task.key}", task.key, "score", better, note),
-        divided=first,
-        intervals="hover",
-        outputs=PAGE,
     )
 
 
@@ -139,13 +179,11 @@ def _direction(higher: bool) -> Literal["higher", "lower"]:
 _FIGURES = {
     "questions_per_second": ("throughput.questions_per_second", "throughput"),
     "p50": ("latency.p50", "latency"),
-    "p95": ("latency.p95", "latency"),
-    "memory": ("memory.bytes", "memory"),
 }
 """Column → where its value stands in the facts, and the figure that a reason is asked for."""
 
 
-def _row(view: ReportView, row: ModelRow, kind: str, tasks: Sequence[TaskView]) -> Row:
+def _row(view: ReportView, row: ModelRow, kind: str) -> Row:
     so_far: tuple[str, ...] = ()
     if row.so_far and row.score is not None:
         so_far = (f"so far, n = {formatting.count(row.score.n)}",)
@@ -155,17 +193,42 @@ def _row(view: ReportView, row: ModelRow, kind: str, tasks: Sequence[TaskView]) 
         "score": score_cell(row.score, reason(row, "score"), details=so_far),
         "n": DataCell(row.score.n if row.score else None, reason=reason(row, "score")),
         "failed": _failed_cell(row),
+        "cost": DataCell(row.cost_per_1000_pages, reason="No price, or no throughput, is known."),
     }
     cells |= {key: measured(row, *figure) for key, figure in _FIGURES.items()}
+    cells["p95"] = percentile(row.facts.latency, "p95", reason(row, "latency"))
+    cells["memory"] = _memory_cell(view, row, kind)
+    return Row(
+        cells, group=_group(view, row), model=row.key, state=_state(view, row), better=row.better
+    )
+
+
+def _group(view: ReportView, row: ModelRow) -> str:
+    """The heading of the board that the row stands on, if there are several."""
+    if len(view.boards) < 2:
+        return ""
+    for board in view.boards:
+        if row.key in board.keys:
+            count = formatting.plural(board.questions, "question")
+            return f"Ranked on {count} of {formatting.listed(board.tasks)}"
+    return "Not ranked"
+
+
+def _memory_cell(view: ReportView, row: ModelRow, kind: str) -> DataCell:
     memory = row.facts.memory
-    if memory is not None and memory.kind != kind:
-        cells["memory"] = DataCell(memory.bytes, note=MEMORY_WORDS[memory.kind])
-    cells |= {f"task:{task.key}": _task_cell(row, task) for task in tasks}
-    return Row(cells, model=row.key, state=_state(view, row))
+    on_gpus = kind != "peak_rss"
+    if memory is None:
+        # What runs on a server needs no GPU of the reader's; of anything else nothing is known.
+        elsewhere = row.traits.runs_in == "server" or row.traits.local_memory is False
+        need = 0.0 if elsewhere and on_gpus else None
+        return DataCell(reason=reason(row, "memory"), budget=need)
+    need = 0.0 if memory.kind == "peak_rss" and on_gpus else float(memory.bytes)
+    note = MEMORY_WORDS[memory.kind] if memory.kind != kind else ""
+    return DataCell(memory.bytes, note=note, budget=need)
 
 
 def _state(view: ReportView, row: ModelRow) -> State:
-    if row.key == view.verdict.best:
+    if row.key in view.verdict.leaders:
         return "best"
     if row.state == "failed":
         return "failed"
@@ -202,10 +265,3 @@ def _failed_cell(row: ModelRow) -> DataCell:
     if row.failed == 0:
         return DataCell(0)
     return DataCell(row.failed, mark="bad", filter={"show": "failed", "model": row.key})
-
-
-def _task_cell(row: ModelRow, task: TaskView) -> DataCell:
-    score = row.tasks.get(task.key)
-    if score is None or score.asked == 0:
-        return DataCell(reason=NOT_ASKED)
-    return score_cell(score.estimate, UNSCORED, hover=f"n = {score.estimate.n:,}")

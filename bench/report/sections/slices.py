@@ -41,7 +41,7 @@ def section(view: ReportView) -> Section:
     main = [*_by_task(view), *_by_key(view, "language"), *_by_key(view, "doc_type")]
     fields = _by_key(view, "field")
     title = "Where each model is strong"
-    if not main or not view.rows:
+    if not main or not any(row.asked for row in view.rows):
         return empty_section("slices", title, "Slices", "Nothing has been scored.")
     note = (
         "Each cell shows the headline score of a slice, with its number of questions (n). A stronger colour "

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from bench import formatting
 from bench.drawing.plots import OTHER_COLOUR, Share, ShareBar, ShareBars, Strip, Strips
 from bench.report.conditions import described
-from bench.report.reasons import measured, reason
+from bench.report.reasons import measured, percentile, reason
 from bench.report.records import at
 from bench.report.section import (
     DATA,
@@ -30,7 +30,7 @@ from bench.report.section import (
     model_cell,
 )
 from bench.report.sections.leaderboard import MEMORY_WORDS
-from bench.report.views import MEMORY_KINDS, ModelRow, ReportView
+from bench.report.views import LEAST_QUESTIONS, MEMORY_KINDS, ModelRow, ReportView
 
 OTHER = "other"
 """The time that no stage claims, or that a backend itself calls the rest."""
@@ -69,8 +69,8 @@ WORDS = (
     ),
     Term(
         "p50, p90, p95, p99",
-        "Percentiles of the latency of n single questions. With fewer than 20 questions p95, and with "
-        "fewer than 100 questions p99, is close to the slowest question.",
+        "Percentiles of the latency of n single questions. With fewer than 20 questions p95 is close to the "
+        "slowest question; p99 needs 100 questions.",
     ),
     Term(
         "Process, reserved, allocated",
@@ -206,8 +206,6 @@ _MOMENTS = {
 }
 """What was timed of single questions → where its latency stands in the facts."""
 
-_QUANTILES = ("p50", "p90", "p95", "p99")
-
 
 def _latencies(rows: Sequence[ModelRow]) -> list[Table]:
     lines = [line for row in rows if row.facts.latency is not None for line in _moment_rows(row)]
@@ -217,7 +215,7 @@ def _latencies(rows: Sequence[ModelRow]) -> list[Table]:
     columns = (
         Column("model", "Model", header=True, merged=True),
         Column("moment", "Seconds until"),
-        *(Column(name, name, format="significant") for name in _QUANTILES),
+        *(Column(name, name, format="significant") for name in LEAST_QUESTIONS),
         Column("n", "n", format="count"),
         *(rate if any("rate" in line.cells for line in lines) else ()),
     )
@@ -235,7 +233,7 @@ def _moment_rows(row: ModelRow) -> list[Row]:
         latency = at(row.facts, path)
         if latency is None:
             continue
-        cells = {key: DataCell(getattr(latency, key)) for key in _QUANTILES}
+        cells = {key: percentile(latency, key) for key in LEAST_QUESTIONS}
         cells |= {"model": model_cell(row.key), "moment": DataCell(moment, mark="muted")}
         cells["n"] = DataCell(latency.n, mark="muted")
         if moment == "first token, cold":
@@ -258,14 +256,13 @@ def _latency_plot(rows: Sequence[ModelRow]) -> Block:
     for index, row in enumerate(rows):
         latency = row.facts.latency
         if latency is not None:
-            quantiles = {name: getattr(latency, name) for name in _QUANTILES}
-            strips.append(Strip(index, row.key, latency.seconds, quantiles))
+            strips.append(Strip(index, row.key, latency.seconds, latency.shown()))
     if not strips:
         return Text(("The latency of single questions has not been measured.",), "empty")
     data = Strips(tuple(strips), "Latency of every single question that was measured", "s")
     caption = (
         "One question at a time, each about another document. Every dot is a measured question; the strong "
-        "line is the median, the thin lines are p90, p95 and p99."
+        "line is the median, the thin lines are higher percentiles, as far as the questions suffice."
     )
     return Plot("latency-plot", data, caption)
 

@@ -6,8 +6,9 @@ import shlex
 from pathlib import Path
 
 from bench import formatting
+from bench.report.caveats import CAUSES
 from bench.report.samples import worst
-from bench.report.section import EVERYWHERE, PAGE, TERMINAL, Code, Section, Term, Terms, Text
+from bench.report.section import EVERYWHERE, PAGE, TERMINAL, Block, Code, Section, Term, Terms, Text
 from bench.report.views import ReportView, RunView
 
 MAX_RUNS = 3
@@ -20,25 +21,49 @@ GRAVE = ("state", "failures")
 def section(view: ReportView) -> Section:
     """The head of the report."""
     verdict = view.verdict
-    sentences = tuple(filter(None, (verdict.headline, verdict.detail)))
     figures = tuple(
         Term(highlight.label, highlight.text, model=highlight.model)
         for highlight in verdict.points
         if len(view.rows) > 1
     )
     grave = sum(caveat.kind in GRAVE for caveat in view.caveats)
-    return Section(
-        "top",
-        view.title,
-        (
-            Text(sentences, "headline", label="Summary"),
-            Terms(figures, "figures", EVERYWHERE if len(view.ranked) > 1 else PAGE),
-            Text(tuple(caveat.text for caveat in view.caveats), "warning", "Warning", grave=grave),
-            Terms(_facts(view), "facts", frozenset(("html", "json"))),
-            *(Code(command, "command", "Next", TERMINAL) for command in _next_commands(view)),
+    blocks: tuple[Block, ...] = (
+        Text(
+            tuple(clause.text for clause in verdict.clauses),
+            "headline",
+            label="Summary",
+            grave=sum(clause.leads for clause in verdict.clauses),
+            evidence=tuple(clause.evidence for clause in verdict.clauses),
         ),
-        short="Summary",
+        *_next_on_the_page(view),
+        Terms(figures, "figures", EVERYWHERE - PAGE),
+        Text(
+            tuple(caveat.text for caveat in view.caveats),
+            "warning",
+            "Warning",
+            grave=grave,
+            causes=tuple(CAUSES[caveat.kind] for caveat in view.caveats),
+        ),
+        Terms(_facts(view), "facts", frozenset(("html", "json"))),
+        *(Code(command, "command", "Next", TERMINAL) for command in _next_commands(view)),
     )
+    return Section("top", view.title, blocks, short="Summary")
+
+
+def _next_on_the_page(view: ReportView) -> tuple[Text, ...]:
+    """What a reader of the page does next: mend what stands in the way, or read what went wrong."""
+    if view.verdict.next_step:
+        return (Text((f"Next: {view.verdict.next_step}.",), "next", outputs=PAGE),)
+    if not view.ranked:
+        return ()
+    best = view.ranked[0]
+    wrong = best.levels.get("wrong", 0) + best.levels.get("failed", 0)
+    if wrong == 0:
+        return ()
+    what = formatting.plural(wrong, "question")
+    link = f"read the {what} that {best.key} got wrong"
+    filter = {"show": "wrong", "model": best.key}
+    return (Text(("Next:",), "next", link=link, filter=filter, outputs=PAGE),)
 
 
 def _facts(view: ReportView) -> tuple[Term, ...]:

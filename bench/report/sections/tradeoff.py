@@ -1,4 +1,4 @@
-"""What accuracy costs: scores against latency and against memory."""
+"""What accuracy costs: scores against latency, memory and money."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from typing import NamedTuple
 
 from bench import formatting
 from bench.drawing.plots import PlotPoint, Scatter
+from bench.report.facts import GIB, usual_memory
+from bench.report.findings import Board
 from bench.report.records import at
 from bench.report.section import (
+    DATA,
+    PAGE,
     Column,
     DataCell,
     Format,
@@ -19,8 +23,10 @@ from bench.report.section import (
     model_cell,
     score_cell,
 )
-from bench.report.sections.leaderboard import GIB, usual_memory
 from bench.report.views import COSTS, ReportView
+
+MAX_BOARDS = 2
+"""Boards that have plots of their own: more tabs would be a second leaderboard."""
 
 
 class _Cost(NamedTuple):
@@ -39,52 +45,58 @@ _COSTS = {
         "Latency", "Latency, p50 seconds per question (one at a time)", " s", "p50 s", "significant"
     ),
     "memory": _Cost("Memory", "Peak memory, GiB", " GiB", "GiB", "gib"),
+    "cost": _Cost("Cost", "Cost of 1,000 pages", "", "Cost / 1,000 pages", "significant"),
 }
 
 
+def plots(view: ReportView) -> Group | None:
+    """The plots in tabs: one for each cost that finished models have, on each board."""
+    tabs = []
+    for number, board in enumerate(view.boards[:MAX_BOARDS], start=1):
+        for cost, about in _COSTS.items():
+            points = _points(view, board, cost)
+            if points:
+                data = Scatter(
+                    points, about.axis, about.unit, view.score_name, view.higher_is_better
+                )
+                plot = Plot(f"by-{cost}-{number}", data, _caption(view, cost, points))
+                name = f"{about.name}, board {number}" if len(view.boards) > 1 else about.name
+                tabs.append(Group((plot,), name))
+    return Group(tuple(tabs), layout="tabs", id="tradeoff", outputs=PAGE) if tabs else None
+
+
 def section(view: ReportView) -> Section | None:
-    """A tab for each cost that finished models have."""
-    tabs = [_tab(view, cost) for cost in _COSTS]
-    shown = tuple(tab for tab in tabs if tab is not None)
-    if not shown:
+    """The numbers of the plots, for spreadsheets and programs."""
+    tables = []
+    for cost, about in _COSTS.items():
+        points = [point for board in view.boards for point in _points(view, board, cost)]
+        if points:
+            columns = (
+                Column("model", "Model", header=True),
+                Column("score", "Score", format="score", intervals="hover"),
+                Column(cost, about.column, about.format),
+                Column("front", "Pareto", note="Yes: no other model is both better and cheaper."),
+            )
+            rows = tuple(_row(view, point, cost) for point in sorted(points, key=lambda p: p.x))
+            caption = "From the cheapest model to the most expensive"
+            tables.append(Table(cost, columns, rows, caption))
+    if not tables:
         return None
-    blocks = (Group(shown, layout="tabs"),)
-    return Section(
-        "tradeoff", "What accuracy costs", blocks, "Trade-off", frozenset(("html", "csv", "json"))
-    )
+    return Section("tradeoff", "What accuracy costs", tuple(tables), "Trade-off", DATA)
 
 
-def _tab(view: ReportView, cost: str) -> Group | None:
-    points = _points(view, cost)
-    if not points:
-        return None
-    about = _COSTS[cost]
-    data = Scatter(points, about.axis, about.unit, view.score_name, view.higher_is_better)
-    columns = (
-        Column("model", "Model", header=True),
-        Column("score", "Score", format="score", intervals="hover"),
-        Column(cost, about.column, about.format),
-        Column("front", "Pareto", note="Yes: no other model is both better and cheaper."),
-    )
-    rows = tuple(_row(view, point, cost) for point in sorted(points, key=lambda point: point.x))
-    table = Table(cost, columns, rows, "From the cheapest model to the most expensive")
-    plot = Plot(f"by-{cost}", data, _caption(view, cost, points))
-    return Group((Group((plot, table), layout="side"),), about.name)
-
-
-def _points(view: ReportView, cost: str) -> tuple[PlotPoint, ...]:
+def _points(view: ReportView, board: Board, cost: str) -> tuple[PlotPoint, ...]:
     usual = usual_memory(view.ranked)
     points = []
     for index, row in enumerate(view.rows):
-        if not row.ranked or row.score is None or row.score.value is None:
+        value = at(row, COSTS[cost])
+        if row.key not in board.keys or row.score is None or value is None or value <= 0:
             continue
-        value = at(row.facts, COSTS[cost])
-        if value is not None and value > 0:
-            value /= GIB if cost == "memory" else 1
-            memory = row.facts.memory
-            hollow = cost == "memory" and memory is not None and memory.kind != usual
-            front = row.key in view.fronts[cost].keys
-            points.append(PlotPoint(index, row.key, value, row.score, front, hollow))
+        value /= GIB if cost == "memory" else 1
+        memory = row.facts.memory
+        hollow = cost == "memory" and memory is not None and memory.kind != usual
+        front = row.key in view.fronts[cost].keys
+        points.append(PlotPoint(index, row.key, value, row.score, front, hollow))
     return tuple(points)
 
 
@@ -101,15 +113,14 @@ def _row(view: ReportView, point: PlotPoint, cost: str) -> Row:
 
 
 def _caption(view: ReportView, cost: str, points: tuple[PlotPoint, ...]) -> str:
-    sentences = ["The bars are 95 % intervals; the cost axis is logarithmic."]
-    front = view.fronts[cost].keys
+    sentences = []
+    shown = {point.label for point in points}
+    front = [key for key in view.fronts[cost].keys if key in shown]
     if len(front) > 1:
-        sentences.append(
-            "The line joins the models that no other model beats on both counts: "
-            f"{formatting.listed(front, 8)}."
-        )
+        sentences.append("No other model is both better and cheaper than those on the line.")
     elif front:
-        sentences.append(f"No other model beats {front[0]} on either count.")
+        sentences.append(f"No other model is better or cheaper than {front[0]}.")
+    sentences.append("The bars are 95 % intervals; the cost axis is logarithmic.")
     hollow = [point.label for point in points if point.hollow]
     if hollow:
         sentences.append(

@@ -1,0 +1,87 @@
+"""What follows from the rows of a report, as pure data: boards, the verdict, and what limits the numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.stats import PairedDifference
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Models that are ranked together, because they answered the same questions."""
+
+    keys: tuple[str, ...]
+    """Of the rows, best first."""
+    questions: int
+    """That all of them answered; they alone count for the scores and ranks."""
+    documents: int
+    tasks: tuple[str, ...]
+    """Keys of the tasks that these questions belong to."""
+    is_part: bool
+    """Whether a model answered more questions than these."""
+    score_name: str
+    """What its scores are: a metric's title, or the mean over its tasks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reversal:
+    """A part of the questions on which another model beats the leading one beyond the noise."""
+
+    part: str
+    """``slips``, or ``documents of type invoice``."""
+    model: str
+    """Key of the row that is better there."""
+    difference: PairedDifference
+    """Of this model minus the leading one, with the better score positive."""
+    evidence: str
+    """Id of the section that shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Highlight:
+    """One fact worth a line: ``Fastest`` · ``ocr`` · ``0.21 s a question (p50)``."""
+
+    label: str
+    model: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One sentence of the verdict."""
+
+    text: str
+    evidence: str = ""
+    """Id of the section that proves it; empty if none does."""
+    leads: bool = False
+    """Whether it says which model to take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a person remembers."""
+
+    best: str | None
+    """Key of the leading model, of the first board if there are several; None if nothing is ranked."""
+    headline: str
+    """The sentences that lead: which model to take."""
+    detail: str
+    """The other sentences."""
+    clauses: tuple[Clause, ...]
+    """All sentences with their evidence: those that lead first, then by how much, at what price, and where
+    another model is better."""
+    points: tuple[Highlight, ...]
+    leaders: tuple[str, ...] = ()
+    """Key of the leading model of each board."""
+    next_step: str = ""
+    """What to do if there is no result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caveat:
+    """Something a reader must know before trusting the numbers."""
+
+    kind: str
+    """``state``, ``failures``, ``model``, ``scope``, ``hardware``, ``speed``, ``code``, ``statistics``."""
+    text: str

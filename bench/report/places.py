@@ -1,0 +1,138 @@
+"""Where on its pages a document says what is expected, if a text layer or an OCR model knows."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from bench.schema import Page, PlacedText, Sample
+
+MAX_PLACES = 3
+"""Places of one reference that are shown; what stands more often, such as a single digit, says nothing."""
+
+LEAST = 2
+"""Characters of a reference that is looked for inside lines; a shorter one has to be a whole word."""
+
+
+class Place(NamedTuple):
+    """A box in shares of a page's width and height."""
+
+    page: int
+    """Number in the document, from 0."""
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+def places(
+    sample: Sample, pages: Sequence[Page], words: Mapping[str, Sequence[Sequence[PlacedText]]]
+) -> tuple[Place, ...]:
+    """The places of the first reference that is found, as few boxes as its lines; empty if none is.
+
+    Args:
+        sample: the question with its references.
+        pages: of its document.
+        words: key of a page → every reading of it.
+    """
+    for reference in sample.references:
+        if not isinstance(reference, str) or not reference.strip():
+            continue
+        for number, page in enumerate(pages):
+            for reading in words.get(page.key, ()):
+                boxes = _find(_squeezed(reference), reading)
+                if boxes:
+                    return tuple(Place(number, *box) for box in boxes)
+    return ()
+
+
+class _Letter(NamedTuple):
+    """A character of a page, without case and blanks."""
+
+    text: str
+    word: int
+    position: int
+    """Of the character in its word or line."""
+
+
+def _squeezed(text: str) -> str:
+    return "".join(letter.text for letter in _letters([text]))
+
+
+def _letters(texts: Iterable[str]) -> list[_Letter]:
+    return [
+        _Letter(folded, number, position)
+        for number, text in enumerate(texts)
+        for position, character in enumerate(text)
+        for folded in unicodedata.normalize("NFKC", character).casefold()
+        if not folded.isspace()
+    ]
+
+
+def _find(wanted: str, reading: Sequence[PlacedText]) -> list[tuple[float, float, float, float]]:
+    """The boxes of ``wanted`` on one page; none if it stands there too often."""
+    letters = _letters(word.text for word in reading)
+    page = "".join(letter.text for letter in letters)
+    matches = []
+    start = page.find(wanted)
+    while start >= 0 and wanted:
+        end = start + len(wanted)
+        if _is_whole(letters, start, end, reading):
+            matches.append(letters[start:end])
+        start = page.find(wanted, start + 1)
+    if not 1 <= len(matches) <= MAX_PLACES:
+        return []
+    return [box for match in matches for box in _boxes(match, reading)]
+
+
+def _is_whole(
+    letters: Sequence[_Letter], start: int, end: int, reading: Sequence[PlacedText]
+) -> bool:
+    """Whether the match is no part of a longer word or number."""
+    first, last = letters[start], letters[end - 1]
+    before = reading[first.word].text[: first.position][-1:]
+    after = reading[last.word].text[last.position + 1 :][:1]
+    inside = (before.isalnum() and first.text.isalnum()) or (
+        after.isalnum() and last.text.isalnum()
+    )
+    if end - start < LEAST:
+        return not before and not after
+    # Chinese is written without blanks, so that a value may follow its label at once.
+    return not inside or ord(first.text) > 0x2E80
+
+
+def _boxes(
+    match: Sequence[_Letter], reading: Sequence[PlacedText]
+) -> list[tuple[float, float, float, float]]:
+    """One box for each line of the match, taking all letters of a line for equally wide."""
+    boxes: list[tuple[float, float, float, float]] = []
+    for number in dict.fromkeys(letter.word for letter in match):
+        word = reading[number]
+        positions = [letter.position for letter in match if letter.word == number]
+        step = (word.right - word.left) / max(1, len(word.text))
+        left, right = word.left + min(positions) * step, word.left + (max(positions) + 1) * step
+        box = (left, word.top, right, word.bottom)
+        if boxes and _is_beside(boxes[-1], box):
+            box = _around(boxes.pop(), box)
+        boxes.append(box)
+    return boxes
+
+
+def _is_beside(
+    box: tuple[float, float, float, float], other: tuple[float, float, float, float]
+) -> bool:
+    """Whether two boxes stand in one line."""
+    shared = min(box[3], other[3]) - max(box[1], other[1])
+    return shared > 0.5 * min(box[3] - box[1], other[3] - other[1])
+
+
+def _around(
+    box: tuple[float, float, float, float], other: tuple[float, float, float, float]
+) -> tuple[float, float, float, float]:
+    return (
+        min(box[0], other[0]),
+        min(box[1], other[1]),
+        max(box[2], other[2]),
+        max(box[3], other[3]),
+    )

@@ -1,0 +1,87 @@
+"""Only models that answered the same questions are ranked together."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from bench.drawing.names import shortened
+from bench.report import build
+from bench.report.boards import groups
+from bench.scoring.evaluation import evaluate
+from tests.run_fixture import FixtureModel, make_run, make_tasks
+
+RIGHT = FixtureModel("right", skill=2.0)
+WRONG = FixtureModel("wrong", skill=-1.0)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch):
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
+def joint(tmp_path, first, second, models=(RIGHT, WRONG)):
+    """The view of two runs, each of one model that was asked some tasks."""
+    runs = [
+        make_run(tmp_path / str(number), [model], tasks, name=f"run-{number}", previews=False)
+        for number, (model, tasks) in enumerate(zip(models, (first, second), strict=True))
+    ]
+    return build([evaluate(run) for run in runs])
+
+
+def test_models_are_compared_on_the_questions_that_all_of_them_answered(tmp_path):
+    tasks = make_tasks(4, 2, ["ru", "en", "zh"])
+    view = joint(tmp_path, tasks[:2], tasks[1:])
+    (board,) = view.boards
+    assert (board.questions, board.documents, board.tasks) == (8, 4, ("invoices-en",))
+    assert board.is_part
+    assert [row.score.n for row in view.rows] == [8, 8]
+    assert view.score_name == "ANLS"
+    assert view.pairs[0].difference.n == 8
+    assert any("only the 8 questions of 4 documents" in caveat.text for caveat in view.caveats)
+
+
+def test_a_score_on_common_questions_weighs_their_tasks_alike(tmp_path):
+    ru, en, zh = make_tasks(4, 2, ["ru", "en", "zh"])
+    few = dataclasses.replace(ru, samples=ru.samples[:2])
+    half = dataclasses.replace(WRONG, name="half")
+    view = joint(tmp_path, [few, en], [few, en, zh], (RIGHT, half))
+    assert view.boards[0].tasks == ("invoices-ru", "invoices-en")
+    scores = [
+        [view.row("half").tasks[name].estimate.value for name in view.boards[0].tasks],
+        view.row("half").score.value,
+    ]
+    assert scores[1] == pytest.approx(sum(scores[0]) / 2)
+
+
+def test_models_that_share_no_question_stand_on_two_boards(tmp_path):
+    tasks = make_tasks(4, 2, ["ru", "en"])
+    view = joint(tmp_path, tasks[:1], tasks[1:])
+    assert [board.keys for board in view.boards] == [("right",), ("wrong",)]
+    assert [row.rank for row in view.rows] == [1, 1]
+    assert not view.pairs
+    assert view.verdict.leaders == ("right", "wrong")
+    assert any("separate boards" in caveat.text for caveat in view.caveats)
+
+
+def test_a_handful_of_common_questions_makes_no_board():
+    asked = np.zeros((3, 100), dtype=bool)
+    asked[0, :50], asked[1, 45:95], asked[2, :40] = True, True, True
+    ((first, common), (second, _)) = groups(asked, [0, 1, 2])
+    assert (first, second) == ([0, 2], [1])
+    assert common.sum() == 40
+
+
+def test_models_of_one_run_are_ranked_on_all_questions(tmp_path):
+    run = make_run(tmp_path, [RIGHT, WRONG], previews=False)
+    (board,) = build([evaluate(run)]).boards
+    assert not board.is_part
+    assert board.questions == 72
+
+
+def test_names_that_differ_never_look_the_same():
+    names = [f"qwen2-vl-7b-instruct-gptq-{bits}-group128-sym-true" for bits in ("int4", "int8")]
+    short = shortened([*names, "ocr"], 20)
+    assert len(set(short.values())) == 3
+    assert short["ocr"] == "ocr"
+    assert all(len(text) < len(name) for name, text in short.items() if name != "ocr")
