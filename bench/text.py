@@ -28,6 +28,9 @@ def printable(text: str, *, newlines: bool = False) -> str:
     Control, surrogate, unassigned and bidirectional characters become ``\xNN`` or ``\uNNNN``. Newlines
     and tabs stay as they are if ``newlines`` is true, and become spaces otherwise.
     """
+    # Nearly every text is: none of its characters is one of those below.
+    if text.isprintable():
+        return text
     shown: list[str] = []
     for character in text:
         if character in "\n\t":
