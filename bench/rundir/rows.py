@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,8 @@ def output_of(row: Mapping[str, Any]) -> Output:
     if not (isinstance(row.get("sample_id"), str) and isinstance(row.get("text"), str)):
         raise ValueError("it has no sample_id or no text")
     values = {key: value for key, value in row.items() if key in _OUTPUT_FIELDS}
+    # Every model's answers repeat the ids of the questions: one text in memory serves all.
+    values["sample_id"] = sys.intern(values["sample_id"])
     if values.setdefault("stop_reason", "stop") not in ("stop", "length", "error"):
         raise ValueError("its stop_reason is unknown")
     for key in _COUNTS:
@@ -38,6 +41,7 @@ def output_of(row: Mapping[str, Any]) -> Output:
         raise ValueError("its error is not a text")
     if not isinstance(values.get("served"), dict | None):
         raise ValueError("its served is not an object")
+    values["stop_reason"] = sys.intern(values["stop_reason"])
     return Output(**values)
 
 
@@ -60,12 +64,12 @@ def sample_of(row: Mapping[str, Any]) -> Sample:
     if row["answer_type"] != "json" and not all(isinstance(r, str) for r in row["references"]):
         raise TypeError("a reference is not a text")
     return Sample(
-        id=row["id"],
-        document_id=row["document_id"],
-        question=row["question"],
+        id=sys.intern(row["id"]),
+        document_id=sys.intern(row["document_id"]),
+        question=sys.intern(row["question"]),
         references=tuple(row["references"]),
         answer_type=row["answer_type"],
-        metadata=metadata,
+        metadata={sys.intern(key): sys.intern(value) for key, value in metadata.items()},
     )
 
 

@@ -28,7 +28,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,7 @@ from bench.schema import (
     Output,
     PromptTemplate,
     Sample,
+    StopReason,
     Task,
 )
 from bench.text import file_name, one_line, utc_now
@@ -277,8 +278,16 @@ class RunStore:
 
         With ``of``, the id of a sample, only its answer is read.
         """
-        outputs: dict[str, Output] = {}
-        for row in self._rows(model, task, "outputs", () if of is None else (as_stored(of),)):
+        containing = () if of is None else (as_stored(of),)
+        return {output.sample_id: output for output in self._outputs(model, task, containing)}
+
+    def answered(self, model: str, task: str) -> dict[str, StopReason]:
+        """Return sample id → how its answer ended, without holding the answers in memory."""
+        return {output.sample_id: output.stop_reason for output in self._outputs(model, task)}
+
+    def _outputs(self, model: str, task: str, containing: Sequence[bytes] = ()) -> Iterator[Output]:
+        """Yield the outputs one by one, as they stand in the files."""
+        for row in self._rows(model, task, "outputs", containing):
             try:
                 if not is_intact(row):
                     raise ValueError("the checksum does not fit the line")
@@ -290,8 +299,7 @@ class RunStore:
                     hint="copy the run directory again; or remove the line and resume the run, "
                     "which asks the question again",
                 ) from None
-            outputs[output.sample_id] = output
-        return outputs
+            yield output
 
     def append_outputs(self, model: str, task: str, outputs: Sequence[Output]) -> None:
         """Append the outputs of a batch and wait until they are on the disk."""
@@ -299,7 +307,7 @@ class RunStore:
 
     def batches(self, model: str, task: str) -> list[dict[str, Any]]:
         """Return what was measured for each batch of the offline scenario."""
-        return self._rows(model, task, "batches")
+        return list(self._rows(model, task, "batches"))
 
     def append_batch(self, model: str, task: str, record: Mapping[str, Any]) -> None:
         """Append the measurements of one batch."""
@@ -307,7 +315,7 @@ class RunStore:
 
     def latencies(self, model: str, task: str) -> list[dict[str, Any]]:
         """Return the records of the single-stream scenario, one for each question, in the order asked."""
-        return self._rows(model, task, "latency")
+        return list(self._rows(model, task, "latency"))
 
     def append_latency(self, model: str, task: str, record: Mapping[str, Any]) -> None:
         """Append the measurements of one question of the single-stream scenario."""
@@ -330,16 +338,20 @@ class RunStore:
 
     def _rows(
         self, model: str, task: str, stem: str, containing: Sequence[bytes] = ()
-    ) -> list[dict[str, Any]]:
-        """Return the records of a file and of its shards that are not merged yet."""
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the records of a file and of its shards that are not merged yet."""
         folder = self.cell_folder(model, task)
-        rows = list(read_lines(folder / f"{stem}.jsonl", containing))
         shards = sorted(folder.glob(f"{stem}.shard-*.jsonl"))
         # A process that is killed between the two steps of a merge leaves rows in both files.
-        known = {_fingerprint(row) for row in rows} if shards else set()
+        known: set[str] = set()
+        for row in read_lines(folder / f"{stem}.jsonl", containing):
+            if shards:
+                known.add(_fingerprint(row))
+            yield row
         for shard in shards:
-            rows += [row for row in read_lines(shard, containing) if _fingerprint(row) not in known]
-        return rows
+            for row in read_lines(shard, containing):
+                if _fingerprint(row) not in known:
+                    yield row
 
     def merge_shards(self, model: str) -> None:
         """Merge what several processes wrote into one file of each kind; needs the lock of the run.
@@ -421,7 +433,7 @@ class RunStore:
         for entry in self.record["tasks"]:
             if self.is_done(model, entry["name"]) or self.is_model_done(model):
                 asked = self._asked(model, entry)
-                lost += max(0, asked - len(self.outputs(model, entry["name"])))
+                lost += max(0, asked - len(self.answered(model, entry["name"])))
         return lost
 
     def _asked(self, model: str, entry: Mapping[str, Any]) -> int:
