@@ -15,8 +15,9 @@ from bench.errors import InvalidInput
 from bench.files import read_lines, write_json
 from bench.report.markdown import escape
 from bench.report.show import show_sample
+from bench.rundir.listing import find_runs
 from bench.rundir.litter import remove_litter
-from bench.rundir.store import RunStore, find_runs
+from bench.rundir.store import RunStore
 from bench.schema import Output
 from bench.scoring.evaluation import evaluate, evaluate_sample
 from tests.damage import FOR_PROGRAMMERS, call, damage, unguarded_run, verbs_that_read

@@ -15,7 +15,7 @@ from bench.cli import cli
 from bench.errors import InvalidInput
 from bench.metrics import METRICS
 from bench.metrics.ordering import MISSING, class_scores, confusion, sequence
-from bench.rundir.store import find_runs
+from bench.rundir.listing import find_runs
 from bench.scoring.evaluation import evaluate
 from bench.tasks import check_task, find_task, load_task
 from bench.tasks.hyperbench.annotation import read_answers

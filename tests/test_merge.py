@@ -104,8 +104,7 @@ def test_merged_parts_score_as_the_run_in_one_piece(
     # In any order.
     run = merge(opened(parts[::-1]), tmp_path / "results")
     assert all(0 < len(lines(path, "outputs.jsonl")) < 17 for path in parts)
-    for file in ("outputs.jsonl",):
-        assert lines(run.path, file) == lines(whole.path, file)
+    assert lines(run.path, "outputs.jsonl") == lines(whole.path, "outputs.jsonl")
     asked = [{row["sample_id"] for row in each.latencies("fake", "mine")} for each in (run, whole)]
     assert asked[0] == asked[1]
     assert len(asked[0]) == 3
@@ -249,6 +248,13 @@ def test_a_missing_part_a_whole_run_and_a_busy_one_are_named(
         pytest.raises(InvalidInput, match="part 2 of 2 is still at work"),
     ):
         merge([first, second], tmp_path)
+
+
+@pytest.mark.parametrize("odd", [3, [], {"gpus": 3, "git": 4, "packages": []}])
+def test_odd_records_of_machines_do_no_harm(parts: list[Path], tmp_path: Path, odd: Any) -> None:
+    for path in parts:
+        in_run(environment=odd, warnings=5)(path)
+    assert merge(opened(parts), tmp_path / "results").is_complete()
 
 
 def test_parts_of_other_machines_are_said(parts: list[Path], tmp_path: Path) -> None:

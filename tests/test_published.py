@@ -13,7 +13,7 @@ from bench.asking.protocols import apply
 from bench.metrics import METRICS
 from bench.report import build, make_sections
 from bench.report.markdown import markdown
-from bench.rundir.store import find_runs
+from bench.rundir.listing import find_runs
 from bench.runner import RunSettings, execute, plan_run
 from bench.schema import ModelSpec
 from bench.scoring.evaluation import evaluate

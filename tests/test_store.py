@@ -12,8 +12,9 @@ import pytest
 
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.files import append_lines, read_lines, write_atomically, write_json
+from bench.rundir.listing import find_runs
 from bench.rundir.lock import RunLock, is_locked
-from bench.rundir.store import RunStore, find_runs
+from bench.rundir.store import RunStore
 
 
 def test_lines_come_back_as_they_were_appended(tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ from bench.cli import main
 from bench.errors import InvalidInput
 from bench.models.catalog import resolve, resolve_all
 from bench.report import build, write_report
+from bench.report.findings import SweepPoint, SweepView
 from bench.report.sweep import answers, cost
-from bench.report.views import Pair, SweepPoint, SweepView
-from bench.rundir.store import RunStore, find_runs
+from bench.report.views import Pair
+from bench.rundir.listing import find_runs
+from bench.rundir.store import RunStore
 from bench.runner.sweep import Sweep, parse_sweep, swept
 from bench.schema import Estimate, ModelSpec
 from bench.scoring.evaluation import evaluate

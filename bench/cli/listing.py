@@ -182,8 +182,9 @@ def _prompts() -> list[TableRow]:
 
 
 def _runs(results: Path) -> list[TableRow]:
+    from bench.rundir.listing import find_runs
     from bench.rundir.record import RUN_FILE
-    from bench.rundir.store import RunStore, find_runs
+    from bench.rundir.store import RunStore
 
     runs = find_runs(results)
     rows: list[TableRow] = [

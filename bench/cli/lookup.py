@@ -24,8 +24,8 @@ def find_run(name: str, results: Path) -> Path:
     Raises:
         InvalidInput: no run, or several, fit.
     """
+    from bench.rundir.listing import find_runs
     from bench.rundir.record import RUN_FILE
-    from bench.rundir.store import find_runs
 
     # A whole name before a part of one: two runs of one second are called X and X-2.
     folder = _run_folder(name, results)
@@ -102,7 +102,8 @@ def find_sides(
 
 def _run_and_model(name: str, inside: str | None, results: Path) -> tuple[str, str]:
     """The names of the run and of the model in it; the latter is empty for a whole run."""
-    from bench.rundir.store import RunStore, find_runs
+    from bench.rundir.listing import find_runs
+    from bench.rundir.store import RunStore
 
     if name in NEWEST or _run_folder(name, results) is not None:
         return name, ""

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import InvalidInput
-from bench.rundir.store import RunStore, find_runs
+from bench.rundir.listing import find_runs
+from bench.rundir.store import RunStore
 from bench.schema import Output, Task
 
 if TYPE_CHECKING:

@@ -132,7 +132,7 @@ def _complete_runs(plans: Sequence[RunPlan], results: Path) -> dict[int, RunStor
 
     Where every plan has a complete run there is nothing to continue, and all are run anew.
     """
-    from bench.rundir.store import find_runs
+    from bench.rundir.listing import find_runs
 
     by_spec = {run.record.get("spec_id"): run for run in find_runs(results) if run.is_complete()}
     ids = [plan.spec_id() for plan in plans]

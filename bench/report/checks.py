@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.errors import InvalidInput
-from bench.report.findings import Caveat
+from bench.report.findings import Caveat, CheckView
 from bench.report.records import nested, number, text
 from bench.report.rows import RowSource
-from bench.report.views import CheckView
 
 MOST_EXAMPLES = 5
 """Differing answers of one check that a report shows."""

@@ -1,9 +1,12 @@
-"""What follows from the rows of a report, as pure data: boards, the verdict, and what limits the numbers."""
+"""What follows from the rows of a report, as pure data: boards, the verdict, sweeps, checks, and what limits
+the numbers.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bench.schema import Estimate
 from bench.stats import PairedDifference
 
 
@@ -85,3 +88,53 @@ class Caveat:
     kind: str
     """``state``, ``failures``, ``model``, ``scope``, ``hardware``, ``speed``, ``code``, ``statistics``."""
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPoint:
+    """One bound."""
+
+    row: str
+    """Key of the row."""
+    max_pixels: int
+    visual_tokens: float | None
+    """Of a question's pages, the mean; None if the backend counts none."""
+    score: Estimate
+    latency: float | None
+    """p50 seconds of the single-stream scenario."""
+    questions_per_second: float | None
+    memory: int | None
+    """Peak bytes, of the kind that the leaderboard shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepView:
+    """One model under several bounds."""
+
+    name: str
+    points: tuple[SweepPoint, ...]
+    """At least two, smallest pages first."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckView:
+    """What one ``bench check`` found out about a model."""
+
+    row: str
+    """Key of the row."""
+    against: str
+    """Name of what its answers were held against."""
+    ways: str
+    """How the model was asked."""
+    against_ways: str
+    """How the other side was asked."""
+    tasks: tuple[str, ...]
+    answers: int
+    differing: int
+    sentence: str
+    verdict: str
+    """A value of ``bench.scoring.agreement.Agreement``, as it was recorded."""
+    margin: float | None
+    when: str
+    examples: tuple[str, ...]
+    """Answers that differ, each in one sentence."""

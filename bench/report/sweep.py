@@ -13,9 +13,10 @@ from itertools import pairwise
 from statistics import fmean
 
 from bench import formatting
+from bench.report.findings import SweepPoint, SweepView
 from bench.report.records import at
 from bench.report.rows import RowSource
-from bench.report.views import ModelRow, Pair, ReportView, SampleView, SweepPoint, SweepView
+from bench.report.views import ModelRow, Pair, ReportView, SampleView
 
 _VARIANT = re.compile(r"@(\d+)(px)?$")
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.report.findings import Board, Caveat, Verdict
+from bench.report.findings import Board, Caveat, CheckView, SweepView, Verdict
 from bench.report.places import Place
 from bench.schema import Estimate, Page, Sample
 from bench.scoring.answers import Answer
@@ -515,56 +515,6 @@ class ExtractionView:
     """Of the extracted answers: the score that the report shows."""
     raw: Estimate
     """Of the raw texts."""
-
-
-@dataclass(frozen=True, slots=True)
-class SweepPoint:
-    """One bound."""
-
-    row: str
-    """Key of the row."""
-    max_pixels: int
-    visual_tokens: float | None
-    """Of a question's pages, the mean; None if the backend counts none."""
-    score: Estimate
-    latency: float | None
-    """p50 seconds of the single-stream scenario."""
-    questions_per_second: float | None
-    memory: int | None
-    """Peak bytes, of the kind that the leaderboard shows."""
-
-
-@dataclass(frozen=True, slots=True)
-class SweepView:
-    """One model under several bounds."""
-
-    name: str
-    points: tuple[SweepPoint, ...]
-    """At least two, smallest pages first."""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckView:
-    """What one ``bench check`` found out about a model."""
-
-    row: str
-    """Key of the row."""
-    against: str
-    """Name of what its answers were held against."""
-    ways: str
-    """How the model was asked."""
-    against_ways: str
-    """How the other side was asked."""
-    tasks: tuple[str, ...]
-    answers: int
-    differing: int
-    sentence: str
-    verdict: str
-    """A value of ``bench.scoring.agreement.Agreement``, as it was recorded."""
-    margin: float | None
-    when: str
-    examples: tuple[str, ...]
-    """Answers that differ, each in one sentence."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from bench.files import read_lines
 from bench.paths import from_portable
+from bench.rundir.checksums import as_stored, is_intact
 from bench.schema import Document, Output, Page, PlacedText, Sample, TokenChoice
 
 _OUTPUT_FIELDS = frozenset(field.name for field in dataclasses.fields(Output))
@@ -31,6 +35,8 @@ def output_of(row: Mapping[str, Any]) -> Output:
     if not (isinstance(row.get("sample_id"), str) and isinstance(row.get("text"), str)):
         raise ValueError("it has no sample_id or no text")
     values = {key: value for key, value in row.items() if key in _OUTPUT_FIELDS}
+    # Every model's answers repeat the ids of the questions: one text in memory serves all.
+    values["sample_id"] = sys.intern(values["sample_id"])
     if values.setdefault("stop_reason", "stop") not in ("stop", "length", "error"):
         raise ValueError("its stop_reason is unknown")
     for key in _COUNTS:
@@ -45,6 +51,7 @@ def output_of(row: Mapping[str, Any]) -> Output:
         raise ValueError("its served is not an object")
     if values.get("tokens") is not None:
         values["tokens"] = tuple(map(_token_of, values["tokens"]))
+    values["stop_reason"] = sys.intern(values["stop_reason"])
     return Output(**values)
 
 
@@ -81,12 +88,12 @@ def sample_of(row: Mapping[str, Any]) -> Sample:
     if row["answer_type"] != "json" and not all(isinstance(r, str) for r in row["references"]):
         raise TypeError("a reference is not a text")
     return Sample(
-        id=row["id"],
-        document_id=row["document_id"],
-        question=row["question"],
+        id=sys.intern(row["id"]),
+        document_id=sys.intern(row["document_id"]),
+        question=sys.intern(row["question"]),
         references=tuple(row["references"]),
         answer_type=row["answer_type"],
-        metadata=metadata,
+        metadata={sys.intern(key): sys.intern(value) for key, value in metadata.items()},
     )
 
 
@@ -165,3 +172,26 @@ def placed_texts(stored: Any) -> list[PlacedText]:
             if len(edges) == 4 and edges[0] <= edges[2] and edges[1] <= edges[3]:
                 words.append(PlacedText(entry[0], *map(float, edges)))
     return words
+
+
+def rows_about(path: Path, sample_id: str) -> list[dict[str, Any]]:
+    """Return the lines of ``samples.jsonl`` about the document of one sample; none if it is unknown."""
+    candidates = read_lines(path, [as_stored(sample_id)])
+    documents = {str(row.get("document_id")) for row in candidates if row.get("id") == sample_id}
+    if not documents:
+        return []
+    rows = read_lines(path, [as_stored(document) for document in documents])
+    return [row for row in rows if row.get("document_id") in documents]
+
+
+def first_damage(cell: Path) -> str:
+    """The file and line of the first damaged answer in ``cell``."""
+    for path in sorted(cell.glob("outputs*.jsonl")):
+        for number, row in enumerate(read_lines(path), 1):
+            try:
+                if not is_intact(row):
+                    return f"{path}:{number}"
+                output_of(row)
+            except (TypeError, ValueError):
+                return f"{path}:{number}"
+    return str(cell)

@@ -10,7 +10,7 @@
       <model>/model.json                what was really loaded, the time to load it and of the first call
       <model>/failure.json              why the model could not be loaded or died; only if it did
       <model>/monitor.jsonl             clocks, heat, power, load of other processes; one line each second
-      <model>/checks.jsonl          what bench check found out about the model; one line for each check
+      <model>/checks.jsonl              what bench check found out about the model; one line for each check
       <model>/<task>/outputs.jsonl      one line for each sample, appended and fsynced after every batch
       <model>/<task>/batches.jsonl      what was measured for each batch
       <model>/<task>/words.jsonl        what the model read on the pages, and where it stands
@@ -28,10 +28,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -53,9 +52,11 @@ from bench.rundir.rows import (
     check_batch,
     check_latency,
     document_of,
+    first_damage,
     output_of,
     placed_texts,
     rounded,
+    rows_about,
     sample_of,
 )
 from bench.schema import (
@@ -67,6 +68,7 @@ from bench.schema import (
     PlacedText,
     PromptTemplate,
     Sample,
+    StopReason,
     Task,
 )
 from bench.text import file_name, one_line, utc_now
@@ -235,7 +237,7 @@ class RunStore:
         samples: list[Sample] = []
         documents: dict[str, Document] = {}
         path = self.path / task / "samples.jsonl"
-        rows = read_lines(path) if about is None else _rows_about(path, about)
+        rows = read_lines(path) if about is None else rows_about(path, about)
         for number, row in enumerate(rows, 1):
             try:
                 sample = sample_of(row)
@@ -308,21 +310,28 @@ class RunStore:
 
         With ``of``, the id of a sample, only its answer is read.
         """
-        outputs: dict[str, Output] = {}
-        for row in self._rows(model, task, "outputs", () if of is None else (as_stored(of),)):
+        containing = () if of is None else (as_stored(of),)
+        return {output.sample_id: output for output in self._outputs(model, task, containing)}
+
+    def answered(self, model: str, task: str) -> dict[str, StopReason]:
+        """Return sample id → how its answer ended, without holding the answers in memory."""
+        return {output.sample_id: output.stop_reason for output in self._outputs(model, task)}
+
+    def _outputs(self, model: str, task: str, containing: Sequence[bytes] = ()) -> Iterator[Output]:
+        """Yield the outputs one by one, as they stand in the files."""
+        for row in self._rows(model, task, "outputs", containing):
             try:
                 if not is_intact(row):
                     raise ValueError("the checksum does not fit the line")
                 output = output_of(row)
             except (TypeError, ValueError) as error:
-                place = _first_damage(self.cell_folder(model, task))
+                place = first_damage(self.cell_folder(model, task))
                 raise InvalidInput(
                     f"{place}: the line is damaged: {one_line(error, 80)}: {one_line(row, 80)}",
                     hint="copy the run directory again; or remove the line and resume the run, "
                     "which asks the question again",
                 ) from None
-            outputs[output.sample_id] = output
-        return outputs
+            yield output
 
     def append_outputs(self, model: str, task: str, outputs: Sequence[Output]) -> None:
         """Append the outputs of a batch and wait until they are on the disk."""
@@ -330,7 +339,7 @@ class RunStore:
 
     def batches(self, model: str, task: str) -> list[dict[str, Any]]:
         """Return what was measured for each batch of the offline scenario."""
-        rows = self._rows(model, task, "batches")
+        rows = list(self._rows(model, task, "batches"))
         self._check(model, task, "batches", rows, check_batch)
         return rows
 
@@ -340,7 +349,7 @@ class RunStore:
 
     def latencies(self, model: str, task: str) -> list[dict[str, Any]]:
         """Return the records of the single-stream scenario, one for each question, in the order asked."""
-        rows = self._rows(model, task, "latency")
+        rows = list(self._rows(model, task, "latency"))
         self._check(model, task, "latency", rows, check_latency)
         return rows
 
@@ -380,16 +389,20 @@ class RunStore:
 
     def _rows(
         self, model: str, task: str, stem: str, containing: Sequence[bytes] = ()
-    ) -> list[dict[str, Any]]:
-        """Return the records of a file and of its shards that are not merged yet."""
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the records of a file and of its shards that are not merged yet."""
         folder = self.cell_folder(model, task)
-        rows = list(read_lines(folder / f"{stem}.jsonl", containing))
         shards = sorted(folder.glob(f"{stem}.shard-*.jsonl"))
         # A process that is killed between the two steps of a merge leaves rows in both files.
-        known = {_fingerprint(row) for row in rows} if shards else set()
+        known: set[str] = set()
+        for row in read_lines(folder / f"{stem}.jsonl", containing):
+            if shards:
+                known.add(_fingerprint(row))
+            yield row
         for shard in shards:
-            rows += [row for row in read_lines(shard, containing) if _fingerprint(row) not in known]
-        return rows
+            for row in read_lines(shard, containing):
+                if _fingerprint(row) not in known:
+                    yield row
 
     def merge_shards(self, model: str) -> None:
         """Merge what several processes wrote into one file of each kind; needs the lock of the run.
@@ -487,7 +500,7 @@ class RunStore:
         for entry in self.record["tasks"]:
             if self.is_done(model, entry["name"]) or self.is_model_done(model):
                 asked = self._asked(model, entry)
-                lost += max(0, asked - len(self.outputs(model, entry["name"])))
+                lost += max(0, asked - len(self.answered(model, entry["name"])))
         return lost
 
     def _asked(self, model: str, entry: Mapping[str, Any]) -> int:
@@ -526,16 +539,6 @@ class RunStore:
         if self.is_complete():
             return "complete"
         return "running" if is_locked(self.path) else "unfinished"
-
-
-def _rows_about(path: Path, sample_id: str) -> list[dict[str, Any]]:
-    """Return the lines of ``samples.jsonl`` about the document of one sample; none if it is unknown."""
-    candidates = read_lines(path, [as_stored(sample_id)])
-    documents = {str(row.get("document_id")) for row in candidates if row.get("id") == sample_id}
-    if not documents:
-        return []
-    rows = read_lines(path, [as_stored(document) for document in documents])
-    return [row for row in rows if row.get("document_id") in documents]
 
 
 def _new_folder(results: Path, name: str) -> Path:
@@ -597,33 +600,3 @@ def write_samples(path: Path, task: Task) -> None:
         listed = [{**dataclasses.asdict(page), "path": portable(page.path)} for page in pages]
         rows.append({**dataclasses.asdict(sample), "pages": listed})
     write_lines(path, rows)
-
-
-def find_runs(results: Path) -> list[RunStore]:
-    """Return every run under ``results``, newest first; folders that are no runs are left out."""
-    if not results.is_dir():
-        return []
-    folders = sorted(path.parent for path in results.glob(f"*/{RUN_FILE}"))
-    runs = []
-    for folder in folders:
-        with contextlib.suppress(InvalidInput):
-            runs.append(RunStore.open(folder))
-    return sorted(runs, key=_start, reverse=True)
-
-
-def _start(run: RunStore) -> tuple[str, str]:
-    """Return when the run began; of two runs of one second, the folder's name tells the order."""
-    return str(run.record.get("started", "")), run.path.name
-
-
-def _first_damage(cell: Path) -> str:
-    """The file and line of the first damaged answer in ``cell``."""
-    for path in sorted(cell.glob("outputs*.jsonl")):
-        for number, row in enumerate(read_lines(path), 1):
-            try:
-                if not is_intact(row):
-                    return f"{path}:{number}"
-                output_of(row)
-            except (TypeError, ValueError):
-                return f"{path}:{number}"
-    return str(cell)

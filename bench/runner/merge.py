@@ -15,9 +15,10 @@ from bench.errors import InvalidInput
 from bench.files import append_lines, read_lines, write_json
 from bench.formatting import listed, plural
 from bench.rundir.checksums import CHECKSUM, file_digest
+from bench.rundir.listing import find_runs
 from bench.rundir.lock import is_locked
 from bench.rundir.record import PART
-from bench.rundir.store import SAMPLES_DIGEST, RunStore, find_runs
+from bench.rundir.store import SAMPLES_DIGEST, RunStore
 from bench.runner.answering import sample_ids
 from bench.runner.batches import batched, page_groups
 from bench.runner.shards import Part, divide
@@ -114,12 +115,16 @@ def _check_identity(first: RunStore, part: RunStore) -> None:
 
 
 def _version(run: RunStore) -> str:
-    environment = run.record.get("environment")
-    known = environment if isinstance(environment, Mapping) else {}
-    git = known.get("git")
+    environment = _environment(run)
+    git = environment.get("git")
     commit = git.get("commit") if isinstance(git, Mapping) else None
-    version = f"docvlm-bench {one_line(known.get('bench', 'of an unknown version'), 40)}"
+    version = f"docvlm-bench {one_line(environment.get('bench', 'of an unknown version'), 40)}"
     return f"{version} at commit {one_line(commit, 12)}" if commit else version
+
+
+def _environment(run: RunStore) -> Mapping[str, Any]:
+    environment = run.record.get("environment")
+    return environment if isinstance(environment, Mapping) else {}
 
 
 def _check_finished(run: RunStore) -> None:
@@ -322,7 +327,9 @@ def _merged_record(parts: Sequence[RunStore], name: str) -> dict[str, Any]:
     record["name"] = name
     record["started"] = min(str(part.record.get("started", "")) for part in parts)
     record["command"] = _without_shard(first.get("command"))
-    record["warnings"] = [*first.get("warnings", []), *_other_machines(parts)]
+    warnings = first.get("warnings")
+    known = warnings if isinstance(warnings, list) else []
+    record["warnings"] = [*known, *_other_machines(parts)]
     record[PARTS] = _parts_record(parts)
     return record
 
@@ -340,7 +347,7 @@ def _without_shard(command: Any) -> list[str]:
 
 def _other_machines(parts: Sequence[RunStore]) -> list[str]:
     """What a report says where the parts did not run under the same conditions."""
-    environments = [part.record.get("environment") or {} for part in parts]
+    environments = [_environment(part) for part in parts]
     said = []
     machines = dict.fromkeys(_machine(environment) for environment in environments)
     if len(machines) > 1:
@@ -356,5 +363,6 @@ def _other_machines(parts: Sequence[RunStore]) -> list[str]:
 
 def _machine(environment: Mapping[str, Any]) -> str:
     gpus = environment.get("gpus")
-    names = [str(gpu.get("name")) for gpu in gpus or [] if isinstance(gpu, Mapping)]
+    listed_gpus = gpus if isinstance(gpus, list) else []
+    names = [str(gpu.get("name")) for gpu in listed_gpus if isinstance(gpu, Mapping)]
     return one_line(", ".join(names) or environment.get("cpu") or "an unknown machine", 80)

@@ -330,7 +330,7 @@ class _Processes:
             record |= dict.fromkeys(("seconds", "first_token_seconds", "generated_tokens"))
             store.append_latency(self._name, call.task, {**record, "stages": {}, "failed": True})
             return
-        answered = store.outputs(self._name, call.task)
+        answered = store.answered(self._name, call.task)
         failures = [
             Output(sample_id, "", "error", error=one_line(error, 500))
             for sample_id in asked

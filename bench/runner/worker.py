@@ -129,10 +129,10 @@ class Worker:
         with open(self.shard.others, "rb", closefd=True) as others:  # noqa: PTH123  a descriptor
             others.read()
         for task in self.run.task_names():
-            outputs, total = self.run.outputs(self.name, task), len(self.asked[task])
-            if len(outputs) < total:
+            answered, total = self.run.answered(self.name, task), len(self.asked[task])
+            if len(answered) < total:
                 return False
-            failed = sum(output.stop_reason == "error" for output in outputs.values())
+            failed = sum(stop_reason == "error" for stop_reason in answered.values())
             if not self.run.is_done(self.name, task):
                 self.run.mark_done(self.name, task, samples=total, failed=failed)
         return not self.stop.is_set()
@@ -216,11 +216,11 @@ class Worker:
         if self.run.is_done(self.name, task):
             return True
         mine = {sample_id for batch in batches for sample_id in sample_ids(batch)}
-        answered = self.run.outputs(self.name, task)
-        # Only ids are kept from here on: the answers of a long run are on the disk and need no memory.
+        # The answers of a long run are on the disk and need no memory here.
+        answered = self.run.answered(self.name, task)
         done = mine & answered.keys()
         total = len(self.asked[task])
-        failed = sum(answered[sample_id].stop_reason == "error" for sample_id in done)
+        failed = sum(answered[sample_id] == "error" for sample_id in done)
         del answered
         self.emit("task", task=task, done=len(done), total=total, failed=failed)
         self.instruments.begin_task()

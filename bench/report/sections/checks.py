@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench import formatting
+from bench.report.findings import CheckView
 from bench.report.section import (
     DOCUMENTS,
     Column,
@@ -14,7 +15,7 @@ from bench.report.section import (
     Terms,
     model_cell,
 )
-from bench.report.views import CheckView, ReportView
+from bench.report.views import ReportView
 
 VERDICTS = {
     "passed": "the two ways agree",

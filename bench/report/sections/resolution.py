@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bench.drawing.plots import Curve, Curves, PlotPoint
+from bench.report.findings import SweepPoint, SweepView
 from bench.report.reasons import NO_BATCH, NO_LATENCY
 from bench.report.section import (
     DATA,
@@ -19,7 +20,7 @@ from bench.report.section import (
     score_cell,
 )
 from bench.report.sweep import TOKENS, answers, bounds, cost
-from bench.report.views import ReportView, SweepPoint, SweepView
+from bench.report.views import ReportView
 
 NOTE = (
     "Each row is the same model with its pages shrunk to at most the bound. Visual tokens per question: the "
