@@ -171,6 +171,13 @@ def test_an_answer_equal_to_its_reference_is_never_unwrapped(name, reference):
     assert answer.mistake is None
 
 
+@settings(deadline=None, max_examples=200)
+@given(reference=any_text, name=st.sampled_from(TEXT_METRICS))
+def test_any_reference_answered_by_itself_is_right_under_every_metric(reference, name):
+    best = 1.0 if METRICS[name].direction == "higher" else 0.0
+    assert answered(reference, reference, (name,)).scores[name].value in {best, None}
+
+
 @settings(deadline=None, max_examples=300)
 @given(
     reference=st.one_of(any_text, st.sampled_from(REFERENCES_THAT_LOOK_WRAPPED)),

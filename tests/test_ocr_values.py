@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bench.models.ocr.fields import field_named
 from bench.models.ocr.values import ValueKind, cut
 
 
@@ -53,3 +54,11 @@ from bench.models.ocr.values import ValueKind, cut
 def test_value_is_cut_as_a_person_reads_it(kind: str, text: str, expected: str | None) -> None:
     value = cut(text, ValueKind(kind))
     assert (None if value is None else value.text) == expected
+
+
+def test_a_number_that_keeps_its_checksum_wins() -> None:
+    inn = field_named("inn")
+    both = cut("7727563779 7727563778", inn.kind, inn.pattern, inn.check)
+    broken = cut("7727563779", inn.kind, inn.pattern, inn.check)
+    assert both is not None and (both.text, both.fit) == ("7727563778", 1.0)
+    assert broken is not None and (broken.text, broken.fit) == ("7727563779", 0.9)

@@ -236,6 +236,9 @@ def _text(text: str) -> Value | None:
     return Value(value, 0.9, max(0, text.find(value)))
 
 
+_BROKEN_CHECKSUM = 0.9
+"""Fit of a number with the right shape that breaks its checksum: it may be misread, or another number."""
+
 CUTTERS: dict[ValueKind, Callable[[str], Value | None]] = {
     ValueKind.DATE: _date,
     ValueKind.AMOUNT: _amount,
@@ -265,13 +268,19 @@ def cut(
     skipped = (_SKIP_NUMBER_SIGN if kind in _NUMBERED else _SKIP).match(text)
     offset = skipped.end() if skipped is not None else 0
     if pattern is not None:
-        match = pattern.search(text, offset)
-        if match is None:
-            return None
-        value_text = match.group() if check is None else _checked(match.group(), check)
-        return Value(value_text, 1.0, match.start())
+        values = [_shaped(match, check) for match in pattern.finditer(text, offset)]
+        return max(values, key=lambda value: value.fit, default=None)
     value = CUTTERS[kind](text[offset:])
     return None if value is None else value._replace(start=value.start + offset)
+
+
+def _shaped(match: re.Match[str], check: str | None) -> Value:
+    """What a pattern found; a number that breaks its checksum fits less well than one that keeps it."""
+    if check is None:
+        return Value(match.group(), 1.0, match.start())
+    text = _checked(match.group(), check)
+    is_valid = import_module(f"stdnum.{check}").is_valid(text)
+    return Value(text, 1.0 if is_valid else _BROKEN_CHECKSUM, match.start())
 
 
 def _checked(text: str, check: str) -> str:
