@@ -105,6 +105,7 @@ def test_the_ocr_model_says_where_it_read(monkeypatch):
 
     model = Ocr(ModelSpec("ocr", "ocr", options={"reader": "rapidocr"}))
     reading = Reading((Fragment("Total", 10, 20, 60, 40),), words=False)
+    monkeypatch.setattr(model, "_upright", lambda page, image: image)
     monkeypatch.setattr(model, "_read_image", lambda image, is_cyrillic: reading)
     monkeypatch.setattr("bench.tasks.pages.open_page", lambda page: Image.new("RGB", (100, 200)))
     model._read(dataclasses.replace(PAGE), False)

@@ -1,5 +1,6 @@
-"""What follows from the rows of a report, as pure data: boards, the verdict, sweeps, checks, and what limits
-the numbers.
+"""What follows from the rows of a report, as pure data.
+
+These are boards, the verdict, sweeps, checks, and what limits the numbers.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.files import read_lines
 from bench.paths import from_portable
-from bench.rundir.checksums import as_stored, is_intact
+from bench.rundir.checksums import as_stored, is_intact, with_checksum
 from bench.schema import Document, Output, Page, PlacedText, Sample, TokenChoice
 
 _OUTPUT_FIELDS = frozenset(field.name for field in dataclasses.fields(Output))
@@ -53,6 +53,15 @@ def output_of(row: Mapping[str, Any]) -> Output:
         values["tokens"] = tuple(map(_token_of, values["tokens"]))
     values["stop_reason"] = sys.intern(values["stop_reason"])
     return Output(**values)
+
+
+def output_record(output: Output) -> dict[str, Any]:
+    """Return a line of ``outputs.jsonl``; what only some answers have is left out of the others."""
+    record = dataclasses.asdict(output)
+    for key in ("served", "tokens"):
+        if record[key] is None:
+            del record[key]
+    return with_checksum(record)
 
 
 def _token_of(row: Any) -> TokenChoice:

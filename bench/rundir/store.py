@@ -45,7 +45,7 @@ from bench.files import (
 )
 from bench.parsing import read_json
 from bench.paths import portable
-from bench.rundir.checksums import as_stored, file_digest, is_intact, with_checksum
+from bench.rundir.checksums import as_stored, file_digest, is_intact
 from bench.rundir.lock import is_locked
 from bench.rundir.record import PART, RUN_FILE, check_entries, check_record
 from bench.rundir.rows import (
@@ -54,6 +54,7 @@ from bench.rundir.rows import (
     document_of,
     first_damage,
     output_of,
+    output_record,
     placed_texts,
     rounded,
     rows_about,
@@ -335,7 +336,7 @@ class RunStore:
 
     def append_outputs(self, model: str, task: str, outputs: Sequence[Output]) -> None:
         """Append the outputs of a batch and wait until they are on the disk."""
-        self._append(model, task, "outputs", map(_output_record, outputs))
+        self._append(model, task, "outputs", map(output_record, outputs))
 
     def batches(self, model: str, task: str) -> list[dict[str, Any]]:
         """Return what was measured for each batch of the offline scenario."""
@@ -581,15 +582,6 @@ def _damaged(place: Path | str, what: str) -> InvalidInput:
 
 def _object_if_any(path: Path) -> dict[str, Any] | None:
     return _object(path) if path.is_file() else None
-
-
-def _output_record(output: Output) -> dict[str, Any]:
-    """Return a line of ``outputs.jsonl``; what only some answers have is left out of the others."""
-    record = dataclasses.asdict(output)
-    for key in ("served", "tokens"):
-        if record[key] is None:
-            del record[key]
-    return with_checksum(record)
 
 
 def write_samples(path: Path, task: Task) -> None:
