@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +13,7 @@ from bench.cli.run_options import RunOptions
 
 if TYPE_CHECKING:
     from bench.asking.prompts import PromptRule
-    from bench.runner import RunPlan
+    from bench.runner import RunPlan, RunSettings
     from bench.schema import ModelSpec, Task
 
 
@@ -76,7 +76,7 @@ def plan_of(
     """
     from bench.asking.prompts import check_used, tuning_warnings
     from bench.asking.protocols import apply
-    from bench.runner import RunSettings, plan_run
+    from bench.runner import plan_run
     from bench.runner.shards import Part
     from bench.runner.upright import turn_upright
 
@@ -88,21 +88,7 @@ def plan_of(
         max_new_tokens=options.max_new_tokens,
         collection=", ".join(sources) or None,
     )
-    settings = RunSettings(
-        limit=options.limit,
-        sample_ids=None
-        if options.sample_ids is None
-        else text_list(options.sample_ids, "--sample-ids"),
-        batch_size=options.batch_size or None,
-        max_new_tokens=options.max_new_tokens,
-        warmup=not options.no_warmup,
-        latency_samples=options.latency_samples,
-        prompts=rules,
-        protocol=protocol,
-        only=only or {},
-        allow_downscale=options.allow_downscale,
-        upright=options.upright,
-    )
+    settings = _settings(options, rules, protocol, only or {})
     plan = plan_run(
         models,
         tasks,
@@ -120,3 +106,28 @@ def plan_of(
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     return plan
+
+
+def _settings(
+    options: RunOptions,
+    rules: tuple[PromptRule, ...],
+    protocol: Mapping[str, Any] | None,
+    only: Mapping[str, tuple[str, ...]],
+) -> RunSettings:
+    from bench.runner import RunSettings
+
+    return RunSettings(
+        limit=options.limit,
+        sample_ids=None
+        if options.sample_ids is None
+        else text_list(options.sample_ids, "--sample-ids"),
+        batch_size=options.batch_size or None,
+        max_new_tokens=options.max_new_tokens,
+        warmup=not options.no_warmup,
+        latency_samples=options.latency_samples,
+        prompts=rules,
+        protocol=protocol,
+        only=only,
+        allow_downscale=options.allow_downscale,
+        upright=options.upright,
+    )
