@@ -39,6 +39,8 @@ MAX_NAME = 255
 """Characters of a file's name, which no file system lets be longer."""
 MAX_DEPTH = 100
 """Lists and objects inside each other: what is nested deeper is no data."""
+MAX_VALUE_DEPTH = 64
+"""The same for one answer or reference: no document needs more, and a line that holds it stays readable."""
 MAX_CONTAINERS = 4_000_000
 """Lists and objects in one file: an empty one takes thirty times its two bytes in memory."""
 MAX_DIGITS = 300
@@ -69,6 +71,10 @@ class Unreadable(InvalidInput):
         """Keep ``reason``, which continues a sentence that begins with the file's name."""
         super().__init__(f"{one_line(where)} {reason}", hint=hint)
         self.reason = reason
+
+
+class BeyondBound(Unreadable):
+    """What is read is well formed, but nested too deep, or it holds a number that is too long."""
 
 
 def open_regular(path: Path) -> BufferedReader:
@@ -257,15 +263,31 @@ def _check_bounds(value: Any, where: object, max_digits: int = MAX_DIGITS) -> No
             elif isinstance(item, list):
                 inner.extend(item)
             elif isinstance(item, int) and item.bit_length() > max_digits * 3.33:
-                raise Unreadable(where, f"holds a number of more than {max_digits} digits")
+                raise BeyondBound(where, f"holds a number of more than {max_digits} digits")
         if not inner:
             return
         level = inner
     raise _too_deep(where)
 
 
-def _too_deep(where: object) -> Unreadable:
-    return Unreadable(where, f"nests lists and objects more than {MAX_DEPTH} deep")
+def is_within_depth(value: Any, depth: int = MAX_VALUE_DEPTH) -> bool:
+    """Whether lists and objects stand at most ``depth`` deep inside each other in ``value``."""
+    level = [value]
+    for _ in range(depth + 1):
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner.extend(item.values())
+            elif isinstance(item, list | tuple):
+                inner.extend(item)
+        if not inner:
+            return True
+        level = inner
+    return False
+
+
+def _too_deep(where: object) -> BeyondBound:
+    return BeyondBound(where, f"nests lists and objects more than {MAX_DEPTH} deep")
 
 
 def whole_number(text: str) -> int | None:

@@ -30,6 +30,7 @@ from bench.errors import BenchError, InvalidInput  # noqa: E402
 from bench.files import read_lines  # noqa: E402
 from bench.models.catalog import user_models  # noqa: E402
 from bench.models.checkpoints import read_adapter, read_checkpoint, stored_weights  # noqa: E402
+from bench.rundir.listing import find_runs  # noqa: E402
 from bench.tasks.guard import text_layer  # noqa: E402
 from bench.tasks.loading import check_task  # noqa: E402
 from bench.tasks.pages import open_page, read_pages  # noqa: E402
@@ -186,6 +187,80 @@ def run(folder: Path, draw: random.Random) -> None:
         raise RuntimeError(ended.complaint)
 
 
+UNFINISHED = """\
+[models.a]
+model = "fake"
+options = { default = "value {sample_id}", fail = ["1"] }
+
+[models.b]
+model = "fake"
+options = { default = "value" }
+"""
+
+
+@functools.cache
+def unfinished_run() -> Path:
+    """A folder with a task, a configuration, and a run of them that was stopped before it was done."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-fuzz-unfinished-"))
+    (folder / "mine").mkdir()
+    (folder / "mine" / "page.png").write_bytes((EXAMPLES / "form-en-1.png").read_bytes())
+    rows = [{**json.loads(SAMPLES.splitlines()[0]), "id": f"{number}"} for number in range(6)]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "mine" / "samples.jsonl").write_text(lines)
+    (folder / "bench.toml").write_text(UNFINISHED)
+    ended = call(*run_command(folder))
+    assert ended.status == 0, ended.complaint
+    (path,) = (folder / "results").iterdir()
+    # The other model is done, and this one has some of its answers.
+    for done in path.glob("b/**/done.json"):
+        done.unlink()
+    outputs = path / "b" / "mine" / "outputs.jsonl"
+    outputs.write_bytes(b"".join(outputs.read_bytes().splitlines(keepends=True)[:2]))
+    shutil.rmtree(path / "scores")
+    return folder
+
+
+def run_command(folder: Path, *more: str) -> list[str]:
+    """The arguments of ``bench`` that begin or continue the run in ``folder``."""
+    return [
+        *["run", "--config", str(folder / "bench.toml"), "--models", "a,b"],
+        *["--tasks", str(folder / "mine"), "--out", str(folder / "results"), "--no-report"],
+        *["--batch-size", "2", "--latency-samples", "1", *more],
+    ]
+
+
+def resume(folder: Path, draw: random.Random) -> None:
+    """An unfinished run, one or two of whose files are damaged, and the command that continues it."""
+    work = folder / "work"
+    shutil.copytree(unfinished_run(), work)
+    (path,) = (work / "results").iterdir()
+    for _ in range(draw.choice([1, 1, 2])):
+        damage(draw.choice(sorted(path.rglob("*.json*"))), draw)
+    more = draw.choice([[], ["--resume", str(path)], ["--retry-failed"], ["--fresh"]])
+    ended = call(*run_command(work, *more))
+    if FOR_PROGRAMMERS.search(ended.complaint):
+        raise RuntimeError(ended.complaint)
+    said = [line for line in ended.complaint.splitlines() if line.startswith("error:")]
+    if ended.status == 2:
+        raise InvalidInput("".join(said) or f"no line: {ended.complaint}\n")
+    check_that_all_was_asked(work / "results", ended.status)
+
+
+def check_that_all_was_asked(results: Path, status: int) -> None:
+    """A command that ends well has left a run with an answer to every question."""
+    if status not in {0, 3}:
+        raise RuntimeError(f"exit status {status}")
+    are_whole = [
+        all(
+            len(each.answered(model, "mine")) == len(each.load_task("mine").samples)
+            for model in each.model_names()
+        )
+        for each in find_runs(results)
+    ]
+    if status == 0 and not any(are_whole):
+        raise RuntimeError("exit status 0, but answers are missing")
+
+
 def task(folder: Path, draw: random.Random) -> None:
     """A task folder with a damaged task file and damaged samples."""
     (folder / "page.png").write_bytes((EXAMPLES / "form-en-1.png").read_bytes())
@@ -217,6 +292,7 @@ KINDS: dict[str, Callable[[Path, random.Random], None]] = {
     "configuration": configuration,
     "records": records,
     "run": run,
+    "resume": resume,
 }
 
 

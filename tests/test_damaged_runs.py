@@ -6,17 +6,19 @@ import json
 import os
 import random
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.errors import InvalidInput
+from bench.errors import EnvironmentProblem, InvalidInput
 from bench.files import read_lines, write_json
 from bench.report.markdown import escape
 from bench.report.show import show_sample
+from bench.rundir import store
 from bench.rundir.listing import find_runs
-from bench.rundir.litter import remove_litter
+from bench.rundir.litter import OLD_SECONDS, remove_litter, remove_unborn_runs
 from bench.rundir.store import RunStore
 from bench.schema import Output
 from bench.scoring.evaluation import evaluate, evaluate_sample
@@ -165,6 +167,50 @@ def test_temporary_files_of_the_dead_are_removed_and_those_of_the_living_stay(
     assert not dead.exists()
     assert living.exists()
     assert other.exists()
+
+
+@pytest.mark.parametrize("file", ["samples.jsonl", "run.json"])
+def test_a_full_disk_leaves_no_folder_that_is_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    def write(path: Path, *arguments: Any) -> None:
+        if path.name == file:
+            raise EnvironmentProblem(f"{path} cannot be written: the disk is full")
+        write_json(path, {})
+
+    monkeypatch.setattr(store, "write_json", write)
+    monkeypatch.setattr(store, "write_samples", write)
+    tasks = make_tasks(1, 1, ["en"])
+    with pytest.raises(EnvironmentProblem, match="disk is full"):
+        RunStore.create(tmp_path, "mine", {"spec_id": "abcdef", "tasks": []}, tasks)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_became_no_run_is_removed_when_it_is_old(tmp_path: Path) -> None:
+    def folder_with(name: str, *files: str, age: float) -> Path:
+        folder = tmp_path / name
+        written = [folder / file for file in files]
+        for path in written:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("")
+        when = time.time() - age
+        for path in (*written, *(path.parent for path in written), folder):
+            os.utime(path, (when, when))
+        return folder
+
+    samples, half = "mine/samples.jsonl", "mine/.texts.json.4194304-abcdefgh"
+    unborn = folder_with("20260101T000000Z-mine-abcdef", samples, half, age=2 * OLD_SECONDS)
+    others = [
+        folder_with("20260101T000000Z-young-abcdef", samples, age=0),
+        folder_with("20260101T000000Z-run-abcdef", samples, "run.json", age=2 * OLD_SECONDS),
+        folder_with(
+            "20260101T000000Z-a-abcdef", samples, "m/mine/outputs.jsonl", age=2 * OLD_SECONDS
+        ),
+        folder_with("my-task", samples, age=2 * OLD_SECONDS),
+    ]
+    remove_unborn_runs(tmp_path)
+    assert not unborn.exists()
+    assert all(other.exists() for other in others)
 
 
 @pytest.mark.parametrize("text", ["www.example.org", "WWW.Example.org", "a@b.c", "see @someone"])

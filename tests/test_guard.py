@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import random
 import signal
+import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, TiffImagePlugin
 
 from bench.errors import InvalidInput
-from bench.schema import Document
-from bench.tasks import guard, images, opener, pdf, textlayer
+from bench.models.fake import Fake
+from bench.rundir.store import RunStore
+from bench.runner import RunSettings, plan_run, worker
+from bench.runner.run_record import run_record
+from bench.runner.shards import Shard
+from bench.schema import Batch, Document, ModelSpec, PageGroup
+from bench.tasks import guard, images, load_task, opener, pdf, textlayer
 from bench.tasks.limits import PageLimits, page_limits, set_page_limits
 from bench.tasks.pages import open_page, read_pages, unreadable_page
 from tests.bombs import many_frames, many_pages, pdf_of, png, write_bombs
+from tests.conftest import MakeTask
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "example_docs"
 
@@ -170,6 +180,51 @@ def test_a_process_that_somebody_else_ended_is_replaced() -> None:
     process._process.wait()
     guard._POOL.give(process)
     assert open_page(page).width == page.width
+
+
+class PageReader(Fake):
+    """A model that looks at its pages."""
+
+    def generate(self, groups: Sequence[PageGroup]) -> Batch:
+        for group in groups:
+            for page in group.document.pages:
+                open_page(page)
+        return super().generate(groups)
+
+
+@pytest.mark.parametrize(("killed", "lost"), [([3, 6], 0), ([4, 5], 1)], ids=["once", "twice"])
+def test_a_kill_of_the_process_that_opens_pages_costs_a_run_at_most_that_page(
+    killed: list[int],
+    lost: int,
+    make_task: MakeTask,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ask = guard._Opener.ask
+    requests: list[bytes] = []
+
+    def ask_and_kill(self: guard._Opener, line: bytes) -> dict[str, Any] | None:
+        requests.append(line)
+        if len(requests) in killed:
+            # It is held until the kill, so that it dies with a request that it has not answered.
+            threading.Timer(0.0, os.kill, (self._process.pid, signal.SIGKILL)).start()
+            os.kill(self._process.pid, signal.SIGSTOP)
+        return ask(self, line)
+
+    task = load_task(make_task(documents=8, questions=2))
+    settings = RunSettings(batch_size=2, latency_samples=0, warmup=False)
+    plan = plan_run([ModelSpec("reader", "fake")], [task], settings)
+    run = RunStore.create(tmp_path / "r", "run", run_record(plan), plan.tasks)
+    monkeypatch.setattr(worker, "make_model", PageReader)
+    monkeypatch.setattr(guard._Opener, "ask", ask_and_kill)
+    assert worker.Worker(run, "reader", io.StringIO(), Shard()).work() == 0
+    outputs = run.outputs("reader", "mine")
+    document_of = {sample.id: sample.document_id for sample in task.samples}
+    failed = {document_of[output.sample_id] for output in outputs.values() if output.error}
+    assert len(outputs) == 16
+    assert len(failed) == lost
+    assert sum(output.error is not None for output in outputs.values()) == 2 * lost
+    assert len(requests) >= 8 + len(killed) - lost
 
 
 def test_a_changed_file_is_opened_again(tmp_path: Path) -> None:

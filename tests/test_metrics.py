@@ -23,9 +23,10 @@ from bench.metrics.edit import (
     word_edits,
 )
 from bench.metrics.exact import exact_match
-from bench.metrics.metric import MAX_CHARACTERS, MAX_DEPTH, MetricValue, as_json, as_text
+from bench.metrics.metric import MAX_CHARACTERS, MetricValue, as_json, as_text
 from bench.metrics.ocrbench import ocrbench, ocrbench_v2_vqa
 from bench.metrics.vqa import vqa_accuracy, vqa_normalize
+from bench.parsing import MAX_VALUE_DEPTH
 from workshop.conformance.metrics import check_directory, omnidocbench_averages
 
 any_character = st.characters(exclude_categories=[])
@@ -293,7 +294,7 @@ def test_json_that_cannot_be_read_is_a_value_error(text):
 
 def test_json_up_to_the_depth_cap_is_read():
     value = 1
-    for _ in range(MAX_DEPTH):
+    for _ in range(MAX_VALUE_DEPTH):
         value = [value]
     assert as_json(value) == value
     with pytest.raises(ValueError, match="deeper"):

@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from bench.errors import InvalidInput
+from bench.metrics import METRICS
+from bench.parsing import MAX_VALUE_DEPTH
 from bench.paths import data_root
 from bench.tasks import bundled_tasks, check_task, expand_tasks, find_task, load_task
 from tests.conftest import MakeTask
@@ -77,6 +79,40 @@ def test_json_answers_stay_objects(make_task: MakeTask) -> None:
     assert task.samples[0].references == ({"total": "12", "items": [1, 2]},)
     assert task.metrics[0] == "anls_star"
     assert task.prompt.render("List them") == "List them"
+
+
+@pytest.mark.parametrize("as_text", [False, True], ids=["value", "text"])
+@pytest.mark.parametrize("shape", ["[{}]", '{{"a": {}}}'], ids=["lists", "objects"])
+def test_the_answer_that_a_metric_cannot_follow_is_refused(
+    make_task: MakeTask, shape: str, as_text: bool
+) -> None:
+    folder = make_task([ROW], toml='answer_type = "json"')
+
+    def task_with(depth: int) -> Path:
+        text = "1"
+        for _ in range(depth):
+            text = shape.format(text)
+        row = {**ROW, "answers": [text if as_text else json.loads(text)]}
+        (folder / "samples.jsonl").write_text(json.dumps(row))
+        return folder
+
+    (sample,) = load_task(task_with(MAX_VALUE_DEPTH)).samples
+    right = json.dumps(sample.references[0])
+    assert METRICS["anls_star"].score_of(right, sample.references).value == 1.0
+    for depth in (MAX_VALUE_DEPTH + 1, 90, 101, 150) if as_text else (MAX_VALUE_DEPTH + 1, 90):
+        with pytest.raises(
+            InvalidInput, match="an answer nests lists and objects more than"
+        ) as caught:
+            load_task(task_with(depth))
+        assert len(caught.value.message.splitlines()) <= 2
+
+
+def test_a_number_that_no_metric_reads_is_refused_in_the_text_of_an_answer(
+    make_task: MakeTask,
+) -> None:
+    rows = [{**ROW, "answers": ['{"a": ' + "9" * 400 + "}"]}]
+    with pytest.raises(InvalidInput, match="holds a number of more than 300 digits"):
+        load_task(make_task(rows, toml='answer_type = "json"'))
 
 
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {

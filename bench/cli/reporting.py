@@ -58,7 +58,7 @@ def write_reports(
     )
     if is_page:
         _write_previews(evaluations, view, options)
-    return write_view(view, destination, formats, options)
+    return write_view(view, destination, formats, options, sections)
 
 
 def scored(runs: Sequence[RunStore]) -> list[Evaluation]:

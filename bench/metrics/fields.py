@@ -208,6 +208,13 @@ TYPES: Final = (
 )
 """From the most specific type to the loosest; the first type that both texts have decides."""
 
+_UNREGISTERED_TYPES: Final = tuple(row for row in TYPES if row.kind not in identifiers.REGISTERED)
+
+
+def possible_types(text: str) -> tuple[ValueType, ...]:
+    """The rows of ``TYPES`` that a plain ``text`` may have; most texts are no registered number at all."""
+    return TYPES if identifiers.read_registered(text) else _UNREGISTERED_TYPES
+
 
 def field_equivalent(
     prediction: str,
@@ -273,7 +280,7 @@ def is_ambiguous(
         if max(len(answer), len(reference)) > MAX_TYPED:
             continue
         known = informed(context, answer, reference)
-        for row in TYPES:
+        for row in possible_types(reference):
             expected = row.read(reference, known)
             value = row.read(answer, known) if expected is not None else None
             if value is not None:
@@ -305,7 +312,9 @@ def _kind(text: str, field: str | None, language: str | None) -> str | None:
     if len(bare) > MAX_TYPED or not _NUMBER.search(bare) or has_special_digits(bare):
         return None
     context = informed(context_of(field, language), bare, bare)
-    return next((row.kind for row in TYPES if row.read(bare, context) is not None), None)
+    return next(
+        (row.kind for row in possible_types(bare) if row.read(bare, context) is not None), None
+    )
 
 
 def _same_name(answer: str, reference: str, context: Context) -> bool:
@@ -335,7 +344,7 @@ def _compare(answer: str, reference: str, context: Context) -> FieldMatch:
         return FieldMatch(False, "text")
     context = informed(context, answer, reference)
     first_kind = None
-    for row in TYPES:
+    for row in possible_types(reference):
         expected = row.read(reference, context)
         if expected is None:
             continue

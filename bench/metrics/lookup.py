@@ -11,7 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from bench.metrics.dates import DateReading
-from bench.metrics.fields import MAX_TYPED, TYPES, context_of, field_equivalent, informed
+from bench.metrics.fields import (
+    MAX_TYPED,
+    context_of,
+    field_equivalent,
+    informed,
+    possible_types,
+)
 from bench.metrics.folding import (
     has_special_digits,
     latin_capitals,
@@ -76,7 +82,7 @@ def _keys(text: str, language: str | None) -> set[object]:
     for each in (language,) if language else _LANGUAGES:
         known = informed(context_of(None, each), bare, bare)
         context = known._replace(expected=known.expected | _MARKED_TYPES)
-        for row in TYPES:
+        for row in possible_types(bare):
             value = row.read(bare, context)
             if value is not None:
                 keys.update((row.kind, part) for part in _parts(row.kind, value))

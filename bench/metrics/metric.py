@@ -11,15 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from bench.parsing import MAX_DIGITS
+from bench.parsing import MAX_DIGITS, MAX_VALUE_DEPTH, is_within_depth
 from bench.schema import AnswerType, Json
 
 MAX_CHARACTERS = 100_000
 """Text beyond this many characters is ignored, in an answer as in a reference: no answer about a page is
 so long, and a model that repeats itself must not cost minutes."""
-
-MAX_DEPTH = 64
-"""JSON nested deeper than this counts as unparseable: no document needs it, and recursion stays finite."""
 
 
 class MetricValue(NamedTuple):
@@ -125,7 +122,7 @@ def as_text(value: Json) -> str:
         return value[:MAX_CHARACTERS]
     if value is None:
         return ""
-    if not _within_depth(value):
+    if not is_within_depth(value):
         return ""
     return json.dumps(value, ensure_ascii=False, default=str)[:MAX_CHARACTERS]
 
@@ -159,8 +156,8 @@ def as_json(value: Json) -> Json:
     """``value`` parsed if it is a string, itself otherwise.
 
     Raises:
-        ValueError: the text is not JSON, it is nested deeper than ``MAX_DEPTH``, or it holds a number of more
-            than ``MAX_DIGITS`` digits.
+        ValueError: the text is not JSON, it is nested deeper than ``MAX_VALUE_DEPTH``, or it holds a number
+            of more than ``MAX_DIGITS`` digits.
     """
     if isinstance(value, str):
         if len(value) > MAX_CHARACTERS * 10:
@@ -170,8 +167,8 @@ def as_json(value: Json) -> Json:
             value = json.loads(value, parse_int=_whole_number)
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
-    if not _within_depth(value):
-        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+    if not is_within_depth(value):
+        raise ValueError(f"nested deeper than {MAX_VALUE_DEPTH} levels")
     return value
 
 
@@ -179,21 +176,6 @@ def _whole_number(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
         raise ValueError(f"a number of more than {MAX_DIGITS} digits")
     return int(digits)
-
-
-def _within_depth(value: Json) -> bool:
-    level: list[Json] = [value]
-    for _ in range(MAX_DEPTH + 1):
-        children: list[Json] = []
-        for item in level:
-            if isinstance(item, dict):
-                children.extend(item.values())
-            elif isinstance(item, list | tuple):
-                children.extend(item)
-        if not children:
-            return True
-        level = children
-    return False
 
 
 def text_metric(function: Callable[[str, Sequence[str]], float | None]) -> ScoreFunction:

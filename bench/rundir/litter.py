@@ -1,18 +1,26 @@
-"""Removes the temporary files that killed processes left in a run directory."""
+"""Removes what killed processes left: temporary files in a run directory, and folders that became no run."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
+import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 _TEMPORARY = re.compile(r"\..+\.(?:(?P<process>\d+)-)?[a-z0-9_]{8}")
 """How ``bench.files`` names a file until it is complete; older versions left out the process."""
 
 OLD_SECONDS = 3600
-"""A temporary file that names no process is nobody's after so long: none takes an hour to write."""
+"""What names no process is nobody's after so long without a change: nothing takes an hour to write."""
+
+_RUN_FOLDER = re.compile(r"\d{8}T\d{6}Z-.+-[0-9a-f]{6}(?:-\d+)?")
+"""How ``RunStore`` names the folder of a run."""
+
+_FIRST_FILES = frozenset({"samples.jsonl", "texts.json"})
+"""What is written before ``run.json``."""
 
 
 def remove_litter(run: Path) -> None:
@@ -26,6 +34,43 @@ def remove_litter(run: Path) -> None:
             with contextlib.suppress(OSError):
                 if _is_abandoned(path, match["process"]):
                     path.unlink()
+
+
+@contextlib.contextmanager
+def removed_on_failure(folder: Path) -> Iterator[None]:
+    """Remove ``folder`` if what is done in it fails, because nothing else would on a disk that is full."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def remove_unborn_runs(results: Path) -> None:
+    """Remove the folders under ``results`` whose process was killed before it wrote ``run.json``.
+
+    A folder with anything but samples in it stays: it may be a run that somebody copied in part.
+    """
+    for folder in results.glob("*Z-*"):
+        if _RUN_FOLDER.fullmatch(folder.name) and folder.is_dir() and _is_unborn(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_unborn(folder: Path) -> bool:
+    newest = 0.0
+    try:
+        for path in [folder, *folder.rglob("*")]:
+            is_first_file = path.name in _FIRST_FILES and path.parent != folder
+            is_plain = not path.is_symlink()
+            if not (
+                is_plain and (path.is_dir() or is_first_file or _TEMPORARY.fullmatch(path.name))
+            ):
+                return False
+            newest = max(newest, path.stat().st_mtime)
+    except OSError:
+        # Somebody is at work in it.
+        return False
+    return time.time() - newest > OLD_SECONDS
 
 
 def _is_abandoned(path: Path, process: str | None) -> bool:

@@ -46,6 +46,7 @@ from bench.files import (
 from bench.parsing import read_json
 from bench.paths import portable
 from bench.rundir.checksums import as_stored, file_digest, is_intact
+from bench.rundir.litter import removed_on_failure
 from bench.rundir.lock import is_locked
 from bench.rundir.record import PART, RUN_FILE, check_entries, check_record
 from bench.rundir.rows import (
@@ -130,10 +131,11 @@ class RunStore:
         """
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         path = _new_folder(results, f"{stamp}-{file_name(name)}-{record['spec_id'][:6]}")
-        for task in tasks:
-            write_samples(path / task.name / "samples.jsonl", task)
-            if known := (texts or {}).get(task.name):
-                write_json(path / task.name / "texts.json", known)
+        with removed_on_failure(path):
+            for task in tasks:
+                write_samples(path / task.name / "samples.jsonl", task)
+                if known := (texts or {}).get(task.name):
+                    write_json(path / task.name / "texts.json", known)
         full = {"schema_version": SCHEMA_VERSION, "id": path.name, **record}
         full["tasks"] = [
             {**entry, SAMPLES_DIGEST: file_digest(path / entry["name"] / "samples.jsonl")}
@@ -143,7 +145,8 @@ class RunStore:
 
     def commit(self) -> None:
         """Write ``run.json``: a folder that has one is a run whose samples are complete."""
-        write_json(self.path / RUN_FILE, self.record)
+        with removed_on_failure(self.path):
+            write_json(self.path / RUN_FILE, self.record)
 
     @classmethod
     def open(cls, path: Path, *, shard: int = 0) -> RunStore:

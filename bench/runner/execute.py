@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.errors import InvalidInput
 from bench.formatting import plural
 from bench.rundir.listing import find_runs
-from bench.rundir.litter import remove_litter
+from bench.rundir.litter import remove_litter, remove_unborn_runs
 from bench.rundir.lock import RunLock
 from bench.rundir.store import RunStore
 from bench.runner.devices import Device
@@ -61,6 +61,7 @@ def execute(
     run = None if fresh else _existing(plan, results, resume, retry_failed)
     resumed = run is not None
     if run is None:
+        remove_unborn_runs(results)
         run = RunStore.create(results, _name(plan), run_record(plan), plan.tasks, known_texts(plan))
         write_known_words(run, plan)
     with RunLock(run.path) as lock:

@@ -16,6 +16,7 @@ from bench.files import append_lines, read_lines, write_json
 from bench.formatting import listed, plural
 from bench.rundir.checksums import CHECKSUM, file_digest
 from bench.rundir.listing import find_runs
+from bench.rundir.litter import removed_on_failure
 from bench.rundir.lock import is_locked
 from bench.rundir.record import PART
 from bench.rundir.store import SAMPLES_DIGEST, RunStore
@@ -295,6 +296,17 @@ def _write(
     texts = {task: first.document_texts(task) for task in tasks}
     record = _merged_record(parts, called)
     run = RunStore.draft(results, called, record, list(tasks.values()), texts)
+    with removed_on_failure(run.path):
+        _fill(run, parts, tasks, answers)
+        run.commit()
+    return run
+
+
+def _fill(
+    run: RunStore, parts: Sequence[RunStore], tasks: Mapping[str, Task], answers: Answers
+) -> None:
+    """Write the answers of all parts into ``run``, with what was measured."""
+    first = parts[0]
     for model in first.model_names():
         write_json(run.model_folder(model) / "model.json", first.model_record(model))
         for part in parts:
@@ -307,8 +319,6 @@ def _write(
             failed = sum(output.stop_reason == "error" for output in outputs)
             run.mark_done(model, task, samples=len(outputs), failed=failed)
         run.mark_done(model)
-    run.commit()
-    return run
 
 
 def _copy_rows(part: RunStore, run: RunStore, model: str, task: str) -> None:

@@ -365,6 +365,7 @@ def _pooled_estimate(pooled: Sequence[_PooledAnswer]) -> Estimate:
 _encode = json.JSONEncoder(sort_keys=True).encode
 
 
+@collector_paused()
 def write_scores(evaluation: Evaluation) -> None:
     """Write ``scores/<model>/<task>.jsonl``, their digests and ``scores/summary.json``."""
     for (model, task), cell in evaluation.cells.items():

@@ -22,7 +22,15 @@ from typing import Any, NamedTuple, get_args
 
 from bench.errors import did_you_mean
 from bench.formatting import plural
-from bench.parsing import Unreadable, decoded, open_regular, parse_json
+from bench.parsing import (
+    MAX_VALUE_DEPTH,
+    BeyondBound,
+    Unreadable,
+    decoded,
+    is_within_depth,
+    open_regular,
+    parse_json,
+)
 from bench.schema import AnswerType, Json
 from bench.tasks.csvfile import read_table
 from bench.tasks.problems import Problem
@@ -253,13 +261,30 @@ class _RecordReader:
             )
             return ()
         if self.answer_type == "json":
-            return tuple(_json_reference(value) for value in values)
+            return tuple(self._json_reference(value) for value in values)
         wrong = next((value for value in values if not isinstance(value, str)), None)
         if wrong is not None:
             self.problems.append(
                 f'answers must be strings: write "{_shown(wrong)}", not {_shown(wrong)}'
             )
         return tuple(values)
+
+    def _json_reference(self, value: Any) -> Json:
+        """Return the JSON value that a string holds; any other string is a JSON value as it stands."""
+        reference: Json = value
+        try:
+            if isinstance(value, str):
+                reference = parse_json(value, "an answer")
+        except BeyondBound as error:
+            self.problems.append(f"{error.message}, so that no answer could be right")
+        except Unreadable:
+            return value
+        if not is_within_depth(reference):
+            self.problems.append(
+                f"an answer nests lists and objects more than {MAX_VALUE_DEPTH} deep, "
+                "so that no answer could be right"
+            )
+        return reference
 
     def _is_absent(self) -> bool:
         """Say whether a row of a CSV says that the answer is not in the document."""
@@ -324,16 +349,6 @@ class _RecordReader:
         if nested is not None:
             self.problems.append(f"metadata.{one_line(nested, 40)} must be a plain value")
         return {str(key): str(value) for key, value in metadata.items() if value is not None}
-
-
-def _json_reference(value: Any) -> Json:
-    """Return the JSON value that a string holds; any other string is a JSON value as it stands."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return parse_json(value, "the reference")
-    except Unreadable:
-        return value
 
 
 def _json_list(text: str) -> list[Any] | None:

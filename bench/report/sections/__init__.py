@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 
 from bench.errors import InvalidInput
+from bench.measure import collector_paused
 from bench.report.section import Section
 from bench.report.views import ReportView
 
@@ -42,6 +43,7 @@ SECTIONS: Mapping[str, str | SectionMaker] = {
 """Name → ``module:function``, or the function itself; the module is imported when its section is made."""
 
 
+@collector_paused()
 def make_sections(
     view: ReportView, makers: Mapping[str, str | SectionMaker] = SECTIONS
 ) -> tuple[Section, ...]:
