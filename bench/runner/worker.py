@@ -56,6 +56,7 @@ class Worker:
         self.spec = run.model_spec(name)
         self.settings = RunSettings.from_record(run.record["spec"]["settings"])
         self.stop = threading.Event()
+        self.is_loading = True
         self.model: Model = make_model(self.spec)
         self.places: dict[str, dict[str, int]] = {}
         """Task → sample id → place among the task's questions, by which the parent is told what is asked."""
@@ -143,6 +144,7 @@ class Worker:
         self.emit("loading")
         started = time.perf_counter()
         info = with_traits(self.model.load(), self.spec)
+        self.is_loading = False
         load_seconds = time.perf_counter() - started
         record: dict[str, Any] = {
             "name": self.name,
@@ -373,6 +375,9 @@ def _listen(worker: Worker) -> None:
     for line in sys.stdin:
         if line.strip() == "stop":
             worker.stop.set()
+            if worker.is_loading:
+                # Nothing is lost, and a server may need minutes until it is ready.
+                os._exit(STOPPED)
     os._exit(1)
 
 
