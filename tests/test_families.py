@@ -347,10 +347,11 @@ def test_rows_are_padded_only_after_a_check_has_passed(
     failed = check._replace(
         padded=replace(check.padded, outputs=(wrong, *check.padded.outputs[1:]))
     )
-    record_check(failed)
+    counts = {"rows": 3, "questions": 4}
+    record_check(check.circumstances, **counts, differing=1, passed=failed.passed)
     assert [pair[1].text for pair in failed.differing] == ["another answer"]
     assert checked_rows(check.circumstances) == 1
-    record_check(check)
+    record_check(check.circumstances, **counts, differing=0, passed=check.passed)
     sizes.clear()
     llava.model.generate(groups)
     assert sizes == [3, 1]
@@ -361,11 +362,14 @@ def test_rows_are_padded_only_after_a_check_has_passed(
 def test_a_batch_size_that_is_not_followed_is_warned_of(llava: Loaded) -> None:
     from bench.runner.worker import _unpadded
 
-    assert "one by one" in (_unpadded(llava.info, 8) or "")
-    assert _unpadded(llava.info, None) is None
+    assert "one by one" in (_unpadded(llava.spec, llava.info, 8) or "")
+    assert _unpadded(llava.spec, llava.info, None) is None
     checked = replace(llava.info, details={**llava.info.details, "padded_rows": 8})
-    assert _unpadded(checked, 8) is None
-    assert "at most 8 at a time" in (_unpadded(checked, 16) or "")
+    assert _unpadded(llava.spec, checked, 8) is None
+    warning = _unpadded(replace(llava.spec, dtype="bf16"), checked, 16) or ""
+    assert "at most 8 at a time" in warning
+    command = f"bench check {llava.folder} --against one-by-one --batch-size 16 --dtype bf16"
+    assert command in warning
 
 
 def test_what_was_not_followed_is_on_the_record(llava: Loaded) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -13,12 +15,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
 from PIL import Image
 
+from bench.cli import main
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.measure.doctor import examine
 from bench.measure.engines import find_engine
@@ -29,7 +33,8 @@ from bench.models.serving.counters import read_counters
 from bench.models.serving.engines import server_flags
 from bench.models.serving.server import ManagedServer
 from bench.models.serving.settings import split_options
-from bench.runner import RunSettings, execute, plan_run
+from bench.runner import RunSettings, execute, plan_run, worker
+from bench.runner.statuses import STOPPED
 from bench.schema import Document, Generation, ModelSpec, PageGroup, Request
 from bench.tasks import load_task
 from bench.tasks.pages import read_pages
@@ -415,3 +420,49 @@ def test_counters_are_added_up_over_their_labels() -> None:
         'a{engine="0"} 3.0\na{engine="1",x="}"} 4e0\nab 9\na nan\nb 2 1700000000\nc one\n'
     )
     assert read_counters(text, ("a", "b", "c")) == {"a": 7.0, "b": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("lines", "says", "hint"),
+    [
+        ('engine = "vllm"\nbackend = "transformers"', "engine and backend both", "leave out one"),
+        ('engine = "vlm"', "[models.mine]: there is no engine 'vlm'", "did you mean vllm?"),
+        ('backend = "vllm"', "[models.mine]: the backend vllm", 'engine = "vllm"'),
+    ],
+)
+def test_a_table_that_names_what_runs_it_wrongly_is_refused(
+    lines: str, says: str, hint: str, tmp_path: Path
+) -> None:
+    table = tmp_path / "bench.toml"
+    table.write_text(f'[models.mine]\nmodel = "qwen2-vl-nano"\n{lines}\n')
+    with pytest.raises(InvalidInput, match=re.escape(says)) as refused:
+        resolve("mine", bench_toml=table)
+    assert hint in (refused.value.hint or "")
+
+
+def test_a_request_to_stop_ends_a_process_that_is_still_loading(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    statuses: list[int] = []
+    monkeypatch.setattr(os, "_exit", statuses.append)
+    for is_loading in (True, False):
+        monkeypatch.setattr(sys, "stdin", io.StringIO("stop\n"))
+        process: Any = SimpleNamespace(stop=threading.Event(), is_loading=is_loading)
+        worker._listen(process)
+        assert process.stop.is_set()
+    # At the end of the input a process ends in any case.
+    assert statuses == [STOPPED, 1, 1]
+
+
+def test_a_key_that_is_not_set_is_missed_before_any_model_runs(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bench.toml").write_text(
+        '[models.mine]\nbase_url = "http://localhost:1/v1"\ncheckpoint = "m"\n'
+        'api_key_env = "NO_SUCH_KEY"\n'
+    )
+    with pytest.raises(SystemExit):
+        main(["run", "--models", "ocr,mine", "--tasks", "slips"])
+    assert "error: the environment variable NO_SUCH_KEY" in capfd.readouterr().err
+    assert not Path("results").exists()

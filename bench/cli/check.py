@@ -24,6 +24,7 @@ from bench.cli.model_options import (
     min_pixels_choice,
     offline_choice,
     resolve_models,
+    server_choice,
     visual_tokens_choice,
 )
 from bench.cli.options import (
@@ -42,6 +43,7 @@ from bench.formatting import plural
 from bench.text import one_line, printable, utc_now
 
 if TYPE_CHECKING:
+    from bench.models.backends import BackendTraits
     from bench.rundir.store import RunStore
     from bench.runner import RunPlan
     from bench.schema import ModelSpec
@@ -52,8 +54,13 @@ REFERENCE = "reference"
 """Word for plain ``generate`` of transformers, one question at a time."""
 ONE_BY_ONE = "one-by-one"
 """Word for the same model, asked one question at a time."""
-NO_PART_OF_A_MODEL = frozenset({"token_details", "concurrency", "reference", "reuse", "timeout"})
+NO_PART_OF_A_MODEL = frozenset(
+    {"token_details", "concurrency", "reference", "reuse", "timeout", "unchecked_rows"}
+)
 """Options of a model that say how it is asked, not what it is."""
+
+PADDED_ROWS = 8
+"""Questions that are padded together in a check of a plain ``generate``, where nobody names a number."""
 
 EXIT_CODES = {"passed": 0, "differs": REGRESSED, "undecided": UNDECIDED}
 
@@ -100,6 +107,9 @@ class CheckOptions(ModelOptions):
     )
     dtype: str | None = dtype_choice()
     device: str | None = device_choice()
+    engine: str | None = server_choice(
+        help="Start this engine as a server of this machine, and check MODEL as it answers there."
+    )
     offline: bool = offline_choice()
     out: Path = directory_choice(
         "-o",
@@ -135,7 +145,7 @@ def check_command(options: CheckOptions) -> None:
     bench check qwen2-vl-2b-int4 --against qwen2-vl-2b --tasks invoices-en,slips --margin 0.02
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
     from bench.rundir.store import RunStore
-    from bench.scoring.agreement import as_json, check_agreement
+    from bench.scoring.agreement import check_agreement
     from bench.scoring.evaluation import write_scores
 
     checked, against = _ways(options)
@@ -156,13 +166,8 @@ def check_command(options: CheckOptions) -> None:
     # Last: the same command finishes a check that has no scores, instead of beginning another.
     for side in sides:
         write_scores(side.evaluation)
-    record = {
-        "when": utc_now(),
-        "bench": bench.__version__,
-        "runs": [side.evaluation.run.id for side in sides],
-        "how": [way.how for way in (checked, against)],
-        **as_json(check),
-    }
+    padding = _recorded_padding(checked.spec, sides[0], check)
+    record = _record(check, (checked, against), sides)
     sides[0].evaluation.run.append_check(checked.spec.name, record)
     if attached is not None:
         attached.append_check(checked.spec.name, record)
@@ -170,6 +175,8 @@ def check_command(options: CheckOptions) -> None:
         echo_json(record)
     else:
         click.echo(_text(check, (checked, against), options.flips))
+        if padding is not None:
+            click.echo(padding)
     raise click.exceptions.Exit(EXIT_CODES[check.verdict])
 
 
@@ -187,7 +194,7 @@ class Way(NamedTuple):
 
 def _ways(options: CheckOptions) -> tuple[Way, Way]:
     """The way that is checked, and the one that it is held against."""
-    spec = _resolved(options.model, options)
+    spec = _resolved(options.model, options, engine=options.engine)
     if options.concurrency is not None:
         if not _on_server(spec):
             raise InvalidInput(
@@ -196,10 +203,13 @@ def _ways(options: CheckOptions) -> tuple[Way, Way]:
             )
         spec = _with(spec, concurrency=options.concurrency)
     batch_size = options.batch_size or None
+    if options.against in (REFERENCE, ONE_BY_ONE) and _traits(spec).plain_generate:
+        return _padded_and_alone(spec, batch_size or PADDED_ROWS)
     checked = Way(spec, batch_size, _how(spec, batch_size))
     word, _, name = options.against.partition(":")
     if word == REFERENCE:
-        return checked, _reference(name or _local_name(spec, options.model), options)
+        name = name or _local_name(spec, options)
+        return checked, _reference(name, spec, options)
     if options.against == ONE_BY_ONE:
         return checked, _one_by_one(spec)
     other = _resolved(OneName().convert(options.against, None, None), options)
@@ -215,6 +225,17 @@ def _how(spec: ModelSpec, batch_size: int | None) -> str:
     return "in batches" if batch_size is None else f"in batches of {batch_size}"
 
 
+def _padded_and_alone(spec: ModelSpec, rows: int) -> tuple[Way, Way]:
+    """Plain ``generate`` with questions padded together, whether that was checked or not, and without."""
+    if rows == 1:
+        raise InvalidInput(
+            "a batch of one question has nothing to be checked",
+            hint="--batch-size N sets how many questions are padded together",
+        )
+    padded = _with(spec, unchecked_rows=rows)
+    return Way(padded, rows, f"in padded batches of {rows}"), _one_by_one(spec)
+
+
 def _one_by_one(spec: ModelSpec) -> Way:
     single = replace(spec, name=f"{spec.name}-{ONE_BY_ONE}")
     if _on_server(spec):
@@ -222,28 +243,43 @@ def _one_by_one(spec: ModelSpec) -> Way:
     return Way(single, 1, "one question at a time")
 
 
-def _reference(name: str, options: CheckOptions) -> Way:
+def _reference(name: str, checked: ModelSpec, options: CheckOptions) -> Way:
     spec = _resolved(name, options)
-    if "reference" not in _options_of(spec):
+    traits = _traits(spec)
+    if "reference" not in traits.options and not traits.plain_generate:
         raise InvalidInput(
-            f"{one_line(spec.name, 60)} has no reference engine, which models of the Qwen-VL family have",
+            f"{one_line(spec.name, 60)} is not answered by transformers, so it has no plain generate",
             hint=f"--against {ONE_BY_ONE}, or --against and the name of another model",
         )
-    plain = replace(_with(spec, reference=True), name=f"{spec.name}-{REFERENCE}")
+    if not traits.plain_generate:
+        spec = _with(spec, reference=True)
+    plain = replace(
+        spec,
+        name=f"{spec.name}-{REFERENCE}",
+        # Both ways see the same pages.
+        min_pixels=checked.min_pixels or spec.min_pixels,
+        max_pixels=checked.max_pixels or spec.max_pixels,
+    )
     return Way(plain, 1, "plain generate of transformers, one question at a time")
 
 
-def _local_name(spec: ModelSpec, typed: str) -> str:
-    """The name under which this machine has the model: of a served model, the name that the server uses."""
-    return (spec.checkpoint or typed) if _on_server(spec) else typed
+def _local_name(spec: ModelSpec, options: CheckOptions) -> str:
+    """The name under which this machine has the model: of a served model, that of its checkpoint."""
+    if options.engine is not None or not _on_server(spec) or spec.checkpoint is None:
+        return options.model
+    from bench.models.catalog import entry_of
+
+    entry = entry_of(spec.checkpoint, spec.quantization)
+    return spec.checkpoint if entry is None else entry.name
 
 
-def _resolved(name: str, options: CheckOptions) -> ModelSpec:
-    """The model that ``name`` means, with those options that hold where it runs."""
+def _resolved(name: str, options: CheckOptions, *, engine: str | None = None) -> ModelSpec:
+    """The model that ``name`` means, behind a server of ``engine``, with the options that hold there."""
     try:
-        (bare,) = resolve_models([name], ModelOptions())
-        fitting = replace(options, dtype=None, device=None, offline=False)
-        (spec,) = resolve_models([name], fitting if _on_server(bare) else options)
+        (bare,) = resolve_models([name], ModelOptions(), served_by=engine)
+        elsewhere = replace(options, dtype=None, device=None, offline=False)
+        fitting = elsewhere if _traits(bare).runs_in == "server" else options
+        (spec,) = resolve_models([name], fitting, served_by=engine)
     except InvalidInput as error:
         if name == options.model or options.against != REFERENCE:
             raise
@@ -251,23 +287,21 @@ def _resolved(name: str, options: CheckOptions) -> ModelSpec:
             f"the reference of {one_line(options.model, 80)} is not known on this machine: {error.message}",
             hint="--against reference:NAME, where NAME is the same model in bench list models, or a folder",
         ) from None
-    return _with(spec, token_details=True) if "token_details" in _options_of(spec) else spec
+    return _with(spec, token_details=True) if "token_details" in _traits(spec).options else spec
 
 
 def _with(spec: ModelSpec, **more: Any) -> ModelSpec:
     return replace(spec, options={**spec.options, **more})
 
 
-def _options_of(spec: ModelSpec) -> Mapping[str, Any]:
+def _traits(spec: ModelSpec) -> BackendTraits:
     from bench.models.backends import traits_of
 
-    return traits_of(spec).options
+    return traits_of(spec)
 
 
 def _on_server(spec: ModelSpec) -> bool:
-    from bench.models.backends import traits_of
-
-    return traits_of(spec).runs_in == "server"
+    return _traits(spec).runs_in != "process"
 
 
 def _check_same_model(run: RunStore, spec: ModelSpec) -> None:
@@ -320,6 +354,50 @@ def _answers(plan: RunPlan, options: CheckOptions) -> Side:
             hint=str(failure["hint"]) if failure.get("hint") else None,
         )
     return side
+
+
+def _recorded_padding(spec: ModelSpec, side: Side, check: EngineCheck) -> str | None:
+    """Let later runs pad questions together, or not, if that is what was checked; says what they will do."""
+    asked_for = spec.options.get("unchecked_rows")
+    if not isinstance(asked_for, int):
+        return None
+    from bench.models.transformers.checks import Circumstances, record_check
+
+    run = side.evaluation.run
+    record = run.model_record(spec.name) or {}
+    circumstances = Circumstances(**record["details"]["padding_circumstances"])
+    batches = [batch for task in run.task_names() for batch in run.batches(spec.name, task)]
+    # Where memory was short, fewer questions than were asked for came together.
+    reached = [int(batch["ladder"]["batch_size"]) for batch in batches if "ladder" in batch]
+    answers = sum(row.answers for row in check.rows)
+    rows = min([asked_for, answers, *reached])
+    passed = check.verdict == "passed" and rows > 1
+    record_check(
+        circumstances,
+        rows=rows,
+        questions=answers,
+        differing=len(check.differing),
+        passed=passed,
+    )
+    kind = f"{circumstances.model_type} models in {circumstances.dtype}"
+    if passed:
+        return (
+            f"On this machine, runs with --batch-size up to {rows} now pad the questions to {kind}."
+        )
+    return f"On this machine, {kind} go on answering their questions one by one."
+
+
+def _record(check: EngineCheck, ways: tuple[Way, Way], sides: Sequence[Side]) -> dict[str, Any]:
+    """What a run keeps of the check."""
+    from bench.scoring.agreement import as_json
+
+    return {
+        "when": utc_now(),
+        "bench": bench.__version__,
+        "runs": [side.evaluation.run.id for side in sides],
+        "how": [way.how for way in ways],
+        **as_json(check),
+    }
 
 
 # Printing

@@ -95,9 +95,12 @@ def conclude_part(outcome: Outcome, part: Part, options: RunOptions) -> None:
 def check_loadable(plan: RunPlan) -> None:
     """Refuse at once what would only fail later, after other models have run for hours."""
     from bench.models import make_model
+    from bench.models.openai.settings import api_key, endpoint_settings
 
     for spec in plan.models:
         make_model(spec)
+        if spec.options.get("api_key_env") is not None:
+            api_key(endpoint_settings(spec))
 
 
 def devices_for(plan: RunPlan, text: str | None) -> tuple[Device, ...]:

@@ -78,6 +78,7 @@ device_choice = partial(
 offline_choice = partial(
     engine_choice, help="Use only what is on this machine, and never open a network connection."
 )
+server_choice = partial(engine_choice, type=click.Choice(["vllm", "sglang"]))
 min_pixels_choice = partial(
     pages_choice,
     type=click.IntRange(1),

@@ -151,7 +151,7 @@ class RunProgress(Bars):
 
     def stopping(self) -> None:
         """Answer the first Ctrl-C."""
-        self.say("The current batch will be finished first. Press Ctrl-C again to stop at once.")
+        self.say("A batch that has begun is finished first. Press Ctrl-C again to stop at once.")
 
     def event(self, model: str, event: Mapping[str, Any]) -> None:
         """One event of a model's process."""

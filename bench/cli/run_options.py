@@ -18,6 +18,7 @@ from bench.cli.model_options import (
     min_pixels_choice,
     offline_choice,
     pages_choice,
+    server_choice,
     visual_tokens_choice,
 )
 from bench.cli.options import (
@@ -143,8 +144,7 @@ class RunOptions(ModelOptions):
         help="Generate with plain transformers, one question at a time. Use it to check the faster engine; "
         "it applies to Qwen-VL models."
     )
-    engine: str | None = engine_choice(
-        type=click.Choice(["vllm", "sglang"]),
+    engine: str | None = server_choice(
         help="Start this engine as a server of this machine, and ask it for every model. It lives in an "
         "environment of its own; bench doctor says whether one is known.",
     )

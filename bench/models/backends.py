@@ -48,6 +48,9 @@ class BackendTraits:
     """Whether outputs say how many tokens were read and written."""
     first_token_times: bool = False
     """Whether a batch says when the first token of an answer was there."""
+    plain_generate: bool = False
+    """Whether its usual way is plain ``generate`` of transformers, which pads questions together only after
+    a check (option ``unchecked_rows``)."""
 
 
 class ExtraDownload(NamedTuple):
@@ -165,11 +168,12 @@ BACKENDS: dict[str, Backend] = {
                 {"revision", "adapter", "dtype", "attention", "device", "min_pixels", "max_pixels"}
             ),
             # docs/families.md says what they do.
-            options={"offline": (bool,), "chat_template_kwargs": (dict,)},
+            options={"offline": (bool,), "chat_template_kwargs": (dict,), "unchecked_rows": (int,)},
             memory="gpu",
             visual_tokens=True,
             token_counts=True,
             first_token_times=True,
+            plain_generate=True,
         ),
         known_types="bench.models.transformers.known:loadable_types",
     ),

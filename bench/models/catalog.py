@@ -37,6 +37,7 @@ from bench.models.checkpoints import (
 )
 from bench.models.price import Price
 from bench.models.serving.choice import served_by
+from bench.models.serving.engines import ENGINES
 from bench.models.settings import (
     LOADED_QUANTIZED,
     Overrides,
@@ -344,10 +345,19 @@ def _from_user(name: str, row: UserTable, bench_toml: Path) -> ModelSpec:
     folder = bench_toml.parent
     # A row may not build on another row: chains of rows hide what is really loaded.
     base = _find(_from_here(row.model, folder), None)
+    table = f"{bench_toml}: [models.{name}]"
+    if row.engine is not None and row.backend is not None:
+        raise InvalidInput(
+            f"{table}: engine and backend both say what runs the model",
+            hint="leave out one of them",
+        )
     if row.engine is not None:
-        base = served_by(row.engine, base, bench_toml)
+        try:
+            base = served_by(row.engine, base, bench_toml)
+        except InvalidInput as error:
+            raise InvalidInput(f"{table}: {error.message}", hint=error.hint) from None
     elif row.backend is not None:
-        base = replace(base, backend=_other_backend(row.backend, base, bench_toml))
+        base = replace(base, backend=_other_backend(row.backend, base, table))
     base = replace(base, name=name)
     adapter = None if row.adapter is None else _from_here(row.adapter, folder)
     overrides = Overrides(
@@ -362,20 +372,19 @@ def _from_user(name: str, row: UserTable, bench_toml: Path) -> ModelSpec:
         options=row.options,
     )
     check_values(overrides)
-    check_followed([base], overrides, table=f"{bench_toml}: [models.{name}]")
+    check_followed([base], overrides, table=table)
     price = None if row.price is None else row.price.record()
     spec = replace(_with_overrides(base, overrides), price=price)
     check_options(spec)
     return spec
 
 
-def _other_backend(wanted: str, base: ModelSpec, bench_toml: Path) -> str:
-    """``wanted`` for the checkpoint of ``base``.
+def _other_backend(wanted: str, base: ModelSpec, where: str) -> str:
+    """``wanted`` for the checkpoint of ``base``; ``where`` names the table.
 
     Raises:
         InvalidInput: there is no such backend, or it loads no checkpoints.
     """
-    where = f"{bench_toml}: [models.{base.name}]"
     if wanted not in BACKENDS:
         raise InvalidInput(
             f"{where}: there is no backend {one_line(wanted, 40)!r}",
@@ -385,7 +394,7 @@ def _other_backend(wanted: str, base: ModelSpec, bench_toml: Path) -> str:
     if base.checkpoint is None or not (row.model_types or row.known_types):
         raise InvalidInput(
             f"{where}: the backend {wanted} loads no checkpoint",
-            hint="remove backend from the table",
+            hint=f'engine = "{wanted}"' if wanted in ENGINES else "remove backend from the table",
         )
     return wanted
 

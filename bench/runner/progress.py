@@ -18,7 +18,7 @@ class Progress(Protocol):
         """A model's process sent an event; see ``bench.runner.worker``."""
 
     def stopping(self) -> None:
-        """The first request to stop came; the current batch is being finished."""
+        """The first request to stop came; a batch that has begun is being finished."""
 
 
 class Silent:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shlex
 import sys
 import threading
 import time
@@ -43,7 +44,7 @@ from bench.runner.ladder import Ladder, PageBounds, marked
 from bench.runner.shards import Part, Shard, share_of
 from bench.runner.spec import RunSettings
 from bench.runner.statuses import FAILED, LOST, STOPPED, UNFINISHED
-from bench.schema import Batch, ModelInfo, Output, PageGroup
+from bench.schema import Batch, ModelInfo, ModelSpec, Output, PageGroup
 from bench.text import error_line, one_line, utc_now
 
 
@@ -55,6 +56,7 @@ class Worker:
         self.spec = run.model_spec(name)
         self.settings = RunSettings.from_record(run.record["spec"]["settings"])
         self.stop = threading.Event()
+        self.is_loading = True
         self.model: Model = make_model(self.spec)
         self.places: dict[str, dict[str, int]] = {}
         """Task → sample id → place among the task's questions, by which the parent is told what is asked."""
@@ -142,6 +144,7 @@ class Worker:
         self.emit("loading")
         started = time.perf_counter()
         info = with_traits(self.model.load(), self.spec)
+        self.is_loading = False
         load_seconds = time.perf_counter() - started
         record: dict[str, Any] = {
             "name": self.name,
@@ -164,7 +167,7 @@ class Worker:
             )
         )
         record["batch_size"] = self.batch_size
-        if (warning := _unpadded(info, wanted)) is not None:
+        if (warning := _unpadded(self.spec, info, wanted)) is not None:
             warnings = [*info.details.get("warnings", ()), warning]
             record["details"] = {**record["details"], "warnings": warnings}
         self.ladder = self._ladder(info)
@@ -372,6 +375,9 @@ def _listen(worker: Worker) -> None:
     for line in sys.stdin:
         if line.strip() == "stop":
             worker.stop.set()
+            if worker.is_loading:
+                # Nothing is lost, and a server may need minutes until it is ready.
+                os._exit(STOPPED)
     os._exit(1)
 
 
@@ -404,15 +410,21 @@ def _whole(info: ModelInfo, name: str) -> int:
     return number if isinstance(number, int) else 0
 
 
-def _unpadded(info: ModelInfo, batch_size: int | None) -> str | None:
+def _unpadded(spec: ModelSpec, info: ModelInfo, batch_size: int | None) -> str | None:
     """What to warn of where the model does not compute as many questions together as were asked for."""
     rows = info.details.get("padded_rows")
     if batch_size is None or not isinstance(rows, int) or batch_size <= rows:
         return None
     how = "one by one" if rows == 1 else f"at most {rows} at a time"
+    check = ["bench", "check", spec.checkpoint or spec.name, "--against", "one-by-one"]
+    check += ["--batch-size", str(batch_size)]
+    # The check holds for a number format and a device.
+    for flag, value in (("--dtype", spec.dtype), ("--device", spec.device)):
+        check += [flag, value] if value != "auto" else []
     return (
         f"With --batch-size {batch_size}, it still answers its questions {how}: padded batches of its type "
-        f"have passed no check of {batch_size} questions on this machine."
+        f"have passed no check of {batch_size} questions on this machine. The command {shlex.join(check)} "
+        "--tasks slips makes one; any other task will do as well."
     )
 
 

@@ -70,7 +70,6 @@ class AnyVisionModel:
         from bench.models.qwen_vl.generation import read_decoding
         from bench.models.qwen_vl.loading import quiet_transformers
         from bench.models.qwen_vl.readable import readable
-        from bench.models.transformers.checks import checked_rows
         from bench.models.transformers.generating import NOT_FOLLOWED, Generator
         from bench.models.transformers.loading import load_weights, read_config
         from bench.models.transformers.processor import PageProcessor
@@ -88,7 +87,7 @@ class AnyVisionModel:
         context = getattr(config.get_text_config(), "max_position_embeddings", None)
         generator = Generator(weights.model, decoding)
         self._parts = _Parts(weights, processor, generator, context, circumstances)
-        rows = checked_rows(circumstances)
+        rows = self._rows()
         # Unlike the engines, generate also follows what the configuration says beside these.
         written = decoding.ignored.items()
         details: dict[str, Json] = {
@@ -101,6 +100,7 @@ class AnyVisionModel:
             "batch_size": 1,
             "padded_rows": rows,
             "padded_batches": _padding_in_words(rows),
+            "padding_circumstances": circumstances._asdict(),
             "context_tokens": context,
             "page_reuse": "none: a page is encoded for every question",
         }
@@ -118,14 +118,12 @@ class AnyVisionModel:
         a page that cannot be read, and a prompt longer than the model's context, are errors of their own
         requests.
         """
-        from bench.models.transformers.checks import checked_rows
-
-        return self.generate_rows(groups, checked_rows(self._loaded().circumstances))
+        return self.generate_rows(groups, self._rows())
 
     def check_batches(self, groups: Sequence[PageGroup], rows: int) -> BatchCheck:
         """Answer ``groups`` one by one and in padded batches of ``rows`` questions.
 
-        ``bench.models.transformers.checks.record_check`` lets later runs use the result.
+        Nothing is recorded; ``bench check`` does that with the answers of two runs.
         """
         from bench.models.transformers.checks import BatchCheck
 
@@ -171,6 +169,15 @@ class AnyVisionModel:
     def economize(self) -> str | None:
         """What ``generate`` computes together is its own."""
         return None
+
+    def _rows(self) -> int:
+        """How many questions a padded batch may have."""
+        from bench.models.transformers.checks import checked_rows
+
+        unchecked = self._spec.options.get("unchecked_rows")
+        if isinstance(unchecked, int):
+            return max(1, unchecked)
+        return checked_rows(self._loaded().circumstances)
 
     def _loaded(self) -> _Parts:
         if self._parts is None:
@@ -305,5 +312,5 @@ def _circumstances(weights: LoadedWeights) -> Circumstances:
 
 def _padding_in_words(rows: int) -> str:
     if rows > 1:
-        return f"at most {rows} questions: a check of that many has passed here"
+        return f"at most {rows} questions: a check of that many has passed here, or is being made"
     return "none: questions are answered one by one, because no batch check of this type has passed here"

@@ -1,8 +1,8 @@
 """Whether padded batches of a type give the answers of single questions, on this machine.
 
 Padding must not change an answer, but in some types it does: positions or masks do not leave it out. So rows
-are padded only where a check of the same type, device, number format and versions has passed. The record is a
-file in the cache of this machine.
+are padded only where a check of the same type, device, number format and versions has passed. ``bench check``
+makes it; the record is a file in the cache of this machine.
 """
 
 from __future__ import annotations
@@ -62,14 +62,27 @@ class BatchCheck(NamedTuple):
         return answered and not self.differing
 
 
-def record_check(check: BatchCheck) -> Path:
-    """Keep the result, so that later runs on this machine know it; returns the file."""
+def record_check(
+    circumstances: Circumstances, *, rows: int, questions: int, differing: int, passed: bool
+) -> Path:
+    """Keep the result of a check, so that later runs on this machine know it; the last check counts.
+
+    Args:
+        circumstances: what it holds for.
+        rows: the most questions that were padded together.
+        questions: how many were asked in both ways.
+        differing: how many answers differ.
+        passed: whether padding may be trusted.
+
+    Returns:
+        The file.
+    """
     path = _path()
     record = dict(_record(path))
-    record[check.circumstances.key] = {
-        "rows": check.rows if check.passed else 1,
-        "questions": len(check.single.outputs),
-        "differing": len(check.differing),
+    record[circumstances.key] = {
+        "rows": rows if passed else 1,
+        "questions": questions,
+        "differing": differing,
         "when": utc_now(),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
