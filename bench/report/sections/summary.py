@@ -73,7 +73,7 @@ def _facts(view: ReportView) -> tuple[Term, ...]:
         "Pages": view.load.pages,
         "Tasks": len(view.tasks),
         "Models": len(view.rows),
-        "Failures": sum(row.failed for row in view.rows),
+        "Failed questions": sum(row.failed for row in view.rows),
     }
     if len(view.runs) > MAX_RUNS:
         numbers["Runs"] = len(view.runs)
