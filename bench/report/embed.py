@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.formatting import safe
+from bench.report.field_marks import FieldMark, field_marks
 from bench.report.mistakes import RULE_TEXTS, label
 from bench.report.options import ReportOptions
 from bench.report.samples import raw_text
@@ -138,7 +139,7 @@ def _texts(view: ReportView) -> tuple[list[Any], int]:
         metrics = view.tasks[sample.task].metrics
         references = [_clip(raw_text(r), clipped)[0] for r in sample.sample.references[:50]]
         answers = [
-            _answer(answer, metrics, seconds, clipped)
+            _answer(answer, metrics, seconds, clipped, view.tasks[sample.task].headline)
             for answer, seconds in zip(sample.answers, sample.latency, strict=True)
         ]
         places = [[p.page, *(round(edge, 4) for edge in p[1:])] for p in sample.places]
@@ -147,12 +148,17 @@ def _texts(view: ReportView) -> tuple[list[Any], int]:
 
 
 def _answer(
-    answer: Answer | None, metrics: Sequence[str], seconds: float | None, clipped: list[int]
+    answer: Answer | None,
+    metrics: Sequence[str],
+    seconds: float | None,
+    clipped: list[int],
+    headline: str,
 ) -> Any:
     """What was said of a sample, or 0 if nothing was.
 
     ``[text, extracted or 0 where equal, scores, tokens, seconds, stop, error, length if cut, mean and
-    smallest probability of a token, max_pixels that memory forced, why a server did not see the pages]``
+    smallest probability of a token, max_pixels that memory forced, why a server did not see the pages,
+    unequal fields that the headline metric accepts or None]``
     """
     if answer is None or answer.output is None:
         return 0
@@ -175,7 +181,15 @@ def _answer(
         None if output.min_confidence is None else round(output.min_confidence, 4),
         output.degraded,
         None if answer.doubt is None else safe(answer.doubt[:MAX_TEXT]),
+        _field_marks(answer, headline),
     ]
+
+
+def _field_marks(answer: Answer, headline: str) -> list[FieldMark] | None:
+    if answer.failed or answer.sample.answer_type != "json":
+        return None
+    language = answer.sample.metadata.get("language")
+    return field_marks(headline, answer.extracted, answer.sample.references, language)
 
 
 def _chunks_within(
