@@ -282,8 +282,8 @@ def _name_cell(view: ReportView, row: ModelRow) -> DataCell:
         setup.append(row.hardware)
     details = [" · ".join(filter(None, setup))]
     if row.failure is not None:
-        details.append(": ".join(filter(None, (row.failure.error, row.failure.message))))
-        details.append(row.failure.hint)
+        details.append(row.failure.message or row.failure.error)
+        details.append(f"Hint: {row.failure.hint}" if row.failure.hint else "")
     return DataCell(row.key, note=note, details=tuple(filter(None, details)), model=row.key)
 
 
