@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.formatting import safe
-from bench.report.field_marks import FieldMark, field_marks
+from bench.report.field_marks import FieldJudge
 from bench.report.mistakes import RULE_TEXTS, label
 from bench.report.options import ReportOptions
 from bench.report.samples import raw_text
@@ -132,33 +132,31 @@ def _clip(text: str, counter: list[int]) -> tuple[str, int]:
 
 
 def _texts(view: ReportView) -> tuple[list[Any], int]:
-    """Per sample: question, references, per model what it said, and where the pages say what is expected."""
+    """Per sample: question, references, what models said, places on the pages, and marks of fields."""
     clipped = [0]
+    judge = FieldJudge()
     rows: list[Any] = []
     for sample in view.samples:
-        metrics = view.tasks[sample.task].metrics
+        task = view.tasks[sample.task]
+        metrics = task.metrics
         references = [_clip(raw_text(r), clipped)[0] for r in sample.sample.references[:50]]
         answers = [
-            _answer(answer, metrics, seconds, clipped, view.tasks[sample.task].headline)
+            _answer(answer, metrics, seconds, clipped)
             for answer, seconds in zip(sample.answers, sample.latency, strict=True)
         ]
         places = [[p.page, *(round(edge, 4) for edge in p[1:])] for p in sample.places]
-        rows.append([_clip(sample.sample.question, clipped)[0], references, answers, places])
+        marks = _field_marks(sample, task.headline, judge)
+        rows.append([_clip(sample.sample.question, clipped)[0], references, answers, places, marks])
     return rows, clipped[0]
 
 
 def _answer(
-    answer: Answer | None,
-    metrics: Sequence[str],
-    seconds: float | None,
-    clipped: list[int],
-    headline: str,
+    answer: Answer | None, metrics: Sequence[str], seconds: float | None, clipped: list[int]
 ) -> Any:
     """What was said of a sample, or 0 if nothing was.
 
     ``[text, extracted or 0 where equal, scores, tokens, seconds, stop, error, length if cut, mean and
-    smallest probability of a token, max_pixels that memory forced, why a server did not see the pages,
-    unequal fields that the headline metric accepts or None]``
+    smallest probability of a token, max_pixels that memory forced, why a server did not see the pages]``
     """
     if answer is None or answer.output is None:
         return 0
@@ -181,15 +179,21 @@ def _answer(
         None if output.min_confidence is None else round(output.min_confidence, 4),
         output.degraded,
         None if answer.doubt is None else safe(answer.doubt[:MAX_TEXT]),
-        _field_marks(answer, headline),
     ]
 
 
-def _field_marks(answer: Answer, headline: str) -> list[FieldMark] | None:
-    if answer.failed or answer.sample.answer_type != "json":
-        return None
-    language = answer.sample.metadata.get("language")
-    return field_marks(headline, answer.extracted, answer.sample.references, language)
+def _field_marks(sample: SampleView, headline: str, judge: FieldJudge) -> list[Any] | int:
+    """Per model the unequal fields that the headline metric accepts, or None; 0 if there are no objects."""
+    if sample.sample.answer_type != "json":
+        return 0
+    language = sample.sample.metadata.get("language")
+    marks: list[Any] = []
+    for answer in sample.answers:
+        given = None
+        if answer is not None and answer.output is not None and not answer.failed:
+            given = judge.marks(headline, answer.extracted, sample.sample.references, language)
+        marks.append(given)
+    return marks
 
 
 def _chunks_within(

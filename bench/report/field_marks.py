@@ -12,32 +12,56 @@ from bench.metrics.metric import TooLarge, as_json
 from bench.schema import Json
 from bench.scoring.levels import ACCEPTED, PERFECT
 
-MAX_PAIRS = 400
-"""Pairs of values that are judged for one answer: a list of 20 items with 20 others."""
+MAX_PAIRS = 100
+"""Pairs of unequal values that are judged for one answer: lists of ten items."""
+
+MAX_PAIRS_OF_A_REPORT = 30_000
+"""Pairs that are judged for one report; the slowest metric takes half a minute for them."""
 
 FieldMark = tuple[str, str, str]
 """Expected text, given text, and ``r`` for right or ``p`` for partly right."""
 
 
-def field_marks(
-    metric: str, answer: str, references: Sequence[Json], language: str | None
-) -> list[FieldMark] | None:
-    """The unequal values under one key that ``metric`` accepts, in full or in part.
+class FieldJudge:
+    """Judges the fields of all answers of one report, up to a number of pairs."""
 
-    Items of lists are compared with all others, because the reader of the answer lays them side by side.
+    def __init__(self, pairs: int = MAX_PAIRS_OF_A_REPORT) -> None:
+        self._left = pairs
 
-    Args:
-        metric: name of the headline metric.
-        answer: what was compared.
-        references: the right answers; texts among them are left out.
-        language: of the document, for metrics that read values.
+    def marks(
+        self, metric: str, answer: str, references: Sequence[Json], language: str | None
+    ) -> list[FieldMark] | None:
+        """The unequal values under one key that ``metric`` accepts, in full or in part.
 
-    Returns:
-        None if the metric cannot judge a field alone, the answer is no object, or it has too many fields.
-    """
-    objects = [reference for reference in references if isinstance(reference, dict | list)]
-    if not objects or metric not in METRICS or METRICS[metric].direction != "higher":
-        return None
+        Items of lists are compared with all others, because the page lays the most alike side by side.
+
+        Args:
+            metric: name of the headline metric.
+            answer: what was compared.
+            references: the right answers; texts among them are left out.
+            language: of the document, for metrics that read values.
+
+        Returns:
+            None if the metric cannot judge a field alone, the answer is no object, or there are too many
+            pairs.
+        """
+        objects = [reference for reference in references if isinstance(reference, dict | list)]
+        if not objects or metric not in METRICS or METRICS[metric].direction != "higher":
+            return None
+        pairs = _unequal(answer, objects)
+        if pairs is None or len(pairs) > self._left:
+            return None
+        self._left -= len(pairs)
+        marks = {
+            (_shown(wanted), _shown(own), code)
+            for key, wanted, own in pairs
+            if (code := _code(metric, key, wanted, own, language))
+        }
+        return sorted(marks)
+
+
+def _unequal(answer: str, objects: Sequence[Json]) -> set[tuple[str, str, str]] | None:
+    """(Key, expected, given) of unequal values; None if the answer is no JSON, or there are too many."""
     try:
         parsed = as_json(answer)
     except ValueError:
@@ -50,12 +74,7 @@ def field_marks(
         pairs.update((key, wanted, own) for own in given.get(key, ()) if own != wanted)
         if len(pairs) > MAX_PAIRS:
             return None
-    marks = {
-        (_shown(wanted), _shown(own), code)
-        for key, wanted, own in pairs
-        if (code := _code(metric, key, wanted, own, language))
-    }
-    return sorted(marks)
+    return pairs
 
 
 def _leaves(value: Json, key: str) -> Iterator[tuple[str, str]]:

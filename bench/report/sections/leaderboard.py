@@ -235,10 +235,10 @@ def _group(view: ReportView, row: ModelRow) -> str:
     """The heading of the board that the row stands on, if there are several."""
     if len(view.boards) < 2:
         return ""
-    for board in view.boards:
+    for number, board in enumerate(view.boards, start=1):
         if row.key in board.keys:
             count = formatting.plural(board.questions, "question")
-            return f"Ranked on {count} of {formatting.listed(board.tasks)}"
+            return f"Board {number}. Ranked on {count} of {formatting.listed(board.tasks)}"
     return "Not ranked"
 
 

@@ -85,6 +85,8 @@ function fieldTable(reference, i, row) {
     const answer = row[2][m], object = answer ? parsed(answer[1] || answer[0]) : undefined;
     return object === undefined ? null : new Map(fieldsOf(inOrderOf(reference, object), ""));
   });
+  // One rule for the whole table: that of the metric only if it judged every object.
+  const judged = row[4] !== 0 && given.every((fields, m) => fields === null || row[4][m] !== null);
   const names = new Set(wanted.keys());
   given.forEach((fields) => { if (fields) fields.forEach((_, name) => names.add(name)); });
   const head = [el("th", { scope: "col", text: "Field" }), el("th", { scope: "col", text: "Expected" })];
@@ -93,12 +95,10 @@ function fieldTable(reference, i, row) {
     const right = wanted.get(name);
     const cells = [el("th", { scope: "row", text: visible(name) }), el("td", { dir: "auto" }, [valueOf(right)])];
     given.forEach((fields, m) => {
-      const marks = row[2][m] ? row[2][m][12] : null;
-      cells.push(fieldCell(right, fields ? fields.get(name) : undefined, fields !== null, marks));
+      cells.push(fieldCell(right, fields ? fields.get(name) : undefined, fields !== null, judged ? row[4][m] : null));
     });
     return el("tr", {}, cells);
   });
-  const judged = row[2].some((answer) => answer && answer[12] !== null);
   const rule = judged ? "Field by field, as " + taskOf(i).metrics[0] + " judges: ✓ right, ◐ at least half right, ✗ wrong"
     : "Field by field: ✓ equal but for case and spaces, ◐ at least half alike, ✗ another value";
   const caption = el("caption", { text: rule });
@@ -111,11 +111,10 @@ function valueOf(text) {
 }
 // r, p or w: right, partly right or wrong.
 function fieldCode(right, own, marks) {
-  if (right === own || (!right && !own)) return "r";
-  if (!right || !own) return "w";
+  if (!right || !own) return !right && !own ? "r" : "w";
   if (marks === null) return plain(right) === plain(own) ? "r" : alike(plain(right), plain(own)) >= SIMILAR ? "p" : "w";
   const mark = marks.find(([wanted, given]) => wanted === right && given === own);
-  return mark ? mark[2] : "w";
+  return mark ? mark[2] : right === own ? "r" : "w";
 }
 function fieldCell(right, own, isObject, marks) {
   if (!isObject) return el("td", {}, [el("span", { class: "soft", text: "no object" })]);
