@@ -309,6 +309,19 @@ def test_fields_of_objects_are_judged_up_to_a_number_of_pairs():
     )
 
 
+def test_every_warning_stands_once_under_its_cause(tmp_path):
+    record = {"limit": 4}
+    broken = FixtureModel("broken", load_failure="CUDA out of memory")
+    run = make_run(tmp_path, [RIGHT, broken], record=record, previews=False)
+    caveats = [caveat.text for caveat in build([evaluate(run)]).caveats]
+    assert len(caveats) > 1
+    page = page_of(run)
+    box = page[page.index('<details class="caveats"') :].split("</details>")[0]
+    assert sorted(
+        html_module.unescape(text) for text in re.findall(r"<li>(.*?)</li>", box)
+    ) == sorted(caveats)
+
+
 def test_failures_alone_bring_their_pages(tmp_path):
     tasks = make_tasks(4, 2, ["en"])
     assert images(page_of(make_run(tmp_path, [RIGHT], tasks), images="failures")) == 0

@@ -75,7 +75,9 @@ def _way_out(rows: Sequence[ModelRow]) -> str:
     """What to do if nothing is ranked."""
     hints = dict.fromkeys(row.failure.hint for row in rows if row.failure and row.failure.hint)
     if hints:
-        return f"{formatting.listed(hints, 2)}; then type the same command again"
+        first = formatting.listed(hints, 2)
+        again = "type the same command again"
+        return f"{first} Then {again}" if first.endswith("?") else f"{first}; then {again}"
     is_open = any(row.asked < row.samples for row in rows)
     return "type the same command again: it asks what is missing" if is_open else ""
 

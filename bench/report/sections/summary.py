@@ -59,7 +59,8 @@ def _next_on_the_page(view: ReportView) -> tuple[Text, ...]:
     best = view.ranked[0]
     wrong = best.levels.get("wrong", 0) + best.levels.get("failed", 0)
     if wrong == 0:
-        return ()
+        words = "Next: add documents; these do not tell the best models apart."
+        return (Text((words,), "next", outputs=PAGE),) if best.tied else ()
     what = formatting.plural(wrong, "question")
     link = f"read the {what} that {best.key} got wrong"
     filter = {"show": "wrong", "model": best.key}
