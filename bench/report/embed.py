@@ -145,8 +145,10 @@ def _texts(view: ReportView) -> tuple[list[Any], int]:
             for answer, seconds in zip(sample.answers, sample.latency, strict=True)
         ]
         places = [[p.page, *(round(edge, 4) for edge in p[1:])] for p in sample.places]
-        marks = _field_marks(sample, task.headline, judge)
-        rows.append([_clip(sample.sample.question, clipped)[0], references, answers, places, marks])
+        row = [_clip(sample.sample.question, clipped)[0], references, answers, places]
+        if sample.sample.answer_type == "json":
+            row.append(_field_marks(sample, task.headline, judge))
+        rows.append(row)
     return rows, clipped[0]
 
 
@@ -182,10 +184,8 @@ def _answer(
     ]
 
 
-def _field_marks(sample: SampleView, headline: str, judge: FieldJudge) -> list[Any] | int:
-    """Per model the unequal fields that the headline metric accepts, or None; 0 if there are no objects."""
-    if sample.sample.answer_type != "json":
-        return 0
+def _field_marks(sample: SampleView, headline: str, judge: FieldJudge) -> list[Any]:
+    """Per model the unequal fields that the headline metric accepts, or None."""
     language = sample.sample.metadata.get("language")
     marks: list[Any] = []
     for answer in sample.answers:

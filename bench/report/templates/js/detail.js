@@ -86,7 +86,7 @@ function fieldTable(reference, i, row) {
     return object === undefined ? null : new Map(fieldsOf(inOrderOf(reference, object), ""));
   });
   // One rule for the whole table: that of the metric only if it judged every object.
-  const judged = row[4] !== 0 && given.every((fields, m) => fields === null || row[4][m] !== null);
+  const judged = row[4] !== undefined && given.every((fields, m) => fields === null || row[4][m] !== null);
   const names = new Set(wanted.keys());
   given.forEach((fields) => { if (fields) fields.forEach((_, name) => names.add(name)); });
   const head = [el("th", { scope: "col", text: "Field" }), el("th", { scope: "col", text: "Expected" })];
