@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.report import build, make_sections, terminal_summary, write_report
+from bench.report.markdown import markdown
 from bench.rundir.store import RunStore
 from bench.scoring.evaluation import evaluate, write_scores
 
@@ -73,6 +74,13 @@ def test_the_example_run_has_a_leaderboard(run: RunStore) -> None:
     text = terminal_summary(make_sections(build([evaluate(run)])))
     assert "ocr-fast" in text
     assert "preprocess < 1%, read 97%, match 2%" in text
+
+
+def test_the_committed_report_begins_as_this_version_would_write_it(run: RunStore) -> None:
+    committed = (EXAMPLE / "report.md").read_text(encoding="utf-8").splitlines()
+    written = markdown(make_sections(build([evaluate(run)]))).splitlines()
+    details = committed.index("<details>")
+    assert committed[:details] == written[:details]
 
 
 def test_the_example_run_names_no_folder_of_the_machine_it_was_made_on() -> None:

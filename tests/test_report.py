@@ -22,6 +22,7 @@ from bench.rundir.lock import RunLock
 from bench.rundir.store import RunStore
 from bench.schema import Estimate
 from bench.scoring.evaluation import evaluate
+from bench.scoring.prices import parse_rate
 from bench.stats import Design, PairedDifference, documents_needed
 from tests.run_fixture import HOSTILE, MODELS, FixtureModel, make_run, make_tasks
 
@@ -170,6 +171,7 @@ def test_verdict_says_how_many_more_documents_would_tell_two_models_apart(tmp_pa
     more = documents_needed(gap.difference, design) - gap.clusters
     assert more > 0
     assert f"cannot be told from nearly: {more} more document" in said(view)[1]
+    assert f"would show whether its lead of {gap.difference:.3f} is real." in said(view)[1]
 
 
 def test_verdict_says_where_all_models_score_the_same(tmp_path):
@@ -182,6 +184,27 @@ def test_verdict_names_the_trade_of_a_faster_and_smaller_model(tmp_path):
     trade = said(view_of(make_run(tmp_path, [RIGHT, light])))[2]
     assert re.match(r"light is [89]\.\d|light is 1\d times faster \(", trade)
     assert re.search(r"needs 1\.0 GiB instead of 6\.\d and is [01]\.\d{3} behind\.$", trade)
+
+
+def test_costs_name_their_currency(tmp_path):
+    cheap = FixtureModel("cheap", skill=0.3, seconds=0.1)
+    run = make_run(tmp_path, [RIGHT, cheap], previews=False)
+    view = view_of(run, prices={"all": parse_rate("1.20EUR/h")})
+    assert re.search(r"costs [\d.]+ EUR per 1,000 pages instead of", view.verdict.detail)
+    head = terminal_summary(make_sections(view)).splitlines()[0]
+    assert "EUR/1k" in head
+    assert "EUR / 1,000 pages" in markdown(make_sections(view))
+
+
+def test_board_says_how_many_answers_count_in_no_mean(tmp_path):
+    view = view_of(make_run(tmp_path, [RIGHT, WRONG], previews=False))
+    assert "unscored" not in terminal_summary(make_sections(view))
+    levels = {**view.rows[0].levels, "unscored": 3}
+    rows = (dataclasses.replace(view.rows[0], levels=levels), *view.rows[1:])
+    sections = make_sections(dataclasses.replace(view, rows=rows))
+    for text in (terminal_summary(sections), markdown(sections)):
+        assert "(3 unscored)" in text
+        assert "Unscored answers count in no mean" in " ".join(text.split())
 
 
 def test_verdict_names_what_fits_a_usual_gpu_if_the_best_does_not(tmp_path):

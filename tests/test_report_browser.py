@@ -288,12 +288,14 @@ def test_answers_are_verbatim_in_the_dialog(page, hostile):
 
 def test_wrong_letters_are_marked_and_missed_ones_stand_below(page, tmp_path):
     (task,) = make_tasks(2, 1, ["ru"])
-    given = ("шт", "12345", "8 шт")
+    given = ("шт", "12345", "8 шт", "12345")
     samples = tuple(
         dataclasses.replace(
             task.samples[0], id=f"s{n}", references=references, metadata={}, answer_type="text"
         )
-        for n, references in enumerate((("8 шт",), ("12845", "999", "98765"), ("",)))
+        for n, references in enumerate(
+            (("8 шт",), ("12845", "999", "98765"), ("",), ("999", "12845"))
+        )
     )
     run = make_run(tmp_path, [WRONG], [dataclasses.replace(task, samples=samples)])
     outputs = [
@@ -313,7 +315,8 @@ def test_wrong_letters_are_marked_and_missed_ones_stand_below(page, tmp_path):
                 const each = (s) => [...document.querySelectorAll(s)].map((n) => n.textContent);
                 return [one(".verbatim"), each(".verbatim mark"), one(".pair > .reference"),
                         each(".pair > .reference mark"), each(".pair details .reference"),
-                        document.getElementById("d-legend").hidden, one(".references em")];
+                        document.getElementById("d-legend").hidden, one(".references em"),
+                        one(".references > .expected")];
                 })()"""
             )
         )
@@ -322,10 +325,12 @@ def test_wrong_letters_are_marked_and_missed_ones_stand_below(page, tmp_path):
     # A person marks the answer and copies it: the gaps that put equal letters below each other are no text.
     browser.run("getSelection().selectAllChildren(document.querySelector('.verbatim'))")
     assert browser.run("getSelection().toString()") == "шт"
-    assert seen[0] == ["шт", [], "8 шт", ["8 "], [], False, None]
-    assert seen[1] == ["12345", ["3"], "12845", ["8"], ["98765", "999"], False, None]
+    assert seen[0] == ["шт", [], "8 шт", ["8 "], [], False, None, "8 шт"]
+    assert seen[1] == ["12345", ["3"], "12845", ["8"], ["98765", "999"], False, None, "12845"]
     assert seen[2][0] == "8 шт"
     assert seen[2][6] == "not on the page"
+    # The reference that is nearest to the answers stands first, whatever the order in the task.
+    assert seen[3][7] == "12845"
 
 
 def test_objects_are_compared_field_by_field(page, tmp_path):
@@ -357,6 +362,33 @@ def test_objects_are_compared_field_by_field(page, tmp_path):
         ["total", "1,250.00", "◐ 1,260.00"],
     ]
     assert browser.run('document.querySelector(".verbatim").textContent') == written
+
+
+@pytest.mark.parametrize(
+    ("metric", "marks"),
+    [("field_match", ["✓ 2024-03-12", "✗ PEN"]), ("kie_f1", ["✗ 2024-03-12", "✗ PEN"])],
+)
+def test_fields_are_judged_by_the_metric_of_the_task(page, tmp_path, metric, marks):
+    (task,) = make_tasks(1, 1, ["en"])
+    reference = {"date": "March 12, 2024", "goods": "Pencil"}
+    sample = dataclasses.replace(
+        task.samples[0], references=(reference,), answer_type="json", metadata={}
+    )
+    task = dataclasses.replace(task, samples=(sample,), metrics=(metric,))
+    run = make_run(tmp_path, [dataclasses.replace(RIGHT, error_rate=1.0)], [task])
+    (output,) = run.outputs("right", task.name).values()
+    written = json.dumps({"date": "2024-03-12", "goods": "PEN"})
+    answer = dataclasses.replace(output, text=written, stop_reason="stop", error=None)
+    run.append_outputs("right", task.name, [answer])
+    browser = page(Page(run), link_to(task.name, sample.id))
+    browser.wait(OPEN)
+    cells = (
+        '[...document.querySelectorAll(".fields tbody tr td:last-child")].map((c) => c.textContent)'
+    )
+    assert browser.run(cells) == marks
+    assert f"as {metric} judges" in browser.run(
+        'document.querySelector(".fields caption").textContent'
+    )
 
 
 def test_deep_link_opens_a_question_with_its_pages(page, answered):

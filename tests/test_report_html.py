@@ -15,6 +15,7 @@ import pytest
 from bench.drawing.axes import linear_ticks, log_ticks
 from bench.report import ReportOptions, build, write_report
 from bench.report.embed import MAX_TEXT
+from bench.report.field_marks import FieldJudge
 from bench.scoring.evaluation import evaluate
 from tests.run_fixture import FixtureModel, make_run, make_tasks
 
@@ -285,6 +286,40 @@ def test_images_are_as_many_as_asked_for(tmp_path, choice, number):
     page = page_of(make_run(tmp_path), images=choice)
     assert images(page) == number
     assert f"{number} of 21 page images" in page
+
+
+def test_fields_of_objects_are_judged_up_to_a_number_of_pairs():
+    expected = [{"total": 12.0, "items": [{"name": "Pencil"}, {"name": "Ink"}]}]
+    answer = json.dumps({"total": "12", "items": [{"name": "pencil"}, {"name": "Stencil"}]})
+    judge = FieldJudge(pairs=9)
+    # The metric compares the texts 12.0 and 12, and the page would write both as 12.
+    assert judge.marks("anls_star", answer, expected, None) == [
+        ("12", "12", "p"),
+        ("Pencil", "Stencil", "p"),
+        ("Pencil", "pencil", "r"),
+    ]
+    # The first answer took five pairs of the nine.
+    assert judge.marks("anls_star", answer, expected, None) is None
+    assert judge.marks("anls_star", "no object", expected, None) is None
+    many = {"items": [str(n) for n in range(11)]}
+    assert FieldJudge().marks("anls_star", json.dumps(many), [{"items": ["x"] * 10}], None) == []
+    assert (
+        FieldJudge().marks("anls_star", json.dumps(many), [{"items": [*"abcdefghij"]}], None)
+        is None
+    )
+
+
+def test_every_warning_stands_once_under_its_cause(tmp_path):
+    record = {"limit": 4}
+    broken = FixtureModel("broken", load_failure="CUDA out of memory")
+    run = make_run(tmp_path, [RIGHT, broken], record=record, previews=False)
+    caveats = [caveat.text for caveat in build([evaluate(run)]).caveats]
+    assert len(caveats) > 1
+    page = page_of(run)
+    box = page[page.index('<details class="caveats"') :].split("</details>")[0]
+    assert sorted(
+        html_module.unescape(text) for text in re.findall(r"<li>(.*?)</li>", box)
+    ) == sorted(caveats)
 
 
 def test_failures_alone_bring_their_pages(tmp_path):

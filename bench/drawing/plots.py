@@ -404,7 +404,8 @@ def _labelled(points: Sequence[PlotPoint], frame: Frame, width: int) -> list[Mar
     marks = [(frame.x.at(point.x), frame.y.at(point.y)) for point in points]
     taken = [(x - 8, y - 8, x + 8, y + 8) for x, y in marks]
     parts = []
-    labels = shortened([point.label for point in points], MAX_LABEL)
+    room = MAX_LABEL if width > NARROW else MAX_LABEL - 8
+    labels = shortened([point.label for point in points], room)
     # Beside a table, whose rows have the same marks, many names would only hide each other.
     crowded = width <= MEDIUM and len(points) > CROWD and any(point.on_front for point in points)
     for point in sorted(points, key=lambda point: -point.y):

@@ -46,6 +46,16 @@ def in_one_currency(rows: Sequence[ModelRow]) -> list[ModelRow]:
     ]
 
 
+def currency_of(rows: Sequence[ModelRow]) -> str:
+    """The currency of the costs of ``rows``, which all have the same; empty if no row has a cost."""
+    known = (
+        row.tariff.currency
+        for row in rows
+        if row.tariff is not None and row.cost_per_1000_pages is not None
+    )
+    return next(known, "")
+
+
 def _recorded_price(source: RowSource) -> object:
     models = source.evaluation.run.record.get("models")
     for entry in models if isinstance(models, list) else []:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.formatting import safe
+from bench.report.field_marks import FieldJudge
 from bench.report.mistakes import RULE_TEXTS, label
 from bench.report.options import ReportOptions
 from bench.report.samples import raw_text
@@ -131,18 +132,23 @@ def _clip(text: str, counter: list[int]) -> tuple[str, int]:
 
 
 def _texts(view: ReportView) -> tuple[list[Any], int]:
-    """Per sample: question, references, per model what it said, and where the pages say what is expected."""
+    """Per sample: question, references, what models said, places on the pages, and marks of fields."""
     clipped = [0]
+    judge = FieldJudge()
     rows: list[Any] = []
     for sample in view.samples:
-        metrics = view.tasks[sample.task].metrics
+        task = view.tasks[sample.task]
+        metrics = task.metrics
         references = [_clip(raw_text(r), clipped)[0] for r in sample.sample.references[:50]]
         answers = [
             _answer(answer, metrics, seconds, clipped)
             for answer, seconds in zip(sample.answers, sample.latency, strict=True)
         ]
         places = [[p.page, *(round(edge, 4) for edge in p[1:])] for p in sample.places]
-        rows.append([_clip(sample.sample.question, clipped)[0], references, answers, places])
+        row = [_clip(sample.sample.question, clipped)[0], references, answers, places]
+        if sample.sample.answer_type == "json":
+            row.append(_field_marks(sample, task.headline, judge))
+        rows.append(row)
     return rows, clipped[0]
 
 
@@ -176,6 +182,18 @@ def _answer(
         output.degraded,
         None if answer.doubt is None else safe(answer.doubt[:MAX_TEXT]),
     ]
+
+
+def _field_marks(sample: SampleView, headline: str, judge: FieldJudge) -> list[Any]:
+    """Per model the unequal fields that the headline metric accepts, or None."""
+    language = sample.sample.metadata.get("language")
+    marks: list[Any] = []
+    for answer in sample.answers:
+        given = None
+        if answer is not None and answer.output is not None and not answer.failed:
+            given = judge.marks(headline, answer.extracted, sample.sample.references, language)
+        marks.append(given)
+    return marks
 
 
 def _chunks_within(

@@ -44,6 +44,9 @@ from bench.scoring.levels import LEVELS
 
 TEMPLATES = Path(__file__).parent / "templates"
 
+MANY_ROWS = 9
+"""Rows from which a leaderboard is drawn closer, so that it ends above the fold."""
+
 SHORT_NAME = 26
 """Characters up to which a model's name is not broken over two lines."""
 
@@ -247,6 +250,8 @@ def classes(table: Table) -> str:
     items = [cells.cell_of(row, column) for row in table.rows for column in columns]
     pictures = {column.picture for column in columns}
     kinds = ["board"] if table.sortable else []
+    if table.sortable and len(table.rows) >= MANY_ROWS:
+        kinds.append("dense")
     if any(item.heat is not None or item.mark == "diagonal" for item in items):
         kinds.append("heat")
     elif any(column.model and column.format == "count" for column in columns):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from bench import formatting
 from bench.report.boards import Ranking
+from bench.report.cost import currency_of
 from bench.report.facts import GIB
 from bench.report.findings import Board, Clause, Highlight, Reversal, Verdict
 from bench.report.ranking import more_documents
@@ -17,6 +18,9 @@ CLEARLY = 1.5
 
 USUAL_GPU = 24
 """GiB of the GPU that a person is supposed to have until the person says otherwise."""
+
+WORTH_KNOWING = 0.005
+"""Lead from which more documents are advice: nobody chooses a model for less."""
 
 NOT_WORTH = 20
 """Times the documents of the run from which more documents are no advice any more."""
@@ -71,7 +75,9 @@ def _way_out(rows: Sequence[ModelRow]) -> str:
     """What to do if nothing is ranked."""
     hints = dict.fromkeys(row.failure.hint for row in rows if row.failure and row.failure.hint)
     if hints:
-        return f"{formatting.listed(hints, 2)}; then type the same command again"
+        first = formatting.listed(hints, 2)
+        again = "type the same command again"
+        return f"{first} Then {again}" if first.endswith("?") else f"{first}; then {again}"
     is_open = any(row.asked < row.samples for row in rows)
     return "type the same command again: it asks what is missing" if is_open else ""
 
@@ -131,13 +137,14 @@ def _lead(best: ModelRow, others: Sequence[ModelRow], against: dict[str, Pair], 
 
 
 def _advice(name: str, pair: Pair, *, alone: bool) -> str:
-    """How many documents would tell the two models apart."""
+    """How many documents would show whether the lead over a model is real."""
     gap = pair.difference
+    lead = gap.difference or 0.0
     needed = more_documents(gap)
-    if needed is not None and needed <= NOT_WORTH * gap.clusters:
-        whom = "it" if alone else f"it from {name}"
+    if needed is not None and lead >= WORTH_KNOWING and needed <= NOT_WORTH * gap.clusters:
         count = formatting.plural(needed, "more document")
-        return f": {count} would tell {whom}." if not alone else f": {count} would."
+        over = "" if alone else f" over {name}"
+        return f": {count} would show whether its lead of {formatting.score(lead)}{over} is real."
     if gap.low is None or gap.high is None:
         return "."
     most = formatting.score(max(abs(gap.low), abs(gap.high)))
@@ -160,7 +167,7 @@ def _own_price(row: ModelRow) -> list[Clause]:
     if row.facts.memory is not None:
         parts.append(f"needs {_memory(row)}")
     if row.cost_per_1000_pages is not None:
-        parts.append(f"costs {formatting.significant(row.cost_per_1000_pages)} per 1,000 pages")
+        parts.append(f"costs {_money(row)} per 1,000 pages")
     return [Clause(f"It {formatting.listed(parts)}.", "speed")] if parts else []
 
 
@@ -205,8 +212,7 @@ def _cheaper(row: ModelRow, best: ModelRow) -> str:
     own, other = row.cost_per_1000_pages, best.cost_per_1000_pages
     if own is None or other is None or other < CLEARLY * own:
         return ""
-    costs = f"{formatting.significant(own)} per 1,000 pages"
-    return f"costs {costs} instead of {formatting.significant(other)}"
+    return f"costs {_money(row)} per 1,000 pages instead of {formatting.significant(other)}"
 
 
 def _behind(row: ModelRow, best: ModelRow, pair: Pair | None) -> str:
@@ -239,6 +245,11 @@ def fits(row: ModelRow, room: float) -> bool | None:
 def _memory(row: ModelRow) -> str:
     memory = row.facts.memory
     return "" if memory is None else f"{formatting.gib(memory.bytes)} GiB"
+
+
+def _money(row: ModelRow) -> str:
+    """``0.264 USD``, what 1,000 pages cost."""
+    return f"{formatting.significant(row.cost_per_1000_pages)} {currency_of([row])}"
 
 
 def _times(ratio: float) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from bench import formatting
 from bench.report.answered import confidences, document
+from bench.report.cost import currency_of
 from bench.report.section import (
     DOCUMENTS,
     Block,
@@ -112,6 +113,7 @@ def _against_best(best: Cascade) -> str:
 def _table(view: ReportView, advice: Advice) -> Table:
     keys = {row.key: row for row in view.rows}
     has_costs = all(row.cost_per_1000_pages is not None for row in view.rows if row.ranked)
+    cost = f"{currency_of(view.rows)} / 1,000 pages"
     columns = (
         Column("first", "Ask first", header=True),
         Column("second", "Where unsure, ask", header=True),
@@ -121,7 +123,7 @@ def _table(view: ReportView, advice: Advice) -> Table:
         Column("gap", "Against the best", "signed", intervals="column"),
         Column("seconds", "s / question", "significant", "lower"),
         Column("saved", "Times as fast", "significant", "higher"),
-        *((Column("cost", "Cost / 1,000 pages", "significant", "lower"),) if has_costs else ()),
+        *((Column("cost", cost, "significant", "lower"),) if has_costs else ()),
     )
     rows = []
     for pair in advice.cascades[:MAX_PAIRS]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench import formatting
 from bench.report.answered import RIGHT_WORDS, JudgedAnswers, answered
+from bench.report.cost import currency_of
 from bench.report.section import (
     DOCUMENTS,
     EVERYWHERE,
@@ -33,8 +34,7 @@ def section(view: ReportView) -> Section | None:
     if not rows:
         return None
     priced = [row for row in rows if row.row.cost_per_1000_pages is not None]
-    currencies = {row.row.tariff.currency for row in priced if row.row.tariff is not None}
-    currency = next(iter(currencies), "")
+    currency = currency_of([row.row for row in priced])
     unit = f", {currency}" if currency else ""
     columns = (
         Column("model", "Model", header=True),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from bench import formatting
+from bench.report.cost import currency_of
 from bench.report.facts import GIB, usual_memory
 from bench.report.reasons import NOT_ASKED, measured, percentile, reason
 from bench.report.records import at
@@ -53,6 +54,7 @@ def section(view: ReportView) -> Section:
         sortable=True,
     )
     notes = [Text((_memory_note(view.rows, kind),), "note", "Memory")] if kind else []
+    notes += _unscored_note(view.rows)
     board = Group((BudgetForm("models", _budgets(view)), table, *_rates_note(view), *notes))
     costs = plots(view)
     whole = board if costs is None else Group((board, costs), layout="side")
@@ -104,7 +106,7 @@ def _budgets(view: ReportView) -> tuple[Budget, ...]:
     if any(row.facts.latency is not None for row in view.rows):
         budgets.append(Budget("p95", "p95 at most", "s"))
     if has_costs(view):
-        budgets.append(Budget("cost", "1,000 pages for at most"))
+        budgets.append(Budget("cost", "1,000 pages for at most", currency_of(view.rows)))
     if view.ranked:
         least: Literal["least", "most"] = "least" if view.higher_is_better else "most"
         budgets.append(Budget("score", f"Score at {least}", limit=least))
@@ -127,6 +129,17 @@ def _memory_note(rows: Sequence[ModelRow], usual: str) -> str:
     return f"Memory is the peak over all batches, measured as {words}."
 
 
+def _unscored_note(rows: Sequence[ModelRow]) -> list[Text]:
+    """What the counts beside the scores mean."""
+    if not any(row.levels.get("unscored") for row in rows):
+        return []
+    words = (
+        "Unscored answers count in no mean: the metric does not apply (no reference), or the answer is too "
+        "large for it."
+    )
+    return [Text((words,), "note", "Unscored")]
+
+
 _SCORE = Column(
     "score", "Score", "score", intervals="column", interval_priority=2, picture="whisker"
 )
@@ -141,15 +154,17 @@ _RATE = Column(
     priority=3,
 )
 
-_COST = Column(
-    "cost",
-    "Cost / 1,000 pages",
-    "significant",
-    "lower",
-    "What 1,000 pages cost at the price given, at the measured throughput",
-    short="cost/1k",
-    priority=2,
-)
+
+def _cost_column(currency: str) -> Column:
+    return Column(
+        "cost",
+        f"{currency} / 1,000 pages",
+        "significant",
+        "lower",
+        f"What 1,000 pages cost at the price given, in {currency}, at the measured throughput",
+        short=f"{currency}/1k",
+        priority=2,
+    )
 
 
 def _columns(view: ReportView, kind: str) -> tuple[Column, ...]:
@@ -167,7 +182,7 @@ def _columns(view: ReportView, kind: str) -> tuple[Column, ...]:
         Column("p50", "p50 s", "significant", "lower", f"Median of {single}", priority=1),
         Column("p95", "p95 s", "significant", "lower", f"95th percentile of {single}", priority=6),
         Column("memory", "Memory GiB", "gib", "lower", memory, short="Peak GiB", priority=5),
-        *((_COST,) if has_costs(view) else ()),
+        *((_cost_column(currency_of(view.rows)),) if has_costs(view) else ()),
         Column("failed", "Failed", "count", "lower", failed),
     )
 
@@ -184,13 +199,10 @@ _FIGURES = {
 
 
 def _row(view: ReportView, row: ModelRow, kind: str) -> Row:
-    so_far: tuple[str, ...] = ()
-    if row.so_far and row.score is not None:
-        so_far = (f"so far, n = {formatting.count(row.score.n)}",)
     cells = {
         "rank": _rank_cell(row),
         "model": _name_cell(view, row),
-        "score": score_cell(row.score, reason(row, "score"), details=so_far),
+        "score": _score_cell(row),
         "n": DataCell(row.score.n if row.score else None, reason=reason(row, "score")),
         "failed": _failed_cell(row),
         "cost": DataCell(row.cost_per_1000_pages, reason="No price, or no throughput, is known."),
@@ -203,14 +215,30 @@ def _row(view: ReportView, row: ModelRow, kind: str) -> Row:
     )
 
 
+def _score_cell(row: ModelRow) -> DataCell:
+    """The score, and how many answers are not in it."""
+    so_far: tuple[str, ...] = ()
+    if row.so_far and row.score is not None:
+        so_far = (f"so far, n = {formatting.count(row.score.n)}",)
+    unscored = row.levels.get("unscored", 0)
+    return score_cell(
+        row.score,
+        reason(row, "score"),
+        details=so_far,
+        note=f"{formatting.count(unscored)} unscored" if unscored else "",
+        filter={"show": "unscored", "model": row.key} if unscored else {},
+        linked="note",
+    )
+
+
 def _group(view: ReportView, row: ModelRow) -> str:
     """The heading of the board that the row stands on, if there are several."""
     if len(view.boards) < 2:
         return ""
-    for board in view.boards:
+    for number, board in enumerate(view.boards, start=1):
         if row.key in board.keys:
             count = formatting.plural(board.questions, "question")
-            return f"Ranked on {count} of {formatting.listed(board.tasks)}"
+            return f"Board {number}. Ranked on {count} of {formatting.listed(board.tasks)}"
     return "Not ranked"
 
 
@@ -254,8 +282,8 @@ def _name_cell(view: ReportView, row: ModelRow) -> DataCell:
         setup.append(row.hardware)
     details = [" · ".join(filter(None, setup))]
     if row.failure is not None:
-        details.append(": ".join(filter(None, (row.failure.error, row.failure.message))))
-        details.append(row.failure.hint)
+        details.append(row.failure.message or row.failure.error)
+        details.append(f"Hint: {row.failure.hint}" if row.failure.hint else "")
     return DataCell(row.key, note=note, details=tuple(filter(None, details)), model=row.key)
 
 

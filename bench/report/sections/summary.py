@@ -59,7 +59,8 @@ def _next_on_the_page(view: ReportView) -> tuple[Text, ...]:
     best = view.ranked[0]
     wrong = best.levels.get("wrong", 0) + best.levels.get("failed", 0)
     if wrong == 0:
-        return ()
+        words = "Next: add documents; these do not tell the best models apart."
+        return (Text((words,), "next", outputs=PAGE),) if best.tied else ()
     what = formatting.plural(wrong, "question")
     link = f"read the {what} that {best.key} got wrong"
     filter = {"show": "wrong", "model": best.key}
@@ -68,16 +69,18 @@ def _next_on_the_page(view: ReportView) -> tuple[Text, ...]:
 
 def _facts(view: ReportView) -> tuple[Term, ...]:
     numbers = {
-        "Questions": view.load.questions,
-        "Documents": view.load.documents,
-        "Pages": view.load.pages,
-        "Tasks": len(view.tasks),
-        "Models": len(view.rows),
-        "Failures": sum(row.failed for row in view.rows),
+        "Question": view.load.questions,
+        "Document": view.load.documents,
+        "Page": view.load.pages,
+        "Task": len(view.tasks),
+        "Model": len(view.rows),
+        "Failed question": sum(row.failed for row in view.rows),
     }
     if len(view.runs) > MAX_RUNS:
-        numbers["Runs"] = len(view.runs)
-    terms = [Term(name, formatting.count(number)) for name, number in numbers.items()]
+        numbers["Run"] = len(view.runs)
+    terms = []
+    for noun, number in numbers.items():
+        terms.append(Term(noun if number == 1 else f"{noun}s", formatting.count(number)))
     for number, run in enumerate(view.runs[:MAX_RUNS], start=1):
         terms.append(
             Term("Run" if len(view.runs) == 1 else f"Run {number}", run.name, _origin(run))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from bench import formatting
 from bench.drawing.plots import PlotPoint, Scatter
+from bench.report.cost import currency_of
 from bench.report.facts import GIB, usual_memory
 from bench.report.findings import Board
 from bench.report.records import at
@@ -45,7 +46,9 @@ _COSTS = {
         "Latency", "Latency, p50 seconds per question (one at a time)", " s", "p50 s", "significant"
     ),
     "memory": _Cost("Memory", "Peak memory, GiB", " GiB", "GiB", "gib"),
-    "cost": _Cost("Cost", "Cost of 1,000 pages", "", "Cost / 1,000 pages", "significant"),
+    "cost": _Cost(
+        "Cost", "Cost of 1,000 pages, {currency}", "", "{currency} / 1,000 pages", "significant"
+    ),
 }
 
 
@@ -56,9 +59,8 @@ def plots(view: ReportView) -> Group | None:
         for cost, about in _COSTS.items():
             points = _points(view, board, cost)
             if points:
-                data = Scatter(
-                    points, about.axis, about.unit, view.score_name, view.higher_is_better
-                )
+                axis = about.axis.format(currency=currency_of(view.rows))
+                data = Scatter(points, axis, about.unit, view.score_name, view.higher_is_better)
                 plot = Plot(f"by-{cost}-{number}", data, _caption(view, cost, points))
                 name = f"{about.name}, board {number}" if len(view.boards) > 1 else about.name
                 tabs.append(Group((plot,), name))
@@ -68,13 +70,14 @@ def plots(view: ReportView) -> Group | None:
 def section(view: ReportView) -> Section | None:
     """The numbers of the plots, for spreadsheets and programs."""
     tables = []
+    currency = currency_of(view.rows)
     for cost, about in _COSTS.items():
         points = [point for board in view.boards for point in _points(view, board, cost)]
         if points:
             columns = (
                 Column("model", "Model", header=True),
                 Column("score", "Score", format="score", intervals="hover"),
-                Column(cost, about.column, about.format),
+                Column(cost, about.column.format(currency=currency), about.format),
                 Column("front", "Pareto", note="Yes: no other model is both better and cheaper."),
             )
             rows = tuple(_row(view, point, cost) for point in sorted(points, key=lambda p: p.x))

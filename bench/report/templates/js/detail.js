@@ -43,9 +43,11 @@ function detail(i, row) {
   if (!row) {
     box.append(el("p", { class: "empty", text: "The texts of this question were left out to keep the file small; they are in the run directory." }));
   } else {
+    const answers = row[2].filter((answer) => answer && answer[5] !== "error").map((answer) => answer[1] || answer[0]);
+    const expected = row[1].length > 1 ? byNearness(answers, row[1]).map((rated) => rated.reference) : row[1];
     const prompt = (task.system !== null ? "[system] " + task.system + "\n\n" : "") + task.prompt.split("{question}").join(row[0]);
-    box.append(folded("Prompt", [fill(el("pre", { dir: "auto", tabindex: "0" }), prompt)]), references(row[1], language));
-    const objects = row[1].map(parsed).find((object) => object !== undefined);
+    box.append(folded("Prompt", [fill(el("pre", { dir: "auto", tabindex: "0" }), prompt)]), references(expected, language));
+    const objects = expected.map(parsed).find((object) => object !== undefined);
     if (objects !== undefined) box.append(fieldTable(objects, i, row));
   }
   data.models.forEach((name, m) => box.append(answerOf(name, m, i, row, language)));
@@ -58,7 +60,7 @@ function longBox(attributes, text) {
 }
 function folded(title, nodes) { return el("details", {}, [el("summary", { text: title }), ...nodes]); }
 
-// What is expected: a short reference as it is; of several, the first here and the others folded.
+// What is expected: a short reference as it is; of several, the nearest here and the others folded.
 function references(list, language) {
   const shown = (reference) => {
     if (reference === "") return el("div", { class: "expected" }, [el("em", { text: "not on the page" })]);
@@ -74,7 +76,8 @@ function references(list, language) {
   return box;
 }
 
-// Fields by models. A field is right here if the two values are equal but for case, width and spaces.
+// Fields by models. The task's metric judges each field; where it cannot, a field is right if the two values
+// are equal but for case, width and spaces.
 const SIMILAR = 0.5;
 function fieldTable(reference, i, row) {
   const wanted = new Map(fieldsOf(reference, ""));
@@ -82,6 +85,8 @@ function fieldTable(reference, i, row) {
     const answer = row[2][m], object = answer ? parsed(answer[1] || answer[0]) : undefined;
     return object === undefined ? null : new Map(fieldsOf(inOrderOf(reference, object), ""));
   });
+  // One rule for the whole table: that of the metric only if it judged every object.
+  const judged = row[4] !== undefined && given.every((fields, m) => fields === null || row[4][m] !== null);
   const names = new Set(wanted.keys());
   given.forEach((fields) => { if (fields) fields.forEach((_, name) => names.add(name)); });
   const head = [el("th", { scope: "col", text: "Field" }), el("th", { scope: "col", text: "Expected" })];
@@ -89,10 +94,14 @@ function fieldTable(reference, i, row) {
   const lines = Array.from(names, (name) => {
     const right = wanted.get(name);
     const cells = [el("th", { scope: "row", text: visible(name) }), el("td", { dir: "auto" }, [valueOf(right)])];
-    given.forEach((fields) => cells.push(fieldCell(right, fields ? fields.get(name) : undefined, fields !== null)));
+    given.forEach((fields, m) => {
+      cells.push(fieldCell(right, fields ? fields.get(name) : undefined, fields !== null, judged ? row[4][m] : null));
+    });
     return el("tr", {}, cells);
   });
-  const caption = el("caption", { text: "Field by field: ✓ equal but for case and spaces, ◐ at least half alike, ✗ another value" });
+  const rule = judged ? "Field by field, as " + taskOf(i).metrics[0] + " judges: ✓ right, ◐ at least half right, ✗ wrong"
+    : "Field by field: ✓ equal but for case and spaces, ◐ at least half alike, ✗ another value";
+  const caption = el("caption", { text: rule });
   const table = el("table", { class: "fields" }, [caption, el("thead", {}, [el("tr", {}, head)]), el("tbody", {}, lines)]);
   return el("div", { class: "fields-box", tabindex: "0", role: "group", "aria-label": "Fields by models" }, [table]);
 }
@@ -100,11 +109,16 @@ function valueOf(text) {
   if (text === undefined || text === "") return el("em", { class: "soft", text: text === undefined ? "not on the page" : "empty" });
   return fill(el("span"), text);
 }
-function fieldCell(right, own, isObject) {
+// r, p or w: right, partly right or wrong.
+function fieldCode(right, own, marks) {
+  if (!right || !own) return !right && !own ? "r" : "w";
+  if (marks === null) return plain(right) === plain(own) ? "r" : alike(plain(right), plain(own)) >= SIMILAR ? "p" : "w";
+  const mark = marks.find(([wanted, given]) => wanted === right && given === own);
+  return mark ? mark[2] : right === own ? "r" : "w";
+}
+function fieldCell(right, own, isObject, marks) {
   if (!isObject) return el("td", {}, [el("span", { class: "soft", text: "no object" })]);
-  const sameText = right !== undefined && own !== undefined && plain(right) === plain(own);
-  const bothNone = !right && !own;
-  const code = sameText || bothNone ? "r" : right && own && alike(plain(right), plain(own)) >= SIMILAR ? "p" : "w";
+  const code = fieldCode(right, own, marks);
   const mark = el("b", { class: "g " + WORDS[code], role: "img", "aria-label": NAMES[code], text: GLYPHS[code] });
   const words = own === undefined ? el("em", { class: "soft", text: "left out" }) : valueOf(own);
   return el("td", { dir: "auto" }, [mark, " ", words]);
@@ -143,7 +157,7 @@ function written(answer, references, code, name, language) {
   const box = el("div", { class: "pair" }, [label, own]);
   // What was compared is a part of the text, or the text itself; the rest is no part of the score.
   const compared = answer[1] || whole, start = whole.indexOf(compared);
-  const [nearest, ...others] = byNearness(compared, references);
+  const [nearest, ...others] = byNearness([compared], references);
   const isRight = code === "r" || code === "e" || code === "u";
   const line = (kind) => el("div", { class: "value " + kind, dir: "auto", lang: language });
   const mayMark = !isRight && nearest !== undefined && nearest.reference !== "" && nearest.common >= 0.3;

@@ -18,9 +18,10 @@ function alike(reference, answer) {
   const r = units(reference.slice(0, 400)), a = units(answer.slice(0, 400));
   return (2 * matrix(r, a)[0]) / Math.max(1, r.length + a.length);
 }
-// The references from the nearest to the farthest.
-function byNearness(answer, references) {
-  const rated = references.map((reference, k) => ({ reference, k, common: k < 12 ? alike(reference, answer) : -1 }));
+// The references from the nearest to the farthest; of several answers, the most alike counts.
+function byNearness(answers, references) {
+  const nearness = (reference) => Math.max(0, ...answers.map((answer) => alike(reference, answer)));
+  const rated = references.map((reference, k) => ({ reference, k, common: k < 12 ? nearness(reference) : -1 }));
   return rated.sort((x, y) => y.common - x.common || x.k - y.k);
 }
 // Runs of characters: ["same" | "missed" | "surplus", text], in the order of reading.

@@ -12,6 +12,7 @@ const TESTS = {
   partly: (l) => l === "p",
   equivalent: (l) => l === "e",
   right: (l) => l === "r",
+  unscored: (l) => l === "u",
   open: (l) => l === "o",
 };
 function passes(i, models) {
