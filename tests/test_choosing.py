@@ -196,7 +196,7 @@ def test_prices_have_names_or_hold_for_every_model() -> None:
         "gpt": Tariff(tokens=(0.15, 0.6)),
         "a=b": Tariff(page=2),
     }
-    with pytest.raises(InvalidInput, match="two prices for 'all'"):
+    with pytest.raises(InvalidInput, match="two prices for every model"):
         parse_prices(["1/h", "2/h"], "--price")
     with pytest.raises(InvalidInput, match="no model before"):
         parse_prices(["=1/h"], "--price")
@@ -211,7 +211,9 @@ def test_recorded_prices_are_read_leniently_and_the_configuration_strictly() -> 
         "ocr": Tariff(hour=1),
         "gpt": Tariff(page=0.1, currency="EUR"),
     }
-    for wrong in ({"ocr": 3}, {"ocr": {"hours": 1}}, "1/h"):
+    misspelled = {"ocr": {"hour": 1, "curency": "EUR"}}
+    two_rates = {"ocr": {"hour": 1, "page": 2}}
+    for wrong in ({"ocr": 3}, {"ocr": {"hours": 1}}, "1/h", misspelled, two_rates):
         with pytest.raises(InvalidInput):
             price_table(wrong, "bench.toml")
 
