@@ -570,3 +570,9 @@ def test_an_id_of_another_type_is_named(tmp_path: Path) -> None:
     rules.write_text("must_pass = [1]\n", encoding="utf-8")
     with pytest.raises(InvalidInput, match="an id in must_pass should be a text, not the number 1"):
         read_rules(rules)
+
+
+def test_a_name_that_no_file_can_have_is_a_mistake_of_one_short_line(bench: Any) -> None:
+    result = bench("gate", "last", "a" * 5000)
+    assert result.status == 2
+    assert "File name too long" in result.err and len(result.err) < 400
