@@ -293,6 +293,15 @@ def test_the_command_takes_prices_and_refuses_a_model_that_is_not_there(
         CliRunner().invoke(cli, [*arguments, "--price", "slwo=1/h"], catch_exceptions=False)
 
 
+def test_answers_of_one_document_judge_no_promise(tmp_path: Path) -> None:
+    """All of them are wrong, and no interval can be given: that is not within the noise of 99 %."""
+    tasks = make_tasks(30, 1, ("ru",))
+    made = make_run(tmp_path, [FixtureModel("other", skill=0.5)], tasks, previews=False)
+    view = build([evaluate(made)])
+    words = markdown([each for each in make_sections(view) if each.id == "review"])
+    assert "too few documents to judge by" in words and "within the noise" not in words
+
+
 # Previews: only those that travel, and no second scoring
 
 
