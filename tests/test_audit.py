@@ -284,3 +284,16 @@ def test_hostile_text_is_harmless_in_the_list(tmp_path: Path, bench: Any) -> Non
     result = bench("data", "audit", tmp_path / "t")
     assert "contradiction" in result.out
     assert not {"\x1b", "\x07", "\u202e"} & set(result.out)
+
+
+def test_a_run_that_can_show_nothing_is_named(bench: Any, tmp_path: Path) -> None:
+    rows: list[Row] = [("a", "a.png", "Total?", ["1"]), ("b", "b.png", "Total?", ["2"])]
+    task = task_of(tmp_path / "t", rows)
+    other = task_of(tmp_path / "other", rows)
+    results = tmp_path / "results"
+    make_run(results, [FixtureModel("one")], [task], name="mine", previews=False)
+    make_run(results, [FixtureModel("one")], [other], name="foreign", previews=False)
+    wrong = bench("data", "audit", tmp_path / "t", "--run", "foreign", "--results", results)
+    assert wrong.status == 2 and "did not ask the task t" in wrong.err
+    alone = bench("data", "audit", tmp_path / "t", "--run", "mine", "--results", results)
+    assert alone.status == 0 and "one model only" in alone.err

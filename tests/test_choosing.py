@@ -196,7 +196,7 @@ def test_prices_have_names_or_hold_for_every_model() -> None:
         "gpt": Tariff(tokens=(0.15, 0.6)),
         "a=b": Tariff(page=2),
     }
-    with pytest.raises(InvalidInput, match="two prices for 'all'"):
+    with pytest.raises(InvalidInput, match="two prices for every model"):
         parse_prices(["1/h", "2/h"], "--price")
     with pytest.raises(InvalidInput, match="no model before"):
         parse_prices(["=1/h"], "--price")
@@ -211,7 +211,9 @@ def test_recorded_prices_are_read_leniently_and_the_configuration_strictly() -> 
         "ocr": Tariff(hour=1),
         "gpt": Tariff(page=0.1, currency="EUR"),
     }
-    for wrong in ({"ocr": 3}, {"ocr": {"hours": 1}}, "1/h"):
+    misspelled = {"ocr": {"hour": 1, "curency": "EUR"}}
+    two_rates = {"ocr": {"hour": 1, "page": 2}}
+    for wrong in ({"ocr": 3}, {"ocr": {"hours": 1}}, "1/h", misspelled, two_rates):
         with pytest.raises(InvalidInput):
             price_table(wrong, "bench.toml")
 
@@ -289,6 +291,15 @@ def test_the_command_takes_prices_and_refuses_a_model_that_is_not_there(
     assert tariffs == {"fast": 7.2, "slow": 1.0}
     with pytest.raises(InvalidInput, match="'slwo', which the report does not have"):
         CliRunner().invoke(cli, [*arguments, "--price", "slwo=1/h"], catch_exceptions=False)
+
+
+def test_answers_of_one_document_judge_no_promise(tmp_path: Path) -> None:
+    """All of them are wrong, and no interval can be given: that is not within the noise of 99 %."""
+    tasks = make_tasks(30, 1, ("ru",))
+    made = make_run(tmp_path, [FixtureModel("other", skill=0.5)], tasks, previews=False)
+    view = build([evaluate(made)])
+    words = markdown([each for each in make_sections(view) if each.id == "review"])
+    assert "too few documents to judge by" in words and "within the noise" not in words
 
 
 # Previews: only those that travel, and no second scoring

@@ -272,7 +272,9 @@ def test_two_models_of_one_run_are_compared_question_by_question(
     result = bench("compare", "bad", "good")
     assert result.status == 0
     first, *_ = result.out.splitlines()
-    assert first == "No difference can be told: it is at most ±0.737 over 3 documents (p = 0.471)."
+    assert first == (
+        "No difference can be told: it is at most ±0.737 over 3 documents (95 % confidence, p = 0.471)."
+    )
     assert "mine  anls" in result.out
     assert "gained mine/d0/q0" in result.out
     as_json = json.loads(bench("compare", f"{finished}:bad", f"{finished}:good", "--json").out)

@@ -35,7 +35,7 @@ def test_a_difference_within_the_noise_is_bounded() -> None:
     assert words.startswith("No difference can be told: it is at most ±1.000 over 4 documents of")
     assert said([1.0] * 6 + [0.0] * 24, [0.0] * 30).startswith("B is better by 0.200")
     # Five gained and none lost: Student's t says 0.023, McNemar's exact test 0.063.
-    assert "(p = 0.063)" in said([1.0] * 5 + [0.0] * 25, [0.0] * 30)
+    assert "(95 % confidence, p = 0.063)" in said([1.0] * 5 + [0.0] * 25, [0.0] * 30)
 
 
 def test_an_adjusted_p_decides_where_there_is_one() -> None:

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bench.cli import main
+from bench.errors import InvalidInput
 from bench.gate.baseline import Baseline, baseline_of, digest, read_baseline, write_baseline
 from bench.gate.outputs import MARKER, as_json, gate_markdown, junit
 from bench.gate.rules import Rules, merged, read_rules
@@ -442,7 +443,7 @@ def test_the_first_run_makes_a_baseline_and_the_next_is_gated(tmp_path: Path, be
     files = ("--markdown", "g.md", "--junit", "g.xml")
     result = bench("gate", "b.json", passing.id, "--write-baseline", "next.json", *files)
     assert (result.status, shutil_free.is_dir()) == (0, True)
-    assert "The run is not worse than the baseline" in result.out
+    assert "stays within what is accepted" in result.out
     assert (tmp_path / "g.md").read_text(encoding="utf-8").startswith(MARKER)
     assert read_baseline(tmp_path / "next.json").run == passing.id
 
@@ -525,3 +526,53 @@ def test_hostile_names_are_text_in_every_output(small: Baseline) -> None:
             suite = ElementTree.fromstring(junit(result).encode("utf-8"))[0]
             assert len(suite) == int(suite.get("tests", "0")) > 0
             assert json.loads(json.dumps(as_json(result)))
+
+
+# What the sentences claim
+
+
+def test_a_row_that_is_worse_within_its_margin_passes_and_is_said_to_be_worse(
+    before: Baseline,
+) -> None:
+    result = judged(before, with_wrong(before, IDS[::20]), Rules(margin=0.2))
+    said = as_json(result)["sentence"]
+    assert result.outcome == "passed" and result.scores[0].is_worse
+    assert "within what is accepted" in said and "is worse than the baseline, but by less" in said
+
+
+def test_a_question_that_was_always_wrong_makes_nothing_worse(before: Baseline) -> None:
+    wrong = with_wrong(before, IDS[:1])
+    result = judged(wrong, wrong, Rules(must_pass=(IDS[0],)))
+    said = as_json(result)["sentence"]
+    assert result.outcome == "regressed"
+    assert "worse" not in said and f"{TASK}/{IDS[0]}" in said
+
+
+def test_one_document_is_told_from_too_few(before: Baseline) -> None:
+    one = before.model_copy(update={"questions": before.questions[:2]})
+    said = as_json(judged(one, with_wrong(one, IDS[:1]), Rules()))["sentence"]
+    assert "two documents or more" in said and "No number" not in said
+
+
+def test_a_baseline_that_has_nothing_to_lose_is_noted(before: Baseline) -> None:
+    nothing = with_wrong(before, IDS)
+    assert any("no loss can show" in note for note in judged(nothing, nothing, Rules()).notes)
+    assert not any("no loss can show" in note for note in judged(before, before, Rules()).notes)
+
+
+def test_no_bound_leaves_what_is_possible(before: Baseline) -> None:
+    loss = judged(before, with_wrong(before, IDS), Rules()).scores[0].loss
+    assert loss.high == loss.value == 1.0
+
+
+def test_an_id_of_another_type_is_named(tmp_path: Path) -> None:
+    rules = tmp_path / "gate.toml"
+    rules.write_text("must_pass = [1]\n", encoding="utf-8")
+    with pytest.raises(InvalidInput, match="an id in must_pass should be a text, not the number 1"):
+        read_rules(rules)
+
+
+def test_a_name_that_no_file_can_have_is_a_mistake_of_one_short_line(bench: Any) -> None:
+    result = bench("gate", "last", "a" * 5000)
+    assert result.status == 2
+    assert "File name too long" in result.err and len(result.err) < 400

@@ -214,6 +214,7 @@ def undone(path: Path) -> None:
         (in_run(spec_id="0"), "run.json was changed after the run began"),
         (in_run(part={"number": 2, "total": 3}), "is part 2 of 3, but .* is one of 2 parts"),
         (in_run(part={"number": 1, "total": 2}), "part 1 of 2 is named twice"),
+        (in_run(models=[]), "lists other models or tasks"),
     ],
 )
 def test_what_does_not_fit_is_named(
@@ -227,7 +228,14 @@ def test_what_does_not_fit_is_named(
 
 @pytest.mark.parametrize(
     "part",
-    [3, {"number": 0, "total": 2}, {"number": 3, "total": 2}, {"number": True, "total": 1}, {}],
+    [
+        None,
+        3,
+        {"number": 0, "total": 2},
+        {"number": 3, "total": 2},
+        {"number": True, "total": 1},
+        {},
+    ],
 )
 def test_a_part_that_is_none_is_refused(parts: list[Path], part: Any) -> None:
     in_run(part=part)(parts[0])

@@ -8,6 +8,7 @@ and can continue it.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -18,8 +19,8 @@ import click
 
 import bench
 from bench.cli.complaints import print_list
-from bench.errors import BenchError, ManyProblems, did_you_mean
-from bench.text import printable
+from bench.errors import ENVIRONMENT, INVALID, BenchError, ManyProblems, did_you_mean
+from bench.text import one_line, printable
 
 # Verb → (module, object, one line of help). Modules are imported when their verb is used, so that
 # `bench --help` answers at once.
@@ -145,7 +146,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         if error.filename is None:
             raise
         # Too long a name, a folder without permission: what the system says of a path is for people.
-        status = _complain(f"{error.filename}: {error.strerror}", None, 3)
+        is_typed = error.errno == errno.ENAMETOOLONG
+        path = one_line(error.filename, 300)
+        status = _complain(f"{path}: {error.strerror}", None, INVALID if is_typed else ENVIRONMENT)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -324,7 +324,7 @@ def audit_command(options: AuditOptions) -> None:
     task = load_task(folder)
     named = expand_tasks(options.against) if options.against else []
     others = [load_task(each) for each in named if each.resolve() != folder.resolve()]
-    findings = audit(task, others, _evaluations(options.runs, options.results))
+    findings = audit(task, others, _evaluations(options.runs, options.results, task.name))
     accepted = frozenset() if options.everything else accepted_keys(folder)
     shown = [finding for finding in findings if finding.key not in accepted]
     if options.out is not None:
@@ -337,12 +337,29 @@ def audit_command(options: AuditOptions) -> None:
         click.echo(f"{plural(hidden, 'finding')} accepted before; --all shows all.")
 
 
-def _evaluations(runs: Sequence[str], results: Path) -> list[Evaluation]:
+def _evaluations(runs: Sequence[str], results: Path, task: str) -> list[Evaluation]:
+    """The scores of runs that asked ``task``; what only one model gets wrong is no finding."""
     from bench.cli.lookup import find_run
     from bench.rundir.store import RunStore
     from bench.scoring.evaluation import evaluate
 
-    return [evaluate(RunStore.open(find_run(name, results))) for name in runs]
+    evaluations = []
+    models: set[str] = set()
+    for name in runs:
+        run = RunStore.open(find_run(name, results))
+        if task not in run.task_names():
+            raise InvalidInput(
+                f"--run {one_line(name, 60)}: the run did not ask the task {one_line(task, 60)}",
+                hint="bench list runs shows the tasks of each run",
+            )
+        evaluations.append(evaluate(run))
+        models.update(run.model_names())
+    if len(models) == 1:
+        click.echo(
+            "note: the runs have one model only, and what one model alone gets wrong is no finding",
+            err=True,
+        )
+    return evaluations
 
 
 def _print_findings(findings: Sequence[Finding], task: Task) -> None:

@@ -57,7 +57,8 @@ class GateOptions:
     undecided: str = accepted_choice(
         type=click.Choice(["tell", "pass", "fail"]),
         default="tell",
-        help="What to do if the documents are too few: exit with 6, with 0, or with 5.",
+        help="Exit with 6 (tell), with 0 (pass) or with 5 (fail) if it cannot be told whether the run is "
+        "worse.",
     )
     other_prompts: bool = compared_choice(
         help="Compare runs that were asked with different prompts. Use it if the prompt is what you changed."
@@ -95,8 +96,8 @@ def gate_command(options: GateOptions) -> None:
     """Decide whether a run is worse than a baseline, beyond the noise and beyond a margin.
 
     BASELINE is a file from --write-baseline, a run, or RUN:MODEL. RUN is a run or RUN:MODEL. The exit status
-    is 0 if the gate passes, 5 if the run has regressed, 6 if the documents are too few to tell, and 7 if the
-    two cannot be compared.
+    is 0 if the gate passes, 5 if the run has regressed, 6 if the documents or the repetitions are too few to
+    tell, and 7 if the two cannot be compared.
 
     \b
     bench gate last --write-baseline gate/baseline.json

@@ -99,11 +99,8 @@ def plan_of(
     )
     if settings.upright:
         plan = turn_upright(plan)
-    warnings = [
-        *check_used(rules, plan.models, plan.tasks),
-        *tuning_warnings(rules, plan.models, plan.tasks),
-    ]
-    for warning in warnings:
+    warnings = check_used(rules, plan.models, plan.tasks)
+    for warning in [*warnings, *tuning_warnings(rules, plan.models, plan.tasks)]:
         click.echo(f"warning: {warning}", err=True)
     return plan
 
@@ -116,11 +113,10 @@ def _settings(
 ) -> RunSettings:
     from bench.runner import RunSettings
 
+    ids = None if options.sample_ids is None else text_list(options.sample_ids, "--sample-ids")
     return RunSettings(
         limit=options.limit,
-        sample_ids=None
-        if options.sample_ids is None
-        else text_list(options.sample_ids, "--sample-ids"),
+        sample_ids=ids,
         batch_size=options.batch_size or None,
         max_new_tokens=options.max_new_tokens,
         warmup=not options.no_warmup,

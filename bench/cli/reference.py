@@ -28,7 +28,7 @@ Verbs that work on one model or task accept `--model` and `--task`, and verbs th
 | 3 | The machine lacks something: weights, packages or memory. |
 | 4 | The work is incomplete: a model failed, or more answers failed than `--max-errors` allows. |
 | 5 | `bench gate`: the run is worse than the baseline. `bench check`: the two ways of asking differ. |
-| 6 | `bench gate`, `bench check`: the documents are too few to tell. |
+| 6 | `bench gate`, `bench check`: the documents or the repetitions are too few to tell. |
 | 7 | `bench gate`: the run cannot be compared with the baseline. |
 | 130 | You stopped the command. The same command continues the work. |
 """

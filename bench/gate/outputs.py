@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 from xml.etree import ElementTree
@@ -17,6 +17,9 @@ from bench.text import one_line
 
 MARKER = "<!-- docvlm-bench gate -->"
 """First line of the Markdown, by which a workflow finds the comment that it wrote before."""
+
+SHOWN = 8
+"""Rows that one sentence names; the tables have all of them."""
 
 BOUNDS = "Bounds (95 % each)"
 """Title of the column with the bounds of a loss or a ratio: together they make an interval of 90 %."""
@@ -68,22 +71,47 @@ def headline(result: GateResult) -> str:
         return f"The run cannot be compared with the baseline, for {reasons}."
     rows: list[ScoreRow | CostRow | MustPass] = [*result.scores, *result.costs, *result.must_pass]
     if result.outcome == "passed":
-        return f"The run is not worse than the baseline in {_all_rows(len(rows))}."
+        return _passed(result, len(rows))
     if result.outcome == "regressed":
-        regressed = [row for row in rows if _outcome(row) == "regressed"]
-        names = formatting.listed(one_line(_name(row), 80) for row in regressed)
-        return f"The run is worse than the baseline in {names}."
-    return f"It cannot be told whether the run is worse. {_needed(result)}"
+        return _regressed(result)
+    return f"It cannot be told whether the run is worse by more than is accepted. {_needed(result)}"
 
 
-def _all_rows(count: int) -> str:
-    return "what was gated" if count == 1 else f"all {count:,} rows that were gated"
+def _passed(result: GateResult, count: int) -> str:
+    """That nothing is worse by more than is accepted, and what is worse all the same."""
+    all_rows = "The row that was gated stays" if count == 1 else f"All {count:,} gated rows stay"
+    said = f"{all_rows} within what is accepted."
+    worse = [row for row in result.scores if row.is_worse]
+    if worse:
+        said += (
+            f" The run is worse than the baseline, but by less than the margin, in {_names(worse)}."
+        )
+    return said
+
+
+def _regressed(result: GateResult) -> str:
+    """What is worse, and which questions are wrong; they may have been wrong in the baseline, too."""
+    judged: list[ScoreRow | CostRow] = [*result.scores, *result.costs]
+    worse = [row for row in judged if row.outcome == "regressed"]
+    wrong = [row for row in result.must_pass if not row.passed]
+    said = []
+    if worse:
+        said.append(f"The run is worse than the baseline in {_names(worse)}.")
+    if wrong:
+        said.append(f"The run does not answer right what must pass: {_names(wrong)}.")
+    return " ".join(said)
+
+
+def _names(rows: Iterable[ScoreRow | CostRow | MustPass]) -> str:
+    return formatting.listed((one_line(_name(row), 80) for row in rows), SHOWN)
 
 
 def _needed(result: GateResult) -> str:
     undecided = [row for row in result.scores if row.outcome == "undecided"]
     said = []
-    if undecided and result.needed is not None:
+    if any(row.loss.clusters < 2 for row in undecided):
+        said.append("A test needs the scores of two documents or more.")
+    elif undecided and result.needed is not None:
         documents = max(row.loss.clusters for row in undecided)
         said.append(
             f"About {plural(result.needed, 'document')} would be needed, and there are {documents:,}."
@@ -91,7 +119,7 @@ def _needed(result: GateResult) -> str:
     elif undecided:
         said.append("No number of documents that can be named would tell.")
     said += [
-        f"For {row.words}: {row.change.needed}."
+        f"The {row.words} would need {row.change.needed}."
         for row in result.costs
         if row.outcome == "undecided"
     ]
@@ -145,7 +173,7 @@ def _score_table(result: GateResult) -> Table:
             "loss": DataCell(loss.value, reason="Nothing could be scored."),
             "bounds": DataCell(_bounds(loss.low, loss.high, formatting.signed)),
             "margin": DataCell(row.margin),
-            "p": DataCell(row.p_holm, reason="There is one document only."),
+            "p": DataCell(row.p_holm, reason="A test needs two documents."),
             "verdict": _verdict_cell(row.outcome, needed),
         }
         rows.append(Row(cells))

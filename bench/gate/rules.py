@@ -74,10 +74,13 @@ def read_rules(path: Path) -> dict[str, Any]:
         name: ratio_of(name, value, f"{path}: [ratios]") for name, value in ratios.items()
     }
     must_pass = content.get("must_pass", [])
-    if not isinstance(must_pass, list) or not all(isinstance(id_, str) for id_ in must_pass):
+    if not isinstance(must_pass, list):
         raise InvalidInput(
             f"{path}: must_pass should be a list of question ids, not {kind_of(must_pass)}"
         )
+    for id_ in must_pass:
+        if not isinstance(id_, str):
+            raise InvalidInput(f"{path}: an id in must_pass should be a text, not {kind_of(id_)}")
     rules["must_pass"] = tuple(must_pass)
     return rules
 

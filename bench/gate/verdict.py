@@ -49,6 +49,12 @@ class ScoreRow:
     """Answers that are another text than the baseline's."""
     outcome: GateOutcome
 
+    @property
+    def is_worse(self) -> bool:
+        """Whether the run is worse beyond the noise, be it by more or by less than the margin."""
+        is_lower = self.loss.value is not None and self.loss.value > 0
+        return is_lower and self.p_holm is not None and self.p_holm < LEVEL
+
 
 @dataclass(frozen=True, slots=True)
 class CostRow:
@@ -197,12 +203,25 @@ def _notes(
     if left_out:
         names = ", ".join(dict.fromkeys(left_out))
         notes.append(f"Only one of the two sides has {names}, so this is not gated.")
+    worst = [row for row in scores if row.before is not None and _is_worst(row.before, row.metric)]
+    if worst:
+        names = ", ".join(
+            dict.fromkeys(
+                " · ".join(filter(None, (row.model, row.task, row.field))) for row in worst
+            )
+        )
+        notes.append(f"The baseline has the worst possible score in {names}, so no loss can show.")
     if any(row.changed == 0 and _too_few(row) for row in scores):
         notes.append(
             "A row without a changed answer passes, but its documents are too few to show what would happen "
             "on others."
         )
     return notes
+
+
+def _is_worst(score: float, metric: str) -> bool:
+    """Whether no score can be lower; an error rate has no largest value, so 1 counts as its end."""
+    return score <= 0 if higher_is_better(metric) else score >= 1
 
 
 def _too_few(row: ScoreRow) -> bool:

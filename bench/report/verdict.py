@@ -148,7 +148,8 @@ def _advice(name: str, pair: Pair, *, alone: bool) -> str:
     if gap.low is None or gap.high is None:
         return "."
     most = formatting.score(max(abs(gap.low), abs(gap.high)))
-    return f": {'the two' if alone else f'it and {name}'} differ by at most {most}."
+    whom = "the two" if alone else f"it and {name}"
+    return f": {whom} differ by at most {most} (95 % confidence)."
 
 
 def _gap(pair: Pair) -> str:

@@ -59,7 +59,8 @@ def check_record(path: Path, record: Any) -> dict[str, Any]:
     except ValueError:
         raise _damaged(path, "a number in it is infinite, or no number") from None
     _expect(path, isinstance(record["id"], str), "its id is not a text")
-    _check_part(path, record.get(PART))
+    if PART in record:
+        _check_part(path, record[PART])
     spec = record.get("spec", {})
     _expect(path, isinstance(spec, dict), "its spec is not an object")
     _expect(path, isinstance(spec.get("settings", {}), dict), "its settings are not an object")
@@ -75,8 +76,6 @@ def check_record(path: Path, record: Any) -> dict[str, Any]:
 
 
 def _check_part(path: Path, part: Any) -> None:
-    if part is None:
-        return
     has_both = isinstance(part, dict) and part.keys() == {"number", "total"}
     are_numbers = has_both and all(type(value) is int for value in part.values())
     is_part = are_numbers and 1 <= part["number"] <= part["total"]

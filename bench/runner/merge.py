@@ -107,6 +107,12 @@ def _check_identity(first: RunStore, part: RunStore) -> None:
             f"{part.path} was made with another specification than {first.path}: {shown}",
             hint="run this part again with the options of the others",
         )
+    names = [(run.model_names(), run.task_names()) for run in (first, part)]
+    if names[0] != names[1]:
+        raise InvalidInput(
+            f"{part.path} lists other models or tasks than {first.path}",
+            hint="copy the run directory again, all of it",
+        )
     versions = [_version(run) for run in (first, part)]
     if versions[0] != versions[1]:
         raise InvalidInput(

@@ -43,7 +43,7 @@ def conclusion(
         most = formatting.score(max(abs(gap.low), abs(gap.high)))
         return (
             f"No difference can be told: it is at most ±{most} over {documents} "
-            f"({formatting.p_equals(p)})."
+            f"(95 % confidence, {formatting.p_equals(p)})."
         )
     second_is_better = (gap.difference > 0) == higher_is_better
     ends = (gap.low, gap.high) if gap.difference > 0 else (-gap.high, -gap.low)

@@ -82,6 +82,14 @@ def rate_of(record: Any) -> Tariff | None:
     return None
 
 
+def _rate_of_table(value: Any) -> Tariff | None:
+    """The rate that a person wrote as a table; None if a key is misspelled, or if there are several rates."""
+    if not isinstance(value, Mapping):
+        return None
+    ways = ({"hour"}, {"page"}, {"input", "output"})
+    return rate_of(value) if value.keys() - {"currency"} in ways else None
+
+
 def _amount(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST:
         return None
@@ -108,13 +116,15 @@ def parse_prices(texts: Sequence[str], where: str) -> dict[str, Tariff]:
             raise InvalidInput(f"{where}: {error.message}", hint=error.hint) from None
         if not key or key in prices:
             raise InvalidInput(
-                f"{where}: two prices for {one_line(key, 60)!r}"
-                if key
-                else f"{where}: no model before =",
+                f"{where}: two prices for {_shown(key)}" if key else f"{where}: no model before =",
                 hint=f"{where} NAME=1.20/h",
             )
         prices[key] = rate
     return prices
+
+
+def _shown(model: str) -> str:
+    return "every model" if model == EVERY_MODEL else repr(one_line(model, 60))
 
 
 def price_table(table: Any, where: str) -> dict[str, Tariff]:
@@ -128,12 +138,15 @@ def price_table(table: Any, where: str) -> dict[str, Tariff]:
         raise InvalidInput(f"{where}: prices should be a table", hint="write [prices]")
     prices = {}
     for name, value in table.items():
-        rate = parse_rate(value) if isinstance(value, str) else rate_of(value)
+        try:
+            rate = parse_rate(value) if isinstance(value, str) else _rate_of_table(value)
+        except InvalidInput:
+            rate = None
         if rate is None:
             raise InvalidInput(
                 f"{where}: [prices] {one_line(str(name), 60)} should be a price, not "
                 f"{one_line(repr(value), 60)}",
-                hint=f'write "{EXPECTED}"',
+                hint='write a text such as "1.20/h" or "0.15/0.60", or a table such as { hour = 1.20 }',
             )
         prices[str(name)] = rate
     return prices

@@ -105,10 +105,12 @@ def paired_loss(
 
 
 def _bounds(totals: ClusterTotals, reach: float) -> Interval:
+    """One-sided bounds within ±``reach``, beyond which no difference of two scores can lie."""
     t = student_t_quantile(1 - LEVEL, max(1.0, totals.effective - 1))
     half, step = t * robust_se(totals), _half_a_change(totals)
     high = max(totals.mean + half, _score_bound(totals, t, reach))
-    return widen(Interval(totals.mean - half - step, high + step), totals, -reach, reach)
+    low, high = widen(Interval(totals.mean - half - step, high + step), totals, -reach, reach)
+    return Interval(max(low, -reach), min(high, reach))
 
 
 def _change_size(totals: ClusterTotals, extra: float) -> float:

@@ -39,6 +39,11 @@ MAX_EXCERPTS = 5
 MAX_FIELDS = 20
 """Fields that are listed, those with the most changes."""
 
+ONE_PAIR = (
+    "This is a comparison of one pair. The table of all pairs adjusts p for all of them, so a difference "
+    "that counts here may be within the noise there."
+)
+
 
 def section(view: ReportView) -> Section | None:
     """Gains and losses of every variant whose base is in the report; None if there is none."""
@@ -81,7 +86,7 @@ def detail(
         *_by_field(answers, id_),
         Text((balance(answers),)),
         *_excerpts(view, answers, *models),
-        Text((legend(answers, *labels),), "note"),
+        Text((f"{legend(answers, *labels)} {ONE_PAIR}",), "note"),
     )
 
 

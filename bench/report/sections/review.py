@@ -131,9 +131,11 @@ def _sentence(row: _Reviewed) -> str:
 def _kept(result: Unreviewed) -> str:
     """Whether what was asked for was reached on the other documents."""
     value, high = result.right.value, result.right.high
-    if value is not None and value >= result.target:
+    if value is None or high is None:
+        return "but these come from too few documents to judge by"
+    if value >= result.target:
         return "as many as asked for"
-    if high is not None and high < result.target:
+    if high < result.target:
         return "fewer than asked for"
     return "which is within the noise of what was asked for"
 
