@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -296,3 +298,24 @@ def test_the_settings_of_an_adapter_may_begin_with_a_mark_of_their_encoding(
     assert json.loads(path.read_text(encoding="utf-8-sig"))["r"] == 4
     assert checkpoints.adapter_settings(adapter)["r"] == 4
     assert difference(adapter, base)
+
+
+def test_a_bound_is_not_lost_where_the_collector_calls_back() -> None:
+    def dawdle(phase: str, _info: dict[str, int]) -> None:
+        until = time.process_time() + 0.2
+        while phase == "start" and time.process_time() < until:
+            pass
+
+    end = time.process_time() + 2
+    gc.callbacks.append(dawdle)
+    try:
+        with (
+            pytest.raises(InvalidInput, match="did not end within"),
+            bounded.bounded("the pattern", hint="", seconds=0.05),
+        ):
+            while time.process_time() < end:
+                cycle: list[object] = []
+                cycle.append(cycle)
+    finally:
+        gc.callbacks.remove(dawdle)
+    assert gc.isenabled()

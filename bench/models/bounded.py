@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any
 
 from bench.errors import InvalidInput
+from bench.measure import collector_paused
 
 SECONDS = 10.0
 """For one pattern over the names of a model's modules, or one template: both take milliseconds."""
@@ -52,7 +53,8 @@ def bounded(
     seconds = SECONDS if seconds is None else seconds
     try:
         last_resort = max(_LAST_RESORT * seconds, _LEAST_SECONDS)
-        with _limits(last_resort, memory_bytes), _timer(seconds):
+        # What the timer raises while the collector calls back is printed and forgotten, so it has to pause.
+        with collector_paused(), _limits(last_resort, memory_bytes), _timer(seconds):
             yield
     except _TimeIsUp:
         raise InvalidInput(f"{what} did not end within {seconds:g} seconds", hint=hint) from None
