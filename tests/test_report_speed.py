@@ -6,6 +6,7 @@ import io
 
 import pytest
 
+from bench.files import read_lines, write_lines
 from bench.report import ReportOptions, build, make_sections, terminal_summary
 from bench.report.html import html
 from bench.report.markdown import markdown
@@ -43,6 +44,19 @@ def test_latency_is_taken_apart_where_the_run_says(tmp_path):
     assert list(alone.first_token_parts) == ["preprocess", "transfer", "vision", "prefix", "suffix"]
     # Eight tokens after the first of each answer, in 0.28 of its time; pooled, not a mean of rates.
     assert alone.tokens_per_second == pytest.approx(8 * cold.n / (0.28 * sum(cold.seconds)))
+
+
+def test_a_stream_that_came_in_one_piece_tells_no_first_token(tmp_path):
+    run = make_run(tmp_path, [WATCHED], previews=False)
+    for path in run.path.glob("*/*/latency.jsonl"):
+        rows = list(read_lines(path))
+        for row in rows:
+            row["stages"]["decode"] = (row["generated_tokens"] - 1) / 20_000
+        write_lines(path, rows)
+    alone = view_of(RunStore.open(run.path)).rows[0].facts.single_stream
+    assert (alone.first_token, alone.tokens_per_second) == (None, None)
+    assert alone.first_token_parts == {}
+    assert alone.warm is not None
 
 
 def test_a_run_of_before_has_its_latency_alone(run):

@@ -187,6 +187,10 @@ def _bytes(record: Any) -> dict[str, int]:
 _AFTER_FIRST_TOKEN = ("decode", "other")
 """Stages of a call that are not on the way to its first token."""
 
+_FASTEST_TOKENS = 10_000
+"""Tokens a second of one answer, above which they came in one piece: something on the way held the stream
+back, so that neither the time of the first token nor the rate of the others is known."""
+
 
 def _latency(values: Iterable[Any]) -> Latency | None:
     """The percentiles of what is a number among ``values``."""
@@ -203,7 +207,9 @@ def _single_stream(records: Sequence[Mapping[str, Any]]) -> SingleStream | None:
         return None
     return SingleStream(
         warm=_latency(nested(r, "warm", "seconds") for r in records),
-        first_token=_latency(r.get("first_token_seconds") for r in records),
+        first_token=_latency(
+            r.get("first_token_seconds") for r in records if not _came_in_one_piece(r)
+        ),
         warm_first_token=_latency(nested(r, "warm", "first_token_seconds") for r in records),
         first_token_parts=_first_token_parts(records),
         tokens_per_second=_token_rate(records),
@@ -234,4 +240,13 @@ def _token_rate(records: Sequence[Mapping[str, Any]]) -> float | None:
 
 def _has_first_token(record: Mapping[str, Any]) -> bool:
     known = number(record.get("first_token_seconds")) is not None
-    return known and isinstance(record.get("stages"), Mapping)
+    staged = isinstance(record.get("stages"), Mapping)
+    return known and staged and not _came_in_one_piece(record)
+
+
+def _came_in_one_piece(record: Mapping[str, Any]) -> bool:
+    generated = number(record.get("generated_tokens"))
+    decoding = number(nested(record, "stages", "decode"))
+    if generated is None or decoding is None:
+        return False
+    return decoding * _FASTEST_TOKENS < generated - 1
