@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import settings
@@ -81,3 +81,26 @@ def make_task(tmp_path: Path) -> MakeTask:
         return folder
 
     return make
+
+
+class CommandResult(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def bench(capfd: pytest.CaptureFixture[str]) -> Any:
+    """A function that runs ``bench`` with arguments in this process."""
+
+    from bench.cli import main
+
+    def run(*arguments: object) -> CommandResult:
+        with pytest.raises(SystemExit) as end:
+            main([str(argument) for argument in arguments])
+        captured = capfd.readouterr()
+        return CommandResult(int(end.value.code or 0), captured.out, captured.err)
+
+    return run

@@ -5,39 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
 
 from bench.authoring.audit import Finding, audit
-from bench.cli import main
 from bench.files import read_lines
 from bench.report import build
 from bench.schema import Output, Task
 from bench.scoring.evaluation import evaluate
 from bench.tasks import load_task
 from tests.run_fixture import FixtureModel, make_run
-
-
-class Result(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def bench(capfd: pytest.CaptureFixture[str]) -> Any:
-    """A function that runs ``bench`` with arguments in this process."""
-
-    def run(*arguments: object) -> Result:
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        captured = capfd.readouterr()
-        return Result(int(end.value.code or 0), captured.out, captured.err)
-
-    return run
-
 
 Row = tuple[str, str, str, list[str]]
 """Id, page file, question and answers."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from bench.cli import main
 from bench.cli.check import CheckOptions, _recorded_padding, _ways
 from bench.files import append_lines
 from bench.models.catalog import resolve
@@ -31,26 +30,6 @@ from bench.scoring.evaluation import evaluate
 from bench.tasks import load_task
 from tests.conftest import MakeTask
 from tests.run_fixture import FixtureModel, make_run, make_tasks
-
-
-class Result(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def bench(capfd: pytest.CaptureFixture[str]) -> Any:
-    """A function that runs ``bench`` with arguments in this process."""
-
-    def run(*arguments: object) -> Result:
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        captured = capfd.readouterr()
-        return Result(int(end.value.code or 0), captured.out, captured.err)
-
-    return run
-
 
 # Where two answers part
 

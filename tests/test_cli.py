@@ -4,34 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from bench.cli import VERBS, main
+from bench.cli import VERBS
 from bench.errors import InvalidInput
 from bench.rundir.store import RunStore
 from tests.conftest import MakeTask
-
-
-class Result(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def bench(capfd: pytest.CaptureFixture[str]) -> Any:
-    """A function that runs ``bench`` with arguments in this process."""
-
-    def run(*arguments: object) -> Result:
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        captured = capfd.readouterr()
-        return Result(int(end.value.code or 0), captured.out, captured.err)
-
-    return run
-
 
 TOML = """
 [models.good]

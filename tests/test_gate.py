@@ -6,12 +6,11 @@ import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from bench.cli import main
 from bench.errors import InvalidInput
 from bench.gate.baseline import Baseline, baseline_of, digest, read_baseline, write_baseline
 from bench.gate.outputs import MARKER, as_json, gate_markdown, junit
@@ -28,25 +27,6 @@ PERFECT = FixtureModel("perfect", skill=1.0)
 TASKS = make_tasks(documents=200, questions=2, languages=("en",))
 IDS = [sample.id for sample in TASKS[0].samples]
 TASK = TASKS[0].name
-
-
-class Result(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def bench(capfd: pytest.CaptureFixture[str]) -> Any:
-    """A function that runs ``bench`` with arguments in this process."""
-
-    def run(*arguments: object) -> Result:
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        captured = capfd.readouterr()
-        return Result(int(end.value.code or 0), captured.out, captured.err)
-
-    return run
 
 
 def run_of(

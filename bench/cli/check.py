@@ -86,7 +86,7 @@ class CheckOptions(ModelOptions):
         "-n",
         type=click.IntRange(1),
         default=50,
-        help="Ask only the first N questions of each task.",
+        help="Ask only N questions of each task, spread over its documents.",
     )
     margin: float = what_choice(
         type=click.FloatRange(0, 1),

@@ -20,6 +20,9 @@ from bench.schema import ModelSpec
 _OF_THIS_ENVIRONMENT = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONUNBUFFERED")
 """Variables that would lead another interpreter to the packages of this one."""
 
+_CACHE_INSIDE = "/hub"
+"""Where a container sees the hub cache of this machine."""
+
 
 class Launch(NamedTuple):
     """What starts a server, and what ends what a kill does not end."""
@@ -114,7 +117,13 @@ def _container(
         device = spec.device.partition(":")[2]
         command += ["--gpus", f"device={device}" if device else "all"]
     if (cache := hub_cache()).is_dir():
-        command += ["--volume", f"{cache}:/root/.cache/huggingface/hub"]
+        # The image's user is not known, and so neither is the home that its cache would lie in.
+        command += [
+            "--volume",
+            f"{cache}:{_CACHE_INSIDE}",
+            "--env",
+            f"HF_HUB_CACHE={_CACHE_INSIDE}",
+        ]
     if Path(spec.checkpoint).is_dir():
         command += ["--volume", f"{spec.checkpoint}:{spec.checkpoint}:ro"]
     offline = {"HF_HUB_OFFLINE": "1"} if settings.offline else {}
