@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -193,7 +195,8 @@ def swept_run(results: Path, tokens: tuple[int, ...] = TOKENS, **spec: Any) -> R
     """A pretended run of one model under several bounds, and of one model without."""
     models = [
         *(
-            FixtureModel(f"qwen2-vl-2b@{count}", 0.4 + count / 4096, count / 1000)
+            # Pages of more than 512 tokens bring nothing more.
+            FixtureModel(f"qwen2-vl-2b@{count}", 0.4 + min(count, 512) / 4096, count / 1000)
             for count in tokens
         ),
         FixtureModel("qwen2-vl-7b", 0.8),
@@ -274,14 +277,14 @@ def test_a_sweep_says_which_bound_suffices_and_what_a_larger_one_takes(tmp_path:
     first, *rest = sentences(swept_run(tmp_path))
     assert re.fullmatch(r"qwen2-vl-2b: (256|512) visual tokens suffice within the noise\.", first)
     (larger,) = (line for line in rest if line.startswith("1,024 changes"))
-    pattern = r"1,024 changes the score by .0\.\d+ \[.*\] and takes [\d.]+ times as long\."
+    pattern = r"1,024 changes the score by .0\.\d+ \[.*\].* and takes [\d.]+ times as long\."
     assert re.fullmatch(pattern, larger)
     # The pretended backend says the same number of tokens whatever the bound.
     assert "256 and 512 gave the same pages: none is larger than the smaller bound." in rest
 
 
 def test_the_largest_bound_may_not_be_enough() -> None:
-    view = build_view(("m@256", "m@512"), separated=True)
+    view = build_view(("m@256", "m@512"), p=0.001)
     assert answers(view, view.sweeps[0]) == [
         "m: 512 visual tokens, the largest bound, scores higher than all smaller ones beyond the noise; a "
         "larger one may score higher still.",
@@ -289,8 +292,24 @@ def test_the_largest_bound_may_not_be_enough() -> None:
     ]
 
 
-def build_view(names: tuple[str, str], *, separated: bool) -> Any:
-    """As little of a report as ``answers`` reads: two bounds, the larger one 0.2 better."""
+def test_pairs_of_other_models_do_not_hide_what_a_sweep_found() -> None:
+    # The pair's own p counts, not the one that was adjusted for every pair of the report.
+    view = build_view(("m@256", "m@512"), p=0.001, p_holm=0.5)
+    assert "512 visual tokens, the largest bound" in answers(view, view.sweeps[0])[0]
+
+
+def test_an_interval_without_zero_names_the_adjusted_p_that_leaves_it_in_doubt() -> None:
+    view = build_view(("m@256", "m@512", "m@1024"), p=0.03)
+    first, second, _third, *_ = answers(view, view.sweeps[0])
+    assert first == "m: 256 visual tokens suffice within the noise."
+    assert second == (
+        "512 changes the score by +0.200 [+0.100, +0.300] "
+        "(p = 0.090, adjusted for the comparisons of the sweep)."
+    )
+
+
+def build_view(names: Sequence[str], *, p: float, p_holm: float | None = None) -> Any:
+    """As little of a report as ``answers`` reads: bounds of which every larger one is 0.2 better."""
     points = tuple(
         SweepPoint(
             name,
@@ -303,10 +322,13 @@ def build_view(names: tuple[str, str], *, separated: bool) -> Any:
         )
         for name in names
     )
-    gap = PairedDifference(0.2, 0.1, 0.3, 0.001, 9, 9, differing=9)
+    gap = PairedDifference(0.2, 0.1, 0.3, p, 9, 9, differing=9)
     return SimpleNamespace(
         sweeps=(SweepView("m", points),),
-        pairs=(Pair(names[1], names[0], gap, 0.001 if separated else 0.5, 9, 0),),
+        pairs=tuple(
+            Pair(larger, smaller, gap, p if p_holm is None else p_holm, 9, 0)
+            for smaller, larger in combinations(names, 2)
+        ),
         rows=[SimpleNamespace(key=name) for name in names],
         samples=[],
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from statistics import fmean
 
@@ -16,7 +16,8 @@ from bench import formatting
 from bench.report.findings import SweepPoint, SweepView
 from bench.report.records import at
 from bench.report.rows import RowSource
-from bench.report.views import ModelRow, Pair, ReportView, SampleView
+from bench.report.views import ALPHA, ModelRow, ReportView, SampleView
+from bench.stats import holm
 
 _VARIANT = re.compile(r"@(\d+)(px)?$")
 
@@ -92,14 +93,18 @@ def bounds(sweeps: Sequence[SweepView]) -> tuple[str, Mapping[str, int]]:
 
 
 def answers(view: ReportView, sweep: SweepView) -> list[str]:
-    """What a sweep was made to find out: which bound suffices, and what a larger one brings and takes."""
+    """What a sweep was made to find out: which bound suffices, and what a larger one brings and takes.
+
+    A sweep is an experiment of its own, so p-values are adjusted for its own comparisons only. The table of
+    all pairs adjusts them for every pair of the report.
+    """
     unit, by_row = bounds(view.sweeps)
     points = sweep.points
-    pairs = {frozenset((pair.first, pair.second)): pair for pair in view.pairs}
+    gains = _gains(view, sweep)
 
-    def is_better(one: SweepPoint, other: SweepPoint) -> bool:
-        pair = pairs.get(frozenset((one.row, other.row)))
-        return pair is not None and pair.separated and _gain(pair, one.row)[0] > 0
+    def is_better(larger: SweepPoint, smaller: SweepPoint) -> bool:
+        gain = gains.get((smaller.row, larger.row))
+        return gain is not None and gain.certain and gain.value > 0
 
     enough = next(
         number
@@ -115,32 +120,67 @@ def answers(view: ReportView, sweep: SweepView) -> list[str]:
         ]
     else:
         said = [f"{name} suffice within the noise."]
-        said += [_against(view, pairs, best, other, by_row) for other in larger]
+        said += [
+            _against(view, gains.get((best.row, other.row)), best, other, by_row)
+            for other in larger
+        ]
     return said + _same_pages(view, points, by_row)
 
 
-def _gain(pair: Pair, row: str) -> tuple[float, float, float]:
-    """The difference of the pair as a gain of ``row``, with its interval."""
-    gap = pair.difference
-    ends = (gap.difference or 0.0, gap.low or 0.0, gap.high or 0.0)
-    return ends if pair.first == row else (-ends[0], -ends[2], -ends[1])
+@dataclass(frozen=True, slots=True)
+class _Gain:
+    """What a larger bound adds to the score of a smaller one."""
+
+    value: float
+    low: float | None
+    high: float | None
+    differing: int
+    p: float
+    """Adjusted for the comparisons of the sweep."""
+
+    @property
+    def certain(self) -> bool:
+        return self.p < ALPHA
+
+
+def _gains(view: ReportView, sweep: SweepView) -> dict[tuple[str, str], _Gain]:
+    """The gain of every larger bound over every smaller one, by the keys of both rows."""
+    order = {point.row: number for number, point in enumerate(sweep.points)}
+    pairs = [pair for pair in view.pairs if pair.first in order and pair.second in order]
+    pairs = [pair for pair in pairs if pair.difference.difference is not None]
+    # One document has no p-value: then nothing is certain.
+    adjusted = holm([1.0 if pair.difference.p is None else pair.difference.p for pair in pairs])
+    gains = {}
+    for pair, p in zip(pairs, adjusted, strict=True):
+        gap = pair.difference
+        assert gap.difference is not None
+        if order[pair.first] > order[pair.second]:
+            gain = _Gain(gap.difference, gap.low, gap.high, gap.differing, p)
+            gains[pair.second, pair.first] = gain
+        else:
+            low = None if gap.high is None else -gap.high
+            high = None if gap.low is None else -gap.low
+            gains[pair.first, pair.second] = _Gain(-gap.difference, low, high, gap.differing, p)
+    return gains
 
 
 def _against(
     view: ReportView,
-    pairs: Mapping[frozenset[str], Pair],
+    gain: _Gain | None,
     best: SweepPoint,
     other: SweepPoint,
     by_row: Mapping[str, int],
 ) -> str:
     """What a larger bound changes against one that suffices."""
-    pair = pairs.get(frozenset((best.row, other.row)))
-    words = f"{by_row[other.row]:,} cannot be compared with it"
-    if pair is not None and pair.difference.differing == 0:
-        words = f"{by_row[other.row]:,} changes nothing"
-    elif pair is not None and pair.difference.low is not None:
-        gain, low, high = map(formatting.signed, _gain(pair, other.row))
-        words = f"{by_row[other.row]:,} changes the score by {gain} [{low}, {high}]"
+    bound = f"{by_row[other.row]:,}"
+    words = f"{bound} cannot be compared with it"
+    if gain is not None and gain.differing == 0:
+        words = f"{bound} changes nothing"
+    elif gain is not None and gain.low is not None and gain.high is not None:
+        value, low, high = map(formatting.signed, (gain.value, gain.low, gain.high))
+        words = f"{bound} changes the score by {value} [{low}, {high}]"
+        if not gain.certain and not gain.low <= 0 <= gain.high:
+            words += f" ({formatting.p_equals(gain.p)}, adjusted for the comparisons of the sweep)"
     times = _times_as_long(view, best, other)
     if times is None:
         return f"{words}."
