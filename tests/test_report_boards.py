@@ -85,3 +85,15 @@ def test_names_that_differ_never_look_the_same():
     assert len(set(short.values())) == 3
     assert short["ocr"] == "ocr"
     assert all(len(text) < len(name) for name, text in short.items() if name != "ocr")
+
+
+def test_error_rates_of_one_kind_have_a_common_score_of_which_lower_is_better(tmp_path):
+    tasks = [dataclasses.replace(task, metrics=("cer",)) for task in make_tasks(4, 2, ["ru", "en"])]
+    models = [FixtureModel("good", skill=0.9), FixtureModel("bad", skill=0.2)]
+    view = build([evaluate(make_run(tmp_path, models, tasks, previews=False))])
+    good, bad = view.rows
+    assert (good.key, view.higher_is_better) == ("good", False)
+    assert view.score_name == "mean character error rate over 2 tasks"
+    assert "; lower is better)" in view.verdict.detail
+    # References are of different lengths: a task's rate, and so the lead, weighs them by their letters.
+    assert view.pairs[0].difference.difference == pytest.approx(bad.score.value - good.score.value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import assert_never
 
 from markupsafe import Markup
@@ -238,6 +239,7 @@ def _score_lines(curves: Sequence[Curve], frame: Frame, width: int) -> list[Mark
     """Every curve with its intervals and marks; the name of the whole stands at its end."""
     parts: list[Markup] = []
     ends = []
+    course: list[tuple[float, float]] = []
     for number, curve in enumerate(curves):
         # Two models under one setting would hide each other's interval, so each stands a little aside.
         pixels = 5 * (number - (len(curves) - 1) / 2)
@@ -247,7 +249,19 @@ def _score_lines(curves: Sequence[Curve], frame: Frame, width: int) -> list[Mark
         parts += [_interval(point, frame) for point in drawn]
         parts += [_marked(point, frame, point.y) for point in drawn[:-1]]
         ends.append(replace(drawn[-1], label=curve.name))
-    return parts + _labelled(ends, frame, width)
+        course += _course(drawn, frame)
+    return parts + _labelled(ends, frame, width, course)
+
+
+def _course(points: Sequence[PlotPoint], frame: Frame) -> list[tuple[float, float]]:
+    """Pixels along a curve, its marks among them."""
+    marks = [(frame.x.at(point.x), frame.y.at(point.y)) for point in points]
+    between = [
+        (x + (next_x - x) * share, y + (next_y - y) * share)
+        for (x, y), (next_x, next_y) in pairwise(marks)
+        for share in (0.25, 0.5, 0.75)
+    ]
+    return marks + between
 
 
 def _cost_lines(curves: Sequence[Curve], frame: Frame) -> list[Markup]:
@@ -399,10 +413,15 @@ def _marked(point: PlotPoint, frame: Frame, y: float, name: Markup | None = None
     )
 
 
-def _labelled(points: Sequence[PlotPoint], frame: Frame, width: int) -> list[Markup]:
-    """Marks with their names, each name where it hides the least."""
+def _labelled(
+    points: Sequence[PlotPoint],
+    frame: Frame,
+    width: int,
+    others: Sequence[tuple[float, float]] = (),
+) -> list[Markup]:
+    """Marks with their names, each name where it hides the least of all marks and of ``others``."""
     marks = [(frame.x.at(point.x), frame.y.at(point.y)) for point in points]
-    taken = [(x - 8, y - 8, x + 8, y + 8) for x, y in marks]
+    taken = [(x - 8, y - 8, x + 8, y + 8) for x, y in (*marks, *others)]
     parts = []
     room = MAX_LABEL if width > NARROW else MAX_LABEL - 8
     labels = shortened([point.label for point in points], room)

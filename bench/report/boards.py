@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import formatting
-from bench.metrics import METRICS
 from bench.report.findings import Board, Reversal
 from bench.report.ranking import Scored, better_than, compare_all, reversals, task_weights
 from bench.report.views import ModelRow, Pair, SampleView, TaskView
 from bench.schema import Estimate
+from bench.scoring.levels import common_direction
 from bench.stats import cluster_mean
 
 COMMON_SHARE = 0.25
@@ -77,6 +77,7 @@ def rank(
                 tasks=tuple(tasks[number].key for number in numbers),
                 is_part=is_part,
                 score_name=score_name([tasks[number] for number in numbers])[0],
+                higher_is_better=higher,
             )
         )
         pairs += compared
@@ -89,14 +90,15 @@ def rank(
 
 def score_name(tasks: Sequence[TaskView]) -> tuple[str, bool, bool]:
     """What the leading column is, whether higher is better, and whether there is a common score at all."""
-    titles = dict.fromkeys(task.headline_title for task in tasks)
+    direction = common_direction(task.headline for task in tasks)
+    higher, comparable = direction != "lower", direction is not None
+    titles = {task.headline_title for task in tasks}
+    title = titles.pop() if len(titles) == 1 else "score"
     if len(tasks) == 1:
-        return tasks[0].headline_title, tasks[0].higher_is_better, True
-    only = next(iter(titles), "score") if len(titles) == 1 else "score"
-    accuracies = all(
-        task.headline in METRICS and METRICS[task.headline].direction == "higher" for task in tasks
-    )
-    return f"mean {only} over {formatting.plural(len(tasks), 'task')}", True, accuracies
+        return title, higher, comparable
+    # Within a name, only an abbreviation keeps its capital: ANLS, but character error rate.
+    title = title if title[1:2].isupper() else title[:1].lower() + title[1:]
+    return f"mean {title} over {formatting.plural(len(tasks), 'task')}", higher, comparable
 
 
 def groups(

@@ -26,6 +26,7 @@ class Board:
     """Whether a model answered more questions than these."""
     score_name: str
     """What its scores are: a metric's title, or the mean over its tasks."""
+    higher_is_better: bool = True
 
 
 @dataclass(frozen=True, slots=True)

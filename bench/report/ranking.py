@@ -73,8 +73,8 @@ def task_weights(scored: Scored) -> NDArray[np.float64]:
     weights, tasks = scored.weights, scored.tasks
     if np.unique(tasks).size <= 1:
         return weights
-    sizes = np.bincount(tasks, minlength=int(tasks.max()) + 1)
-    per_task: NDArray[np.float64] = 1.0 / sizes[tasks]
+    totals = np.bincount(tasks, weights=weights)
+    per_task: NDArray[np.float64] = weights / totals[tasks]
     return per_task
 
 

@@ -118,7 +118,8 @@ def _scored(best: ModelRow, board: Board) -> str:
     said = value if interval == formatting.DASH else f"{value} {interval}"
     name = f"the {board.score_name}" if board.score_name.startswith("mean") else board.score_name
     on = f" on {formatting.plural(board.questions, 'common question')}" if board.is_part else ""
-    return f"{said} ({name}{on})"
+    direction = "" if board.higher_is_better else "; lower is better"
+    return f"{said} ({name}{on}{direction})"
 
 
 def _lead(best: ModelRow, others: Sequence[ModelRow], against: dict[str, Pair], scored: str) -> str:

@@ -19,7 +19,7 @@ from bench.schema import Sample
 from bench.scoring.answers import Answer
 from bench.scoring.conclusions import ALPHA, conclusion
 from bench.scoring.evaluation import Cell, Evaluation, document_keys
-from bench.scoring.levels import ACCEPTED, higher_is_better, is_accuracy
+from bench.scoring.levels import ACCEPTED, common_direction, higher_is_better
 from bench.stats import PairedDifference, holm, paired_difference
 from bench.text import one_line
 
@@ -407,10 +407,11 @@ def _metric(first: Cell, second: Cell) -> str:
 
 
 def _overall(pairings: Sequence[Pairing], rows: Sequence[ComparisonRow]) -> ComparisonRow | None:
-    """All tasks together; None if they are not all shares of something right."""
+    """All tasks together; None if their metrics have no common mean."""
     if len(rows) == 1:
         return rows[0]
-    if not all(is_accuracy(pairing.metric) for pairing in pairings):
+    direction = common_direction(pairing.metric for pairing in pairings)
+    if direction is None:
         return None
     first: list[float | None] = []
     second: list[float | None] = []
@@ -421,19 +422,22 @@ def _overall(pairings: Sequence[Pairing], rows: Sequence[ComparisonRow]) -> Comp
         first += pairing.values(pairing.first)
         second += pairing.values(pairing.second)
         # Every task counts the same, however many questions it has.
-        weights += [1 / len(pairing.first)] * len(pairing.first)
+        own = pairing.weights()
+        total = sum(own) or 1.0
+        weights += [weight / total for weight in own]
         clusters += pairing.clusters
         balance += _balance(pairing)
     return ComparisonRow(
         name="all tasks",
-        metric="mean of tasks",
+        # Error rates are all of one kind, and its name says which way is better.
+        metric="mean of tasks" if direction == "higher" else pairings[0].metric,
         first=_mean(first, second, weights),
         second=_mean(second, first, weights),
         difference=paired_difference(second, first, clusters, weights=weights),
         p_holm=None,
         gained=sum(row.gained for row in rows),
         lost=sum(row.lost for row in rows),
-        p_mcnemar=_balance_test(balance, clusters),
+        p_mcnemar=_balance_test(balance, clusters) if direction == "higher" else None,
     )
 
 

@@ -23,7 +23,7 @@ from bench.metrics.mistakes import MISTAKES
 from bench.rundir.store import SUMMARY_FILE, RunStore
 from bench.schema import Estimate, Output, Task
 from bench.scoring.answers import Answer, Common, score_answers
-from bench.scoring.levels import is_accuracy
+from bench.scoring.levels import common_direction
 from bench.scoring.reuse import (
     common_parts,
     made_from,
@@ -173,7 +173,7 @@ def evaluate(
             if progress is not None:
                 progress(len(scored), len(tasks) * len(models))
     cells = {(model, name): scored[model, name] for model in models for name in tasks}
-    if not all(is_accuracy(task.metrics[0]) for task in tasks.values()):
+    if common_direction(task.metrics[0] for task in tasks.values()) is None:
         return Evaluation(run, tasks, models, cells, overall={})
     overall: dict[str, Estimate] = {}
     for model in models:

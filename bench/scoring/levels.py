@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from typing import Literal
 
 from bench.metrics import METRICS
@@ -50,6 +51,20 @@ def is_accuracy(metric: str) -> bool:
     return higher_is_better(metric) and (
         metric not in METRICS or METRICS[metric].range == (0.0, 1.0)
     )
+
+
+def common_direction(metrics: Iterable[str]) -> Literal["higher", "lower"] | None:
+    """What is better in the mean of scores by ``metrics``; None where such a mean says nothing.
+
+    Shares of something right have a common mean, and so have error rates of one kind. An error rate and an
+    accuracy have none.
+    """
+    kinds = set(metrics)
+    if all(is_accuracy(metric) for metric in kinds):
+        return "higher"
+    if len(kinds) > 1:
+        return None
+    return "higher" if higher_is_better(kinds.pop()) else "lower"
 
 
 def goodness(value: float, metric: str) -> float:

@@ -101,7 +101,7 @@ all("form.choose").forEach((form) => {
     front(out);
     clear.hidden = !given.length;
     pick.textContent = "";
-    if (!given.length) return;
+    if (!given.length || !ranked) return;
     if (fit === ranked) { pick.append(ranked === 1 ? "The model fits." : "All " + plural(ranked, "model") + " fit."); return; }
     if (!first.length) { pick.append("No model fits."); return; }
     pick.append("Within these budgets take ");

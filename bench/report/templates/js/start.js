@@ -96,8 +96,8 @@ function start() {
     wire();
     return setFilter(address.values).then(byAddress);
   }).then(() => {
-    // A browser finds a section only by an address that says nothing else.
-    if (address.section && Object.keys(address.values).length) go(address.section, "instant");
+    // A browser finds a section only by an address that says nothing else, and where it was before the page was filled.
+    if (address.section) go(address.section, "instant");
     ready(null);
     inflateTheRest(1);
   }, ready);
