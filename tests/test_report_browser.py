@@ -466,3 +466,23 @@ def test_theme_button_turns_what_is_seen(page, answered):
     assert re.fullmatch(
         r"rgb\(18, 20, 23\)", browser.run("getComputedStyle(document.body).backgroundColor")
     )
+
+
+def test_two_fingers_zoom_the_page(page, answered):
+    browser = page(answered, "#s=invoices-zh/zh-01%2Fq2")
+    browser.wait(OPEN)
+    x, y = browser.run(
+        '(() => { const box = document.getElementById("d-view").getBoundingClientRect();'
+        " return [box.x + box.width / 2, box.y + box.height / 2]; })()"
+    )
+
+    def touch(kind, *places):
+        points = [{"x": x + place, "y": y, "id": number} for number, place in enumerate(places)]
+        browser.call("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+
+    touch("touchStart", -20, 20)
+    touch("touchMove", -30, 30)
+    touch("touchMove", -40, 40)
+    touch("touchEnd")
+    # The fingers are twice as far apart.
+    browser.wait('document.getElementById("d-zoom").textContent === "200 %"')

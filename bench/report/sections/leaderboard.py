@@ -12,6 +12,7 @@ from bench.report.facts import GIB, usual_memory
 from bench.report.reasons import NOT_ASKED, measured, percentile, reason
 from bench.report.records import at
 from bench.report.section import (
+    DATA,
     EVERYWHERE,
     PAGE,
     Budget,
@@ -181,7 +182,17 @@ def _columns(view: ReportView, kind: str) -> tuple[Column, ...]:
         _RATE,
         Column("p50", "p50 s", "significant", "lower", f"Median of {single}", priority=1),
         Column("p95", "p95 s", "significant", "lower", f"95th percentile of {single}", priority=6),
-        Column("memory", "Memory GiB", "gib", "lower", memory, short="Peak GiB", priority=5),
+        Column(
+            "memory",
+            "Memory GiB",
+            "gib",
+            "lower",
+            memory,
+            short="Peak GiB",
+            priority=5,
+            # Where every model runs on a server, the column would be empty.
+            outputs=EVERYWHERE if kind else DATA,
+        ),
         *((_cost_column(currency_of(view.rows)),) if has_costs(view) else ()),
         Column("failed", "Failed", "count", "lower", failed),
     )
