@@ -21,15 +21,18 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from bench.service.settings import PREFIX, service_settings
 from workshop.hashes import HASHED, WITHOUT
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = ROOT / "docker" / "Dockerfile-cu124"
-IMAGES = ("cu124", "gptq")
-EXTRAS = ("hf", "endpoint", "nf4", "ocr", "synth", "tables")
+IMAGES = {"cu124": "cu124", "gptq": "gptq", "serve": "cu124", "cpu": "cpu"}
+"""Target → the list of packages that it holds."""
+LISTS = sorted(set(IMAGES.values()))
+EXTRAS = ("hf", "endpoint", "nf4", "ocr", "serve", "synth", "tables")
 INSTRUCTIONS = {
-    *("ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "FROM", "LABEL", "RUN", "USER", "VOLUME"),
-    "WORKDIR",
+    *("ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "RUN"),
+    *("USER", "VOLUME", "WORKDIR"),
 }
 
 
@@ -80,6 +83,17 @@ def stages() -> dict[str, Stage]:
     return found
 
 
+def image(target: str) -> Stage:
+    """What a target is built of: its own steps, after those of the stages that it starts from."""
+    known = stages()
+    stage = known[target]
+    steps = stage.steps
+    while stage.base in known:
+        stage = known[stage.base]
+        steps = stage.steps + steps
+    return Stage(target, stage.base, steps)
+
+
 def pins(path: Path) -> dict[str, str]:
     """Canonical name → version of every ``name==version`` line."""
     lines = [line.partition("#")[0].strip() for line in path.read_text("utf-8").splitlines()]
@@ -87,8 +101,8 @@ def pins(path: Path) -> dict[str, str]:
     return {canonicalize_name(name): version for name, version in pairs}
 
 
-def image_pins(image: str) -> dict[str, str]:
-    return pins(ROOT / "docker" / f"requirements-{image}.txt")
+def list_pins(name: str) -> dict[str, str]:
+    return pins(ROOT / "docker" / f"requirements-{name}.txt")
 
 
 def copied_from_the_repository() -> list[str]:
@@ -125,10 +139,10 @@ def test_no_line_has_anything_behind_its_continuation_mark() -> None:
     assert not re.search(r"\\[ \t]+$", text, re.MULTILINE)
 
 
-def test_the_default_target_is_the_cuda_12_4_image_and_gptq_is_another() -> None:
+def test_the_default_target_is_the_cuda_12_4_image_and_the_others_are_there() -> None:
     names = list(stages())
     assert names[-1] == "cu124"
-    assert "gptq" in names
+    assert set(IMAGES) <= set(names)
 
 
 def test_every_stage_and_mount_starts_from_an_earlier_stage_or_an_image() -> None:
@@ -144,64 +158,87 @@ def test_base_images_are_ubuntu_22_04_with_the_cuda_that_torch_was_built_for() -
     arguments = dict(a.split("=", 1) for name, a in instructions() if name == "ARG" and "=" in a)
     assert arguments["UBUNTU_IMAGE"] == "ubuntu:22.04"
     for image, variable in (("cu124", "CUDA_IMAGE"), ("gptq", "CUDA_GPTQ_IMAGE")):
-        cuda = image_pins(image)["nvidia-cuda-runtime-cu12"].rsplit(".", 1)[0]
+        cuda = list_pins(image)["nvidia-cuda-runtime-cu12"].rsplit(".", 1)[0]
         assert re.fullmatch(
             rf"nvidia/cuda:{re.escape(cuda)}\.\d+-\w+-ubuntu22\.04", arguments[variable]
         )
 
 
-@pytest.mark.parametrize("image", IMAGES)
-def test_an_image_ends_without_root_and_can_start_under_any_uid(image: str) -> None:
-    stage = stages()[image]
+@pytest.mark.parametrize("target", IMAGES)
+def test_an_image_ends_without_root_and_can_start_under_any_uid(target: str) -> None:
+    stage = image(target)
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", stage.all("USER")[-1])
     # Without a line in /etc/passwd, these are what names the user and a writable home.
     assert {"HOME", "USER", "LOGNAME"} <= stage.environment().keys()
 
 
-@pytest.mark.parametrize("image", IMAGES)
-def test_the_hub_cache_is_a_volume_that_every_user_may_write_to(image: str) -> None:
-    stage = stages()[image]
+@pytest.mark.parametrize("target", IMAGES)
+def test_the_hub_cache_is_a_volume_that_every_user_may_write_to(target: str) -> None:
+    stage = image(target)
     cache = stage.environment()["HF_HOME"]
-    assert f'"{cache}"' in stage.all("VOLUME")[-1]
+    assert any(f'"{cache}"' in volumes for volumes in stage.all("VOLUME"))
     assert cache in (ROOT / "docker" / "runtime.sh").read_text(encoding="utf-8")
 
 
 def test_compiled_kernels_of_the_gptq_image_are_kept_in_a_volume() -> None:
-    stage = stages()["gptq"]
+    stage = image("gptq")
     folder = stage.environment()["GPTQMODEL_TORCH_EXTENSIONS_DIR"]
     assert f'"{folder}"' in stage.all("VOLUME")[-1]
     assert any(run.endswith(folder) for run in stage.all("RUN"))
 
 
-def test_both_images_have_the_same_settings_but_for_those_of_gptqmodel() -> None:
-    plain, gptq = (stages()[image].environment() for image in IMAGES)
-    assert plain == {k: v for k, v in gptq.items() if not k.startswith("GPTQMODEL_")}
+def test_all_images_have_the_same_settings_but_for_those_of_gptqmodel_and_of_the_service() -> None:
+    plain = image("cu124").environment()
+    for target in IMAGES:
+        own = image(target).environment().items()
+        assert plain == {k: v for k, v in own if not k.startswith(("GPTQMODEL_", "BENCH_SERVE_"))}
     assert plain["PYTHONUNBUFFERED"] == "1"
     assert plain["TOKENIZERS_PARALLELISM"] == "false"
 
 
-@pytest.mark.parametrize("image", IMAGES)
-def test_dependencies_come_before_the_source(image: str) -> None:
-    steps = [f"{name} {arguments}" for name, arguments in stages()[image].steps]
-    dependencies = steps.index(f"COPY --from=dependencies-{image} /opt/venv /opt/venv")
+@pytest.mark.parametrize("target", IMAGES)
+def test_dependencies_come_before_the_source(target: str) -> None:
+    steps = [f"{name} {arguments}" for name, arguments in image(target).steps]
+    stage = f"dependencies-{IMAGES[target]}"
+    dependencies = steps.index(f"COPY --from={stage} /opt/venv /opt/venv")
     source = next(i for i, step in enumerate(steps) if "/wheels/*.whl" in step)
     assert dependencies < source
-    assert "bench" not in " ".join(stages()[f"dependencies-{image}"].all("COPY"))
+    assert "bench" not in " ".join(stages()[stage].all("COPY"))
 
 
-@pytest.mark.parametrize("image", IMAGES)
-def test_an_image_starts_the_command_line_without_the_base_images_banner(image: str) -> None:
-    stage = stages()[image]
+@pytest.mark.parametrize("target", IMAGES)
+def test_an_image_starts_the_command_line_without_the_base_images_banner(target: str) -> None:
+    stage = image(target)
     assert stage.all("ENTRYPOINT") == ['["/usr/bin/tini", "--", "sh", "/usr/local/bin/start.sh"]']
-    assert stage.all("CMD") == []
+    serves = "BENCH_SERVE_DATA" in stage.environment()
+    assert len(stage.all("CMD")) == serves
     assert "COPY run_predict.py ./" in [f"{name} {rest}" for name, rest in stage.steps]
 
 
-@pytest.mark.parametrize("image", IMAGES)
-def test_an_image_says_what_it_is(image: str) -> None:
+@pytest.mark.parametrize("target", IMAGES)
+def test_an_image_says_what_it_is(target: str) -> None:
     label = " ".join(stages()[image].all("LABEL"))
     for key in ("title", "description", "licenses", "revision"):
         assert f"org.opencontainers.image.{key}=" in label
+
+
+@pytest.mark.parametrize("target", ["serve", "cpu"])
+def test_an_image_of_the_service_keeps_its_jobs_and_can_be_asked_whether_it_lives(
+    target: str,
+) -> None:
+    stage = image(target)
+    settings = service_settings(host="127.0.0.1")
+    assert stage.all("EXPOSE") == [str(settings.port)]
+    assert f"127.0.0.1:{settings.port}/livez" in stage.all("HEALTHCHECK")[0]
+    folder = stage.environment()["BENCH_SERVE_DATA"]
+    assert f'["{folder}"]' in stage.all("VOLUME")
+    assert any(run.endswith(folder) for run in stage.all("RUN"))
+    given = {name for name in stage.environment() if name.startswith(PREFIX)}
+    assert {name.removeprefix(PREFIX).lower() for name in given} <= set(type(settings).model_fields)
+    # Without a key in the environment, such a container ends with one line.
+    assert stage.environment()["BENCH_SERVE_HOST"] == "0.0.0.0"  # noqa: S104
+    assert not any("API_KEY" in name for name in stage.environment())
+    assert stage.all("CMD") == ['["bench", "serve", "--model", "qwen2-vl-nano"]']
 
 
 def test_what_is_copied_exists_and_enters_the_build() -> None:
@@ -356,7 +393,7 @@ def test_at_a_terminal_a_container_greets_in_two_lines_and_opens_a_shell(
     assert "shell-42" in said.decode()
 
 
-@pytest.mark.parametrize("image", [*IMAGES, "build"])
+@pytest.mark.parametrize("image", [*LISTS, "build"])
 def test_every_requirement_is_pinned_exactly(image: str) -> None:
     text = (ROOT / "docker" / f"requirements-{image}.txt").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
@@ -390,42 +427,42 @@ def test_what_is_installed_is_installed_by_digest() -> None:
     assert "--no-deps --require-hashes -r requirements-hashed.lock" in makefile
     runs = [run for stage in stages().values() for run in stage.all("RUN")]
     installing = [run for run in runs if re.search(r"pip (sync|install).*requirements", run)]
-    assert len(installing) == 3
+    assert len(installing) == len(LISTS) + 1
     assert all("--require-hashes" in run for run in installing)
 
 
-@pytest.mark.parametrize("image", IMAGES)
-def test_the_pins_satisfy_what_the_project_asks_for(image: str) -> None:
+@pytest.mark.parametrize("name", LISTS)
+def test_the_pins_satisfy_what_the_project_asks_for(name: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = list(project["dependencies"])
     for extra in EXTRAS:
         wanted += project["optional-dependencies"][extra]
-    installed = image_pins(image)
+    installed = list_pins(name)
     for line in wanted:
         requirement = Requirement(line)
         version = installed[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version), f"{line}, but {version} is pinned"
 
 
-@pytest.mark.parametrize("image", IMAGES)
-def test_an_image_holds_what_the_tests_ran_with_but_for_its_named_differences(image: str) -> None:
+@pytest.mark.parametrize("name", LISTS)
+def test_an_image_holds_what_the_tests_ran_with_but_for_its_named_differences(name: str) -> None:
     lock = pins(ROOT / "requirements.lock")
-    installed = image_pins(image)
-    named = pins(ROOT / "docker" / f"requirements-{image}.in")
+    installed = list_pins(name)
+    named = pins(ROOT / "docker" / f"requirements-{name}.in")
     assert named.items() <= installed.items()
     differing = {k for k in lock.keys() & installed.keys() if lock[k] != installed[k]}
     assert differing <= named.keys(), "docs/container.md says how the files are made anew"
 
 
 def test_torch_is_the_cuda_12_4_build_in_the_default_image() -> None:
-    installed = image_pins("cu124")
+    installed = list_pins("cu124")
     assert installed["torch"].startswith("2.6.")
     assert installed["nvidia-cublas-cu12"].startswith("12.4.")
     assert Version(installed["transformers"]).major == 5
 
 
 def test_the_gptq_image_has_what_transformers_asks_for() -> None:
-    installed = image_pins("gptq")
+    installed = list_pins("gptq")
     assert Version(installed["gptqmodel"]) >= Version("7.0.0")
     assert Version(installed["optimum"]) >= Version("2.3.0")
     # gptqmodel 7.7 wants a torch whose wheels are CUDA 13 builds.
@@ -435,7 +472,7 @@ def test_the_gptq_image_has_what_transformers_asks_for() -> None:
 def test_only_packages_that_have_no_wheel_are_built_from_source() -> None:
     [run] = [r for r in stages()["dependencies-gptq"].all("RUN") if "pip sync" in r]
     assert "--only-binary :all:" in run
-    assert set(re.findall(r"--no-binary (\S+)", run)) <= image_pins("gptq").keys()
+    assert set(re.findall(r"--no-binary (\S+)", run)) <= list_pins("gptq").keys()
     [run] = [r for r in stages()["dependencies-cu124"].all("RUN") if "pip sync" in r]
     assert "--no-binary" not in run
 
@@ -462,8 +499,14 @@ def test_the_python_of_the_image_is_one_that_the_project_supports() -> None:
 
 def test_the_page_about_the_container_names_every_target_and_volume() -> None:
     page = (ROOT / "docs" / "container.md").read_text(encoding="utf-8")
-    for word in ("--target gptq", "/cache/hf", "/cache/kernels", "docker/Dockerfile-cu124"):
+    targets = [f"--target {target}" for target in IMAGES if target != "cu124"]
+    for word in (*targets, "/cache/hf", "/cache/kernels", "/data", "docker/Dockerfile-cu124"):
         assert word in page
-    for image in IMAGES:
+    for name in LISTS:
         for package in ("torch", "transformers"):
-            assert image_pins(image)[package] in page
+            assert list_pins(name)[package] in page
+
+
+def test_the_torch_of_the_cpu_image_is_the_one_that_the_tests_ran_with() -> None:
+    (version,) = (a for a in stages()["dependencies-cpu"].all("ARG") if a.startswith("TORCH"))
+    assert version.partition("=")[2] == list_pins("cpu")["torch"]

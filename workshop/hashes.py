@@ -5,7 +5,7 @@
 
 People edit ``requirements.lock`` and the lists in ``docker/``, which hold names and versions. From each of
 them comes a list with the digests of all files of every release, which is what installations use. torch is
-left out of the first: a machine may have another build of the same version, with another digest.
+left out where its build for processors is meant: an index may have another build of the same version.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ ROOT = Path(__file__).resolve().parent.parent
 HASHED = {
     "requirements.lock": "requirements-hashed.lock",
     "docker/requirements-build.txt": "docker/requirements-build-hashed.txt",
+    "docker/requirements-cpu.txt": "docker/requirements-cpu-hashed.txt",
     "docker/requirements-cu124.txt": "docker/requirements-cu124-hashed.txt",
     "docker/requirements-gptq.txt": "docker/requirements-gptq-hashed.txt",
 }
 """List of names and versions → list with digests."""
-WITHOUT = {"requirements.lock": ("torch",)}
+WITHOUT = {"requirements.lock": ("torch",), "docker/requirements-cpu.txt": ("torch",)}
 """Packages that the hashed list leaves out."""
 _HEAD = "# Made by `python -m workshop.hashes` from {name}; do not edit.\n"
 

@@ -1,0 +1,19 @@
+output "registry" {
+  description = "Where images are pushed. REGISTRY and IMAGE of .github/workflows/images.yml are its two halves."
+  value       = aws_ecr_repository.images.repository_url
+}
+
+output "push_role" {
+  description = "REGISTRY_ROLE of .github/workflows/images.yml."
+  value       = one(aws_iam_role.push[*].arn)
+}
+
+output "results" {
+  description = "Where runs and adapters go: bench push RUN URL/runs."
+  value       = "s3://${aws_s3_bucket.results.bucket}"
+}
+
+output "connect" {
+  description = "The command that gives kubectl access to the cluster."
+  value       = "aws eks update-kubeconfig --region ${var.region} --name ${aws_eks_cluster.this.name}"
+}
