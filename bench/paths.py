@@ -40,3 +40,9 @@ def hub_cache() -> Path:
         os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface"
     )
     return Path(home).expanduser() / "hub"
+
+
+def user_cache() -> Path:
+    """The folder of this program in the user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "docvlm-bench"

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-
 from bench.service.settings import PREFIX, ServiceSettings
+
 from tests.test_docker import stages
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,9 +31,7 @@ def read(path: Path) -> Any:
     [("github-workflows", WORKFLOWS), ("compose-spec", [COMPOSE])],
     ids=["workflows", "compose"],
 )
-def test_files_agree_with_the_schema_of_those_who_read_them(
-    schema: str, paths: list[Path]
-) -> None:
+def test_files_agree_with_the_schema_of_those_who_read_them(schema: str, paths: list[Path]) -> None:
     assert paths
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}"]
     done = subprocess.run([*command, *map(str, paths)], capture_output=True, text=True, timeout=60)
@@ -83,7 +81,9 @@ def test_every_target_that_is_pushed_can_be_built() -> None:
     for service in read(COMPOSE)["services"].values():
         if "build" in service:
             assert service["build"]["target"] in stages()
-            assert (COMPOSE.parent / service["build"]["context"] / service["build"]["dockerfile"]).exists()
+            assert (
+                COMPOSE.parent / service["build"]["context"] / service["build"]["dockerfile"]
+            ).exists()
 
 
 def test_a_composed_service_is_reached_from_this_machine_alone() -> None:
@@ -116,7 +116,9 @@ def test_probes_settings_and_selectors_fit_the_service() -> None:
     }
     assert probes == {"startup": "/ready", "readiness": "/ready", "liveness": "/livez"}
     names = {entry["name"] for entry in container["env"]}
-    assert {name.removeprefix(PREFIX).lower() for name in names} <= set(ServiceSettings.model_fields)
+    assert {name.removeprefix(PREFIX).lower() for name in names} <= set(
+        ServiceSettings.model_fields
+    )
     labels = pod["metadata"]["labels"]
     assert whole["StatefulSet"]["spec"]["selector"]["matchLabels"] == labels
     assert whole["Service"]["spec"]["selector"] == labels
@@ -124,7 +126,7 @@ def test_probes_settings_and_selectors_fit_the_service() -> None:
     assert whole["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels
     # The volumes that an image declares are those that are mounted.
     mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
-    assert mounted >= {"/data", "/cache/hf", "/tmp"}  # noqa: S108
+    assert mounted >= {"/data", "/cache/hf", "/tmp"}
     drained = ServiceSettings.model_fields["drain_seconds"].default
     assert pod["spec"]["terminationGracePeriodSeconds"] > drained
 
@@ -137,7 +139,9 @@ def test_the_metric_that_replicas_follow_is_one_of_the_services() -> None:
 
 
 def test_terraform_variables_are_described_and_used() -> None:
-    files = {path.name: path.read_text("utf-8") for path in (ROOT / "deploy" / "terraform").glob("*.tf")}
+    files = {
+        path.name: path.read_text("utf-8") for path in (ROOT / "deploy" / "terraform").glob("*.tf")
+    }
     blocks = re.findall(r'variable "(\w+)" \{(.*?)\n\}', files["variables.tf"], re.DOTALL)
     assert blocks
     used = "\n".join(text for name, text in files.items() if name != "variables.tf")

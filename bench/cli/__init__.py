@@ -48,6 +48,7 @@ VERBS: dict[str, tuple[str, str]] = {
         "bench.cli.pull",
         "Download data sets and checkpoints for later use without a network.",
     ),
+    "push": ("bench.cli.push", "Copy a finished run, or an adapter, to object storage."),
     "doctor": ("bench.cli.doctor", "Check this machine, and say how to install what is missing."),
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import InvalidInput, did_you_mean
+from bench.storage import fetch_folder, is_address
 from bench.text import one_line
 
 if TYPE_CHECKING:
@@ -19,14 +20,22 @@ FIRST_RUN = "bench run --models ocr --tasks all"
 
 
 def find_run(name: str, results: Path) -> Path:
-    """The run directory for what a person typed: a path, a run's name, a part of it, or ``last``.
+    """The run directory for what a person typed: a path, a run's name, a part of it, ``last`` or an address.
+
+    A run on object storage is copied to this machine first.
 
     Raises:
         InvalidInput: no run, or several, fit.
+        EnvironmentProblem: the storage cannot be read.
     """
     from bench.rundir.listing import find_runs
     from bench.rundir.record import RUN_FILE
 
+    if is_address(name):
+        from bench.cli.progress import LateProgress
+
+        with LateProgress("copying, by bytes") as progress:
+            return fetch_folder(name, progress=progress.step)
     # A whole name before a part of one: two runs of one second are called X and X-2.
     folder = _run_folder(name, results)
     if folder is not None:
@@ -107,6 +116,11 @@ def _run_and_model(name: str, inside: str | None, results: Path) -> tuple[str, s
 
     if name in NEWEST or _run_folder(name, results) is not None:
         return name, ""
+    if is_address(name):
+        # The first colon is the address's own.
+        scheme, _, rest = name.partition(":")
+        run_path, _, model = rest.partition(":")
+        return f"{scheme}:{run_path}", model
     run_name, separator, model = name.rpartition(":")
     if separator:
         return run_name, model

@@ -47,6 +47,7 @@ from bench.models.settings import (
 )
 from bench.parsing import read_toml
 from bench.schema import Json, ModelSpec
+from bench.storage import fetch_folder, is_address
 from bench.text import file_name, one_line
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -190,8 +191,8 @@ def resolve(
     """The model that ``name`` means.
 
     ``name`` is, in this order: a row of ``bench_toml``, a row of the catalog, ``MODEL@http://host:port/v1``,
-    a local checkpoint or PEFT adapter folder, a hub id of the catalog or its last part, or any other hub
-    id ``org/name``.
+    a local checkpoint or PEFT adapter folder, the address of one on object storage, a hub id of the catalog
+    or its last part, or any other hub id ``org/name``.
     Case matters only for folders and unknown hub ids.
 
     Raises:
@@ -279,6 +280,8 @@ def _find(name: str, bench_toml: Path | None) -> ModelSpec:
         return _from_address(endpoint["model"], endpoint["url"])
     if (folder := _folder(name)) is not None:
         return _from_folder(folder)
+    if is_address(name):
+        return _from_folder(fetch_folder(name))
     if (entry := _by_hub_name().get(name.strip().lower())) is not None:
         return entry.spec()
     if _HUB_ID.fullmatch(name) and not name.endswith(_WEIGHT_FILES):

@@ -27,6 +27,7 @@ from bench.errors import InvalidInput
 from bench.files import open_temporary, storage_errors, write_atomically, write_json
 from bench.formatting import plural
 from bench.parsing import MAX_TOML_BYTES, read_json_object, read_text
+from bench.paths import user_cache
 from bench.tasks.cells import Row, image_bytes, image_suffix
 from bench.tasks.datasettable import DatasetTable
 from bench.tasks.mapping import Mapper, is_vlmevalkit, vlmevalkit_table
@@ -64,8 +65,7 @@ class CachedTask(NamedTuple):
 
 def cache_root() -> Path:
     """Return the folder that holds the data sets: ``docvlm-bench/tasks`` in the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "docvlm-bench" / "tasks"
+    return user_cache() / "tasks"
 
 
 def find_made(name: str, spec: TaskFile) -> CachedTask | None:
