@@ -39,7 +39,7 @@ def execute_plan(plan: RunPlan, options: RunOptions) -> Outcome:
         resume=options.resume,
         fresh=options.fresh,
         retry_failed=options.retry_failed,
-        devices=devices_for(plan, options.devices),
+        devices=devices_of(plan, options),
     )
 
 
@@ -101,6 +101,28 @@ def check_loadable(plan: RunPlan) -> None:
         make_model(spec)
         if spec.options.get("api_key_env") is not None:
             api_key(endpoint_settings(spec))
+
+
+def devices_of(plan: RunPlan, options: RunOptions) -> tuple[Device, ...]:
+    """The devices of this machine, or the places on a cluster, that share each model's questions.
+
+    Raises:
+        InvalidInput: the options contradict each other, or are not valid.
+        EnvironmentProblem: a device, a package or the cluster is not there.
+    """
+    if options.executor is None:
+        if options.workers is not None:
+            raise InvalidInput("--workers counts actors of a cluster", hint="add --executor ray")
+        return devices_for(plan, options.devices)
+    from bench.runner.on_ray import cluster_address, workers_on
+
+    address = cluster_address(options.executor)
+    if options.devices is not None:
+        raise InvalidInput(
+            "--devices names devices of this machine, but --executor runs the models on a cluster",
+            hint="leave out one of them",
+        )
+    return workers_on(address, plan.models, options.workers)
 
 
 def devices_for(plan: RunPlan, text: str | None) -> tuple[Device, ...]:

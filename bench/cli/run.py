@@ -12,7 +12,7 @@ from bench.cli.execution import (
     check_loadable,
     conclude,
     conclude_part,
-    devices_for,
+    devices_of,
     execute_plan,
 )
 from bench.cli.run_options import RunOptions
@@ -53,7 +53,7 @@ def _print_plan(plan: RunPlan, options: RunOptions) -> None:
     from bench.cli.dry_run import describe, describe_json
 
     check_loadable(plan)
-    devices = devices_for(plan, options.devices)
+    devices = devices_of(plan, options)
     if options.as_json:
         echo_json({**describe_json(plan, devices), **plan.part.record()})
     else:

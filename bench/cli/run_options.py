@@ -136,6 +136,17 @@ class RunOptions(ModelOptions):
         help="Divide the questions of every model among several processes: one for each GPU (0,1), or "
         "several on the CPU (cpu,cpu).",
     )
+    executor: str | None = engine_choice(
+        metavar="ray[://ADDRESS]",
+        help="Run the models on a Ray cluster: ray means that of this machine, and ray://HOST:10001 another "
+        "one. The run directory stays on this machine.",
+    )
+    workers: int | None = engine_choice(
+        type=click.IntRange(1, 10_000),
+        metavar="N",
+        help="With --executor, let N actors of the cluster share the questions of each model.  [default: one "
+        "for each GPU, or for each node without GPUs]",
+    )
     no_reuse: bool = engine_choice(
         help="Encode a page again for each of its questions. Use it to compare with tools that do so; "
         "it applies to Qwen-VL models."

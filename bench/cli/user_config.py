@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli import echo_json
-from bench.cli.execution import conclude, devices_for, execute_plan
+from bench.cli.execution import conclude, devices_of, execute_plan
 from bench.cli.run_options import RunOptions
 from bench.errors import InvalidInput
 from bench.schema import ModelSpec
@@ -233,7 +233,7 @@ def _prompt_rules(
 def _print_plans(plans: Sequence[RunPlan], options: RunOptions) -> None:
     from bench.cli.dry_run import describe, describe_json
 
-    devices = [devices_for(plan, options.devices) for plan in plans]
+    devices = [devices_of(plan, options) for plan in plans]
     if options.as_json:
         echo_json([describe_json(*one) for one in zip(plans, devices, strict=True)])
         return

@@ -66,7 +66,9 @@ def model_row(source: RowSource, levels: Mapping[Level, int], *, comparable: boo
     device = text(nested(record, "device"))
     if not device and record is not None:
         device = text(run.model_spec(model).device)
-    machine = hardware(nested(run.record, "environment"), device) if device else ""
+    # A model on a cluster says on which machine it ran.
+    here = nested(record, "details", "node") or nested(run.record, "environment")
+    machine = hardware(here, device) if device else ""
     return ModelRow(
         key=source.key,
         name=model,

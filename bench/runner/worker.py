@@ -27,7 +27,7 @@ from typing import Any, TextIO
 from bench.errors import BenchError, OutOfMemory
 from bench.files import write_json
 from bench.measure import is_device_lost, release_memory
-from bench.models import make_model, with_traits
+from bench.models import with_traits
 from bench.models.model import Model, ModelGone, closing
 from bench.rundir.store import RunStore
 from bench.runner.answering import DeviceLost, answer, answer_alone, failures, sample_ids
@@ -41,6 +41,7 @@ from bench.runner.batches import (
 )
 from bench.runner.instruments import Instruments, measures_locally
 from bench.runner.ladder import Ladder, PageBounds, marked
+from bench.runner.on_ray import is_on_cluster, model_for_process
 from bench.runner.shards import Part, Shard, share_of
 from bench.runner.spec import RunSettings
 from bench.runner.statuses import FAILED, LOST, STOPPED, UNFINISHED
@@ -57,7 +58,7 @@ class Worker:
         self.settings = RunSettings.from_record(run.record["spec"]["settings"])
         self.stop = threading.Event()
         self.is_loading = True
-        self.model: Model = make_model(self.spec)
+        self.model: Model = model_for_process(self.spec)
         self.places: dict[str, dict[str, int]] = {}
         """Task → sample id → place among the task's questions, by which the parent is told what is asked."""
         self.part = Part.of(run.record)
@@ -67,7 +68,7 @@ class Worker:
         self.ladder = Ladder(self.batch_size)
         self.instruments = Instruments(
             partial(run.append_monitor, name),
-            local=measures_locally(self.spec),
+            local=measures_locally(self.spec) and not is_on_cluster(),
             alone=shard.total == 1,
         )
 
