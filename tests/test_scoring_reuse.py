@@ -27,13 +27,13 @@ def run(tmp_path: Path) -> RunStore:
 def scored(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The task of every cell that is computed and not read from the disk."""
     computed: list[str] = []
-    original = answers.score_answers
+    original = answers.score_models
 
-    def count(task, *args, **kwargs):  # type: ignore[no-untyped-def]
-        computed.append(task.name)
-        return original(task, *args, **kwargs)
+    def count(task, outputs, *args, **kwargs):  # type: ignore[no-untyped-def]
+        computed.extend(task.name for _ in outputs)
+        return original(task, outputs, *args, **kwargs)
 
-    monkeypatch.setattr(evaluation, "score_answers", count)
+    monkeypatch.setattr(evaluation, "score_models", count)
     return computed
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bench.asking.protocols import AnswerMode
 from bench.metrics import METRICS, score_failed
 from bench.metrics.extract import extract, without_thoughts
 from bench.metrics.lookup import FieldIndex
+from bench.metrics.metric import MetricValue
 from bench.metrics.mistakes import Answered, classify
 from bench.metrics.variants import score_question
-from bench.schema import Output, Sample, Score, StopReason, Task
+from bench.schema import Output, Sample, StopReason, Task
 
 AVERAGE_OVER: Final = "average_over"
 
@@ -26,7 +27,7 @@ class Answer:
     """None if the model has not been asked yet (a run in progress, or one that was killed)."""
     extracted: str
     """What was compared with the references."""
-    scores: Mapping[str, Score]
+    scores: Mapping[str, MetricValue]
     """By metric name, computed on ``extracted``."""
     raw_headline: float | None
     """The task's headline metric on the raw text, before extraction."""
@@ -47,21 +48,6 @@ class Answer:
         return doubt if isinstance(doubt, str) and doubt else None
 
 
-@dataclass(frozen=True, slots=True)
-class Common:
-    """What the models' answers to one task have in common, so that it is worked out once for all models."""
-
-    fields: Mapping[str, FieldIndex]
-    """Document id → the references of its questions that are texts."""
-    scored: dict[tuple[str, str, StopReason], Answer] = field(default_factory=dict)
-    """Sample id, text and end of an output → what it scores; a right answer is given by many models."""
-
-    @classmethod
-    def of(cls, task: Task) -> Common:
-        """What is common to all answers to ``task``; none is scored yet."""
-        return cls(fields_by_document(task))
-
-
 def score_answers(
     task: Task,
     outputs: Mapping[str, Output],
@@ -69,36 +55,60 @@ def score_answers(
     mode: AnswerMode = "extract",
     *,
     mistakes: bool = True,
-    common: Common | None = None,
 ) -> tuple[Answer, ...]:
-    """Score one model's outputs for ``task``, in the order of its samples.
+    """Score one model's outputs for ``task``, in the order of its samples; see ``score_models``."""
+    (answers,) = score_models(task, [outputs], document_texts, mode, mistakes=mistakes)
+    return answers
+
+
+def score_models(
+    task: Task,
+    outputs: Sequence[Mapping[str, Output]],
+    document_texts: Mapping[str, str],
+    mode: AnswerMode = "extract",
+    *,
+    mistakes: bool = True,
+) -> list[tuple[Answer, ...]]:
+    """Score the outputs of several models for ``task``, those of each model in the order of its samples.
+
+    The answers of all models to a question follow one another: what is worked out about its references is
+    still remembered then, and equal answers are scored once.
 
     Args:
         task: the task, with the metrics to compute.
-        outputs: sample id → output; a sample without one has not been asked yet.
+        outputs: of each model: sample id → output; a sample without one has not been asked yet.
         document_texts: document id → everything written on it, for the documents whose text is known.
         mode: what is scored of a text: the answer extracted from it (``extract``), the text without outer
             blanks (``strip``), or the text as it is (``raw``).
         mistakes: whether the kind of each mistake is found, which takes longer than all metrics together.
-        common: what other models' answers to this task were scored with, by the same mode and for the same
-            mistakes; None for the first model.
     """
-    common = common or Common.of(task)
-    answers = []
-    for sample in task.samples:
-        output = outputs.get(sample.id)
-        key = (sample.id, output.text, output.stop_reason) if output is not None else None
-        answer = common.scored.get(key) if key is not None else None
-        if answer is not None:
-            answers.append(replace(answer, output=output))
-            continue
-        answer = score_answer(task, sample, output, mode)
-        if mistakes:
-            answer = replace(answer, mistake=_mistake(task, answer, common.fields, document_texts))
-        if key is not None:
-            common.scored[key] = answer
-        answers.append(answer)
-    return tuple(_averaged_over_groups(answers))
+    places: dict[str, list[int]] = {}
+    for place, sample in enumerate(task.samples):
+        places.setdefault(sample.document_id, []).append(place)
+    # Most answers score the same as others, and share the mapping: it is larger than the rest of an answer.
+    shared: dict[tuple[MetricValue, ...], Mapping[str, MetricValue]] = {}
+    scored: list[list[Answer]] = [[] for _ in task.samples]
+    for document, of_document in places.items():
+        fields = field_index([task.samples[place] for place in of_document])
+        text = document_texts.get(document)
+        for place in of_document:
+            sample = task.samples[place]
+            known: dict[tuple[str, StopReason] | None, Answer] = {}
+            for of_model in outputs:
+                output = of_model.get(sample.id)
+                said = None if output is None else (output.text, output.stop_reason)
+                if said not in known:
+                    answer = score_answer(task, sample, output, mode)
+                    mistake = _mistake(task, answer, fields, text) if mistakes else None
+                    scores = shared.setdefault(tuple(answer.scores.values()), answer.scores)
+                    known[said] = replace(answer, scores=scores, mistake=mistake)
+                answer = known[said]
+                is_own = answer.output is output
+                scored[place].append(answer if is_own else replace(answer, output=output))
+    return [
+        tuple(_averaged_over_groups([of_sample[model] for of_sample in scored]))
+        for model in range(len(outputs))
+    ]
 
 
 def score_answer(
@@ -107,30 +117,29 @@ def score_answer(
     """Compute all metrics of ``task`` for one output; the kind of mistake is left open."""
     headline = task.metrics[0]
     if output is None:
-        nothing = {name: Score(sample.id, name, None) for name in task.metrics}
+        nothing = dict.fromkeys(task.metrics, MetricValue(None))
         return Answer(sample, None, "", nothing, None)
     if output.stop_reason == "error":
-        worst = {
-            name: Score(sample.id, name, *score_failed(METRICS[name], sample.references))
-            for name in task.metrics
-        }
+        worst = {name: score_failed(METRICS[name], sample.references) for name in task.metrics}
         return Answer(sample, output, "", worst, worst[headline].value)
     extracted = _answer_of(output.text, sample, mode)
-    scores = {}
-    for name in task.metrics:
-        value, weight = score_question(name, extracted, sample.references, sample.metadata)
-        scores[name] = Score(sample.id, name, value, weight, extracted)
+    scores = {
+        name: score_question(name, extracted, sample.references, sample.metadata)
+        for name in task.metrics
+    }
     raw = scores[headline].value
     if output.text != extracted:
         raw = score_question(headline, output.text, sample.references, sample.metadata).value
     return Answer(sample, output, extracted, scores, raw)
 
 
-def _averaged_over_groups(answers: Sequence[Answer]) -> list[Answer]:
+def _averaged_over_groups(answers: Sequence[Answer]) -> Sequence[Answer]:
     """Give every group of questions the same weight in all, where the task says over what it is averaged.
 
     The metadata ``average_over`` of a question names the entry that is its group, as ``field``.
     """
+    if not any(AVERAGE_OVER in answer.sample.metadata for answer in answers):
+        return answers
     totals: dict[tuple[str, str | None], float] = {}
     for answer in answers:
         for name, score in answer.scores.items():
@@ -142,7 +151,7 @@ def _averaged_over_groups(answers: Sequence[Answer]) -> list[Answer]:
         group = _group(answer.sample)
         if group is not None:
             scores = {
-                name: replace(score, weight=score.weight / (totals.get((name, group)) or 1.0))
+                name: score._replace(weight=score.weight / (totals.get((name, group)) or 1.0))
                 for name, score in answer.scores.items()
             }
             answer = replace(answer, scores=scores)
@@ -166,17 +175,13 @@ def _answer_of(text: str, sample: Sample, mode: AnswerMode) -> str:
     return spoken.answer.strip() if mode == "strip" or spoken.steps else spoken.answer
 
 
-def fields_by_document(task: Task) -> dict[str, FieldIndex]:
-    """Document id → the references of its questions that are texts."""
-    by_document: dict[str, dict[str, list[str]]] = {}
-    for sample in task.samples:
-        texts = [reference for reference in sample.references if isinstance(reference, str)]
-        by_document.setdefault(sample.document_id, {})[sample.id] = texts
-    languages = {s.document_id: s.metadata.get("language") for s in task.samples}
-    return {
-        document: FieldIndex(references, languages[document])
-        for document, references in by_document.items()
+def field_index(samples: Sequence[Sample]) -> FieldIndex:
+    """The references of all questions about one document that are texts."""
+    references = {
+        sample.id: [text for text in sample.references if isinstance(text, str)]
+        for sample in samples
     }
+    return FieldIndex(references, samples[-1].metadata.get("language"))
 
 
 def _stop_reason(answer: Answer) -> StopReason:
@@ -190,8 +195,8 @@ def _stop_reason(answer: Answer) -> StopReason:
 def _mistake(
     task: Task,
     answer: Answer,
-    references: Mapping[str, FieldIndex],
-    document_texts: Mapping[str, str],
+    fields: FieldIndex,
+    document_text: str | None,
 ) -> str | None:
     sample, headline = answer.sample, task.metrics[0]
     value = answer.scores[headline].value
@@ -206,8 +211,8 @@ def _mistake(
             stop_reason=_stop_reason(answer),
             field=sample.metadata.get("field"),
             language=sample.metadata.get("language"),
-            other_fields=references[sample.document_id],
+            other_fields=fields,
             own=sample.id,
-            document_text=document_texts.get(sample.document_id),
+            document_text=document_text,
         )
     )
