@@ -24,6 +24,7 @@ from bench.rundir.store import SUMMARY_FILE, RunStore
 from bench.schema import Estimate, Task
 from bench.scoring.answers import Answer, score_models
 from bench.scoring.levels import is_accuracy
+from bench.scoring.processes import ScoringProcesses, scoring_processes
 from bench.scoring.reuse import (
     common_parts,
     made_from,
@@ -130,6 +131,7 @@ def evaluate(
     only: Sequence[str] | None = None,
     mistakes: bool = True,
     reuse: bool = True,
+    in_processes: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Score every output of ``run``.
@@ -142,10 +144,13 @@ def evaluate(
             ``equivalent`` and slices are left out.
         reuse: whether scores on the disk that belong to the same answers, metrics and program are used. A run
             from somebody else may hold scores that were never computed.
-        progress: is called with how many pairs of a model and a task are scored, and how many there are.
+        in_processes: whether several processes may score a large run. They are spawned, so a script that
+            allows it must guard its main part by ``if __name__ == "__main__"``.
+        progress: is called with how many questions are scored, each model's apart, and how many there are.
 
     Raises:
         InvalidInput: an unknown metric, or one that does not fit a task's type of answer.
+        EnvironmentProblem: the system ended one of the processes.
     """
     tasks = {}
     for name in run.task_names():
@@ -153,11 +158,13 @@ def evaluate(
         tasks[name] = replace(task, metrics=check_metrics(task, metrics))
     models = tuple(run.model_names() if only is None else only)
     scored: dict[tuple[str, str], Cell] = {}
-    for name, task in tasks.items():
-        for cell in _score_task(run, task, models, mistakes=mistakes, reuse=reuse):
-            scored[cell.model, name] = cell
-            if progress is not None:
-                progress(len(scored), len(tasks) * len(models))
+    count = _Count(len(models) * sum(len(task.samples) for task in tasks.values()), progress)
+    with scoring_processes(count.total if in_processes else 0) as processes:
+        for task in tasks.values():
+            for cell in _score_task(
+                run, task, models, processes, count, mistakes=mistakes, reuse=reuse
+            ):
+                scored[cell.model, task.name] = cell
     cells = {(model, name): scored[model, name] for model in models for name in tasks}
     if not all(is_accuracy(task.metrics[0]) for task in tasks.values()):
         return Evaluation(run, tasks, models, cells, overall={})
@@ -229,8 +236,27 @@ def _check_fit(metric: Metric, task: Task) -> None:
         )
 
 
+class _Count:
+    """Counts the questions that are scored, each model's apart."""
+
+    def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
+        self.total, self._done, self._progress = total, 0, progress
+
+    def add(self, questions: int) -> None:
+        self._done += questions
+        if self._progress is not None:
+            self._progress(self._done, self.total)
+
+
 def _score_task(
-    run: RunStore, task: Task, models: Sequence[str], *, mistakes: bool, reuse: bool
+    run: RunStore,
+    task: Task,
+    models: Sequence[str],
+    processes: ScoringProcesses | None,
+    count: _Count,
+    *,
+    mistakes: bool,
+    reuse: bool,
 ) -> Iterator[Cell]:
     """Score the models' answers to one task, but for those whose scores are on the disk."""
     mode = _answer_mode(run)
@@ -243,11 +269,20 @@ def _score_task(
         stored = stored_answers(run, model, task, outputs[model], source) if reuse else None
         if stored is not None:
             known[model] = stored if mistakes else _without_mistakes(stored)
+            count.add(len(stored))
     computed = [model for model in models if model not in known]
     if computed:
         of_computed = [outputs[model] for model in computed]
         texts = run.document_texts(task.name) if mistakes else {}
-        answers = score_models(task, of_computed, texts, mode, mistakes=mistakes)
+        answers = score_models(
+            task,
+            of_computed,
+            texts,
+            mode,
+            mistakes=mistakes,
+            score=None if processes is None else processes.score,
+            progress=count.add,
+        )
         known |= zip(computed, answers, strict=True)
     for model, source in sources.items():
         yield _cell(
