@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ BUNDLED = "bundled:"
 """Begins the path of a file that comes with the package: such a path is the same on every machine."""
 
 
+@functools.cache
 def data_root() -> Path:
     """Return the folder of ``tasks/`` and ``example_docs/``: in the installed wheel, or the checkout."""
     package = Path(__file__).resolve().parent

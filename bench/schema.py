@@ -295,25 +295,6 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """One metric's verdict on one output."""
-
-    sample_id: str
-    metric: str
-    value: float | None
-    """None if the sample is not scored (CER of an empty reference, say): it is counted, not averaged."""
-    weight: float = 1.0
-    """Σ value·weight / Σ weight is a plain mean (weight 1) or a corpus rate (length of the reference)."""
-    answer: str = ""
-    """The answer that was extracted from the raw text and compared."""
-
-    @property
-    def too_large(self) -> bool:
-        """Whether the score is missing because computing it would take more work than its bound allows."""
-        return self.value is None and self.weight == 0
-
-
-@dataclass(frozen=True, slots=True)
 class Estimate:
     """A score as it is printed: always with its interval and its failures."""
 

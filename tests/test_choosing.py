@@ -344,7 +344,7 @@ def test_a_second_report_scores_nothing_again(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("scored again")
 
-    monkeypatch.setattr("bench.scoring.evaluation.score_answers", refuse)
+    monkeypatch.setattr("bench.scoring.evaluation.score_models", refuse)
     assert CliRunner().invoke(cli, arguments, catch_exceptions=False).exit_code == 0
 
 

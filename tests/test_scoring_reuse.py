@@ -27,13 +27,13 @@ def run(tmp_path: Path) -> RunStore:
 def scored(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The task of every cell that is computed and not read from the disk."""
     computed: list[str] = []
-    original = answers.score_answers
+    original = answers.score_models
 
-    def count(task, *args, **kwargs):  # type: ignore[no-untyped-def]
-        computed.append(task.name)
-        return original(task, *args, **kwargs)
+    def count(task, outputs, *args, **kwargs):  # type: ignore[no-untyped-def]
+        computed.extend(task.name for _ in outputs)
+        return original(task, outputs, *args, **kwargs)
 
-    monkeypatch.setattr(evaluation, "score_answers", count)
+    monkeypatch.setattr(evaluation, "score_models", count)
     return computed
 
 
@@ -91,7 +91,7 @@ def test_equal_answers_of_several_models_are_scored_once(
 ) -> None:
     run = make_run(tmp_path, [MODELS[0], replace(MODELS[0], name="twin")], previews=False)
     asked: list[str] = []
-    original = answers.score_answer
+    original = answers._scored
 
     def count(task, sample, *args):  # type: ignore[no-untyped-def]
         asked.append(sample.id)
@@ -100,7 +100,7 @@ def test_equal_answers_of_several_models_are_scored_once(
     for task in run.task_names():
         first, second = (run.cell_folder(m, task) / "outputs.jsonl" for m in run.model_names())
         second.write_bytes(first.read_bytes())
-    monkeypatch.setattr(answers, "score_answer", count)
+    monkeypatch.setattr(answers, "_scored", count)
     found = evaluate(run)
     assert len(asked) == sum(len(task.samples) for task in found.tasks.values())
     for task in found.tasks:

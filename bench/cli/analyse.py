@@ -76,7 +76,9 @@ def score_command(options: ScoreOptions) -> None:
         _refuse_import_options(options)
     remove_litter(run.path)
     with scoring_progress() as progress:
-        evaluation = evaluate(run, options.metrics, reuse=False, progress=progress.step)
+        evaluation = evaluate(
+            run, options.metrics, reuse=False, in_processes=True, progress=progress.step
+        )
     write_scores(evaluation)
     view = build([evaluation])
     print_summary(view, make_sections(view), [run.path / "scores"], as_json=options.as_json)
@@ -251,7 +253,7 @@ def show_command(options: ShowOptions) -> None:
 
     chosen = [options.model] if options.model else None
     with scoring_progress() as progress:
-        evaluation = evaluate(store, only=chosen, progress=progress.step)
+        evaluation = evaluate(store, only=chosen, in_processes=True, progress=progress.step)
     rows = marked_questions(evaluation, only_wrong=options.wrong)
     if not rows:
         click.echo("Every answer is right." if options.wrong else "The run has no questions.")

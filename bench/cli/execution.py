@@ -188,7 +188,7 @@ def conclude(
     from bench.scoring.evaluation import evaluate, write_scores
 
     with scoring_progress() as progress:
-        evaluations = [evaluate(run, progress=progress.step) for run in runs]
+        evaluations = [evaluate(run, in_processes=True, progress=progress.step) for run in runs]
     report_options = ReportOptions(prices=known_prices(()), gpu_fits=gpu_fits(evaluations))
     view = build(evaluations, report_options)
     sections = make_sections(view)

@@ -105,7 +105,14 @@ def find_sides(
     # A comparison is of scores alone: the other models are left out.
     chosen = [model] if model else models
     with scoring_progress() as progress:
-        evaluation = evaluate(run, metrics, only=chosen, mistakes=mistakes, progress=progress.step)
+        evaluation = evaluate(
+            run,
+            metrics,
+            only=chosen,
+            mistakes=mistakes,
+            in_processes=True,
+            progress=progress.step,
+        )
     return [Side(evaluation, each) for each in chosen]
 
 

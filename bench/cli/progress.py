@@ -116,7 +116,7 @@ class LateProgress(Bars):
 
 def scoring_progress() -> LateProgress:
     """How far the scoring of a run is, to be used as a context."""
-    return LateProgress("scoring, by model and task")
+    return LateProgress("scored answers")
 
 
 class RunProgress(Bars):

@@ -69,7 +69,7 @@ def scored(runs: Sequence[RunStore]) -> list[Evaluation]:
     evaluations = []
     with scoring_progress() as progress:
         for run in runs:
-            evaluation = evaluate(run, progress=progress.step)
+            evaluation = evaluate(run, in_processes=True, progress=progress.step)
             # A run without scores is one that its command goes on with, so an unfinished one gets none here.
             if run.state() == "complete" and not evaluation.was_stored:
                 with suppress(EnvironmentProblem):

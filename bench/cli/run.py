@@ -46,7 +46,10 @@ def run_command(options: RunOptions) -> None:
     if plan.part.total > 1:
         conclude_part(outcome, plan.part, options)
         return
-    conclude([outcome.run], outcome.failed_models, len(plan.models), options)
+    models = len(plan.models)
+    # The questions are read again from the run directory; a large run would be in memory twice.
+    del plan
+    conclude([outcome.run], outcome.failed_models, models, options)
 
 
 def _print_plan(plan: RunPlan, options: RunOptions) -> None:

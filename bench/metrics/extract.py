@@ -118,7 +118,7 @@ def extract(
     answer, steps = spoken.answer[:MAX_CHARACTERS], list(spoken.steps)
     if len(answer) < len(spoken.answer):
         steps.append("cut")
-    if _is_accepted(answer, texts):
+    if answer != raw and _is_accepted(answer, texts):
         return _with_the_blanks_of(texts, answer, steps)
     for name, step in _STEPS[answer_type]:
         changed = step(answer)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from bench.metrics import amounts, currencies, dates, identifiers, names
@@ -210,10 +210,24 @@ TYPES: Final = (
 
 _UNREGISTERED_TYPES: Final = tuple(row for row in TYPES if row.kind not in identifiers.REGISTERED)
 
+_TYPE_OF: Final = {row.kind: row for row in TYPES}
 
-def possible_types(text: str) -> tuple[ValueType, ...]:
-    """The rows of ``TYPES`` that a plain ``text`` may have; most texts are no registered number at all."""
-    return TYPES if identifiers.read_registered(text) else _UNREGISTERED_TYPES
+
+@functools.lru_cache(maxsize=2048)
+def readings(text: str, context: Context) -> Mapping[str, Any]:
+    """What a plain ``text`` can mean: kind → the value, from the most specific type to the loosest.
+
+    An answer is compared, classified and looked for among the other values of its document, one after the
+    other; so the last texts are remembered. Texts longer than ``MAX_TYPED`` should not be asked for.
+    """
+    # Most texts are no registered number at all.
+    types = TYPES if identifiers.read_registered(text) else _UNREGISTERED_TYPES
+    values = {}
+    for row in types:
+        value = row.read(text, context)
+        if value is not None:
+            values[row.kind] = value
+    return values
 
 
 def field_equivalent(
@@ -280,10 +294,10 @@ def is_ambiguous(
         if max(len(answer), len(reference)) > MAX_TYPED:
             continue
         known = informed(context, answer, reference)
-        for row in possible_types(reference):
-            expected = row.read(reference, known)
-            value = row.read(answer, known) if expected is not None else None
-            if value is not None:
+        given = readings(answer, known)
+        for kind, expected in readings(reference, known).items():
+            if kind in given:
+                row, value = _TYPE_OF[kind], given[kind]
                 if row.may_be(value, expected) and not row.same(value, expected, known):
                     return True
                 break
@@ -312,9 +326,7 @@ def _kind(text: str, field: str | None, language: str | None) -> str | None:
     if len(bare) > MAX_TYPED or not _NUMBER.search(bare) or has_special_digits(bare):
         return None
     context = informed(context_of(field, language), bare, bare)
-    return next(
-        (row.kind for row in possible_types(bare) if row.read(bare, context) is not None), None
-    )
+    return next(iter(readings(bare, context)), None)
 
 
 def _same_name(answer: str, reference: str, context: Context) -> bool:
@@ -343,34 +355,32 @@ def _compare(answer: str, reference: str, context: Context) -> FieldMatch:
     if "currency" not in context.expected and not _NUMBER.search(reference + answer):
         return FieldMatch(False, "text")
     context = informed(context, answer, reference)
-    first_kind = None
-    for row in possible_types(reference):
-        expected = row.read(reference, context)
-        if expected is None:
-            continue
-        first_kind = first_kind or row.kind
-        value = row.read(answer, context)
-        if value is not None:
+    given, expected = readings(answer, context), readings(reference, context)
+    for kind, value in expected.items():
+        if kind in given:
             # Two values of one type that differ decide: a looser type must not make them equal.
-            return FieldMatch(row.same(value, expected, context), row.kind)
-    return FieldMatch(False, first_kind or "text")
+            return FieldMatch(_TYPE_OF[kind].same(given[kind], value, context), kind)
+    return FieldMatch(False, next(iter(expected), "text"))
 
 
 def informed(context: Context, answer: str, reference: str) -> Context:
     """``context`` with what the two texts themselves say about type and language."""
-    expected = set(context.expected)
-    for text in {answer, reference}:
-        if identifiers.looks_like_phone(text):
-            expected.add("phone")
-        for kind in identifiers.UNCHECKED:
-            if identifiers.has_label(text, kind):
-                expected.add(kind)
+    expected = context.expected | _marked_types(answer) | _marked_types(reference)
     language = context.language
     if language is None and _CYRILLIC.search(answer + reference):
         language = "ru"
     elif language is None and _HAN.search(answer + reference):
         language = "zh"
-    return Context(language, frozenset(expected))
+    return Context(language, expected)
+
+
+@functools.lru_cache(maxsize=2048)
+def _marked_types(text: str) -> frozenset[str]:
+    """Types that a mark in a plain ``text`` names: a + before a telephone number, or БИК."""
+    marked = {kind for kind in identifiers.UNCHECKED if identifiers.has_label(text, kind)}
+    if identifiers.looks_like_phone(text):
+        marked.add("phone")
+    return frozenset(marked)
 
 
 def field_match(

@@ -98,6 +98,7 @@ def _narrow(character: str) -> str:
 
 
 _ARABIC_MARKS: Final = str.maketrans({"٫": ".", "٬": ",", "،": ",", "٪": "%"})
+_FOREIGN_DIGIT: Final = re.compile(r"[^\D0-9]")
 
 
 def western_digits(text: str) -> str:
@@ -105,10 +106,7 @@ def western_digits(text: str) -> str:
     if text.isascii():
         return text
     marked = text.translate(_ARABIC_MARKS)
-    return "".join(
-        str(unicodedata.decimal(character)) if character.isdecimal() else character
-        for character in marked
-    )
+    return _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), marked)
 
 
 def spelling_of_names(text: str) -> str:
@@ -121,13 +119,13 @@ def has_special_digits(text: str) -> bool:
 
     Superscript letters (1º, 2ª) are no digits.
     """
-    if text.isascii():
-        return False
-    for character in text:
-        is_kept_apart = unicodedata.decomposition(character).startswith(_KEPT_APART)
-        if is_kept_apart and unicodedata.numeric(character, None) is not None:
-            return True
-    return False
+    return not text.isascii() and any(map(_is_special_digit, text))
+
+
+@functools.cache
+def _is_special_digit(character: str) -> bool:
+    is_kept_apart = unicodedata.decomposition(character).startswith(_KEPT_APART)
+    return is_kept_apart and unicodedata.numeric(character, None) is not None
 
 
 def same_text(a: str, b: str) -> bool:

@@ -35,8 +35,19 @@ _VAT_FORMS: Final = {
     "LV": r"\d{11}", "MT": r"\d{8}", "NL": r"\d{9}B\d{2}", "PL": r"\d{10}", "PT": r"\d{9}",
     "RO": r"\d{2,10}", "SE": r"\d{12}", "SI": r"\d{8}", "SK": r"\d{10}",
 }  # fmt: skip
+_INN: Final = re.compile(r"\d{10}|\d{12}", re.ASCII)
+_KPP: Final = re.compile(r"\d{4}[\dA-Z]{2}\d{3}", re.ASCII)
+_SNILS: Final = re.compile(r"\d{11}", re.ASCII)
+_IBAN: Final = re.compile(r"[A-Z]{2}\d{2}[A-Z\d]{11,30}", re.ASCII)
+_BIK: Final = re.compile(r"[01]\d{8}", re.ASCII)
+_OGRN: Final = re.compile(r"\d{13}|\d{15}", re.ASCII)
+_LEI: Final = re.compile(r"[A-Z\d]{20}", re.ASCII)
 _ISBN: Final = re.compile(r"\d{8,9}[\dX]|\d{13}", re.ASCII)
 _VAT: Final = re.compile("|".join(f"{country}{form}" for country, form in _VAT_FORMS.items()))
+
+_CHARACTERS: Final = re.compile(r"[\w./\s-]+")
+"""Characters of an identifier that is no registered number, with its grouping."""
+_WORD: Final = re.compile(r"[^\W\d_]+")
 
 MIN_GROUPED: Final = 7
 """An identifier needs this many characters before blanks inside it count as grouping: "12 345" may be two
@@ -51,17 +62,17 @@ def is_inn(text: str) -> bool:
     """Whether ``text`` is ten or twelve digits with the control digits of a Russian taxpayer number."""
     from stdnum.ru import inn
 
-    return re.fullmatch(r"\d{10}|\d{12}", text, re.ASCII) is not None and bool(inn.is_valid(text))
+    return _INN.fullmatch(text) is not None and bool(inn.is_valid(text))
 
 
 def is_kpp(text: str) -> bool:
     """Whether ``text`` has the form of a Russian registration reason code; it carries no checksum."""
-    return re.fullmatch(r"\d{4}[\dA-Z]{2}\d{3}", text, re.ASCII) is not None
+    return _KPP.fullmatch(text) is not None
 
 
 def is_snils(text: str) -> bool:
     """Whether ``text`` is eleven digits with the control number of a Russian insurance account."""
-    if not re.fullmatch(r"\d{11}", text, re.ASCII):
+    if not _SNILS.fullmatch(text):
         return False
     # Numbers up to 001-001-998 were given out without a control number.
     if int(text[:9]) <= 1_001_998:
@@ -72,7 +83,7 @@ def is_snils(text: str) -> bool:
 
 def is_iban(text: str) -> bool:
     """Whether ``text`` has the form of an IBAN and the remainder 1 by 97 (ISO 13616)."""
-    if not re.fullmatch(r"[A-Z]{2}\d{2}[A-Z\d]{11,30}", text, re.ASCII):
+    if not _IBAN.fullmatch(text):
         return False
     rearranged = text[4:] + text[:4]
     return int("".join(str(int(character, 36)) for character in rearranged)) % 97 == 1
@@ -80,14 +91,14 @@ def is_iban(text: str) -> bool:
 
 def is_bik(text: str) -> bool:
     """Whether ``text`` has the form of a Russian bank's code: nine digits that begin with 04, no checksum."""
-    return re.fullmatch(r"[01]\d{8}", text, re.ASCII) is not None
+    return _BIK.fullmatch(text) is not None
 
 
 def is_ogrn(text: str) -> bool:
     """Whether ``text`` is a Russian state registration number with its control digit (python-stdnum)."""
     from stdnum.ru import ogrn
 
-    return re.fullmatch(r"\d{13}|\d{15}", text, re.ASCII) is not None and bool(ogrn.is_valid(text))
+    return _OGRN.fullmatch(text) is not None and bool(ogrn.is_valid(text))
 
 
 def is_isbn(text: str) -> bool:
@@ -102,7 +113,7 @@ def is_lei(text: str) -> bool:
     """Whether ``text`` is a legal entity identifier with its control digits (ISO 17442, python-stdnum)."""
     from stdnum import lei
 
-    return re.fullmatch(r"[A-Z\d]{20}", text, re.ASCII) is not None and bool(lei.is_valid(text))
+    return _LEI.fullmatch(text) is not None and bool(lei.is_valid(text))
 
 
 def is_vat(text: str) -> bool:
@@ -137,6 +148,7 @@ _LABELS: Final = {
     kind: re.compile(rf"\A{label}(?:(?![^\W\d_])|(?=[A-Z]{{2}}\d))[.:№\s]*", re.IGNORECASE)
     for kind, label, _ in _REGISTERED
 }
+_ANY_LABEL: Final = re.compile("|".join(f"(?:{label.pattern})" for label in _LABELS.values()), re.I)
 _BLANK: Final = re.compile(r"\s")
 _DIGIT: Final = re.compile(r"\d")
 _PUNCTUATION: Final = {
@@ -146,6 +158,9 @@ _PUNCTUATION: Final = {
 }
 """What groups the characters of a kind, where that is more than blanks."""
 _GROUPING: Final = frozenset({_BLANK, *_PUNCTUATION.values()})
+_ANY_GROUPING: Final = re.compile(r"[\s.-]")
+_BARE_NUMBER: Final = re.compile(r"[A-Z\d+*]+")
+"""What a registered number of any kind consists of, without its label and its grouping."""
 
 UNCHECKED: Final = frozenset({"kpp", "bik"})
 """Kinds without a checksum: nine digits are one only where the field or a label says so."""
@@ -167,13 +182,16 @@ def read_registered(text: str) -> Mapping[str, str]:
     """
     if not _DIGIT.search(text):
         return {}
-    may_have_label = text[0].isalpha()
+    is_labelled = text[0].isalpha() and _ANY_LABEL.match(text) is not None
+    ungrouped_by_any = latin_capitals(_ANY_GROUPING.sub("", text))
+    if not is_labelled and not _BARE_NUMBER.fullmatch(ungrouped_by_any):
+        return {}
     ungrouped = {mark: latin_capitals(mark.sub("", text)) for mark in _GROUPING}
     numbers = {}
     for kind, _, is_valid in _REGISTERED:
         mark = _PUNCTUATION.get(kind, _BLANK)
         compact = ungrouped[mark]
-        if may_have_label:
+        if is_labelled:
             compact = latin_capitals(mark.sub("", _LABELS[kind].sub("", text)))
         if is_valid(compact):
             numbers[kind] = compact
@@ -249,15 +267,15 @@ def read_identifier(text: str) -> str | None:
     """
     # "45 05 № 679944": the sign stands between a series and its number.
     bare = _NUMBER_SIGN.sub("", text, count=1).replace("№", " ")
-    if not re.search(r"\d", bare) or not re.fullmatch(r"[\w./\s-]+", bare):
+    if not _DIGIT.search(bare) or not _CHARACTERS.fullmatch(bare):
         return None
-    compact = re.sub(r"\s", "", bare)
-    words = re.findall(r"[^\W\d_]+", bare)
+    compact = _BLANK.sub("", bare)
+    words = _WORD.findall(bare)
     # The blanks of "12 Main St" part words, and so 1 2 Main St is another address.
     has_words = any(len(word) > 4 or (len(word) > 2 and not word.isupper()) for word in words)
     if compact != bare and (len(compact) < MIN_GROUPED or has_words):
         return None
-    digits = re.sub(r"[.\s-]", "", bare)
+    digits = _ANY_GROUPING.sub("", bare)
     if digits.isdecimal() and len(digits) >= MIN_PUNCTUATED:
         return digits
     return latin_capitals(compact)

@@ -16,7 +16,7 @@ from bench.metrics.fields import (
     context_of,
     field_equivalent,
     informed,
-    possible_types,
+    readings,
 )
 from bench.metrics.folding import (
     has_special_digits,
@@ -33,6 +33,8 @@ MAX_CANDIDATES: Final = 50
 _LANGUAGES: Final = (None, "ru", "zh")
 """What the letters of an answer can say about a document whose language is not known."""
 
+
+_MARKS: Final = re.compile(r"[\W_]+")
 
 _MARKED_TYPES: Final = frozenset({"phone", "kpp", "bik"})
 """Types that are read if either of two texts bears their mark."""
@@ -82,15 +84,13 @@ def _keys(text: str, language: str | None) -> set[object]:
     for each in (language,) if language else _LANGUAGES:
         known = informed(context_of(None, each), bare, bare)
         context = known._replace(expected=known.expected | _MARKED_TYPES)
-        for row in possible_types(bare):
-            value = row.read(bare, context)
-            if value is not None:
-                keys.update((row.kind, part) for part in _parts(row.kind, value))
+        for kind, value in readings(bare, context).items():
+            keys.update((kind, part) for part in _parts(kind, value))
     return keys
 
 
 def _squeezed(text: str) -> str:
-    return latin_capitals(re.sub(r"[\W_]+", "", text))
+    return latin_capitals(_MARKS.sub("", text))
 
 
 def _parts(kind: str, value: object) -> Iterator[object]:

@@ -28,6 +28,11 @@ class MetricValue(NamedTuple):
     weight: float = 1.0
     """Σ value·weight / Σ weight over samples is the corpus value: a mean, or the rate of the corpus."""
 
+    @property
+    def too_large(self) -> bool:
+        """Whether the value is missing because computing it would take more work than its bound allows."""
+        return self.value is None and self.weight == 0
+
 
 TOO_LARGE = MetricValue(None, 0.0)
 """Unscored, because computing the metric would take more work than its bound allows. A sample for which a

@@ -74,6 +74,10 @@ _REFUSALS: Final = (
     r"(?:无法|不能|無法)(?:回答|确定|確定|识别|看到|读取|提供|判断|辨认)",
     r"(?:未提及|未提供|没有(?:提到|提供|相关|找到)|沒有提到|不清楚|图中没有)",
 )
+_DIGIT: Final = re.compile(r"\d")
+_MARKS: Final = re.compile(r"[\W_]+")
+_WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
+"""In Chinese and Japanese every character counts as a word, because no blanks end words there."""
 _REFUSAL: Final = re.compile("|".join(_REFUSALS), re.IGNORECASE)
 
 
@@ -188,7 +192,7 @@ def _is_part(wrong: Answered, answer: str, text: str) -> bool:
         is_dated = value_kind(wrong.answer, field=wrong.field, language=wrong.language) == "date"
         return is_date and is_dated and said in wanted
     # Another digit is another number, however many letters agree.
-    has_equal_digits = re.findall(r"\d", answer) == re.findall(r"\d", reference)
+    has_equal_digits = _DIGIT.findall(answer) == _DIGIT.findall(reference)
     return said in wanted or (has_equal_digits and _is_near(answer, reference))
 
 
@@ -262,8 +266,7 @@ def _other_line(wrong: Answered) -> bool:
 
 
 def _words(text: str) -> list[str]:
-    # In Chinese and Japanese every character counts as a word, because no blanks end words there.
-    return re.findall(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+", text)
+    return _WORD.findall(text)
 
 
 def _not_on_page(wrong: Answered) -> bool:
@@ -279,7 +282,7 @@ def _squeezed_document(text: str) -> str:
 
 
 def _squeezed(text: str) -> str:
-    return re.sub(r"[\W_]+", "", plain(text).casefold())
+    return _MARKS.sub("", plain(text).casefold())
 
 
 def _any(_wrong: Answered) -> bool:

@@ -6,6 +6,7 @@ What is left out on one side (a legal form, a house number) makes two names; so 
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final
 
@@ -104,8 +105,10 @@ _INITIALS: Final = re.compile(r"(?<!\w)(?:[^\W\d_]\.\s*){2,}|(?<!\w)[^\W\d_](?:\
 _BETWEEN: Final = re.compile(r"(?<=\d)[.,](?=\d)|[\s.,;\"]+|(?<!\d):|:(?!\d)")
 _BRACKETS: Final = re.compile(r"\(([^()]*[^\W\d_][^()]*)\)")
 _LETTER: Final = re.compile(r"[^\W\d_]")
+_BEHIND_A_NUMBER_SIGN: Final = re.compile(r"(?<=no)(?=\d)|(?<=№)(?=\d)")
 
 
+@functools.lru_cache(maxsize=2048)
 def name_words(text: str) -> tuple[str, ...] | None:
     """The words of a name or address: without full stops, commas, outer marks, and blanks between initials.
 
@@ -123,7 +126,7 @@ def name_words(text: str) -> tuple[str, ...] | None:
     spaced = _BETWEEN.sub(
         lambda mark: mark[0] if mark[0] in {".", ","} and _inside(mark) else " ", unbracketed
     )
-    parted = re.sub(r"(?<=no)(?=\d)|(?<=№)(?=\d)", " ", spaced)
+    parted = _BEHIND_A_NUMBER_SIGN.sub(" ", spaced)
     words = " ".join(parted.split())
     return tuple(_FORM_PATTERN.sub(lambda form: _FORMS[form[0]], words).split())
 

@@ -38,18 +38,27 @@ _BLANKS = re.compile(r"\s+")
 def score_question(
     name: str, prediction: Json, references: Sequence[Json], metadata: Mapping[str, str]
 ) -> MetricValue:
-    """The value of the metric ``name`` for an answer to the question that ``metadata`` describes."""
-    variant = _VARIANTS.get(name)
-    if variant is not None:
-        try:
-            value = variant(prediction, references, metadata)
-        except TooLarge:
-            return TOO_LARGE
-        if value is not None:
-            return value
-    return METRICS[name].score_of(
+    """The value of the metric ``name`` for an answer to the question that ``metadata`` describes.
+
+    Equal values are equal to the last bit: both numbers are floats, and none is a negative zero.
+    """
+    value, weight = _by_variant(name, prediction, references, metadata) or METRICS[name].score_of(
         prediction, references, field=metadata.get("field"), language=metadata.get("language")
     )
+    return MetricValue(None if value is None else float(value) + 0.0, float(weight))
+
+
+def _by_variant(
+    name: str, prediction: Json, references: Sequence[Json], metadata: Mapping[str, str]
+) -> MetricValue | None:
+    """The value by the rule of the question's own benchmark; None if it has no rule of its own."""
+    variant = _VARIANTS.get(name)
+    if variant is None:
+        return None
+    try:
+        return variant(prediction, references, metadata)
+    except TooLarge:
+        return TOO_LARGE
 
 
 def cc_ocr_text(text: str) -> str:

@@ -92,7 +92,8 @@ class Fake:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     def _answer(self, request: Request) -> Output:
-        time.sleep(self.options.get("delay", 0))
+        if "delay" in self.options:
+            time.sleep(self.options["delay"])
         if any(part in request.sample_id for part in self.options.get("fail", ())):
             return Output(request.sample_id, "", "error", error="RuntimeError: scripted failure")
         answers = self.options.get("answers", {})

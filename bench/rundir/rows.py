@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -55,9 +56,14 @@ def output_of(row: Mapping[str, Any]) -> Output:
     return Output(**values)
 
 
+def fields_of(noun: Output | Sample | Page) -> dict[str, Any]:
+    """Return name → value of a noun's fields, as they are; ``dataclasses.asdict`` copies each value."""
+    return {name: getattr(noun, name) for name in noun.__slots__}
+
+
 def output_record(output: Output) -> dict[str, Any]:
     """Return a line of ``outputs.jsonl``; what only some answers have is left out of the others."""
-    record = dataclasses.asdict(output)
+    record = fields_of(output)
     for key in ("served", "tokens"):
         if record[key] is None:
             del record[key]
@@ -102,8 +108,14 @@ def sample_of(row: Mapping[str, Any]) -> Sample:
         question=sys.intern(row["question"]),
         references=tuple(row["references"]),
         answer_type=row["answer_type"],
-        metadata={sys.intern(key): sys.intern(value) for key, value in metadata.items()},
+        metadata=_shared_metadata(tuple(metadata.items())),
     )
+
+
+@functools.lru_cache(maxsize=4096)
+def _shared_metadata(items: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """What many questions say of themselves: one object in memory serves all that say the same."""
+    return {sys.intern(key): sys.intern(value) for key, value in items}
 
 
 def document_of(row: Mapping[str, Any]) -> Document:

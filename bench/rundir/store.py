@@ -53,6 +53,7 @@ from bench.rundir.rows import (
     check_batch,
     check_latency,
     document_of,
+    fields_of,
     first_damage,
     output_of,
     output_record,
@@ -589,9 +590,9 @@ def _object_if_any(path: Path) -> dict[str, Any] | None:
 
 def write_samples(path: Path, task: Task) -> None:
     """Write a task's samples with their pages, atomically."""
-    rows = []
-    for sample in task.samples:
-        pages = task.documents[sample.document_id].pages
-        listed = [{**dataclasses.asdict(page), "path": portable(page.path)} for page in pages]
-        rows.append({**dataclasses.asdict(sample), "pages": listed})
+    pages = {
+        document.id: [{**fields_of(page), "path": portable(page.path)} for page in document.pages]
+        for document in task.documents.values()
+    }
+    rows = ({**fields_of(sample), "pages": pages[sample.document_id]} for sample in task.samples)
     write_lines(path, rows)

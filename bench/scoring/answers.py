@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from bench.asking.protocols import AnswerMode
 from bench.metrics import METRICS, score_failed
 from bench.metrics.extract import extract, without_thoughts
 from bench.metrics.lookup import FieldIndex
+from bench.metrics.metric import MetricValue
 from bench.metrics.mistakes import Answered, classify
 from bench.metrics.variants import score_question
-from bench.schema import Output, Sample, Score, StopReason, Task
+from bench.schema import Output, Sample, StopReason, Task
+
+if TYPE_CHECKING:
+    from bench.asking.protocols import AnswerMode
 
 AVERAGE_OVER: Final = "average_over"
+
+PART_ANSWERS: Final = 1_000
+"""Answers of a part, which take a tenth of a second; a document is never divided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +33,7 @@ class Answer:
     """None if the model has not been asked yet (a run in progress, or one that was killed)."""
     extracted: str
     """What was compared with the references."""
-    scores: Mapping[str, Score]
+    scores: Mapping[str, MetricValue]
     """By metric name, computed on ``extracted``."""
     raw_headline: float | None
     """The task's headline metric on the raw text, before extraction."""
@@ -47,19 +54,92 @@ class Answer:
         return doubt if isinstance(doubt, str) and doubt else None
 
 
-@dataclass(frozen=True, slots=True)
-class Common:
-    """What the models' answers to one task have in common, so that it is worked out once for all models."""
+class Said(NamedTuple):
+    """What of an output decides its scores."""
 
-    fields: Mapping[str, FieldIndex]
-    """Document id → the references of its questions that are texts."""
-    scored: dict[tuple[str, str, StopReason], Answer] = field(default_factory=dict)
-    """Sample id, text and end of an output → what it scores; a right answer is given by many models."""
+    text: str
+    stop_reason: StopReason
 
-    @classmethod
-    def of(cls, task: Task) -> Common:
-        """What is common to all answers to ``task``; none is scored yet."""
-        return cls(fields_by_document(task))
+
+class OutputScores(NamedTuple):
+    """What an output scores, without the output and its sample: the last four fields of an ``Answer``."""
+
+    extracted: str
+    scores: Mapping[str, MetricValue]
+    raw_headline: float | None
+    mistake: str | None = None
+
+
+def said_in(output: Output | None) -> Said | None:
+    """What of ``output`` decides its scores; None if there is no output."""
+    return None if output is None else Said(output.text, output.stop_reason)
+
+
+def score_answer(
+    task: Task, sample: Sample, output: Output | None, mode: AnswerMode = "extract"
+) -> Answer:
+    """Compute all metrics of ``task`` for one output; the kind of mistake is left open."""
+    return Answer(sample, output, *_scored(task, sample, said_in(output), mode))
+
+
+class ScoringPart(NamedTuple):
+    """Documents of a task with what several models said about them, to be scored together."""
+
+    task: Task
+    """The task with the samples about these documents, one document after the other."""
+    said: Sequence[Sequence[Said | None]]
+    """For each sample: what each model said; None where it has not been asked yet."""
+    document_texts: Mapping[str, str]
+    """Document id → everything written on it, for the documents whose text is known."""
+    mode: AnswerMode
+    """What is scored of a text: the answer extracted from it (``extract``), the text without outer blanks
+    (``strip``), or the text as it is (``raw``)."""
+    mistakes: bool
+    """Whether the kind of each mistake is found, which takes longer than all metrics together."""
+
+
+def score_part(part: ScoringPart) -> list[list[OutputScores]]:
+    """Score a part: for each of its samples, what each model said.
+
+    The answers of all models to a question follow one another: what is worked out about its references is
+    still remembered then, and equal answers are scored once.
+    """
+    task = part.task
+    scored_samples = []
+    rows = zip(task.samples, part.said, strict=True)
+    for document, of_document in groupby(rows, key=lambda row: row[0].document_id):
+        questions = list(of_document)
+        fields = field_index([sample for sample, _ in questions])
+        document_text = part.document_texts.get(document)
+        for sample, said_by_models in questions:
+            known: dict[Said | None, OutputScores] = {}
+            for said in dict.fromkeys(said_by_models):
+                scored = _scored(task, sample, said, part.mode)
+                if part.mistakes:
+                    mistake = _mistake(task, sample, said, scored, fields, document_text)
+                    scored = scored._replace(mistake=mistake)
+                known[said] = scored
+            scored_samples.append([known[said] for said in said_by_models])
+    return scored_samples
+
+
+def _scored(task: Task, sample: Sample, said: Said | None, mode: AnswerMode) -> OutputScores:
+    """All metrics of ``task`` for one output; the kind of mistake is left open."""
+    if said is None:
+        return OutputScores("", dict.fromkeys(task.metrics, MetricValue(None)), None)
+    headline = task.metrics[0]
+    if said.stop_reason == "error":
+        worst = {name: score_failed(METRICS[name], sample.references) for name in task.metrics}
+        return OutputScores("", worst, worst[headline].value)
+    extracted = _answer_of(said.text, sample, mode)
+    scores = {
+        name: score_question(name, extracted, sample.references, sample.metadata)
+        for name in task.metrics
+    }
+    raw = scores[headline].value
+    if said.text != extracted:
+        raw = score_question(headline, said.text, sample.references, sample.metadata).value
+    return OutputScores(extracted, scores, raw)
 
 
 def score_answers(
@@ -69,68 +149,96 @@ def score_answers(
     mode: AnswerMode = "extract",
     *,
     mistakes: bool = True,
-    common: Common | None = None,
 ) -> tuple[Answer, ...]:
-    """Score one model's outputs for ``task``, in the order of its samples.
+    """Score one model's outputs for ``task``, as ``score_models`` does for several models."""
+    (answers,) = score_models(task, [outputs], document_texts, mode, mistakes=mistakes)
+    return answers
+
+
+def score_models(
+    task: Task,
+    outputs: Sequence[Mapping[str, Output]],
+    document_texts: Mapping[str, str],
+    mode: AnswerMode = "extract",
+    *,
+    mistakes: bool = True,
+    score: Callable[[Iterable[ScoringPart]], Iterable[list[list[OutputScores]]]] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> list[tuple[Answer, ...]]:
+    """Score the outputs of several models for ``task``, those of each model in the order of its samples.
 
     Args:
         task: the task, with the metrics to compute.
-        outputs: sample id → output; a sample without one has not been asked yet.
+        outputs: of each model: sample id → output; a sample without one has not been asked yet.
         document_texts: document id → everything written on it, for the documents whose text is known.
-        mode: what is scored of a text: the answer extracted from it (``extract``), the text without outer
-            blanks (``strip``), or the text as it is (``raw``).
+        mode: what is scored of a text; see ``ScoringPart``.
         mistakes: whether the kind of each mistake is found, which takes longer than all metrics together.
-        common: what other models' answers to this task were scored with, by the same mode and for the same
-            mistakes; None for the first model.
+        score: what scores the parts, each as ``score_part`` does; None scores them in this process.
+        progress: is called with the number of answers that were scored since the last call.
     """
-    common = common or Common.of(task)
-    answers = []
-    for sample in task.samples:
-        output = outputs.get(sample.id)
-        key = (sample.id, output.text, output.stop_reason) if output is not None else None
-        answer = common.scored.get(key) if key is not None else None
-        if answer is not None:
-            answers.append(replace(answer, output=output))
-            continue
-        answer = score_answer(task, sample, output, mode)
-        if mistakes:
-            answer = replace(answer, mistake=_mistake(task, answer, common.fields, document_texts))
-        if key is not None:
-            common.scored[key] = answer
-        answers.append(answer)
-    return tuple(_averaged_over_groups(answers))
+    parts = list(_cut(task, max(1, PART_ANSWERS // max(1, len(outputs)))))
+    to_score = (_part(task, places, outputs, document_texts, mode, mistakes) for places in parts)
+    scored_parts = score(to_score) if score is not None else map(score_part, to_score)
+    # Most answers score the same as others, and share the mapping: it is larger than the rest of an answer.
+    shared: dict[tuple[MetricValue, ...], Mapping[str, MetricValue]] = {}
+    answers: list[list[Answer]] = [[] for _ in task.samples]
+    for places, of_part in zip(parts, scored_parts, strict=True):
+        for place, of_sample in zip(places, of_part, strict=True):
+            sample = task.samples[place]
+            for of_model, scored in zip(outputs, of_sample, strict=True):
+                extracted, scores, raw_headline, mistake = scored
+                scores = shared.setdefault(tuple(scores.values()), scores)
+                output = of_model.get(sample.id)
+                if output is not None and extracted == output.text:
+                    # What another process or a file says is another object in memory.
+                    extracted = output.text
+                answer = Answer(sample, output, extracted, scores, raw_headline, mistake)
+                answers[place].append(answer)
+        if progress is not None:
+            progress(len(places) * len(outputs))
+    return [
+        tuple(_averaged_over_groups([of_sample[model] for of_sample in answers]))
+        for model in range(len(outputs))
+    ]
 
 
-def score_answer(
-    task: Task, sample: Sample, output: Output | None, mode: AnswerMode = "extract"
-) -> Answer:
-    """Compute all metrics of ``task`` for one output; the kind of mistake is left open."""
-    headline = task.metrics[0]
-    if output is None:
-        nothing = {name: Score(sample.id, name, None) for name in task.metrics}
-        return Answer(sample, None, "", nothing, None)
-    if output.stop_reason == "error":
-        worst = {
-            name: Score(sample.id, name, *score_failed(METRICS[name], sample.references))
-            for name in task.metrics
-        }
-        return Answer(sample, output, "", worst, worst[headline].value)
-    extracted = _answer_of(output.text, sample, mode)
-    scores = {}
-    for name in task.metrics:
-        value, weight = score_question(name, extracted, sample.references, sample.metadata)
-        scores[name] = Score(sample.id, name, value, weight, extracted)
-    raw = scores[headline].value
-    if output.text != extracted:
-        raw = score_question(headline, output.text, sample.references, sample.metadata).value
-    return Answer(sample, output, extracted, scores, raw)
+def _cut(task: Task, questions: int) -> Iterator[list[int]]:
+    """Places of the samples of each part, document by document: at least so many, but for the last part."""
+    of_document: dict[str, list[int]] = {}
+    for place, sample in enumerate(task.samples):
+        of_document.setdefault(sample.document_id, []).append(place)
+    part: list[int] = []
+    for places in of_document.values():
+        part += places
+        if len(part) >= questions:
+            yield part
+            part = []
+    if part:
+        yield part
 
 
-def _averaged_over_groups(answers: Sequence[Answer]) -> list[Answer]:
+def _part(
+    task: Task,
+    places: Sequence[int],
+    outputs: Sequence[Mapping[str, Output]],
+    document_texts: Mapping[str, str],
+    mode: AnswerMode,
+    mistakes: bool,
+) -> ScoringPart:
+    samples = tuple(task.samples[place] for place in places)
+    said = [[said_in(of_model.get(sample.id)) for of_model in outputs] for sample in samples]
+    documents = {sample.document_id for sample in samples}
+    texts = {key: document_texts[key] for key in documents if key in document_texts}
+    return ScoringPart(replace(task, samples=samples, documents={}), said, texts, mode, mistakes)
+
+
+def _averaged_over_groups(answers: Sequence[Answer]) -> Sequence[Answer]:
     """Give every group of questions the same weight in all, where the task says over what it is averaged.
 
     The metadata ``average_over`` of a question names the entry that is its group, as ``field``.
     """
+    if not any(AVERAGE_OVER in answer.sample.metadata for answer in answers):
+        return answers
     totals: dict[tuple[str, str | None], float] = {}
     for answer in answers:
         for name, score in answer.scores.items():
@@ -142,7 +250,7 @@ def _averaged_over_groups(answers: Sequence[Answer]) -> list[Answer]:
         group = _group(answer.sample)
         if group is not None:
             scores = {
-                name: replace(score, weight=score.weight / (totals.get((name, group)) or 1.0))
+                name: score._replace(weight=score.weight / (totals.get((name, group)) or 1.0))
                 for name, score in answer.scores.items()
             }
             answer = replace(answer, scores=scores)
@@ -166,48 +274,46 @@ def _answer_of(text: str, sample: Sample, mode: AnswerMode) -> str:
     return spoken.answer.strip() if mode == "strip" or spoken.steps else spoken.answer
 
 
-def fields_by_document(task: Task) -> dict[str, FieldIndex]:
-    """Document id → the references of its questions that are texts."""
-    by_document: dict[str, dict[str, list[str]]] = {}
-    for sample in task.samples:
-        texts = [reference for reference in sample.references if isinstance(reference, str)]
-        by_document.setdefault(sample.document_id, {})[sample.id] = texts
-    languages = {s.document_id: s.metadata.get("language") for s in task.samples}
-    return {
-        document: FieldIndex(references, languages[document])
-        for document, references in by_document.items()
+def field_index(samples: Sequence[Sample]) -> FieldIndex:
+    """The references of all questions about one document that are texts."""
+    references = {
+        sample.id: [text for text in sample.references if isinstance(text, str)]
+        for sample in samples
     }
+    return FieldIndex(references, samples[-1].metadata.get("language"))
 
 
-def _stop_reason(answer: Answer) -> StopReason:
-    if answer.output is None:
+def _stop_reason(said: Said | None, extracted: str) -> StopReason:
+    if said is None:
         return "error"
     # Thinking that never ends is cut, even where the model itself ended it.
-    is_cut = not answer.extracted and without_thoughts(answer.output.text).unanswered
-    return "length" if is_cut else answer.output.stop_reason
+    is_cut = not extracted and without_thoughts(said.text).unanswered
+    return "length" if is_cut else said.stop_reason
 
 
 def _mistake(
     task: Task,
-    answer: Answer,
-    references: Mapping[str, FieldIndex],
-    document_texts: Mapping[str, str],
+    sample: Sample,
+    said: Said | None,
+    scored: OutputScores,
+    fields: FieldIndex,
+    document_text: str | None,
 ) -> str | None:
-    sample, headline = answer.sample, task.metrics[0]
-    value = answer.scores[headline].value
+    headline = task.metrics[0]
+    value = scored.scores[headline].value
     perfect = 1.0 if METRICS[headline].direction == "higher" else 0.0
     if value is None or value == perfect or sample.answer_type == "description":
         return None
     return classify(
         Answered(
-            answer=answer.extracted,
+            answer=scored.extracted,
             references=sample.references,
             answer_type=sample.answer_type,
-            stop_reason=_stop_reason(answer),
+            stop_reason=_stop_reason(said, scored.extracted),
             field=sample.metadata.get("field"),
             language=sample.metadata.get("language"),
-            other_fields=references[sample.document_id],
+            other_fields=fields,
             own=sample.id,
-            document_text=document_texts.get(sample.document_id),
+            document_text=document_text,
         )
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple, cast
 
@@ -21,9 +21,10 @@ from bench.metrics import METRICS, Metric, get_metric
 from bench.metrics.calibration import CORPUS_METRICS
 from bench.metrics.mistakes import MISTAKES
 from bench.rundir.store import SUMMARY_FILE, RunStore
-from bench.schema import Estimate, Output, Task
-from bench.scoring.answers import Answer, Common, score_answers
+from bench.schema import Estimate, Task
+from bench.scoring.answers import Answer, score_models
 from bench.scoring.levels import common_direction
+from bench.scoring.processes import ScoringProcesses, scoring_processes
 from bench.scoring.reuse import (
     common_parts,
     made_from,
@@ -130,6 +131,7 @@ def evaluate(
     only: Sequence[str] | None = None,
     mistakes: bool = True,
     reuse: bool = True,
+    in_processes: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Score every output of ``run``.
@@ -142,10 +144,13 @@ def evaluate(
             ``equivalent`` and slices are left out.
         reuse: whether scores on the disk that belong to the same answers, metrics and program are used. A run
             from somebody else may hold scores that were never computed.
-        progress: is called with how many pairs of a model and a task are scored, and how many there are.
+        in_processes: whether several processes may score a large run. They are spawned, so a script that
+            allows it must guard its main part by ``if __name__ == "__main__"``.
+        progress: is called with how many questions are scored, each model's apart, and how many there are.
 
     Raises:
         InvalidInput: an unknown metric, or one that does not fit a task's type of answer.
+        EnvironmentProblem: the system ended one of the processes.
     """
     tasks = {}
     for name in run.task_names():
@@ -153,25 +158,13 @@ def evaluate(
         tasks[name] = replace(task, metrics=check_metrics(task, metrics))
     models = tuple(run.model_names() if only is None else only)
     scored: dict[tuple[str, str], Cell] = {}
-    for name, task in tasks.items():
-        common = Common.of(task)
-        parts = common_parts(run, task, _answer_mode(run))
-        for model in models:
-            # Before the answers are read: a run in progress may append some meanwhile.
-            source = made_from(run, model, task, parts)
-            outputs = run.outputs(model, name)
-            scored[model, name] = _score_cell(
-                run,
-                model,
-                task,
-                outputs,
-                mistakes=mistakes,
-                common=common,
-                source=source,
-                reuse=reuse,
-            )
-            if progress is not None:
-                progress(len(scored), len(tasks) * len(models))
+    count = _Count(len(models) * sum(len(task.samples) for task in tasks.values()), progress)
+    with scoring_processes(count.total if in_processes else 0) as processes:
+        for task in tasks.values():
+            for cell in _score_task(
+                run, task, models, processes, count, mistakes=mistakes, reuse=reuse
+            ):
+                scored[cell.model, task.name] = cell
     cells = {(model, name): scored[model, name] for model in models for name in tasks}
     if common_direction(task.metrics[0] for task in tasks.values()) is None:
         return Evaluation(run, tasks, models, cells, overall={})
@@ -199,9 +192,12 @@ def evaluate_sample(run: RunStore, wanted: str) -> Evaluation:
             if not task.samples:
                 continue
             tasks[name] = replace(task, metrics=check_metrics(task, None))
-            for model in run.model_names():
-                outputs = run.outputs(model, name, of=sample_id)
-                cells[model, name] = _score_cell(run, model, tasks[name], outputs, mistakes=True)
+            models = run.model_names()
+            outputs = [run.outputs(model, name, of=sample_id) for model in models]
+            texts = run.document_texts(name)
+            answers = score_models(tasks[name], outputs, texts, _answer_mode(run))
+            for model, own in zip(models, answers, strict=True):
+                cells[model, name] = _cell(model, tasks[name], own, mistakes=True)
     return Evaluation(run, tasks, tuple(run.model_names()), cells, overall={})
 
 
@@ -240,27 +236,79 @@ def _check_fit(metric: Metric, task: Task) -> None:
         )
 
 
-def _score_cell(
+class _Count:
+    """Counts the questions that are scored, each model's apart."""
+
+    def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
+        self.total, self._done, self._progress = total, 0, progress
+
+    def add(self, questions: int) -> None:
+        self._done += questions
+        if self._progress is not None:
+            self._progress(self._done, self.total)
+
+
+def _score_task(
     run: RunStore,
-    model: str,
     task: Task,
-    outputs: Mapping[str, Output],
+    models: Sequence[str],
+    processes: ScoringProcesses | None,
+    count: _Count,
     *,
     mistakes: bool,
-    common: Common | None = None,
-    source: str | None = None,
-    reuse: bool = False,
-) -> Cell:
+    reuse: bool,
+) -> Iterator[Cell]:
+    """Score the models' answers to one task, but for those whose scores are on the disk."""
     mode = _answer_mode(run)
-    # A sample that is shown alone comes with a part of the task, of which no scores are on the disk.
-    stored = stored_answers(run, model, task, outputs, source) if source and reuse else None
-    if stored is None:
+    common = common_parts(run, task, mode)
+    # Before the answers are read: a run in progress may append some meanwhile.
+    sources = {model: made_from(run, model, task, common) for model in models}
+    outputs = {model: run.outputs(model, task.name) for model in models}
+    known: dict[str, tuple[Answer, ...]] = {}
+    for model, source in sources.items():
+        stored = stored_answers(run, model, task, outputs[model], source) if reuse else None
+        if stored is not None:
+            known[model] = stored if mistakes else _without_mistakes(stored)
+            count.add(len(stored))
+    computed = [model for model in models if model not in known]
+    if computed:
+        of_computed = [outputs[model] for model in computed]
         texts = run.document_texts(task.name) if mistakes else {}
-        answers = score_answers(task, outputs, texts, mode, mistakes=mistakes, common=common)
-    elif mistakes:
-        answers = stored
-    else:
-        answers = tuple(replace(answer, mistake=None) for answer in stored)
+        answers = score_models(
+            task,
+            of_computed,
+            texts,
+            mode,
+            mistakes=mistakes,
+            score=None if processes is None else processes.score,
+            progress=count.add,
+        )
+        known |= zip(computed, answers, strict=True)
+    for model, source in sources.items():
+        yield _cell(
+            model,
+            task,
+            known[model],
+            mistakes=mistakes,
+            source=source,
+            was_stored=model not in computed,
+        )
+
+
+def _without_mistakes(answers: Sequence[Answer]) -> tuple[Answer, ...]:
+    return tuple(replace(answer, mistake=None) for answer in answers)
+
+
+def _cell(
+    model: str,
+    task: Task,
+    answers: tuple[Answer, ...],
+    *,
+    mistakes: bool,
+    source: str | None = None,
+    was_stored: bool = False,
+) -> Cell:
+    """The estimates of a model's ``answers`` to a task."""
     clusters = [document_key(task, answer.sample.document_id) for answer in answers]
     failed = sum(answer.failed for answer in answers)
     estimates = {}
@@ -283,7 +331,7 @@ def _score_cell(
         model=model,
         task=task,
         source=source,
-        was_stored=stored is not None,
+        was_stored=was_stored,
         answers=answers,
         estimates=estimates,
         raw_headline=raw_headline,

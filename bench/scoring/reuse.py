@@ -20,10 +20,11 @@ from typing import Any
 import bench
 from bench.errors import InvalidInput
 from bench.files import read_lines, write_json
+from bench.metrics.metric import MetricValue
 from bench.parsing import read_json
 from bench.rundir.checksums import file_digest
 from bench.rundir.store import RunStore
-from bench.schema import Output, Score, Task
+from bench.schema import Output, Task
 from bench.scoring.answers import Answer
 
 DIGESTS_FILE = "scores/digests.json"
@@ -136,20 +137,16 @@ def _answers(
     task: Task, outputs: Mapping[str, Output], rows: Sequence[Mapping[str, Any]]
 ) -> tuple[Answer, ...]:
     answers = []
+    shared: dict[tuple[MetricValue, ...], Mapping[str, MetricValue]] = {}
     for sample, row in zip(task.samples, rows, strict=True):
         if row["sample_id"] != sample.id:
             raise ValueError("the scores are in another order than the samples")
         output = outputs.get(sample.id)
-        is_answered = output is not None and output.stop_reason != "error"
-        compared = row["answer"] if is_answered else ""
-        for value, weight in (row["scores"][name] for name in task.metrics):
+        own = {name: MetricValue(*row["scores"][name]) for name in task.metrics}
+        for value, weight in own.values():
             if not isinstance(value, float | int | None) or not isinstance(weight, float | int):
                 raise TypeError("a score is not a number")
-        scores = {
-            name: Score(sample.id, name, value, weight, compared)
-            for name in task.metrics
-            for value, weight in (row["scores"][name],)
-        }
+        scores = shared.setdefault(tuple(own.values()), own)
         raw, mistake = row["raw_headline"], row["mistake"]
         if not isinstance(raw, float | int | None) or not isinstance(mistake, str | None):
             raise TypeError("a raw score is not a number, or a mistake is not a name")
