@@ -56,10 +56,16 @@ def open_temporary(path: Path) -> tuple[int, Path]:
 
     The name holds this process, so that what a killed one has left is known as nobody's.
     Its mode follows the umask, as that of any file that a program writes; ``mkstemp`` would make it 0600,
-    which hides a run from its readers.
+    which hides a run from its readers. Where ``path`` exists already, what its owner keeps from others
+    stays so.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), temporary
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        mode = path.stat().st_mode & 0o666
+    except OSError:
+        mode = 0o666
+    return os.open(temporary, flags, mode), temporary
 
 
 def write_json(path: Path, value: Any) -> None:

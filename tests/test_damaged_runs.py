@@ -14,12 +14,13 @@ import pytest
 
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.files import read_lines, write_json
+from bench.litter import OLD_SECONDS, remove_litter
 from bench.report.markdown import escape
 from bench.report.show import show_sample
 from bench.rundir import store
 from bench.rundir.listing import find_runs
-from bench.rundir.litter import OLD_SECONDS, remove_litter, remove_unborn_runs
 from bench.rundir.store import RunStore
+from bench.rundir.unborn import remove_unborn_runs
 from bench.schema import Output
 from bench.scoring.evaluation import evaluate, evaluate_sample
 from tests.damage import FOR_PROGRAMMERS, call, damage, unguarded_run, verbs_that_read

@@ -59,8 +59,8 @@ def score_command(options: ScoreOptions) -> None:
     made: JSON Lines with sample_id and text.
     """
     from bench.cli.progress import scoring_progress
+    from bench.litter import remove_litter
     from bench.report import build, make_sections
-    from bench.rundir.litter import remove_litter
     from bench.rundir.store import RunStore
     from bench.scoring.evaluation import evaluate, write_scores
 
@@ -160,8 +160,8 @@ def report_command(choices: ReportChoices) -> None:
 
     RUN is the path of a run, its name, a part of its name, or "last".
     """
+    from bench.litter import remove_litter
     from bench.report import ReportOptions, build, make_sections
-    from bench.rundir.litter import remove_litter
     from bench.rundir.store import RunStore
 
     check_destination(choices.out)
