@@ -1,4 +1,4 @@
-"""Folders of documents that are odd, broken or changed meanwhile: nothing is lost, and nothing half is left."""
+"""Folders of documents that are odd, broken or changed meanwhile: nothing is lost, nothing half is left."""
 
 from __future__ import annotations
 
