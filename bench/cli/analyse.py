@@ -22,7 +22,7 @@ from bench.cli.options import (
 )
 from bench.cli.reporting import check_destination, gpu_fits, print_summary, scored, write_reports
 from bench.cli.tables import line_width, table, wrapped
-from bench.errors import InvalidInput, did_you_mean
+from bench.errors import EnvironmentProblem, InvalidInput, did_you_mean
 from bench.parsing import whole_number
 from bench.text import one_line, printable
 
@@ -77,9 +77,16 @@ def score_command(options: ScoreOptions) -> None:
     remove_litter(run.path)
     with scoring_progress() as progress:
         evaluation = evaluate(run, options.metrics, reuse=False, progress=progress.step)
-    write_scores(evaluation)
     view = build([evaluation])
-    print_summary(view, make_sections(view), [run.path / "scores"], as_json=options.as_json)
+    sections = make_sections(view)
+    try:
+        write_scores(evaluation)
+    except EnvironmentProblem:
+        if not options.as_json:
+            # The scores are known, even where they cannot be kept.
+            print_summary(view, sections, [], as_json=False)
+        raise
+    print_summary(view, sections, [run.path / "scores"], as_json=options.as_json)
 
 
 def _refuse_import_options(options: ScoreOptions) -> None:
