@@ -12,6 +12,7 @@ import errno
 import json
 import os
 import secrets
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,16 @@ def open_temporary(path: Path) -> tuple[int, Path]:
 
     The name holds this process, so that what a killed one has left is known as nobody's.
     Its mode follows the umask, as that of any file that a program writes; ``mkstemp`` would make it 0600,
-    which hides a run from its readers.
+    which hides a run from its readers. Where ``path`` exists already, what its owner keeps from others
+    stays so.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), temporary
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        mode = path.stat().st_mode & 0o666 | 0o600
+    except OSError:
+        mode = 0o666
+    return os.open(temporary, flags, mode), temporary
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -78,9 +85,13 @@ def storage_errors(path: Path) -> Iterator[None]:
                 f"the disk is full: {path} could not be written; everything before it is kept",
                 hint="free some space and run the same command again, and it resumes",
             ) from None
+        is_forbidden = error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}
+        see = f"see who may write there: ls -ld {shlex.quote(str(path.parent))}"
         raise EnvironmentProblem(
             f"{path} cannot be written: {error.strerror or error}",
-            hint="choose another folder: --out FOLDER",
+            hint=see
+            if is_forbidden
+            else "choose another folder, in most commands with --out FOLDER",
         ) from None
 
 

@@ -89,7 +89,10 @@ def open_regular(path: Path) -> BufferedReader:
         # Without O_NONBLOCK, opening a pipe would wait for somebody who writes into it.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise Unreadable(path, "does not exist") from None
+        is_link = path.is_symlink()
+        raise Unreadable(
+            path, "is a link to a file that is not there" if is_link else "does not exist"
+        ) from None
     except (OSError, ValueError) as error:
         # A ValueError is a name with a null byte in it.
         is_no_file = isinstance(error, OSError) and error.errno in {errno.ENXIO, errno.ENODEV}

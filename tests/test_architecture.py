@@ -26,6 +26,7 @@ FLOORS: dict[str, int] = {
     "text": 0,
     "paths": 0,
     "files": 0,
+    "litter": 0,
     "parsing": 0,
     "formatting": 0,
     "storage": 0,

@@ -14,12 +14,13 @@ import pytest
 
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.files import read_lines, write_json
+from bench.litter import OLD_SECONDS, remove_litter
 from bench.report.markdown import escape
 from bench.report.show import show_sample
 from bench.rundir import store
 from bench.rundir.listing import find_runs
-from bench.rundir.litter import OLD_SECONDS, remove_litter, remove_unborn_runs
 from bench.rundir.store import RunStore
+from bench.rundir.unborn import remove_unborn_runs
 from bench.schema import Output
 from bench.scoring.evaluation import evaluate, evaluate_sample
 from tests.damage import FOR_PROGRAMMERS, call, damage, unguarded_run, verbs_that_read
@@ -74,6 +75,46 @@ def test_a_pipe_in_a_run_is_refused(tmp_path: Path, place: str) -> None:
     os.mkfifo(pipe)
     with pytest.raises(InvalidInput, match="is a pipe or a device"):
         RunStore.open(run.path)
+
+
+def test_links_in_a_circle_are_refused(tmp_path: Path) -> None:
+    run = small_run(tmp_path)
+    (run.path / "scores").symlink_to("scores")
+    with pytest.raises(InvalidInput, match="scores cannot be read: Too many levels"):
+        RunStore.open(run.path)
+    assert find_runs(tmp_path) == []
+
+
+def test_a_folder_that_may_not_be_read_does_not_hide_the_other_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, other = small_run(tmp_path), small_run(tmp_path)
+    scandir = os.scandir
+
+    def refuse(folder: Any) -> Any:
+        # Tests may run as root, to whom nothing is closed.
+        if Path(folder) == closed.path / "qwen2-vl-7b":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    assert [run.path for run in find_runs(tmp_path)] == [other.path]
+    ended = call("list", "runs", "--results", str(tmp_path))
+    assert ended.status == 0
+    assert "qwen2-vl-7b cannot be read: Permission denied" in ended.complaint
+
+
+def test_scores_that_cannot_be_kept_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise EnvironmentProblem("scores cannot be written: Read-only file system")
+
+    monkeypatch.setattr("bench.scoring.evaluation.write_scores", refuse)
+    ended = call("score", str(small_run(tmp_path).path))
+    assert ended.status == 3
+    assert "qwen2-vl-7b" in ended.output
+    assert "Read-only file system" in ended.complaint
 
 
 def test_an_edited_reference_is_noticed(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ model answers is marked as a draft, and no score uses it until a person accepts 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from bench.schema import Document, ModelSpec, Output, Page, PageGroup, Request
 from bench.tasks.loading import documents_root
 from bench.tasks.pagefiles import page_path
 from bench.tasks.pages import read_pages
-from bench.tasks.taskfile import TASK_FILE, TaskFile, check_task_file
+from bench.tasks.taskfile import TASK_FILE, TaskFile, check_task_file, has_task_file
 from bench.text import one_line
 
 Progress = Callable[[int, int], None]
@@ -47,28 +47,33 @@ def annotate(folder: Path, model: ModelSpec, progress: Progress | None = None) -
     """Ask ``model`` every question of the folder's drafts that has no answer yet, and save its answers.
 
     Documents without any line first get the questions that the other documents have. The file is written
-    after each document, so that an interruption loses the answers of one document.
+    after each document, so that an interruption loses the answers of one document. Lines that somebody
+    changes meanwhile stay as they are then.
 
     Raises:
         InvalidInput: the folder does not exist, holds no documents, or its samples cannot be read.
         EnvironmentProblem: the model cannot be loaded.
     """
     start_task(folder)
-    records = read_records(folder)
-    if not _unanswered(records):
+    spec = _task_file(folder)
+    unanswered = _unanswered(read_records(folder))
+    if not unanswered:
         return Annotated(0, 0, ())
     backend = make_model(model)
     with closing(backend):
         backend.load()
-        return _draft(backend, model.name, folder, records, progress)
+        return _draft(backend, model.name, folder, spec, unanswered, progress)
 
 
 def _draft(
-    backend: Model, name: str, folder: Path, records: list[_Record], progress: Progress | None
+    backend: Model,
+    name: str,
+    folder: Path,
+    spec: TaskFile,
+    unanswered: dict[tuple[str, ...], list[_Record]],
+    progress: Progress | None,
 ) -> Annotated:
-    """Ask ``backend`` what is open in ``records``, and write them after each document."""
-    spec = _task_file(folder)
-    unanswered = _unanswered(records)
+    """Ask ``backend`` the ``unanswered`` drafts, and write its answers after each document."""
     drafted = empty = 0
     failed: list[str] = []
     for done, (files, lines) in enumerate(unanswered.items(), 1):
@@ -79,25 +84,39 @@ def _draft(
             raise
         except BenchError as error:
             failed.append(f"{'+'.join(files)}: {error.message}")
+        answered: list[tuple[_Record, _Record]] = []
         for record, output in zip(lines, outputs, strict=False):
             if output.error is not None:
                 failed.append(f"{record.get('id')}: {output.error}")
                 continue
             if not output.text.strip():
-                record["answers"] = []
+                answered.append((record, {**record, "answers": []}))
                 empty += 1
                 continue
-            record["answers"] = [_reference(output.text, record, spec)]
-            record["metadata"] = {**(record.get("metadata") or {}), "drafted_by": name}
+            metadata = {**(record.get("metadata") or {}), "drafted_by": name}
+            reference = _reference(output.text, record, spec)
+            answered.append((record, {**record, "answers": [reference], "metadata": metadata}))
             drafted += 1
-        write_records(folder, records)
+        _replace(folder, answered)
         if progress is not None:
             progress(done, len(unanswered))
     return Annotated(len(unanswered), drafted, tuple(failed), empty)
 
 
+def _replace(folder: Path, answered: Sequence[tuple[_Record, _Record]]) -> None:
+    """Put each second line in place of the first, in the file as it is now.
+
+    A model may be at work for hours, and meanwhile a person corrects its drafts, or another model answers.
+    """
+    records = read_records(folder)
+    for number, record in enumerate(records):
+        if is_open(record):
+            records[number] = next((new for old, new in answered if old == record), record)
+    write_records(folder, records)
+
+
 def _task_file(folder: Path) -> TaskFile:
-    if not (folder / TASK_FILE).is_file():
+    if not has_task_file(folder):
         return TaskFile()
     spec, problems = check_task_file(folder / TASK_FILE)
     if problems:

@@ -8,13 +8,14 @@ itself are no fair measure of that model.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.errors import InvalidInput, did_you_mean
 from bench.files import write_atomically
-from bench.parsing import MAX_TABLE_BYTES, Unreadable, parse_json, read_text
+from bench.parsing import MAX_TABLE_BYTES, Unreadable, kind_of, parse_json, read_text
 from bench.tasks.samples import SAMPLES
 from bench.text import one_line
 
@@ -36,10 +37,10 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
     """Read every line of the folder's ``samples.jsonl``, in order.
 
     Raises:
-        InvalidInput: the file does not exist, or a line is not a JSON object.
+        InvalidInput: the file does not exist, or a line is not a JSON object with an object of metadata.
     """
     path = folder / SAMPLES
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise InvalidInput(
             f"{one_line(folder)} has no {SAMPLES}", hint=f"bench data init {one_line(folder)}"
         )
@@ -55,6 +56,12 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
         if not isinstance(record, dict):
             raise InvalidInput(
                 f"{path}:{number}: expected a JSON object {{…}} on this line",
+                hint=f"bench data validate {one_line(folder)}",
+            )
+        metadata = record.get("metadata") or {}
+        if not isinstance(metadata, dict):
+            raise InvalidInput(
+                f"{path}:{number}: metadata should be an object, not {kind_of(metadata)}",
                 hint=f"bench data validate {one_line(folder)}",
             )
         records.append(record)
@@ -118,14 +125,16 @@ def accept_drafts(
         InvalidInput: there are no samples, or no draft has one of the ids.
     """
     records = read_records(folder)
-    drafts = {str(record.get("id")): record for record in records if is_draft(record)}
+    # Two drafts may have one id, which is for the person to see and not to lose.
+    drafts = [(str(record.get("id")), record) for record in records if is_draft(record)]
+    known = {sample_id for sample_id, _ in drafts}
     for sample_id in ids or ():
-        if sample_id not in drafts:
+        if sample_id not in known:
             raise InvalidInput(
                 f"no draft has the id {one_line(sample_id, 80)!r}",
-                hint=did_you_mean(sample_id, drafts),
+                hint=did_you_mean(sample_id, known),
             )
-    chosen = [record for sample_id, record in drafts.items() if ids is None or sample_id in ids]
+    chosen = [record for sample_id, record in drafts if ids is None or sample_id in ids]
     answered = [record for record in chosen if has_answers(record)]
     empty = [record for record in answered if says_absent(record)]
     confirmed = answered if absent else [record for record in answered if not says_absent(record)]

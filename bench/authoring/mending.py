@@ -21,7 +21,7 @@ from bench.files import read_lines, write_atomically, write_json, write_lines
 from bench.parsing import kind_of, read_json_object
 from bench.schema import MENDED, Task
 from bench.tasks.samples import SAMPLES
-from bench.tasks.taskfile import TASK_FILE
+from bench.tasks.taskfile import TASK_FILE, has_task_file, read_task_document
 from bench.text import one_line
 
 ACCEPTED_FILE = "audit.json"
@@ -187,9 +187,7 @@ def _are_texts(answers: Sequence[Any]) -> bool:
 
 def _raise_version(folder: Path) -> str:
     """Give the task its next version: 1 becomes 1+mended.1, which becomes 1+mended.2."""
-    path = folder / TASK_FILE
-    text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
-    document = tomlkit.parse(text)
+    document = read_task_document(folder) if has_task_file(folder) else tomlkit.document()
     old = str(document.get("version", "1"))
     mended = _MENDED.fullmatch(old)
     base, number = (mended["version"], int(mended["number"])) if mended else (old, 0)
@@ -199,6 +197,6 @@ def _raise_version(folder: Path) -> str:
     else:
         # Before the tables: a key behind one would belong to it.
         line = f"version = {json.dumps(version)}\n"
-        document = tomlkit.parse(line + text)
-    write_atomically(path, tomlkit.dumps(document))
+        document = tomlkit.parse(line + tomlkit.dumps(document))
+    write_atomically(folder / TASK_FILE, tomlkit.dumps(document))
     return version

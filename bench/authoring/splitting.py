@@ -7,8 +7,9 @@ So do all documents that share a page.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -17,12 +18,13 @@ import tomlkit
 
 from bench.authoring.drafts import write_records
 from bench.errors import InvalidInput
-from bench.files import storage_errors, write_atomically
+from bench.files import write_atomically
 from bench.formatting import plural
+from bench.litter import is_free, new_folder
 from bench.tasks.contents import clusters, page_contents
 from bench.tasks.loading import CheckedTask, check_task
 from bench.tasks.samples import NO_SAMPLES, SampleRow, samples_file
-from bench.tasks.taskfile import TASK_FILE, TaskFile
+from bench.tasks.taskfile import TASK_FILE, TaskFile, has_task_file, read_task_document
 from bench.text import one_line
 
 TRAIN, VALIDATION, TEST = PARTS = ("train", "validation", "test")
@@ -76,10 +78,11 @@ def split_task(
         )
     Random(f"split/{seed}").shuffle(documents)
     chosen = _shared_out(documents, share, validation)
-    with storage_errors(outs[TRAIN].parent):
+    with contextlib.ExitStack() as unfinished:
         for part, out in outs.items():
             numbers = sorted(number for document in chosen[part] for number in document)
-            _write_part(folder, checked, out, part, [checked.rows[number] for number in numbers])
+            rows = [checked.rows[number] for number in numbers]
+            _write_part(folder, checked, unfinished.enter_context(new_folder(out)), part, rows)
     return Split(
         train=outs[TRAIN],
         test=outs[TEST],
@@ -106,7 +109,7 @@ def _part_folders(folder: Path, parent: Path | None, *, with_validation: bool) -
     parts = [part for part in PARTS if part != VALIDATION or with_validation]
     outs = {part: (parent or whole.parent) / f"{whole.name}-{part}" for part in parts}
     for out in outs.values():
-        if out.exists():
+        if not is_free(out) or out.exists():
             raise InvalidInput(
                 f"{one_line(out)} exists already", hint="remove it, or name another --out"
             )
@@ -149,21 +152,40 @@ def _shared_out(
 def _write_part(
     folder: Path, checked: CheckedTask, out: Path, part: str, rows: Sequence[SampleRow]
 ) -> None:
-    spec = checked.spec
-    pages_folder = out / spec.documents if spec.documents is not None else out
-    for name in dict.fromkeys(name for row in rows for name in row.files):
-        target = pages_folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _link_or_copy((checked.root / name).resolve(), target)
-    if (folder / TASK_FILE).is_file():
-        write_atomically(out / TASK_FILE, _renamed(folder / TASK_FILE, part))
-    write_records(out, (_record(row, spec, part) for row in rows))
+    documents = _documents_folder(folder, checked)
+    names = {name: _own_name(checked, name) for row in rows for name in row.files}
+    for name, own in names.items():
+        target = out / (documents or "") / own
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _link_or_copy(checked.pages[name][0].path.resolve(), target)
+    if has_task_file(folder):
+        write_atomically(out / TASK_FILE, _task_file(folder, part, documents))
+    write_records(out, (_record(row, names, checked.spec, part) for row in rows))
 
 
-def _record(row: SampleRow, spec: TaskFile, part: str) -> dict[str, Any]:
+def _documents_folder(folder: Path, checked: CheckedTask) -> str | None:
+    """Return the name that the folder of the pages has in a part; None where the part is that folder.
+
+    The task file may name it in ways that lead back to the whole task, such as ``../task/pages``.
+    """
+    named = checked.spec.documents
+    whole = folder.resolve()
+    if named is None or not checked.root.is_relative_to(whole):
+        # Pages that come with the package lie outside, and in the parts under the name that stands for them.
+        return named
+    return checked.root.relative_to(whole).as_posix()
+
+
+def _own_name(checked: CheckedTask, name: str) -> str:
+    """Return the name of a page file, as it stands in the folder: a line may have written it otherwise."""
+    return checked.pages[name][0].path.relative_to(checked.root).as_posix()
+
+
+def _record(row: SampleRow, names: Mapping[str, str], spec: TaskFile, part: str) -> dict[str, Any]:
     record: dict[str, Any] = {
         "id": row.id,
-        "images": list(row.files),
+        "images": [names[name] for name in row.files],
         "question": row.question,
         "answers": list(row.references),
         "metadata": {**row.metadata, "split": part},
@@ -180,9 +202,11 @@ def _link_or_copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _renamed(path: Path, part: str) -> str:
+def _task_file(folder: Path, part: str, documents: str | None) -> str:
     """Return the text of the task file with the part in its name: two tasks of a run need two names."""
-    document = tomlkit.parse(path.read_text(encoding="utf-8-sig"))
+    document = read_task_document(folder)
+    if documents is not None:
+        document["documents"] = documents
     if "name" in document:
         document["name"] = f"{document['name']}-{part}"
     return tomlkit.dumps(document)

@@ -5,6 +5,7 @@ Every line is a draft until a person accepts it: a task never scores against ans
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from bench.tasks.language import guess_language
 from bench.tasks.pagefiles import is_inside
 from bench.tasks.pages import PAGE_SUFFIXES, open_page, read_pages
 from bench.tasks.samples import SAMPLE_FILES, SAMPLES
-from bench.tasks.taskfile import TASK_FILE
+from bench.tasks.taskfile import TASK_FILE, has_task_file
 from bench.text import one_line
 
 QUESTIONS: dict[str, dict[str, str]] = {
@@ -155,7 +156,7 @@ def start_task(
     """
     code = None if language is None else language_code(language)
     documents, others = _documents_to_ask_about(folder)
-    records = read_records(folder) if (folder / SAMPLES).is_file() else []
+    records = read_records(folder) if os.path.lexists(folder / SAMPLES) else []
     known_files = {name for record in records for name in record_files(record)}
     new_documents = [name for name in documents if name not in known_files]
     guesses = _Languages(folder.resolve(), say)
@@ -169,7 +170,7 @@ def start_task(
         for name in new_documents
         for field, question in asked.items()
     ]
-    if not (folder / TASK_FILE).is_file():
+    if not has_task_file(folder):
         write_atomically(folder / TASK_FILE, _task_file(folder, asked_in))
     if drafts:
         write_records(folder, [*records, *drafts])

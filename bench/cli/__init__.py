@@ -19,6 +19,7 @@ import click
 
 import bench
 from bench.cli.complaints import print_list
+from bench.cli.streams import drop_output, json_is_ascii, prepare_streams
 from bench.errors import ENVIRONMENT, INVALID, BenchError, ManyProblems, did_you_mean
 from bench.text import one_line, printable
 
@@ -51,6 +52,9 @@ VERBS: dict[str, tuple[str, str]] = {
     "push": ("bench.cli.push", "Copy a finished run, or an adapter, to object storage."),
     "doctor": ("bench.cli.doctor", "Check this machine, and say how to install what is missing."),
 }
+
+_CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What a file system answers that can take no more."""
 
 EPILOG = """\b
 Examples:
@@ -91,7 +95,7 @@ class Verbs(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             # Here and not in main: before that, click would turn it into exit status 1.
-            _drop_output()
+            drop_output()
             raise click.exceptions.Exit(0) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -121,6 +125,7 @@ def cli(context: click.Context) -> None:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """The entry point of ``bench`` and ``python -m bench``."""
+    prepare_streams()
     try:
         status = cli.main(arguments, prog_name="bench", standalone_mode=False)
         sys.stdout.flush()
@@ -141,11 +146,15 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         status = _complain("the program was interrupted", None, 130)
     except BrokenPipeError:
-        _drop_output()
+        drop_output()
         status = 0
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in _CANNOT_WRITE:
             raise
+        if error.filename is None:
+            drop_output()
+            reason = f"the output could not be written: {error.strerror}"
+            sys.exit(_complain(reason, "bench … > FILE on another disk", ENVIRONMENT))
         # Too long a name, a folder without permission: what the system says of a path is for people.
         is_typed = error.errno == errno.ENAMETOOLONG
         path = one_line(error.filename, 300)
@@ -153,16 +162,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _drop_output() -> None:
-    """Keep Python from complaining about the broken pipe when it flushes at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _complain(message: str, hint: str | None, status: int) -> int:
     if "--json" in sys.argv[1:]:
-        click.echo(
-            json.dumps({"error": message, "hint": hint, "exit_code": status}, ensure_ascii=False)
-        )
+        said = {"error": message, "hint": hint, "exit_code": status}
+        click.echo(json.dumps(said, ensure_ascii=json_is_ascii()))
     click.echo(f"{_label('error:', 'red')} {printable(message)}", err=True)
     if hint and hint.startswith(("did you mean", "known:", "none")):
         click.echo(f"       {printable(hint)}", err=True)
@@ -178,4 +181,4 @@ def _label(word: str, color: str) -> str:
 
 def echo_json(value: Any) -> None:
     """Print one JSON document, and nothing else, on standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    click.echo(json.dumps(value, ensure_ascii=json_is_ascii(), indent=2, default=str))

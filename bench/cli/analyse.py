@@ -22,7 +22,7 @@ from bench.cli.options import (
 )
 from bench.cli.reporting import check_destination, gpu_fits, print_summary, scored, write_reports
 from bench.cli.tables import line_width, table, wrapped
-from bench.errors import InvalidInput, did_you_mean
+from bench.errors import EnvironmentProblem, InvalidInput, did_you_mean
 from bench.parsing import whole_number
 from bench.text import one_line, printable
 
@@ -59,8 +59,8 @@ def score_command(options: ScoreOptions) -> None:
     made: JSON Lines with sample_id and text.
     """
     from bench.cli.progress import scoring_progress
+    from bench.litter import remove_litter
     from bench.report import build, make_sections
-    from bench.rundir.litter import remove_litter
     from bench.rundir.store import RunStore
     from bench.scoring.evaluation import evaluate, write_scores
 
@@ -79,9 +79,16 @@ def score_command(options: ScoreOptions) -> None:
         evaluation = evaluate(
             run, options.metrics, reuse=False, in_processes=True, progress=progress.step
         )
-    write_scores(evaluation)
     view = build([evaluation])
-    print_summary(view, make_sections(view), [run.path / "scores"], as_json=options.as_json)
+    sections = make_sections(view)
+    try:
+        write_scores(evaluation)
+    except EnvironmentProblem:
+        if not options.as_json:
+            # The scores are known, even where they cannot be kept.
+            print_summary(view, sections, [], as_json=False)
+        raise
+    print_summary(view, sections, [run.path / "scores"], as_json=options.as_json)
 
 
 def _refuse_import_options(options: ScoreOptions) -> None:
@@ -162,8 +169,8 @@ def report_command(choices: ReportChoices) -> None:
 
     RUN is the path of a run, its name, a part of its name, or "last".
     """
+    from bench.litter import remove_litter
     from bench.report import ReportOptions, build, make_sections
-    from bench.rundir.litter import remove_litter
     from bench.rundir.store import RunStore
 
     check_destination(choices.out)

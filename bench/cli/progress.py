@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,21 +45,12 @@ class Rate(ProgressColumn):
         return Text("" if speed is None else f"{speed:.2f} q/s", style="dim")
 
 
-class SilencedConsole(Console):
-    """A console that falls silent when its reader leaves (2>&1 | head), so that the run goes on."""
-
-    def on_broken_pipe(self) -> None:
-        """Rich's would end the program."""
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-
-
 class Bars:
     """Bars where standard error is a terminal, with lines of text above them; a context manager."""
 
     def __init__(self, *columns: ProgressColumn, quiet: bool = False) -> None:
         """``columns`` stand between the count of what is done and the note."""
-        self.console = SilencedConsole(stderr=True, quiet=quiet, highlight=False)
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
         self.progress: Progress | None = None
         if self.console.is_terminal and not quiet:
             self.progress = Progress(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -140,25 +142,43 @@ def check_entries(run: Path, folders: Iterable[Path]) -> None:
     waits for ever.
 
     Raises:
-        InvalidInput: there is such an entry.
+        InvalidInput: there is such an entry, or a folder may not be read.
     """
     inside = run.resolve()
     for folder in (run, *folders):
-        if not folder.is_dir():
-            continue
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(inside):
-                    raise InvalidInput(
-                        f"{entry.path} is a link that leads out of the run directory",
-                        hint="remove the link, or put what it names in its place",
-                    )
-                is_plain = entry.is_file() or entry.is_dir() or not Path(entry.path).exists()
-                if not is_plain:
-                    raise InvalidInput(
-                        f"{entry.path} is a pipe or a device, which no run directory holds",
-                        hint="get the run directory again from who made it",
-                    )
+        try:
+            _check_folder(folder, inside)
+        except OSError as error:
+            raise InvalidInput(
+                f"{error.filename or folder} cannot be read: {error.strerror}",
+                hint=f"see who may read it: ls -ld {shlex.quote(str(folder))}",
+            ) from None
+
+
+def _check_folder(folder: Path, inside: Path) -> None:
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_symlink() and not _target(entry).is_relative_to(inside):
+                raise InvalidInput(
+                    f"{entry.path} is a link that leads out of the run directory",
+                    hint="remove the link, or put what it names in its place",
+                )
+            is_plain = entry.is_file() or entry.is_dir() or not Path(entry.path).exists()
+            if not is_plain:
+                raise InvalidInput(
+                    f"{entry.path} is a pipe or a device, which no run directory holds",
+                    hint="get the run directory again from who made it",
+                )
+
+
+def _target(link: os.DirEntry[str]) -> Path:
+    try:
+        return Path(link.path).resolve()
+    except RuntimeError:
+        # Links in a circle, which newer versions of Python give back as they are.
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), link.path) from None
 
 
 def _expect(path: Path, is_right: bool, what: str) -> None:

@@ -43,10 +43,10 @@ from bench.files import (
     write_json,
     write_lines,
 )
+from bench.litter import removed_on_failure
 from bench.parsing import read_json
 from bench.paths import portable
 from bench.rundir.checksums import as_stored, file_digest, is_intact
-from bench.rundir.litter import removed_on_failure
 from bench.rundir.lock import is_locked
 from bench.rundir.record import PART, RUN_FILE, check_entries, check_record
 from bench.rundir.rows import (

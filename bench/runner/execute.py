@@ -9,10 +9,11 @@ from pathlib import Path
 
 from bench.errors import InvalidInput
 from bench.formatting import plural
+from bench.litter import remove_litter
 from bench.rundir.listing import find_runs
-from bench.rundir.litter import remove_litter, remove_unborn_runs
 from bench.rundir.lock import RunLock
 from bench.rundir.store import RunStore
+from bench.rundir.unborn import remove_unborn_runs
 from bench.runner.devices import Device
 from bench.runner.processes import run_model, stop_requests
 from bench.runner.progress import Progress, Silent

@@ -14,9 +14,9 @@ from typing import Any
 from bench.errors import InvalidInput
 from bench.files import append_lines, read_lines, write_json
 from bench.formatting import listed, plural
+from bench.litter import removed_on_failure
 from bench.rundir.checksums import CHECKSUM, file_digest
 from bench.rundir.listing import find_runs
-from bench.rundir.litter import removed_on_failure
 from bench.rundir.lock import is_locked
 from bench.rundir.record import PART
 from bench.rundir.store import SAMPLES_DIGEST, RunStore

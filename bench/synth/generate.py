@@ -9,7 +9,8 @@ from random import Random
 import tomlkit
 
 from bench.errors import InvalidInput, did_you_mean
-from bench.schema import SHORT_ANSWER
+from bench.litter import is_free, new_folder
+from bench.schema import SHORT_ANSWER, Json
 from bench.synth.files import sample_line, write_pages, write_samples
 from bench.synth.kinds import KINDS, LANGUAGES, LAYOUTS, find_kind, make
 from bench.synth.scanning import STRENGTHS, ScanStrength
@@ -51,9 +52,25 @@ def synthesise(
     """
     pairs = combinations(kinds, languages)
     _check(pairs, count, scan, layouts)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not is_free(out):
         raise InvalidInput(f"{out} already holds files", hint="name a new folder with --out")
-    out.mkdir(parents=True, exist_ok=True)
+    with new_folder(out) as folder:
+        lines = _write_documents(folder, pairs, count, seed, scan, layouts)
+        write_samples(folder / "samples.jsonl", lines)
+        task_file = _task_file(out.name, pairs, count, seed, scan, layouts)
+        (folder / "task.toml").write_text(task_file, encoding="utf-8", newline="\n")
+    return out
+
+
+def _write_documents(
+    folder: Path,
+    pairs: Sequence[tuple[str, str]],
+    count: int,
+    seed: int,
+    scan: str,
+    layouts: Sequence[str],
+) -> list[dict[str, Json]]:
+    """Draw the documents into ``folder``, and return the lines of ``samples.jsonl`` about them."""
     digits = max(4, len(str(count)))
     lines = []
     for number in range(count):
@@ -61,16 +78,13 @@ def synthesise(
         rng = Random(f"{seed}/{kind}/{language}/{number}")
         document = make(kind, language, rng, layout=rng.choice(layouts) if layouts else None)
         stem = f"{kind}-{language}-{number + 1:0{digits}d}"
-        files = write_pages(document, out, stem, rng.choice(SCANS[scan]), rng)
+        files = write_pages(document, folder, stem, rng.choice(SCANS[scan]), rng)
         for question in document.questions:
             facts = {"doc_type": kind, "field": question.field, "language": language,
                      "layout": document.layout}  # fmt: skip
             identifier = f"{stem}/{question.field}"
             lines.append(sample_line(identifier, files, question.text, question.answers, facts))
-    write_samples(out / "samples.jsonl", lines)
-    task_file = _task_file(out.name, pairs, count, seed, scan, layouts)
-    (out / "task.toml").write_text(task_file, encoding="utf-8", newline="\n")
-    return out
+    return lines
 
 
 def combinations(kinds: Sequence[str], languages: Sequence[str]) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ from bench.tasks.hyperbench import is_dataset
 from bench.tasks.hyperbench.annotation import ANNOTATION
 from bench.tasks.pages import PAGE_SUFFIXES
 from bench.tasks.samples import NO_SAMPLES, SAMPLE_FILES, samples_file
-from bench.tasks.taskfile import TASK_FILE, TaskFile, check_task_file
+from bench.tasks.taskfile import TASK_FILE, TaskFile, check_task_file, has_task_file
 from bench.text import one_line
 
 
@@ -82,7 +82,7 @@ def find_task(name: str) -> Path:
 def _own_folder(path: Path) -> Path:
     if needs_data(path):
         return _with_data(str(path), path)
-    if samples_file(path) is not None or (path / TASK_FILE).is_file():
+    if samples_file(path) is not None or has_task_file(path):
         return path
     pages = sum(file.suffix.lower() in PAGE_SUFFIXES for file in path.iterdir())
     raise InvalidInput(

@@ -32,7 +32,13 @@ from bench.tasks.samples import (
     read_samples,
     samples_file,
 )
-from bench.tasks.taskfile import DEFAULT_METRICS, TASK_FILE, TaskFile, check_task_file
+from bench.tasks.taskfile import (
+    DEFAULT_METRICS,
+    TASK_FILE,
+    TaskFile,
+    check_task_file,
+    has_task_file,
+)
 from bench.text import file_name, one_line
 
 BUNDLED_DOCUMENTS = "example_docs"
@@ -127,14 +133,14 @@ def _read_source(folder: Path) -> tuple[TaskSource, list[Problem]]:
     """Read the task file and the samples of ``folder``; the problems are those of the task file."""
     spec = TaskFile()
     problems: list[Problem] = []
-    has_task_file = (folder / TASK_FILE).is_file()
-    if has_task_file:
+    is_described = has_task_file(folder)
+    if is_described:
         spec, problems = check_task_file(folder / TASK_FILE)
         problems += _metric_problems(spec)
     path = samples_file(folder)
     foreign = read_dataset(folder) if path is None else None
     if foreign is not None:
-        source = foreign._replace(spec=spec) if has_task_file else foreign
+        source = foreign._replace(spec=spec) if is_described else foreign
     elif path is not None:
         source = TaskSource(folder, spec, read_samples(path, spec.answer_type, spec.encoding))
     else:

@@ -15,6 +15,7 @@ other than these are metadata, and ``answers`` holds one answer or a JSON list o
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,8 +104,9 @@ class TaskSource(NamedTuple):
 
 
 def samples_file(folder: Path) -> Path | None:
-    """Return the samples file of a task's folder; None if there is none."""
-    return next((folder / name for name in SAMPLE_FILES if (folder / name).is_file()), None)
+    """Return the samples file of a task's folder, be it a broken link; None if there is none."""
+    paths = (folder / name for name in SAMPLE_FILES)
+    return next((path for path in paths if os.path.lexists(path)), None)
 
 
 def read_samples(path: Path, answer_type: AnswerType, encoding: str | None = None) -> SampleTable:

@@ -5,13 +5,15 @@ The tables are pydantic models, so that every key, type and range is checked in 
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
+import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from bench.errors import did_you_mean
+from bench.errors import InvalidInput, did_you_mean
 from bench.parsing import MAX_TOML_BYTES, Unreadable, parse_toml, read_text
 from bench.schema import SHORT_ANSWER, AnswerType, Generation, PromptTemplate
 from bench.tasks.datasettable import DatasetTable
@@ -21,6 +23,7 @@ from bench.text import one_line
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+    from tomlkit import TOMLDocument
 
 TASK_FILE = "task.toml"
 
@@ -124,6 +127,26 @@ class ReadTaskFile(NamedTuple):
     spec: TaskFile
     """What could be used; defaults stand in for the rest."""
     problems: list[Problem]
+
+
+def has_task_file(folder: Path) -> bool:
+    """Say whether ``folder`` has an entry of this name: a broken link is an error, and no missing file."""
+    return os.path.lexists(folder / TASK_FILE)
+
+
+def read_task_document(folder: Path) -> TOMLDocument:
+    """Return the task file of ``folder`` with its comments and its order, to be changed and written again.
+
+    Raises:
+        InvalidInput: something in the file is wrong.
+    """
+    path = folder / TASK_FILE
+    _, problems = check_task_file(path)
+    if problems:
+        raise InvalidInput(
+            str(problems[0].inside(folder)), hint=f"bench data validate {one_line(folder)}"
+        )
+    return tomlkit.parse(read_text(path, MAX_TOML_BYTES))
 
 
 def check_task_file(path: Path) -> ReadTaskFile:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import InvalidInput
-from bench.files import storage_errors
+from bench.litter import is_free, new_folder
 from bench.models.checkpoints import TUNING_FILE, read_checkpoint, stored_weights
 from bench.schema import ModelSpec
 
@@ -36,7 +36,7 @@ def merge(spec: ModelSpec, out: Path) -> Path:
             f"model {spec.name!r} is not an adapter, so there is nothing to merge",
             hint="name the folder of an adapter: bench tune --merge ADAPTER --out FOLDER",
         )
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not is_free(out):
         raise InvalidInput(f"{out} already exists", hint="name another folder with --out")
     from bench.models.qwen_vl.loading import load_model, locate, quiet_transformers
 
@@ -56,16 +56,15 @@ def merge(spec: ModelSpec, out: Path) -> Path:
     )
     model = load_model(plain, folder).model
     model.to(_stored_dtype(folder))
-    with storage_errors(out), quiet_transformers():
-        out.mkdir(parents=True, exist_ok=True)
-        model.save_pretrained(out)
+    with new_folder(out) as unfinished, quiet_transformers():
+        model.save_pretrained(unfinished)
         for pattern in _COMPANIONS:
             for path in folder.glob(pattern):
                 if not path.name.endswith(".index.json"):
-                    shutil.copyfile(path, out / path.name)
+                    shutil.copyfile(path, unfinished / path.name)
         record = Path(spec.adapter) / TUNING_FILE
         if record.is_file():
-            shutil.copyfile(record, out / TUNING_FILE)
+            shutil.copyfile(record, unfinished / TUNING_FILE)
     return out
 
 
