@@ -33,6 +33,8 @@ often no label."""
 _DOUBTFUL_ADDRESS = 0.6
 """Below this, an address without a label beneath the party's name may be the better one."""
 
+_REPEATED = 0.9
+"""Score of a label that the question repeats word for word."""
 _ASKING_WEIGHT = 0.3
 """How much a word that only questions use counts, beside a label that documents print."""
 
@@ -50,16 +52,14 @@ def find(document: OcrDocument, question: str) -> Candidate | None:
     known = _by_kind(document, asked, question) or _repeated(document, asked, question)
     if known is not None:
         return known
-    row = table.ordinal(question)
-    in_row = None if row is None else _row_candidate(document, question, row)
+    in_row = table.asked_value(document, question, asked.field)
     if in_row is not None:
         return in_row
-    of_item = list(_item_candidates(document, question, asked))
-    if asked.field is not None and asked.field.name == "line_amount" and not of_item:
+    if asked.field is not None and asked.field.name == "line_amount":
         # The question says "the amount" and names no item, so it means the document's.
         asked = asked._replace(field=field_named("total"))
     field = asked.field
-    candidates = [*field_candidates(document, asked), *of_item]
+    candidates = list(field_candidates(document, asked))
     best = best_of(candidates)
     if field is not None and field.kind is ValueKind.ADDRESS and _is_below(best, _DOUBTFUL_ADDRESS):
         candidates.extend(_address_candidates(document, asked.party))
@@ -86,21 +86,23 @@ def _repeated(document: OcrDocument, asked: OcrQuestion, question: str) -> Candi
         return None
     plain = normalise(question)
     phrases = () if asked.field is None else asked.field.labels + asked.field.asked
-    said = max(
-        (phrase for phrase in phrases), key=lambda phrase: _said(phrase, plain), default=None
-    )
-    if asked.field is None or said is None or _said(said, plain) == 0.0:
-        return best_of(forms.answers(document, label, ValueKind.TEXT))
-    # "Date received" says more than "date"; "receipt" in "the date on the receipt" says something else.
-    named = said.pattern.search(label.phrase)
-    if named is None or len(named.group()) > 0.9 * len(label.phrase):
-        return None
-    # "Date received" is a date, "total number of pages" no total.
-    is_kind = said in asked.field.labels and len(named.group()) > 0.3 * len(label.phrase)
-    kind = asked.field.kind if is_kind else ValueKind.TEXT
-    if kind is ValueKind.QUANTITY:
-        kind = ValueKind.TEXT  # a form writes the unit as well: "2,400 cartons"
-    return best_of(forms.answers(document, label, kind))
+    said = max(phrases, key=lambda phrase: _said(phrase, plain), default=None)
+    kind = ValueKind.TEXT
+    if asked.field is not None and said is not None and _said(said, plain) > 0.0:
+        # "Date received" says more than "date"; "receipt" in "the date on the receipt" says something else.
+        named = said.pattern.search(label.phrase)
+        if named is None or len(named.group()) > 0.9 * len(label.phrase):
+            return None
+        # "Date received" is a date, "total number of pages" no total. Forms write the unit of a quantity.
+        is_kind = said in asked.field.labels and len(named.group()) > 0.3 * len(label.phrase)
+        if is_kind and asked.field.kind is not ValueKind.QUANTITY:
+            kind = asked.field.kind
+    for tried in (kind, ValueKind.TEXT):
+        mark = Mark(Field("asked", tried), label.cell, 0, label.end, _REPEATED)
+        best = best_of(document.candidates(mark))
+        if best is not None:
+            return best
+    return None
 
 
 def _by_kind(document: OcrDocument, asked: OcrQuestion, question: str) -> Candidate | None:
@@ -204,66 +206,18 @@ def _party_factor(wanted: Party | None, owner: Party | None) -> float:
     return 1.0 if owner == wanted else 0.1
 
 
-_ROW_COLUMNS = (
-    ("quantity", r"quantit|how many|количеств|сколько штук|кол-во|数量"),
-    ("price", r"unit price|price of|цен[аыу]|单价"),
-    ("total", r"amount|total|cost|paid|how much|сумм|стоимост|заплат|金额|总价|多少钱"),
-    (
-        "name",
-        r"item|product|goods|service|description|товар|услуг|наименован|позици|名称|商品|货物|服务|项目|品名",
-    ),
-)
-
-
-def _row_candidate(document: OcrDocument, question: str, row: int) -> Candidate | None:
-    """What the question wants of the row that it counts off: its name, quantity, price or total."""
-    plain = normalise(question)
-    columns = [name for name, words in _ROW_COLUMNS if re.search(words, plain)]
-    items = table.items(document)
-    if not columns or row >= len(items) or columns[0] not in items[row]:
-        return None
-    text = table.value(items[row], columns[0])
-    return Candidate(text, 0.8, items[row][columns[0]]) if text else None
-
-
-def _item_candidates(
-    document: OcrDocument, question: str, asked: OcrQuestion
-) -> Iterable[Candidate]:
-    """What stands in a column of the goods table, in the row of the item that the question names."""
-    if asked.field is None or asked.field.kind not in {
-        ValueKind.AMOUNT,
-        ValueKind.QUANTITY,
-        ValueKind.PERCENT,
-        ValueKind.TEXT,
-    }:
-        return
-    plain = normalise(question)
-    headers = [m for m in document.marks if m.field.name == asked.field.name and m.score > 0.6]
-    for item in document.cells:
-        text = document.plain[id(item)]
-        if len(text) < 4 or document.is_label(item) or not _names(plain, text):
-            continue
-        for header in headers:
-            if header.cell.page == item.page and header.cell.row < item.row:
-                yield from document.crossing(header, item)
-
-
-def _names(question: str, text: str) -> bool:
-    """Whether a question says the text of a cell, give or take a misread letter."""
-    # A shorter text is in many questions by chance.
-    if count_letters(text) < 5 and count_chinese(text) < 2:
-        return False
-    if text in question:
-        return True
-    # 88 per cent of eight letters is one letter misread.
-    return len(text) >= 8 and fuzz.partial_ratio(text, question, score_cutoff=88) > 0
-
-
 def _address_candidates(document: OcrDocument, party: Party | None) -> Iterable[Candidate]:
     """Addresses without a label: after the party's name, or on the lines beneath it."""
     name = best_of(field_candidates(document, OcrQuestion(field_named(party or "seller"), party)))
-    if name is not None:
-        yield from document.address_after(name)
+    if name is None:
+        return
+    same_line = re.search(r"(?<!\d)\d{6}(?!\d)\s*,.*", name.cell.text)
+    first = document.layouts[name.cell.page].beneath(name.cell)
+    if same_line is not None:
+        text = document.continued(name.cell, same_line.group(), ValueKind.ADDRESS)
+        yield Candidate(text, 0.6, name.cell)
+    elif first is not None and not document.marks_of[first]:
+        yield Candidate(document.continued(first, first.text, ValueKind.ADDRESS), 0.6, first)
 
 
 def _generic_candidates(
@@ -282,7 +236,7 @@ def _generic_candidates(
         field = Field("asked", ValueKind.TEXT, pattern=shape)
     words = re.findall(r"[a-zа-я]{3,}", plain)
     for cell in document.cells:
-        text = document.plain[id(cell)]
+        text = document.plain[cell]
         colon = text.find(":")
         end = colon if colon > 0 else len(text)
         head = text[:end]
@@ -290,11 +244,10 @@ def _generic_candidates(
         # What is longer than 60 characters is a sentence, not a label.
         if coverage < 0.7 or end > 60:
             continue
-        known = document.marks_of.get(id(cell), ())
+        known = document.marks_of.get(cell, ())
         is_of_another_field = any(mark.score > 0.8 for mark in known)
         if asked.field is not None and is_of_another_field:
             continue
-        document.marks_of.setdefault(id(cell), [])
         yield from document.candidates(Mark(field, cell, 0, end, 0.85 * coverage))
 
 
@@ -355,8 +308,7 @@ def _fallback(document: OcrDocument, field: Field) -> Candidate | None:
     """What stands on a document without a label: its date, and the names at its head."""
     if field.name == "date":
         for cell in document.cells:
-            candidate = document.candidate_in(Mark(field, cell, 0, 0, 0.5), cell, cell.text, 1.0)
-            if candidate is not None:
+            for candidate in document.value_in(Mark(field, cell, 0, 0, 0.5), cell, cell.text, 1.0):
                 return candidate
     if field.name in {"merchant", "seller"}:
         buyer = best_of(field_candidates(document, OcrQuestion(field_named("buyer"), "buyer")))
@@ -364,7 +316,7 @@ def _fallback(document: OcrDocument, field: Field) -> Candidate | None:
         if sender is not None:
             return sender
         for cell in document.cells[:4]:
-            if count_letters(cell.text) >= 3 and not document.marks_of.get(id(cell)):
+            if count_letters(cell.text) >= 3 and not document.marks_of.get(cell):
                 return Candidate(cell.text, 0.4, cell)
     if field.name == "buyer":
         sender = find(document, "seller")

@@ -8,14 +8,13 @@ Where texts stand in pairs, the label may also be the lower one. A long answer g
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from bench.models.ocr.characters import count_letters
 from bench.models.ocr.fields import normalise
-from bench.models.ocr.layout import PageLayout, TableCell
-from bench.models.ocr.matching import Candidate, OcrDocument
-from bench.models.ocr.values import ValueKind, cut
+from bench.models.ocr.layout import TableCell
+from bench.models.ocr.matching import OcrDocument
+from bench.models.ocr.values import ValueKind
 
 _SCORE = 0.8
 """Score of a value at a label that the question repeats word for word."""
@@ -133,131 +132,3 @@ def _repeated(
         if is_repeated and is_told and not set(words) <= _ASKING and count_letters(phrase) >= 3:
             return RepeatedLabel(cell, spans[count - 1].end(), phrase, is_whole=False)
     return None
-
-
-def answers(document: OcrDocument, label: RepeatedLabel, kind: ValueKind) -> Iterable[Candidate]:
-    """The values that may belong to ``label``, the likeliest place first."""
-    cell = label.cell
-    rest = cell.text[label.end :].strip(" .:;_|#-–—№")
-    if len(rest) > 1 or rest.isdigit():
-        yield from _valued(cell, rest, kind, _SCORE)
-        return
-    layout = document.layouts[cell.page]
-    above, beneath = _partners(layout, cell)
-    if above is not None and beneath is None and _is_in_pairs(layout):
-        yield from _valued(above, above.text, kind, _SCORE)
-        return
-    places = [_beneath(document, layout, cell), _beside(document, layout, cell)]
-    if not _answers_are_beneath(layout):
-        places.reverse()
-    for number, place in enumerate(places):
-        if place is not None:
-            text = place.text
-            if kind is ValueKind.TEXT:
-                text = " ".join(line.text for line in _paragraph(document, layout, place))
-            yield from _valued(place, text, kind, _SCORE - 0.1 * number)
-
-
-def _paragraph(document: OcrDocument, layout: PageLayout, first: TableCell) -> list[TableCell]:
-    """The lines of a value that goes on beneath its first line."""
-    lines = [first]
-    for row in layout.rows[first.row + 1 :]:
-        last = lines[-1]
-        line = row[0]
-        goes_on = (
-            count_letters(last.text) >= _FULL_LINE
-            and not re.search(r"[.;]$", last.text.strip())
-            and abs(line.left - first.left) < first.height
-            and line.top - last.bottom < 0.8 * first.height
-            and 0.7 < line.height / first.height < 1.4
-            and ":" not in line.text
-        )
-        if len(row) > 1 or not goes_on or _is_label(document, line):
-            break
-        lines.append(line)
-    return lines
-
-
-def _partners(layout: PageLayout, cell: TableCell) -> tuple[TableCell | None, TableCell | None]:
-    """The cells right above and right beneath ``cell`` that begin where it does."""
-
-    def nearest(rows: Iterable[Iterable[TableCell]]) -> TableCell | None:
-        for row in rows:
-            for other in row:
-                upper, lower = sorted((other, cell), key=lambda one: one.top)
-                gap = lower.top - upper.bottom
-                is_aligned = abs(other.left - cell.left) < max(other.height, cell.height)
-                if is_aligned and gap < 0.8 * max(other.height, cell.height):
-                    return other
-        return None
-
-    above = layout.rows[max(0, cell.row - 2) : cell.row]
-    return nearest(reversed(above)), nearest(layout.rows[cell.row + 1 :][:2])
-
-
-def _is_in_pairs(layout: PageLayout) -> bool:
-    """Whether most cells stand in twos, one above the other, with blanks around them."""
-    paired = 0
-    for cell in layout.cells:
-        above, beneath = _partners(layout, cell)
-        paired += (above is None) != (beneath is None)
-    return paired > _PAIRED_SHARE * len(layout.cells)
-
-
-def _valued(cell: TableCell, text: str, kind: ValueKind, score: float) -> Iterable[Candidate]:
-    value = cut(text, kind) or cut(text, ValueKind.TEXT)
-    if value is not None:
-        yield Candidate(value.text, score, cell)
-
-
-def _beside(document: OcrDocument, layout: PageLayout, label: TableCell) -> TableCell | None:
-    for cell in layout.rows[label.row]:
-        if cell.left > label.right - 0.5 * label.height:
-            is_near = cell.left - label.right < _BESIDE * label.height
-            return cell if is_near and not _is_label(document, cell) else None
-    return None
-
-
-def _beneath(document: OcrDocument, layout: PageLayout, label: TableCell) -> TableCell | None:
-    for row in layout.rows[label.row + 1 :][:3]:
-        for cell in row:
-            is_near = cell.top - label.top < _BENEATH * max(label.height, cell.height)
-            begins_there = -label.height < cell.left - label.left < 2 * label.height
-            is_within = label.left <= (cell.left + cell.right) / 2 <= label.right
-            if is_near and (begins_there or is_within):
-                return None if _is_label(document, cell) else cell
-    return None
-
-
-def _is_label(document: OcrDocument, cell: TableCell) -> bool:
-    return cell.text.rstrip().endswith((":", "：")) or document.is_label(cell)
-
-
-def _answers_are_beneath(layout: PageLayout) -> bool:
-    """Whether more values that need no label have their label above than at their left."""
-    votes = 0
-    for row in layout.rows:
-        for number, cell in enumerate(row):
-            if not any(_is_typed(cell, kind) for kind in _TYPED):
-                continue
-            left = row[number - 1] if number else None
-            beside = left is not None and cell.left - left.right < _BESIDE * cell.height
-            votes += _has_words_above(layout, cell) - (
-                beside and not _has_words_above(layout, cell)
-            )
-    return votes > 0
-
-
-def _is_typed(cell: TableCell, kind: ValueKind) -> bool:
-    value = cut(cell.text, kind)
-    return value is not None and len(value.text) > 0.8 * len(cell.text)
-
-
-def _has_words_above(layout: PageLayout, cell: TableCell) -> bool:
-    for row in reversed(layout.rows[max(0, cell.row - 2) : cell.row]):
-        for above in row:
-            is_near = cell.top - above.top < _BENEATH * cell.height
-            begins_there = -0.5 * cell.height < cell.left - above.left < 2 * cell.height
-            if is_near and begins_there and count_letters(above.text) > 1:
-                return True
-    return False

@@ -445,7 +445,7 @@ def _is_name(document: OcrDocument, cell: TableCell, text: str) -> bool:
     if _HEAD_NOISE.match(normalise(text)):
         return False
     letters = count_letters(text)
-    is_labelled = any(mark.start <= 2 for mark in document.marks_of.get(id(cell), ()))
+    is_labelled = any(mark.start <= 2 for mark in document.marks_of.get(cell, ()))
     mostly_letters = letters >= 3 and count_digits(text) <= 0.2 * len(text)
     return (
         mostly_letters
