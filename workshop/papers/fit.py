@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from types import ModuleType
 
-from bench.models.ocr import finding, forms, kinds, matching
+from bench.models.ocr import finding, kinds, matching, questions, repeated
 from workshop.papers.measure import KINDS, Case, cases, scores
 
 CONSTANTS: tuple[tuple[ModuleType, str], ...] = (
@@ -18,14 +18,15 @@ CONSTANTS: tuple[tuple[ModuleType, str], ...] = (
     (finding, "_DOUBTFUL"),
     (finding, "_DOUBTFUL_PARTY"),
     (finding, "_DOUBTFUL_ADDRESS"),
-    (finding, "_ASKING_WEIGHT"),
+    (finding, "_SIMILAR"),
+    (questions, "_ASKING_WEIGHT"),
     (matching, "_LABEL_CELL"),
     (matching, "_REACH_OF_HEADING"),
     (matching, "_BESIDE"),
     (matching, "_PAIRED_SHARE"),
     (finding, "_REPEATED"),
-    (forms, "_WHOLE_SHARE"),
-    (forms, "_CELL_SHARE"),
+    (repeated, "_WHOLE_SHARE"),
+    (repeated, "_CELL_SHARE"),
     (kinds, "_ALIKE"),
 )
 """Module and name of each threshold."""

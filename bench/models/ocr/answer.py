@@ -10,8 +10,9 @@ from typing import NamedTuple
 from bench.models.ocr import table
 from bench.models.ocr.characters import count_letters
 from bench.models.ocr.fields import field_named, normalise
-from bench.models.ocr.finding import OcrQuestion, best_of, field_candidates, find
+from bench.models.ocr.finding import at_labels, best_of, find
 from bench.models.ocr.matching import OcrDocument
+from bench.models.ocr.questions import OcrQuestion
 
 _DESCRIBE = re.compile(
     r"опиши|описание документа|describe|description of (?:the|this)|描述|概述|介绍一下"
@@ -149,7 +150,7 @@ def _describe(document: OcrDocument, plain: str) -> OcrAnswer:
             value = separator.join(names) if len(names) > 1 else ""
         else:
             field = field_named(name)
-            best = best_of(field_candidates(document, OcrQuestion(field, field.party)))
+            best = best_of(at_labels(document, OcrQuestion("", "", field, field.party)))
             value = "" if best is None else best.text
         if value and value not in title:
             sentence = wording.format(value, title=title, count=len(names))

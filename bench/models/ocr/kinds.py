@@ -235,7 +235,7 @@ class _Line(NamedTuple):
     cell: TableCell
 
 
-def is_receipt(document: OcrDocument, question: str) -> bool:
+def is_receipt(document: OcrDocument, plain: str) -> bool:
     """Whether the page speaks as tills do, in English, and names no party as invoices do.
 
     One word of a till is enough where the question calls the page a receipt.
@@ -246,7 +246,7 @@ def is_receipt(document: OcrDocument, question: str) -> bool:
     if _PARTY_HEADING.search(text) or re.search("[а-я]{3}", text):
         return False
     words = set(_TILL_WORDS.findall(text))
-    is_called_one = _CALLED_RECEIPT.search(normalise(question)) is not None
+    is_called_one = _CALLED_RECEIPT.search(plain) is not None
     return len(words) >= (1 if is_called_one else 2) and _TOTAL.search(text) is not None
 
 
@@ -418,12 +418,12 @@ def letterhead(document: OcrDocument, buyer: str) -> Candidate | None:
         if not _is_name(document, cell, text) or fuzz.ratio(plain, normalise(buyer)) > 90:
             continue
         named = sum(plain in other for other in texts)
-        score = 0.2
-        score += 0.2 if _COMPANY_FORM.search(text) else 0.0
+        score = 0.36
+        score += 0.04 if _COMPANY_FORM.search(text) else 0.0
         # A sender is named twice: at the head, and in the foot or above the recipient.
-        score += 0.25 if named > 1 else 0.0
-        score += 0.1 if cell.row == 0 else 0.0
-        score += 0.15 if cell.height > 1.25 * document.layouts[cell.page].line_height else 0.0
+        score += 0.05 if named > 1 else 0.0
+        score += 0.02 if cell.row == 0 else 0.0
+        score += 0.03 if cell.height > 1.25 * document.layouts[cell.page].line_height else 0.0
         if best is None or score > best.score:
             best = Candidate(text, score, cell)
     return best

@@ -76,7 +76,7 @@ class OcrDocument:
                 return True
         return False
 
-    def owner(self, mark: Mark) -> Party | None:
+    def owner(self, mark: Mark) -> Party:
         """Whose the labelled value is: by a word in the cell, or by the nearest party heading."""
         for other in self.marks_of[mark.cell]:
             if other.field.party is not None:

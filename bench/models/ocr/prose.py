@@ -87,9 +87,8 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in parts if len(part.strip()) > 2]
 
 
-def asked_kind(question: str, kind: ValueKind | None) -> ValueKind | re.Pattern[str] | None:
-    """What shape of value ``question`` wants from a sentence; None if a sentence cannot tell."""
-    plain = normalise(question)
+def asked_kind(plain: str, kind: ValueKind | None) -> ValueKind | re.Pattern[str] | None:
+    """What shape of value a normalised question wants from a sentence; None if a sentence cannot tell."""
     if _ASKS_PERCENT.search(plain):
         return ValueKind.PERCENT
     if _ASKS_DURATION.search(plain):

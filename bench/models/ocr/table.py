@@ -35,18 +35,16 @@ _ORDINALS = (
 )
 
 
-def ordinal(question: str) -> int | None:
-    """Which row ``question`` speaks of, from 0; None if it names none."""
-    plain = normalise(question)
+def ordinal(plain: str) -> int | None:
+    """Which row a normalised question speaks of, from 0; None if it names none."""
     for row, words in enumerate(_ORDINALS):
         if re.search(words, plain):
             return row
     return None
 
 
-def asked_value(document: OcrDocument, question: str, field: Field | None) -> Candidate | None:
-    """What ``question`` wants of the item that it counts off ("the second item") or names."""
-    plain = normalise(question)
+def asked_value(document: OcrDocument, plain: str, field: Field | None) -> Candidate | None:
+    """What a normalised question wants of the item that it counts off ("the second item") or names."""
     rows = items(document)
     row = ordinal(plain)
     if row is None:
