@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from types import ModuleType
 
-from bench.models.ocr import finding, kinds, matching, questions, repeated
+from bench.models.ocr import finding, matching, payment_order, questions, repeated
 from workshop.papers.measure import KINDS, Case, cases, scores
 
 CONSTANTS: tuple[tuple[ModuleType, str], ...] = (
@@ -27,7 +27,7 @@ CONSTANTS: tuple[tuple[ModuleType, str], ...] = (
     (finding, "_REPEATED"),
     (repeated, "_WHOLE_SHARE"),
     (repeated, "_CELL_SHARE"),
-    (kinds, "_ALIKE"),
+    (payment_order, "_ALIKE"),
 )
 """Module and name of each threshold."""
 FACTORS = (0.8, 0.9, 1.1, 1.25)

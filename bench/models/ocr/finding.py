@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-from bench.models.ocr import kinds, prose, table
+from bench.models.ocr import letterhead, prose, receipt, table
 from bench.models.ocr.characters import count_letters
 from bench.models.ocr.fields import Field, Party, field_named
 from bench.models.ocr.labels import Mark
 from bench.models.ocr.layout import TableCell
 from bench.models.ocr.matching import Candidate, OcrDocument
+from bench.models.ocr.payment_order import PaymentOrder
 from bench.models.ocr.questions import OcrQuestion, said, understand
 from bench.models.ocr.repeated import repeated_label, similar_labels
 from bench.models.ocr.values import ValueKind, cut
@@ -71,12 +72,12 @@ def _of_kind(document: OcrDocument, asked: OcrQuestion) -> Iterable[Candidate]:
     """What the kind of the document says about where the value stands."""
     if asked.field is None or not document.layouts:
         return
-    order = kinds.PaymentOrder(document.layouts[0])
+    order = PaymentOrder(document.layouts[0])
     known = None
     if order.is_one:
         known = order.answer(asked.field, asked.party)
-    elif asked.party != "buyer" and kinds.is_receipt(document, asked.plain):
-        known = kinds.receipt_answer(document, asked.field)
+    elif asked.party != "buyer" and receipt.is_receipt(document, asked.plain):
+        known = receipt.receipt_answer(document, asked.field)
     if known is not None:
         yield known
 
@@ -215,7 +216,7 @@ def _unlabelled(document: OcrDocument, asked: OcrQuestion) -> Iterable[Candidate
             yield from document.value_in(Mark(field, cell, 0, 0, 0.5), cell, cell.text, 1.0)
     if field.name in {"merchant", "seller"}:
         buyer = best_of(at_labels(document, understand("buyer")))
-        sender = kinds.letterhead(document, "" if buyer is None else buyer.text)
+        sender = letterhead.sender(document, "" if buyer is None else buyer.text)
         if sender is not None:
             yield sender
             return
@@ -224,7 +225,7 @@ def _unlabelled(document: OcrDocument, asked: OcrQuestion) -> Iterable[Candidate
                 yield Candidate(cell.text, _HEAD, cell)
     if field.name == "buyer":
         sender = find(document, "seller")
-        to = kinds.addressee(document, "" if sender is None else sender.text)
+        to = letterhead.addressee(document, "" if sender is None else sender.text)
         if to is not None:
             yield to
 
