@@ -74,7 +74,7 @@ def _repeated(cell: TableCell, asked: list[str], quoted: set[str]) -> RepeatedLa
     plain = normalise(cell.text)
     if re.search(r"\w{4}[.;]$", plain):
         return None  # a sentence ends here; only an abbreviation ("No.") ends a label so
-    asking = word_list("asking")
+    asking = frozenset(word_list("asking"))
     telling = set(asked) - asking
     said = sum(count_letters(word) for word in asked if word not in asking)
     colon = plain.find(":")

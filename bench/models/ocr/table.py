@@ -14,6 +14,7 @@ from bench.models.ocr.labels import Mark
 from bench.models.ocr.layout import TableCell
 from bench.models.ocr.matching import Candidate, OcrDocument
 from bench.models.ocr.values import ValueKind, cut
+from bench.models.ocr.words import alternatives, word_list
 
 Item = dict[str, TableCell]
 """``name``, ``quantity``, ``price``, ``total`` → the cell where it stands."""
@@ -26,21 +27,10 @@ _SUMS = frozenset({"total", "subtotal", "vat", "discount", "cash", "change", "se
 _MONEY = re.compile(r"(?<![\d.])\d[\d ]*[.,]\s?\d\d(?![\d.])")
 _HEADER_SCORE = 0.55
 """Least score of a label that heads a column or names a sum; a word inside a cell scores less."""
-_ORDINALS = (
-    r"first|\b1st\b|перв|第一|第1",
-    r"second|\b2nd\b|втор|第二|第2",
-    r"third|\b3rd\b|трет|第三|第3",
-    r"fourth|\b4th\b|четверт|第四|第4",
-    r"fifth|\b5th\b|пят(?:ый|ая|ое|ой|ого)|第五|第5",
-)
-
-
 def ordinal(plain: str) -> int | None:
     """Which row a normalised question speaks of, from 0; None if it names none."""
-    for row, words in enumerate(_ORDINALS):
-        if re.search(words, plain):
-            return row
-    return None
+    ordinals = enumerate(word_list("ordinals"))
+    return next((row for row, words in ordinals if alternatives(words).search(plain)), None)
 
 
 def asked_value(document: OcrDocument, plain: str, field: Field | None) -> Candidate | None:
