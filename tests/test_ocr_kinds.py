@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from bench.models.ocr.forms import repeated_label
 from bench.models.ocr.matching import OcrDocument
+from bench.models.ocr.repeated import repeated_label
 from tests.ocr_pages import ask, sheet
 
 ORDER = sheet(

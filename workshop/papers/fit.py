@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from types import ModuleType
 
-from bench.models.ocr import finding, forms, kinds, matching
+from bench.models.ocr import finding, matching, payment_order, questions, repeated
 from workshop.papers.measure import KINDS, Case, cases, scores
 
 CONSTANTS: tuple[tuple[ModuleType, str], ...] = (
@@ -18,14 +18,16 @@ CONSTANTS: tuple[tuple[ModuleType, str], ...] = (
     (finding, "_DOUBTFUL"),
     (finding, "_DOUBTFUL_PARTY"),
     (finding, "_DOUBTFUL_ADDRESS"),
-    (finding, "_ASKING_WEIGHT"),
+    (finding, "_SIMILAR"),
+    (questions, "_ASKING_WEIGHT"),
     (matching, "_LABEL_CELL"),
     (matching, "_REACH_OF_HEADING"),
-    (forms, "_BESIDE"),
-    (forms, "_BENEATH"),
-    (forms, "_WHOLE_SHARE"),
-    (forms, "_CELL_SHARE"),
-    (kinds, "_ALIKE"),
+    (matching, "_BESIDE"),
+    (matching, "_PAIRED_SHARE"),
+    (finding, "_REPEATED"),
+    (repeated, "_WHOLE_SHARE"),
+    (repeated, "_CELL_SHARE"),
+    (payment_order, "_ALIKE"),
 )
 """Module and name of each threshold."""
 FACTORS = (0.8, 0.9, 1.1, 1.25)

@@ -10,12 +10,11 @@ from typing import NamedTuple
 from bench.models.ocr import table
 from bench.models.ocr.characters import count_letters
 from bench.models.ocr.fields import field_named, normalise
-from bench.models.ocr.finding import OcrQuestion, best_of, field_candidates, find
+from bench.models.ocr.finding import at_labels, best_of, find
 from bench.models.ocr.matching import OcrDocument
+from bench.models.ocr.questions import OcrQuestion
+from bench.models.ocr.words import description_parts, words_pattern
 
-_DESCRIBE = re.compile(
-    r"опиши|описание документа|describe|description of (?:the|this)|描述|概述|介绍一下"
-)
 _JSON = re.compile(r"(?<![a-z])json(?![a-z])")
 
 
@@ -32,7 +31,7 @@ def answer(document: OcrDocument, question: str) -> OcrAnswer:
     plain = normalise(question)
     if _JSON.search(plain) or re.search(r'\{[^{}]*"[^{}]*\}', plain, re.DOTALL):
         return _answer_json(document, question)
-    if _DESCRIBE.search(plain):
+    if words_pattern("asks_description").search(plain):
         return _describe(document, plain)
     best = find(document, question)
     if best is None:
@@ -107,49 +106,18 @@ def _wanted_keys(question: str) -> dict[str, str]:
     return {key: key.replace("_", " ") for key in keys if key and key.lower() != "json"}
 
 
-_DESCRIPTIONS = {
-    "ru": (
-        ("number", "{title} № {}"),
-        ("date", " от {}"),
-        ("seller", ". Продавец — {}"),
-        ("buyer", ", покупатель — {}"),
-        ("items", ". Позиций: {count} ({})"),
-        ("vat", ". НДС — {}"),
-        ("total", ", всего к оплате {}"),
-    ),
-    "en": (
-        ("number", "{title}, number {}"),
-        ("date", ", dated {}"),
-        ("seller", ", issued by {}"),
-        ("buyer", " to {}"),
-        ("items", ". It lists {count} items: {}"),
-        ("vat", ". The tax is {}"),
-        ("total", ", the total is {}"),
-    ),
-    "zh": (
-        ("number", "{title}，号码为{}"),
-        ("date", "，日期为{}"),
-        ("buyer", "。购买方是{}"),
-        ("seller", "，销售方是{}"),
-        ("items", "。共{count}项：{}"),
-        ("vat", "。税额{}"),
-        ("total", "，合计{}"),
-    ),
-}
-
-
 def _describe(document: OcrDocument, plain: str) -> OcrAnswer:
     """Title, number, date, parties, items and sums in a sentence or three, as far as they were read."""
     language = _language(plain)
     title, text = _title(document), ""
     names = [table.value(item, "name") for item in table.items(document)]
-    for name, wording in _DESCRIPTIONS[language]:
+    for name, wording in description_parts(language):
         if name == "items":
             separator = "、" if language == "zh" else "; "
             value = separator.join(names) if len(names) > 1 else ""
         else:
             field = field_named(name)
-            best = best_of(field_candidates(document, OcrQuestion(field, field.party)))
+            best = best_of(at_labels(document, OcrQuestion("", "", field, field.party)))
             value = "" if best is None else best.text
         if value and value not in title:
             sentence = wording.format(value, title=title, count=len(names))

@@ -10,10 +10,9 @@ from __future__ import annotations
 import re
 import statistics
 import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from bench.models.ocr.characters import count_digits
 from bench.models.ocr.readers import Fragment, Reading
 
 # All in units of the text's height.
@@ -23,16 +22,16 @@ _LINE_GAP = 0.25
 """Between two columns, where fragments are runs of words already: only what was cut apart is joined."""
 _SAME_ROW = 0.5
 """Between the middles of two fragments of one row."""
-_STACK_GAP = 0.8
-"""Between two lines of one stack: lines of one header stand closer than rows of a table."""
+NEXT_LINE = 0.8
+"""Between two lines of one block, at most."""
 # Chinese labels of two characters are set as wide as the longer ones above them: "名        称：".
 _SPREAD = re.compile("[\u3400-\u9fff]")
 _SPREAD_END = re.compile("[\u3400-\u9fff][:：].*")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TableCell:
-    """A run of text without a column gap."""
+    """A run of text without a column gap; no two cells are equal, so that each can be a key."""
 
     text: str
     left: float
@@ -71,6 +70,25 @@ class PageLayout:
     def cells(self) -> tuple[TableCell, ...]:
         """All cells in reading order."""
         return tuple(cell for row in self.rows for cell in row)
+
+    def above(self, cell: TableCell, gap: float = NEXT_LINE) -> TableCell | None:
+        """The cell above ``cell`` that begins where it does, at most ``gap`` line heights away."""
+        return _nearest(cell, reversed(self.rows[max(0, cell.row - 2) : cell.row]), gap)
+
+    def beneath(self, cell: TableCell, gap: float = NEXT_LINE) -> TableCell | None:
+        """The cell beneath ``cell`` that begins where it does, at most ``gap`` line heights away."""
+        return _nearest(cell, self.rows[cell.row + 1 : cell.row + 3], gap)
+
+
+def _nearest(cell: TableCell, rows: Iterable[Sequence[TableCell]], gap: float) -> TableCell | None:
+    for row in rows:
+        for other in row:
+            upper, lower = (other, cell) if other.top < cell.top else (cell, other)
+            height = max(other.height, cell.height)
+            is_near = lower.top - upper.bottom < gap * height
+            if is_near and abs(other.left - cell.left) < height:
+                return other
+    return None
 
 
 def lay_out(reading: Reading, page: int = 0) -> PageLayout:
@@ -182,65 +200,4 @@ def _cell(run: list[Fragment], page: int, row: int) -> TableCell:
         confidence=sum(fragment.confidence * len(fragment.text) for fragment in run) / characters,
         page=page,
         row=row,
-    )
-
-
-class Stack(NamedTuple):
-    """Cells that continue one another downwards, and the cell they make."""
-
-    cell: TableCell
-    lines: tuple[TableCell, ...]
-
-
-def stacks(layout: PageLayout) -> list[Stack]:
-    """Cells that continue one another downwards, joined: the lines of a table's column header.
-
-    Every run of two or more lines that begins at some cell is a cell of its own, on its last line's row.
-    """
-    joined: list[Stack] = []
-    for number, row in enumerate(layout.rows):
-        for cell in row:
-            if cell.height > 2.5 * layout.line_height:
-                continue  # text that runs downwards is no line
-            stack = Stack(cell, (cell,))
-            for below in layout.rows[number + 1 :]:
-                # A row beside the stack may lie between two of its lines. No header has nine lines.
-                is_apart = below[0].top - stack.cell.bottom > _STACK_GAP * cell.height
-                if is_apart or len(stack.lines) > 7:
-                    break
-                following = [line for line in below if _continues(stack.cell, line)]
-                if following:
-                    lines = (*stack.lines, following[0])
-                    stack = Stack(_next_line_joined(stack.cell, following[0]), lines)
-                    joined.append(stack)
-    return joined
-
-
-def _continues(cell: TableCell, below: TableCell) -> bool:
-    """Whether ``below`` is the next line of ``cell``: beneath it, close to it, and words like it."""
-    overlap = min(cell.right, below.right) - max(cell.left, below.left)
-    narrower = min(cell.right - cell.left, below.right - below.left)
-    gap = below.top - cell.bottom
-    digits = count_digits(cell.text + below.text)
-    line = min(cell.height, below.height)
-    return overlap > 0.5 * narrower and -0.5 * line < gap < _STACK_GAP * line and digits <= 2
-
-
-def _next_line_joined(cell: TableCell, below: TableCell) -> TableCell:
-    hyphenated = cell.text.endswith("-") and below.text[:1].islower()
-    text = cell.text[:-1] + below.text if hyphenated else f"{cell.text} {below.text}"
-    return stacked(cell, below, text)
-
-
-def stacked(cell: TableCell, below: TableCell, text: str) -> TableCell:
-    """A cell around ``cell`` and the one below it, on the row of the lower one."""
-    return TableCell(
-        text=text,
-        left=min(cell.left, below.left),
-        top=cell.top,
-        right=max(cell.right, below.right),
-        bottom=below.bottom,
-        confidence=min(cell.confidence, below.confidence),
-        page=cell.page,
-        row=below.row,
     )

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from bench.models.ocr.fields import Party, normalise, party_words
 from bench.models.ocr.layout import PageLayout, TableCell
 from bench.models.ocr.values import ValueKind, cut
+from bench.models.ocr.words import word_list, words_pattern
 
 _LONG_LINE = 0.7
 """Share of the text's width that a line must reach for the next one to go on with its sentence."""
@@ -36,18 +37,7 @@ COMPANY = re.compile(
     r"|[A-Z][\w&.'’-]*(?:\s(?:[A-Z&][\w&.'’-]*|and|of))*\s(?:Ltd|Limited|LLP|LLC|Inc|plc|PLC|Corp|GmbH)\b\.?"
     r"|[\u4e00-\u9fff（）()]{3,30}(?:公司|集团|厂)"
 )
-_ASKS_DURATION = re.compile(
-    r"how long|how many (?:\w+ )?(?:days|weeks|months|years)|period|"
-    r"срок|сколько\s+(?:\w+\s+)?(?:дней|месяцев|лет)|в течение|期限|多久|几天|多少天|多少日|多长时间"
-)
-_ASKS_PERCENT = re.compile(r"percent|процент|penalt|неусто|пен[яию]\b|百分|比例|违约金|滞纳金")
 _WORDS = re.compile(r"[a-zа-я]{3,}|[\u3400-\u9fff]")
-_STOP_WORDS = frozenset([
-    "the", "what", "which", "who", "how", "many", "much", "long", "for", "and", "are", "was", "were",
-    "this", "that", "with", "from", "does", "did", "has", "как", "какой", "какая", "какое", "какие",
-    "каков", "какова", "кто", "что", "где", "для", "или", "при", "его", "это", "под", "над", "до", "на",
-    "是", "的", "多", "少", "什", "么", "哪", "谁", "在", "为",
-])  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +77,11 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in parts if len(part.strip()) > 2]
 
 
-def asked_kind(question: str, kind: ValueKind | None) -> ValueKind | re.Pattern[str] | None:
-    """What shape of value ``question`` wants from a sentence; None if a sentence cannot tell."""
-    plain = normalise(question)
-    if _ASKS_PERCENT.search(plain):
+def asked_kind(plain: str, kind: ValueKind | None) -> ValueKind | re.Pattern[str] | None:
+    """What shape of value a normalised question wants from a sentence; None if a sentence cannot tell."""
+    if words_pattern("asks_percent").search(plain):
         return ValueKind.PERCENT
-    if _ASKS_DURATION.search(plain):
+    if words_pattern("asks_duration").search(plain):
         return DURATION
     shaped = {ValueKind.DATE, ValueKind.AMOUNT, ValueKind.PERCENT, ValueKind.PHONE, ValueKind.EMAIL}
     return kind if kind in shaped else None
@@ -128,7 +117,7 @@ def from_sentences(
 
 def _stems(text: str) -> frozenset[str]:
     words = _WORDS.findall(normalise(text))
-    return frozenset(_stem(word) for word in words if word not in _STOP_WORDS)
+    return frozenset(_stem(word) for word in words if word not in word_list("asking"))
 
 
 def _stem(word: str) -> str:

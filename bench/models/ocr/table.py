@@ -6,38 +6,54 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from rapidfuzz import fuzz
+
 from bench.models.ocr.characters import count_digits, count_letters
-from bench.models.ocr.fields import normalise
+from bench.models.ocr.fields import Field, normalise
 from bench.models.ocr.labels import Mark
-from bench.models.ocr.layout import TableCell, stacked
-from bench.models.ocr.matching import OcrDocument
+from bench.models.ocr.layout import TableCell
+from bench.models.ocr.matching import Candidate, OcrDocument
 from bench.models.ocr.values import ValueKind, cut
+from bench.models.ocr.words import alternatives, word_list
 
 Item = dict[str, TableCell]
 """``name``, ``quantity``, ``price``, ``total`` → the cell where it stands."""
 
 _COLUMNS = {"item": "name", "quantity": "quantity", "unit_price": "price", "line_amount": "total"}
+_ASKED = {**_COLUMNS, "total": "total"}
+"""Field that a question names → the column that it wants of one item."""
 _KINDS = {"quantity": ValueKind.QUANTITY, "price": ValueKind.AMOUNT, "total": ValueKind.AMOUNT}
 _SUMS = frozenset({"total", "subtotal", "vat", "discount", "cash", "change", "service_charge"})
 _MONEY = re.compile(r"(?<![\d.])\d[\d ]*[.,]\s?\d\d(?![\d.])")
 _HEADER_SCORE = 0.55
 """Least score of a label that heads a column or names a sum; a word inside a cell scores less."""
-_ORDINALS = (
-    r"first|\b1st\b|перв|第一|第1",
-    r"second|\b2nd\b|втор|第二|第2",
-    r"third|\b3rd\b|трет|第三|第3",
-    r"fourth|\b4th\b|четверт|第四|第4",
-    r"fifth|\b5th\b|пят(?:ый|ая|ое|ой|ого)|第五|第5",
-)
+def ordinal(plain: str) -> int | None:
+    """Which row a normalised question speaks of, from 0; None if it names none."""
+    ordinals = enumerate(word_list("ordinals"))
+    return next((row for row, words in ordinals if alternatives(words).search(plain)), None)
 
 
-def ordinal(question: str) -> int | None:
-    """Which row ``question`` speaks of, from 0; None if it names none."""
-    plain = normalise(question)
-    for row, words in enumerate(_ORDINALS):
-        if re.search(words, plain):
-            return row
-    return None
+def asked_value(document: OcrDocument, plain: str, field: Field | None) -> Candidate | None:
+    """What a normalised question wants of the item that it counts off ("the second item") or names."""
+    rows = items(document)
+    row = ordinal(plain)
+    if row is None:
+        named = [number for number, item in enumerate(rows) if _is_named(document, item, plain)]
+        row = named[0] if named else None
+    column = "name" if field is None else _ASKED.get(field.name, "name")
+    if row is None or row >= len(rows) or column not in rows[row]:
+        return None
+    text = value(rows[row], column)
+    return Candidate(text, 0.8, rows[row][column]) if text else None
+
+
+def _is_named(document: OcrDocument, item: Item, question: str) -> bool:
+    """Whether a question says the name of an item, give or take a misread letter."""
+    name = normalise(value(item, "name"))
+    if "name" not in item or document.is_label(item["name"]):
+        return False
+    # A shorter name is in many questions by chance; 88 per cent of eight letters is one letter misread.
+    return count_letters(name) >= 5 and fuzz.partial_ratio(name, question, score_cutoff=88) > 0
 
 
 def value(item: Item, column: str) -> str:
@@ -79,7 +95,7 @@ def _headers(document: OcrDocument) -> dict[str, Mark]:
 def _table_items(document: OcrDocument, headers: dict[str, Mark]) -> list[Item]:
     page = next(iter(headers.values())).cell.page
     start = max(mark.cell.row for mark in headers.values()) + 1
-    extents = {column: document.extent(mark) for column, mark in headers.items()}
+    extents = {column: (mark.cell.left, mark.cell.right) for column, mark in headers.items()}
     items: list[Item] = []
     for row in document.layouts[page].rows[start:]:
         if items and _is_sum(document, row):
@@ -91,8 +107,7 @@ def _table_items(document: OcrDocument, headers: dict[str, Mark]) -> list[Item]:
         elif not has_numbers and items and set(item) == {"name"} and len(row) == 1:
             # A line with a name alone goes on with the name above it.
             first, second = items[-1]["name"], item["name"]
-            name = stacked(first, second, f"{first.text} {second.text}")
-            items[-1]["name"] = replace(name, row=first.row)
+            items[-1]["name"] = replace(first, text=f"{first.text} {second.text}")
     return items
 
 
@@ -124,7 +139,7 @@ def _holds(cell: TableCell, kind: ValueKind) -> bool:
 def _is_sum(document: OcrDocument, row: Sequence[TableCell]) -> bool:
     """Whether a row begins with the label of a sum."""
     for cell in row[:2]:
-        for mark in document.marks_of.get(id(cell), ()):
+        for mark in document.marks_of.get(cell, ()):
             if mark.field.name in _SUMS and mark.start <= 2 and mark.score > _HEADER_SCORE:
                 return True
     return False

@@ -28,7 +28,6 @@ class ValueKind(Enum):
     EMAIL = "email"
     CURRENCY = "currency"
     NAME = "name"
-    PERSON = "person"
     ADDRESS = "address"
     TEXT = "text"
 
@@ -79,12 +78,6 @@ CODE = re.compile(r"(?=[\w ./-]*\d)[^\W_][\w./\-]*(?:[ ][A-Z0-9]{2,}(?![a-zа-я
 CURRENCY = re.compile(
     rf"российский рубль(?:,\s*\d{{3}})?|{_CURRENCY}|人民币|美元|欧元|US dollars?", re.IGNORECASE
 )
-_CAPITALISED = r"[A-ZА-ЯЁ][a-zа-яё'’-]+"
-PERSON = re.compile(
-    rf"{_CAPITALISED}(?:\s+(?:[A-Z]\.\s+)?{_CAPITALISED}){{1,3}}"
-    rf"|{_CAPITALISED}\s+[A-ZА-ЯЁ]\.(?:\s?[A-ZА-ЯЁ]\.)?"
-    rf"|[A-ZА-ЯЁ]\.\s?(?:[A-ZА-ЯЁ]\.\s?)?{_CAPITALISED}|^[\u3400-\u9fff]{{2,4}}$"
-)
 _EDGES = " \t:：;；,，|_-–—.。№#="
 _SKIP = re.compile(r"^[\s:：;；,，.。|_#№=~—–]*(?:-(?!\s?\d)[\s:]*)?")
 _SKIP_NUMBER_SIGN = re.compile(
@@ -93,12 +86,13 @@ _SKIP_NUMBER_SIGN = re.compile(
 )
 _NUMBERED = frozenset({ValueKind.IDENTIFIER, ValueKind.CODE, ValueKind.PHONE})
 """Kinds before which a number sign may stand: "No." begins an address as well."""
-# What ends a name or an address that is followed by more in the same line.
 _TAIL = re.compile(
     r"(?i)[,;，；(（]\s*(?=(?:инн|кпп|огрн|бик|тел|р/с|к/с|адрес|именуем|tax id|vat|tel|phone|tin)\b)"
-    r"|[,;，；(（]\s*(?=(?:税号|电话|地址))"
-    r"|[,，]\s*(?=\d{5,6}\s*,)|\s+(?=(?:инн|кпп)\s*:?\s*\d)|\s*(?=\d{9,})|\s{3,}"
+    r"|[,;，；(（]\s*(?=(?:税号|电话|地址))|\s{3,}"
 )
+"""What ends a name or an address that is followed by more in the same line."""
+_NAME_TAIL = re.compile(r"[,，]\s*(?=\d{5,6}\s*,)|\s+(?=(?:ИНН|КПП)\s*:?\s*\d)|\s*(?=\d{9,})")
+"""What ends a name besides: a postcode or a long number."""
 
 
 def _matched(pattern: re.Pattern[str]) -> Callable[[str], Value | None]:
@@ -181,11 +175,10 @@ def _identifier(text: str) -> Value | None:
 
 
 def _name(text: str) -> Value | None:
-    value = _TAIL.split(text, maxsplit=1)[0].strip(_EDGES + "\"'") if text else ""
+    value = _NAME_TAIL.split(_TAIL.split(text, maxsplit=1)[0], maxsplit=1)[0].strip(_EDGES)
     end = text.find(value) + len(value)
     if re.search(r"(?<!\w)\w{1,4}$", value) and text[end : end + 1] == ".":
         value += "."  # "Inc.", "Ltd.", and initials
-    value = _balanced(text, value)
     letters = count_letters(value)
     # A Chinese name may have two characters, one in Latin letters has four; figures make no name.
     mostly_figures = letters < 0.3 * len(value.replace(" ", ""))
@@ -195,38 +188,11 @@ def _name(text: str) -> Value | None:
     return Value(value, fit, max(0, text.find(value)))
 
 
-def _person(text: str) -> Value | None:
-    value = _name(text)
-    if value is None:
-        return None
-    match = PERSON.search(text) or PERSON.search(value.text)
-    if match is None:
-        return value._replace(fit=0.4)
-    return Value(match.group(), 1.0, match.start())
-
-
-def _balanced(text: str, value: str) -> str:
-    """``value`` with the closing quote or bracket that stripping its edges may have taken."""
-    for opening, closing in (('"', '"'), ("(", ")"), ("（", "）")):
-        if opening == closing:
-            is_open = value.count(opening) % 2 == 1
-        else:
-            is_open = value.count(opening) > value.count(closing)
-        end = text.find(value) + len(value)
-        if is_open and text[end : end + 1] == closing:
-            return value + closing
-    return value
-
-
 def _address(text: str) -> Value | None:
-    value = text.strip(_EDGES)
-    tail = re.split(
-        r"(?i)[,;]\s*(?=(?:инн|кпп|тел|р/с|tax id|vat|tel|phone)\b)", value, maxsplit=1
-    )[0]
-    if count_letters(tail) < 3:
+    value = _TAIL.split(text, maxsplit=1)[0].strip(_EDGES)
+    if count_letters(value) < 3:
         return None
-    fit = 1.0 if count_digits(tail) > 0 else 0.75
-    return Value(tail.strip(_EDGES), fit, max(0, text.find(tail)))
+    return Value(value, 1.0 if count_digits(value) else 0.75, text.find(value))
 
 
 def _text(text: str) -> Value | None:
@@ -250,7 +216,6 @@ CUTTERS: dict[ValueKind, Callable[[str], Value | None]] = {
     ValueKind.EMAIL: _matched(EMAIL),
     ValueKind.CURRENCY: _matched(CURRENCY),
     ValueKind.NAME: _name,
-    ValueKind.PERSON: _person,
     ValueKind.ADDRESS: _address,
     ValueKind.TEXT: _text,
 }
