@@ -28,6 +28,23 @@ StopReason = Literal["stop", "length", "error"]
 
 
 @dataclass(frozen=True, slots=True)
+class Perturbation:
+    """What is done to a page before a model sees it, for ``bench run --perturb``."""
+
+    kind: str
+    """A key of ``bench.tasks.perturbing.PERTURBATIONS``: ``blur``, ``scan`` and others."""
+    severity: int
+    """1 (just visible) to 3 (a person still reads the page with effort)."""
+    seed: int
+    """Of the random numbers: for a task that of the run, for a page one of its own."""
+
+    @property
+    def label(self) -> str:
+        """Kind and severity: ``blur-2``."""
+        return f"{self.kind}-{self.severity}"
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """One page image: an image file, one frame of a TIFF, or one page of a PDF."""
 
@@ -45,10 +62,19 @@ class Page:
     """Resolution at which a PDF page is rendered; None for images."""
     turn: int = 0
     """Degrees (0, 90, 180, 270) by which the page of the file is turned clockwise for the models."""
+    perturbation: Perturbation | None = None
+    """What is done to the page after its turn; its size stays the same."""
 
     @property
     def key(self) -> str:
-        """Identity of the page: pages with equal keys have equal files, the same number and the same turn."""
+        """Identity of the page: pages with equal keys show a model the same picture."""
+        if self.perturbation is None:
+            return self.source_key
+        return f"{self.source_key}.{self.perturbation.label}.{self.perturbation.seed}"
+
+    @property
+    def source_key(self) -> str:
+        """Identity of the page without its perturbation: equal files, the same number and the same turn."""
         turn = f".{self.turn}" if self.turn else ""
         return f"{self.sha256[:16]}.{self.index}{turn}"
 
@@ -137,6 +163,10 @@ class Task:
     citation: str = ""
     digest: str = ""
     """sha256 of samples, prompt, generation and page contents: tasks with equal digests are equal."""
+    perturbation: Perturbation | None = None
+    """What was done to all pages; None if they are as they are."""
+    clean_task: str = ""
+    """Name of the task whose pages were perturbed; empty if they are as they are."""
 
 
 @dataclass(frozen=True, slots=True)

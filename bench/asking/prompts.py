@@ -125,7 +125,11 @@ class Chooser:
             return
         for rule in rules:
             rank = _model_rank(rule.model, spec)
-            if rank >= 0 and rule.task in {"", task.name} and _is_variant(spec, rule.variant):
+            if (
+                rank >= 0
+                and rule.task in {"", task.name, task.clean_task}
+                and _is_variant(spec, rule.variant)
+            ):
                 self._rules.append((rank, bool(rule.task), rule))
 
     def rule(self, sample: Sample) -> PromptRule | None:

@@ -77,6 +77,7 @@ def plan_of(
     from bench.asking.prompts import check_used, tuning_warnings
     from bench.asking.protocols import apply
     from bench.runner import plan_run
+    from bench.runner.perturb import conditions, with_perturbed
     from bench.runner.shards import Part
     from bench.runner.upright import turn_upright
 
@@ -99,6 +100,8 @@ def plan_of(
     )
     if settings.upright:
         plan = turn_upright(plan)
+    if options.perturb is not None:
+        plan = with_perturbed(plan, conditions(options.perturb, options.perturb_seed))
     warnings = check_used(rules, plan.models, plan.tasks)
     for warning in [*warnings, *tuning_warnings(rules, plan.models, plan.tasks)]:
         click.echo(f"warning: {warning}", err=True)

@@ -15,7 +15,7 @@ from bench.text import one_line, printable
 
 if TYPE_CHECKING:
     from bench.report import ReportOptions, ReportView, Section
-    from bench.report.views import GpuFit
+    from bench.report.findings import GpuFit
     from bench.rundir.store import RunStore
     from bench.scoring.evaluation import Evaluation
 
@@ -50,7 +50,7 @@ def write_reports(
     from bench.report import ReportOptions, write_view
 
     options = options or ReportOptions()
-    answers = len(view.samples) * len(view.rows)
+    answers = len(view.all_samples) * len(view.rows)
     if answers > MANY_ANSWERS:
         click.echo(f"The report of {answers:,} answers is being drawn.", err=True)
     is_page = (
@@ -81,7 +81,7 @@ def scored(runs: Sequence[RunStore]) -> list[Evaluation]:
 
 def gpu_fits(evaluations: Sequence[Evaluation]) -> dict[tuple[str, str], tuple[GpuFit, ...]]:
     """(Id of the run, model) → which GPUs it is predicted to fit into. A report imports no model itself."""
-    from bench.report.views import GpuFit
+    from bench.report.findings import GpuFit
     from bench.runner.gpu_fits import gpu_forecasts
 
     fits = {}

@@ -27,6 +27,7 @@ from bench.cli.options import (
     BatchSize,
     FileList,
     Label,
+    NameList,
     PartOfRun,
     config_defaults,
     file_pages_choice,
@@ -112,6 +113,19 @@ class RunOptions(ModelOptions):
     upright: bool = pages_choice(
         help="Turn pages that lie sideways or upside down before a model sees them. The option needs the "
         "extra ocr."
+    )
+    perturb: tuple[str, ...] | None = pages_choice(
+        type=NameList(),
+        metavar="KINDS",
+        help="Ask every question again about pages that are perturbed digitally, so that the report shows "
+        "what each model loses. Name blur, rotate, jpeg, dpi, noise, contrast, shadow, crop (all means these "
+        "eight), or the mixtures scan, photo, fax. Each is applied alone, at the severities 1, 2 and 3; "
+        "blur:2 or blur:1-2 chooses among them.",
+    )
+    perturb_seed: int = pages_choice(
+        type=click.IntRange(0, 2**32 - 1),
+        default=0,
+        help="Draw with this seed what --perturb leaves to chance, such as the side of a shadow.",
     )
     allow_unreadable: bool = pages_choice(
         help="Count a question on an unreadable page as a failed answer, instead of refusing the task."

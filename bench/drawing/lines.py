@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -70,7 +71,7 @@ def draw_lines(data: Lines, width: int) -> Markup:
     if data.level is not None and data.level >= floor:
         parts.append(_path("front", frame, [(0.0, data.level), (1.0, data.level)]))
     for number, line in enumerate(data.lines):
-        parts += _line(line, frame)
+        parts += draw_line(line, frame, formatting.percent, formatting.percent)
         y = plain + 12 + _LEGEND * number
         parts.append(svg.glyph(line.index, frame.x.start + 6, y - 4))
         parts.append(svg.label("label", frame.x.start + 18, y, line.name))
@@ -78,7 +79,20 @@ def draw_lines(data: Lines, width: int) -> Markup:
     return svg.plot(width, height, parts, f"{data.y_title} over {data.x_title}", told)
 
 
-def _line(line: Line, frame: Frame) -> list[Markup]:
+def draw_line(
+    line: Line,
+    frame: Frame,
+    height: Callable[[float], str],
+    place: Callable[[float], str] | None = None,
+) -> list[Markup]:
+    """One line with its intervals and marks.
+
+    Args:
+        line: the points.
+        frame: the axes.
+        height: writes a height, for whoever points at a mark.
+        place: writes the place on the horizontal axis; None leaves it out.
+    """
     parts = [
         svg.line("grid", frame.x.at(p.x), frame.y.at(p.low), frame.x.at(p.x), frame.y.at(p.high))
         for p in line.points
@@ -87,7 +101,9 @@ def _line(line: Line, frame: Frame) -> list[Markup]:
     kind = f"whisker m{line.index % svg.SHAPES}"
     parts.append(_path(kind, frame, [(point.x, point.y) for point in line.points]))
     for point in line.points:
-        words = f"{line.name}: {formatting.percent(point.y)} at {formatting.percent(point.x)}"
+        words = f"{line.name}: {height(point.y)}"
+        if place is not None:
+            words += f" at {place(point.x)}"
         mark = svg.glyph(line.index, frame.x.at(point.x), frame.y.at(point.y))
         parts.append(
             Markup('<g data-model="{}"><title>{}</title>{}</g>').format(line.index, words, mark)

@@ -19,6 +19,7 @@ from bench.drawing.axes import Axis, Frame
 from bench.drawing.lines import Lines, draw_lines
 from bench.drawing.names import shortened
 from bench.drawing.names import width as name_width
+from bench.drawing.panels import Panels, draw_panels
 from bench.schema import Estimate
 
 WIDE, MEDIUM, NARROW = 760, 520, 380
@@ -147,7 +148,7 @@ class ShareBars:
     bars: tuple[ShareBar, ...]
 
 
-PlotData = Scatter | Curves | Strips | ShareBars | Lines
+PlotData = Scatter | Curves | Strips | ShareBars | Lines | Panels
 
 
 def draw(data: PlotData, width: int) -> Markup:
@@ -161,6 +162,8 @@ def draw(data: PlotData, width: int) -> Markup:
             return _strips(data, width)
         case Lines():
             return draw_lines(data, width)
+        case Panels():
+            return draw_panels(data, width)
         case ShareBars():
             return svg.joined(stacked(bar.shares, width=width) for bar in data.bars)
         case _:

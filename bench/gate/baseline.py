@@ -199,6 +199,8 @@ def _task(run: RunStore, model: str, cell: Cell) -> BaselineTask:
         "prompt collection": ", ".join(sorted(prompts)),
         "protocol": text(nested(run.record, "protocol", "name")) or "native",
     }
+    if (perturbation := task.perturbation) is not None:
+        asked_by["perturbation"] = f"{perturbation.label}, seed {perturbation.seed}"
     return BaselineTask(
         model=model,
         name=task.name,
@@ -246,8 +248,9 @@ def _sha256(value: Json) -> str:
 def _figures(side: Side) -> Figures:
     run, model = side.evaluation.run, side.model
     record = run.model_record(model)
-    latencies = [row for task in side.evaluation.tasks for row in run.latencies(model, task)]
-    batches = [row for task in side.evaluation.tasks for row in run.batches(model, task)]
+    tasks = side.evaluation.clean.tasks
+    latencies = [row for task in tasks for row in run.latencies(model, task)]
+    batches = [row for task in tasks for row in run.batches(model, task)]
     facts = measure(record, batches, latencies, ())
     device = text(nested(record, "device"))
     on_server = nested(record, "details", "traits", "runs_in") == "server"

@@ -52,7 +52,7 @@ def _task_differences(task: BaselineTask, other: BaselineTask, *, other_prompts:
 
 def _values(task: BaselineTask, other: BaselineTask, key: str) -> str:
     """The two values of what is short enough to be read; a digest says nothing to a person."""
-    if key not in ("protocol", "limit of new tokens"):
+    if key not in ("protocol", "limit of new tokens", "perturbation"):
         return ""
     old, new = (one_line(each.asked_by.get(key, "none"), 30) for each in (task, other))
     return f" ({old} → {new})"

@@ -81,4 +81,4 @@ def _confidence(sample: SampleView, index: int) -> float:
 
 def document(sample: SampleView) -> str:
     """The document of a question: the contents of its pages."""
-    return "+".join(page.key for page in sample.pages) or sample.sample.document_id
+    return "+".join(page.source_key for page in sample.pages) or sample.sample.document_id

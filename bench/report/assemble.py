@@ -23,6 +23,7 @@ from bench.report.options import ReportOptions
 from bench.report.places import places
 from bench.report.ranking import Scored, pareto
 from bench.report.records import at, nested, number, text
+from bench.report.robustness import robustness
 from bench.report.rows import RowSource, hardware, model_row, sentences
 from bench.report.sweep import sweep_views
 from bench.report.verdict import judge
@@ -32,6 +33,7 @@ from bench.report.views import (
     Front,
     Load,
     ModelRow,
+    PerturbedView,
     ReportView,
     RunView,
     SampleView,
@@ -58,10 +60,14 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
     options = options or ReportOptions()
     runs = tuple(_run_view(evaluation) for evaluation in evaluations)
     keys = _task_keys(evaluations)
-    tasks = _task_views(evaluations, keys)
-    sources = _sources(evaluations, runs, keys)
+    # Scores and ranks are those of clean pages; what perturbed pages change is looked at beside them.
+    clean = [evaluation.clean for evaluation in evaluations]
+    tasks = _task_views(clean, keys)
+    sources = _sources(clean, runs, keys)
     overall_name, higher, comparable = score_name(tasks)
     samples, scored = _join_samples(sources, tasks)
+    on_perturbed = _sources([evaluation.perturbed for evaluation in evaluations], runs, keys)
+    perturbed = _perturbed_view(on_perturbed, tasks, (samples, scored), comparable=comparable)
     rows = []
     for i, source in enumerate(sources):
         own = (sample for sample in samples if sample.answers[i] is not None)
@@ -72,7 +78,7 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
     names = {board.score_name for board in ranking.boards} or {overall_name}
     rows = ranking.rows
     order = [next(i for i, s in enumerate(sources) if s.key == row.key) for row in rows]
-    samples = tuple(_reorder(sample, order) for sample in samples)
+    samples = _in_order(samples, order)
     checks = check_views(sources)
     return ReportView(
         title=options.title or " + ".join(dict.fromkeys(run.name for run in runs)) or "Report",
@@ -101,8 +107,29 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
             if (source.run.id, source.name) in options.gpu_fits
         },
         samples=samples,
+        perturbed=replace(perturbed, samples=_in_order(perturbed.samples, order)),
         previews=tuple(run.path for run in runs),
     )
+
+
+def _perturbed_view(
+    sources: Sequence[RowSource],
+    tasks: Sequence[TaskView],
+    clean: tuple[Sequence[SampleView], Scored],
+    *,
+    comparable: bool,
+) -> PerturbedView:
+    """What the rows were asked about perturbed pages, beside the ``clean`` samples of ``tasks``."""
+    own = _task_views([s.evaluation for s in sources], [s.task_keys for s in sources])
+    samples, scored = _join_samples(sources, (*tasks, *own))
+    changes = robustness(
+        [source.key for source in sources],
+        clean,
+        (samples, scored),
+        (*tasks, *own),
+        comparable=comparable,
+    )
+    return PerturbedView(own, samples, changes)
 
 
 def _mended(tasks: Sequence[TaskView]) -> list[Caveat]:
@@ -230,6 +257,8 @@ def _task_views(
                 stop=task.generation.stop,
                 languages=tuple(name for name, _ in languages.most_common() if name),
                 texts_known=bool(evaluation.run.document_texts(name)),
+                perturbation=task.perturbation,
+                clean_task=task_keys.get(task.clean_task, task.clean_task),
             )
     return tuple(views.values())
 
@@ -320,12 +349,16 @@ def _placed(
     ]
 
 
-def _reorder(sample: SampleView, order: Sequence[int]) -> SampleView:
-    return replace(
-        sample,
-        answers=tuple(sample.answers[i] for i in order),
-        levels=tuple(sample.levels[i] for i in order),
-        latency=tuple(sample.latency[i] for i in order),
+def _in_order(samples: Sequence[SampleView], order: Sequence[int]) -> tuple[SampleView, ...]:
+    """The samples with the rows in the order of the leaderboard."""
+    return tuple(
+        replace(
+            sample,
+            answers=tuple(sample.answers[i] for i in order),
+            levels=tuple(sample.levels[i] for i in order),
+            latency=tuple(sample.latency[i] for i in order),
+        )
+        for sample in samples
     )
 
 

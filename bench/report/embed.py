@@ -95,7 +95,7 @@ def embed(view: ReportView, options: ReportOptions, base_bytes: int) -> Embedded
     images, numbers, missing = _images(view, pages, options, limit - fixed - _size(chunks))
     islands = (_island("index", _index(view, numbers, len(chunks))), *chunks)
     return Embedded(
-        islands, images, len(_all_pages(view)), missing, len(view.samples), kept, clipped
+        islands, images, len(_all_pages(view)), missing, len(view.all_samples), kept, clipped
     )
 
 
@@ -136,8 +136,8 @@ def _texts(view: ReportView) -> tuple[list[Any], int]:
     clipped = [0]
     judge = FieldJudge()
     rows: list[Any] = []
-    for sample in view.samples:
-        task = view.tasks[sample.task]
+    for sample in view.all_samples:
+        task = view.all_tasks[sample.task]
         metrics = task.metrics
         references = [_clip(raw_text(r), clipped)[0] for r in sample.sample.references[:50]]
         answers = [
@@ -205,7 +205,7 @@ def _chunks_within(
     kept = len(texts)
     order: list[int] = []
     while size > room and kept > 0:
-        order = order or _by_interest(view.samples)
+        order = order or _by_interest(view.all_samples)
         kept = int(kept * min(0.9, room / size * 0.95))
         inside = set(order[:kept])
         chunks = _chunks([text if i in inside else 0 for i, text in enumerate(texts)])
@@ -230,7 +230,7 @@ def _by_interest(samples: Sequence[SampleView]) -> list[int]:
 
 
 def _all_pages(view: ReportView) -> dict[str, Page]:
-    return {page.key: page for sample in view.samples for page in sample.pages}
+    return {page.key: page for sample in view.all_samples for page in sample.pages}
 
 
 def pages_by_interest(view: ReportView, options: ReportOptions) -> list[Page]:
@@ -238,8 +238,8 @@ def pages_by_interest(view: ReportView, options: ReportOptions) -> list[Page]:
     if options.images == "none" or options.images == 0:
         return []
     wanted: dict[str, Page] = {}
-    for i in _by_interest(view.samples):
-        sample = view.samples[i]
+    for i in _by_interest(view.all_samples):
+        sample = view.all_samples[i]
         bad = any(level in ("wrong", "failed") for level in sample.levels)
         if options.images == "failures" and not bad:
             continue
@@ -282,7 +282,7 @@ def _index(view: ReportView, numbers: dict[str, int], chunks: int) -> dict[str, 
     document_rows: list[Any] = []
     places: list[int] = []
     rows = range(len(view.rows))
-    for sample in view.samples:
+    for sample in view.all_samples:
         name = f"{sample.task}/{sample.sample.document_id}"
         if name not in documents:
             documents[name] = len(document_rows)
@@ -290,7 +290,9 @@ def _index(view: ReportView, numbers: dict[str, int], chunks: int) -> dict[str, 
         places.append(documents[name])
 
     def metadata(key: str) -> list[Any]:
-        return _packed([safe(str(each.sample.metadata.get(key) or "")) for each in view.samples])
+        return _packed(
+            [safe(str(each.sample.metadata.get(key) or "")) for each in view.all_samples]
+        )
 
     return {
         "tasks": [
@@ -302,18 +304,18 @@ def _index(view: ReportView, numbers: dict[str, int], chunks: int) -> dict[str, 
                 "prompt": safe(task.prompt, newlines=True),
                 "system": None if task.system is None else safe(task.system, newlines=True),
             }
-            for task in view.tasks
+            for task in view.all_tasks
         ],
         "models": [safe(row.key) for row in view.rows],
-        "ids": [safe(sample.sample.id) for sample in view.samples],
-        "task": [sample.task for sample in view.samples],
+        "ids": [safe(sample.sample.id) for sample in view.all_samples],
+        "task": [sample.task for sample in view.all_samples],
         "doc": places,
         "documents": document_rows,
         "language": metadata("language"),
         "doc_type": metadata("doc_type"),
         "field": metadata("field"),
-        "levels": ["".join(LEVEL_CODES[each.levels[i]] for each in view.samples) for i in rows],
-        "kinds": ["".join(_kind_code(each.answers[i]) for each in view.samples) for i in rows],
+        "levels": ["".join(LEVEL_CODES[each.levels[i]] for each in view.all_samples) for i in rows],
+        "kinds": ["".join(_kind_code(each.answers[i]) for each in view.all_samples) for i in rows],
         "kind_names": {
             KIND_CODES[name]: [name, label(name), rule] for name, rule in RULE_TEXTS.items()
         },
@@ -338,11 +340,11 @@ def _kind_code(answer: Answer | None) -> str:
 
 def _headline_column(view: ReportView, row: int) -> list[float | None]:
     values: list[float | None] = []
-    for sample in view.samples:
+    for sample in view.all_samples:
         answer = sample.answers[row]
         value = None
         if answer is not None and answer.output is not None:
-            value = answer.scores[view.tasks[sample.task].headline].value
+            value = answer.scores[view.all_tasks[sample.task].headline].value
         values.append(None if value is None else round(value, 4))
     return values
 

@@ -140,3 +140,101 @@ class CheckView:
     when: str
     examples: tuple[str, ...]
     """Answers that differ, each in one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionChange:
+    """What one condition of the pages changes for one model."""
+
+    row: str
+    """Key of the row."""
+    tasks: str
+    """Key of the task; empty for all tasks together, which count the same."""
+    kind: str
+    severity: int
+    clean: float | None
+    """Mean score on the clean pages of the questions that were asked on both."""
+    perturbed: float | None
+    change: PairedDifference
+    """Perturbed minus clean, paired by question; a minus is a loss, whatever the metric's direction."""
+    p_holm: float | None
+    """Adjusted over all changes of the report."""
+    failed: int
+    """Questions about perturbed pages that ended in an error."""
+    is_loss: bool
+    """Whether the score is lower beyond the noise."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldBreak:
+    """The first severity at which a model loses a field beyond the noise."""
+
+    row: str
+    """Key of the row."""
+    field: str
+    kind: str
+    severity: int | None
+    """None if no severity of the run does it."""
+    change: PairedDifference
+    """At that severity, or else at the highest one of the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeanChange:
+    """What a model loses over all conditions, which count the same."""
+
+    row: str
+    """Key of the row."""
+    change: PairedDifference
+    """Mean of the perturbed scores minus the clean one."""
+    behind: PairedDifference | None
+    """The change of the model that is hit hardest minus this one; None for that model itself."""
+    p_holm: float | None
+    """Of ``behind``, adjusted over all models."""
+
+
+@dataclass(frozen=True, slots=True)
+class Robustness:
+    """What the models lose on perturbed pages."""
+
+    seeds: tuple[int, ...]
+    changes: tuple[ConditionChange, ...]
+    fields: tuple[FieldBreak, ...]
+    """Of the most asked fields with enough documents."""
+    means: tuple[MeanChange, ...]
+    """The hardest hit first; empty if the tasks have no common score, or the models no common condition."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuFit:
+    """Whether a model fits into one kind of GPU, by the formula of ``bench plan``."""
+
+    name: str
+    memory: int
+    """Bytes."""
+    peak: int
+    """Bytes that the model is predicted to hold at most."""
+    batch_size: int
+    """Questions a call with which it fits; it does not fit with one where ``fits`` is false."""
+    fits: bool
+
+    @property
+    def spare(self) -> float:
+        """Share of the memory that stays free; negative if it does not fit."""
+        return 1 - self.peak / self.memory
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractionView:
+    """A model and a task whose headline is another one on raw texts."""
+
+    row: str
+    """Key of the row."""
+    task: str
+    """Key of the task."""
+    metric: str
+    """Title of the headline metric."""
+    extracted: Estimate
+    """Of the extracted answers: the score that the report shows."""
+    raw: Estimate
+    """Of the raw texts."""

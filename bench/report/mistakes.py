@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bench.metrics.mistakes import RULES
-from bench.report.views import ExtractionView, MistakeView, ModelRow, TaskView
+from bench.report.findings import ExtractionView
+from bench.report.views import MistakeView, ModelRow, TaskView
 
 LABELS: Mapping[str, str] = {
     "failed": "failed",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bench.errors import InvalidInput
-from bench.report.views import GpuFit
+from bench.report.findings import GpuFit
 from bench.scoring.prices import Tariff
 
 MAX_MEGABYTES = 25.0

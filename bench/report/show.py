@@ -44,9 +44,9 @@ def marked_questions(evaluation: Evaluation, *, only_wrong: bool = False) -> lis
             if only_wrong and not _WRONG.intersection(levels):
                 continue
             marks = "".join(LEVELS[each][0] for each in levels)
-            rows.append(
-                {"sample": sample.id, "marks": marks, "question": one_line(sample.question)}
-            )
+            # A question about perturbed pages has the id of the one about clean pages.
+            shown = sample.id if task.perturbation is None else f"{name}/{sample.id}"
+            rows.append({"sample": shown, "marks": marks, "question": one_line(sample.question)})
     return rows
 
 
@@ -105,6 +105,9 @@ def _find(evaluation: Evaluation, wanted: str) -> tuple[Task, Sample]:
     exact = [item for item in matches if wanted == f"{item[0].name}/{item[1].id}"]
     if len(exact) == 1:
         return exact[0]
+    on_clean_pages = [item for item in matches if item[0].perturbation is None]
+    if len(on_clean_pages) == 1:
+        return on_clean_pages[0]
     names = " or ".join(f"{task.name}/{one_line(sample.id, 60)}" for task, sample in matches[:3])
     raise InvalidInput(
         f"{len(matches)} tasks have a sample {one_line(wanted, 80)!r}", hint=f"use {names}"

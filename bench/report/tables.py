@@ -18,7 +18,7 @@ from bench.report.cells import cell_of, columns_of
 from bench.report.records import at
 from bench.report.samples import raw_text
 from bench.report.section import Block, Group, Section, Table, seen, tables
-from bench.report.views import MEMORY_KINDS, ReportView
+from bench.report.views import MEMORY_KINDS, ReportView, TaskView
 from bench.text import clip, csv_cell, file_name, printable
 
 CELL_CHARACTERS = 32_000
@@ -98,9 +98,11 @@ def leaderboard_csv(view: ReportView) -> str:
 
 def samples_csv(view: ReportView) -> str:
     """One line a question and model: what was asked, expected, answered, compared and scored."""
-    metrics = list(dict.fromkeys(name for task in view.tasks for name in task.metrics))
+    metrics = list(dict.fromkeys(name for task in view.all_tasks for name in task.metrics))
     header: list[str] = ["task", "sample_id", "document_id", *_METADATA, "question", "references"]
     header += ["model", "level", "mistake", *SAMPLES, "latency_s", *metrics]
+    if view.perturbed.tasks:
+        header += ["clean_task", "perturbation", "severity"]
     return _csv(header, _sample_rows(view, metrics))
 
 
@@ -108,9 +110,10 @@ _METADATA = ("language", "doc_type", "field")
 
 
 def _sample_rows(view: ReportView, metrics: Sequence[str]) -> Iterable[list[Any]]:
-    for sample in view.samples:
-        own = sample.sample
-        question: list[Any] = [view.tasks[sample.task].key, own.id, own.document_id]
+    for sample in view.all_samples:
+        own, task = sample.sample, view.all_tasks[sample.task]
+        condition = _condition(task) if view.perturbed.tasks else []
+        question: list[Any] = [task.key, own.id, own.document_id]
         question += [own.metadata.get(key) for key in _METADATA]
         question += [own.question, " | ".join(raw_text(reference) for reference in own.references)]
         for i, row in enumerate(view.rows):
@@ -125,7 +128,15 @@ def _sample_rows(view: ReportView, metrics: Sequence[str]) -> Iterable[list[Any]
                 *(at(answer, path) for path in SAMPLES.values()),
                 sample.latency[i],
                 *(score.value if score is not None and asked else None for score in scores),
+                *condition,
             ]
+
+
+def _condition(task: TaskView) -> list[Any]:
+    """Of which task the pages were perturbed, how, and how much."""
+    if task.perturbation is None:
+        return [None, None, None]
+    return [task.clean_task, task.perturbation.kind, task.perturbation.severity]
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -184,8 +195,9 @@ def report_json(view: ReportView, sections: Sequence[Section]) -> str:
     fields = {
         field.name: getattr(view, field.name)
         for field in dataclasses.fields(view)
-        if field.name not in {"samples", "previews"}
+        if field.name not in {"samples", "perturbed", "previews"}
     }
+    fields["robustness"] = view.perturbed.robustness
     # Where the run lay on one machine is nobody's business on another.
     fields["runs"] = [
         {key: value for key, value in _plain(run).items() if key != "path"} for run in view.runs

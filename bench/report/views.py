@@ -12,9 +12,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.report.findings import Board, Caveat, CheckView, SweepView, Verdict
+from bench.report.findings import (
+    Board,
+    Caveat,
+    CheckView,
+    ExtractionView,
+    GpuFit,
+    Robustness,
+    SweepView,
+    Verdict,
+)
 from bench.report.places import Place
-from bench.schema import Estimate, Page, Sample
+from bench.schema import Estimate, Page, Perturbation, Sample
 from bench.scoring.answers import Answer
 from bench.scoring.comparison import Trained
 from bench.scoring.levels import Level
@@ -264,6 +273,10 @@ class TaskView:
     languages: tuple[str, ...]
     texts_known: bool
     """Whether it is known what is written on the documents, so that "not on the page" can be told."""
+    perturbation: Perturbation | None = None
+    """What was done to its pages."""
+    clean_task: str = ""
+    """Key of the task whose pages were perturbed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,7 +432,7 @@ class SampleView:
     """One question with what every model made of it."""
 
     task: int
-    """Index into ``ReportView.tasks``."""
+    """Index into ``ReportView.all_tasks``."""
     sample: Sample
     pages: tuple[Page, ...]
     answers: tuple[Answer | None, ...]
@@ -502,38 +515,13 @@ class MistakeView:
 
 
 @dataclass(frozen=True, slots=True)
-class ExtractionView:
-    """A model and a task whose headline is another one on raw texts."""
+class PerturbedView:
+    """What was asked about perturbed pages, and what they change."""
 
-    row: str
-    """Key of the row."""
-    task: str
-    """Key of the task."""
-    metric: str
-    """Title of the headline metric."""
-    extracted: Estimate
-    """Of the extracted answers: the score that the report shows."""
-    raw: Estimate
-    """Of the raw texts."""
-
-
-@dataclass(frozen=True, slots=True)
-class GpuFit:
-    """Whether a model fits into one kind of GPU, by the formula of ``bench plan``."""
-
-    name: str
-    memory: int
-    """Bytes."""
-    peak: int
-    """Bytes that the model is predicted to hold at most."""
-    batch_size: int
-    """Questions a call with which it fits; it does not fit with one where ``fits`` is false."""
-    fits: bool
-
-    @property
-    def spare(self) -> float:
-        """Share of the memory that stays free; negative if it does not fit."""
-        return 1 - self.peak / self.memory
+    tasks: tuple[TaskView, ...]
+    samples: tuple[SampleView, ...] = field(repr=False)
+    robustness: Robustness | None
+    """None if no question was asked on clean pages, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -548,6 +536,7 @@ class ReportView:
     caveats: tuple[Caveat, ...]
     runs: tuple[RunView, ...]
     tasks: tuple[TaskView, ...]
+    """Tasks of clean pages: scores and ranks count these alone."""
     rows: tuple[ModelRow, ...]
     """Ranked rows first, best first; then unfinished ones; then failed ones."""
     score_name: str
@@ -573,8 +562,20 @@ class ReportView:
     gpu_fits: Mapping[str, tuple[GpuFit, ...]]
     """By row key: which GPUs the model is predicted to fit into; empty for a model without a prediction."""
     samples: tuple[SampleView, ...] = field(repr=False)
+    """Of clean pages."""
+    perturbed: PerturbedView
     previews: tuple[str, ...] = field(repr=False)
     """Folders of the runs, where page previews are looked for."""
+
+    @property
+    def all_tasks(self) -> tuple[TaskView, ...]:
+        """The tasks of clean pages, and behind them those of perturbed ones."""
+        return (*self.tasks, *self.perturbed.tasks)
+
+    @property
+    def all_samples(self) -> tuple[SampleView, ...]:
+        """What a person can look at: the questions about clean pages, and behind them the others."""
+        return (*self.samples, *self.perturbed.samples)
 
     @property
     def ranked(self) -> list[ModelRow]:

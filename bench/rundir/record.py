@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.errors import InvalidInput
 from bench.rundir.lock import LOCK_FILE
+from bench.rundir.rows import perturbation_of
 from bench.schema import SCHEMA_VERSION, Generation, ModelSpec, PromptTemplate
 from bench.text import one_line
 
@@ -122,6 +123,11 @@ def _check_task(path: Path, entry: Mapping[str, Any]) -> None:
     _expect(path, is_limit, "a task's max_new_tokens is not a number")
     are_texts = all(isinstance(text, str) for text in generation.stop)
     _expect(path, are_texts, "a task's stop is not a list of texts")
+    _expect(path, isinstance(entry.get("clean_task", ""), str), "a task's clean_task is not a text")
+    try:
+        perturbation_of(entry.get("perturbation"))
+    except ValueError as error:
+        raise _damaged(path, f"{error} (task {one_line(entry['name'], 40)})") from None
 
 
 def _check_name(path: Path, name: Any, what: str) -> None:

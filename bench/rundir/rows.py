@@ -6,14 +6,14 @@ import dataclasses
 import functools
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.files import read_lines
-from bench.paths import from_portable
+from bench.paths import from_portable, portable
 from bench.rundir.checksums import as_stored, is_intact, with_checksum
-from bench.schema import Document, Output, Page, PlacedText, Sample, TokenChoice
+from bench.schema import Document, Output, Page, Perturbation, PlacedText, Sample, Task, TokenChoice
 
 _OUTPUT_FIELDS = frozenset(field.name for field in dataclasses.fields(Output))
 _PAGE_FIELDS = frozenset(field.name for field in dataclasses.fields(Page))
@@ -23,6 +23,7 @@ MAX_LADDER = 10**15
 """Questions of a call, and pixels of a page, that a resumed run may begin with."""
 MAX_HALVINGS = 64
 """How often the pieces of a call can have become smaller by half."""
+_KIND = re.compile(r"[a-z]{1,40}")
 _DIGEST = re.compile(r"[\w-]*")
 """A digest names the file of a preview, so nothing in it may lead to another folder."""
 
@@ -135,7 +136,9 @@ def document_of(row: Mapping[str, Any]) -> Document:
         sizes = (listed["index"], listed["width"], listed["height"])
         if not all(isinstance(size, int) for size in sizes):
             raise TypeError("a page's index, width or height is not a number")
-        page = Page(**{"sha256": None, **listed, "path": from_portable(listed["path"])})
+        perturbation = perturbation_of(listed.get("perturbation"))
+        known = {**listed, "path": from_portable(listed["path"]), "perturbation": perturbation}
+        page = Page(**{"sha256": None, **known})
         if page.turn not in (0, 90, 180, 270):
             raise ValueError("a page's turn is none of 0, 90, 180 and 270")
         if not isinstance(page.dpi, int | float | None):
@@ -144,6 +147,43 @@ def document_of(row: Mapping[str, Any]) -> Document:
             raise ValueError("a page's sha256 is not a digest")
         pages.append(page)
     return Document(row["document_id"], tuple(pages))
+
+
+def sample_records(task: Task) -> Iterator[dict[str, Any]]:
+    """Return the lines of ``samples.jsonl``: every question with the pages of its document."""
+    pages = {
+        document.id: list(map(_page_record, document.pages)) for document in task.documents.values()
+    }
+    return ({**fields_of(sample), "pages": pages[sample.document_id]} for sample in task.samples)
+
+
+def _page_record(page: Page) -> dict[str, Any]:
+    """Return a page; what only some pages have is left out of the others."""
+    record = {**fields_of(page), "path": portable(page.path)}
+    if page.perturbation is None:
+        del record["perturbation"]
+    else:
+        record["perturbation"] = dataclasses.asdict(page.perturbation)
+    return record
+
+
+def perturbation_of(record: Any) -> Perturbation | None:
+    """Return what was done to a page or to the pages of a task; None if it is as it is.
+
+    Raises:
+        ValueError: the record is something else.
+    """
+    if record is None:
+        return None
+    fields = {field.name for field in dataclasses.fields(Perturbation)}
+    if not isinstance(record, dict) or record.keys() != fields:
+        raise ValueError("a perturbation is not an object of kind, severity and seed")
+    # The kind names files of previews and folders of tasks.
+    if not (isinstance(record["kind"], str) and _KIND.fullmatch(record["kind"])):
+        raise ValueError("the kind of a perturbation is not a name")
+    if not all(_is_whole(record[key], 0, 2**64) for key in ("severity", "seed")):
+        raise ValueError("the severity or the seed of a perturbation is not a number")
+    return Perturbation(**record)
 
 
 def check_batch(row: Mapping[str, Any]) -> None:

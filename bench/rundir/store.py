@@ -45,7 +45,6 @@ from bench.files import (
 )
 from bench.litter import removed_on_failure
 from bench.parsing import read_json
-from bench.paths import portable
 from bench.rundir.checksums import as_stored, file_digest, is_intact
 from bench.rundir.lock import is_locked
 from bench.rundir.record import PART, RUN_FILE, check_entries, check_record
@@ -53,14 +52,15 @@ from bench.rundir.rows import (
     check_batch,
     check_latency,
     document_of,
-    fields_of,
     first_damage,
     output_of,
     output_record,
+    perturbation_of,
     placed_texts,
     rounded,
     rows_about,
     sample_of,
+    sample_records,
 )
 from bench.schema import (
     SCHEMA_VERSION,
@@ -195,6 +195,10 @@ class RunStore:
         """Return the names of the tasks, in the order of the command."""
         return [entry["name"] for entry in self.record["tasks"]]
 
+    def clean_task_names(self) -> list[str]:
+        """Return the names of the tasks whose pages are as they are, in the order of the command."""
+        return [entry["name"] for entry in self.record["tasks"] if not entry.get("perturbation")]
+
     def task_record(self, task: str) -> Mapping[str, Any]:
         """Return what run.json says about the task: version, title, digest, metrics, prompt and the rest."""
         for entry in self.record["tasks"]:
@@ -279,6 +283,8 @@ class RunStore:
             license=entry.get("license", ""),
             citation=entry.get("citation", ""),
             digest=entry["digest"],
+            perturbation=perturbation_of(entry.get("perturbation")),
+            clean_task=entry.get("clean_task", ""),
         )
 
     def document_texts(self, task: str) -> dict[str, str]:
@@ -590,9 +596,4 @@ def _object_if_any(path: Path) -> dict[str, Any] | None:
 
 def write_samples(path: Path, task: Task) -> None:
     """Write a task's samples with their pages, atomically."""
-    pages = {
-        document.id: [{**fields_of(page), "path": portable(page.path)} for page in document.pages]
-        for document in task.documents.values()
-    }
-    rows = ({**fields_of(sample), "pages": pages[sample.document_id]} for sample in task.samples)
-    write_lines(path, rows)
+    write_lines(path, sample_records(task))

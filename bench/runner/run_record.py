@@ -55,6 +55,10 @@ def _model_record(spec: ModelSpec) -> dict[str, Any]:
 
 
 def _task_record(task: Task) -> dict[str, Any]:
+    perturbed = {}
+    if task.perturbation is not None:
+        perturbation = dataclasses.asdict(task.perturbation)
+        perturbed = {"perturbation": perturbation, "clean_task": task.clean_task}
     return {
         "name": task.name,
         "version": task.version,
@@ -69,6 +73,7 @@ def _task_record(task: Task) -> dict[str, Any]:
         "samples": len(task.samples),
         "documents": len(task.documents),
         "pages": sum(len(document.pages) for document in task.documents.values()),
+        **perturbed,
     }
 
 

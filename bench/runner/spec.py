@@ -108,6 +108,7 @@ class RunPlan:
                     "version": task.version,
                     "digest": task.digest,
                     "metrics": list(task.metrics),
+                    **_perturbation(task),
                 }
                 for task in self.tasks
             ],
@@ -117,6 +118,12 @@ class RunPlan:
     def spec_id(self) -> str:
         """sha256 of the identity, hexadecimal."""
         return identity_digest(self.identity())
+
+
+def _perturbation(task: Task) -> dict[str, Any]:
+    """What was done to the pages of a task; runs of clean pages do not mention it."""
+    perturbation = task.perturbation
+    return {} if perturbation is None else {"perturbation": dataclasses.asdict(perturbation)}
 
 
 def identity_digest(identity: Mapping[str, Any]) -> str:
@@ -144,7 +151,7 @@ def plan_run(
         raise InvalidInput("no model was named", hint="--models NAME; see bench list models")
     if not tasks:
         raise InvalidInput("no task was named", hint="--tasks NAME; see bench list tasks")
-    _check_names([spec.name for spec in models], [task.name for task in tasks])
+    check_names([spec.name for spec in models], [task.name for task in tasks])
     if settings.sample_ids is not None:
         _check_sample_ids(settings.sample_ids, tasks)
     restricted = (_restrict(task, settings) for task in tasks)
@@ -206,7 +213,7 @@ def _spread(samples: tuple[Sample, ...], limit: int) -> tuple[Sample, ...]:
     return tuple(sample for sample in samples if sample.id in kept)
 
 
-def _check_names(models: Sequence[str], tasks: Sequence[str]) -> None:
+def check_names(models: Sequence[str], tasks: Sequence[str]) -> None:
     """Models and tasks are folders of one run directory, so no two may share a folder's name."""
     taken: dict[str, str] = {name.lower(): "a file of every run" for name in RESERVED_NAMES}
     for kind, names in (("task", tasks), ("model", models)):

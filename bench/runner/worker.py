@@ -324,10 +324,12 @@ class Worker:
 
     def _single_stream(self, tasks: Mapping[str, Sequence[PageGroup]]) -> bool:
         """Ask one question at a time, each page cold and then warm; False if asked to stop."""
-        # Of the questions that the whole run would ask, so that the parts ask as many together.
+        # Of the questions that the whole run would ask, so that the parts ask as many together. To perturb a
+        # page takes time that is not the model's.
+        clean = {name: tasks[name] for name in self.run.clean_task_names()}
         questions = [
             question
-            for question in latency_questions(tasks, self.settings.latency_samples)
+            for question in latency_questions(clean, self.settings.latency_samples)
             if question.group.requests[0].sample_id in self.asked[question.task]
         ]
         measured = {

@@ -99,7 +99,7 @@ class Side:
         if not isinstance(seen, list):
             return False
         documents = self.evaluation.tasks[task].documents.values()
-        pages = {page.key for document in documents for page in document.pages}
+        pages = {page.source_key for document in documents for page in document.pages}
         return not pages.isdisjoint(map(str, seen))
 
 

@@ -112,10 +112,25 @@ class Evaluation:
     cells: Mapping[tuple[str, str], Cell]
     """By (model, task)."""
     overall: Mapping[str, Estimate]
-    """By model: the mean of the tasks' headline scores, in which every task counts the same. It is empty
-    if a headline is an error rate, which cannot be averaged with accuracies."""
+    """By model: the mean of the tasks' headline scores, in which every task counts the same, on clean pages.
+    It is empty if a headline is an error rate, which cannot be averaged with accuracies."""
     slices: Mapping[str, Mapping[str, Mapping[str, Estimate]]] = field(default_factory=dict)
     """Metadata key → value → model → estimate of the headline scores."""
+
+    @property
+    def clean(self) -> Evaluation:
+        """The part on pages as they are."""
+        return self._part(lambda task: task.perturbation is None)
+
+    @property
+    def perturbed(self) -> Evaluation:
+        """The part on perturbed pages; its ``overall`` and ``slices`` are still those of clean pages."""
+        return self._part(lambda task: task.perturbation is not None)
+
+    def _part(self, belongs: Callable[[Task], bool]) -> Evaluation:
+        tasks = {name: task for name, task in self.tasks.items() if belongs(task)}
+        cells = {key: cell for key, cell in self.cells.items() if key[1] in tasks}
+        return replace(self, tasks=tasks, cells=cells)
 
     @property
     def was_stored(self) -> bool:
@@ -166,14 +181,16 @@ def evaluate(
             ):
                 scored[cell.model, task.name] = cell
     cells = {(model, name): scored[model, name] for model in models for name in tasks}
-    if common_direction(task.metrics[0] for task in tasks.values()) is None:
-        return Evaluation(run, tasks, models, cells, overall={})
+    evaluation = Evaluation(run, tasks, models, cells, overall={})
+    clean = evaluation.clean
+    if common_direction(task.metrics[0] for task in clean.tasks.values()) is None:
+        return evaluation
     overall: dict[str, Estimate] = {}
     for model in models:
-        cells_of_model = [cells[model, name] for name in tasks]
+        cells_of_model = [cells[model, name] for name in clean.tasks]
         overall[model] = _overall(cells_of_model)
-    slices = _slices(cells.values()) if mistakes else {}
-    return Evaluation(run, tasks, models, cells, overall, slices)
+    slices = _slices(clean.cells.values()) if mistakes else {}
+    return replace(evaluation, overall=overall, slices=slices)
 
 
 def evaluate_sample(run: RunStore, wanted: str) -> Evaluation:
@@ -204,7 +221,8 @@ def evaluate_sample(run: RunStore, wanted: str) -> Evaluation:
 def document_key(task: Task, document_id: str) -> str:
     """What makes two documents the same one, also in different tasks: the contents of their pages."""
     pages = task.documents[document_id].pages
-    return "+".join(page.key for page in pages) or document_id
+    # The same page in several conditions is one document.
+    return "+".join(page.source_key for page in pages) or document_id
 
 
 def document_keys(cell: Cell) -> list[str]:

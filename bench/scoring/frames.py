@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.rundir.store import RunStore
+from bench.schema import Task
 from bench.scoring.answers import Answer
 from bench.scoring.evaluation import document_keys, evaluate
 
@@ -37,7 +38,8 @@ def answers(run: Path | str) -> pd.DataFrame:
     The columns are ``model``, ``task``, ``sample_id``, ``document`` (equal for equal page contents, the
     cluster of every interval), ``question``, ``reference`` (the first), ``text`` (raw), ``answer``
     (extracted), ``stop_reason``, ``error``, ``mistake``, token counts, ``confidence`` (mean token
-    probability) and ``min_confidence``, one column per metric, and the sample's metadata.
+    probability) and ``min_confidence``, one column per metric, the sample's metadata, and of perturbed pages
+    ``clean_task``, ``perturbation`` and ``severity``.
 
     Raises:
         InvalidInput: ``run`` is no run directory, or a damaged one.
@@ -48,8 +50,19 @@ def answers(run: Path | str) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for (model, task), cell in evaluation.cells.items():
         for answer, document in zip(cell.answers, document_keys(cell), strict=True):
-            rows.append({"model": model, "task": task, **_columns(answer, document)})
+            columns = {**_columns(answer, document), **_condition(cell.task)}
+            rows.append({"model": model, "task": task, **columns})
     return pd.DataFrame(rows)
+
+
+def _condition(task: Task) -> dict[str, Any]:
+    """What was done to the pages; all None if they are as they are."""
+    done = task.perturbation
+    return {
+        "clean_task": task.clean_task or None,
+        "perturbation": None if done is None else done.kind,
+        "severity": None if done is None else done.severity,
+    }
 
 
 def _columns(answer: Answer, document: str) -> dict[str, Any]:

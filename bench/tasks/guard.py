@@ -72,9 +72,19 @@ def decode(path: Path, index: int) -> Image:
     return image
 
 
+def perturbed(page: Page) -> Image:
+    """Open a page, turn it, and perturb it, as its ``perturbation`` says."""
+    image: Image = _ask("perturbed", [_fields(page)], page.path)
+    return image
+
+
 def text_layer(page: Page) -> list[TextWord] | None:
-    """Return the words of a page, as ``textlayer.text_layer`` does."""
-    if page.dpi is None:
+    """Return the words of a page, as ``textlayer.text_layer`` does; None for a perturbed page.
+
+    A perturbation does not touch the text layer. Whoever read it would be spared the perturbation, and its
+    words may no longer stand where they stood.
+    """
+    if page.dpi is None or page.perturbation is not None:
         return None
     words = _ask("text_layer", [_fields(page)], page.path)
     return None if words is None else [TextWord(*word) for word in words]

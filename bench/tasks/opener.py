@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bench.errors import InvalidInput
-from bench.schema import Document, Page
+from bench.schema import Document, Page, Perturbation
 from bench.tasks import images, pdf, textlayer
 from bench.tasks.limits import page_limits
 from bench.text import error_line
@@ -50,7 +50,25 @@ _NOTES = _Notes()
 
 
 def _page(fields: dict[str, Any]) -> Page:
-    return Page(**{**fields, "path": Path(fields["path"])})
+    given = fields["perturbation"]
+    perturbation = None if given is None else Perturbation(**given)
+    return Page(**{**fields, "path": Path(fields["path"]), "perturbation": perturbation})
+
+
+def _perturbed(fields: dict[str, Any]) -> Image:
+    from bench.tasks.perturbing import perturbed
+
+    page = _page(fields)
+    assert page.perturbation is not None
+    return perturbed(_turned(page), page.perturbation)
+
+
+def _turned(page: Page) -> Image:
+    if page.dpi is not None:
+        image = pdf.render(page.path, page.index, page.dpi)
+    else:
+        image = images.decode(page.path, page.index)
+    return images.turned(image if image.mode == "RGB" else image.convert("RGB"), page.turn)
 
 
 def _document_text(pages: list[dict[str, Any]]) -> str | None:
@@ -62,6 +80,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "frame_sizes": lambda path: images.frame_sizes(Path(path)),
     "render": lambda path, index, dpi: pdf.render(Path(path), index, dpi),
     "decode": lambda path, index: images.decode(Path(path), index),
+    "perturbed": _perturbed,
     "text_layer": lambda page: textlayer.text_layer(_page(page)),
     "document_text": _document_text,
 }

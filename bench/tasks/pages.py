@@ -51,11 +51,13 @@ def read_pages(path: Path, dpi: int = DEFAULT_DPI) -> tuple[Page, ...]:
 
 
 def open_page(page: Page) -> Image:
-    """Decode the page to RGB, on white where the file is transparent, and turn it by its ``turn``.
+    """Decode the page to RGB, on white where the file is transparent; turn and perturb it as it says.
 
     Raises:
         InvalidInput: the file cannot be decoded: it is truncated, broken, or gone since the plan was made.
     """
+    if page.perturbation is not None:
+        return guard.perturbed(page)
     if page.dpi is not None:
         image = guard.render(page.path, page.index, page.dpi)
     else:

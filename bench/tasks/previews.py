@@ -25,7 +25,10 @@ PREVIEW_SIDE = 1280
 def preview_path(run: Path, page: Page) -> Path:
     """Return the file of the preview of ``page``; it is named by content, so equal pages share it."""
     # Longer than Page.key: runs of earlier versions have their previews under these names.
-    return run / "pages" / f"{page.sha256[:20]}-{page.index}.jpg"
+    done = (
+        "" if page.perturbation is None else f"-{page.perturbation.label}-{page.perturbation.seed}"
+    )
+    return run / "pages" / f"{page.sha256[:20]}-{page.index}{done}.jpg"
 
 
 def write_preview(run: Path, page: Page) -> Path | None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from bench import formatting
 from bench.drawing.plots import Strip, Strips
+from bench.report.findings import GpuFit
 from bench.report.section import (
     DOCUMENTS,
     Block,
@@ -20,7 +21,7 @@ from bench.report.section import (
     Text,
     model_cell,
 )
-from bench.report.views import GpuFit, ModelRow, ReportView
+from bench.report.views import ModelRow, ReportView
 
 GIB = 2.0**30
 
