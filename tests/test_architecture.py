@@ -28,6 +28,7 @@ FLOORS: dict[str, int] = {
     "files": 0,
     "parsing": 0,
     "formatting": 0,
+    "json_schemas": 1,
     "tasks": 1,
     "metrics": 1,
     "stats": 1,

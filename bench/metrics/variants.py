@@ -36,9 +36,13 @@ _BLANKS = re.compile(r"\s+")
 
 
 def score_question(
-    name: str, prediction: Json, references: Sequence[Json], metadata: Mapping[str, str]
+    name: str,
+    prediction: Json,
+    references: Sequence[Json],
+    metadata: Mapping[str, str],
+    schema: Json = None,
 ) -> MetricValue:
-    """The value of the metric ``name`` for an answer to the question that ``metadata`` describes."""
+    """The value of the metric ``name`` for an answer; ``metadata`` and ``schema`` are the question's."""
     variant = _VARIANTS.get(name)
     if variant is not None:
         try:
@@ -48,7 +52,11 @@ def score_question(
         if value is not None:
             return value
     return METRICS[name].score_of(
-        prediction, references, field=metadata.get("field"), language=metadata.get("language")
+        prediction,
+        references,
+        field=metadata.get("field"),
+        language=metadata.get("language"),
+        schema=schema,
     )
 
 

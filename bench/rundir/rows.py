@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.errors import InvalidInput
 from bench.files import read_lines
+from bench.json_schemas.reading import read_schema
 from bench.paths import from_portable
 from bench.rundir.checksums import as_stored, is_intact, with_checksum
 from bench.schema import Document, Output, Page, PlacedText, Sample, TokenChoice
@@ -103,7 +107,21 @@ def sample_of(row: Mapping[str, Any]) -> Sample:
         references=tuple(row["references"]),
         answer_type=row["answer_type"],
         metadata={sys.intern(key): sys.intern(value) for key, value in metadata.items()},
+        json_schema=_schema_of(row.get("json_schema")),
     )
+
+
+def _schema_of(stored: Any) -> Any:
+    """Return a stored JSON Schema; many samples share one, which is checked and kept once."""
+    return None if stored is None else _checked_schema(json.dumps(stored))
+
+
+@functools.lru_cache(maxsize=256)
+def _checked_schema(text: str) -> Any:
+    try:
+        return read_schema(json.loads(text), "its json_schema")
+    except InvalidInput as error:
+        raise ValueError(error.message) from None
 
 
 def document_of(row: Mapping[str, Any]) -> Document:

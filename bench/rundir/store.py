@@ -593,5 +593,8 @@ def write_samples(path: Path, task: Task) -> None:
     for sample in task.samples:
         pages = task.documents[sample.document_id].pages
         listed = [{**dataclasses.asdict(page), "path": portable(page.path)} for page in pages]
-        rows.append({**dataclasses.asdict(sample), "pages": listed})
+        row = dataclasses.asdict(sample)
+        if sample.json_schema is None:
+            del row["json_schema"]
+        rows.append({**row, "pages": listed})
     write_lines(path, rows)

@@ -10,6 +10,7 @@ from bench.asking.protocols import AnswerMode
 from bench.metrics import METRICS, score_failed
 from bench.metrics.extract import extract, without_thoughts
 from bench.metrics.lookup import FieldIndex
+from bench.metrics.metric import MetricValue
 from bench.metrics.mistakes import Answered, classify
 from bench.metrics.variants import score_question
 from bench.schema import Output, Sample, Score, StopReason, Task
@@ -111,19 +112,27 @@ def score_answer(
         return Answer(sample, None, "", nothing, None)
     if output.stop_reason == "error":
         worst = {
-            name: Score(sample.id, name, *score_failed(METRICS[name], sample.references))
+            name: Score(
+                sample.id,
+                name,
+                *score_failed(METRICS[name], sample.references, sample.json_schema),
+            )
             for name in task.metrics
         }
         return Answer(sample, output, "", worst, worst[headline].value)
     extracted = _answer_of(output.text, sample, mode)
     scores = {}
     for name in task.metrics:
-        value, weight = score_question(name, extracted, sample.references, sample.metadata)
+        value, weight = _score(name, extracted, sample)
         scores[name] = Score(sample.id, name, value, weight, extracted)
     raw = scores[headline].value
     if output.text != extracted:
-        raw = score_question(headline, output.text, sample.references, sample.metadata).value
+        raw = _score(headline, output.text, sample).value
     return Answer(sample, output, extracted, scores, raw)
+
+
+def _score(name: str, text: str, sample: Sample) -> MetricValue:
+    return score_question(name, text, sample.references, sample.metadata, sample.json_schema)
 
 
 def _averaged_over_groups(answers: Sequence[Answer]) -> list[Answer]:
