@@ -112,17 +112,17 @@ def is_blank(value: Json) -> bool:
 
 def count_leaves(value: Json) -> int:
     """How many values that are not blank stand in ``value``."""
-    return sum(1 for _ in _flat(value, ""))
+    return sum(1 for _ in flat(value))
 
 
-def _flat(value: Json, path: str) -> Iterator[tuple[str, Json]]:
+def flat(value: Json, path: str = "") -> Iterator[tuple[str, Json]]:
     """(Path, leaf) of every value that is not blank."""
     if isinstance(value, dict):
         for key, child in value.items():
-            yield from _flat(child, _under(path, key))
+            yield from flat(child, _under(path, key))
     elif isinstance(value, list):
         for item in value:
-            yield from _flat(item, f"{path}[]")
+            yield from flat(item, f"{path}[]")
     elif not is_blank(value):
         yield path, value
 
@@ -334,9 +334,9 @@ def _columns(items: Sequence[dict[Hashable, tuple[Json, int]]]) -> _Columns:
 
 def _by_path(value: Json, path: str) -> dict[str, dict[Hashable, tuple[Json, int]]]:
     """Path → the leaves of an item under it, each once with how often it stands there."""
-    counts = Counter((inner, _frozen(leaf)) for inner, leaf in _flat(value, path))
+    counts = Counter((inner, _frozen(leaf)) for inner, leaf in flat(value, path))
     by_path: dict[str, dict[Hashable, tuple[Json, int]]] = {}
-    for inner, leaf in _flat(value, path):
+    for inner, leaf in flat(value, path):
         key = _frozen(leaf)
         by_path.setdefault(inner, {})[key] = leaf, counts[inner, key]
     return by_path

@@ -33,7 +33,8 @@ def given_and_expected(counts: Counter[Outcome]) -> tuple[int, int]:
     return both + counts["invented"], both + counts["missing"]
 
 
-def _f1(compared: Sequence[Leaf]) -> MetricValue:
+def value_f1_of(compared: Sequence[Leaf]) -> MetricValue:
+    """F1 of leaves, weighted by the number of values given and expected."""
     counts = outcomes(compared)
     total = sum(given_and_expected(counts))
     return MetricValue(2 * counts["right"] / total, float(total)) if total else MetricValue(None)
@@ -87,7 +88,7 @@ def _over_leaves(score: Callable[[Sequence[Leaf]], MetricValue]) -> FieldScoreFu
     return over_leaves
 
 
-value_f1 = _over_leaves(_f1)
+value_f1 = _over_leaves(value_f1_of)
 """F1 of the values: twice the right ones over all that are given and all that are expected."""
 
 value_precision = _over_leaves(_precision)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.report.findings import Board, Caveat, CheckView, SweepView, Verdict
 from bench.report.places import Place
@@ -414,6 +414,13 @@ class SliceValue:
     """Samples."""
 
 
+class Grounding(NamedTuple):
+    """How many of the values that an answer gives are on the pages."""
+
+    on_page: int
+    given: int
+
+
 @dataclass(frozen=True, slots=True)
 class SampleView:
     """One question with what every model made of it."""
@@ -430,6 +437,8 @@ class SampleView:
     """Seconds in the single-stream scenario, by row; None if it was not part of it."""
     places: tuple[Place, ...] = ()
     """Where the pages say what is expected; empty if it is not known."""
+    grounding: tuple[Grounding | None, ...] = ()
+    """By row, of an answer that is looked at value by value; empty if the text of the pages is not known."""
 
 
 COSTS: Mapping[str, str] = {

@@ -23,6 +23,7 @@ SECTIONS: Mapping[str, str | SectionMaker] = {
     "resolution": "bench.report.sections.resolution:section",
     "tasks": "bench.report.sections.by_task:section",
     "slices": "bench.report.sections.slices:section",
+    "objects": "bench.report.sections.objects:section",
     "published": "bench.report.sections.published:section",
     "mistakes": "bench.report.sections.mistakes:section",
     "edit-errors": "bench.report.sections.edit_errors:section",
