@@ -19,9 +19,11 @@ from bench.authoring.drafts import write_records
 from bench.errors import InvalidInput
 from bench.files import storage_errors, write_atomically
 from bench.formatting import plural
+from bench.schema import Json
 from bench.tasks.contents import clusters, page_contents
 from bench.tasks.loading import CheckedTask, check_task
 from bench.tasks.samples import NO_SAMPLES, SampleRow, samples_file
+from bench.tasks.schemas import TaskSchemas
 from bench.tasks.taskfile import TASK_FILE, TaskFile
 from bench.text import one_line
 
@@ -157,10 +159,15 @@ def _write_part(
         _link_or_copy((checked.root / name).resolve(), target)
     if (folder / TASK_FILE).is_file():
         write_atomically(out / TASK_FILE, _renamed(folder / TASK_FILE, part))
-    write_records(out, (_record(row, spec, part) for row in rows))
+    own_schema = TaskSchemas(folder, spec.json_schema).own
+    if isinstance(spec.json_schema, str):
+        target = out / spec.json_schema
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _link_or_copy((folder / spec.json_schema).resolve(), target)
+    write_records(out, (_record(row, spec, own_schema, part) for row in rows))
 
 
-def _record(row: SampleRow, spec: TaskFile, part: str) -> dict[str, Any]:
+def _record(row: SampleRow, spec: TaskFile, own_schema: Json, part: str) -> dict[str, Any]:
     record: dict[str, Any] = {
         "id": row.id,
         "images": list(row.files),
@@ -170,6 +177,8 @@ def _record(row: SampleRow, spec: TaskFile, part: str) -> dict[str, Any]:
     }
     if row.answer_type != spec.answer_type:
         record["answer_type"] = row.answer_type
+    if row.json_schema != own_schema and row.json_schema is not None:
+        record["schema"] = row.json_schema
     return record
 
 

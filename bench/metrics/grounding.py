@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal, InvalidOperation
-from typing import Final
+from typing import Final, NamedTuple
 
 from bench.metrics.fields import value_kind
 from bench.metrics.folding import plain, western_digits
@@ -20,6 +20,13 @@ _PRINTED_DATES: Final = (
     "y年M月d日", "y年MM月dd日",
 )  # fmt: skip
 """How pages write a day, as CLDR's patterns."""
+
+
+class Grounding(NamedTuple):
+    """How many of the values that an answer gives are on the pages."""
+
+    on_page: int
+    given: int
 
 
 class PageText:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.metrics.grounding import PageText
-from bench.report.views import Grounding, SampleView
+from bench.metrics.grounding import Grounding, PageText
+from bench.report.views import SampleView
 from bench.schema import PlacedText
 from bench.scoring.answers import Answer
 from bench.scoring.leaves import answer_leaves

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
+from bench.metrics.grounding import Grounding
 from bench.report.findings import Board, Caveat, CheckView, SweepView, Verdict
 from bench.report.places import Place
 from bench.schema import Estimate, Page, Sample
@@ -412,13 +413,6 @@ class SliceValue:
     """By row key."""
     n: int
     """Samples."""
-
-
-class Grounding(NamedTuple):
-    """How many of the values that an answer gives are on the pages."""
-
-    on_page: int
-    given: int
 
 
 @dataclass(frozen=True, slots=True)

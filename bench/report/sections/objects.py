@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.metrics import METRICS
+from bench.metrics.grounding import Grounding
 from bench.report.section import (
     DOCUMENTS,
     Column,
@@ -13,7 +14,7 @@ from bench.report.section import (
     model_cell,
     score_cell,
 )
-from bench.report.views import Grounding, ReportView
+from bench.report.views import ReportView
 from bench.scoring.leaves import LeafCounts, is_structured
 
 CAPTION = (
