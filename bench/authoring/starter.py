@@ -141,8 +141,6 @@ class Started(NamedTuple):
     """Code of a language → number of new documents in it; "" where it could not be told."""
     glanced: int = 0
     """New documents without a text layer, whose language OCR told."""
-    has_schema: bool = False
-    """Whether the answers have a JSON Schema."""
 
 
 def start_task(
@@ -186,26 +184,15 @@ def start_task(
     asked_in = code or _commonest(counts)
     asked: Mapping[str, str | None]
     asked = questions or _questions_of(records) or _first_questions(asked_in)
-    taken_ids = {str(record.get("id")) for record in records}
     if schema_name is not None:
         asked = {DATA: None}
-    drafts = [
-        _draft(name, field, question, languages[name], taken_ids)
-        for name in new_documents
-        for field, question in asked.items()
-    ]
+    drafts = _drafts(records, asked, languages)
     if not (folder / TASK_FILE).is_file():
         write_atomically(folder / TASK_FILE, _task_file(folder, asked_in, schema_name))
     if drafts:
         write_records(folder, [*records, *drafts])
     return Started(
-        documents=len(documents),
-        new_documents=len(new_documents),
-        questions=len(drafts),
-        passed_over=tuple(others),
-        languages=counts,
-        glanced=guesses.glanced,
-        has_schema=schema_name is not None,
+        len(documents), len(new_documents), len(drafts), tuple(others), counts, guesses.glanced
     )
 
 
@@ -358,6 +345,20 @@ def _questions_of(records: list[dict[str, Any]]) -> dict[str, str]:
         if isinstance(field, str) and isinstance(question, str):
             questions.setdefault(field, question)
     return questions
+
+
+def _drafts(
+    records: Sequence[dict[str, Any]],
+    asked: Mapping[str, str | None],
+    languages: Mapping[str, str],
+) -> list[dict[str, Any]]:
+    """Return the lines that ask everything about the new documents, whose languages are given."""
+    taken_ids = {str(record.get("id")) for record in records}
+    return [
+        _draft(name, field, question, language, taken_ids)
+        for name, language in languages.items()
+        for field, question in asked.items()
+    ]
 
 
 def _draft(

@@ -126,7 +126,7 @@ def init_command(options: InitOptions) -> None:
         place = shlex.quote(str(options.folder))
         form = (
             '"answers": [{…}], with null for what the page lacks'
-            if started.has_schema
+            if options.schema is not None
             else '"answers": ["…"], or [""] if the page has none'
         )
         click.echo(
