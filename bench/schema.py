@@ -111,6 +111,8 @@ class Sample:
     answer_type: AnswerType = "text"
     metadata: Mapping[str, str] = field(default_factory=dict)
     """``doc_type``, ``field``, ``language`` and more: reports break scores down by these."""
+    json_schema: Json = None
+    """What a JSON answer has to look like, as ``bench.json_schemas`` reads it; None if nothing says."""
 
 
 SHORT_ANSWER: Mapping[str, str] = {
@@ -215,6 +217,8 @@ class Request:
     """The question alone, for a backend that needs no prompt."""
     prompt: str
     """The question in the template of the task."""
+    json_schema: Json = None
+    """As of the sample."""
 
 
 @dataclass(frozen=True, slots=True)

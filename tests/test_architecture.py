@@ -30,6 +30,7 @@ FLOORS: dict[str, int] = {
     "parsing": 0,
     "formatting": 0,
     "storage": 0,
+    "json_schemas": 1,
     "tasks": 1,
     "metrics": 1,
     "stats": 1,

@@ -125,7 +125,18 @@ def test_an_answer_equal_to_its_reference_is_best(name, text):
     assert value is None or is_best(name, value)
 
 
-@pytest.mark.parametrize("name", ["anls_star", "kie_f1", "ted_accuracy", "field_match"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "anls_star",
+        "kie_f1",
+        "ted_accuracy",
+        "field_match",
+        "value_f1",
+        "object_match",
+        "extractbench_f1",
+    ],
+)
 @settings(deadline=None, max_examples=60)
 @given(fields=st.dictionaries(words, st.one_of(words, st.lists(words, max_size=3)), max_size=4))
 def test_json_equal_to_its_reference_is_best(name, fields):
@@ -225,6 +236,8 @@ def test_a_failed_output_counts_as_the_worst_value(name):
         reference = ["B-A", "O"]
     if name in {"page_accuracy", "sequence_match", "kendall_tau", "spearman_rho"}:
         reference = "2,1,3"
+    if name == "null_accuracy":
+        reference = {"a": None}
     found = score_failed(METRICS[name], [reference])
     assert found.value == (0.0 if METRICS[name].direction == "higher" else 1.0)
 

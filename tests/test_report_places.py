@@ -60,7 +60,15 @@ def test_what_stands_everywhere_is_not_pointed_at():
 
 def test_any_reference_that_is_found_will_do():
     assert found("absent", ("18 months", 0.0, 0.0, 0.9, 0.1), references=("18 months",))
-    assert found({"total": "5"}, ("5", 0.0, 0.0, 0.9, 0.1)) == []
+
+
+def test_of_an_object_every_value_has_its_place_in_the_spelling_of_the_page():
+    words = [("Total 1 250,50", 0.0, 0.1, 0.7, 0.2), ("5 апреля 2024", 0.0, 0.3, 0.5, 0.4)]
+    reference = {"total": 1250.5, "paid": True, "lines": [{"day": "2024-04-05"}, {"day": None}]}
+    assert len(found(reference, *words)) == 1
+    sample = Sample("s", "d", "?", (reference,), "json", {"language": "ru"})
+    reading = [PlacedText(*word) for word in words]
+    assert len(places(sample, [PAGE], {PAGE.key: [reading]})) == 2
 
 
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])

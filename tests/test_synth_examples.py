@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -137,5 +136,4 @@ def test_documents_and_fonts_stay_small():
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_prompt_holds_the_question_once(task):
-    table = tomllib.loads((ROOT / "tasks" / task / "task.toml").read_text(encoding="utf-8"))
-    assert table["prompt"]["template"].count("{question}") == 1
+    assert load_task(ROOT / "tasks" / task).prompt.template.count("{question}") == 1

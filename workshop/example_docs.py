@@ -7,6 +7,7 @@ tasks there are. What is committed was made by this module; a test makes the tas
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 import tomllib
 from collections.abc import Sequence
@@ -16,19 +17,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tomlkit
 
+from bench.json_schemas.reading import read_schema_file
 from bench.schema import SHORT_ANSWER, Json
 from bench.synth.files import sample_line, write_pages, write_samples
 from bench.synth.generated import DocumentQuestion, GeneratedDocument
 from bench.synth.kinds import make
 from bench.synth.raster import rasterise
 from bench.synth.scanning import ScanStrength
-from workshop.references import describe, key_facts
+from workshop.references import describe, key_facts, typed_facts
 
 if TYPE_CHECKING:
     from PIL import Image
 
 SETTINGS: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 """Content of ``example_docs.toml``."""
+
+SCHEMAS = Path(__file__).with_name("schemas")
+"""Holds the JSON Schemas of the bundled tasks, in a folder for each task."""
 
 
 class ExampleRow(NamedTuple):
@@ -105,7 +110,7 @@ def task_lines(name: str, drawn: list[ExampleDocument]) -> list[dict[str, Json]]
     """Return the samples of one bundled task."""
     task = SETTINGS["tasks"][name]
     chosen = [document for document in drawn if _is_asked(task, document.row)]
-    return [line for turn, document in enumerate(chosen) for line in _lines(document, task, turn)]
+    return [line for turn, document in enumerate(chosen) for line in _lines(name, document, turn)]
 
 
 def _is_asked(task: dict[str, Any], row: ExampleRow) -> bool:
@@ -114,13 +119,16 @@ def _is_asked(task: dict[str, Any], row: ExampleRow) -> bool:
     return row.kind in task["kinds"] and row.language in task.get("languages", [row.language])
 
 
-def _lines(document: ExampleDocument, task: dict[str, Any], turn: int) -> list[dict[str, Json]]:
+def _lines(name: str, document: ExampleDocument, turn: int) -> list[dict[str, Json]]:
+    task = SETTINGS["tasks"][name]
     row, drawn, files = document
 
-    def line(name: str, field: str, text: str, answers: Sequence[Json]) -> dict[str, Json]:
+    def line(part: str, field: str, text: str, answers: Sequence[Json]) -> dict[str, Json]:
         facts = {"doc_type": row.kind, "field": field, "language": row.language}
-        return sample_line(f"{row.samples or row.stem}/{name}", files, text, answers, facts)
+        return sample_line(f"{row.samples or row.stem}/{part}", files, text, answers, facts)
 
+    if "schemas" in task:
+        return [_data_line(name, document)]
     if task["answer_type"] == "json":
         return [line("fields", "all", extraction_question(drawn), [key_facts(drawn)])]
     if task["answer_type"] == "description":
@@ -130,6 +138,24 @@ def _lines(document: ExampleDocument, task: dict[str, Any], turn: int) -> list[d
         line(question.field, question.field, question.text, question.answers)
         for question in _spread(drawn.questions, task["questions_per_document"], turn)
     ]
+
+
+def _data_line(task: str, document: ExampleDocument) -> dict[str, Json]:
+    """Return the line that asks for all that a schema describes; the schema makes the question."""
+    row, drawn, files = document
+    schemas = SETTINGS["tasks"][task]["schemas"]
+    file = schemas[row.kind] if row.kind in schemas else schemas[row.language]
+    schema = read_schema_file(SCHEMAS / task / file)
+    facts = {"doc_type": row.kind, "field": "all", "language": row.language}
+    stem = f"{row.samples or row.stem}/data"
+    line = sample_line(stem, files, None, [typed_facts(drawn, schema)], facts)
+    return line if file == _own_schema(task) else {**line, "schema": file}
+
+
+def _own_schema(task: str) -> str:
+    """Return the schema that a task's file names; its samples name the others."""
+    files: dict[str, str] = SETTINGS["tasks"][task]["schemas"]
+    return next(iter(files.values()))
 
 
 def _spread(
@@ -156,6 +182,11 @@ def extraction_question(drawn: GeneratedDocument) -> str:
     return question
 
 
+_RULE_OF_DATA = """\
+# The schema makes the question. Texts are as they are printed, amounts are numbers, and dates are written as
+# YYYY-MM-DD. null stands where the document does not show a field.
+"""
+
 _RULE = """\
 # The first answer of a sample is what is printed on the page. The others are the same value written
 # otherwise, as a fair reader would accept it: an amount without thousands separators or with its currency,
@@ -166,21 +197,32 @@ _RULE = """\
 def task_file(name: str) -> str:
     """Return the ``task.toml`` of one bundled task."""
     task = SETTINGS["tasks"][name]
+    if "schemas" in task:
+        return _RULE_OF_DATA + tomlkit.dumps(
+            {**_facts(task, name), "schema": _own_schema(name), "named_only": True}
+        )
     instructions = {**SHORT_ANSWER, "any": SETTINGS["words"]["any"]}
     instruction = f"\n{instructions[task['instruction']]}" if "instruction" in task else ""
     content = {
-        "name": name,
-        "version": "1",
-        "title": task["title"],
-        "license": "CC0-1.0",
-        "source": "Synthetic documents: python -m workshop.example_docs",
-        "documents": "example_docs",
+        **_facts(task, name),
         "answer_type": task["answer_type"],
         "metrics": task["metrics"],
         "prompt": {"template": f"{{question}}{instruction}"},
         "generation": {"max_new_tokens": task["max_new_tokens"]},
     }
     return _RULE + tomlkit.dumps(content)
+
+
+def _facts(task: dict[str, Any], name: str) -> dict[str, str]:
+    """Return what every task file begins with."""
+    return {
+        "name": name,
+        "version": "1",
+        "title": task["title"],
+        "license": "CC0-1.0",
+        "source": "Synthetic documents: python -m workshop.example_docs",
+        "documents": "example_docs",
+    }
 
 
 def write_examples(root: Path) -> None:
@@ -194,6 +236,8 @@ def write_examples(root: Path) -> None:
     for name in SETTINGS["tasks"]:
         home = root / "tasks" / name
         home.mkdir(parents=True, exist_ok=True)
+        for schema in SETTINGS["tasks"][name].get("schemas", {}).values():
+            shutil.copyfile(SCHEMAS / name / schema, home / schema)
         write_samples(home / "samples.jsonl", task_lines(name, drawn))
         (home / "task.toml").write_text(task_file(name), encoding="utf-8", newline="\n")
 

@@ -5,14 +5,18 @@ Both say what was drawn, not what was meant to be. ``references.toml`` holds the
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from bench.json_schemas.nodes import Node, fields_of, item_of, kind_of_node
 from bench.schema import Json
 from bench.synth.generated import GeneratedDocument, printed_fields
+from bench.synth.questions import printed_day
 
 
 @lru_cache(maxsize=1)
@@ -31,6 +35,41 @@ def key_facts(document: GeneratedDocument) -> dict[str, Json]:
     if goods and document.kind != "contract":
         facts["items"] = goods
     return facts
+
+
+def typed_facts(document: GeneratedDocument, schema: Node) -> dict[str, Json]:
+    """Return what ``schema`` asks for, typed as it says; null where the document does not show a field."""
+    fields = printed_fields(document.sheets)
+    facts: dict[str, Json] = {}
+    for key, node in fields_of(schema).items():
+        if kind_of_node(node) == "list":
+            columns = fields_of(item_of(node))
+            rows = len(_goods(fields))
+            facts[key] = [
+                {
+                    column: _typed(fields.get(f"item_{row}_{column}"), part)
+                    for column, part in columns.items()
+                }
+                for row in range(1, rows + 1)
+            ]
+        else:
+            facts[key] = _typed(fields.get(key), node)
+    return facts
+
+
+def _typed(printed: str | None, node: Node) -> Json:
+    """A printed value as a number or a date, where it is one."""
+    if printed is None:
+        return None
+    if kind_of_node(node) == "number":
+        digits = re.sub(r"[^\d.,]", "", printed)
+        is_russian = re.search(r",\d{1,3}$", digits) is not None and "." not in digits
+        number = Decimal(digits.replace(",", ".") if is_russian else digits.replace(",", ""))
+        return int(number) if number == number.to_integral_value() else float(number)
+    if node.get("format") == "date":
+        day = printed_day(printed)
+        return None if day is None else day.isoformat()
+    return printed
 
 
 def describe(document: GeneratedDocument) -> tuple[str, str]:

@@ -13,14 +13,16 @@ from typing import Any, NamedTuple
 from bench.authoring.drafts import is_open, read_records, record_files, write_records
 from bench.authoring.starter import start_task
 from bench.errors import BenchError, InvalidInput
+from bench.json_schemas.questions import question_from
 from bench.metrics.extract import extract
 from bench.metrics.metric import as_json
 from bench.models import make_model
 from bench.models.model import Model, ModelGone, closing
-from bench.schema import Document, ModelSpec, Output, Page, PageGroup, Request
+from bench.schema import Document, Json, ModelSpec, Output, Page, PageGroup, Request
 from bench.tasks.loading import documents_root
 from bench.tasks.pagefiles import page_path
 from bench.tasks.pages import read_pages
+from bench.tasks.schemas import TaskSchemas
 from bench.tasks.taskfile import TASK_FILE, TaskFile, check_task_file, has_task_file
 from bench.text import one_line
 
@@ -56,13 +58,14 @@ def annotate(folder: Path, model: ModelSpec, progress: Progress | None = None) -
     """
     start_task(folder)
     spec = _task_file(folder)
-    unanswered = _unanswered(read_records(folder))
+    schemas = TaskSchemas(folder, spec.json_schema)
+    unanswered = _unanswered(read_records(folder), spec, schemas)
     if not unanswered:
         return Annotated(0, 0, ())
     backend = make_model(model)
     with closing(backend):
         backend.load()
-        return _draft(backend, model.name, folder, spec, unanswered, progress)
+        return _draft(backend, model.name, folder, spec, schemas, unanswered, progress)
 
 
 def _draft(
@@ -70,6 +73,7 @@ def _draft(
     name: str,
     folder: Path,
     spec: TaskFile,
+    schemas: TaskSchemas,
     unanswered: dict[tuple[str, ...], list[_Record]],
     progress: Progress | None,
 ) -> Annotated:
@@ -79,7 +83,7 @@ def _draft(
     for done, (files, lines) in enumerate(unanswered.items(), 1):
         outputs: list[Output] = []
         try:
-            outputs = _ask(backend, folder, spec, files, lines)
+            outputs = _ask(backend, folder, spec, schemas, files, lines)
         except ModelGone:
             raise
         except BenchError as error:
@@ -126,18 +130,24 @@ def _task_file(folder: Path) -> TaskFile:
     return spec
 
 
-def _unanswered(records: list[_Record]) -> dict[tuple[str, ...], list[_Record]]:
+def _unanswered(
+    records: list[_Record], spec: TaskFile, schemas: TaskSchemas
+) -> dict[tuple[str, ...], list[_Record]]:
     """Return page files → the drafts about them that have a question and no answer."""
     by_files: dict[tuple[str, ...], list[_Record]] = {}
     for record in records:
-        question = record.get("question")
-        if is_open(record) and isinstance(question, str) and question:
+        if is_open(record) and _question_of(record, spec, schemas):
             by_files.setdefault(record_files(record), []).append(record)
     return by_files
 
 
 def _ask(
-    backend: Model, folder: Path, spec: TaskFile, files: tuple[str, ...], lines: list[_Record]
+    backend: Model,
+    folder: Path,
+    spec: TaskFile,
+    schemas: TaskSchemas,
+    files: tuple[str, ...],
+    lines: list[_Record],
 ) -> list[Output]:
     root = documents_root(folder, spec)
     pages: list[Page] = []
@@ -150,16 +160,33 @@ def _ask(
     outputs: list[Output] = []
     # One question at a time needs the least memory, and nobody waits for drafts.
     for number, record in enumerate(lines):
-        question = str(record["question"])
-        request = Request(str(record.get("id", number)), question, prompt.render(question))
+        schema = _schema_of(record, spec, schemas)
+        question = _question_of(record, spec, schemas)
+        request = Request(str(record.get("id", number)), question, prompt.render(question), schema)
         group = PageGroup(document, (request,), spec.decoding(), prompt.system)
         outputs += backend.generate([group]).outputs
     return outputs
 
 
+def _question_of(record: _Record, spec: TaskFile, schemas: TaskSchemas) -> str:
+    """Return the question of a line: its own, the task's, or the one that the schema makes; "" if none."""
+    question = record.get("question") or spec.question
+    schema = _schema_of(record, spec, schemas)
+    if question is None and schema is not None:
+        return question_from(schema, (record.get("metadata") or {}).get("language"))
+    return question if isinstance(question, str) else ""
+
+
+def _schema_of(record: _Record, spec: TaskFile, schemas: TaskSchemas) -> Json:
+    """Return the schema of the answer that a line asks for; None if there is none."""
+    if record.get("schema") is not None:
+        return schemas.read(record["schema"])
+    return schemas.own if record.get("answer_type", spec.answer_type) == "json" else None
+
+
 def _reference(text: str, record: _Record, spec: TaskFile) -> Any:
     """Return the answer as a reference: an object where the answers of the task are objects."""
-    if record.get("answer_type", spec.answer_type) != "json":
+    if record.get("schema") is None and record.get("answer_type", spec.answer_type) != "json":
         return text.strip()
     try:
         return as_json(extract(text, "json").answer)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from numpy.typing import NDArray
 from bench.errors import InvalidInput
 from bench.formatting import listed, plural
 from bench.metrics.fields import field_equivalent, value_kind
-from bench.metrics.folding import plain, western_digits
+from bench.metrics.grounding import PageText, squeezed
+from bench.metrics.leaves import flat
 from bench.schema import Page, Sample, Task
 from bench.scoring.answers import Answer
 from bench.scoring.evaluation import Evaluation, document_key
@@ -46,6 +46,8 @@ KINDS: Mapping[Kind, str] = {
 }
 """Kind of a finding → what it means."""
 
+VALUES_SHOWN = 3
+"""Values of one object that a finding names."""
 LEAST_IN_FIELD = 5
 """Answers that a field must have before one of them can be odd."""
 COMMON_SHARE = 0.8
@@ -109,17 +111,13 @@ def _texts(sample: Sample) -> list[str]:
     return [reference for reference in sample.references if isinstance(reference, str)]
 
 
-def _squeezed(text: str) -> str:
-    return re.sub(r"[\W_]+", "", western_digits(plain(text)).casefold())
-
-
 # References
 
 
 def _same_questions(task: Task) -> list[Finding]:
     groups: dict[tuple[str, str], list[Sample]] = defaultdict(list)
     for sample in task.samples:
-        groups[document_key(task, sample.document_id), _squeezed(sample.question)].append(sample)
+        groups[document_key(task, sample.document_id), squeezed(sample.question)].append(sample)
     findings = []
     for samples in groups.values():
         if len(samples) < 2:
@@ -156,7 +154,7 @@ def _agree(first: Sample, second: Sample) -> bool:
 def _not_on_page(task: Task) -> list[Finding]:
     by_document: dict[str, list[Sample]] = defaultdict(list)
     for sample in task.samples:
-        if sample.answer_type == "text":
+        if sample.answer_type != "description":
             by_document[sample.document_id].append(sample)
     findings = []
     for document_id, samples in by_document.items():
@@ -167,8 +165,7 @@ def _not_on_page(task: Task) -> list[Finding]:
             text = None
         if text is None:
             continue
-        squeezed = _squeezed(text)
-        numbers = set(re.findall(r"\d+", western_digits(text)))
+        page = PageText(text)
         findings += [
             Finding(
                 "not-on-page",
@@ -178,18 +175,34 @@ def _not_on_page(task: Task) -> list[Finding]:
             )
             for sample in samples
             if _texts(sample)
-            and not any(_is_on_page(each, squeezed, numbers) for each in _texts(sample))
+            and not any(
+                yes_or_no(each) is not None or page.may_hold(each) for each in _texts(sample)
+            )
+        ]
+        findings += [
+            finding for sample in samples if (finding := _lacking_values(task, sample, page))
         ]
     return findings
 
 
-def _is_on_page(reference: str, squeezed: str, numbers: set[str]) -> bool:
-    """Whether the text may be on the page: as it is, or as a date or an amount in another spelling."""
-    bare = _squeezed(reference)
-    if not bare or yes_or_no(reference) is not None or bare in squeezed:
-        return True
-    own = set(re.findall(r"\d+", western_digits(reference)))
-    return value_kind(reference) is not None and own <= numbers
+def _lacking_values(task: Task, sample: Sample, page: PageText) -> Finding | None:
+    """The values of an object that the page does not have, if it has an object that lacks none otherwise."""
+    language = sample.metadata.get("language")
+    lacking = [
+        [
+            f"{path} {one_line(repr(leaf), 60)}"
+            for path, leaf in flat(reference)
+            if not isinstance(leaf, bool) and not page.may_hold(leaf, language)
+        ]
+        for reference in sample.references
+        if isinstance(reference, dict | list)
+    ]
+    fewest = min(lacking, key=len, default=[])
+    if not fewest:
+        return None
+    shown = fewest[:VALUES_SHOWN] + (["…"] if len(fewest) > VALUES_SHOWN else [])
+    message = f"{plural(len(fewest), 'value')} of the answer: {one_line(', '.join(shown), 200)}"
+    return Finding("not-on-page", (sample.id,), _files(task, [sample]), message)
 
 
 def _odd_types(task: Task) -> list[Finding]:

@@ -21,9 +21,11 @@ from bench.errors import InvalidInput
 from bench.files import write_atomically
 from bench.formatting import plural
 from bench.litter import is_free, new_folder
+from bench.schema import Json
 from bench.tasks.contents import clusters, page_contents
 from bench.tasks.loading import CheckedTask, check_task
 from bench.tasks.samples import NO_SAMPLES, SampleRow, samples_file
+from bench.tasks.schemas import TaskSchemas
 from bench.tasks.taskfile import TASK_FILE, TaskFile, has_task_file, read_task_document
 from bench.text import one_line
 
@@ -161,7 +163,19 @@ def _write_part(
             _link_or_copy(checked.pages[name][0].path.resolve(), target)
     if has_task_file(folder):
         write_atomically(out / TASK_FILE, _task_file(folder, part, documents))
-    write_records(out, (_record(row, names, checked.spec, part) for row in rows))
+    own_schema = TaskSchemas(folder, checked.spec.json_schema).own
+    if isinstance(checked.spec.json_schema, str):
+        target = out / checked.spec.json_schema
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _link_or_copy((folder / checked.spec.json_schema).resolve(), target)
+    records = (_record(row, names, checked.spec, part) for row in rows)
+    own_schemas = (None if row.json_schema == own_schema else row.json_schema for row in rows)
+    write_records(out, map(_with_schema, records, own_schemas))
+
+
+def _with_schema(record: dict[str, Any], schema: Json) -> dict[str, Any]:
+    """Return ``record`` with a schema that is not the task's own; None where it is."""
+    return record if schema is None else {**record, "schema": schema}
 
 
 def _documents_folder(folder: Path, checked: CheckedTask) -> str | None:

@@ -17,8 +17,10 @@ import tomlkit
 from bench.authoring.drafts import read_records, record_files, write_records
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.files import write_atomically
+from bench.json_schemas.reading import read_schema_file
 from bench.models.ocr.orientation import glance, text_layer_reading
 from bench.models.ocr.readers import glancing_engines
+from bench.parsing import read_text, read_toml
 from bench.schema import SHORT_ANSWER, Page
 from bench.tasks.language import guess_language
 from bench.tasks.pagefiles import is_inside
@@ -81,8 +83,21 @@ QUESTIONS: dict[str, dict[str, str]] = {
 }
 """Language → field → question. Most office documents have these fields, so they are asked by default."""
 
+DATA = "data"
+"""What ends the id of the line that asks for all that a schema describes."""
+
 _PAGES_TO_GUESS_BY = 3
 _TYPES_SHOWN = 5
+_SCHEMA_TASK_FILE = """\
+# Every key may be left out. To check this file and the samples: bench data validate FOLDER
+version = "1"              # raise it whenever a score can change
+title = ""
+license = "internal"
+# The question and the scores are made from this JSON Schema of the answers.
+schema = ""
+# pdf_dpi = 150            # resolution at which pages of PDFs are rendered
+"""
+
 _OWN_FILES = frozenset({TASK_FILE, *SAMPLE_FILES, f"{SAMPLES}.bak", "README.md", "annotation.csv"})
 
 _TASK_FILE = """\
@@ -134,6 +149,7 @@ def start_task(
     *,
     language: str | None = None,
     questions: Mapping[str, str] | None = None,
+    schema: Path | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Started:
     """Write ``task.toml`` where there is none, and one draft line for each document and question.
@@ -148,14 +164,18 @@ def start_task(
             reads. It is left open where neither tells.
         questions: field → question. Without them, the questions of the existing lines are asked, or
             ``QUESTIONS``: in the language of the documents, or in English.
+        schema: a JSON Schema of the answers. It is copied into the folder, and there is one line for each
+            document, whose question the schema makes.
         say: gets the name of each document before OCR looks at it, which takes a second or two.
 
     Raises:
-        InvalidInput: the folder does not exist or holds no documents, its samples have another format, or
-            ``language`` is no code of a language.
+        InvalidInput: the folder does not exist or holds no documents, its samples have another format,
+            ``language`` is no code of a language, or the schema is not accepted.
     """
     code = None if language is None else language_code(language)
     documents, others = _documents_to_ask_about(folder)
+    schema_name = _schema_of(folder, schema)
+    others = [name for name in others if name != schema_name]
     records = read_records(folder) if os.path.lexists(folder / SAMPLES) else []
     known_files = {name for record in records for name in record_files(record)}
     new_documents = [name for name in documents if name not in known_files]
@@ -163,20 +183,40 @@ def start_task(
     languages = {name: code or guesses.of(name) for name in new_documents}
     counts = Counter(languages.values())
     asked_in = code or _commonest(counts)
+    asked: Mapping[str, str | None]
     asked = questions or _questions_of(records) or _first_questions(asked_in)
-    taken_ids = {str(record.get("id")) for record in records}
-    drafts = [
-        _draft(name, field, question, languages[name], taken_ids)
-        for name in new_documents
-        for field, question in asked.items()
-    ]
+    if schema_name is not None:
+        asked = {DATA: None}
+    drafts = _drafts(records, asked, languages)
     if not has_task_file(folder):
-        write_atomically(folder / TASK_FILE, _task_file(folder, asked_in))
+        write_atomically(folder / TASK_FILE, _task_file(folder, asked_in, schema_name))
     if drafts:
         write_records(folder, [*records, *drafts])
     return Started(
         len(documents), len(new_documents), len(drafts), tuple(others), counts, guesses.glanced
     )
+
+
+def _schema_of(folder: Path, schema: Path | None) -> str | None:
+    """Return the name of the task's schema, after copying ``schema`` into ``folder``; None if it has none."""
+    has_task_file = (folder / TASK_FILE).is_file()
+    if schema is None:
+        own = read_toml(folder / TASK_FILE).get("schema") if has_task_file else None
+        return None if own is None else own if isinstance(own, str) else ""
+    read_schema_file(schema)
+    if has_task_file:
+        raise InvalidInput(
+            f"{one_line(folder)} has a {TASK_FILE} already",
+            hint=f'write schema = "{one_line(schema.name, 80)}" into it, and put the file beside it',
+        )
+    target = folder / schema.name
+    if not target.exists():
+        write_atomically(target, read_text(schema))
+    elif not target.samefile(schema):
+        raise InvalidInput(
+            f"{one_line(target)} exists already", hint="remove it, or give the schema another name"
+        )
+    return schema.name
 
 
 def language_code(text: str) -> str:
@@ -308,16 +348,31 @@ def _questions_of(records: list[dict[str, Any]]) -> dict[str, str]:
     return questions
 
 
+def _drafts(
+    records: Sequence[dict[str, Any]],
+    asked: Mapping[str, str | None],
+    languages: Mapping[str, str],
+) -> list[dict[str, Any]]:
+    """Return the lines that ask everything about the new documents, whose languages are given."""
+    taken_ids = {str(record.get("id")) for record in records}
+    return [
+        _draft(name, field, question, language, taken_ids)
+        for name, language in languages.items()
+        for field, question in asked.items()
+    ]
+
+
 def _draft(
-    name: str, field: str, question: str, language: str, taken_ids: set[str]
+    name: str, field: str, question: str | None, language: str, taken_ids: set[str]
 ) -> dict[str, Any]:
+    """Return a draft line; without a question the task's schema makes it."""
     path = Path(name)
     sample_id = f"{path.with_suffix('').as_posix()}/{field}"
     # Two files may differ only in their suffix.
     if sample_id in taken_ids:
         sample_id = f"{name}/{field}"
     taken_ids.add(sample_id)
-    metadata = {"field": field}
+    metadata = {} if question is None else {"field": field}
     if language:
         metadata["language"] = language
     if path.parent.name:
@@ -325,16 +380,19 @@ def _draft(
     return {
         "id": sample_id,
         "images": [name],
-        "question": question,
+        **({} if question is None else {"question": question}),
         "answers": [],
         "metadata": metadata,
         "draft": True,
     }
 
 
-def _task_file(folder: Path, language: str) -> str:
-    document = tomlkit.parse(_TASK_FILE)
+def _task_file(folder: Path, language: str, schema: str | None) -> str:
+    document = tomlkit.parse(_TASK_FILE if schema is None else _SCHEMA_TASK_FILE)
     document["title"] = folder.resolve().name
+    if schema is not None:
+        document["schema"] = schema
+        return tomlkit.dumps(document)
     short_answer = SHORT_ANSWER.get(language.partition("-")[0], SHORT_ANSWER["en"])
     document["prompt"]["template"] = f"{{question}}\n{short_answer}"
     return tomlkit.dumps(document)

@@ -74,6 +74,12 @@ class InitOptions:
         help="Ask this question about every document. The option may be given several times. Without it, the "
         "questions are about the number, the date and the total.",
     )
+    schema: Path | None = choice(
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        metavar="FILE",
+        help="Ask for everything that this JSON Schema describes, in one question about every document. The "
+        "file is copied into the folder.",
+    )
 
 
 @data_command.command("init")
@@ -86,14 +92,21 @@ def init_command(options: InitOptions) -> None:
 
     \b
     bench data init scans/ --lang ru --ask "inn=Какой ИНН у продавца?" --ask "total=Сумма к оплате?"
+    bench data init scans/ --lang ru --schema invoice.schema.json
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
     from bench.authoring.starter import described_files, start_task
 
     def say(name: str) -> None:
         click.echo(f"looking for the language of the scan {printable(name)}", err=True)
 
+    if options.schema is not None and options.questions:
+        raise InvalidInput("--ask and --schema exclude each other: the schema makes the question")
     started = start_task(
-        options.folder, language=options.lang, questions=dict(options.questions) or None, say=say
+        options.folder,
+        language=options.lang,
+        questions=dict(options.questions) or None,
+        schema=options.schema,
+        say=say,
     )
     samples = printable(str(options.folder / "samples.jsonl"))
     click.echo(
@@ -111,8 +124,13 @@ def init_command(options: InitOptions) -> None:
         click.echo(f"Languages of the new documents: {_languages(started)}.")
     if started.questions:
         place = shlex.quote(str(options.folder))
+        form = (
+            '"answers": [{…}], with null for what the page lacks'
+            if options.schema is not None
+            else '"answers": ["…"], or [""] if the page has none'
+        )
         click.echo(
-            'Now write the answers ("answers": ["…"], or [""] if the page has none), or let a model draft '
+            f"Now write the answers ({form}), or let a model draft "
             f"them:\n  bench data annotate {place} --model MODEL\n"
             f"When the answers are right, accept them:\n  bench data accept {place}"
         )

@@ -28,6 +28,7 @@ from bench.metrics.kie import (
 )
 from bench.metrics.metric import (
     MetricValue,
+    QuestionFacts,
     TooLarge,
     as_text,
     best,
@@ -133,7 +134,9 @@ def _currency(text: str, context: Context) -> frozenset[str] | None:
     return currencies.read_currency(text, language=_bare(context))
 
 
-class _Quantity(NamedTuple):
+class Quantity(NamedTuple):
+    """A number of things, perhaps with its unit."""
+
     number: amounts.Amount
     unit: str
     """Empty if none is written."""
@@ -156,7 +159,7 @@ _UNITS: Final = {
 _WITH_UNIT: Final = re.compile(r"(\d[\d.,' ]*?)\s*([^\W\d_]{1,8})\.?")
 
 
-def _quantity(text: str, context: Context) -> _Quantity | None:
+def _quantity(text: str, context: Context) -> Quantity | None:
     if "quantity" not in context.expected:
         return None
     measured = _WITH_UNIT.fullmatch(text)
@@ -164,10 +167,10 @@ def _quantity(text: str, context: Context) -> _Quantity | None:
     if unit is None:
         return None
     number = amounts.read_amount(measured[1] if measured else text, language=_bare(context))
-    return None if number is None or number.currencies else _Quantity(number, unit)
+    return None if number is None or number.currencies else Quantity(number, unit)
 
 
-def _same_quantity(a: _Quantity, b: _Quantity, _context: Context) -> bool:
+def _same_quantity(a: Quantity, b: Quantity, _context: Context) -> bool:
     if a.unit and b.unit and a.unit != b.unit:
         return False
     return amounts.same_amount(a.number, b.number, money=True)
@@ -413,11 +416,9 @@ def field_match(
     return best(map(weighted_f1, agreements), higher=True)
 
 
-def field_score(
-    prediction: Json, references: Sequence[Json], field: str | None, language: str | None
-) -> MetricValue:
-    """``field_match`` for the table of metrics, which passes field and language by place."""
-    return field_match(prediction, references, field=field, language=language)
+def field_score(prediction: Json, references: Sequence[Json], facts: QuestionFacts) -> MetricValue:
+    """``field_match`` for the table of metrics."""
+    return field_match(prediction, references, field=facts.field, language=facts.language)
 
 
 def parsed_agreement(

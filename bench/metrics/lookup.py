@@ -13,6 +13,7 @@ from typing import Final
 from bench.metrics.dates import DateReading
 from bench.metrics.fields import (
     MAX_TYPED,
+    Quantity,
     context_of,
     field_equivalent,
     informed,
@@ -25,7 +26,7 @@ from bench.metrics.folding import (
     spelling_of_names,
     western_digits,
 )
-from bench.metrics.names import name_words
+from bench.metrics.names import address_words, company_words, name_words
 
 MAX_CANDIDATES: Final = 50
 """References with something in common that are compared with one answer."""
@@ -55,7 +56,7 @@ class FieldIndex:
         """The first question but ``besides`` whose reference ``answer`` means; None if there is none."""
         candidates: dict[tuple[str, str], None] = {}
         filed = self._file()
-        for key in _keys(answer, self._language):
+        for key in marks(answer, self._language):
             candidates.update(filed.get(key, {}))
         others = [candidate for candidate in candidates if candidate[0] != besides]
         for question, text in others[:MAX_CANDIDATES]:
@@ -68,21 +69,29 @@ class FieldIndex:
             self._filed = {}
             for question, texts in self._references.items():
                 for text in filter(plain, texts):
-                    for key in _keys(text, self._language):
+                    for key in marks(text, self._language):
                         self._filed.setdefault(key, {})[question, text] = None
         return self._filed
 
 
-def _keys(text: str, language: str | None) -> set[object]:
-    """Marks of which two texts share at least one if one can mean the other."""
+def marks(text: str, language: str | None, field: str | None = None) -> set[object]:
+    """Marks of which two texts share at least one if one can mean the other.
+
+    Args:
+        text: an answer or a reference.
+        language: of the document.
+        field: name of the field that both are values of; None if it is not known.
+    """
     bare = western_digits(plain(text))
     name = spelling_of_names(bare)
     words = name_words(name) if len(name) <= MAX_TYPED else None
     keys: set[object] = {_squeezed(bare), _squeezed("".join(words or (name,)))}
+    if words is not None and field is not None:
+        keys |= {company_words(words), address_words(words)}
     if len(bare) > MAX_TYPED or has_special_digits(bare):
         return keys
     for each in (language,) if language else _LANGUAGES:
-        known = informed(context_of(None, each), bare, bare)
+        known = informed(context_of(field, each), bare, bare)
         context = known._replace(expected=known.expected | _MARKED_TYPES)
         for kind, value in readings(bare, context).items():
             keys.update((kind, part) for part in _parts(kind, value))
@@ -100,6 +109,10 @@ def _parts(kind: str, value: object) -> Iterator[object]:
     elif kind == "phone":
         # The last digits are there with a country code and without it.
         yield re.sub(r"\D", "", str(value).partition("x")[0])[-7:]
+    elif isinstance(value, Quantity):
+        yield from value.number.values
+    elif kind == "currency" and isinstance(value, frozenset):
+        yield from value
     elif kind in {"amount", "percentage"}:
         yield from getattr(value, "values", ())
         yield getattr(value, "numeral", "")

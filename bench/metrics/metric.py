@@ -79,8 +79,19 @@ ScoreFunction = Callable[[Json, Sequence[Json]], MetricValue]
 """From an answer (a string, or parsed JSON) and its accepted references to a value."""
 
 
-FieldScoreFunction = Callable[[Json, Sequence[Json], str | None, str | None], MetricValue]
-"""From an answer, its references, the name of the field and the document's language to a value."""
+class QuestionFacts(NamedTuple):
+    """What is known of a question beside its references."""
+
+    field: str | None = None
+    """Name of the field that is asked for."""
+    language: str | None = None
+    """ISO 639-1 code of the document."""
+    schema: Json = None
+    """JSON Schema of the answer, as ``bench.json_schemas`` reads it; None if there is none."""
+
+
+FieldScoreFunction = Callable[[Json, Sequence[Json], QuestionFacts], MetricValue]
+"""From an answer, its references and what is known of the question to a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +113,7 @@ class Metric:
     answer_types: frozenset[AnswerType]
     score: ScoreFunction
     score_field: FieldScoreFunction | None = None
-    """The same with what is known of the field, where that changes what an answer means."""
+    """The same with what is known of the question, where that changes what an answer means."""
 
     def score_of(
         self,
@@ -111,11 +122,12 @@ class Metric:
         *,
         field: str | None = None,
         language: str | None = None,
+        schema: Json = None,
     ) -> MetricValue:
         """The score of an answer to a question about ``field`` of a document in ``language``."""
         if self.score_field is None:
             return self.score(prediction, references)
-        return self.score_field(prediction, references, field, language)
+        return self.score_field(prediction, references, QuestionFacts(field, language, schema))
 
 
 def as_text(value: Json) -> str:

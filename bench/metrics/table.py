@@ -18,6 +18,7 @@ from bench.metrics import (
     edit,
     entities,
     exact,
+    extractbench,
     fields,
     kie,
     ocrbench,
@@ -25,12 +26,16 @@ from bench.metrics import (
     squad,
     structured,
     tables,
+    values,
     vqa,
 )
 from bench.metrics.metric import (
     TOO_LARGE,
+    FieldScoreFunction,
     Metric,
     MetricValue,
+    QuestionFacts,
+    ScoreFunction,
     TooLarge,
     as_json,
     as_text,
@@ -42,6 +47,12 @@ from bench.text import one_line
 _TEXT: Final[frozenset[AnswerType]] = frozenset({"text", "description"})
 _JSON: Final[frozenset[AnswerType]] = frozenset({"json"})
 _ANY: Final[frozenset[AnswerType]] = frozenset({"text", "json", "description"})
+
+
+def _without_knowledge(score: FieldScoreFunction) -> ScoreFunction:
+    """``score`` of a question of which nothing is known but its references."""
+    return lambda prediction, references: score(prediction, references, QuestionFacts())
+
 
 _ROWS: Final = (
     Metric(
@@ -332,6 +343,90 @@ _ROWS: Final = (
         score_field=fields.field_score,
     ),
     Metric(
+        name="value_f1",
+        title="Value F1",
+        direction="higher",
+        range=(0.0, 1.0),
+        definition="Micro F1 over the single values of objects, each compared by its type.",
+        source="own definition",
+        variant='items of lists are matched optimally; null, "" and a missing key are no value',
+        answer_types=_JSON,
+        score=_without_knowledge(values.value_f1),
+        score_field=values.value_f1,
+    ),
+    Metric(
+        name="value_precision",
+        title="Value precision",
+        direction="higher",
+        range=(0.0, 1.0),
+        definition="Share of right values among those that the answers give.",
+        source="own definition",
+        variant="as value_f1",
+        answer_types=_JSON,
+        score=_without_knowledge(values.value_precision),
+        score_field=values.value_precision,
+    ),
+    Metric(
+        name="value_recall",
+        title="Value recall",
+        direction="higher",
+        range=(0.0, 1.0),
+        definition="Share of right values among those that the references have.",
+        source="own definition",
+        variant="as value_f1",
+        answer_types=_JSON,
+        score=_without_knowledge(values.value_recall),
+        score_field=values.value_recall,
+    ),
+    Metric(
+        name="null_accuracy",
+        title="Nulls kept",
+        direction="higher",
+        range=(0.0, 1.0),
+        definition="Of the fields that a document lacks, the share for which nothing is invented.",
+        source="own definition",
+        variant="fields of the schema and of the reference; surplus items and keys do not count",
+        answer_types=_JSON,
+        score=_without_knowledge(values.null_accuracy),
+        score_field=values.null_accuracy,
+    ),
+    Metric(
+        name="object_match",
+        title="Whole object",
+        direction="higher",
+        range=(0.0, 1.0),
+        definition="1 if every value of the object is right and none is invented, else 0.",
+        source="own definition",
+        variant="as value_f1",
+        answer_types=_JSON,
+        score=_without_knowledge(values.object_match),
+        score_field=values.object_match,
+    ),
+    Metric(
+        name="schema_valid",
+        title="Valid by schema",
+        direction="higher",
+        range=(0.0, 1.0),
+        definition="1 if the answer is a JSON object or list that conforms to the task's schema, else 0.",
+        source="JSON Schema, draft 2020-12; jsonschema 4.26",
+        variant="every field may be null; formats are not checked; without a schema any object is valid",
+        answer_types=_JSON,
+        score=_without_knowledge(values.schema_valid),
+        score_field=values.schema_valid,
+    ),
+    Metric(
+        name="extractbench_f1",
+        title="Value F1, ExtractBench",
+        direction="higher",
+        range=(0.0, 1.0),
+        definition="F1 over cells of equal text; rows of lists are paired with the fewest unequal cells.",
+        source="run-llama/ExtractBench, unified_evidence_metric.py, value_f1 @3159e7e; arXiv 2607.29677",
+        variant="case counts; null is a value; dates of some forms are equal; mean over documents",
+        answer_types=_JSON,
+        score=_without_knowledge(extractbench.extractbench_f1),
+        score_field=extractbench.extractbench_f1,
+    ),
+    Metric(
         name="page_accuracy",
         title="Page accuracy",
         direction="higher",
@@ -382,11 +477,9 @@ def _bounded(row: Metric) -> Metric:
     """``row`` whose score is best for an answer equal to all references, and never takes unbounded work."""
     highest = row.range[1] if row.direction == "higher" else row.range[0]
 
-    def bounded(
-        prediction: Json, references: Sequence[Json], field: str | None, language: str | None
-    ) -> MetricValue:
+    def bounded(prediction: Json, references: Sequence[Json], facts: QuestionFacts) -> MetricValue:
         try:
-            result = row.score_of(prediction, references, field=field, language=language)
+            result = row.score_of(prediction, references, **facts._asdict())
         except (TooLarge, RecursionError):
             return TOO_LARGE
         if result.value is None or result.value == highest:
@@ -396,7 +489,7 @@ def _bounded(row: Metric) -> Metric:
         return result._replace(value=highest) if _equals_all(prediction, references) else result
 
     def score(prediction: Json, references: Sequence[Json]) -> MetricValue:
-        return bounded(prediction, references, None, None)
+        return bounded(prediction, references, QuestionFacts())
 
     return replace(row, score=score, score_field=bounded)
 
@@ -434,13 +527,15 @@ def get_metric(name: str) -> Metric:
     return metric
 
 
-def score_failed(metric: Metric, references: Sequence[Json] = ()) -> MetricValue:
+def score_failed(
+    metric: Metric, references: Sequence[Json] = (), schema: Json = None
+) -> MetricValue:
     """The value of a failed answer: the worst one, with the weight that an empty answer has.
 
     For a corpus rate every character or word of the reference is missing. A sample for which the metric is
     not defined stays without a value.
     """
-    empty = metric.score("", references)
+    empty = metric.score_of("", references, schema=schema)
     if references and empty.value is None:
         return empty
     return MetricValue(0.0 if metric.direction == "higher" else 1.0, empty.weight)

@@ -36,14 +36,22 @@ _BLANKS = re.compile(r"\s+")
 
 
 def score_question(
-    name: str, prediction: Json, references: Sequence[Json], metadata: Mapping[str, str]
+    name: str,
+    prediction: Json,
+    references: Sequence[Json],
+    metadata: Mapping[str, str],
+    schema: Json = None,
 ) -> MetricValue:
-    """The value of the metric ``name`` for an answer to the question that ``metadata`` describes.
+    """The value of the metric ``name`` for an answer; ``metadata`` and ``schema`` are the question's.
 
     Equal values are equal to the last bit: both numbers are floats, and none is a negative zero.
     """
     value, weight = _by_variant(name, prediction, references, metadata) or METRICS[name].score_of(
-        prediction, references, field=metadata.get("field"), language=metadata.get("language")
+        prediction,
+        references,
+        field=metadata.get("field"),
+        language=metadata.get("language"),
+        schema=schema,
     )
     return MetricValue(None if value is None else float(value) + 0.0, float(weight))
 

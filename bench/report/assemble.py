@@ -18,6 +18,7 @@ from bench.report.caveats import warn
 from bench.report.checks import check_caveats, check_views
 from bench.report.cost import in_one_currency, priced
 from bench.report.findings import Board, Caveat
+from bench.report.grounded import groundings
 from bench.report.mistakes import extraction_views, mistake_views
 from bench.report.options import ReportOptions
 from bench.report.places import places
@@ -335,14 +336,18 @@ def _join_samples(
 def _placed(
     samples: Sequence[SampleView], sources: Sequence[RowSource], tasks: Sequence[TaskView]
 ) -> list[SampleView]:
-    """The samples with the places of their references, as far as any run knows them."""
+    """The samples with the places of their references, and of values, as far as any run knows them."""
     words: dict[str, dict[str, list[list[PlacedText]]]] = {}
     for run, keys in {id(s.evaluation): (s.evaluation.run, s.task_keys) for s in sources}.values():
         for name, key in keys.items():
             for page, readings in run.words(name).items():
                 words.setdefault(key, {}).setdefault(page, []).extend(readings)
     return [
-        replace(sample, places=places(sample.sample, sample.pages, known))
+        replace(
+            sample,
+            places=places(sample.sample, sample.pages, known),
+            grounding=groundings(sample, known),
+        )
         if (known := words.get(tasks[sample.task].key))
         else sample
         for sample in samples

@@ -191,7 +191,13 @@ def _field_marks(sample: SampleView, headline: str, judge: FieldJudge) -> list[A
     for answer in sample.answers:
         given = None
         if answer is not None and answer.output is not None and not answer.failed:
-            given = judge.marks(headline, answer.extracted, sample.sample.references, language)
+            given = judge.marks(
+                headline,
+                answer.extracted,
+                sample.sample.references,
+                language,
+                sample.sample.json_schema,
+            )
         marks.append(given)
     return marks
 

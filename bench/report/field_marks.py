@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from bench.metrics import METRICS
+from bench.metrics.leaves import leaves
 from bench.metrics.metric import TooLarge, as_json
 from bench.schema import Json
 from bench.scoring.levels import ACCEPTED, PERFECT
@@ -17,6 +18,8 @@ MAX_PAIRS = 100
 
 MAX_PAIRS_OF_A_REPORT = 30_000
 """Pairs that are judged for one report; the slowest metric takes half a minute for them."""
+
+VALUE_F1 = "value_f1"
 
 FieldMark = tuple[str, str, str]
 """Expected text, given text, and ``r`` for right or ``p`` for partly right."""
@@ -29,7 +32,12 @@ class FieldJudge:
         self._left = pairs
 
     def marks(
-        self, metric: str, answer: str, references: Sequence[Json], language: str | None
+        self,
+        metric: str,
+        answer: str,
+        references: Sequence[Json],
+        language: str | None,
+        schema: Json = None,
     ) -> list[FieldMark] | None:
         """The unequal values under one key that ``metric`` accepts, in full or in part.
 
@@ -40,6 +48,7 @@ class FieldJudge:
             answer: what was compared.
             references: the right answers; texts among them are left out.
             language: of the document, for metrics that read values.
+            schema: JSON Schema of the answer, for metrics that follow it.
 
         Returns:
             None if the metric cannot judge a field alone, the answer is no object, or there are too many
@@ -48,6 +57,8 @@ class FieldJudge:
         objects = [reference for reference in references if isinstance(reference, dict | list)]
         if not objects or metric not in METRICS or METRICS[metric].direction != "higher":
             return None
+        if metric == VALUE_F1:
+            return _marks_of_leaves(answer, objects[0], language, schema)
         pairs = _unequal(answer, objects)
         if pairs is None or len(pairs) > self._left:
             return None
@@ -58,6 +69,22 @@ class FieldJudge:
             if (code := _code(metric, key, wanted, own, language))
         }
         return sorted(marks)
+
+
+def _marks_of_leaves(
+    answer: str, reference: Json, language: str | None, schema: Json
+) -> list[FieldMark] | None:
+    """The marks of a metric that pairs the values itself: what is right although it is written otherwise."""
+    try:
+        compared = leaves(answer, reference, schema=schema, language=language)
+    except TooLarge:
+        return None
+    marks = {
+        (_shown(json.dumps(leaf.expected)), _shown(json.dumps(leaf.given)), "r")
+        for leaf in compared or ()
+        if leaf.outcome == "right" and leaf.expected != leaf.given
+    }
+    return None if compared is None else sorted(marks)
 
 
 def _unequal(answer: str, objects: Sequence[Json]) -> set[tuple[str, str, str]] | None:

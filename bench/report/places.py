@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from bench.schema import Page, PlacedText, Sample
+from bench.metrics.grounding import spellings
+from bench.metrics.leaves import flat
+from bench.schema import Json, Page, PlacedText, Sample
 
 MAX_PLACES = 3
 """Places of one reference that are shown; what stands more often, such as a single digit, says nothing."""
+
+MAX_VALUES = 100
+"""Values of one object that are looked for."""
 
 LEAST = 2
 """Characters of a reference that is looked for inside lines; a shorter one has to be a whole word."""
@@ -31,20 +37,37 @@ def places(
 ) -> tuple[Place, ...]:
     """The places of the first reference that is found, as few boxes as its lines; empty if none is.
 
+    Of an object, the places of all its values that are found.
+
     Args:
         sample: the question with its references.
         pages: of its document.
         words: key of a page → every reading of it.
     """
-    for reference in sample.references:
-        if not isinstance(reference, str) or not reference.strip():
-            continue
-        for number, page in enumerate(pages):
-            for reading in words.get(page.key, ()):
-                boxes = _find(_squeezed(reference), reading)
-                if boxes:
-                    return tuple(Place(number, *box) for box in boxes)
+    language = sample.metadata.get("language")
+    readings = [
+        (number, _Reading.of(words_of_page))
+        for number, page in enumerate(pages)
+        for words_of_page in words.get(page.key, ())
+    ]
+    for reference in sample.references if readings else ():
+        values = [leaf for _, leaf in itertools.islice(flat(reference), MAX_VALUES)]
+        boxes = [box for value in values for box in _places_of(value, readings, language)]
+        if boxes:
+            return tuple(dict.fromkeys(boxes))
     return ()
+
+
+def _places_of(
+    value: Json, readings: Sequence[tuple[int, _Reading]], language: str | None
+) -> list[Place]:
+    """The places of one value in the first of its spellings that a reading has."""
+    for spelling in spellings(value, language):
+        for number, reading in readings:
+            boxes = _find(_squeezed(spelling), reading)
+            if boxes:
+                return [Place(number, *box) for box in boxes]
+    return []
 
 
 class _Letter(NamedTuple):
@@ -54,6 +77,20 @@ class _Letter(NamedTuple):
     word: int
     position: int
     """Of the character in its word or line."""
+
+
+class _Reading(NamedTuple):
+    """What was read on one page."""
+
+    words: Sequence[PlacedText]
+    letters: list[_Letter]
+    text: str
+    """The letters in one string."""
+
+    @classmethod
+    def of(cls, words: Sequence[PlacedText]) -> _Reading:
+        letters = _letters(word.text for word in words)
+        return cls(words, letters, "".join(letter.text for letter in letters))
 
 
 def _squeezed(text: str) -> str:
@@ -70,20 +107,19 @@ def _letters(texts: Iterable[str]) -> list[_Letter]:
     ]
 
 
-def _find(wanted: str, reading: Sequence[PlacedText]) -> list[tuple[float, float, float, float]]:
+def _find(wanted: str, reading: _Reading) -> list[tuple[float, float, float, float]]:
     """The boxes of ``wanted`` on one page; none if it stands there too often."""
-    letters = _letters(word.text for word in reading)
-    page = "".join(letter.text for letter in letters)
+    words, letters, page = reading
     matches = []
     start = page.find(wanted)
     while start >= 0 and wanted:
         end = start + len(wanted)
-        if _is_whole(letters, start, end, reading):
+        if _is_whole(letters, start, end, words):
             matches.append(letters[start:end])
         start = page.find(wanted, start + 1)
     if not 1 <= len(matches) <= MAX_PLACES:
         return []
-    return [box for match in matches for box in _boxes(match, reading)]
+    return [box for match in matches for box in _boxes(match, words)]
 
 
 def _is_whole(

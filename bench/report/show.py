@@ -12,6 +12,7 @@ from bench.report.samples import extracted_text, raw_text
 from bench.schema import Sample, Task
 from bench.scoring.answers import Answer
 from bench.scoring.evaluation import Evaluation
+from bench.scoring.leaves import answer_leaves, is_structured
 from bench.scoring.levels import LEVELS, level
 from bench.text import clip, one_line, printable
 
@@ -20,6 +21,9 @@ MAX_TEXT = 4_000
 
 _WRONG = {"partly", "wrong", "failed"}
 """Levels of an answer that is not right."""
+
+MAX_VALUES = 40
+"""Wrong values of an object that are listed."""
 
 MAX_DIFF = 2_000
 """Characters that are compared letter by letter."""
@@ -130,7 +134,9 @@ def _answer(model: str, answer: Answer, headline: str) -> list[str]:
         lines.append(f"  compared  {_indented(answer.extracted)}")
     references = [raw_text(reference) for reference in answer.sample.references]
     compared = extracted_text(answer)
-    if references and compared not in references:
+    if is_structured(answer):
+        lines += _values(answer)
+    elif references and compared not in references:
         lines += _diff(compared, references)
     scores = [
         f"{name} {formatting.score(score.value)}{_arrow(name)}"
@@ -151,6 +157,22 @@ def _answer(model: str, answer: Answer, headline: str) -> list[str]:
         lines.append(f"  output    {', '.join(filter(None, counts))}")
     if doubt := answer.doubt:
         lines.append(f"  doubt     {_indented(doubt)}")
+    return lines
+
+
+def _values(answer: Answer) -> list[str]:
+    """The values that are not right, a line each."""
+    wrong = [leaf for leaf in answer_leaves(answer) if leaf.outcome not in {"right", "empty"}]
+    lines = []
+    for number, leaf in enumerate(wrong[:MAX_VALUES]):
+        given = "nothing" if leaf.given is None else one_line(repr(leaf.given), 80)
+        expected = "nothing" if leaf.expected is None else one_line(repr(leaf.expected), 80)
+        name = "values" if number == 0 else ""
+        lines.append(
+            f"  {name:<10}{leaf.outcome:<9} {one_line(leaf.path, 60)}: {given}, expected {expected}"
+        )
+    if len(wrong) > MAX_VALUES:
+        lines.append(f"{'':12}and {len(wrong) - MAX_VALUES:,} more")
     return lines
 
 

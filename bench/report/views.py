@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.metrics.grounding import Grounding
 from bench.report.findings import (
     Board,
     Caveat,
@@ -443,6 +444,8 @@ class SampleView:
     """Seconds in the single-stream scenario, by row; None if it was not part of it."""
     places: tuple[Place, ...] = ()
     """Where the pages say what is expected; empty if it is not known."""
+    grounding: tuple[Grounding | None, ...] = ()
+    """By row, of an answer that is looked at value by value; empty if the text of the pages is not known."""
 
 
 COSTS: Mapping[str, str] = {

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.errors import InvalidInput
 from bench.files import read_lines
+from bench.json_schemas.reading import read_schema
 from bench.paths import from_portable, portable
 from bench.rundir.checksums import as_stored, is_intact, with_checksum
 from bench.schema import Document, Output, Page, Perturbation, PlacedText, Sample, Task, TokenChoice
@@ -110,6 +113,7 @@ def sample_of(row: Mapping[str, Any]) -> Sample:
         references=tuple(row["references"]),
         answer_type=row["answer_type"],
         metadata=_shared_metadata(tuple(metadata.items())),
+        json_schema=_schema_of(row.get("json_schema")),
     )
 
 
@@ -117,6 +121,19 @@ def sample_of(row: Mapping[str, Any]) -> Sample:
 def _shared_metadata(items: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
     """What many questions say of themselves: one object in memory serves all that say the same."""
     return {sys.intern(key): sys.intern(value) for key, value in items}
+
+
+def _schema_of(stored: Any) -> Any:
+    """Return a stored JSON Schema; many samples share one, which is checked and kept once."""
+    return None if stored is None else _checked_schema(json.dumps(stored))
+
+
+@functools.lru_cache(maxsize=256)
+def _checked_schema(text: str) -> Any:
+    try:
+        return read_schema(json.loads(text), "its json_schema")
+    except InvalidInput as error:
+        raise ValueError(error.message) from None
 
 
 def document_of(row: Mapping[str, Any]) -> Document:
@@ -154,7 +171,17 @@ def sample_records(task: Task) -> Iterator[dict[str, Any]]:
     pages = {
         document.id: list(map(_page_record, document.pages)) for document in task.documents.values()
     }
-    return ({**fields_of(sample), "pages": pages[sample.document_id]} for sample in task.samples)
+    return (
+        {**_sample_record(sample), "pages": pages[sample.document_id]} for sample in task.samples
+    )
+
+
+def _sample_record(sample: Sample) -> dict[str, Any]:
+    """Return a question; what only some questions have is left out of the others."""
+    record = fields_of(sample)
+    if sample.json_schema is None:
+        del record["json_schema"]
+    return record
 
 
 def _page_record(page: Page) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def page_groups(
     for sample in task.samples:
         prompt = chooser.prompt(sample)
         requests.setdefault(sample.document_id, []).append(
-            Request(sample.id, sample.question, prompt)
+            Request(sample.id, sample.question, prompt, sample.json_schema)
         )
     documents = sorted(
         (task.documents[key] for key in requests),

@@ -129,17 +129,21 @@ def _scored(task: Task, sample: Sample, said: Said | None, mode: AnswerMode) -> 
         return OutputScores("", dict.fromkeys(task.metrics, MetricValue(None)), None)
     headline = task.metrics[0]
     if said.stop_reason == "error":
-        worst = {name: score_failed(METRICS[name], sample.references) for name in task.metrics}
+        worst = {
+            name: score_failed(METRICS[name], sample.references, sample.json_schema)
+            for name in task.metrics
+        }
         return OutputScores("", worst, worst[headline].value)
     extracted = _answer_of(said.text, sample, mode)
-    scores = {
-        name: score_question(name, extracted, sample.references, sample.metadata)
-        for name in task.metrics
-    }
+    scores = {name: _score(name, extracted, sample) for name in task.metrics}
     raw = scores[headline].value
     if said.text != extracted:
-        raw = score_question(headline, said.text, sample.references, sample.metadata).value
+        raw = _score(headline, said.text, sample).value
     return OutputScores(extracted, scores, raw)
+
+
+def _score(name: str, text: str, sample: Sample) -> MetricValue:
+    return score_question(name, text, sample.references, sample.metadata, sample.json_schema)
 
 
 def score_answers(

@@ -23,6 +23,7 @@ from bench.metrics.mistakes import MISTAKES
 from bench.rundir.store import SUMMARY_FILE, RunStore
 from bench.schema import Estimate, Task
 from bench.scoring.answers import Answer, score_models
+from bench.scoring.leaves import is_structured, scores_by_path
 from bench.scoring.levels import common_direction
 from bench.scoring.processes import ScoringProcesses, scoring_processes
 from bench.scoring.reuse import (
@@ -34,7 +35,8 @@ from bench.scoring.reuse import (
 )
 from bench.stats import ScoreBounds, cluster_mean, score_bounds
 
-SLICES = ("language", "doc_type", "field")
+FIELD = "field"
+SLICES = ("language", "doc_type", FIELD)
 """Metadata keys by which every report breaks scores down."""
 
 
@@ -397,13 +399,22 @@ def _overall(cells: Sequence[Cell]) -> Estimate:
 
 
 def _slices(cells: Iterable[Cell]) -> dict[str, dict[str, dict[str, Estimate]]]:
-    """Metadata key → value → model → estimate over all tasks, in which every question weighs the same."""
+    """Metadata key → value → model → estimate over all tasks, in which every question weighs the same.
+
+    An answer that is looked at value by value is no field: each of its values counts for the field of its
+    path, as a question does.
+    """
     pooled: dict[tuple[str, str, str], list[_PooledAnswer]] = defaultdict(list)
     for cell in cells:
         same = [1.0] * len(cell.answers)
         for answer, row in zip(cell.answers, _pooled_answers(cell, same), strict=True):
             for key in SLICES:
-                if value := answer.sample.metadata.get(key):
+                value = answer.sample.metadata.get(key)
+                if key == FIELD and is_structured(answer):
+                    for path, score in scores_by_path(answer).items():
+                        own = row._replace(value=score.value, weight=score.weight)
+                        pooled[key, path, cell.model].append(own)
+                elif value:
                     pooled[key, value, cell.model].append(row)
     slices: dict[str, dict[str, dict[str, Estimate]]] = {}
     for key, value, model in sorted(pooled):

@@ -75,15 +75,15 @@ def write_pages(
 def sample_line(
     identifier: str,
     files: Mapping[str, Json],
-    question: str,
+    question: str | None,
     answers: Sequence[Json],
     metadata: Mapping[str, str],
 ) -> dict[str, Json]:
-    """Return one line of ``samples.jsonl``."""
+    """Return one line of ``samples.jsonl``, without a question where the schema of the answers makes it."""
     return {
         "id": identifier,
         **files,
-        "question": question,
+        **({} if question is None else {"question": question}),
         "answers": list(answers),
         "metadata": dict(metadata),
     }

@@ -93,7 +93,7 @@ def _amounts(value: str, language: str, currency: str) -> list[str]:
 
 
 def _dates(value: str, language: str) -> list[str]:
-    day = _day(value)
+    day = printed_day(value)
     if day is None:
         return []
     if language == "ru":
@@ -104,7 +104,7 @@ def _dates(value: str, language: str) -> list[str]:
     return [dates.english_date(day), dates.american_date(day), day.isoformat()]
 
 
-def _day(value: str) -> date | None:
+def printed_day(value: str) -> date | None:
     """Return the date that a printed ``value`` means; day before month, as the generator prints."""
     numbers = [int(number) for number in re.findall(r"\d+", value)]
     for language in ("ru", "en"):

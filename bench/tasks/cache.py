@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from bench.errors import InvalidInput
 from bench.files import open_temporary, storage_errors, write_atomically, write_json
 from bench.formatting import plural
-from bench.parsing import MAX_TOML_BYTES, read_json_object, read_text
+from bench.parsing import MAX_TOML_BYTES, parse_toml, read_json_object, read_text
 from bench.paths import user_cache
 from bench.tasks.cells import Row, image_bytes, image_suffix
 from bench.tasks.datasettable import DatasetTable
@@ -160,6 +160,10 @@ def refresh(folder: Path, out: Path) -> Path:
     target = out / TASK_FILE
     if not target.is_file() or read_text(target, MAX_TOML_BYTES) != text:
         write_atomically(target, text)
+    schema = parse_toml(text, folder / TASK_FILE).get("schema")
+    if isinstance(schema, str) and (folder / Path(schema).name).is_file():
+        # The schema of the answers lies beside the task file.
+        write_atomically(out / Path(schema).name, read_text(folder / Path(schema).name))
     return out
 
 

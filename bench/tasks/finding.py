@@ -132,9 +132,15 @@ def dataset_spec(name: str) -> tuple[Path, TaskFile] | None:
 def expand_tasks(names: Sequence[str]) -> list[Path]:
     """Return the folders of what a person typed after ``--tasks``: names, paths, or ``all``.
 
-    ``all`` are the tasks that come with their documents; published data sets are named one by one.
+    ``all`` are the tasks that come with their documents, but for those that their task file says are run only
+    if they are named; published data sets are named one by one.
     """
     folders: list[Path] = []
     for name in names:
-        folders += bundled_tasks().values() if name == "all" else [find_task(name)]
+        folders += _all_tasks() if name == "all" else [find_task(name)]
     return list(dict.fromkeys(folders))
+
+
+def _all_tasks() -> list[Path]:
+    folders = bundled_tasks().values()
+    return [folder for folder in folders if not read_toml(folder / TASK_FILE).get("named_only")]

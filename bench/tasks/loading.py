@@ -32,8 +32,10 @@ from bench.tasks.samples import (
     read_samples,
     samples_file,
 )
+from bench.tasks.schemas import TaskSchemas
 from bench.tasks.taskfile import (
     DEFAULT_METRICS,
+    SCHEMA_METRICS,
     TASK_FILE,
     TaskFile,
     check_task_file,
@@ -142,7 +144,12 @@ def _read_source(folder: Path) -> tuple[TaskSource, list[Problem]]:
     if foreign is not None:
         source = foreign._replace(spec=spec) if is_described else foreign
     elif path is not None:
-        source = TaskSource(folder, spec, read_samples(path, spec.answer_type, spec.encoding))
+        schemas, problems_of_schema = _schemas(folder, spec)
+        problems += problems_of_schema
+        samples = read_samples(
+            path, spec.answer_type, spec.encoding, schemas=schemas, question=spec.question
+        )
+        source = TaskSource(folder, spec, samples)
     else:
         nothing = SampleTable(".")
         nothing.add_problem(f"the folder {NO_SAMPLES}")
@@ -151,6 +158,14 @@ def _read_source(folder: Path) -> tuple[TaskSource, list[Problem]]:
         message = "the file has a [dataset], but samples lie beside it; remove one of the two"
         problems.append(Problem(TASK_FILE, 0, message))
     return source, problems
+
+
+def _schemas(folder: Path, spec: TaskFile) -> tuple[TaskSchemas, list[Problem]]:
+    """Read the task's own JSON Schema, if it has one; without a valid one there is none."""
+    try:
+        return TaskSchemas(folder, spec.json_schema), []
+    except InvalidInput as error:
+        return TaskSchemas(folder), [Problem.of(error, TASK_FILE)]
 
 
 def _blank_ends(samples: SampleTable) -> list[Problem]:
@@ -187,6 +202,8 @@ def _with_metrics_for_all(spec: TaskFile, samples: SampleTable) -> TaskFile:
     One task has one headline, so a text among objects is scored by a metric that knows both.
     """
     types = {row.answer_type for row in samples.rows}
+    if not spec.metrics and samples.rows and all(row.json_schema for row in samples.rows):
+        return spec.model_copy(update={"metrics": list(SCHEMA_METRICS)})
     if spec.metrics or types <= {spec.answer_type}:
         return spec
     candidates = dict.fromkeys(name for kind in DEFAULT_METRICS for name in DEFAULT_METRICS[kind])
@@ -309,6 +326,7 @@ def _sample(row: SampleRow, document_id: str) -> Sample:
         references=row.references,
         answer_type=row.answer_type,
         metadata=dict(row.metadata),
+        json_schema=row.json_schema,
     )
 
 
@@ -349,6 +367,8 @@ def task_digest(task: Task) -> str:
             sample.question,
             list(sample.references),
             sample.answer_type,
+            # A sample without a schema is what it was before there were any.
+            *([] if sample.json_schema is None else [sample.json_schema]),
         ]
         for sample in task.samples
     ]

@@ -6,7 +6,8 @@ go. A line of JSONL::
     {"id": "q1", "images": ["p1.png", "p2.png"], "question": "…", "answers": ["…"],
      "metadata": {"doc_type": "invoice", "field": "total", "language": "en"}}
 
-``"document": "file.pdf"`` stands in place of ``images`` where one file holds all pages. In a CSV, columns
+``"document": "file.pdf"`` stands in place of ``images`` where one file holds all pages. ``"schema"`` is a
+JSON Schema of the answer, or names the file of one; then the question may be left out. In a CSV, columns
 other than these are metadata, and ``answers`` holds one answer or a JSON list of them; ``yes`` in a column
 ``absent`` says that the document does not have the answer. A line with
 ``"draft": true`` is neither asked nor scored, because no person has confirmed its answers.
@@ -16,13 +17,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-from bench.errors import did_you_mean
+from bench.errors import InvalidInput, did_you_mean
 from bench.formatting import plural
+from bench.json_schemas.questions import question_from
+from bench.json_schemas.validity import first_violation
 from bench.parsing import (
     MAX_VALUE_DEPTH,
     BeyondBound,
@@ -35,6 +38,7 @@ from bench.parsing import (
 from bench.schema import AnswerType, Json
 from bench.tasks.csvfile import read_table
 from bench.tasks.problems import Problem
+from bench.tasks.schemas import TaskSchemas
 from bench.tasks.taskfile import TaskFile
 from bench.tasks.yesno import yes_or_no
 from bench.text import one_line
@@ -47,7 +51,9 @@ SAMPLE_FILES = (SAMPLES, "samples.csv")
 NO_SAMPLES = f"has no {' or '.join(SAMPLE_FILES)}"
 
 _PAGE_KEYS = ("images", "image", "document")
-_KEYS = ("id", *_PAGE_KEYS, "question", "answers", "answer", "answer_type", "metadata", "draft")
+_KEYS = (
+    "id", *_PAGE_KEYS, "question", "answers", "answer", "answer_type", "schema", "metadata", "draft"
+)  # fmt: skip
 _ABSENT = "absent"
 """Column of a CSV that says that the document has no answer."""
 
@@ -64,6 +70,8 @@ class SampleRow:
     references: tuple[Json, ...]
     answer_type: AnswerType
     metadata: Mapping[str, str]
+    json_schema: Json = None
+    """Of the answer; None if there is none."""
 
 
 @dataclass(slots=True)
@@ -109,12 +117,26 @@ def samples_file(folder: Path) -> Path | None:
     return next((path for path in paths if os.path.lexists(path)), None)
 
 
-def read_samples(path: Path, answer_type: AnswerType, encoding: str | None = None) -> SampleTable:
+def read_samples(
+    path: Path,
+    answer_type: AnswerType,
+    encoding: str | None = None,
+    *,
+    schemas: TaskSchemas | None = None,
+    question: str | None = None,
+) -> SampleTable:
     """Read every line of a samples file and collect every problem in it.
 
-    Drafts are counted and left out. ``answer_type`` holds for lines that name none, and
-    ``encoding`` for a CSV (None to find out).
+    Drafts are counted and left out.
+
+    Args:
+        path: of the file.
+        answer_type: of lines that name none.
+        encoding: of a CSV; None to find out.
+        schemas: of the task; lines with JSON answers that name none have the task's own one.
+        question: of lines that have none. Without it, a schema makes one.
     """
+    schemas = schemas or TaskSchemas(path.parent)
     table = SampleTable(path.name)
     first_lines: dict[str, int] = {}
     drafts = 0
@@ -125,7 +147,12 @@ def read_samples(path: Path, answer_type: AnswerType, encoding: str | None = Non
         else _json_lines(path, table)
     )
     for line, record in records:
-        reader = _RecordReader(record, answer_type, from_csv=is_csv)
+        reader = _RecordReader(
+            {"question": question, **record} if question else record,
+            answer_type,
+            schemas,
+            from_csv=is_csv,
+        )
         row = reader.row(line)
         for message in reader.problems:
             table.add_problem(message, line=line)
@@ -176,26 +203,48 @@ def _json_lines(path: Path, table: SampleTable) -> Iterator[tuple[int, dict[str,
 class _RecordReader:
     """Checks one record; ``problems`` says what is wrong with it."""
 
-    def __init__(self, record: dict[str, Any], default: AnswerType, *, from_csv: bool) -> None:
+    def __init__(
+        self, record: dict[str, Any], default: AnswerType, schemas: TaskSchemas, *, from_csv: bool
+    ) -> None:
         self.record, self.from_csv = record, from_csv
         self.problems: list[str] = []
         self.is_draft = self._is_draft()
         self.answer_type = self._answer_type(default)
+        self.schema = self._schema(schemas)
 
     def row(self, line: int) -> SampleRow:
         """Return the sample, with gaps where ``problems`` says so.
 
         Of a draft only the id and the pages must be right yet.
         """
+        metadata = self._metadata()
         return SampleRow(
             line=line,
             id=self._id(line),
             files=self._files(),
-            question="" if self.is_draft else self._question(),
+            question="" if self.is_draft else self._question(metadata.get("language")),
             references=() if self.is_draft else self._references(),
             answer_type=self.answer_type,
-            metadata=self._metadata(),
+            metadata=metadata,
+            json_schema=self.schema,
         )
+
+    def _schema(self, schemas: TaskSchemas) -> Json:
+        """Return the schema of the line, or that of the task if the answer is JSON."""
+        # In a CSV the column is metadata like any other.
+        given = None if self.from_csv else self.record.get("schema")
+        if given is None:
+            return schemas.own if self.answer_type == "json" else None
+        if "answer_type" not in self.record:
+            self.answer_type = "json"
+        if self.answer_type != "json":
+            self.problems.append(f"a {self.answer_type} answer has no schema")
+            return None
+        try:
+            return schemas.read(given)
+        except InvalidInput as error:
+            self.problems.append(error.message)
+            return None
 
     def _is_draft(self) -> bool:
         value = self.record.get("draft", False)
@@ -224,8 +273,10 @@ class _RecordReader:
         self.problems.append("id must be a non-empty string")
         return ""
 
-    def _question(self) -> str:
+    def _question(self, language: str | None) -> str:
         value = self.record.get("question")
+        if value is None and self.schema is not None:
+            return question_from(self.schema, language)
         if isinstance(value, str) and value.strip():
             return value
         self.problems.append(
@@ -263,7 +314,9 @@ class _RecordReader:
             )
             return ()
         if self.answer_type == "json":
-            return tuple(self._json_reference(value) for value in values)
+            references = tuple(self._json_reference(value) for value in values)
+            self._check_by_schema(references)
+            return references
         wrong = next((value for value in values if not isinstance(value, str)), None)
         if wrong is not None:
             self.problems.append(
@@ -287,6 +340,13 @@ class _RecordReader:
                 "so that no answer could be right"
             )
         return reference
+
+    def _check_by_schema(self, references: Sequence[Json]) -> None:
+        """Note an answer that the schema does not allow: no answer could be both valid and right."""
+        for reference in references if self.schema is not None else ():
+            violation = first_violation(self.schema, reference, may_lack=True)
+            if violation is not None:
+                self.problems.append(f"an answer does not conform to the schema at {violation}")
 
     def _is_absent(self) -> bool:
         """Say whether a row of a CSV says that the answer is not in the document."""

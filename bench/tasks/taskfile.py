@@ -8,10 +8,17 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, get_args
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from bench.errors import InvalidInput, did_you_mean
 from bench.parsing import MAX_TOML_BYTES, Unreadable, parse_toml, read_text
@@ -33,6 +40,23 @@ DEFAULT_METRICS: dict[AnswerType, tuple[str, ...]] = {
     "description": ("fuzzy_ratio", "anls"),
 }
 """Metrics of a task that names none, by the type of its answers; the first is the headline."""
+
+SCHEMA_METRICS = (
+    "value_f1",
+    "value_precision",
+    "value_recall",
+    "null_accuracy",
+    "object_match",
+    "schema_valid",
+    "anls_star",
+    "kie_f1",
+    "ted_accuracy",
+    "extractbench_f1",
+)
+"""Metrics of a task that has a JSON Schema and names none."""
+
+SCHEMA_TOKENS = 2048
+"""``max_new_tokens`` of such a task where it sets no bound of its own: line items take many tokens."""
 
 LONG_ANSWER_TOKENS = 512
 """``max_new_tokens`` of a task with JSON or free-text answers that sets no bound of its own."""
@@ -90,6 +114,12 @@ class TaskFile(BaseModel):
     encoding: str | None = None
     """What ``samples.csv`` is in, as Python names it; None to find out."""
     answer_type: AnswerType = "text"
+    json_schema: str | dict[str, Any] | None = Field(default=None, alias="schema")
+    """JSON Schema of the answers: a file in the folder, or the schema itself; None if there is none."""
+    question: str | None = Field(default=None, min_length=1)
+    """Asked about every document whose line has no question of its own."""
+    named_only: bool = False
+    """Whether ``--tasks all`` leaves a task of the package out, so that it is run only if it is named."""
     metrics: list[str] = []
     prompt: PromptTable = PromptTable()
     generation: GenerationTable = GenerationTable()
@@ -103,9 +133,19 @@ class TaskFile(BaseModel):
             raise ValueError('expected the name of an encoding, such as "cp1252" or "utf-8"')
         return encoding
 
+    @model_validator(mode="after")
+    def _schemas_are_of_json(self) -> Self:
+        if self.json_schema is not None:
+            if "answer_type" not in self.model_fields_set:
+                self.answer_type = "json"
+            elif self.answer_type != "json":
+                raise ValueError('a task with a schema has answer_type = "json"')
+        return self
+
     def headline_first_metrics(self) -> tuple[str, ...]:
         """Return the metrics of the task, or the defaults of its answer type."""
-        return tuple(dict.fromkeys(self.metrics)) or DEFAULT_METRICS[self.answer_type]
+        default = DEFAULT_METRICS[self.answer_type] if self.json_schema is None else SCHEMA_METRICS
+        return tuple(dict.fromkeys(self.metrics)) or default
 
     def prompt_template(self) -> PromptTemplate:
         """Return the template; without a ``[prompt]``, only short answers get an instruction."""
@@ -117,7 +157,7 @@ class TaskFile(BaseModel):
         """Return the decoding settings; longer answers get more tokens where the file names no number."""
         tokens = self.generation.max_new_tokens
         if "max_new_tokens" not in self.generation.model_fields_set and self.answer_type != "text":
-            tokens = LONG_ANSWER_TOKENS
+            tokens = LONG_ANSWER_TOKENS if self.json_schema is None else SCHEMA_TOKENS
         return Generation(tokens, tuple(self.generation.stop))
 
 
@@ -234,4 +274,4 @@ def _known_keys(parents: list[str]) -> list[str]:
         if not tables:
             return []
         model = tables[0]
-    return list(model.model_fields)
+    return [info.alias or name for name, info in model.model_fields.items()]

@@ -130,7 +130,7 @@ class Ocr:
             is_cyrillic = bool(_CYRILLIC.search(request.question))
             read_document = self._read_document(document, is_cyrillic)
             started = time.perf_counter()
-            ocr_answer = answer(read_document, request.question)
+            ocr_answer = answer(read_document, request.question, request.json_schema)
             self.stages["match"] += time.perf_counter() - started
         except Exception as error:  # the one place that turns a failure into a record
             return failed(request.sample_id, error)

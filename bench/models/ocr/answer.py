@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from bench.json_schemas.nodes import Node, fields_of, item_of, kind_of_node, meaning_of
 from bench.models.ocr import table
 from bench.models.ocr.characters import count_letters
 from bench.models.ocr.fields import field_named, normalise
@@ -26,8 +27,12 @@ class OcrAnswer(NamedTuple):
     """OCR confidence times the match's score, 0 to 1; None for an empty answer."""
 
 
-def answer(document: OcrDocument, question: str) -> OcrAnswer:
-    """The answer to ``question``, empty if the document shows none."""
+def answer(document: OcrDocument, question: str, schema: Node | None = None) -> OcrAnswer:
+    """The answer to ``question``, empty if the document shows none; with a schema, the object of it."""
+    if schema is not None:
+        confidences: list[float] = []
+        values = _object_of(document, schema, confidences)
+        return OcrAnswer(json.dumps(values, ensure_ascii=False), _mean(confidences))
     plain = normalise(question)
     if _JSON.search(plain) or re.search(r'\{[^{}]*"[^{}]*\}', plain, re.DOTALL):
         return _answer_json(document, question)
@@ -78,8 +83,31 @@ def _answer_json(document: OcrDocument, question: str) -> OcrAnswer:
         values[key] = "" if best is None else best.text
         if best is not None:
             confidences.append(best.score * best.cell.confidence)
-    confidence = sum(confidences) / len(confidences) if confidences else None
-    return OcrAnswer(json.dumps(values, ensure_ascii=False), confidence)
+    return OcrAnswer(json.dumps(values, ensure_ascii=False), _mean(confidences))
+
+
+def _mean(confidences: Sequence[float]) -> float | None:
+    return sum(confidences) / len(confidences) if confidences else None
+
+
+def _object_of(document: OcrDocument, schema: Node, confidences: list[float]) -> dict[str, object]:
+    """Every field of an object; null for what is not found. ``confidences`` gets one for each value."""
+    values: dict[str, object] = {}
+    for key, node in fields_of(schema).items():
+        kind = kind_of_node(node)
+        if kind == "object":
+            values[key] = _object_of(document, node, confidences)
+        elif kind == "list":
+            # The only list that is read is the table of goods.
+            columns = [column for column in fields_of(item_of(node)) if column in _LIST_KEYS]
+            rows = table.items(document) if len(columns) >= 2 else []
+            values[key] = [_item_object(row, columns) for row in rows]
+        else:
+            best = find(document, meaning_of(node) or key.replace("_", " "))
+            values[key] = None if best is None else best.text
+            if best is not None:
+                confidences.append(best.score * best.cell.confidence)
+    return values
 
 
 def _item_object(item: table.Item, columns: Sequence[str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from bench.measure.cores import usable_cores
 from bench.models.footprint import published_shape
-from bench.models.openai.settings import EndpointSettings
+from bench.models.openai.settings import OWN_SCHEMA, EndpointSettings
 from bench.models.pixels import FACTOR, MAX_PIXELS, MIN_PIXELS, Size, smart_resize
 from bench.schema import ModelSpec, Page, PageGroup, Request
 from bench.tasks.pages import open_page
@@ -87,6 +87,16 @@ def _tokens(size: Size, side: int) -> int:
     return (size.height // side) * (size.width // side)
 
 
+def _response_format(settings: EndpointSettings, request: Request) -> dict[str, Any] | None:
+    """What the answer has to conform to: what the setting says, or the question's own schema."""
+    form = settings.response_format
+    if form != OWN_SCHEMA:
+        return form
+    if request.json_schema is None:
+        return None
+    return {**form, "json_schema": {"name": "answer", "schema": request.json_schema}}
+
+
 def chat_request(
     spec: ModelSpec,
     settings: EndpointSettings,
@@ -114,8 +124,9 @@ def chat_request(
         "temperature": 0,
         settings.token_limit: group.generation.max_new_tokens,
     }
-    if settings.response_format is not None:
-        body["response_format"] = settings.response_format
+    form = _response_format(settings, request)
+    if form is not None:
+        body["response_format"] = form
     if settings.logprobs:
         body["logprobs"] = True
     if settings.logprobs and settings.token_details:

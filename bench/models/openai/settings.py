@@ -48,12 +48,17 @@ class EndpointSettings(BaseModel):
     token_limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """The field that bounds the length of an answer. Some hosted models know only the newer one."""
     response_format: dict[str, Json] | None = None
-    """What every answer has to conform to, as in ``{type = "json_object"}``. Guided decoding changes answers,
-    so it is used only where somebody asks for it."""
+    """What every answer has to conform to, as in ``{type = "json_object"}``; ``OWN_SCHEMA`` stands for the
+    JSON Schema of each question that has one. Guided decoding changes answers, so it is used only where
+    somebody asks for it."""
     token_details: bool = False
     """Keep every token of an answer with its probability and the runner-up, for ``bench check``."""
     extra_body: dict[str, Json] = Field(default_factory=dict)
     """Further fields of every request, for servers that know more than the standard ones."""
+
+
+OWN_SCHEMA: Mapping[str, Json] = {"type": "json_schema"}
+"""The ``response_format`` that stands for the schema of the question."""
 
 
 def endpoint_settings(spec: ModelSpec) -> EndpointSettings:

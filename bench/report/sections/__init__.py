@@ -24,6 +24,7 @@ SECTIONS: Mapping[str, str | SectionMaker] = {
     "tasks": "bench.report.sections.by_task:section",
     "slices": "bench.report.sections.slices:section",
     "robustness": "bench.report.sections.robustness:section",
+    "objects": "bench.report.sections.objects:section",
     "published": "bench.report.sections.published:section",
     "mistakes": "bench.report.sections.mistakes:section",
     "edit-errors": "bench.report.sections.edit_errors:section",

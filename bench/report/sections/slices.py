@@ -92,12 +92,14 @@ def _by_task(view: ReportView) -> list[Row]:
 
 def _by_key(view: ReportView, key: str) -> list[Row]:
     """Slices by a key of the metadata, the most asked first."""
+    listed = {sample.sample.metadata.get(key) for sample in view.samples}
     slices = sorted((item for item in view.slices if item.key == key), key=lambda item: -item.n)
     return [
         _row(
             view,
             _NAMES[key],
-            DataCell(item.value, filter={key: item.value}),
+            # The values inside an object are no questions that could be listed.
+            DataCell(item.value, filter={key: item.value} if item.value in listed else {}),
             item.n,
             item.estimates,
         )

@@ -1,0 +1,1 @@
+"""JSON Schemas of answers: reads and checks them, asks for what they describe, and validates answers."""
