@@ -11,6 +11,7 @@ from bench.metrics import METRICS, score_failed
 from bench.metrics.extract import extract, without_thoughts
 from bench.metrics.lookup import FieldIndex
 from bench.metrics.mistakes import Answered, classify
+from bench.metrics.page_references import page_text
 from bench.metrics.variants import score_question
 from bench.schema import Output, Sample, Score, StopReason, Task
 
@@ -195,13 +196,14 @@ def _mistake(
 ) -> str | None:
     sample, headline = answer.sample, task.metrics[0]
     value = answer.scores[headline].value
+    is_page = sample.answer_type == "markdown"
     perfect = 1.0 if METRICS[headline].direction == "higher" else 0.0
     if value is None or value == perfect or sample.answer_type == "description":
         return None
     return classify(
         Answered(
             answer=answer.extracted,
-            references=sample.references,
+            references=[page_text(r) for r in sample.references] if is_page else sample.references,
             answer_type=sample.answer_type,
             stop_reason=_stop_reason(answer),
             field=sample.metadata.get("field"),

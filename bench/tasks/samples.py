@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, get_args
 
 from bench.errors import did_you_mean
 from bench.formatting import plural
+from bench.metrics.page_references import page_problem
 from bench.parsing import (
     MAX_VALUE_DEPTH,
     BeyondBound,
@@ -262,6 +263,13 @@ class _RecordReader:
             return ()
         if self.answer_type == "json":
             return tuple(self._json_reference(value) for value in values)
+        if self.answer_type == "markdown":
+            self.problems += [
+                f"answers: {problem}"
+                for problem in map(page_problem, values)
+                if problem is not None
+            ]
+            return tuple(values)
         wrong = next((value for value in values if not isinstance(value, str)), None)
         if wrong is not None:
             self.problems.append(

@@ -28,11 +28,22 @@ DEFAULT_METRICS: dict[AnswerType, tuple[str, ...]] = {
     "text": ("anls", "exact_match", "contains", "cer", "wer", "fuzzy_ratio"),
     "json": ("anls_star", "kie_f1"),
     "description": ("fuzzy_ratio", "anls"),
+    "markdown": (
+        "parsing_score",
+        "parsing_text",
+        "parsing_tables",
+        "parsing_tables_structure",
+        "parsing_formulas",
+        "parsing_order",
+    ),
 }
 """Metrics of a task that names none, by the type of its answers; the first is the headline."""
 
 LONG_ANSWER_TOKENS = 512
 """``max_new_tokens`` of a task with JSON or free-text answers that sets no bound of its own."""
+
+PAGE_TOKENS = 4_096
+"""The same for whole pages."""
 
 DEFAULT_PROMPT = f"{{question}}\n{SHORT_ANSWER['en']}"
 """The instruction of the Qwen-VL and LLaVA evaluation prompts for short answers."""
@@ -114,7 +125,7 @@ class TaskFile(BaseModel):
         """Return the decoding settings; longer answers get more tokens where the file names no number."""
         tokens = self.generation.max_new_tokens
         if "max_new_tokens" not in self.generation.model_fields_set and self.answer_type != "text":
-            tokens = LONG_ANSWER_TOKENS
+            tokens = PAGE_TOKENS if self.answer_type == "markdown" else LONG_ANSWER_TOKENS
         return Generation(tokens, tuple(self.generation.stop))
 
 
