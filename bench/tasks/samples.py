@@ -121,7 +121,7 @@ def read_samples(path: Path, answer_type: AnswerType, encoding: str | None = Non
     records = (
         read_table(path, table.problems, table.notes, encoding=encoding)
         if is_csv
-        else _json_lines(path, table)
+        else json_lines(path, table)
     )
     for line, record in records:
         reader = _RecordReader(record, answer_type, from_csv=is_csv)
@@ -151,7 +151,7 @@ def read_samples(path: Path, answer_type: AnswerType, encoding: str | None = Non
     return table
 
 
-def _json_lines(path: Path, table: SampleTable) -> Iterator[tuple[int, dict[str, Any]]]:
+def json_lines(path: Path, table: SampleTable) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield number and record of every line that is a JSON object; blank lines are skipped."""
     with open_regular(path) as stream:
         number = 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -81,6 +81,24 @@ class GenerationTable(BaseModel):
         return stop
 
 
+class LocalTable(BaseModel):
+    """``[local]`` of a task file: a published benchmark that is read from a copy on this machine."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    layout: Literal["omnidocbench", "olmocr-bench"]
+    """Which files its folder has."""
+    id: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    """Hub id, ``owner/name``."""
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    """Commit of the hub repository whose files are known to be read; None if none is."""
+
+    def download(self) -> str:
+        """Return the command that downloads the benchmark."""
+        pinned = f" --revision {self.revision}" if self.revision else ""
+        return f"hf download {self.id} --repo-type dataset{pinned} --local-dir PATH"
+
+
 class TaskFile(BaseModel):
     """A whole ``task.toml``; every key has a default, so that a bare folder is a task as well."""
 
@@ -103,6 +121,8 @@ class TaskFile(BaseModel):
     generation: GenerationTable = GenerationTable()
     dataset: DatasetTable | None = None
     """The published data set that the samples come from; None if they lie beside the file."""
+    local: LocalTable | None = None
+    """The published benchmark whose copy on this machine is read; None for any other task."""
 
     @field_validator("encoding")
     @classmethod
