@@ -111,9 +111,9 @@ def test_cells_lie_beside_those_that_span():
     assert grid.up[2, 2] == {(1, 2)}
     assert grid.left[1, 1] == {(0, 0)}
     assert grid.right[0, 0] == {(0, 1), (1, 1)}
-    assert grid.headings((2, 2), grid.up) == {(1, 2), (0, 1)}
+    assert grid.walk((2, 2), grid.up).headings(grid) == {(1, 2), (0, 1)}
     # No heading to the left: the cell at the end of the row stands for it.
-    assert grid.headings((2, 2), grid.left) == {(2, 0)}
+    assert grid.walk((2, 2), grid.left).headings(grid) == {(2, 0)}
 
 
 # Parts

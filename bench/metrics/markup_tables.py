@@ -185,19 +185,29 @@ class CellGrid:
     left: Mapping[Place, set[Place]] = field(default_factory=dict)
     right: Mapping[Place, set[Place]] = field(default_factory=dict)
 
-    def headings(self, start: Place, towards: Mapping[Place, set[Place]]) -> set[Place]:
-        """Return the headings on the way from ``start``; where there are none, the cells at its end."""
-        headings, ends, seen, waiting = set[Place](), set[Place](), set[Place](), {start}
+    def walk(self, start: Place, towards: Mapping[Place, set[Place]]) -> CellWalk:
+        """Go from ``start`` over neighbours on one side, until there are no more."""
+        passed, ends, waiting = set[Place](), set[Place](), {start}
         while waiting:
             place = waiting.pop()
-            seen.add(place)
-            if self.cells[place].is_heading:
-                headings.add(place)
+            passed.add(place)
             if towards[place]:
-                waiting |= towards[place] - seen
+                waiting |= towards[place] - passed
             else:
                 ends.add(place)
-        return headings - {start} or ends - {start}
+        return CellWalk(passed - {start}, ends - {start})
+
+
+class CellWalk(NamedTuple):
+    """The cells on the way from one of them to the edge of the table."""
+
+    passed: set[Place]
+    ends: set[Place]
+    """Those of them at the edge."""
+
+    def headings(self, grid: CellGrid) -> set[Place]:
+        """Return the headings on the way; where there are none, the cells at its end."""
+        return {place for place in self.passed if grid.cells[place].is_heading} or self.ends
 
 
 def cell_grid(rows: MarkupRows) -> CellGrid:

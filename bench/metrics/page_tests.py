@@ -38,14 +38,16 @@ from bench.metrics.metric import MetricValue, TooLarge, as_text, best, check_pai
 from bench.metrics.page_blocks import without_images
 from bench.schema import Json
 
-MAX_COMPARED: Final = 5_000_000_000
-"""Steps of fuzzy comparison for all tests of one page: half a second."""
+MAX_STEPS: Final = 800_000_000
+"""Steps of comparing texts and of walking over tables for all tests of one page: about half a second."""
 MAX_SCANNED: Final = 400_000
 """Characters in which places with edits are looked for, over all tests of one page: half a second."""
 MAX_REPEATED: Final = 5
 """Longest piece whose repetition at the end of a text is counted, in characters."""
 
-SIDES: Final = ("up", "down", "left", "right", "top_heading", "left_heading")
+_HEADINGS: Final = {"top_heading": "up", "left_heading": "left"}
+"""Key of a table test that names a heading → where headings of that kind are."""
+SIDES: Final = ("up", "down", "left", "right", *_HEADINGS)
 """Keys of a table test that name what lies next to the cell, or at the head of its column or row."""
 
 PageTest = Mapping[str, Any]
@@ -173,7 +175,7 @@ class _TestedPage:
     def __init__(self, answer: str) -> None:
         self.answer = answer
         self.text = plain_markdown(answer)
-        self.compared = self.scanned = 0
+        self.steps = self.scanned = 0
 
     @functools.cached_property
     def grids(self) -> tuple[tuple[CellGrid, tuple[Place, ...], tuple[str, ...]], ...]:
@@ -189,28 +191,46 @@ class _TestedPage:
             grids.append((grid, tuple(grid.cells), texts))
         return tuple(grids)
 
-    def partial_ratio(self, short: str, text: str) -> float:
-        """Similarity, 0 to 1, of ``short`` and the part of ``text`` that is most like it."""
+    def spend(self, steps: int) -> None:
+        """Note that the page takes so many steps more.
+
+        Raises:
+            TooLarge: they are too many.
+        """
+        self.steps += steps
+        check_pairs(1, self.steps, MAX_STEPS)
+
+    def has_part(self, text: str, whole: str, least: float) -> bool:
+        """Whether a part of ``whole`` is like ``text`` by at least ``least``, 0 to 1."""
         from rapidfuzz import fuzz
 
-        self.compared += len(short) * len(text) * (1 + len(short) // 64)
-        check_pairs(1, self.compared, MAX_COMPARED)
-        return fuzz.partial_ratio(short, text) / 100.0
+        self.spend(len(text) * len(whole) * (1 + len(text) // 64) // 2)
+        # The cutoff only ends hopeless comparisons early.
+        ratio = fuzz.partial_ratio(text, whole, score_cutoff=max(0.0, 100 * least - 0.001))
+        return ratio / 100.0 >= least
 
     def ratios(self, text: str, others: Sequence[str]) -> list[float]:
         """Similarity, 0 to 1, of ``text`` and each of the others."""
         from rapidfuzz import fuzz
 
-        self.compared += (1 + len(text) // 64) * sum(50 + len(other) for other in others)
-        check_pairs(1, self.compared, MAX_COMPARED)
+        self.spend(10_000 + (1 + len(text) // 64) * sum(400 + len(other) for other in others))
         return [fuzz.ratio(text, other) / 100.0 for other in others]
+
+    def beside(self, grid: CellGrid, place: Place, side: str) -> set[Place]:
+        """The cells on one of ``SIDES`` of the cell at ``place``."""
+        if side not in _HEADINGS:
+            neighbours: Mapping[Place, set[Place]] = getattr(grid, side)
+            return neighbours[place]
+        walk = grid.walk(place, getattr(grid, _HEADINGS[side]))
+        self.spend(800 * len(walk.passed))
+        return walk.headings(grid)
 
     def starts(self, text: str, max_diffs: int) -> list[int]:
         """Where ``text`` begins in the page, with at most so many edits; the best of each run of places."""
         if max_diffs == 0:
             first = self.text.find(text)
             return [] if first < 0 else [first, self.text.rfind(text)]
-        if self.partial_ratio(text, self.text) < 1 - 2 * max_diffs / len(text):
+        if not self.has_part(text, self.text, 1 - 2 * max_diffs / len(text)):
             return []
         self.scanned += len(self.text) * (1 + len(text) // 512)
         check_pairs(1, self.scanned, MAX_SCANNED)
@@ -285,7 +305,7 @@ def _is_present(page: _TestedPage, test: PageTest) -> bool:
         return False
     if wanted in text:
         return True
-    return max_diffs > 0 and page.partial_ratio(wanted, text) >= _threshold(wanted, max_diffs)
+    return max_diffs > 0 and page.has_part(wanted, text, _threshold(wanted, max_diffs))
 
 
 def _is_absent(page: _TestedPage, test: PageTest) -> bool:
@@ -314,7 +334,10 @@ def _is_in_table(page: _TestedPage, test: PageTest) -> bool:
         for place, ratio in zip(places, alike, strict=True):
             if ratio >= least and all(
                 _lies_beside(
-                    page, [text_at[each] for each in _beside(grid, place, side)], text, max_diffs
+                    page,
+                    [text_at[each] for each in page.beside(grid, place, side)],
+                    text,
+                    max_diffs,
                 )
                 for side, text in beside.items()
             ):
@@ -325,15 +348,6 @@ def _is_in_table(page: _TestedPage, test: PageTest) -> bool:
 def _lies_beside(page: _TestedPage, texts: Sequence[str], wanted: str, max_diffs: int) -> bool:
     least = max(0.5, _threshold(wanted, max_diffs))
     return any(ratio >= least for ratio in page.ratios(wanted, texts))
-
-
-def _beside(grid: CellGrid, place: Place, side: str) -> set[Place]:
-    if side == "top_heading":
-        return grid.headings(place, grid.up)
-    if side == "left_heading":
-        return grid.headings(place, grid.left)
-    neighbours: Mapping[Place, set[Place]] = getattr(grid, side)
-    return neighbours[place]
 
 
 _NOT_EXPECTED = re.compile(
