@@ -19,7 +19,8 @@ STRINGS = {
 }
 PAGES = {
     "dollars": "$a" * 20_000, "formulas": "\\\\[" * 20_000, "brackets": "\\\\(" * 20_000,
-    "images": "![" * 20_000, "tables": "<table><tr><td>" * 3_000, "pipes": "|" + "a|" * 20_000 + "\\n|-|", "emphasis": "*_" * 20_000,
+    "images": "![" * 20_000, "tables": "<table><tr><td>" * 3_000,
+    "pipes": "|" + "a|" * 20_000 + "\\n|-|", "emphasis": "*_" * 20_000,
     "lines": "a\\n\\n" * 20_000,
 }
 TESTS = {"tests": [

@@ -16,13 +16,12 @@ Tables are matched with tables only, and tables that are left over are text.
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bench.metrics.edit import levenshtein
-from bench.metrics.metric import check_pairs
+from bench.metrics.metric import check_pairs, search_steps
 from bench.metrics.page_blocks import PageBlock, plain_words
 
 if TYPE_CHECKING:
@@ -42,8 +41,8 @@ MAX_BLOCK_PAIRS: Final = 100_000
 """Pairs of a block of the reference and one of the answer."""
 MAX_PAGE_PAIRS: Final = 2_500_000_000
 """Pairs of characters of all blocks of the reference and of the answer: 50,000 of each."""
-MAX_SEARCH: Final = 3_000_000_000
-"""Steps in which texts are looked for inside longer ones: a third of a second. Then the search ends."""
+MAX_SEARCH: Final = 1_000_000_000
+"""Steps in which texts are looked for inside longer ones: 0.4 s. Then the search ends."""
 
 
 class BlockMatch(NamedTuple):
@@ -235,13 +234,16 @@ class _Matcher:
 
     def _stands_in(self, short: str, long: str) -> bool:
         """Whether ``short`` stands in ``long``, up to 0.4 edits a character."""
+        from rapidfuzz import fuzz
+
         if len(short) > len(long):
             return False
         if short in long:
             return True
-        # Words of 64 characters are compared at every place, and as often as the short text has such words.
-        self.searched += len(short) * len(long) * (1 + len(short) // 64)
-        return self.searched <= MAX_SEARCH and _partial_ratio(short, long) >= INSIDE
+        self.searched += search_steps(short, long)
+        if self.searched > MAX_SEARCH:
+            return False
+        return fuzz.partial_ratio(short, long, score_cutoff=INSIDE) >= INSIDE
 
 
 def _runs(marks: Sequence[bool]) -> list[tuple[int, int]]:
@@ -255,10 +257,3 @@ def _runs(marks: Sequence[bool]) -> list[tuple[int, int]]:
             runs.append((start, place))
         start = place + 1
     return runs
-
-
-@functools.lru_cache(maxsize=4_096)
-def _partial_ratio(short: str, long: str) -> float:
-    from rapidfuzz import fuzz
-
-    return fuzz.partial_ratio(short, long, score_cutoff=INSIDE)

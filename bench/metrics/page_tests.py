@@ -34,7 +34,14 @@ from bench.metrics.markup_tables import (
     pipe_rows,
     pipe_runs,
 )
-from bench.metrics.metric import MetricValue, TooLarge, as_text, best, check_pairs
+from bench.metrics.metric import (
+    MetricValue,
+    TooLarge,
+    as_text,
+    best,
+    check_pairs,
+    search_steps,
+)
 from bench.metrics.page_blocks import without_images
 from bench.schema import Json
 
@@ -204,7 +211,7 @@ class _TestedPage:
         """Whether a part of ``whole`` is like ``text`` by at least ``least``, 0 to 1."""
         from rapidfuzz import fuzz
 
-        self.spend(len(text) * len(whole) * (1 + len(text) // 64) // 2)
+        self.spend(search_steps(text, whole))
         # The cutoff only ends hopeless comparisons early.
         ratio = fuzz.partial_ratio(text, whole, score_cutoff=max(0.0, 100 * least - 0.001))
         return ratio / 100.0 >= least
