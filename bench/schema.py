@@ -20,8 +20,9 @@ MENDED = "+mended."
 Json = Any
 """A JSON value: a reference or a parsed answer of a task with structured answers."""
 
-AnswerType = Literal["text", "json", "description"]
-"""``text``: a short string. ``json``: an object with fields. ``description``: free text in any wording."""
+AnswerType = Literal["text", "json", "description", "markdown"]
+"""``text``: a short string. ``json``: an object with fields. ``description``: free text in any wording.
+``markdown``: a whole page as Markdown."""
 
 StopReason = Literal["stop", "length", "error"]
 """``stop``: the model ended its answer. ``length``: it reached ``max_new_tokens``. ``error``: no answer."""
@@ -107,7 +108,8 @@ class Sample:
     document_id: str
     question: str
     references: tuple[Json, ...]
-    """The answers that are right: strings, or JSON values if ``answer_type`` is ``json``."""
+    """The answers that are right: strings, or JSON values if ``answer_type`` is ``json``. For ``markdown``,
+    also objects with the blocks of the page, or with tests that its transcription passes."""
     answer_type: AnswerType = "text"
     metadata: Mapping[str, str] = field(default_factory=dict)
     """``doc_type``, ``field``, ``language`` and more: reports break scores down by these."""
@@ -121,6 +123,22 @@ SHORT_ANSWER: Mapping[str, str] = {
     "zh": "请用一个词或短语回答。",
 }
 """Language → the sentence that follows a question where a short answer is wanted."""
+
+TRANSCRIBE: Mapping[str, str] = {
+    "en": (
+        "Transcribe the page as Markdown, in the order in which it is read. Write tables as HTML (<table>) "
+        "and formulas as LaTeX ($…$, or $$…$$ on a line of their own). Add nothing and leave nothing out."
+    ),
+    "ru": (
+        "Перепишите страницу в формате Markdown в порядке чтения. Таблицы запишите в HTML (<table>), "
+        "формулы в LaTeX ($…$ или $$…$$ на отдельной строке). Ничего не добавляйте и не пропускайте."
+    ),
+    "zh": (
+        "请按阅读顺序把这一页转写为Markdown。表格用HTML（<table>）书写，公式用LaTeX书写（$…$，"
+        "独占一行时用$$…$$）。不要添加或遗漏任何内容。"
+    ),
+}
+"""Language → the question that asks for a whole page as Markdown."""
 
 
 @dataclass(frozen=True, slots=True)

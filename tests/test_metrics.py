@@ -238,6 +238,13 @@ def test_a_failed_output_counts_as_the_worst_value(name):
         reference = "2,1,3"
     if name == "null_accuracy":
         reference = {"a": None}
+    if name.startswith("parsing_"):
+        reference = "Two words\n\n| a | b |\n|---|---|\n\n$$x = 1$$"
+    if name.startswith("olmocr_"):
+        kind = name.removeprefix("olmocr_").replace("bench", "present")
+        reference = {
+            "tests": [{"type": kind, **dict.fromkeys(("text", "before", "after", "cell"), "a")}]
+        }
     found = score_failed(METRICS[name], [reference])
     assert found.value == (0.0 if METRICS[name].direction == "higher" else 1.0)
 

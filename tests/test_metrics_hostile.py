@@ -17,6 +17,16 @@ STRINGS = {
     "lines": "\\n" * 50_000 + "a", "fences": "```\\n" * 25_000, "braces": "{" * 100_000,
     "blanks": " " * 100_000 + "a",
 }
+PAGES = {
+    "dollars": "$a" * 20_000, "formulas": "\\\\[" * 20_000, "brackets": "\\\\(" * 20_000,
+    "images": "![" * 20_000, "tables": "<table><tr><td>" * 3_000,
+    "pipes": "|" + "a|" * 20_000 + "\\n|-|", "emphasis": "*_" * 20_000,
+    "lines": "a\\n\\n" * 20_000,
+}
+TESTS = {"tests": [
+    {"type": "order", "before": "a" * 60 + "b", "after": "c" * 60, "max_diffs": 3},
+    {"type": "table", "cell": "a", "left_heading": "b", "up": "c"},
+] * 20}
 size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (size + 400 * 2**20,) * 2)
 for name, text in STRINGS.items():
@@ -29,6 +39,10 @@ for name, text in STRINGS.items():
     extract(text, "text", ["abc"])
     extract(text, "json", ["abc"])
     classify(Answered(text, ["abc"], document_text=text))
+for name, text in PAGES.items():
+    print(name, flush=True)
+    METRICS["parsing_score"].score(text, [text[: len(text) // 2]])
+    METRICS["olmocr_bench"].score(text, [TESTS])
 print("done")
 """
 

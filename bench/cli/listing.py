@@ -92,7 +92,7 @@ def _models() -> list[TableRow]:
 
 
 def _page_scores(headline: Mapping[str, str]) -> str | None:
-    """The published scores of benchmarks of whole pages, which this program does not compute."""
+    """The published scores of benchmarks of whole pages, whose totals this program does not compute."""
     scores = [
         f"{headline[name]} ({title})" for name, title in PAGE_BENCHMARKS.items() if name in headline
     ]
@@ -100,11 +100,12 @@ def _page_scores(headline: Mapping[str, str]) -> str | None:
 
 
 def _tasks() -> list[TableRow]:
-    from bench.tasks import bundled_tasks, public_tasks
+    from bench.tasks import bundled_tasks, local_benchmarks, public_tasks
 
     bundled = [_bundled_task(name, folder) for name, folder in bundled_tasks().items()]
     public = [_public_task(name) for name in public_tasks()]
-    return [*bundled, *(row for row in public if row is not None)]
+    local = [_page_benchmark(name, folder) for name, folder in local_benchmarks().items()]
+    return [*bundled, *(row for row in public if row is not None), *local]
 
 
 def _bundled_task(name: str, folder: Path) -> TableRow:
@@ -141,6 +142,22 @@ def _public_task(name: str) -> TableRow | None:
         "headline": spec.headline_first_metrics()[0],
         "title": spec.title,
         "here": "yes" if made is not None else "bench pull",
+    }
+
+
+def _page_benchmark(name: str, folder: Path) -> TableRow:
+    """A benchmark that is read from a copy, wherever that is."""
+    from bench.tasks.taskfile import TASK_FILE, check_task_file
+
+    spec = check_task_file(folder / TASK_FILE).spec
+    return {
+        "name": name,
+        "questions": None,
+        "documents": None,
+        "languages": [],
+        "headline": spec.headline_first_metrics()[0],
+        "title": spec.title,
+        "here": f"{name}=PATH",
     }
 
 

@@ -102,7 +102,8 @@ def extract(
     Args:
         raw: What the model wrote.
         answer_type: A ``text`` loses prefixes, fences and emphasis. A ``json`` answer is reduced to its first
-            JSON object or list. A ``description`` is only stripped.
+            JSON object or list. A ``description`` is only stripped. ``markdown`` loses a fence
+            around the page.
         references: Accepted answers. If one of them looks as if it were wrapped, then such a wrapping belongs
             to the answer and stays.
 
@@ -293,4 +294,9 @@ _STEPS: Final[dict[AnswerType, tuple[tuple[str, Callable[[str], str]], ...]]] = 
         ("first_json", _first_json),
     ),
     "description": (("strip", _strip), ("special_tokens", _without_special_tokens)),
+    "markdown": (
+        ("strip", _strip),
+        ("special_tokens", _without_special_tokens),
+        ("code_fence", _without_fence),
+    ),
 }

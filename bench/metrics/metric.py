@@ -75,6 +75,17 @@ def check_texts(answer: str, references: Sequence[str]) -> None:
     check_pairs(len(answer), compared)
 
 
+def search_steps(short: str, long: str) -> int:
+    """How many steps rapidfuzz takes to find the part of ``long`` that is most like ``short``.
+
+    At every place, and at both ends with a part of it, ``short`` is compared in words of 64 characters; texts
+    of one length are compared both ways.
+    """
+    places = len(short) + len(long)
+    ways = 2 if len(short) == len(long) else 1
+    return ways * places * len(short) * (1 + len(short) // 64)
+
+
 ScoreFunction = Callable[[Json, Sequence[Json]], MetricValue]
 """From an answer (a string, or parsed JSON) and its accepted references to a value."""
 

@@ -41,6 +41,9 @@ MAX_REFUSAL: Final = 2_000
 MIN_LOOP: Final = 6
 """Characters that repeat themselves before they are a loop: 88888 may be a number."""
 
+_WRITTEN: Final = frozenset({"text", "markdown"})
+"""Types of answers that are read from the page letter by letter."""
+
 _LOOP: Final = re.compile(r"(.{1,20}?)\1{3,}")
 _CYRILLIC_LANGUAGES: Final = "ru uk be bg sr kk ky mk"
 _LATIN_LANGUAGES: Final = "en de fr es it pt nl pl cs sv da nb fi ro hu tr vi id"
@@ -203,7 +206,7 @@ def _is_near(answer: str, reference: str) -> bool:
 
 
 def _misread(wrong: Answered) -> bool:
-    if wrong.answer_type != "text":
+    if wrong.answer_type not in _WRITTEN:
         return False
     answer = plain(wrong.answer[:MAX_COMPARED]).casefold()
     references = [plain(text[:MAX_COMPARED]).casefold() for text in _texts(wrong)]
@@ -213,7 +216,7 @@ def _misread(wrong: Answered) -> bool:
 
 def _repetition(wrong: Answered) -> bool:
     """Whether most of the answer is one short piece again and again, or a handful of letters."""
-    if wrong.answer_type != "text":
+    if wrong.answer_type not in _WRITTEN:
         return False
     squeezed = _squeezed(wrong.answer[:MAX_COMPARED]) or re.sub(
         r"\s+", "", wrong.answer[:MAX_COMPARED]
@@ -228,7 +231,7 @@ def _repetition(wrong: Answered) -> bool:
 
 def _other_language(wrong: Answered) -> bool:
     """Whether the answer's letters are of a writing that neither the references nor the language have."""
-    if wrong.answer_type != "text":
+    if wrong.answer_type not in _WRITTEN:
         return False
     said = _writings(wrong.answer[:MAX_COMPARED])
     expected = frozenset[str]().union(*(_writings(text[:MAX_COMPARED]) for text in _texts(wrong)))

@@ -41,6 +41,7 @@ from bench.metrics.metric import (
     as_text,
     text_metric,
 )
+from bench.metrics.page_rows import PAGE_ROWS
 from bench.schema import AnswerType, Json
 from bench.text import one_line
 
@@ -470,6 +471,7 @@ _ROWS: Final = (
         answer_types=_TEXT,
         score=ordering.spearman_rho,
     ),
+    *PAGE_ROWS,
 )
 
 

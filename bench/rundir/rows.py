@@ -9,14 +9,24 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from bench.errors import InvalidInput
 from bench.files import read_lines
 from bench.json_schemas.reading import read_schema
 from bench.paths import from_portable, portable
 from bench.rundir.checksums import as_stored, is_intact, with_checksum
-from bench.schema import Document, Output, Page, Perturbation, PlacedText, Sample, Task, TokenChoice
+from bench.schema import (
+    AnswerType,
+    Document,
+    Output,
+    Page,
+    Perturbation,
+    PlacedText,
+    Sample,
+    Task,
+    TokenChoice,
+)
 
 _OUTPUT_FIELDS = frozenset(field.name for field in dataclasses.fields(Output))
 _PAGE_FIELDS = frozenset(field.name for field in dataclasses.fields(Page))
@@ -102,9 +112,11 @@ def sample_of(row: Mapping[str, Any]) -> Sample:
     metadata = row["metadata"]
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise TypeError("metadata is not an object of texts")
-    if row["answer_type"] not in ("text", "json", "description"):
+    if row["answer_type"] not in get_args(AnswerType):
         raise ValueError("answer_type is unknown")
-    if row["answer_type"] != "json" and not all(isinstance(r, str) for r in row["references"]):
+    # A page may also be an object, of blocks or of tests.
+    allowed = str | dict if row["answer_type"] == "markdown" else str
+    if row["answer_type"] != "json" and not all(isinstance(r, allowed) for r in row["references"]):
         raise TypeError("a reference is not a text")
     return Sample(
         id=sys.intern(row["id"]),

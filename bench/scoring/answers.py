@@ -12,6 +12,7 @@ from bench.metrics.extract import extract, without_thoughts
 from bench.metrics.lookup import FieldIndex
 from bench.metrics.metric import MetricValue
 from bench.metrics.mistakes import Answered, classify
+from bench.metrics.page_references import page_text
 from bench.metrics.variants import score_question
 from bench.schema import Output, Sample, StopReason, Task
 
@@ -305,13 +306,14 @@ def _mistake(
 ) -> str | None:
     headline = task.metrics[0]
     value = scored.scores[headline].value
+    is_page = sample.answer_type == "markdown"
     perfect = 1.0 if METRICS[headline].direction == "higher" else 0.0
     if value is None or value == perfect or sample.answer_type == "description":
         return None
     return classify(
         Answered(
             answer=scored.extracted,
-            references=sample.references,
+            references=[page_text(r) for r in sample.references] if is_page else sample.references,
             answer_type=sample.answer_type,
             stop_reason=_stop_reason(said, scored.extracted),
             field=sample.metadata.get("field"),

@@ -35,6 +35,9 @@ from bench.scoring.reuse import (
 )
 from bench.stats import ScoreBounds, cluster_mean, score_bounds
 
+GRADED_TYPES = frozenset({"description", "markdown"})
+"""Types of answers that are more or less good, but never simply right."""
+
 FIELD = "field"
 SLICES = ("language", "doc_type", FIELD)
 """Metadata keys by which every report breaks scores down."""
@@ -56,7 +59,7 @@ class Cell:
     asked: int
     """Samples with an output, failures included; fewer than ``answers`` while a run is unfinished."""
     equivalent: Estimate | None
-    """Share of answers that are right, or wrong only in format; None for descriptions."""
+    """Share of answers that are right, or wrong only in format; None for ``GRADED_TYPES``."""
     source: str | None = None
     """Digest of what the scores were computed from; None for a part of a task."""
     was_stored: bool = False
@@ -94,7 +97,7 @@ class Cell:
         for answer in self.answers:
             if answer.output is None or answer.output.confidence is None:
                 continue
-            if answer.sample.answer_type != "description":
+            if answer.sample.answer_type not in GRADED_TYPES:
                 confidences.append(answer.output.confidence)
                 correct.append(float(answer.mistake is None))
         if not confidences:
@@ -369,7 +372,7 @@ def _answer_mode(run: RunStore) -> AnswerMode:
 def _equivalent(
     answers: Sequence[Answer], headline: str, clusters: Sequence[str], failed: int
 ) -> Estimate | None:
-    if any(answer.sample.answer_type == "description" for answer in answers):
+    if any(answer.sample.answer_type in GRADED_TYPES for answer in answers):
         return None
     values: list[float | None] = []
     for answer in answers:

@@ -2,8 +2,8 @@
 
 ``finding`` turns a name or a path into a folder, ``loading`` a folder into a ``Task``. What lies in a folder:
 ``taskfile`` (task.toml), ``samples`` (the questions), ``pages`` (the images and PDFs), or a data set of
-``hyperbench``. What makes a folder of a published data set: ``hub`` downloads, ``rows`` reads, ``mapping``
-turns rows into samples, and ``cache`` keeps the folder.
+``hyperbench`` or ``page_benchmarks``. What makes a folder of a published data set: ``hub`` downloads,
+``rows`` reads, ``mapping`` turns rows into samples, and ``cache`` keeps the folder.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         dataset_spec,
         expand_tasks,
         find_task,
+        local_benchmarks,
         public_tasks,
     )
     from bench.tasks.loading import check_task, load_task
@@ -28,6 +29,7 @@ __all__ = [
     "expand_tasks",
     "find_task",
     "load_task",
+    "local_benchmarks",
     "public_tasks",
 ]
 

@@ -15,15 +15,31 @@ from bench.paths import data_root
 from bench.tasks.cache import find_made, make_from_path, refresh
 from bench.tasks.hyperbench import is_dataset
 from bench.tasks.hyperbench.annotation import ANNOTATION
+from bench.tasks.page_benchmarks import benchmark_at
 from bench.tasks.pages import PAGE_SUFFIXES
 from bench.tasks.samples import NO_SAMPLES, SAMPLE_FILES, samples_file
-from bench.tasks.taskfile import TASK_FILE, TaskFile, check_task_file, has_task_file
+from bench.tasks.taskfile import (
+    TASK_FILE,
+    LocalTable,
+    TaskFile,
+    check_task_file,
+    has_task_file,
+)
 from bench.text import one_line
 
 
 def bundled_tasks() -> dict[str, Path]:
     """Return name → folder of every task whose documents come with the package."""
-    return {name: folder for name, folder in _known_tasks().items() if not needs_data(folder)}
+    return {
+        name: folder
+        for name, folder in _known_tasks().items()
+        if not needs_data(folder) and _local(folder) is None
+    }
+
+
+def local_benchmarks() -> dict[str, Path]:
+    """Return name → folder of every published benchmark that is read from a copy on this machine."""
+    return {name: folder for name, folder in _known_tasks().items() if _local(folder) is not None}
 
 
 def public_tasks() -> dict[str, Path]:
@@ -48,6 +64,13 @@ def needs_data(folder: Path) -> bool:
         return False
 
 
+def _local(folder: Path) -> LocalTable | None:
+    """Return what the task file says about a copy on this machine; None for any other task."""
+    if samples_file(folder) is not None:
+        return None
+    return check_task_file(folder / TASK_FILE).spec.local
+
+
 def find_task(name: str) -> Path:
     """Return the folder of a task's name, or of a path that a person gave.
 
@@ -64,7 +87,7 @@ def find_task(name: str) -> Path:
         return _from_copy(task, known[task], Path(data))
     if path.is_file() and path.name in {TASK_FILE, ANNOTATION, *SAMPLE_FILES}:
         path = path.parent
-    if is_dataset(path):
+    if is_dataset(path) or benchmark_at(path) is not None:
         return path
     if path.is_dir():
         return _own_folder(path)
@@ -92,6 +115,9 @@ def _own_folder(path: Path) -> Path:
 
 
 def _from_copy(name: str, folder: Path, data: Path) -> Path:
+    local = _local(folder)
+    if local is not None:
+        return _benchmark_copy(name, local, data.expanduser())
     if not needs_data(folder):
         raise InvalidInput(
             f"task {name} comes with its own documents, so NAME=PATH does not apply to it",
@@ -100,8 +126,24 @@ def _from_copy(name: str, folder: Path, data: Path) -> Path:
     return make_from_path(name, folder, _valid_task_file(folder), data).folder
 
 
+def _benchmark_copy(name: str, local: LocalTable, data: Path) -> Path:
+    """Return ``data``, which must hold the benchmark ``name``."""
+    if benchmark_at(data) == local.layout:
+        return data
+    raise InvalidInput(
+        f"{one_line(data)} is no copy of {name}",
+        hint=f"name the folder that this command makes: {local.download()}",
+    )
+
+
 def _with_data(name: str, folder: Path) -> Path:
     """Return ``folder``, or the copy in the cache if the task is a published data set."""
+    local = _local(folder)
+    if local is not None:
+        raise EnvironmentProblem(
+            f"task {name} is read from a copy on this machine, and none is named",
+            hint=f"{local.download()}; then --tasks {name}=PATH",
+        )
     if not needs_data(folder):
         return folder
     spec = _valid_task_file(folder)

@@ -21,6 +21,7 @@ from bench.paths import data_root
 from bench.schema import Document, Page, Sample, Task
 from bench.tasks.cache import MARKER, provenance
 from bench.tasks.hyperbench import read_dataset
+from bench.tasks.page_benchmarks import read_benchmark
 from bench.tasks.pagefiles import page_path
 from bench.tasks.pages import open_page, read_pages, unreadable_page
 from bench.tasks.problems import Problem, error_of
@@ -140,7 +141,7 @@ def _read_source(folder: Path) -> tuple[TaskSource, list[Problem]]:
         spec, problems = check_task_file(folder / TASK_FILE)
         problems += _metric_problems(spec)
     path = samples_file(folder)
-    foreign = read_dataset(folder) if path is None else None
+    foreign = read_dataset(folder) or read_benchmark(folder) if path is None else None
     if foreign is not None:
         source = foreign._replace(spec=spec) if is_described else foreign
     elif path is not None:

@@ -26,6 +26,7 @@ from bench.errors import InvalidInput, did_you_mean
 from bench.formatting import plural
 from bench.json_schemas.questions import question_from
 from bench.json_schemas.validity import first_violation
+from bench.metrics.page_references import page_problem
 from bench.parsing import (
     MAX_VALUE_DEPTH,
     BeyondBound,
@@ -144,7 +145,7 @@ def read_samples(
     records = (
         read_table(path, table.problems, table.notes, encoding=encoding)
         if is_csv
-        else _json_lines(path, table)
+        else json_lines(path, table)
     )
     for line, record in records:
         reader = _RecordReader(
@@ -179,7 +180,7 @@ def read_samples(
     return table
 
 
-def _json_lines(path: Path, table: SampleTable) -> Iterator[tuple[int, dict[str, Any]]]:
+def json_lines(path: Path, table: SampleTable) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield number and record of every line that is a JSON object; blank lines are skipped."""
     with open_regular(path) as stream:
         number = 0
@@ -317,6 +318,13 @@ class _RecordReader:
             references = tuple(self._json_reference(value) for value in values)
             self._check_by_schema(references)
             return references
+        if self.answer_type == "markdown":
+            self.problems += [
+                f"answers: {problem}"
+                for problem in map(page_problem, values)
+                if problem is not None
+            ]
+            return tuple(values)
         wrong = next((value for value in values if not isinstance(value, str)), None)
         if wrong is not None:
             self.problems.append(

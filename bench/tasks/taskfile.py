@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, get_args
 
 import tomlkit
 from pydantic import (
@@ -38,6 +38,14 @@ DEFAULT_METRICS: dict[AnswerType, tuple[str, ...]] = {
     "text": ("anls", "exact_match", "contains", "cer", "wer", "fuzzy_ratio"),
     "json": ("anls_star", "kie_f1"),
     "description": ("fuzzy_ratio", "anls"),
+    "markdown": (
+        "parsing_score",
+        "parsing_text",
+        "parsing_tables",
+        "parsing_tables_structure",
+        "parsing_formulas",
+        "parsing_order",
+    ),
 }
 """Metrics of a task that names none, by the type of its answers; the first is the headline."""
 
@@ -60,6 +68,9 @@ SCHEMA_TOKENS = 2048
 
 LONG_ANSWER_TOKENS = 512
 """``max_new_tokens`` of a task with JSON or free-text answers that sets no bound of its own."""
+
+PAGE_TOKENS = 4_096
+"""The same for whole pages."""
 
 DEFAULT_PROMPT = f"{{question}}\n{SHORT_ANSWER['en']}"
 """The instruction of the Qwen-VL and LLaVA evaluation prompts for short answers."""
@@ -97,6 +108,24 @@ class GenerationTable(BaseModel):
         return stop
 
 
+class LocalTable(BaseModel):
+    """``[local]`` of a task file: a published benchmark that is read from a copy on this machine."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    layout: Literal["omnidocbench", "olmocr-bench"]
+    """Which files its folder has."""
+    id: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    """Hub id, ``owner/name``."""
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    """Commit of the hub repository whose files are known to be read; None if none is."""
+
+    def download(self) -> str:
+        """Return the command that downloads the benchmark."""
+        pinned = f" --revision {self.revision}" if self.revision else ""
+        return f"hf download {self.id} --repo-type dataset{pinned} --local-dir PATH"
+
+
 class TaskFile(BaseModel):
     """A whole ``task.toml``; every key has a default, so that a bare folder is a task as well."""
 
@@ -125,6 +154,8 @@ class TaskFile(BaseModel):
     generation: GenerationTable = GenerationTable()
     dataset: DatasetTable | None = None
     """The published data set that the samples come from; None if they lie beside the file."""
+    local: LocalTable | None = None
+    """The published benchmark whose copy on this machine is read; None for any other task."""
 
     @field_validator("encoding")
     @classmethod
@@ -157,7 +188,9 @@ class TaskFile(BaseModel):
         """Return the decoding settings; longer answers get more tokens where the file names no number."""
         tokens = self.generation.max_new_tokens
         if "max_new_tokens" not in self.generation.model_fields_set and self.answer_type != "text":
-            tokens = LONG_ANSWER_TOKENS if self.json_schema is None else SCHEMA_TOKENS
+            tokens = PAGE_TOKENS if self.answer_type == "markdown" else LONG_ANSWER_TOKENS
+            if self.json_schema is not None:
+                tokens = SCHEMA_TOKENS
         return Generation(tokens, tuple(self.generation.stop))
 
 

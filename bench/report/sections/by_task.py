@@ -87,7 +87,7 @@ def _equivalent_cell(row: ModelRow, task: TaskView) -> DataCell:
         return DataCell(reason=NOT_ASKED)
     count = score.mistakes.get("format_only", 0)
     if not count:
-        return score_cell(score.equivalent, "A description is neither right nor wrong.")
+        return score_cell(score.equivalent, "A description or a page is neither right nor wrong.")
     link = {"task": task.key, "kind": "format_only", "model": row.key}
     note = f"{formatting.count(count)} only in format"
     return score_cell(score.equivalent, note=note, filter=link, linked="note")

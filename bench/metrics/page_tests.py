@@ -1,0 +1,432 @@
+"""Tests that a transcription of a page passes or fails, as in olmOCR-bench.
+
+A reference of this kind is an object with a list of tests, each with the keys of olmOCR-bench::
+
+    {"tests": [{"type": "present", "text": "Fruit costs", "max_diffs": 2},
+               {"type": "absent", "text": "Page 12", "last_n": 200},
+               {"type": "order", "before": "First", "after": "Second", "max_diffs": 1},
+               {"type": "table", "cell": "4.5%", "up": "2.4%", "left_heading": "2023"},
+               {"type": "baseline"}]}
+
+The rules are those of ``olmocr/bench/tests.py`` and ``table_parsing.py`` (@dc802aa). Tests of formulas
+(``math``) need a browser that renders them, so they are not computed here, and neither are tests of types
+that this module does not know. ``share`` is how much a test counts; its default is 1.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from bench.formatting import plural
+from bench.metrics.markup_tables import (
+    MAX_PLACES,
+    CellGrid,
+    MarkupRows,
+    Place,
+    cell_grid,
+    html_rows,
+    html_table_spans,
+    pipe_rows,
+    pipe_runs,
+)
+from bench.metrics.metric import (
+    MetricValue,
+    TooLarge,
+    as_text,
+    best,
+    check_pairs,
+    search_steps,
+)
+from bench.metrics.page_blocks import without_images
+from bench.schema import Json
+
+MAX_STEPS: Final = 800_000_000
+"""Steps of comparing texts and of walking over tables for all tests of one page: about half a second."""
+MAX_SCANNED: Final = 400_000
+"""Characters in which places with edits are looked for, over all tests of one page: half a second."""
+MAX_REPEATED: Final = 5
+"""Longest piece whose repetition at the end of a text is counted, in characters."""
+
+_HEADINGS: Final = {"top_heading": "up", "left_heading": "left"}
+"""Key of a table test that names a heading → where headings of that kind are."""
+SIDES: Final = ("up", "down", "left", "right", *_HEADINGS)
+"""Keys of a table test that name what lies next to the cell, or at the head of its column or row."""
+
+PageTest = Mapping[str, Any]
+"""One test, with the keys of olmOCR-bench."""
+
+_TEXT_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "present": ("text",),
+    "absent": ("text",),
+    "order": ("before", "after"),
+    "table": ("cell",),
+    "baseline": (),
+}
+"""Type of a test that is computed → the texts that it must have."""
+
+_NUMBERS = ("max_diffs", "first_n", "last_n", "max_length", "max_repeats")
+
+
+def is_computed(test: PageTest) -> bool:
+    """Whether a test of this type is computed here."""
+    return test["type"] in _TEXT_KEYS
+
+
+def problem_of_test(test: Json) -> str | None:
+    """Say what is wrong with one test; None if nothing is."""
+    if not isinstance(test, dict) or not isinstance(test.get("type"), str):
+        return 'a test is an object with a "type"'
+    for key in _TEXT_KEYS.get(test["type"], ()):
+        if not isinstance(test.get(key), str) or not plain_markdown(test[key]).strip():
+            return f"a test of type {test['type']} needs a text under the key {key!r}"
+    for key in SIDES:
+        if not isinstance(test.get(key, ""), str):
+            return f"{key!r} must be a text"
+    for key in _NUMBERS:
+        value = test.get(key)
+        if value is not None and not (type(value) is int and value >= 0):
+            return f"{key!r} must be a whole number from 0 on"
+    share = test.get("share", 1)
+    if type(share) not in {int, float} or not 0 < share <= 1:
+        return "'share' must be a number above 0 and up to 1"
+    if test["type"] == "order":
+        shortest = min(len(plain_markdown(test[key])) for key in ("before", "after"))
+        if test.get("max_diffs", 0) > shortest // 2:
+            return "'max_diffs' is more than half of a text to look for"
+    return None
+
+
+def page_tests_of(reference: Json) -> tuple[PageTest, ...] | None:
+    """Return the tests of a reference; None if it is none with tests, or one of them is wrong."""
+    listed = reference.get("tests") if isinstance(reference, dict) else None
+    if not isinstance(listed, list) or any(map(problem_of_test, listed)):
+        return None
+    return tuple(listed)
+
+
+class PageTestResult(NamedTuple):
+    """What became of one test."""
+
+    test: PageTest
+    passed: bool | None
+    """None if tests of this type are not computed."""
+
+
+def run_tests(answer: str, tests: Sequence[PageTest]) -> tuple[PageTestResult, ...]:
+    """Run every test on a transcription.
+
+    Raises:
+        TooLarge: that takes too much work.
+    """
+    page = _TestedPage(answer)
+    return tuple(
+        PageTestResult(test, _RULES[test["type"]](page, test) if is_computed(test) else None)
+        for test in tests
+    )
+
+
+def described(test: PageTest) -> str:
+    """Return a test as one line for a person."""
+    kind = test["type"]
+    edits = f" (up to {plural(test['max_diffs'], 'edit')})" if test.get("max_diffs") else ""
+    if kind in {"present", "absent"}:
+        parts = [f"“{test['text']}”"]
+        parts += [f"in the first {test['first_n']} characters"] if test.get("first_n") else []
+        parts += [f"in the last {test['last_n']} characters"] if test.get("last_n") else []
+        return f"{kind}: {', '.join(parts)}{edits}"
+    if kind == "order":
+        return f"order: “{test['before']}” before “{test['after']}”{edits}"
+    if kind == "table":
+        beside = [f", {side.replace('_', ' ')} “{test[side]}”" for side in SIDES if test.get(side)]
+        return f"table: a cell “{test['cell']}”{''.join(beside)}{edits}"
+    if kind == "baseline":
+        return "baseline: there is text, it does not end in repetition, no emoji and no Chinese or Japanese"
+    text = test.get("math") or test.get("text") or ""
+    return f"{kind} (not computed here): {text}"
+
+
+# Texts
+
+_LINE_BREAK = re.compile(r"<br/?>")
+_LIGHT_TAG = re.compile(r"</?[bi]>")
+_STRONG = re.compile(r"(\*\*|__)(.*?)\1")
+_EMPHASIS = re.compile(r"(\*|_)(.*?)\1")
+_BLANKS = re.compile(r"\s+")
+_PLAIN_CHARACTERS = str.maketrans(
+    {
+        **dict.fromkeys("‘’‚", "'"),
+        **dict.fromkeys("“”„", '"'),
+        **dict.fromkeys("–—‑‒−", "-"),
+        "＿": "_",
+        "\u00b5": "\u03bc",
+    }
+)
+
+
+def plain_markdown(text: str) -> str:
+    """Return ``text`` as it is searched: without emphasis and line breaks, quotes and dashes as in ASCII."""
+    text = _LIGHT_TAG.sub("", _LINE_BREAK.sub(" ", text))
+    text = _EMPHASIS.sub(r"\2", _STRONG.sub(r"\2", _STRONG.sub(r"\2", text)))
+    composed = unicodedata.normalize("NFC", _BLANKS.sub(" ", text))
+    return composed.translate(_PLAIN_CHARACTERS)
+
+
+class _TestedPage:
+    """A transcription, read once for all of its tests."""
+
+    def __init__(self, answer: str) -> None:
+        self.answer = answer
+        self.text = plain_markdown(answer)
+        self.steps = self.scanned = 0
+
+    @functools.cached_property
+    def grids(self) -> tuple[tuple[CellGrid, tuple[Place, ...], tuple[str, ...]], ...]:
+        """Every table on its grid, with the places of its cells and their texts."""
+        grids = []
+        places = 0
+        for rows in _tables(self.answer):
+            grid = cell_grid(rows)
+            places += len(grid.cells)
+            if places > MAX_PLACES:
+                raise TooLarge
+            texts = tuple(plain_markdown(cell.text) for cell in grid.cells.values())
+            grids.append((grid, tuple(grid.cells), texts))
+        return tuple(grids)
+
+    def spend(self, steps: int) -> None:
+        """Note that the page takes so many steps more.
+
+        Raises:
+            TooLarge: they are too many.
+        """
+        self.steps += steps
+        check_pairs(1, self.steps, MAX_STEPS)
+
+    def has_part(self, text: str, whole: str, least: float) -> bool:
+        """Whether a part of ``whole`` is like ``text`` by at least ``least``, 0 to 1."""
+        from rapidfuzz import fuzz
+
+        self.spend(search_steps(text, whole))
+        # The cutoff only ends hopeless comparisons early.
+        ratio = fuzz.partial_ratio(text, whole, score_cutoff=max(0.0, 100 * least - 0.001))
+        return ratio / 100.0 >= least
+
+    def ratios(self, text: str, others: Sequence[str]) -> list[float]:
+        """Similarity, 0 to 1, of ``text`` and each of the others."""
+        from rapidfuzz import fuzz
+
+        self.spend(10_000 + (1 + len(text) // 64) * sum(400 + len(other) for other in others))
+        return [fuzz.ratio(text, other) / 100.0 for other in others]
+
+    def beside(self, grid: CellGrid, place: Place, side: str) -> set[Place]:
+        """The cells on one of ``SIDES`` of the cell at ``place``."""
+        if side not in _HEADINGS:
+            neighbours: Mapping[Place, set[Place]] = getattr(grid, side)
+            return neighbours[place]
+        walk = grid.walk(place, getattr(grid, _HEADINGS[side]))
+        self.spend(800 * len(walk.passed))
+        return walk.headings(grid)
+
+    def starts(self, text: str, max_diffs: int) -> list[int]:
+        """Where ``text`` begins in the page, with at most so many edits; the best of each run of places."""
+        if max_diffs == 0:
+            first = self.text.find(text)
+            return [] if first < 0 else [first, self.text.rfind(text)]
+        if not self.has_part(text, self.text, 1 - 2 * max_diffs / len(text)):
+            return []
+        self.scanned += len(self.text) * (1 + len(text) // 512)
+        check_pairs(1, self.scanned, MAX_SCANNED)
+        return _starts_with_edits(text, self.text, max_diffs)
+
+
+def _tables(answer: str) -> list[MarkupRows]:
+    """The tables of a transcription: those between pipes, then those of HTML."""
+    lines = answer.strip().split("\n")
+    tables = [pipe_rows(lines[start:stop]) for start, stop in pipe_runs(lines)]
+    tables += [html_rows(answer[start:stop]) for start, stop in html_table_spans(answer)]
+    return [rows for rows in tables if rows]
+
+
+def _starts_with_edits(pattern: str, text: str, most: int) -> list[int]:
+    """Where a part of ``text`` begins that is at most ``most`` edits from ``pattern``.
+
+    Myers' bit-parallel search (1999), from the end to the beginning, so that it finds where parts begin. Of
+    neighbouring places the one with the fewest edits counts.
+    """
+    width = len(pattern)
+    full = (1 << width) - 1
+    top = 1 << (width - 1)
+    masks: dict[str, int] = {}
+    for place, character in enumerate(reversed(pattern)):
+        masks[character] = masks.get(character, 0) | 1 << place
+    plus, minus, distance = full, 0, width
+    starts: list[int] = []
+    fewest = most + 1
+    for place in range(len(text) - 1, -1, -1):
+        equal = masks.get(text[place], 0)
+        vertical = equal | minus
+        horizontal = (((equal & plus) + plus) ^ plus) | equal
+        gained = minus | (~(horizontal | plus) & full)
+        lost = plus & horizontal
+        distance += bool(gained & top) - bool(lost & top)
+        gained = (gained << 1) & full
+        lost = (lost << 1) & full
+        plus = lost | (~(vertical | gained) & full)
+        minus = gained & vertical
+        if distance > most:
+            fewest = most + 1
+        elif distance < fewest:
+            # A better place of the same run replaces the one before.
+            if fewest <= most:
+                starts.pop()
+            starts.append(place)
+            fewest = distance
+    return starts
+
+
+# Rules
+
+
+def _threshold(text: str, max_diffs: int) -> float:
+    return 1.0 - max_diffs / max(1, len(text))
+
+
+def _is_present(page: _TestedPage, test: PageTest) -> bool:
+    wanted, text = plain_markdown(test["text"]), page.text
+    if not test.get("case_sensitive", True):
+        wanted, text = wanted.lower(), text.lower()
+    first, last = test.get("first_n"), test.get("last_n")
+    if first and last:
+        text = text[:first] + text[-last:]
+    elif first:
+        text = text[:first]
+    elif last:
+        text = text[-last:]
+    max_diffs = test.get("max_diffs", 0)
+    if len(text) < len(wanted) - max_diffs:
+        return False
+    if wanted in text:
+        return True
+    return max_diffs > 0 and page.has_part(wanted, text, _threshold(wanted, max_diffs))
+
+
+def _is_absent(page: _TestedPage, test: PageTest) -> bool:
+    return not _is_present(page, test)
+
+
+def _is_in_order(page: _TestedPage, test: PageTest) -> bool:
+    max_diffs = test.get("max_diffs", 0)
+    before, after = plain_markdown(test["before"]), plain_markdown(test["after"])
+    # What is written without an edit is found at once.
+    if -1 < page.text.find(before) < page.text.rfind(after):
+        return True
+    befores = page.starts(before, max_diffs)
+    afters = page.starts(after, max_diffs) if befores else []
+    return bool(afters) and min(befores) < max(afters)
+
+
+def _is_in_table(page: _TestedPage, test: PageTest) -> bool:
+    max_diffs = test.get("max_diffs", 0)
+    wanted = plain_markdown(test["cell"])
+    beside = {side: plain_markdown(test[side]) for side in SIDES if test.get(side)}
+    for grid, places, texts in page.grids:
+        text_at = dict(zip(places, texts, strict=True))
+        least = max(0.5, _threshold(wanted, max_diffs))
+        alike = page.ratios(wanted, texts)
+        for place, ratio in zip(places, alike, strict=True):
+            if ratio >= least and all(
+                _lies_beside(
+                    page,
+                    [text_at[each] for each in page.beside(grid, place, side)],
+                    text,
+                    max_diffs,
+                )
+                for side, text in beside.items()
+            ):
+                return True
+    return False
+
+
+def _lies_beside(page: _TestedPage, texts: Sequence[str], wanted: str, max_diffs: int) -> bool:
+    least = max(0.5, _threshold(wanted, max_diffs))
+    return any(ratio >= least for ratio in page.ratios(wanted, texts))
+
+
+_NOT_EXPECTED = re.compile(
+    "[\u4e00-\u9fff\u3040-\u309f\u30a0-\u30ff\U0001f300-\U0001f64f\U0001f680-\U0001f6ff\U0001f1e0-\U0001f1ff]"
+)
+
+
+def _is_sound(page: _TestedPage, test: PageTest) -> bool:
+    text = page.answer
+    if test.get("max_length") is not None:
+        # A page that is expected to be blank.
+        bare = without_images(text) if test.get("max_length_skips_image_alt_tags") else text
+        most_letters: int = test["max_length"]
+        return sum(map(str.isalnum, bare)) <= most_letters
+    if not any(map(str.isalnum, text)):
+        return False
+    most = 30 if test.get("max_repeats") is None else test["max_repeats"]
+    squeezed = _BLANKS.sub(" ", text)
+    if any(_repeats(squeezed, size) > most for size in range(1, MAX_REPEATED + 1)):
+        return False
+    return not test.get("check_disallowed_characters", True) or not _NOT_EXPECTED.search(text)
+
+
+def _repeats(text: str, size: int) -> int:
+    """How often the last ``size`` characters stand at the end, one after the other."""
+    last = text[-size:]
+    end = len(text)
+    while end >= size and text.startswith(last, end - size):
+        end -= size
+    return (len(text) - end) // size
+
+
+_RULES: Final[Mapping[str, Callable[[_TestedPage, PageTest], bool]]] = {
+    "present": _is_present,
+    "absent": _is_absent,
+    "order": _is_in_order,
+    "table": _is_in_table,
+    "baseline": _is_sound,
+}
+
+
+# Rows of the table of metrics
+
+
+def page_tests_metric(types: Sequence[str], *, shares: bool = False) -> Callable[..., MetricValue]:
+    """Return the score function for the share of tests of some types that are passed.
+
+    Its weight is the number of these tests, or the sum of their shares. A page without such a test has no
+    score.
+    """
+    chosen = frozenset(types)
+
+    def score(prediction: Json, references: Sequence[Json]) -> MetricValue:
+        values = []
+        for reference in references:
+            results = _tested(as_text(prediction), json.dumps(reference, ensure_ascii=False))
+            counted = [result for result in results or () if result.test["type"] in chosen]
+            weights = [float(result.test.get("share", 1)) if shares else 1.0 for result in counted]
+            if not counted:
+                values.append(MetricValue(None))
+                continue
+            passed = sum(
+                weight for result, weight in zip(counted, weights, strict=True) if result.passed
+            )
+            values.append(MetricValue(min(1.0, passed / sum(weights)), sum(weights)))
+        return best(values, higher=True)
+
+    return score
+
+
+@functools.lru_cache(maxsize=8)
+def _tested(answer: str, reference: str) -> tuple[PageTestResult, ...] | None:
+    """``run_tests`` once for all metrics of an answer; the reference as JSON."""
+    tests = page_tests_of(json.loads(reference))
+    return None if tests is None else run_tests(answer, tests)
