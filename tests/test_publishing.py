@@ -103,14 +103,9 @@ def test_a_score_becomes_a_file_for_the_hub(bench: Any, eval_yaml: Path, tmp_pat
     assert entry["value"] == pytest.approx(estimate.value, abs=1e-6)
     assert entry["date"] == "2026-03-12"
     assert entry["source"] == {"url": "https://example.org/answers", "user": "acme"}
-    for said in (
-        "6 questions on 3 documents",
-        "95 % interval",
-        "gptq-int4",
-        "task's own",
-        "failed",
-    ):
-        assert said.replace("failed", "count as wrong") in entry["notes"]
+    for said in ("6 questions on 3 documents", "95 % interval", "gptq-int4", "the task's own"):
+        assert said in entry["notes"]
+    assert "1 question ended in an error, which counts as wrong." in entry["notes"]
     # What exists is not written over without a word.
     again = bench(*command)
     assert again.status == 2 and "exists already" in again.err and "--overwrite" in again.err
@@ -176,6 +171,7 @@ def test_the_hub_says_what_is_a_benchmark(
     command = ("export", "hf", run.path, "-m", MODEL.name, "-o", "out")
     offline = bench(*command)
     assert offline.status == 3 and "HF_HUB_OFFLINE" in offline.err
+    assert "--eval-yaml FILE" in offline.err
     asked = []
 
     def without(hub_id: str, name: str) -> None:
@@ -186,6 +182,15 @@ def test_the_hub_says_what_is_a_benchmark(
     assert unregistered.status == 2
     assert "acme/Invoices is not registered as a benchmark of the Hub" in unregistered.err
     assert asked == [("acme/Invoices", "eval.yaml")]
+
+
+def test_one_description_is_of_one_data_set(bench: Any, eval_yaml: Path, tmp_path: Path) -> None:
+    other = dataclasses.replace(hub_tasks(SOURCE.replace("acme", "other"))[0], name="other")
+    run = run_of(tmp_path / "results", tasks=[*hub_tasks(), other])
+    command = ("export", "hf", run.path, "-m", MODEL.name, "--eval-yaml", eval_yaml, "-o", "out")
+    ended = bench(*command)
+    assert ended.status == 2 and "the tasks are of 2" in ended.err
+    assert bench(*command, "--task", "other").status == 0
 
 
 def test_a_task_of_a_benchmark_is_chosen_by_config_and_split() -> None:

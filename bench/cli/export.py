@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -15,15 +15,32 @@ from bench.cli.commands import VerbGroup, argument, choice, takes
 from bench.cli.complaints import print_list
 from bench.cli.lookup import find_run
 from bench.cli.options import FOLDER, NameList, models_choice, results_choice, tasks_choice
-from bench.errors import InvalidInput, ManyProblems, did_you_mean, require_package
+from bench.errors import (
+    EnvironmentProblem,
+    InvalidInput,
+    ManyProblems,
+    did_you_mean,
+    require_package,
+)
 from bench.text import one_line, printable
 
 if TYPE_CHECKING:
+    from bench.publishing.every_eval_ever import EvaluationRecord
     from bench.publishing.hub_results import BenchmarkTask, HubResult, Source
     from bench.scoring.evaluation import Evaluation
 
 out_choice = partial(choice, "-o", also=("--output",), type=FOLDER, required=True, metavar="DIR")
+references_choice = partial(
+    choice,
+    help="Write the references also if the licence of the task is not known to allow it. You then say that "
+    "you may.",
+)
 overwrite_choice = partial(choice, help="Replace files that exist.")
+Made = TypeVar("Made")
+
+ELSEWHERE = "bench export predictions and bench export eee take every run"
+"""What to do with a score that may not stand on the Hub."""
+
 place_choice = partial(results_choice, also=("--runs",))
 
 
@@ -99,28 +116,19 @@ def hub_command(options: HubOptions) -> None:
     source = _source(options)
     evaluation = _evaluation(options.run, options.results, options.models)
     _check_names("task", options.tasks or (), list(evaluation.tasks))
-    results, refused = [], []
-    for model in evaluation.models:
-        for task in options.tasks or evaluation.tasks:
-            try:
-                results.append(_hub_result(options, evaluation, model, task, source))
-            except InvalidInput as error:
-                refused.append(error)
-    if refused and (options.tasks or not results):
-        _refuse(refused)
+    tasks = options.tasks or tuple(evaluation.tasks)
+    if options.eval_yaml is not None:
+        _check_one_data_set(evaluation, tasks)
+    # The Hub is asked once for each data set.
+    benchmark = cache(partial(_benchmark, options.eval_yaml))
+    make = partial(_hub_result, options, evaluation, benchmark, source)
+    results, refused = _of_each(evaluation, options.tasks, make)
     written = {options.out / RESULTS_FOLDER / result.name: result.content for result in results}
     check_new(written, overwrite=options.overwrite)
     for path, content in written.items():
         write_atomically(path, content)
     _print_written(list(written))
-    print_list([error.message for error in refused], "scores", evaluation.run.id, err=True)
-
-
-def _refuse(refused: Sequence[InvalidInput]) -> None:
-    if len(refused) == 1:
-        raise refused[0]
-    messages = [error.message for error in refused]
-    raise ManyProblems(messages, subject="export", hint=refused[0].hint)
+    print_list(refused, "scores", evaluation.run.id, err=True)
 
 
 def _source(options: HubOptions) -> Source | None:
@@ -137,8 +145,53 @@ def _source(options: HubOptions) -> Source | None:
     return source
 
 
+def _check_one_data_set(evaluation: Evaluation, tasks: Sequence[str]) -> None:
+    """Refuse an ``eval.yaml``, which does not say of what data set it is, for several of them."""
+    from bench.tasks.cache import hub_origin
+
+    origins = [hub_origin(evaluation.tasks[task].source) for task in tasks]
+    data_sets = {origin.hub_id for origin in origins if origin is not None}
+    if len(data_sets) > 1:
+        raise InvalidInput(
+            f"--eval-yaml describes one data set, but the tasks are of {len(data_sets)}",
+            hint="name the tasks of the one: --task NAME",
+        )
+
+
+def _benchmark(path: Path | None, hub_id: str) -> tuple[BenchmarkTask, ...]:
+    """The tasks of a benchmark of the Hub, from a copy of its ``eval.yaml`` or from the Hub."""
+    from bench.publishing.hub_results import BENCHMARK_FILE, read_benchmark
+
+    path = path or _from_hub(hub_id)
+    if path is None:
+        raise InvalidInput(
+            f"{hub_id} is not registered as a benchmark of the Hub: it has no {BENCHMARK_FILE}",
+            hint=ELSEWHERE,
+        )
+    return read_benchmark(path)
+
+
+def _from_hub(hub_id: str) -> Path | None:
+    """The ``eval.yaml`` of a data set; None if it has none."""
+    from bench.publishing.hub_results import BENCHMARK_FILE
+    from bench.tasks.hub import download_file
+
+    try:
+        return download_file(hub_id, BENCHMARK_FILE)
+    except EnvironmentProblem as error:
+        address = f"https://huggingface.co/datasets/{hub_id}/raw/main/{BENCHMARK_FILE}"
+        raise EnvironmentProblem(
+            error.message, hint=f"--eval-yaml FILE, a copy of {address}"
+        ) from None
+
+
 def _hub_result(
-    options: HubOptions, evaluation: Evaluation, model: str, task: str, source: Source | None
+    options: HubOptions,
+    evaluation: Evaluation,
+    benchmark: Callable[[str], tuple[BenchmarkTask, ...]],
+    source: Source | None,
+    model: str,
+    task: str,
 ) -> HubResult:
     from bench.publishing.hub_results import entry_task, hub_result, obstacles
     from bench.tasks.cache import hub_origin
@@ -148,35 +201,20 @@ def _hub_result(
         raise InvalidInput(
             f"the score of {one_line(model, 60)} on {one_line(task, 60)} is not exported: "
             + "; ".join(reasons),
-            hint="bench export predictions and bench export eee take every run",
+            hint=ELSEWHERE,
         )
     origin = hub_origin(evaluation.tasks[task].source)
     assert origin is not None, "without one there is an obstacle"
-    benchmark = entry_task(origin, _benchmark(origin.hub_id, options.eval_yaml), options.task_id)
+    chosen = entry_task(origin, benchmark(origin.hub_id), options.task_id)
     return hub_result(
         evaluation,
         model,
         task,
-        benchmark,
+        chosen,
         metric=options.metric,
         percent=options.percent,
         source=source,
     )
-
-
-def _benchmark(hub_id: str, path: Path | None) -> tuple[BenchmarkTask, ...]:
-    """The tasks of a benchmark of the Hub, from a copy of its ``eval.yaml`` or from the Hub."""
-    from bench.publishing.hub_results import BENCHMARK_FILE, read_benchmark
-    from bench.tasks.hub import download_file
-
-    if path is None:
-        path = download_file(hub_id, BENCHMARK_FILE)
-    if path is None:
-        raise InvalidInput(
-            f"{hub_id} is not registered as a benchmark of the Hub: it has no {BENCHMARK_FILE}",
-            hint="bench export predictions and bench export eee take every run",
-        )
-    return read_benchmark(path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,10 +242,7 @@ class RecordOptions:
         default="other",
         help="Say what the organization is to the model's developer.",
     )
-    references: bool = choice(
-        help="Write the references also if the licence of the task is not known to allow it. You then say "
-        "that you may."
-    )
+    references: bool = references_choice()
     overwrite: bool = overwrite_choice()
     results: Path = place_choice()
 
@@ -221,8 +256,8 @@ def record_command(options: RecordOptions) -> None:
     with every answer. A run gives the same file names each time.
     """
     from bench.files import write_atomically, write_json
-    from bench.publishing.described import check_new, hub_id
-    from bench.publishing.every_eval_ever import Evaluator, evaluation_record
+    from bench.publishing.described import check_new, hub_id, published_id
+    from bench.publishing.every_eval_ever import UNKNOWN, Evaluator, evaluation_record
     from bench.publishing.licences import may_be_shared
 
     if options.model_id is not None and hub_id(options.model_id) is None:
@@ -236,19 +271,21 @@ def record_command(options: RecordOptions) -> None:
             hint=f"--model {evaluation.models[0]}",
         )
     _check_names("task", options.tasks or (), list(evaluation.tasks))
-    evaluator = Evaluator(options.organization or "unknown", options.relationship)
+    evaluator = Evaluator(options.organization or UNKNOWN, options.relationship)
     now = time.time()
-    records, refused = [], []
-    for model in evaluation.models:
-        for task in options.tasks or evaluation.tasks:
-            references = options.references or may_be_shared(evaluation.tasks[task].license)
-            record = partial(evaluation_record, evaluation, model, task, references=references)
-            try:
-                records.append(record(evaluator=evaluator, model_id=options.model_id, now=now))
-            except InvalidInput as error:
-                refused.append(error)
-    if refused and (options.tasks or not records):
-        _refuse(refused)
+
+    def make(model: str, task: str) -> EvaluationRecord:
+        return evaluation_record(
+            evaluation,
+            model,
+            task,
+            references=options.references or may_be_shared(evaluation.tasks[task].license),
+            evaluator=evaluator,
+            model_id=options.model_id,
+            now=now,
+        )
+
+    records, refused = _of_each(evaluation, options.tasks, make)
     paths = [options.out / path for each in records for path in (each.path, each.samples_path)]
     check_new(paths, overwrite=options.overwrite)
     for each in records:
@@ -256,12 +293,12 @@ def record_command(options: RecordOptions) -> None:
         write_json(options.out / each.path, each.aggregate)
     _print_written(paths)
     for model in evaluation.models:
-        if options.model_id is None and hub_id(evaluation.run.model_spec(model).checkpoint) is None:
-            click.echo(
-                f"note: {printable(model)} has no id on the Hub: name it with --model-id OWNER/NAME",
-                err=True,
+        if options.model_id is None and published_id(evaluation.run, model) is None:
+            said = (
+                f"note: {printable(model)} has no id on the Hub: name it with --model-id OWNER/NAME"
             )
-    print_list([error.message for error in refused], "records", evaluation.run.id, err=True)
+            click.echo(said, err=True)
+    print_list(refused, "records", evaluation.run.id, err=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,10 +316,7 @@ class PredictionsOptions:
         default="jsonl",
         help="Write these formats, separated by commas: jsonl, csv.",
     )
-    references: bool = choice(
-        help="Write the references also if the licence of the task is not known to allow it. You then say "
-        "that you may."
-    )
+    references: bool = references_choice()
     pages: bool = choice(help="Copy the pages as well, of tasks whose licence allows it.")
     overwrite: bool = overwrite_choice()
     results: Path = place_choice()
@@ -322,7 +356,32 @@ def _evaluation(name: str, results: Path, models: Sequence[str] | None) -> Evalu
     run = RunStore.open(find_run(name, results))
     _check_names("model", models or (), run.model_names())
     with scoring_progress() as progress:
-        return evaluate(run, only=models, progress=progress.step)
+        # Computed anew: somebody else's run may hold scores that were never computed.
+        return evaluate(run, only=models, mistakes=False, reuse=False, progress=progress.step)
+
+
+def _of_each(
+    evaluation: Evaluation, tasks: Sequence[str] | None, make: Callable[[str, str], Made]
+) -> tuple[list[Made], list[str]]:
+    """What ``make`` makes of each model and task, and why there is nothing of the others.
+
+    Raises:
+        InvalidInput: there is nothing at all, or nothing of a task that a person has named.
+    """
+    made: list[Made] = []
+    refused: list[InvalidInput] = []
+    for model in evaluation.models:
+        for task in tasks or evaluation.tasks:
+            try:
+                made.append(make(model, task))
+            except InvalidInput as error:
+                refused.append(error)
+    reasons = [error.message for error in refused]
+    if refused and (tasks or not made):
+        if len(refused) == 1:
+            raise refused[0]
+        raise ManyProblems(reasons, subject="export", hint=refused[0].hint)
+    return made, reasons
 
 
 def _check_names(noun: str, given: Sequence[str], known: Sequence[str]) -> None:

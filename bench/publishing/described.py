@@ -75,6 +75,12 @@ def public_name(name: str) -> str:
     return one_line(name, 200)
 
 
+def published_id(run: RunStore, model: str) -> str | None:
+    """The id on the Hub of what was measured: of the adapter if there is one, else of the checkpoint."""
+    spec = run.model_spec(model)
+    return hub_id(spec.adapter or spec.checkpoint)
+
+
 def settings_of(run: RunStore, model: str) -> dict[str, str]:
     """The backend of a model and its ``SETTINGS``, those that are set."""
     spec, record = run.model_spec(model), run.model_record(model)

@@ -23,9 +23,9 @@ from bench.publishing.described import (
     dataset_of,
     full_prompts,
     harness_of,
-    hub_id,
     prompt_sources,
     protocol_of,
+    published_id,
     restrictions,
     settings_of,
     source_of,
@@ -88,16 +88,14 @@ def evaluation_record(
         task: one of its tasks.
         references: whether the samples hold the references.
         evaluator: who stands for it.
-        model_id: ``owner/name`` of the model; None for its checkpoint's, where that has one.
+        model_id: ``owner/name`` of the model; None for that of its checkpoint or adapter, where it has one.
         now: seconds since 1970, when the record is made.
 
     Raises:
         InvalidInput: no answer of the model could be scored.
     """
     run, cell = evaluation.run, evaluation.cells[model, task]
-    identity = (
-        model_id or hub_id(run.model_spec(model).checkpoint) or f"{UNKNOWN}/{file_name(model)}"
-    )
+    identity = model_id or published_id(run, model) or f"{UNKNOWN}/{file_name(model)}"
     developer, _, name = identity.partition("/")
     folder = PurePosixPath("data", *map(_component, (task, developer, name)))
     key = _uuid(run, model, task)
@@ -164,7 +162,7 @@ def _model_info(run: RunStore, model: str, identity: str, developer: str) -> dic
     traits = nested(record, "traits") or nested(record, "details", "traits")
     is_ours = nested(traits, "runs_in") in ("process", "own server")
     settings = settings_of(run, model)
-    has_weights = hub_id(run.model_spec(model).checkpoint) is not None
+    has_weights = published_id(run, model) is not None
     device = text(nested(record, "device"))
     machine = hardware(run.record.get("environment"), device) if device and is_ours else ""
     info: dict[str, Any] = {

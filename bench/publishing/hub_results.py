@@ -249,8 +249,9 @@ def _notes(evaluation: Evaluation, cell: Cell, metric: str, estimate: Estimate) 
     notes += _how_asked(evaluation, cell)
     notes += [f"{remark[:1].upper()}{remark[1:]}." for remark in _remarks(task.source)]
     if estimate.failed:
-        failed = plural(estimate.failed, "question")
-        notes.append(f"{failed} had no answer because of an error, and count as wrong.")
+        notes.append(
+            f"{plural(estimate.failed, 'question')} ended in an error, which counts as wrong."
+        )
     if estimate.unscored:
         notes.append(f"{plural(estimate.unscored, 'question')} could not be scored.")
     degraded = sum(a.output is not None and a.output.degraded is not None for a in cell.answers)
@@ -275,7 +276,7 @@ def _how_asked(evaluation: Evaluation, cell: Cell) -> list[str]:
     ]
     settings = settings_of(run, model)
     named = [f"{key} {value}" for key, value in settings.items() if key != "backend"]
-    notes.append(f"Model: {'; '.join([settings['backend'], *named])}.")
+    notes.append(f"Backend {'; '.join([settings['backend'], *named])}.")
     if run.model_spec(model).quantization is not None:
         notes.append("These are the quantized weights, not the original ones.")
     if run.model_spec(model).adapter is not None:
