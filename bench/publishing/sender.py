@@ -55,11 +55,10 @@ def to_trackio(entries: Sequence[Mapping[str, Any]], report: Path) -> str:
     """Log to trackio: on this machine, or to the Space or server of its environment variables."""
     import trackio
 
-    name = os.environ.get("TRACKIO_PROJECT") or PROJECT
     for entry in entries:
         config = {**entry["parameters"], **{f"tag.{k}": v for k, v in entry["tags"].items()}}
         trackio.init(
-            project=name,
+            project=PROJECT,
             name=entry["name"],
             config=config,
             embed=False,
@@ -71,7 +70,7 @@ def to_trackio(entries: Sequence[Mapping[str, Any]], report: Path) -> str:
             trackio.log_artifact(report, name=REPORT, type="report")
         finally:
             trackio.finish()
-    return f"project {name}"
+    return f"project {PROJECT}"
 
 
 def to_wandb(entries: Sequence[Mapping[str, Any]], report: Path) -> str:
