@@ -153,6 +153,21 @@ def test_a_run_that_is_no_measurement_of_the_benchmark_is_refused(
     assert ended.status == 2 and said in ended.err, ended.err
 
 
+def test_perturbed_pages_are_other_pages(bench: Any, eval_yaml: Path, tmp_path: Path) -> None:
+    run = run_of(tmp_path / "results")
+    record = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
+    record["tasks"][0]["perturbation"] = {"kind": "blur", "severity": 2, "seed": 0}
+    (run.path / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    command = ("export", "hf", run.path, "-m", MODEL.name, "--eval-yaml", eval_yaml, "-o", "out")
+    ended = bench(*command)
+    assert ended.status == 2 and "the pages were perturbed (blur)" in ended.err
+    # The other forms say so beside the score.
+    assert bench("export", "eee", run.path, "-o", "eee").status == 0
+    [(_, aggregate, _)] = records(Path("eee"))
+    details = aggregate["evaluation_results"][0]["score_details"]["details"]
+    assert details["restrictions"] == "the pages were perturbed (blur)"
+
+
 def test_answers_from_a_file_are_no_measurement(
     bench: Any, make_task: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -189,6 +189,10 @@ def restrictions(run: RunStore, cell: Cell) -> list[str]:
             reasons.append(f"only some of the questions were asked ({_PARTS[setting]})")
         else:
             reasons.append(f"the pages or questions were changed ({one_line(setting, 40)})")
+    perturbation = run.task_record(cell.task.name).get("perturbation")
+    if perturbation:
+        kind = one_line(text(nested(perturbation, "kind")), 40)
+        reasons.append(f"the pages were perturbed ({kind})")
     if MENDED in cell.task.version:
         reasons.append("references of the task were mended, so it is not the published benchmark")
     return reasons

@@ -206,6 +206,10 @@ def _results(run: RunStore, cell: Cell) -> list[dict[str, Any]]:
 
 def _result(run: RunStore, cell: Cell, metric: str, estimate: Estimate) -> dict[str, Any]:
     task = cell.task
+    sources = prompt_sources(run, cell.model, task) or ["task"]
+    arguments: dict[str, Any] = {"max_tokens": task.generation.max_new_tokens}
+    if sources == ["task"]:
+        arguments["prompt_template"] = task.prompt.template
     return {
         "evaluation_result_id": _result_id(cell, metric),
         "evaluation_name": task.name,
@@ -213,13 +217,10 @@ def _result(run: RunStore, cell: Cell, metric: str, estimate: Estimate) -> dict[
         "metric_config": _metric_config(metric),
         "score_details": _score_details(run, cell, estimate),
         "generation_config": {
-            "generation_args": {
-                "max_tokens": task.generation.max_new_tokens,
-                "prompt_template": task.prompt.template,
-            },
+            "generation_args": arguments,
             "additional_details": {
                 "protocol": protocol_of(run),
-                "prompts_from": ", ".join(prompt_sources(run, cell.model, task)) or "task",
+                "prompts_from": ", ".join(sources),
                 "stop": json.dumps(task.generation.stop),
             },
         },

@@ -9,6 +9,7 @@ are sent by a process of its own (``bench.publishing.sender``) that has no termi
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from bench.publishing.described import (
     harness_of,
     prompt_sources,
     protocol_of,
+    restrictions,
     settings_of,
 )
 from bench.report.records import number, text
@@ -69,6 +71,11 @@ def _entry(evaluation: Evaluation, row: ModelRow) -> Entry:
     )
 
 
+def _key(name: str) -> str:
+    """``name`` with the characters that every tracker takes in the name of a metric, a parameter or a tag."""
+    return re.sub(r"[^\w.-]+", "-", file_name(name))
+
+
 def _texts(given: Mapping[str, Any]) -> dict[str, str]:
     return {
         key: one_line(value, LONGEST) for key, value in given.items() if value not in (None, "")
@@ -85,7 +92,7 @@ def _scores(evaluation: Evaluation, row: ModelRow) -> dict[str, float | None]:
             # The mean over what was asked so far is no result.
             continue
         for metric, estimate in cell.estimates.items():
-            scores |= _estimate(f"{file_name(task)}/{metric}", estimate)
+            scores |= _estimate(f"{_key(task)}/{_key(metric)}", estimate)
     return scores
 
 
@@ -118,6 +125,9 @@ def _parameters(evaluation: Evaluation, row: ModelRow) -> dict[str, Any]:
     run = evaluation.run
     tasks = evaluation.tasks.values()
     prompts = [source for task in tasks for source in prompt_sources(run, row.name, task)]
+    limits = [
+        said for task in tasks for said in restrictions(run, evaluation.cells[row.name, task.name])
+    ]
     memory = row.facts.memory
     return {
         "model": row.name,
@@ -128,9 +138,10 @@ def _parameters(evaluation: Evaluation, row: ModelRow) -> dict[str, Any]:
         "tasks": ", ".join(f"{task.name} {task.version}" for task in tasks),
         "protocol": protocol_of(run),
         "prompts": ", ".join(dict.fromkeys(prompts)),
+        "restrictions": "; ".join(dict.fromkeys(limits)),
         "memory_is": memory.label if memory is not None else None,
         **{key: run.settings.get(key) for key in ("limit", "batch_size", "max_new_tokens")},
-        **{f"digest.{file_name(task.name)}": task.digest for task in tasks},
+        **{f"digest.{_key(task.name)}": task.digest for task in tasks},
     }
 
 
@@ -142,7 +153,7 @@ def _tags(run: RunStore, row: ModelRow) -> dict[str, Any]:
         "run_identity": text(run.record.get("spec_id")),
         "state": row.state,
         **{f"{LIBRARY}.{key}": value for key, value in harness_of(run).items()},
-        **{f"label.{file_name(str(key))}": value for key, value in kept},
+        **{f"label.{_key(str(key))}": value for key, value in kept},
     }
 
 
