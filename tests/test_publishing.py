@@ -530,6 +530,7 @@ def test_no_secret_and_no_path_leaves_the_machine(
     for path in written:
         content = path.read_text(encoding="utf-8")
         assert SECRET not in content and "10.0.0.7" not in content
+        assert "base_url" in content or path.suffix == ".jsonl"
         assert str(tmp_path) not in content and "/documents/" not in content
 
 

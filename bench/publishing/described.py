@@ -1,7 +1,7 @@
 """What an exported result says besides its scores, in words that are true on every machine.
 
 An export is made to be read by others. So it names settings by a list, and everything that is not on the list
-stays at home: the options of a model, which may hold addresses and keys, command lines, and paths.
+stays at home: what the options of a model hold, which may be addresses and keys, command lines, and paths.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from bench.rundir.record import PART
 from bench.rundir.store import RunStore
 from bench.schema import MENDED, Task
 from bench.scoring.evaluation import Cell
-from bench.tasks.cache import hub_origin
 from bench.text import file_name, one_line, without_user_info
 
 LIBRARY = "docvlm-bench"
@@ -82,7 +81,7 @@ def published_id(run: RunStore, model: str) -> str | None:
 
 
 def settings_of(run: RunStore, model: str) -> dict[str, str]:
-    """The backend of a model and its ``SETTINGS``, those that are set."""
+    """The backend of a model and its ``SETTINGS``, those that are set; of its options only the names."""
     spec, record = run.model_spec(model), run.model_record(model)
     settings = {"backend": text(nested(record, "backend")) or spec.backend}
     for key in SETTINGS:
@@ -90,6 +89,8 @@ def settings_of(run: RunStore, model: str) -> dict[str, str]:
         value = getattr(spec, key) if loaded is None else loaded
         if isinstance(value, str | int) and value not in ("", "auto"):
             settings[key] = public_name(str(value)) if key in _NAMES else one_line(value, 200)
+    if spec.options:
+        settings["options"] = one_line(", ".join(sorted(spec.options)))
     return settings
 
 
@@ -163,15 +164,6 @@ def prompt_sources(run: RunStore, model: str, task: Task) -> list[str]:
         if nested(entry, "model") == model and nested(entry, "task") == task.name
     ]
     return list(dict.fromkeys(sources))
-
-
-def dataset_of(task: Task) -> dict[str, str]:
-    """``id``, ``config``, ``split`` and ``revision`` of a data set of the Hub; empty for other tasks."""
-    origin = hub_origin(task.source)
-    if origin is None:
-        return {}
-    named = {"id": origin.hub_id, "config": origin.config, "split": origin.split}
-    return {key: value for key, value in named.items() if value} | {"revision": origin.revision}
 
 
 def restrictions(run: RunStore, cell: Cell) -> list[str]:

@@ -20,7 +20,6 @@ from bench.metrics import METRICS
 from bench.publishing.described import (
     LIBRARY,
     address_of,
-    dataset_of,
     full_prompts,
     harness_of,
     prompt_sources,
@@ -41,6 +40,7 @@ from bench.scoring.answers import Answer
 from bench.scoring.evaluation import Cell, Evaluation
 from bench.scoring.levels import level
 from bench.stats.means import CONFIDENCE
+from bench.tasks.cache import hub_origin
 from bench.text import file_name, one_line
 
 VERSION = "0.3.0"
@@ -239,14 +239,14 @@ def _source_data(cell: Cell) -> dict[str, Any]:
         "license": one_line(task.license) or "not stated",
     }
     common = {"dataset_name": one_line(task.title or task.name), "additional_details": details}
-    dataset = dataset_of(task)
-    if dataset:
-        details |= {key: dataset[key] for key in ("config", "revision") if key in dataset}
+    origin = hub_origin(task.source)
+    if origin is not None:
+        details |= {"config": origin.config or "default", "revision": origin.revision}
         return {
             **common,
             "source_type": "hf_dataset",
-            "hf_repo": dataset["id"],
-            "hf_split": dataset["split"],
+            "hf_repo": origin.hub_id,
+            "hf_split": origin.split,
             "samples_number": cell.asked,
         }
     address = address_of(task)

@@ -120,7 +120,13 @@ def entry_task(
         InvalidInput: none has them, or several have and ``task_id`` does not name one of them.
     """
     if task_id is not None:
-        tasks = [task for task in tasks if task.id == task_id] or _unknown(task_id, tasks)
+        ids = [task.id for task in tasks]
+        if task_id not in ids:
+            raise InvalidInput(
+                f"the benchmark {origin.hub_id} has no task {one_line(task_id, 60)!r}",
+                hint=did_you_mean(task_id, ids),
+            )
+        tasks = [task for task in tasks if task.id == task_id]
     config = origin.config or "default"
     fitting = [task for task in tasks if (task.config, task.split) == (config, origin.split)]
     if not fitting:
@@ -135,13 +141,6 @@ def entry_task(
             hint="name one: " + ", ".join(f"--task-id {task.id}" for task in fitting[:4]),
         )
     return fitting[0]
-
-
-def _unknown(task_id: str, tasks: Sequence[BenchmarkTask]) -> Sequence[BenchmarkTask]:
-    raise InvalidInput(
-        f"the benchmark has no task {one_line(task_id, 60)!r}",
-        hint=did_you_mean(task_id, [task.id for task in tasks]),
-    )
 
 
 def check_source(source: Source) -> None:
@@ -281,8 +280,6 @@ def _how_asked(evaluation: Evaluation, cell: Cell) -> list[str]:
         notes.append("These are the quantized weights, not the original ones.")
     if run.model_spec(model).adapter is not None:
         notes.append("The checkpoint was measured with an adapter.")
-    if "response_format" in run.model_spec(model).options:
-        notes.append("The server was asked for a given format of answers.")
     if run.settings.get("upright"):
         notes.append("Pages that lay sideways or upside down were turned first.")
     return notes
