@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 import bench as package
-from bench.errors import InvalidInput
+from bench.errors import EnvironmentProblem, InvalidInput
 from bench.publishing.described import public_name, settings_of, unique_names
 from bench.publishing.hub_results import BenchmarkTask, entry_task, hub_result, read_benchmark
 from bench.publishing.licences import may_be_shared
@@ -25,6 +25,8 @@ from bench.rundir.store import RunStore
 from bench.schema import Output, Task
 from bench.scoring.evaluation import evaluate
 from bench.tasks.cache import hub_origin
+from bench.tasks.hub import download_file
+from tests.hub_server import Hub, serve
 from tests.run_fixture import HOSTILE, FixtureModel, make_run, make_tasks
 
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -199,6 +201,28 @@ def test_the_hub_says_what_is_a_benchmark(
     assert asked == [("acme/Invoices", "eval.yaml")]
 
 
+def test_the_file_of_a_benchmark_comes_from_the_hub(
+    eval_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    repositories = {"acme/Invoices": eval_yaml.parent, "acme/Other": empty}
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    with serve(Hub(repositories)) as hub:
+        template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        path = download_file("acme/Invoices", "eval.yaml")
+        assert path is not None and read_benchmark(path)[0].id == "invoices_en"
+        assert download_file("acme/Other", "eval.yaml") is None
+        with pytest.raises(EnvironmentProblem, match="the hub has no data set acme/Gone"):
+            download_file("acme/Gone", "eval.yaml")
+
+
 def test_one_description_is_of_one_data_set(bench: Any, eval_yaml: Path, tmp_path: Path) -> None:
     other = dataclasses.replace(hub_tasks(SOURCE.replace("acme", "other"))[0], name="other")
     run = run_of(tmp_path / "results", tasks=[*hub_tasks(), other])
@@ -332,6 +356,9 @@ def test_a_record_is_valid_and_says_what_was_measured(bench: Any, tmp_path: Path
     [(path, aggregate, rows), _] = sorted(records(tmp_path / "store"), key=lambda r: len(str(r[0])))
     assert re.fullmatch(r"data/invoices-en/Qwen/qwen2-vl-2b/[0-9a-f-]{36}\.json", path.as_posix())
     assert aggregate["source_metadata"]["source_organization_name"] == "Acme"
+    assert aggregate["eval_library"]["version"] == "0.1.0"
+    versions = aggregate["eval_library"]["additional_details"]
+    assert versions["scored_by"] == package.__version__ and versions["torch"] == "2.6.0"
     results = {each["evaluation_result_id"]: each for each in aggregate["evaluation_results"]}
     cell = evaluate(run).cells[MODEL.name, "invoices-en"]
     headline = results["invoices-en/anls"]

@@ -116,14 +116,18 @@ def download_file(hub_id: str, name: str) -> Path | None:
         raise EnvironmentProblem(
             f"the hub must say whether {hub_id} has the file {name}, but HF_HUB_OFFLINE forbids to ask it"
         )
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import RemoteEntryNotFoundError
+    from huggingface_hub import HfApi, hf_hub_download
 
     with _hub_errors(hub_id):
-        try:
-            return Path(hf_hub_download(hub_id, name, repo_type="dataset", etag_timeout=_PATIENCE))
-        except RemoteEntryNotFoundError:
+        # Asked first, because it is not tried again and again where the hub cannot be reached.
+        info = _repository_info(HfApi(), hub_id, None)
+        if info is None:
+            raise EnvironmentProblem(
+                f"the hub has no data set {one_line(hub_id, 80)}, or HF_TOKEN gives no access to it"
+            )
+        if name not in [file.rfilename for file in info.siblings or ()]:
             return None
+        return Path(hf_hub_download(hub_id, name, repo_type="dataset", revision=info.sha))
 
 
 def _literal(name: str) -> str:
