@@ -24,7 +24,7 @@ REPORT = "report.html"
 
 
 def to_mlflow(entries: Sequence[Mapping[str, Any]], report: Path) -> str:
-    """Log to MLflow: the server or the folder of ``MLFLOW_TRACKING_URI``."""
+    """Log to MLflow: to the server or the file of ``MLFLOW_TRACKING_URI``."""
     # MLflow would try for a quarter of an hour to reach a server that is away.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")

@@ -39,7 +39,7 @@ PATIENCE = 300.0
 """Seconds that sending all entries may take."""
 
 LONGEST = 500
-"""Characters of a parameter or a tag: the shortest limit of the trackers in their versions of today."""
+"""Characters of a parameter or a tag; older servers of MLflow take no more."""
 
 
 @dataclass(frozen=True, slots=True)
