@@ -48,8 +48,8 @@ place_choice = partial(results_choice, also=("--runs",))
 def export_command() -> None:
     """Write the results of a run in a form that other places take.
 
-    Nothing is sent anywhere. Of a model, only the settings that decide an answer are written: no options, no
-    addresses, and no paths of this machine.
+    No result is sent anywhere. Of a model, only the settings that decide an answer are written: no addresses,
+    no keys, and no paths of this machine.
 
     \b
     bench export hf last --model qwen2-vl-2b --out ../qwen2-vl-2b       results beside a model on the Hub
