@@ -88,7 +88,9 @@ def require_package(feature: str, package: str, extra: str) -> None:
     Raises:
         EnvironmentProblem: it is not installed.
     """
-    if importlib.util.find_spec(package) is None:
+    spec = importlib.util.find_spec(package)
+    # A folder of that name, such as the one that wandb makes where it is used, is no package.
+    if spec is None or spec.origin is None:
         raise missing_package(feature, package, extra)
 
 

@@ -46,6 +46,7 @@ FLOORS: dict[str, int] = {
     "scoring": 3,
     "report": 4,
     "gate": 4,
+    "publishing": 4,
     "cli": 5,
 }
 """Room of ``bench`` → floor. A room may import rooms of its own floor and of those below."""
@@ -55,6 +56,7 @@ FORBIDDEN = {
     "models": {"metrics", "rundir", "runner", "scoring"},
     "stats": {"metrics", "models", "rundir", "tasks"},
     "report": {"models", "runner"},
+    "publishing": {"models", "runner"},
     "scoring": {"models", "runner"},
 }
 """What a room must not know although the floors would allow it."""

@@ -36,6 +36,10 @@ VERBS: dict[str, tuple[str, str]] = {
         "Check whether two ways of asking a model give the same answers.",
     ),
     "gate": ("bench.cli.gate", "Decide whether a run is worse than a baseline."),
+    "export": (
+        "bench.cli.export",
+        "Write the results of a run in a form that other places take.",
+    ),
     "plan": (
         "bench.cli.plan",
         "Predict whether models fit into memory, and how many documents a comparison needs.",

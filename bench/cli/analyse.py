@@ -16,13 +16,21 @@ from bench.cli.options import (
     NameList,
     json_choice,
     known_prices,
+    log_choice,
     model_choice,
     results_choice,
     task_choice,
 )
-from bench.cli.reporting import check_destination, gpu_fits, print_summary, scored, write_reports
+from bench.cli.reporting import (
+    check_destination,
+    gpu_fits,
+    log_results,
+    print_summary,
+    scored,
+    write_reports,
+)
 from bench.cli.tables import line_width, table, wrapped
-from bench.errors import EnvironmentProblem, InvalidInput, did_you_mean
+from bench.errors import ENVIRONMENT, EnvironmentProblem, InvalidInput, did_you_mean
 from bench.parsing import whole_number
 from bench.text import one_line, printable
 
@@ -46,6 +54,7 @@ class ScoreOptions:
     model: str | None = model_choice(
         help="Report a file of answers under this model name.  [default: the file's name]"
     )
+    log_to: str | None = log_choice()
     results: Path = results_choice()
     as_json: bool = json_choice()
 
@@ -89,6 +98,8 @@ def score_command(options: ScoreOptions) -> None:
             print_summary(view, sections, [], as_json=False)
         raise
     print_summary(view, sections, [run.path / "scores"], as_json=options.as_json)
+    if options.log_to is not None and not log_results(options.log_to, [evaluation], view, sections):
+        raise click.exceptions.Exit(ENVIRONMENT)
 
 
 def _refuse_import_options(options: ScoreOptions) -> None:

@@ -32,6 +32,11 @@ def execute_plan(plan: RunPlan, options: RunOptions) -> Outcome:
                 f"{name} continues a run, but --fresh begins a new one",
                 hint="leave out one of them",
             )
+    if options.log_to is not None and plan.part.total > 1:
+        raise InvalidInput(
+            "--log-to logs scores, but a part of a run has none",
+            hint=f"join the parts first: bench merge RUN... --log-to {options.log_to}",
+        )
     check_loadable(plan)
     return carry_out(
         plan,
@@ -158,6 +163,10 @@ class Conclusion(Protocol):
         """Whether scores are enough."""
 
     @property
+    def log_to(self) -> str | None:
+        """The experiment tracker that the results are logged to; None for none."""
+
+    @property
     def as_json(self) -> bool:
         """Whether the summary is printed as JSON."""
 
@@ -183,7 +192,7 @@ def conclude(
     """
     from bench.cli.options import known_prices
     from bench.cli.progress import scoring_progress
-    from bench.cli.reporting import gpu_fits, print_summary, write_reports
+    from bench.cli.reporting import gpu_fits, log_results, print_summary, write_reports
     from bench.report import ReportOptions, build, make_sections
     from bench.scoring.evaluation import evaluate, write_scores
 
@@ -203,6 +212,9 @@ def conclude(
     for evaluation in evaluations:
         write_scores(evaluation)
     print_summary(view, sections, written, as_json=options.as_json)
+    if options.log_to is not None:
+        # Whatever a tracker does, the run is complete: how the command ends does not depend on it.
+        log_results(options.log_to, evaluations, view, sections)
     if failed_models and len(set(failed_models)) >= models:
         raise click.exceptions.Exit(ENVIRONMENT)
     cells = [cell for evaluation in evaluations for cell in evaluation.cells.values()]

@@ -10,7 +10,7 @@ import click
 from bench.cli.commands import argument, choice, takes
 from bench.cli.execution import conclude
 from bench.cli.lookup import find_run
-from bench.cli.options import FOLDER, json_choice, results_choice
+from bench.cli.options import FOLDER, json_choice, log_choice, results_choice
 from bench.text import printable
 
 
@@ -36,6 +36,7 @@ class MergeOptions:
         help="Exit with status 4 if more than this share of the answers failed.",
     )
     no_report: bool = choice(help="Compute the scores, but write no report.")
+    log_to: str | None = log_choice()
     results: Path = results_choice(also=("--runs",))
     as_json: bool = json_choice()
 

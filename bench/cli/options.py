@@ -13,6 +13,7 @@ import click
 from bench.cli.commands import choice
 from bench.errors import InvalidInput, did_you_mean
 from bench.parsing import read_text, read_toml, whole_number
+from bench.publishing import TRACKERS, check_tracker
 from bench.tasks.limits import DEFAULTS, RANGES, set_page_limits
 from bench.text import one_line
 
@@ -164,6 +165,23 @@ task_choice = partial(choice, "-t", also=("--tasks",), type=OneName())
 output_choice = partial(choice, group="Output")
 json_choice = partial(
     output_choice, "--json", help="Print the result as one JSON document and nothing else."
+)
+
+
+def _checked_tracker(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Callback of ``--log-to``: what cannot be logged afterwards is said before anything is run."""
+    if value is not None:
+        check_tracker(value)
+    return value
+
+
+log_choice = partial(
+    output_choice,
+    "--log-to",
+    type=click.Choice(list(TRACKERS)),
+    callback=_checked_tracker,
+    help="Log parameters, scores, costs and the report to this experiment tracker afterwards. Its own "
+    "environment variables say where it is.",
 )
 results_choice = partial(
     choice,

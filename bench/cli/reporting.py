@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -166,6 +168,38 @@ def print_summary(
         path.parent if path.parent.name == "vlmhyperbench" else path for path in tables
     ):
         click.echo(f"Table    {place}")
+
+
+def log_results(
+    tracker: str,
+    evaluations: Sequence[Evaluation],
+    view: ReportView,
+    sections: Sequence[Section],
+) -> bool:
+    """Log a report's results to an experiment tracker; a tracker that does not take them gives a warning.
+
+    Returns:
+        Whether it took them.
+    """
+    from bench.publishing.trackers import entries, send
+    from bench.report import ReportOptions, write_view
+
+    # Pages of documents are not sent: a tracker may be on somebody else's machine.
+    options = ReportOptions(images="none")
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        report = Path(folder) / "report.html"
+        write_view(view, report, (), options, sections)
+        try:
+            place = send(tracker, entries(evaluations, view), report)
+        except EnvironmentProblem as error:
+            click.echo(f"warning: {printable(error.message)}", err=True)
+            click.echo("The run is complete. To log it later, type:", err=True)
+            for evaluation in evaluations:
+                path = shlex.quote(str(evaluation.run.path))
+                click.echo(f"  bench score {printable(path)} --log-to {tracker}", err=True)
+            return False
+    click.echo(f"Logged to {tracker}: {printable(place)}", err=True)
+    return True
 
 
 def _nothing_measured(view: ReportView) -> list[str]:

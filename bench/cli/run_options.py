@@ -32,6 +32,7 @@ from bench.cli.options import (
     config_defaults,
     file_pages_choice,
     json_choice,
+    log_choice,
     models_choice,
     output_choice,
     page_gib_choice,
@@ -229,6 +230,7 @@ class RunOptions(ModelOptions):
     )
     dry_run: bool = output_choice(help="Print what the run would do, then stop.")
     no_report: bool = output_choice(help="Compute the scores, but write no report.")
+    log_to: str | None = log_choice()
     as_json: bool = json_choice()
 
     @property

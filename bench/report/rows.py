@@ -18,6 +18,7 @@ from bench.scoring.comparison import Side
 from bench.scoring.evaluation import Cell, Evaluation, document_key
 from bench.scoring.levels import Level
 from bench.stats import cluster_mean
+from bench.text import without_user_info
 
 _SETUP = ("checkpoint", "revision", "quantization", "adapter", "dtype", "attention")
 _BOUNDS = ("min_pixels", "max_pixels")
@@ -182,14 +183,15 @@ def _setup(spec: Any, record: Mapping[str, Any] | None, facts: Facts) -> dict[st
         value = nested(details, key)
         value = getattr(spec, key) if value is None else value
         if value not in (None, "", "auto"):
-            setup[key] = formatting.count(value) if key in _BOUNDS and number(value) else str(value)
+            shown = formatting.count(value) if key in _BOUNDS and number(value) else str(value)
+            setup[key] = without_user_info(shown)
     devices = nested(record, "devices")
     if isinstance(devices, list):
         setup["devices"] = ", ".join(text(nested(device, "device")) for device in devices)
     if isinstance(details, Mapping):
         for key, value in details.items():
             if key not in setup and isinstance(value, str | int | float | bool):
-                setup[str(key)] = str(value)
+                setup[str(key)] = without_user_info(str(value))
     if facts.throughput is not None and facts.throughput.largest_batch is not None:
         setup["largest batch"] = str(facts.throughput.largest_batch)
     return setup

@@ -18,6 +18,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -61,6 +62,18 @@ class CachedTask(NamedTuple):
     folder: Path
     facts: Mapping[str, Any]
     """The content of ``done.json``."""
+
+
+class HubOrigin(NamedTuple):
+    """Where the samples of a published data set come from."""
+
+    hub_id: str
+    config: str | None
+    split: str
+    revision: str
+    """The commit, 40 hexadecimal digits."""
+    remarks: tuple[str, ...]
+    """How the rows differ from what is published, in words; empty if they do not."""
 
 
 def cache_root() -> Path:
@@ -137,6 +150,21 @@ def provenance(folder: Path) -> str:
     if facts.get("expected_rows") not in (None, facts.get("rows")):
         parts.append(f"{facts.get('rows')} rows where {facts['expected_rows']} are documented")
     return ", ".join(one_line(part, 300) for part in parts)
+
+
+_ORIGIN = re.compile(
+    r"(?P<hub_id>[\w.-]+/[\w.-]+)(, config (?P<config>[^,]+))?, split (?P<split>[^,]+), "
+    r"revision (?P<revision>[0-9a-f]{40})(, (?P<remarks>.+))?"
+)
+
+
+def hub_origin(source: str) -> HubOrigin | None:
+    """Read what ``provenance`` has said of a data set of the hub; None for any other source of a task."""
+    match = _ORIGIN.fullmatch(source)
+    if match is None:
+        return None
+    remarks = tuple(match["remarks"].split(", ")) if match["remarks"] else ()
+    return HubOrigin(match["hub_id"], match["config"], match["split"], match["revision"], remarks)
 
 
 def _table(spec: TaskFile) -> DatasetTable:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.errors import EnvironmentProblem, missing_package
+from bench.errors import EnvironmentProblem, missing_package, require_package
 from bench.tasks.cache import HubFiles
 from bench.tasks.datasettable import DatasetTable
 from bench.text import one_line
@@ -60,7 +60,7 @@ def look_up(table: DatasetTable) -> HubDataset:
     _needs_packages(table.id)
     from huggingface_hub import HfApi
 
-    with _hub_errors(table):
+    with _hub_errors(table.id):
         hub_ids = [table.id, *table.former_ids]
         answers = (_repository_info(HfApi(), hub_id, table.revision) for hub_id in hub_ids)
         info = next((answer for answer in answers if answer is not None), None)
@@ -95,7 +95,7 @@ def download(dataset: HubDataset, table: DatasetTable) -> HubFiles:
     """
     from huggingface_hub import snapshot_download
 
-    with _hub_errors(table):
+    with _hub_errors(table.id):
         folder = snapshot_download(
             dataset.hub_id,
             repo_type="dataset",
@@ -103,6 +103,31 @@ def download(dataset: HubDataset, table: DatasetTable) -> HubFiles:
             allow_patterns=[_literal(name) for name in dataset.files],
         )
     return HubFiles(Path(folder), dataset.hub_id, dataset.revision)
+
+
+def download_file(hub_id: str, name: str) -> Path | None:
+    """Download one file of a data set as it is today; None if the data set does not have it.
+
+    Raises:
+        EnvironmentProblem: as ``look_up``.
+    """
+    require_package("asking the hub", "huggingface_hub", "hf")
+    if is_offline():
+        raise EnvironmentProblem(
+            f"the hub must say whether {hub_id} has the file {name}, but HF_HUB_OFFLINE forbids to ask it"
+        )
+    from huggingface_hub import HfApi, hf_hub_download
+
+    with _hub_errors(hub_id):
+        # Asked first, because it is not tried again and again where the hub cannot be reached.
+        info = _repository_info(HfApi(), hub_id, None)
+        if info is None:
+            raise EnvironmentProblem(
+                f"the hub has no data set {one_line(hub_id, 80)}, or HF_TOKEN gives no access to it"
+            )
+        if name not in [file.rfilename for file in info.siblings or ()]:
+            return None
+        return Path(hf_hub_download(hub_id, name, repo_type="dataset", revision=info.sha))
 
 
 def _literal(name: str) -> str:
@@ -139,7 +164,7 @@ def _files_of_split(info: Any, table: DatasetTable) -> list[str]:
         # The hub has just named the repository, so `datasets` was not allowed to open it.
         if not info.gated:
             raise
-        raise _gated(table) from None
+        raise _gated(hub_id) from None
     except ValueError as error:
         raise EnvironmentProblem(
             f"data set {hub_id} has no config {table.config!r}: {one_line(error, 120)}",
@@ -178,15 +203,15 @@ def _endpoint() -> str:
     return str(constants.ENDPOINT)
 
 
-def _gated(table: DatasetTable) -> EnvironmentProblem:
+def _gated(hub_id: str) -> EnvironmentProblem:
     return EnvironmentProblem(
-        f"data set {one_line(table.id, 80)} is gated: its terms must be accepted on the hub first",
-        hint=f"accept them at {_endpoint()}/datasets/{table.id}, then HF_TOKEN=hf_… bench pull …",
+        f"data set {one_line(hub_id, 80)} is gated: its terms must be accepted on the hub first",
+        hint=f"accept them at {_endpoint()}/datasets/{hub_id}, then HF_TOKEN=hf_… bench pull …",
     )
 
 
 @contextlib.contextmanager
-def _hub_errors(table: DatasetTable) -> Iterator[None]:
+def _hub_errors(hub_id: str) -> Iterator[None]:
     """Turn what ``huggingface_hub`` and its HTTP library raise into one line with a way out."""
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -195,7 +220,7 @@ def _hub_errors(table: DatasetTable) -> Iterator[None]:
         RepositoryNotFoundError,
     )
 
-    name = one_line(table.id, 80)
+    name = one_line(hub_id, 80)
     # The HTTP library under huggingface_hub changed more than once; its error class tells which it is.
     unreachable: tuple[type[BaseException], ...] = (
         *(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError"),
@@ -206,7 +231,7 @@ def _hub_errors(table: DatasetTable) -> Iterator[None]:
     try:
         yield
     except GatedRepoError:
-        raise _gated(table) from None
+        raise _gated(hub_id) from None
     except RepositoryNotFoundError:
         raise EnvironmentProblem(
             f"the hub has no data set {name}, or HF_TOKEN gives no access to it",
