@@ -87,6 +87,9 @@ class Sample:
     """``doc_type``, ``field``, ``language`` and more: reports break scores down by these."""
 
 
+DEFAULT_QUESTION = "Опиши документ."
+"""What a model is asked about pages where nobody says what to ask."""
+
 SHORT_ANSWER: Mapping[str, str] = {
     "en": "Answer the question using a single word or phrase.",
     "ru": "Ответьте одним словом или короткой фразой.",

@@ -43,6 +43,7 @@ FLOORS: dict[str, int] = {
     "scoring": 3,
     "report": 4,
     "gate": 4,
+    "service": 4,
     "cli": 5,
 }
 """Room of ``bench`` → floor. A room may import rooms of its own floor and of those below."""
