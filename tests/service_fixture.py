@@ -6,7 +6,10 @@ import asyncio
 import base64
 import contextlib
 import io
-from collections.abc import AsyncIterator, Callable, Sequence
+import queue
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from PIL import Image
 
 from bench.models.catalog import resolve
 from bench.schema import ModelInfo, Output, TokenChoice
+from bench.service import serve
 from bench.service.accepting import Service
 from bench.service.application import make_application
 from bench.service.dispatch import Dispatcher
@@ -134,3 +138,50 @@ def data_url(content: bytes, media: str = "image/png") -> str:
 
 PAGE = png()
 PAGE_URL = data_url(PAGE)
+
+
+@contextlib.contextmanager
+def listening(folder: Path, script: Script | None = None, **settings: Any) -> Iterator[Listening]:
+    """The same behind a port of this machine, in a thread with a loop of its own."""
+    begun: queue.SimpleQueue[Listening | BaseException] = queue.SimpleQueue()
+
+    async def whole() -> None:
+        async with running(folder, script, **settings) as it:
+            server = serve._Server(serve._configuration(it.service))
+            with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
+                url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+                begun.put(Listening(url, it, asyncio.get_running_loop(), server))
+                await server.serve([listener])
+
+    def thread() -> None:
+        try:
+            asyncio.run(whole())
+        except BaseException as error:
+            begun.put(error)
+            raise
+
+    runner = threading.Thread(target=thread)
+    runner.start()
+    it = begun.get(timeout=60)
+    assert isinstance(it, Listening), it
+    try:
+        yield it
+    finally:
+        it.server.should_exit = True
+        it.loop.call_soon_threadsafe(it.service.dispatcher.release_waiting)
+        runner.join(timeout=60)
+
+
+class Listening:
+    """A service behind a port, and what a test may do with it from another thread."""
+
+    def __init__(self, url: str, it: Running, loop: asyncio.AbstractEventLoop, server: Any) -> None:
+        self.url, self.loop, self.server = url, loop, server
+        self.service, self.script = it.service, it.script
+
+    def hold(self) -> None:
+        """Let the model answer nothing."""
+        self.loop.call_soon_threadsafe(self.script.go_on.clear)
+
+    def go_on(self) -> None:
+        self.loop.call_soon_threadsafe(self.script.go_on.set)

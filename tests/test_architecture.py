@@ -34,6 +34,7 @@ FLOORS: dict[str, int] = {
     "rundir": 1,
     "measure": 1,
     "drawing": 1,
+    "client": 1,
     "synth": 1,
     "models": 2,
     "asking": 2,

@@ -43,6 +43,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "list": ("bench.cli.listing", "List the models, tasks, metrics or runs that can be named."),
     "predict": ("bench.cli.predict", "Ask a model one question about page images."),
     "serve": ("bench.cli.serve", "Serve a model over HTTP."),
+    "ask": ("bench.cli.ask", "Ask a served model one question about page images."),
     "tune": ("bench.cli.tune", "Train a LoRA adapter for a Qwen-VL model on a task."),
     "data": ("bench.cli.data", "Make, check and split sets of documents."),
     "pull": (

@@ -90,6 +90,7 @@ def serve_command(options: ServeOptions) -> None:
 
     \b
     bench serve --model qwen2-vl-nano --port 8000
+    bench ask http://localhost:8000 scan.png -q "What is the total?"
     BENCH_SERVE_API_KEY=... bench serve --model qwen2-vl-2b --host 0.0.0.0
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
     for package in ("fastapi", "fastapi_offline", "prometheus_client", "pydantic_settings"):
