@@ -23,7 +23,7 @@ from bench.service.jobs import JobStore
 from tests.service_fixture import png
 
 READER = (
-    '[models.reader]\nmodel = "fake"\noptions = { default = "read: {question}", delay = 0.02 }\n'
+    '[models.reader]\nmodel = "fake"\noptions = { default = "read: {question}", delay = 0.01 }\n'
 )
 JOBS = 50
 
@@ -77,14 +77,17 @@ def started(folder: Path) -> Iterator[Started]:
 
 def test_no_job_is_lost_or_answered_twice_whoever_is_killed(tmp_path: Path) -> None:
     with started(tmp_path) as it, it.client() as client:
-        ids = [client.submit([png(40 + n % 7)], f"q{n}").id for n in range(JOBS)]
-        before = [job_id for job_id in ids if client.state(job_id).has_ended]
         model = it.model()
-        it.process.send_signal(signal.SIGKILL)
+        ids = [client.submit([png()], "q0").id]
+        assert client.state(ids[0], wait=10).has_ended
+        model.suspend()
+        ids += [client.submit([png(40 + n % 7)], f"q{n}").id for n in range(1, JOBS)]
+        assert not any(client.state(job_id).has_ended for job_id in ids[1:])
+        it.process.kill()
         it.process.wait()
-    # The model's process notices that nobody asks it any more.
-    model.wait(timeout=20)
-    assert len(before) < JOBS
+        model.resume()
+        # It notices that nobody asks it any more.
+        model.wait(timeout=20)
     with started(tmp_path) as it, it.client() as client:
         os.kill(it.model().pid, signal.SIGKILL)
         it.said("model_died")
