@@ -117,6 +117,9 @@ class Sample:
     """What a JSON answer has to look like, as ``bench.json_schemas`` reads it; None if nothing says."""
 
 
+DEFAULT_QUESTION = "Опиши документ."
+"""What a model is asked about pages where nobody says what to ask."""
+
 SHORT_ANSWER: Mapping[str, str] = {
     "en": "Answer the question using a single word or phrase.",
     "ru": "Ответьте одним словом или короткой фразой.",

@@ -37,6 +37,7 @@ FLOORS: dict[str, int] = {
     "rundir": 1,
     "measure": 1,
     "drawing": 1,
+    "client": 1,
     "synth": 1,
     "models": 2,
     "asking": 2,
@@ -47,6 +48,7 @@ FLOORS: dict[str, int] = {
     "report": 4,
     "gate": 4,
     "publishing": 4,
+    "service": 4,
     "cli": 5,
 }
 """Room of ``bench`` → floor. A room may import rooms of its own floor and of those below."""

@@ -47,6 +47,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "show": ("bench.cli.analyse", "Show one question of a run with every model's answer."),
     "list": ("bench.cli.listing", "List the models, tasks, metrics or runs that can be named."),
     "predict": ("bench.cli.predict", "Ask a model one question about page images."),
+    "serve": ("bench.cli.serve", "Serve a model over HTTP."),
+    "ask": ("bench.cli.ask", "Ask a served model one question about page images."),
     "tune": ("bench.cli.tune", "Train a LoRA adapter for a Qwen-VL model on a task."),
     "data": ("bench.cli.data", "Make, check and split sets of documents."),
     "pull": (

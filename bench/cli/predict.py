@@ -25,9 +25,8 @@ from bench.cli.options import (
     page_pixels_choice,
     page_seconds_choice,
 )
+from bench.schema import DEFAULT_QUESTION
 from bench.text import printable
-
-DEFAULT_QUESTION = "Опиши документ."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,6 +46,9 @@ MOST_REFUSALS = 3
 MOST_PAGE_TIMES = 10
 """The whole text of a document may take as long as so many pages."""
 
+MOST_REFUSED_FILES = 10_000
+"""Files that are remembered for it; a program that opens pages for weeks must not remember them all."""
+
 _REFUSED: dict[tuple[str, tuple[int, ...], PageLimits], dict[str, InvalidInput]] = {}
 """By file: the requests that passed a limit, and what was said then."""
 
@@ -115,7 +118,8 @@ def _ask(call: str, arguments: Sequence[Any], path: Path, *, pages: int = 1) -> 
         EnvironmentProblem: the process cannot be started.
     """
     limits = page_limits()
-    refused = _REFUSED.setdefault((str(path), _state(path), limits), {})
+    file = (str(path), _state(path), limits)
+    refused = _REFUSED.get(file, {})
     key = json.dumps([call, arguments])
     # A page that took all its time must not take it again for each question, nor a file for each page.
     earlier = refused.get(key) or (_too_often(path) if len(refused) >= MOST_REFUSALS else None)
@@ -132,12 +136,20 @@ def _ask(call: str, arguments: Sequence[Any], path: Path, *, pages: int = 1) -> 
     for note in reply.get("notes", ()) if isinstance(reply, dict) else ():
         _LOG.warning("%s", one_line(note, 300))
     if isinstance(reply, int):
-        refused[key] = _death(path, limits, reply)
-        raise refused[key]
+        raise _remembered(file, key, _death(path, limits, reply))
     if "memory" in reply:
-        refused[key] = _too_much_memory(path, limits)
-        raise refused[key]
+        raise _remembered(file, key, _too_much_memory(path, limits))
     return _content(reply, path)
+
+
+def _remembered(
+    file: tuple[str, tuple[int, ...], PageLimits], key: str, refusal: InvalidInput
+) -> InvalidInput:
+    """Keep that the request ``key`` about ``file`` passed a limit; returns ``refusal``."""
+    if len(_REFUSED) >= MOST_REFUSED_FILES:
+        _REFUSED.clear()
+    _REFUSED.setdefault(file, {})[key] = refusal
+    return refusal
 
 
 def _reply(line: bytes, limits: PageLimits) -> dict[str, Any] | int:

@@ -1,0 +1,175 @@
+"""The service's own API: questions about pages, their states, and what the service says of itself."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+
+from bench.schema import DEFAULT_QUESTION
+from bench.service.accepting import Service
+from bench.service.answers import classification_prompt, job_reply
+from bench.service.jobs import ServiceJob
+from bench.service.metrics import CONTENT_TYPE
+from bench.service.refusals import Refusal
+from bench.service.replies import ERRORS, JobReply, VersionReply, request_body
+from bench.service.requests import (
+    ClassifyFields,
+    ClassifyRequest,
+    RunFields,
+    RunRequest,
+    read_sent,
+)
+
+LABEL_TOKENS = 64
+"""Tokens of an answer that is to be a label."""
+
+
+def the_service(request: Request) -> Service:
+    """The service that the application belongs to."""
+    service: Service = request.app.state.service
+    return service
+
+
+Serving = Annotated[Service, Depends(the_service)]
+Wait = Annotated[float, Query(ge=0, le=3600, description="Seconds to wait for the end of the job.")]
+
+documents = APIRouter(prefix="/api/v1", tags=["documents"])
+about = APIRouter(tags=["about the service"])
+
+
+@documents.post(
+    "/run",
+    response_model=JobReply,
+    responses={202: {"model": JobReply, "description": "The job waits"}, **ERRORS},
+    openapi_extra=request_body(RunRequest, RunFields),
+    summary="Ask one question about the pages of a document",
+)
+async def run(request: Request, service: Serving) -> Response:
+    """Answers when the answer is there, or with 202 and `IN_QUEUE` when `wait` seconds are over."""
+    job, wait = await _accepted_run(request, service)
+    return await _reply(service, job, wait)
+
+
+@documents.post(
+    "/classify",
+    response_model=JobReply,
+    responses={202: {"model": JobReply, "description": "The job waits"}, **ERRORS},
+    openapi_extra=request_body(ClassifyRequest, ClassifyFields),
+    summary="Find the label that suits a document",
+)
+async def classify(request: Request, service: Serving) -> Response:
+    """The model is asked to answer with one of the labels.
+
+    `probability` is the product of the probabilities of the tokens that it wrote. It is null if the backend
+    does not tell them.
+    """
+    job, wait = await _accepted_classification(request, service)
+    return await _reply(service, job, wait)
+
+
+@documents.get(
+    "/status/{job_id}",
+    response_model=JobReply,
+    responses=ERRORS,
+    summary="The state of a job, and its result",
+)
+async def status(job_id: str, service: Serving, wait: Wait = 0.0) -> Response:
+    """With `wait`, the reply comes when the job has ended, or when the time is over."""
+    job = await service.dispatcher.result(job_id, min(wait, service.settings.most_wait_seconds))
+    if job is None:
+        raise _unknown()
+    return _job_response(service, job, 200)
+
+
+@documents.delete(
+    "/status/{job_id}",
+    status_code=204,
+    responses=ERRORS,
+    summary="Forget a job, its pages and its result",
+)
+async def forget(job_id: str, service: Serving) -> None:
+    """A job that waits is not asked any more."""
+    if not await service.dispatcher.forget(job_id):
+        raise _unknown()
+
+
+@about.get("/livez", summary="Whether the service runs")
+async def livez() -> dict[str, str]:
+    """Always says yes; a service that hangs says nothing."""
+    return {"status": "ok"}
+
+
+@about.get("/ready", responses=ERRORS, summary="Whether the model can be asked")
+async def ready(service: Serving) -> dict[str, str]:
+    """503 until the model is loaded, while it is loaded again, and when the service is about to stop."""
+    if service.is_draining:
+        raise Refusal(503, "stopping", "the service is about to stop", retry_after=10)
+    if not service.dispatcher.is_ready:
+        raise Refusal(503, "loading", "the model is not loaded yet", retry_after=5)
+    return {"status": "ok"}
+
+
+@about.get("/version", response_model=VersionReply, responses=ERRORS, summary="What answers here")
+async def version(service: Serving) -> dict[str, Any]:
+    """The program, the model, and the device that it computes on."""
+    return service.version()
+
+
+@about.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    responses=ERRORS,
+    summary="Counters for Prometheus",
+)
+async def metrics(service: Serving) -> Response:
+    """Queue, latency, tokens, errors and memory."""
+    return Response(service.metrics.page(), headers={"content-type": CONTENT_TYPE})
+
+
+async def _accepted_run(request: Request, service: Service) -> tuple[ServiceJob, float | None]:
+    """The job of a request; its body is not kept while the answer is waited for."""
+    service.check_room()
+    sent = await read_sent(request, RunFields, RunRequest)
+    job = await service.accept(
+        sent.pages,
+        sent.fields.prompt or DEFAULT_QUESTION,
+        max_new_tokens=sent.fields.max_new_tokens,
+        visual_tokens=sent.fields.visual_tokens,
+    )
+    return job, sent.fields.wait
+
+
+async def _accepted_classification(
+    request: Request, service: Service
+) -> tuple[ServiceJob, float | None]:
+    service.check_room()
+    sent = await read_sent(request, ClassifyFields, ClassifyRequest)
+    labels = tuple(dict.fromkeys(sent.fields.labels))
+    job = await service.accept(
+        sent.pages,
+        classification_prompt(labels, sent.fields.prompt),
+        max_new_tokens=LABEL_TOKENS,
+        visual_tokens=sent.fields.visual_tokens,
+        labels=labels,
+    )
+    return job, sent.fields.wait
+
+
+async def _reply(service: Service, job: ServiceJob, wait: float | None) -> Response:
+    """The job when it has ended, or as it is when the time is over."""
+    settings = service.settings
+    seconds = min(settings.wait_seconds if wait is None else wait, settings.most_wait_seconds)
+    known = await service.dispatcher.result(job.id, seconds)
+    if known is None:
+        raise _unknown()
+    return _job_response(service, known, 200 if known.output is not None else 202)
+
+
+def _job_response(service: Service, job: ServiceJob, status: int) -> Response:
+    return JSONResponse(job_reply(job, service.dispatcher.position(job.id)), status)
+
+
+def _unknown() -> Refusal:
+    return Refusal(404, "unknown_job", "there is no such job, or its result has expired")

@@ -1,0 +1,58 @@
+"""The HTTP application: its routes, its description at ``/docs``, and how refusals are told."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+
+import bench
+from bench.service.accepting import Service
+from bench.service.api import about, documents
+from bench.service.chat import chat
+from bench.service.entrance import Entrance
+from bench.service.refusals import Refusal
+
+_DESCRIPTION = """Asks one vision-language model about page images and PDFs.
+
+Where the service needs a key, send it as `Authorization: Bearer KEY` or as `X-Api-Key: KEY`."""
+
+
+def make_application(service: Service) -> FastAPI:
+    """The application of ``service``. Its pages load nothing from other machines."""
+    app: FastAPI = FastAPIOffline(
+        "/docs",
+        None,
+        title="docvlm-bench",
+        version=bench.__version__,
+        description=_DESCRIPTION,
+        static_url="/docs-files",
+        # Swagger would ask a server on the Internet whether the description is valid.
+        swagger_ui_parameters={"validatorUrl": "none", "tryItOutEnabled": True},
+    )
+    app.state.service = service
+    for router in (documents, chat, about):
+        app.include_router(router)
+    app.add_exception_handler(RequestValidationError, _invalid_parameter)
+    app.add_exception_handler(HTTPException, _not_routed)
+    app.add_middleware(Entrance, settings=service.settings, metrics=service.metrics)
+    return app
+
+
+async def _invalid_parameter(_: Request, error: Exception) -> JSONResponse:
+    """The reply to a parameter of the address that is not valid; the parameter is named, not repeated."""
+    assert isinstance(error, RequestValidationError)
+    name = str(error.errors()[0]["loc"][-1])
+    refusal = Refusal(422, "invalid_request", f"{name} is not valid", field=name)
+    return JSONResponse(refusal.body(), refusal.status)
+
+
+async def _not_routed(_: Request, error: Exception) -> JSONResponse:
+    """The reply to an address or a method that does not exist."""
+    assert isinstance(error, HTTPException)
+    said = {404: "there is no such address", 405: "the address does not take this method"}
+    message = said.get(error.status_code, "the request is not valid")
+    refusal = Refusal(error.status_code, "not_found", message)
+    return JSONResponse(refusal.body(), refusal.status, error.headers)

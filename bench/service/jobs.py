@@ -1,0 +1,265 @@
+"""The accepted jobs and their results, in SQLite: a job is accepted when its row is on the disk.
+
+A row says that a job waits or how it ended. That a job is being answered is known to the running service
+only, so after a restart, whatever ended the last one, it waits again by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import queue
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.errors import EnvironmentProblem
+from bench.rundir.rows import output_of
+from bench.schema import Json, Output, Page
+from bench.text import one_line
+
+JobStatus = Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED", "FAILED"]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    status TEXT NOT NULL,
+    question TEXT NOT NULL,
+    created REAL NOT NULL,
+    deaths INTEGER NOT NULL DEFAULT 0,
+    finished REAL,
+    output TEXT,
+    seconds REAL
+);
+CREATE INDEX IF NOT EXISTS jobs_by_status ON jobs (status, number);
+CREATE INDEX IF NOT EXISTS jobs_by_end ON jobs (finished) WHERE finished IS NOT NULL;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PageQuestion:
+    """What a job asks the model."""
+
+    pages: tuple[Page, ...]
+    prompt: str
+    max_new_tokens: int
+    stop: tuple[str, ...] = ()
+    system: str | None = None
+    max_pixels: int | None = None
+    """Bound on each page; None leaves that of the model."""
+    labels: tuple[str, ...] = ()
+    """What the answer must be one of; empty if it may be anything."""
+
+    def dump(self) -> dict[str, Json]:
+        """As JSON; a page is known by its file's digest."""
+        pages = [{**asdict(page), "path": page.path.name} for page in self.pages]
+        return {**asdict(self), "pages": pages}
+
+    @staticmethod
+    def load(record: Mapping[str, Any], folder: Path) -> PageQuestion:
+        """What ``dump`` wrote, with the files in ``folder``."""
+        pages = tuple(Page(**{**page, "path": folder / page["path"]}) for page in record["pages"])
+        stop, labels = tuple(record["stop"]), tuple(record["labels"])
+        return PageQuestion(**{**record, "pages": pages, "stop": stop, "labels": labels})
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceJob:
+    """One accepted question, and what became of it."""
+
+    id: str
+    """Whoever knows it may fetch the result, so it cannot be guessed."""
+    question: PageQuestion
+    status: JobStatus = "IN_QUEUE"
+    created: float = field(default_factory=time.time)
+    """Seconds since 1970."""
+    deaths: int = 0
+    """How often the model's process died while it answered this job."""
+    output: Output | None = None
+    """None until the job has ended."""
+    seconds: float | None = None
+    """Of the call that answered it, with all other questions of that call."""
+
+    def ended(self, output: Output, seconds: float | None) -> ServiceJob:
+        """The job with its answer, or with its failure."""
+        status: JobStatus = "FAILED" if output.stop_reason == "error" else "COMPLETED"
+        return replace(self, status=status, output=output, seconds=seconds)
+
+
+def new_job(question: PageQuestion) -> ServiceJob:
+    """A job that waits, with an id of its own."""
+    return ServiceJob(uuid.uuid4().hex, question)
+
+
+class JobStore:
+    """The database. Writes are gathered: all that wait for the disk share one transaction."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open ``jobs.sqlite`` in ``folder``, or make it.
+
+        Raises:
+            EnvironmentProblem: it cannot be opened or written.
+        """
+        self._pages = folder / "pages"
+        self._path = folder / "jobs.sqlite"
+        try:
+            self._reading = self._connect()
+            self._reading.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise _problem(error) from None
+        self._writes: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write, name="jobs", daemon=True)
+        self._writer.start()
+
+    def close(self) -> None:
+        """Finish what is to be written, and close the database."""
+        self._writes.put(None)
+        self._writer.join()
+        self._reading.close()
+
+    async def add(self, job: ServiceJob) -> None:
+        """Accept a job; it is on the disk when this returns.
+
+        Raises:
+            EnvironmentProblem: it could not be written, for example because the disk is full.
+        """
+        question = json.dumps(job.question.dump(), ensure_ascii=False)
+        row = (job.id, job.status, question, job.created)
+        await self._do(
+            "INSERT INTO jobs (id, status, question, created) VALUES (?, ?, ?, ?)", [row]
+        )
+
+    async def end(self, jobs: Sequence[ServiceJob]) -> None:
+        """Keep how jobs ended. A job that was forgotten meanwhile, or has ended before, stays as it is."""
+        now = time.time()
+        rows = [
+            (job.status, now, json.dumps(asdict(job.output)), job.seconds, job.id)
+            for job in jobs
+            if job.output is not None
+        ]
+        await self._do(
+            "UPDATE jobs SET status = ?, finished = ?, output = ?, seconds = ? "
+            "WHERE id = ? AND status = 'IN_QUEUE'",
+            rows,
+        )
+
+    async def died(self, jobs: Sequence[ServiceJob]) -> None:
+        """Keep how often the model's process died of each job."""
+        rows = [(job.deaths, job.id) for job in jobs]
+        await self._do("UPDATE jobs SET deaths = ? WHERE id = ?", rows)
+
+    async def forget(self, job_id: str) -> None:
+        """Remove a job and its result."""
+        await self._do("DELETE FROM jobs WHERE id = ?", [(job_id,)])
+
+    async def expire(self, before: float) -> None:
+        """Remove the jobs that had ended ``before`` that moment, in seconds since 1970."""
+        await self._do("DELETE FROM jobs WHERE finished < ?", [(before,)])
+
+    def find(self, job_id: str) -> ServiceJob | None:
+        """The job with this id; None if there is none, or none any more."""
+        rows = self._select("id = ?", (job_id,))
+        return rows[0] if rows else None
+
+    def waiting(self) -> list[ServiceJob]:
+        """The jobs that have not ended, in the order in which they were accepted."""
+        return self._select("status = 'IN_QUEUE' ORDER BY number", ())
+
+    def _select(self, condition: str, values: tuple[Any, ...]) -> list[ServiceJob]:
+        columns = "id, question, status, created, deaths, output, seconds"
+        try:
+            rows = self._reading.execute(f"SELECT {columns} FROM jobs WHERE {condition}", values)
+            return [self._job(*row) for row in rows]
+        except sqlite3.Error as error:
+            raise _problem(error) from None
+
+    def _job(
+        self,
+        job_id: str,
+        question: str,
+        status: JobStatus,
+        created: float,
+        deaths: int,
+        output: str | None,
+        seconds: float | None,
+    ) -> ServiceJob:
+        asked = PageQuestion.load(json.loads(question), self._pages)
+        answer = None if output is None else output_of(json.loads(output))
+        return ServiceJob(job_id, asked, status, created, deaths, answer, seconds)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = WAL")
+        # A commit waits for the disk, so that a job that was accepted outlives a power failure as well.
+        connection.execute("PRAGMA synchronous = FULL")
+        # What is forgotten leaves no trace in the file.
+        connection.execute("PRAGMA secure_delete = ON")
+        return connection
+
+    async def _do(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+
+        def settle(error: sqlite3.Error | None) -> None:
+            loop.call_soon_threadsafe(_settle, done, error)
+
+        self._writes.put(_Write(statement, rows, settle))
+        await done
+
+    def _write(self) -> None:
+        """Carry out what was put into the queue, until None comes."""
+        connection = self._connect()
+        is_open = True
+        while is_open:
+            writes = [self._writes.get()]
+            while not self._writes.empty():
+                writes.append(self._writes.get())
+            is_open = None not in writes
+            due = [write for write in writes if write is not None]
+            error = _transaction(connection, due)
+            for write in due:
+                write.settle(error)
+        connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    statement: str
+    rows: Sequence[tuple[Any, ...]]
+    settle: Callable[[sqlite3.Error | None], None]
+
+
+def _transaction(connection: sqlite3.Connection, writes: Sequence[_Write]) -> sqlite3.Error | None:
+    """Carry out all of ``writes`` or none of them; returns what went wrong."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for write in writes:
+            connection.executemany(write.statement, write.rows)
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        return error
+    return None
+
+
+def _settle(done: asyncio.Future[None], error: sqlite3.Error | None) -> None:
+    if done.cancelled():
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(_problem(error))
+
+
+def _problem(error: sqlite3.Error) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"the jobs cannot be stored: {one_line(str(error), 120)}",
+        hint="free some space in the folder of --data",
+    )

@@ -1,0 +1,199 @@
+"""The model's process as the service sees it: started, asked one batch at a time, and watched."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+from bench.errors import BenchError, EnvironmentProblem, InvalidInput
+from bench.rundir.rows import output_of
+from bench.runner.threads import thread_environment
+from bench.schema import ModelInfo, ModelSpec, Output
+from bench.service.jobs import ServiceJob
+from bench.text import one_line
+
+MAX_LINE_BYTES = 256 * 2**20
+"""The longest line of the process: all answers of a batch with the probabilities of their tokens."""
+LAST_LINES = 30
+"""Lines that are kept of what the process writes for a person."""
+STATUS_INVALID = 2
+
+
+class ModelDied(Exception):
+    """The process ended while it was asked."""
+
+    def __init__(self, message: str, *, blames: bool = True) -> None:
+        """Keep why; ``blames`` is false if the questions cannot have caused it."""
+        super().__init__(message)
+        self.message, self.blames = message, blames
+
+
+class Loaded(NamedTuple):
+    """What the process said when the model was loaded."""
+
+    info: ModelInfo
+    seconds: float
+    batch_size: int
+    """Questions of one call unless a person says otherwise."""
+
+
+class CallResult(NamedTuple):
+    """The answers to a batch, and what they took."""
+
+    outputs: Mapping[str, Output]
+    """Id of a job → its output."""
+    seconds: float
+    memory: Mapping[str, int | None]
+    """Peaks in bytes, as ``bench.measure.Memory`` names them."""
+
+
+class ModelProcess:
+    """One process that holds the model; after ``ModelDied``, ``start`` makes another one."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self._spec = spec
+        self._process: asyncio.subprocess.Process | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        """What the process wrote last for a person, for the log of the service."""
+
+    @property
+    def pid(self) -> int | None:
+        """The process's number while it runs."""
+        process = self._process
+        return process.pid if process is not None and process.returncode is None else None
+
+    async def start(self) -> Loaded:
+        """Start the process and have it load the model.
+
+        Raises:
+            InvalidInput: the model's specification is wrong.
+            EnvironmentProblem: the model cannot be loaded; the message says why.
+        """
+        self.last_lines.clear()
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "bench.service.worker",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=MAX_LINE_BYTES,
+            # In a session of its own, Ctrl-C reaches only the service, which lets the batch be finished.
+            start_new_session=True,
+            env={**environment, **thread_environment(environment)},
+        )
+        self._listening = asyncio.create_task(self._listen())
+        try:
+            said = await self._exchange(asdict(self._spec))
+        except ModelDied as death:
+            raise EnvironmentProblem(
+                f"the model {self._spec.name} cannot be loaded: {death.message}"
+            ) from None
+        info = ModelInfo(**said["info"])
+        return Loaded(info, said["seconds"], said["batch_size"])
+
+    async def ask(self, jobs: Sequence[ServiceJob]) -> CallResult:
+        """The answers to ``jobs``, in one batch.
+
+        Raises:
+            ModelDied: the process has ended, and there are no answers.
+        """
+        said = await self._exchange(_groups(jobs))
+        outputs = {row["sample_id"]: output_of(row) for row in said["outputs"]}
+        return CallResult(outputs, said["seconds"], said["memory"])
+
+    async def stop(self) -> None:
+        """End the process, whatever it does."""
+        process = self._process
+        if process is None:
+            return
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+        await process.wait()
+        if self._listening is not None:
+            await self._listening
+        self._process = None
+
+    async def _exchange(self, value: Any) -> dict[str, Any]:
+        """Send one line and return the reply.
+
+        Raises:
+            ModelDied: the process ended instead.
+            BenchError: it says that the model cannot be loaded.
+        """
+        process = self._process
+        assert process is not None, "start comes first"
+        assert process.stdin is not None
+        assert process.stdout is not None
+        line = b""
+        # What the process said before it ended is still to be read.
+        with contextlib.suppress(ConnectionError):
+            process.stdin.write(json.dumps(value).encode() + b"\n")
+            await process.stdin.drain()
+        line = await process.stdout.readline()
+        if not line.endswith(b"\n"):
+            raise ModelDied(await self._cause())
+        said: dict[str, Any] = json.loads(line)
+        if said["event"] == "failed":
+            await self.stop()
+            raise _failure(said)
+        if said["event"] == "lost":
+            await self.stop()
+            raise ModelDied(one_line(said["message"], 300), blames=said["blames"])
+        return said
+
+    async def _cause(self) -> str:
+        """Why the process ended, in the words of the system."""
+        assert self._process is not None
+        status = await self._process.wait()
+        await self.stop()
+        if status >= 0:
+            return f"its process ended with status {status}"
+        likely = (
+            "the system ran out of memory" if -status == signal.SIGKILL else "native code crashed"
+        )
+        name = signal.Signals(-status).name
+        return f"its process was ended by signal {-status} ({name}), probably because {likely}"
+
+    async def _listen(self) -> None:
+        """Keep the last lines that the process writes for a person."""
+        assert self._process is not None
+        assert self._process.stderr is not None
+        while piece := await self._process.stderr.read(65_536):
+            lines = piece.decode("utf-8", "replace").splitlines()
+            self.last_lines.extend(one_line(line, 300) for line in lines[-LAST_LINES:])
+
+
+def _failure(said: Mapping[str, Any]) -> BenchError:
+    kind = InvalidInput if said["status"] == STATUS_INVALID else EnvironmentProblem
+    return kind(said["message"], hint=said["hint"])
+
+
+def _groups(jobs: Sequence[ServiceJob]) -> list[dict[str, Any]]:
+    """The questions of ``jobs``, those on the same pages together, as ``worker`` reads them."""
+    groups: dict[Any, dict[str, Any]] = {}
+    for job in jobs:
+        asked = job.question
+        shared = (asked.pages, asked.system, asked.max_pixels, asked.max_new_tokens, asked.stop)
+        if shared not in groups:
+            groups[shared] = {
+                "pages": [{**asdict(page), "path": str(page.path)} for page in asked.pages],
+                "system": asked.system,
+                "max_pixels": asked.max_pixels,
+                "max_new_tokens": asked.max_new_tokens,
+                "stop": asked.stop,
+                "requests": [],
+            }
+        groups[shared]["requests"].append((job.id, asked.prompt))
+    return list(groups.values())

@@ -1,0 +1,359 @@
+"""Who asks the service: clients of the OpenAI API, the harness itself, ``bench ask`` and ``bench.client``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="needs the extra serve")
+
+import httpx2
+
+from bench.client import AsyncServiceClient, JobState, ServiceClient
+from bench.errors import EnvironmentProblem, InvalidInput
+from bench.models.catalog import resolve
+from bench.models.model import failed
+from bench.models.openai import Endpoint
+from bench.models.qwen_vl import QwenVL
+from bench.schema import Generation, ModelSpec, Output, PageGroup, Request
+from bench.service.jobs import ServiceJob
+from bench.tasks import load_task
+from tests.service_fixture import (
+    PAGE,
+    PAGE_URL,
+    Listening,
+    Script,
+    listening,
+    pdf,
+    png,
+    shouted,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def answer(job: ServiceJob) -> Output:
+    if "broken" in job.question.prompt:
+        return failed(job.id, RuntimeError("CUDA error at /usr/lib/cuda.so"))
+    if "long" in job.question.prompt:
+        return failed(job.id, InvalidInput("the prompt is longer than the context"))
+    return shouted(job)
+
+
+@pytest.fixture(scope="module")
+def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
+    with listening(tmp_path_factory.mktemp("service") / "s", Script(answer)) as it:
+        yield it
+
+
+def chat(*content: Any, **fields: Any) -> dict[str, Any]:
+    message = {"role": "user", "content": list(content) or [image(), text("what?")]}
+    return {"model": "fake", "messages": [message], **fields}
+
+
+def image(url: str = PAGE_URL) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": url, "detail": "high"}}
+
+
+def text(words: str) -> dict[str, Any]:
+    return {"type": "text", "text": words}
+
+
+def complete(it: Listening, body: dict[str, Any]) -> httpx2.Response:
+    return httpx2.post(f"{it.url}/v1/chat/completions", json=body, timeout=20)
+
+
+def test_a_chat_completion_has_the_shape_of_the_openai_api(it: Listening) -> None:
+    reply = complete(it, chat(logprobs=True, top_logprobs=2, temperature=0.7, seed=1, user="u"))
+    assert reply.status_code == 200
+    told = reply.json()
+    [choice] = told["choices"]
+    assert told["object"] == "chat.completion"
+    assert choice["message"] == {"role": "assistant", "content": "WHAT?"}
+    assert choice["finish_reason"] == "stop"
+    first = choice["logprobs"]["content"][0]
+    assert (first["token"], first["logprob"], first["bytes"]) == ("W", -0.5, [87])
+    assert [row["token"] for row in first["top_logprobs"]] == ["W", "~"]
+    assert told["usage"]["total_tokens"] == 26
+    assert told["usage"]["prompt_tokens_details"]["multimodal_tokens"] == {"image": 12}
+    assert complete(it, chat()).json()["choices"][0]["logprobs"] is None
+
+
+def test_a_stream_gives_the_same_answer(it: Listening) -> None:
+    body = chat(stream=True, stream_options={"include_usage": True}, logprobs=True)
+    reply = complete(it, body)
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    events = [line.removeprefix("data: ") for line in reply.text.split("\n\n") if line]
+    assert events[-1] == "[DONE]"
+    chunks = [json.loads(event) for event in events[:-1]]
+    assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
+    deltas = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
+    assert deltas[0]["role"] == "assistant"
+    assert "".join(delta.get("content", "") for delta in deltas) == "WHAT?"
+    assert chunks[-2]["choices"][0]["finish_reason"] == "stop"
+    assert chunks[-1]["usage"]["completion_tokens"] == 6
+
+
+def test_what_is_followed_reaches_the_model(it: Listening) -> None:
+    parts = [text("first"), image(), text("second"), image()]
+    body = chat(*parts, max_completion_tokens=9, stop=["\n", ""])
+    body["messages"].insert(0, {"role": "system", "content": "be short"})
+    assert complete(it, body).json()["choices"][0]["message"]["content"] == "FIRST\nSECOND"
+    question = it.script.calls[-1][0].question
+    assert (question.max_new_tokens, question.stop, question.system) == (9, ("\n",), "be short")
+    assert len(question.pages) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (chat(model="other"), 404),
+        (chat(text("no image")), 400),
+        (chat(image()), 400),
+        (chat(n=2), 422),
+        (chat(tools=[{"type": "function"}]), 422),
+        (chat(response_format={"type": "json_object"}), 422),
+        (chat(logit_bias={"1": 1}), 422),
+        (chat(presence_penalty=1), 422),
+        (chat(max_tokens=0), 422),
+        (chat(max_tokens=10**6), 422),
+        (chat(temperature=-1), 422),
+        (chat({"type": "input_audio", "input_audio": {}}), 422),
+        (chat(image("file:///etc/passwd"), text("x")), 403),
+        ({"model": "fake", "messages": []}, 422),
+        ({"messages": []}, 422),
+        (chat(text("too long"), image()), 422),
+        (chat(text("broken"), image()), 500),
+    ],
+)
+def test_what_is_not_followed_is_refused(it: Listening, body: dict[str, Any], status: int) -> None:
+    reply = complete(it, body)
+    assert reply.status_code == status
+    assert reply.json()["error"]["message"]
+    assert "/usr" not in reply.text
+
+
+def test_a_conversation_is_refused(it: Listening) -> None:
+    body = chat()
+    body["messages"] += [{"role": "assistant", "content": "a"}, *body["messages"]]
+    assert complete(it, body).status_code == 400
+
+
+def test_a_stream_tells_a_failure(it: Listening) -> None:
+    reply = complete(it, chat(text("broken"), image(), stream=True))
+    assert '"code": "no_answer"' in reply.text
+    assert reply.text.endswith("data: [DONE]\n\n")
+
+
+def test_a_chat_whose_client_leaves_is_not_asked(it: Listening) -> None:
+    it.hold()
+    try:
+        for stream in (False, True):
+            with pytest.raises(httpx2.ReadTimeout):
+                httpx2.post(
+                    f"{it.url}/v1/chat/completions",
+                    json=chat(text("gone"), image(), stream=stream),
+                    timeout=0.3,
+                ).raise_for_status()
+        until = time.monotonic() + 10
+        while it.service.dispatcher.waiting and time.monotonic() < until:
+            time.sleep(0.02)
+        assert it.service.dispatcher.waiting == 0
+    finally:
+        it.go_on()
+
+
+def test_the_models_are_listed(it: Listening) -> None:
+    [row] = httpx2.get(f"{it.url}/v1/models").json()["data"]
+    assert (row["id"], row["max_model_len"]) == ("fake", 512)
+
+
+def test_the_harness_asks_it_as_any_endpoint_with_the_same_answers(tmp_path: Path) -> None:
+    model = QwenVL(replace(resolve("qwen2-vl-nano"), options={"token_details": True}))
+    model.load()
+    groups = _some_slips()
+    direct = {output.sample_id: output for output in model.generate(groups).outputs}
+
+    def asked(job: ServiceJob) -> Output:
+        question = job.question
+        document = replace(groups[0].document, pages=question.pages)
+        request = Request(job.id, question.prompt, question.prompt)
+        generation = Generation(question.max_new_tokens, question.stop)
+        [output] = model.generate([PageGroup(document, (request,), generation)]).outputs
+        return output
+
+    with listening(tmp_path / "s", Script(asked)) as it:
+        options = {"base_url": f"{it.url}/v1"}
+        spec = ModelSpec("served", "openai", "fake", options=options)
+        endpoint = Endpoint(spec)
+        info = endpoint.load()
+        served = {output.sample_id: output for output in endpoint.generate(groups).outputs}
+        endpoint.close()
+    assert info.details["served_models"] == ["fake"]
+    assert served.keys() == direct.keys()
+    for name, output in direct.items():
+        assert served[name].text == output.text
+        assert served[name].prompt_tokens == output.prompt_tokens
+        assert served[name].visual_tokens == output.visual_tokens
+        assert served[name].confidence == pytest.approx(output.confidence, abs=1e-5)
+
+
+def _some_slips() -> list[PageGroup]:
+    """Two questions about each of two slips."""
+    from bench.runner.batches import page_groups
+
+    groups = page_groups(load_task(ROOT / "tasks" / "slips"))[:2]
+    return [replace(group, requests=group.requests[:2]) for group in groups]
+
+
+def test_a_python_client_asks_and_is_told_every_state(it: Listening, tmp_path: Path) -> None:
+    scan = tmp_path / "scan.png"
+    scan.write_bytes(PAGE)
+    states: list[JobState] = []
+    with ServiceClient(it.url) as client:
+        state = client.ask([scan, pdf(2)], "total?", max_new_tokens=8, watch=states.append)
+        assert (state.status, state.text, state.data["pages"]) == ("COMPLETED", "TOTAL?", 3)
+        assert states[0].status == "IN_QUEUE"
+        assert states[0].position == 1
+        assert states[-1] == state
+        submitted = client.submit([png()], "later")
+        assert client.state(submitted.id, wait=5).text == "LATER"
+        client.forget(submitted.id)
+        with pytest.raises(InvalidInput, match="no such job"):
+            client.state(submitted.id)
+        with pytest.raises(InvalidInput, match="fetches no pages"):
+            client.ask(["https://pages.example/x.png", scan], "?")
+        with pytest.raises(InvalidInput, match="there is no page"):
+            client.ask([])
+        with pytest.raises(InvalidInput, match="does not exist"):
+            client.ask([tmp_path / "missing.png"])
+
+
+def test_an_asynchronous_client_does_the_same(it: Listening) -> None:
+    async def story() -> list[str]:
+        async with AsyncServiceClient(it.url) as client:
+            states = await asyncio.gather(*(client.ask([PAGE], f"q{n}") for n in range(20)))
+            label = await client.classify([PAGE], ["what", "which"])
+            submitted = await client.submit([PAGE])
+            await client.forget(submitted.id)
+        assert "label" not in label.data
+        return [state.text for state in states]
+
+    assert asyncio.run(story()) == [f"Q{n}" for n in range(20)]
+
+
+def scripted(*replies: httpx2.Response | Exception) -> tuple[httpx2.MockTransport, list[str]]:
+    left, methods = list(replies), []
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        methods.append(request.method)
+        reply = left.pop(0)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    return httpx2.MockTransport(handle), methods
+
+
+DONE = {"id": "1", "status": "COMPLETED", "output": {"message": "", "data": {"text": "yes"}}}
+
+
+def test_a_client_comes_back_when_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    transport, methods = scripted(
+        httpx2.Response(429, headers={"retry-after": "7"}),
+        httpx2.Response(503, headers={"retry-after": "3"}),
+        httpx2.ConnectError("refused"),
+        httpx2.Response(202, json={"id": "1", "status": "IN_QUEUE", "position": 2}),
+        httpx2.ReadError("broken"),
+        httpx2.Response(200, json=DONE),
+    )
+    with ServiceClient("http://here", transport=transport) as client:
+        assert client.ask([PAGE]).text == "yes"
+    assert pauses == [7.0, 3.0, 2.0, 0.5]
+    assert methods == ["POST"] * 4 + ["GET"] * 2
+
+
+def test_a_question_that_may_have_arrived_is_not_asked_twice() -> None:
+    transport, methods = scripted(httpx2.ReadError("broken"))
+    with (
+        ServiceClient("http://here", transport=transport) as client,
+        pytest.raises(EnvironmentProblem, match="did not answer"),
+    ):
+        client.ask([PAGE])
+    assert methods == ["POST"]
+
+
+def test_a_client_loses_patience() -> None:
+    transport, methods = scripted(httpx2.Response(429, headers={"retry-after": "30"}))
+    with (
+        ServiceClient("http://here", transport=transport, patience=5) as client,
+        pytest.raises(EnvironmentProblem, match="HTTP 429"),
+    ):
+        client.ask([PAGE])
+    assert methods == ["POST"]
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"id": 1}', b"[" * 100_000, b"\xff"])
+def test_what_is_no_such_service_is_said_so(body: bytes) -> None:
+    transport, _ = scripted(httpx2.Response(200, content=body))
+    with (
+        ServiceClient("http://here", transport=transport) as client,
+        pytest.raises(EnvironmentProblem, match="not a service"),
+    ):
+        client.ask([PAGE])
+
+
+@pytest.mark.parametrize(
+    "url", ["here", "ftp://here", "http://u:p@here", "http://here:x", "http://[", ""]
+)
+def test_an_address_is_checked(url: str) -> None:
+    with pytest.raises(InvalidInput, match="is not the address"):
+        ServiceClient(url)
+
+
+def test_bench_ask_prints_the_answer(it: Listening, tmp_path: Path, bench: Any) -> None:
+    (tmp_path / "scan.png").write_bytes(PAGE)
+    assert bench("ask", it.url, "scan.png", "-q", "total?").out == "TOTAL?\n"
+    told = json.loads(bench("ask", it.url, "scan.png", "-q", "total?", "--json").out)
+    assert told["data"]["text"] == "TOTAL?"
+    result = bench("ask", it.url, "scan.png", "--labels", "invoice,letter")
+    assert result.status == 2
+    assert "none of the labels" in result.err
+    result = bench("ask", it.url, "scan.png", "-q", "broken")
+    assert (result.status, "/usr" in result.err) == (2, False)
+    nobody = "http://127.0.0.1:9"
+    result = bench("ask", nobody, "scan.png", "--patience", "0")
+    assert result.status == 3
+    assert "did not answer" in result.err
+
+
+def test_a_client_that_says_nothing_is_sent_away(tmp_path: Path) -> None:
+    with listening(tmp_path / "s", header_seconds=0.3, upload_seconds=0.3) as it:
+        port = int(it.url.rpartition(":")[2])
+        for beginning in (b"", b"GET /livez HTTP/1.1\r\nhost: localhost\r\nx: "):
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as slow:
+                slow.sendall(beginning)
+                assert slow.recv(1000) == b""
+        head = b"POST /api/v1/run HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as slow:
+            slow.sendall(head + b"content-length: 100\r\n\r\n{")
+            assert b" 408 " in slow.recv(1000)
+            while slow.recv(1000):
+                pass
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as kept:
+            kept.sendall(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            reply = b""
+            while not reply.endswith(b'{"status":"ok"}'):
+                reply += kept.recv(5000)
+            kept.sendall(b"GET /livez HTTP/1.1\r\nx: ")
+            assert kept.recv(1000) == b""
