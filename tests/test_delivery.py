@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from bench.service.settings import PREFIX, ServiceSettings
 
+from bench.service.settings import PREFIX, ServiceSettings
 from tests.test_docker import stages
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,7 +71,7 @@ def test_what_workflows_call_is_there() -> None:
     assert called >= {"lint", "types", "unit"}
     for target in called & {"lint", "types", "unit", "test"}:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
-    for path in re.findall(r"(?:docker|\.github)/[\w./-]+", text):
+    for path in re.findall(r"(?<![\w/])(?:docker|\.github)/[\w./-]+(?![\w./@-])", text):
         assert (ROOT / path).exists(), path
 
 

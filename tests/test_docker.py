@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench.service.settings import PREFIX, service_settings
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from bench.service.settings import PREFIX, service_settings
 from workshop.hashes import HASHED, WITHOUT
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -217,7 +217,7 @@ def test_an_image_starts_the_command_line_without_the_base_images_banner(target:
 
 @pytest.mark.parametrize("target", IMAGES)
 def test_an_image_says_what_it_is(target: str) -> None:
-    label = " ".join(stages()[image].all("LABEL"))
+    label = " ".join(image(target).all("LABEL"))
     for key in ("title", "description", "licenses", "revision"):
         assert f"org.opencontainers.image.{key}=" in label
 

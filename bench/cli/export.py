@@ -26,7 +26,7 @@ from bench.text import one_line, printable
 
 if TYPE_CHECKING:
     from bench.publishing.every_eval_ever import EvaluationRecord
-    from bench.publishing.hub_results import BenchmarkTask, HubResult, Source
+    from bench.publishing.hub_results import BenchmarkTask, HubResult, ResultSource
     from bench.scoring.evaluation import Evaluation
 
 out_choice = partial(choice, "-o", also=("--output",), type=FOLDER, required=True, metavar="DIR")
@@ -131,8 +131,8 @@ def hub_command(options: HubOptions) -> None:
     print_list(refused, "scores", evaluation.run.id, err=True)
 
 
-def _source(options: HubOptions) -> Source | None:
-    from bench.publishing.hub_results import Source, check_source
+def _source(options: HubOptions) -> ResultSource | None:
+    from bench.publishing.hub_results import ResultSource, check_source
 
     if options.source_url is None:
         if options.source_name is not None or options.source_user is not None:
@@ -140,7 +140,7 @@ def _source(options: HubOptions) -> Source | None:
                 "a source without an address cannot be shown", hint="--source-url https://…"
             )
         return None
-    source = Source(options.source_url, options.source_name, options.source_user)
+    source = ResultSource(options.source_url, options.source_name, options.source_user)
     check_source(source)
     return source
 
@@ -189,7 +189,7 @@ def _hub_result(
     options: HubOptions,
     evaluation: Evaluation,
     benchmark: Callable[[str], tuple[BenchmarkTask, ...]],
-    source: Source | None,
+    source: ResultSource | None,
     model: str,
     task: str,
 ) -> HubResult:

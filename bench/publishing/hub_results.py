@@ -53,7 +53,7 @@ class BenchmarkTask(NamedTuple):
     split: str
 
 
-class Source(NamedTuple):
+class ResultSource(NamedTuple):
     """Who stands for a result: where it can be looked at, and the names that the Hub shows."""
 
     url: str
@@ -143,7 +143,7 @@ def entry_task(
     return fitting[0]
 
 
-def check_source(source: Source) -> None:
+def check_source(source: ResultSource) -> None:
     """Refuse an address that the Hub could not show, or that holds a password.
 
     Raises:
@@ -170,7 +170,7 @@ def hub_result(
     *,
     metric: str | None = None,
     percent: bool = False,
-    source: Source | None = None,
+    source: ResultSource | None = None,
 ) -> HubResult:
     """The file with the score of a model on a task.
 

@@ -12,6 +12,7 @@ from bench import formatting
 from bench.report.facts import measure
 from bench.report.records import nested, number, text
 from bench.report.views import Facts, LoadFailure, ModelRow, RunView, TaskScore, Traits
+from bench.rundir.store import RunStore
 from bench.schema import Estimate
 from bench.scoring.answers import Answer
 from bench.scoring.comparison import Side
@@ -67,9 +68,6 @@ def model_row(source: RowSource, levels: Mapping[Level, int], *, comparable: boo
     device = text(nested(record, "device"))
     if not device and record is not None:
         device = text(run.model_spec(model).device)
-    # A model on a cluster says on which machine it ran.
-    here = nested(record, "details", "node") or nested(run.record, "environment")
-    machine = hardware(here, device) if device else ""
     return ModelRow(
         key=source.key,
         name=model,
@@ -91,7 +89,7 @@ def model_row(source: RowSource, levels: Mapping[Level, int], *, comparable: boo
         doubted=sum(answer.doubt is not None for answer in answers),
         untimed=sum(_untimed(by_task[task], cell) for task, cell in cells.items()),
         device=device,
-        hardware="" if traits.runs_in == "server" else machine,
+        hardware=_machine(run, record, device, traits),
         parameters=_whole(nested(record, "parameters")),
         setup=_setup(run.model_spec(model), record, facts),
         warnings=(*sentences(nested(record, "details", "warnings")), *_turned_pages(batches)),
@@ -266,6 +264,14 @@ def _asked_only(parts: Sequence[tuple[Cell, str, float]]) -> Estimate:
                 clusters.append(document_key(cell.task, answer.sample.document_id))
                 failed += answer.failed
     return cluster_mean(values, weights, clusters, failed=failed)
+
+
+def _machine(run: RunStore, record: Mapping[str, Any] | None, device: str, traits: Traits) -> str:
+    """The device that the model ran on, in words; empty if it is a server's or not known."""
+    if not device or traits.runs_in == "server":
+        return ""
+    # A model on a cluster says on which machine it ran.
+    return hardware(nested(record, "details", "node") or nested(run.record, "environment"), device)
 
 
 def hardware(environment: Any, device: str) -> str:
