@@ -16,8 +16,12 @@ import importlib.util
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench.text import without_user_info
+from bench.text import one_line, without_user_info
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 INVALID = 2
 ENVIRONMENT = 3
@@ -101,6 +105,13 @@ def install_command(extra: str) -> str:
         return f"pip install {shlex.quote(f'docvlm-bench[{extra}]')}"
     folder = "." if checkout == Path.cwd() else str(checkout)
     return f"pip install -e {shlex.quote(f'{folder}[{extra}]')}"
+
+
+def first_problem(error: ValidationError) -> tuple[str, str]:
+    """Return where a record first differs from its pydantic model (keys joined by dots), and what is wrong."""
+    problem = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    return one_line(place, 80), one_line(problem["msg"], 200)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

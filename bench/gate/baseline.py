@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 import bench
-from bench.errors import InvalidInput
+from bench.errors import InvalidInput, first_problem
 from bench.files import write_atomically
 from bench.parsing import read_json_object
 from bench.report.facts import measure
@@ -325,10 +325,9 @@ def read_baseline(path: Path) -> Baseline:
         # From text, so that a list is read as the tuple that it was.
         baseline = Baseline.model_validate_json(json.dumps(content))
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in problem["loc"])
+        place, problem = first_problem(error)
         raise InvalidInput(
-            f"{path} is damaged: {one_line(place, 80)}: {one_line(problem['msg'], 120)}",
+            f"{path} is damaged: {place}: {problem}",
             hint=f"write it again: bench gate RUN --write-baseline {path}",
         ) from None
     _check_names(path, baseline)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench.errors import EnvironmentProblem, InvalidInput
+from bench.errors import EnvironmentProblem, InvalidInput, first_problem
 from bench.models.backends import check_options
 from bench.schema import Json, ModelSpec
 from bench.text import one_line
@@ -72,11 +72,8 @@ def endpoint_settings(spec: ModelSpec) -> EndpointSettings:
     try:
         settings = EndpointSettings.model_validate(dict(spec.options))
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in problem["loc"])
-        raise InvalidInput(
-            f"model {spec.name}: option {one_line(place, 60)}: {one_line(problem['msg'], 200)}"
-        ) from None
+        place, problem = first_problem(error)
+        raise InvalidInput(f"model {spec.name}: option {place}: {problem}") from None
     _check_address(spec.name, settings.base_url)
     _check_extra_body(spec.name, settings)
     if spec.checkpoint is None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench.errors import InvalidInput
+from bench.errors import InvalidInput, first_problem
 from bench.models.backends import check_options
 from bench.schema import Json, ModelSpec
 from bench.text import one_line
@@ -69,11 +69,8 @@ def split_options(spec: ModelSpec) -> tuple[ServingSettings, dict[str, Json]]:
     try:
         settings = ServingSettings.model_validate(own)
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in problem["loc"])
-        raise InvalidInput(
-            f"model {spec.name}: option {one_line(place, 60)}: {one_line(problem['msg'], 200)}"
-        ) from None
+        place, problem = first_problem(error)
+        raise InvalidInput(f"model {spec.name}: option {place}: {problem}") from None
     _check(spec, settings)
     return settings, rest
 
