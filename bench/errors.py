@@ -108,7 +108,7 @@ def install_command(extra: str) -> str:
 
 
 def first_problem(error: ValidationError) -> tuple[str, str]:
-    """Return where a record first differs from its pydantic model (keys joined by dots), and what is wrong."""
+    """Return where a record first differs from its model (keys joined by dots), and what is wrong there."""
     problem = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(str(part) for part in problem["loc"])
     return one_line(place, 80), one_line(problem["msg"], 200)
