@@ -28,7 +28,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -43,7 +45,7 @@ from bench.files import (
     write_json,
     write_lines,
 )
-from bench.litter import removed_on_failure
+from bench.litter import unfinished_folder
 from bench.parsing import read_json
 from bench.paths import portable
 from bench.rundir.checksums import as_stored, file_digest, is_intact
@@ -105,22 +107,22 @@ class RunStore:
     ) -> RunStore:
         """Make a new run directory under ``results`` and write what is known before any model runs.
 
-        Args as ``draft``.
+        Args as ``making``.
         """
-        store = cls.draft(results, name, record, tasks, texts)
-        store.commit()
-        return store
+        with cls.making(results, name, record, tasks, texts) as store:
+            return store
 
     @classmethod
-    def draft(
+    @contextlib.contextmanager
+    def making(
         cls,
         results: Path,
         name: str,
         record: Mapping[str, Any],
         tasks: Sequence[Task],
         texts: Mapping[str, Mapping[str, str]] | None = None,
-    ) -> RunStore:
-        """Make a folder with the samples of a run; it is no run before ``commit``.
+    ) -> Iterator[RunStore]:
+        """Give a run to write answers into. It is under ``results`` when the block ends, whole or not at all.
 
         Args:
             results: the folder of all runs.
@@ -130,23 +132,35 @@ class RunStore:
             texts: task → document id → the text of the document, where it is known.
         """
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        path = _new_folder(results, f"{stamp}-{file_name(name)}-{record['spec_id'][:6]}")
-        with removed_on_failure(path):
+        with storage_errors(results), unfinished_folder(results, "run") as place:
+            path = place / f"{stamp}-{file_name(name)}-{record['spec_id'][:6]}"
             for task in tasks:
                 write_samples(path / task.name / "samples.jsonl", task)
                 if known := (texts or {}).get(task.name):
                     write_json(path / task.name / "texts.json", known)
-        full = {"schema_version": SCHEMA_VERSION, "id": path.name, **record}
-        full["tasks"] = [
-            {**entry, SAMPLES_DIGEST: file_digest(path / entry["name"] / "samples.jsonl")}
-            for entry in record["tasks"]
-        ]
-        return cls(path, full)
+            full = {"schema_version": SCHEMA_VERSION, "id": path.name, **record}
+            full["tasks"] = [
+                {**entry, SAMPLES_DIGEST: file_digest(path / entry["name"] / "samples.jsonl")}
+                for entry in record["tasks"]
+            ]
+            store = cls(path, full)
+            yield store
+            store._show_in(results)
 
-    def commit(self) -> None:
-        """Write ``run.json``: a folder that has one is a run whose samples are complete."""
-        with removed_on_failure(self.path):
-            write_json(self.path / RUN_FILE, self.record)
+    def _show_in(self, results: Path) -> None:
+        """Write ``run.json`` and move the run to ``results``; two of one second get different numbers."""
+        hidden, number = self.path, 1
+        while True:
+            name = hidden.name if number == 1 else f"{hidden.name}-{number}"
+            self.record, self.path = {**self.record, "id": name}, results / name
+            write_json(hidden / RUN_FILE, self.record)
+            try:
+                hidden.rename(self.path)
+                return
+            except OSError as error:
+                if error.errno not in {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}:
+                    raise
+                number += 1
 
     @classmethod
     def open(cls, path: Path, *, shard: int = 0) -> RunStore:
@@ -543,21 +557,6 @@ class RunStore:
         if self.is_complete():
             return "complete"
         return "running" if is_locked(self.path) else "unfinished"
-
-
-def _new_folder(results: Path, name: str) -> Path:
-    """Make a folder under ``results``; two runs of one second get different numbers."""
-    with storage_errors(results):
-        results.mkdir(parents=True, exist_ok=True)
-        path = results / name
-        number = 1
-        while True:
-            try:
-                path.mkdir()
-                return path
-            except FileExistsError:
-                number += 1
-                path = results / f"{name}-{number}"
 
 
 def _fingerprint(row: Mapping[str, Any]) -> str:

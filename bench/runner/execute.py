@@ -63,8 +63,10 @@ def execute(
     resumed = run is not None
     if run is None:
         remove_unborn_runs(results)
-        run = RunStore.create(results, _name(plan), run_record(plan), plan.tasks, known_texts(plan))
-        write_known_words(run, plan)
+        texts = known_texts(plan)
+        name, record = _name(plan), run_record(plan)
+        with RunStore.making(results, name, record, plan.tasks, texts) as run:
+            write_known_words(run, plan)
     with RunLock(run.path) as lock:
         remove_litter(run.path)
         for spec in plan.models:
