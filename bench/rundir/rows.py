@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.files import read_lines
-from bench.paths import from_portable
+from bench.errors import InvalidInput
+from bench.files import read_lines, write_lines
+from bench.parsing import read_json
+from bench.paths import from_portable, portable
 from bench.rundir.checksums import as_stored, is_intact, with_checksum
-from bench.schema import Document, Output, Page, PlacedText, Sample, TokenChoice
+from bench.schema import Document, Output, Page, PlacedText, Sample, Task, TokenChoice
 
 _OUTPUT_FIELDS = frozenset(field.name for field in dataclasses.fields(Output))
 _PAGE_FIELDS = frozenset(field.name for field in dataclasses.fields(Page))
@@ -204,3 +207,38 @@ def first_damage(cell: Path) -> str:
             except (TypeError, ValueError):
                 return f"{path}:{number}"
     return str(cell)
+
+
+def fingerprint(row: Mapping[str, Any]) -> str:
+    """Return a text that is equal for equal records."""
+    return json.dumps(row, sort_keys=True)
+
+
+def write_samples(path: Path, task: Task) -> None:
+    """Write a task's samples with their pages, atomically."""
+    rows = []
+    for sample in task.samples:
+        pages = task.documents[sample.document_id].pages
+        listed = [{**dataclasses.asdict(page), "path": portable(page.path)} for page in pages]
+        rows.append({**dataclasses.asdict(sample), "pages": listed})
+    write_lines(path, rows)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a file of the run that holds one JSON object."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise damaged(path, "expected a JSON object")
+    return value
+
+
+def damaged(place: Path | str, what: str) -> InvalidInput:
+    """The error for a file or a line that holds what no run has."""
+    return InvalidInput(
+        f"{place} is damaged: {what}", hint="copy the run directory again, all of it"
+    )
+
+
+def object_if_any(path: Path) -> dict[str, Any] | None:
+    """Read a file of the run that holds one JSON object; None if there is no such file."""
+    return read_object(path) if path.is_file() else None
