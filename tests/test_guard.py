@@ -219,13 +219,13 @@ def test_a_kill_of_the_process_that_opens_pages_costs_a_run_at_most_that_page(
     ask = guard._Opener.ask
     requests: list[bytes] = []
 
-    def ask_and_kill(self: guard._Opener, line: bytes) -> dict[str, Any] | None:
+    def ask_and_kill(self: guard._Opener, line: bytes, patience: float) -> dict[str, Any] | None:
         requests.append(line)
         if len(requests) in killed:
             # It is held until the kill, so that it dies with a request that it has not answered.
             threading.Timer(0.0, os.kill, (self._process.pid, signal.SIGKILL)).start()
             os.kill(self._process.pid, signal.SIGSTOP)
-        return ask(self, line)
+        return ask(self, line, patience)
 
     task = load_task(make_task(documents=8, questions=2))
     settings = RunSettings(batch_size=2, latency_samples=0, warmup=False)

@@ -116,15 +116,16 @@ def _ask(call: str, arguments: Sequence[Any], path: Path, *, pages: int = 1) -> 
     earlier = refused.get(key) or (_too_often(path) if len(refused) >= MOST_REFUSALS else None)
     if earlier is not None:
         raise InvalidInput(earlier.message, hint=earlier.hint)
+    seconds = limits.seconds * min(pages, MOST_PAGE_TIMES)
     request = {
         "call": call,
         "arguments": arguments,
         # Paths are shown as the caller wrote them, which may be from its working directory.
         "folder": str(Path.cwd()),
-        "seconds": limits.seconds * min(pages, MOST_PAGE_TIMES),
+        "seconds": seconds,
         "clock_factor": CLOCK_FACTOR,
     }
-    patience = CLOCK_FACTOR * request["seconds"] + GRACE_SECONDS
+    patience = CLOCK_FACTOR * seconds + GRACE_SECONDS
     reply = _reply(json.dumps(request).encode() + b"\n", limits, patience)
     for note in reply.get("notes", ()) if isinstance(reply, dict) else ():
         _LOG.warning("%s", one_line(note, 300))
