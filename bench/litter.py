@@ -33,29 +33,37 @@ def new_folder(path: Path) -> Iterator[Path]:
     Raises:
         EnvironmentProblem: the disk is full, or the folder cannot be written to.
     """
-    with storage_errors(path):
-        place = _place(path)
-        place.mkdir(parents=True, exist_ok=True)
-        hidden = place / f"{_prefix(path)}{os.getpid()}-{secrets.token_hex(4)}"
-        hidden.mkdir()
-        with removed_on_failure(hidden):
-            yield hidden
-            if place == path:
-                # It may be the place where a disk is mounted, which cannot be replaced.
-                for entry in hidden.iterdir():
-                    entry.rename(path / entry.name)
-                hidden.rmdir()
-            else:
-                hidden.rename(path)
+    place = _place(path)
+    with storage_errors(path), unfinished_folder(place, _name(path)) as hidden:
+        yield hidden
+        if place == path:
+            # It may be the place where a disk is mounted, which cannot be replaced.
+            for entry in hidden.iterdir():
+                entry.rename(path / entry.name)
+        else:
+            hidden.rename(path)
+
+
+@contextlib.contextmanager
+def unfinished_folder(place: Path, name: str) -> Iterator[Path]:
+    """Give a hidden folder in ``place`` that is removed at the end of the block, if it is still there.
+
+    What killed commands have left of others of this ``name`` is removed, too.
+    """
+    place.mkdir(parents=True, exist_ok=True)
+    _remove_unfinished(place, name)
+    hidden = place / f".{name}.{os.getpid()}-{secrets.token_hex(4)}"
+    hidden.mkdir()
+    try:
+        yield hidden
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def is_free(path: Path) -> bool:
     """Say whether ``path`` does not exist or is an empty folder; what killed commands began is removed."""
-    place = _place(path)
-    if place.is_dir():
-        for entry in os.scandir(place):
-            if entry.name.startswith(_prefix(path)) and entry.is_dir(follow_symlinks=False):
-                _remove_if_abandoned(Path(entry.path))
+    if _place(path).is_dir():
+        _remove_unfinished(_place(path), _name(path))
     return not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir()))
 
 
@@ -64,18 +72,15 @@ def _place(path: Path) -> Path:
     return path if path.is_dir() else path.parent
 
 
-def _prefix(path: Path) -> str:
-    return f".{path.resolve().name[:40]}."
+def _name(path: Path) -> str:
+    """The name of the folder, short enough to have more behind it."""
+    return path.resolve().name[:40]
 
 
-@contextlib.contextmanager
-def removed_on_failure(folder: Path) -> Iterator[None]:
-    """Remove ``folder`` if what is done in it fails, because nothing else would on a disk that is full."""
-    try:
-        yield
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+def _remove_unfinished(place: Path, name: str) -> None:
+    for entry in os.scandir(place):
+        if entry.name.startswith(f".{name}.") and entry.is_dir(follow_symlinks=False):
+            _remove_if_abandoned(Path(entry.path))
 
 
 def remove_litter(folder: Path) -> None:

@@ -24,7 +24,7 @@ from bench.rundir.unborn import remove_unborn_runs
 from bench.schema import Output
 from bench.scoring.evaluation import evaluate, evaluate_sample
 from tests.damage import FOR_PROGRAMMERS, call, damage, unguarded_run, verbs_that_read
-from tests.run_fixture import MODELS, make_run, make_tasks
+from tests.run_fixture import MODELS, FixtureModel, make_run, make_tasks
 
 
 def small_run(folder: Path) -> RunStore:
@@ -75,6 +75,29 @@ def test_a_pipe_in_a_run_is_refused(tmp_path: Path, place: str) -> None:
     os.mkfifo(pipe)
     with pytest.raises(InvalidInput, match="is a pipe or a device"):
         RunStore.open(run.path)
+
+
+@pytest.mark.parametrize("place", ["log.txt", "scores/summary.json", "qwen2-vl-7b/done.json"])
+def test_a_folder_where_a_file_should_be_is_refused(tmp_path: Path, place: str) -> None:
+    run = small_run(tmp_path)
+    (run.path / place).unlink(missing_ok=True)
+    (run.path / place).mkdir(parents=True)
+    with pytest.raises(InvalidInput, match="is damaged: it is a folder, where a run has a file"):
+        RunStore.open(run.path)
+
+
+@pytest.mark.parametrize("place", ["scores", "qwen2-vl-7b", "invoices-en"])
+def test_a_file_where_a_folder_should_be_is_refused(tmp_path: Path, place: str) -> None:
+    run = small_run(tmp_path)
+    shutil.rmtree(run.path / place, ignore_errors=True)
+    (run.path / place).write_text("")
+    with pytest.raises(InvalidInput, match="is damaged: it is a file, where a run has a folder"):
+        RunStore.open(run.path)
+
+
+def test_a_model_may_be_called_like_a_file(tmp_path: Path) -> None:
+    run = make_run(tmp_path, [FixtureModel("gpt.json")], make_tasks(1, 1, ["en"]), previews=False)
+    assert RunStore.open(run.path).is_complete()
 
 
 def test_links_in_a_circle_are_refused(tmp_path: Path) -> None:

@@ -60,6 +60,22 @@ def test_a_page_that_asks_for_too_much_is_one_failed_page(
     assert open_page(honest).size == (honest.width, honest.height)
 
 
+def test_a_process_that_somebody_stopped_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BENCH_PAGE_SECONDS", "2")
+    (page,) = read_pages(EXAMPLES / "form-en-1.png")
+    (idle,) = (each for each in guard._POOL._idle if each.opener.limits == page_limits())
+    os.kill(idle.opener._process.pid, signal.SIGSTOP)
+    # A process that is stopped gets no alarm, and this one is given no time beyond that.
+    monkeypatch.setattr(guard, "GRACE_SECONDS", 0.1 - 20)
+    with pytest.raises(InvalidInput, match=r"not opened within 20\.0 s by the clock"):
+        open_page(page)
+    assert idle.opener._process.poll() == -signal.SIGKILL
+    monkeypatch.undo()
+    assert open_page(page).size == (page.width, page.height)
+
+
 @pytest.mark.parametrize("name", ["one-page.pdf", "deep-tree.pdf", "tall.png"])
 def test_what_is_too_much_already_in_its_header_is_refused_at_once(
     name: str, tmp_path: Path
@@ -203,13 +219,13 @@ def test_a_kill_of_the_process_that_opens_pages_costs_a_run_at_most_that_page(
     ask = guard._Opener.ask
     requests: list[bytes] = []
 
-    def ask_and_kill(self: guard._Opener, line: bytes) -> dict[str, Any] | None:
+    def ask_and_kill(self: guard._Opener, line: bytes, patience: float) -> dict[str, Any] | None:
         requests.append(line)
         if len(requests) in killed:
             # It is held until the kill, so that it dies with a request that it has not answered.
             threading.Timer(0.0, os.kill, (self._process.pid, signal.SIGKILL)).start()
             os.kill(self._process.pid, signal.SIGSTOP)
-        return ask(self, line)
+        return ask(self, line, patience)
 
     task = load_task(make_task(documents=8, questions=2))
     settings = RunSettings(batch_size=2, latency_samples=0, warmup=False)

@@ -20,6 +20,9 @@ from bench.authoring.splitting import split_task
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.files import append_lines, write_json
 from bench.litter import is_free, new_folder
+from bench.rundir.listing import find_runs
+from bench.rundir.store import RunStore
+from bench.runner.imported import import_predictions
 from bench.schema import ModelSpec
 from bench.synth import synthesise
 from bench.tasks import check_task, load_task
@@ -243,3 +246,38 @@ def test_a_killed_command_leaves_no_half_task(tmp_path: Path) -> None:
     synthesise(["slip"], ["en"], 1, 0, out)
     assert list(tmp_path.iterdir()) == [out]
     assert load_task(out).samples
+
+
+def test_what_a_killed_command_has_made_of_a_run_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; from pathlib import Path; import bench.rundir.store as s; "
+        "s.RunStore._show_in = lambda *_: os.kill(os.getpid(), signal.SIGKILL); "
+        "s.RunStore.create(Path(sys.argv[1]), 'run', {'spec_id': '0' * 64, 'tasks': []}, [])"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    assert done.returncode == -9
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".run.")
+    assert find_runs(tmp_path) == []
+    run = RunStore.create(tmp_path, "run", {"spec_id": "0" * 64, "tasks": [], "models": []}, [])
+    assert list(tmp_path.iterdir()) == [run.path]
+
+
+def test_answers_made_elsewhere_become_a_run_when_all_of_it_is_written(
+    make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = load_task(make_task([row(0, "p0.png"), row(1, "p1.png")]))
+    answers = tmp_path / "gpt.jsonl"
+    append_lines(answers, [{"sample_id": number, "text": "x"} for number in "01"])
+
+    def refuse(*_: object, **__: object) -> None:
+        raise EnvironmentProblem("the disk is full")
+
+    results = tmp_path / "results"
+    with monkeypatch.context() as full:
+        full.setattr(RunStore, "mark_done", refuse)
+        with pytest.raises(EnvironmentProblem):
+            import_predictions(answers, task, results)
+    assert list(results.iterdir()) == []
+    run = import_predictions(answers, task, results)
+    assert RunStore.open(run.path).record["id"] == run.path.name

@@ -158,6 +158,6 @@ def test_the_texts_of_documents_are_read_once(
     run = RunStore.create(tmp_path, "run", record, [])
     write_json(run.path / "mine" / "texts.json", {"p0.png": "Total 12"})
     assert run.document_texts("mine") == {"p0.png": "Total 12"}
-    monkeypatch.setattr("bench.rundir.store.read_json", None)
+    monkeypatch.setattr("bench.rundir.rows.read_json", None)
     assert run.document_texts("mine") == {"p0.png": "Total 12"}
     assert run.document_texts("other") == {}

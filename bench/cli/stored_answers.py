@@ -40,12 +40,13 @@ def run_of_stored_answers(
         spec = plan.models[names.index(row.model)]
         task = plan.tasks[places.index((row.dataset, row.task))]
         outputs[spec.name, task.name] = _stored_answers(row, task, layout, results)
-    run = RunStore.create(results, plan.name, run_record(plan), plan.tasks, known_texts(plan))
-    for (model, task_name), answers in outputs.items():
-        run.append_outputs(model, task_name, answers)
-        run.mark_done(model, task_name, samples=len(answers), failed=0)
-    for spec in plan.models:
-        run.mark_done(spec.name)
+    texts = known_texts(plan)
+    with RunStore.making(results, plan.name, run_record(plan), plan.tasks, texts) as run:
+        for (model, task_name), answers in outputs.items():
+            run.append_outputs(model, task_name, answers)
+            run.mark_done(model, task_name, samples=len(answers), failed=0)
+        for spec in plan.models:
+            run.mark_done(spec.name)
     return run
 
 

@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ RESERVED_NAMES = frozenset({"scores", "pages", "report", "assets", "log.txt", RU
 
 PART = "part"
 """Key of ``run.json``: which part of a run it is; a whole run has none."""
+
+_FILE_SUFFIXES = frozenset({".json", ".jsonl", ".txt", ".lock", ".html", ".md"})
+"""Of what is a file in a run directory, but for tasks and models that are called so."""
 
 _RUN_KEYS = ("id", "models", "tasks")
 """Keys that every ``run.json`` has."""
@@ -141,19 +144,19 @@ def _check_name(path: Path, name: Any, what: str) -> None:
         )
 
 
-def check_entries(run: Path, folders: Iterable[Path]) -> None:
-    """Refuse links in ``folders`` that lead out of ``run``, pipes and devices.
+def check_entries(run: Path, folders: Sequence[Path]) -> None:
+    """Refuse links in ``folders`` that lead out of ``run``, pipes and devices, and files that are folders.
 
     What is written to a link would land elsewhere, and what is read there would get into a report. A pipe
     waits for ever.
 
     Raises:
-        InvalidInput: there is such an entry, or a folder may not be read.
+        InvalidInput: there is such an entry, or a folder is none or may not be read.
     """
     inside = run.resolve()
     for folder in (run, *folders):
         try:
-            _check_folder(folder, inside)
+            _check_folder(folder, inside, folders)
         except OSError as error:
             raise InvalidInput(
                 f"{error.filename or folder} cannot be read: {error.strerror}",
@@ -161,8 +164,10 @@ def check_entries(run: Path, folders: Iterable[Path]) -> None:
             ) from None
 
 
-def _check_folder(folder: Path, inside: Path) -> None:
+def _check_folder(folder: Path, inside: Path, folders: Sequence[Path]) -> None:
     if not folder.is_dir():
+        if folder.is_file():
+            raise _damaged(folder, "it is a file, where a run has a folder")
         return
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -177,6 +182,9 @@ def _check_folder(folder: Path, inside: Path) -> None:
                     f"{entry.path} is a pipe or a device, which no run directory holds",
                     hint="get the run directory again from who made it",
                 )
+            path = Path(entry.path)
+            if entry.is_dir() and path.suffix in _FILE_SUFFIXES and path not in folders:
+                raise _damaged(path, "it is a folder, where a run has a file")
 
 
 def _target(link: os.DirEntry[str]) -> Path:

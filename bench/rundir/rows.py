@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from bench.errors import InvalidInput
-from bench.files import read_lines
+from bench.files import read_lines, write_lines
 from bench.json_schemas.reading import read_schema
+from bench.parsing import read_json
 from bench.paths import from_portable, portable
 from bench.rundir.checksums import as_stored, is_intact, with_checksum
 from bench.schema import (
@@ -178,7 +179,7 @@ def document_of(row: Mapping[str, Any]) -> Document:
     return Document(row["document_id"], tuple(pages))
 
 
-def sample_records(task: Task) -> Iterator[dict[str, Any]]:
+def _sample_records(task: Task) -> Iterator[dict[str, Any]]:
     """Return the lines of ``samples.jsonl``: every question with the pages of its document."""
     pages = {
         document.id: list(map(_page_record, document.pages)) for document in task.documents.values()
@@ -295,3 +296,33 @@ def first_damage(cell: Path) -> str:
             except (TypeError, ValueError):
                 return f"{path}:{number}"
     return str(cell)
+
+
+def fingerprint(row: Mapping[str, Any]) -> str:
+    """Return a text that is equal for equal records."""
+    return json.dumps(row, sort_keys=True)
+
+
+def write_samples(path: Path, task: Task) -> None:
+    """Write a task's samples with their pages, atomically."""
+    write_lines(path, _sample_records(task))
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a file of the run that holds one JSON object."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise damaged(path, "expected a JSON object")
+    return value
+
+
+def damaged(place: Path | str, what: str) -> InvalidInput:
+    """The error for a file or a line that holds what no run has."""
+    return InvalidInput(
+        f"{place} is damaged: {what}", hint="copy the run directory again, all of it"
+    )
+
+
+def object_if_any(path: Path) -> dict[str, Any] | None:
+    """Read a file of the run that holds one JSON object; None if there is no such file."""
+    return read_object(path) if path.is_file() else None

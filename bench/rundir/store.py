@@ -28,14 +28,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import json
+import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.errors import InvalidInput, did_you_mean
+from bench.errors import EnvironmentProblem, InvalidInput, did_you_mean
 from bench.files import (
     append_lines,
     read_lines,
@@ -43,7 +44,7 @@ from bench.files import (
     write_json,
     write_lines,
 )
-from bench.litter import removed_on_failure
+from bench.litter import unfinished_folder
 from bench.parsing import read_json
 from bench.rundir.checksums import as_stored, file_digest, is_intact
 from bench.rundir.lock import is_locked
@@ -51,16 +52,20 @@ from bench.rundir.record import PART, RUN_FILE, check_entries, check_record
 from bench.rundir.rows import (
     check_batch,
     check_latency,
+    damaged,
     document_of,
+    fingerprint,
     first_damage,
+    object_if_any,
     output_of,
     output_record,
     perturbation_of,
     placed_texts,
+    read_object,
     rounded,
     rows_about,
     sample_of,
-    sample_records,
+    write_samples,
 )
 from bench.schema import (
     SCHEMA_VERSION,
@@ -106,22 +111,22 @@ class RunStore:
     ) -> RunStore:
         """Make a new run directory under ``results`` and write what is known before any model runs.
 
-        Args as ``draft``.
+        Args as ``making``.
         """
-        store = cls.draft(results, name, record, tasks, texts)
-        store.commit()
-        return store
+        with cls.making(results, name, record, tasks, texts) as store:
+            return store
 
     @classmethod
-    def draft(
+    @contextlib.contextmanager
+    def making(
         cls,
         results: Path,
         name: str,
         record: Mapping[str, Any],
         tasks: Sequence[Task],
         texts: Mapping[str, Mapping[str, str]] | None = None,
-    ) -> RunStore:
-        """Make a folder with the samples of a run; it is no run before ``commit``.
+    ) -> Iterator[RunStore]:
+        """Give a run to write answers into. It is under ``results`` when the block ends, whole or not at all.
 
         Args:
             results: the folder of all runs.
@@ -131,23 +136,36 @@ class RunStore:
             texts: task → document id → the text of the document, where it is known.
         """
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        path = _new_folder(results, f"{stamp}-{file_name(name)}-{record['spec_id'][:6]}")
-        with removed_on_failure(path):
+        with storage_errors(results), unfinished_folder(results, "run") as place:
+            path = place / f"{stamp}-{file_name(name)}-{record['spec_id'][:6]}"
+            path.mkdir()
             for task in tasks:
                 write_samples(path / task.name / "samples.jsonl", task)
                 if known := (texts or {}).get(task.name):
                     write_json(path / task.name / "texts.json", known)
-        full = {"schema_version": SCHEMA_VERSION, "id": path.name, **record}
-        full["tasks"] = [
-            {**entry, SAMPLES_DIGEST: file_digest(path / entry["name"] / "samples.jsonl")}
-            for entry in record["tasks"]
-        ]
-        return cls(path, full)
+            full = {"schema_version": SCHEMA_VERSION, "id": path.name, **record}
+            full["tasks"] = [
+                {**entry, SAMPLES_DIGEST: file_digest(path / entry["name"] / "samples.jsonl")}
+                for entry in record["tasks"]
+            ]
+            store = cls(path, full)
+            yield store
+            store._show_in(results)
 
-    def commit(self) -> None:
-        """Write ``run.json``: a folder that has one is a run whose samples are complete."""
-        with removed_on_failure(self.path):
-            write_json(self.path / RUN_FILE, self.record)
+    def _show_in(self, results: Path) -> None:
+        """Write ``run.json`` and move the run to ``results``; two of one second get different numbers."""
+        hidden, number = self.path, 1
+        while True:
+            name = hidden.name if number == 1 else f"{hidden.name}-{number}"
+            self.record, self.path = {**self.record, "id": name}, results / name
+            write_json(hidden / RUN_FILE, self.record)
+            try:
+                hidden.rename(self.path)
+                return
+            except OSError as error:
+                if error.errno not in {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}:
+                    raise
+                number += 1
 
     @classmethod
     def open(cls, path: Path, *, shard: int = 0) -> RunStore:
@@ -169,6 +187,18 @@ class RunStore:
         store = cls(path, record, shard=shard)
         check_entries(path, [*store.folders(), path / "pages"])
         return store
+
+    def check_there(self) -> None:
+        """Refuse to write where the run directory was: a new one would hold answers without their questions.
+
+        Raises:
+            EnvironmentProblem: somebody has removed or moved it while the run was at work.
+        """
+        if not self.path.is_dir():
+            raise EnvironmentProblem(
+                f"{self.path} was removed or moved while the run was at work",
+                hint="put it back and run the same command again, which goes on; or just run it again",
+            )
 
     # What was asked for
 
@@ -255,18 +285,18 @@ class RunStore:
             except (KeyError, TypeError, ValueError) as error:
                 missing = isinstance(error, KeyError)
                 what = f"it has no {error.args[0]}" if missing else str(error)
-                raise _damaged(f"{path}:{number}", one_line(what, 80)) from None
+                raise damaged(f"{path}:{number}", one_line(what, 80)) from None
             samples.append(sample)
         if about is None and len(samples) != entry["samples"]:
             raise InvalidInput(
                 f"{path} has {len(samples)} of {entry['samples']} samples",
-                hint="copy the run directory again, all of it",
+                hint="copy the run directory again, all of it, or begin a new run with --fresh",
             )
         recorded = entry.get(SAMPLES_DIGEST)
         if recorded is not None and path.is_file() and file_digest(path) != recorded:
             raise InvalidInput(
                 f"{path} was changed after the run began: its digest is not the one in {RUN_FILE}",
-                hint="copy the run directory again, all of it, or begin a new run with the changed task",
+                hint="copy the run directory again, all of it, or begin a new run with --fresh",
             )
         return Task(
             name=task,
@@ -291,7 +321,7 @@ class RunStore:
         """Return document id → text of the document, for those documents of a task that have one."""
         # The file never changes, it can be large, and it is needed once for each model.
         if task not in self._texts:
-            self._texts[task] = _object_if_any(self.path / task / "texts.json") or {}
+            self._texts[task] = object_if_any(self.path / task / "texts.json") or {}
         return self._texts[task]
 
     def words(self, task: str) -> dict[str, list[list[PlacedText]]]:
@@ -312,6 +342,7 @@ class RunStore:
         if model is not None:
             self._append(model, task, "words", records)
         else:
+            self.check_there()
             append_lines(self.path / task / "words.jsonl", records)
 
     # What was measured
@@ -381,7 +412,7 @@ class RunStore:
                 check(row)
             except ValueError as error:
                 path = self.cell_folder(model, task) / f"{stem}.jsonl"
-                raise _damaged(path, f"{error}: {one_line(row, 80)}") from None
+                raise damaged(path, f"{error}: {one_line(row, 80)}") from None
 
     def monitor(self, model: str) -> list[dict[str, Any]]:
         """Return what the devices did while the model was measured, from all of its processes."""
@@ -391,11 +422,13 @@ class RunStore:
 
     def append_monitor(self, model: str, samples: Sequence[Mapping[str, Any]]) -> None:
         """Append what the devices did during some seconds."""
+        self.check_there()
         append_lines(self.model_folder(model) / f"monitor{self._suffix}.jsonl", samples)
 
     def _append(
         self, model: str, task: str, stem: str, records: Iterable[Mapping[str, Any]]
     ) -> None:
+        self.check_there()
         append_lines(self.cell_folder(model, task) / f"{stem}{self._suffix}.jsonl", records)
 
     def _rows(
@@ -408,11 +441,11 @@ class RunStore:
         known: set[str] = set()
         for row in read_lines(folder / f"{stem}.jsonl", containing):
             if shards:
-                known.add(_fingerprint(row))
+                known.add(fingerprint(row))
             yield row
         for shard in shards:
             for row in read_lines(shard, containing):
-                if _fingerprint(row) not in known:
+                if fingerprint(row) not in known:
                     yield row
 
     def merge_shards(self, model: str) -> None:
@@ -424,15 +457,15 @@ class RunStore:
         folder = self.model_folder(model)
         for shard in sorted(folder.rglob("*.shard-*.jsonl")):
             whole = shard.with_name(shard.name.partition(".shard-")[0] + ".jsonl")
-            known = {_fingerprint(row) for row in read_lines(whole)}
-            new_rows = (row for row in read_lines(shard) if _fingerprint(row) not in known)
+            known = {fingerprint(row) for row in read_lines(whole)}
+            new_rows = (row for row in read_lines(shard) if fingerprint(row) not in known)
             append_lines(whole, new_rows)
             with storage_errors(shard):
                 shard.unlink()
         parts = sorted(folder.glob("model.shard-*.json"))
         first = self.model_record(model)
         if parts and first is not None:
-            others = [device for part in parts for device in _object(part)["devices"]]
+            others = [device for part in parts for device in read_object(part)["devices"]]
             write_json(folder / "model.json", {**first, "devices": first["devices"] + others})
         for part in parts:
             with storage_errors(part):
@@ -465,6 +498,7 @@ class RunStore:
 
     def write_model(self, model: str, record: Mapping[str, Any]) -> None:
         """Write what was really loaded."""
+        self.check_there()
         write_json(self.model_folder(model) / f"model{self._suffix}.json", record)
 
     def model_record(self, model: str) -> dict[str, Any] | None:
@@ -474,9 +508,9 @@ class RunStore:
             InvalidInput: the file is damaged.
         """
         path = self.model_folder(model) / "model.json"
-        record = _object_if_any(path)
+        record = object_if_any(path)
         if record is not None and not isinstance(record.setdefault("details", {}), dict):
-            raise _damaged(path, "its details are not an object")
+            raise damaged(path, "its details are not an object")
         return record
 
     def append_check(self, model: str, record: Mapping[str, Any]) -> None:
@@ -487,9 +521,14 @@ class RunStore:
         """Return what checks of the way of asking found out, the oldest first."""
         return list(read_lines(self.model_folder(model) / "checks.jsonl"))
 
+    def mark_failed(self, model: str, record: Mapping[str, Any]) -> None:
+        """Write why the model could not be loaded or died."""
+        self.check_there()
+        write_json(self.model_folder(model) / "failure.json", record)
+
     def failure(self, model: str) -> dict[str, Any] | None:
         """Return why the model could not be loaded or died; None if it did not."""
-        return _object_if_any(self.model_folder(model) / "failure.json")
+        return object_if_any(self.model_folder(model) / "failure.json")
 
     def is_done(self, model: str, task: str) -> bool:
         """Say whether the model has been asked every sample of the task."""
@@ -497,6 +536,7 @@ class RunStore:
 
     def mark_done(self, model: str, task: str | None = None, **facts: Any) -> None:
         """Write the commit marker of one task of a model, or of the whole model."""
+        self.check_there()
         folder = self.model_folder(model) if task is None else self.cell_folder(model, task)
         if task is None:
             # Scores that exist already were made of an unfinished run.
@@ -516,7 +556,7 @@ class RunStore:
 
     def _asked(self, model: str, entry: Mapping[str, Any]) -> int:
         """How many questions of a task the model is asked: all, or those of a part, as its marker says."""
-        marker = _object_if_any(self.cell_folder(model, entry["name"]) / "done.json") or {}
+        marker = object_if_any(self.cell_folder(model, entry["name"]) / "done.json") or {}
         asked = marker.get("samples") if PART in self.record else None
         return asked if isinstance(asked, int) else int(entry["samples"])
 
@@ -552,48 +592,6 @@ class RunStore:
         return "running" if is_locked(self.path) else "unfinished"
 
 
-def _new_folder(results: Path, name: str) -> Path:
-    """Make a folder under ``results``; two runs of one second get different numbers."""
-    with storage_errors(results):
-        results.mkdir(parents=True, exist_ok=True)
-        path = results / name
-        number = 1
-        while True:
-            try:
-                path.mkdir()
-                return path
-            except FileExistsError:
-                number += 1
-                path = results / f"{name}-{number}"
-
-
-def _fingerprint(row: Mapping[str, Any]) -> str:
-    """Return a text that is equal for equal records."""
-    return json.dumps(row, sort_keys=True)
-
-
 def _remove(path: Path) -> None:
     with storage_errors(path):
         path.unlink(missing_ok=True)
-
-
-def _object(path: Path) -> dict[str, Any]:
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise _damaged(path, "expected a JSON object")
-    return value
-
-
-def _damaged(place: Path | str, what: str) -> InvalidInput:
-    return InvalidInput(
-        f"{place} is damaged: {what}", hint="copy the run directory again, all of it"
-    )
-
-
-def _object_if_any(path: Path) -> dict[str, Any] | None:
-    return _object(path) if path.is_file() else None
-
-
-def write_samples(path: Path, task: Task) -> None:
-    """Write a task's samples with their pages, atomically."""
-    write_lines(path, sample_records(task))

@@ -1,4 +1,7 @@
-"""Removes folders that became no run, because the process that made them was killed before ``run.json``."""
+"""Removes folders that became no run, because the process that made them was killed before ``run.json``.
+
+Only older versions leave them: today a run is hidden until it is whole (``bench.litter``).
+"""
 
 from __future__ import annotations
 

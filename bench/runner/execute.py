@@ -62,9 +62,7 @@ def execute(
     run = None if fresh else _existing(plan, results, resume, retry_failed)
     resumed = run is not None
     if run is None:
-        remove_unborn_runs(results)
-        run = RunStore.create(results, _name(plan), run_record(plan), plan.tasks, known_texts(plan))
-        write_known_words(run, plan)
+        run = _begin(plan, results)
     with RunLock(run.path) as lock:
         remove_litter(run.path)
         for spec in plan.models:
@@ -76,6 +74,8 @@ def execute(
         failed: list[str] = []
         with stop_requests(progress) as stop:
             for spec in plan.models:
+                # Before hours of work: somebody may have removed or moved the run since the last model.
+                RunStore.open(run.path)
                 if run.is_model_done(spec.name):
                     continue
                 status = run_model(run, spec.name, devices, lock, progress, stop)
@@ -89,6 +89,15 @@ def execute(
                 if status != 0:
                     failed.append(spec.name)
     return Outcome(run, False, tuple(failed))
+
+
+def _begin(plan: RunPlan, results: Path) -> RunStore:
+    """A new run directory with all that is known before any model is asked."""
+    remove_unborn_runs(results)
+    texts = known_texts(plan)
+    with RunStore.making(results, _name(plan), run_record(plan), plan.tasks, texts) as run:
+        write_known_words(run, plan)
+    return run
 
 
 def _name(plan: RunPlan) -> str:

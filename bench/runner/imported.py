@@ -43,12 +43,13 @@ def import_predictions(
     name = model or file_name(path.stem)
     spec = ModelSpec(name=name, backend="imported", checkpoint=str(path.resolve()))
     plan = _planned(spec, task)
-    run = RunStore.create(results, name, run_record(plan), plan.tasks, known_texts(plan))
-    write_known_words(run, plan)
-    run.append_outputs(name, task.name, [outputs[sample.id] for sample in task.samples])
-    failed = sum(output.stop_reason == "error" for output in outputs.values())
-    run.mark_done(name, task.name, samples=len(outputs), failed=failed)
-    run.mark_done(name)
+    texts = known_texts(plan)
+    with RunStore.making(results, name, run_record(plan), plan.tasks, texts) as run:
+        write_known_words(run, plan)
+        run.append_outputs(name, task.name, [outputs[sample.id] for sample in task.samples])
+        failed = sum(output.stop_reason == "error" for output in outputs.values())
+        run.mark_done(name, task.name, samples=len(outputs), failed=failed)
+        run.mark_done(name)
     return run
 
 

@@ -14,7 +14,6 @@ from typing import Any
 from bench.errors import InvalidInput
 from bench.files import append_lines, read_lines, write_json
 from bench.formatting import listed, plural
-from bench.litter import removed_on_failure
 from bench.rundir.checksums import CHECKSUM, file_digest
 from bench.rundir.listing import find_runs
 from bench.rundir.lock import is_locked
@@ -301,10 +300,8 @@ def _write(
     called = name or str(first.record.get("name", "run"))
     texts = {task: first.document_texts(task) for task in tasks}
     record = _merged_record(parts, called)
-    run = RunStore.draft(results, called, record, list(tasks.values()), texts)
-    with removed_on_failure(run.path):
+    with RunStore.making(results, called, record, list(tasks.values()), texts) as run:
         _fill(run, parts, tasks, answers)
-        run.commit()
     return run
 
 

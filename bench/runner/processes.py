@@ -20,7 +20,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from bench.files import write_json
 from bench.formatting import plural
 from bench.rundir.lock import RunLock
 from bench.rundir.store import RunStore
@@ -250,6 +249,7 @@ class _Processes:
         assert process.child is not None
         status = process.child.wait()
         _end(process.child)
+        self._run.check_there()
         if status != 0 and self._run.is_model_done(self._name):
             # The store decides: a process may die while it leaves, as drivers are unloaded then.
             self._tell(process, f"{self._cause(process, status)}, after all its work was done.")
@@ -341,7 +341,7 @@ class _Processes:
     def _give_up(self, message: str, status: int) -> None:
         hint = "try --batch-size 1" if status < 0 else f"see {self._run.path / 'log.txt'}"
         record = {"error": "ProcessDied", "message": message, "hint": hint, "when": utc_now()}
-        write_json(self._run.model_folder(self._name) / "failure.json", record)
+        self._run.mark_failed(self._name, record)
         failed = {"event": "failed", "message": message, "hint": hint}
         self._progress.event(self._name, failed)
 

@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from bench.errors import BenchError, OutOfMemory
-from bench.files import write_json
 from bench.measure import is_device_lost, release_memory
 from bench.models import with_traits
 from bench.models.model import Model, ModelGone, closing
@@ -403,7 +402,7 @@ def main(arguments: Sequence[str]) -> int:
                 events.flush()
                 # At once: what a dead GPU still holds cannot be freed, and trying may hang.
                 os._exit(LOST)
-            _report_failure(run.model_folder(name), events, shard, error)
+            _report_failure(run, name, events, shard, error)
             return FAILED
 
 
@@ -431,7 +430,9 @@ def _unpadded(spec: ModelSpec, info: ModelInfo, batch_size: int | None) -> str |
     )
 
 
-def _report_failure(folder: Path, events: TextIO, shard: Shard, error: Exception) -> None:
+def _report_failure(
+    run: RunStore, name: str, events: TextIO, shard: Shard, error: Exception
+) -> None:
     """Tell the parent why the model failed, and write it to ``failure.json``."""
     message, hint = error_line(error), None
     if isinstance(error, BenchError):
@@ -440,7 +441,7 @@ def _report_failure(folder: Path, events: TextIO, shard: Shard, error: Exception
     events.write(json.dumps(said) + "\n")
     # Last, because a full disk, which may be what went wrong, refuses this file as well.
     record = {"error": type(error).__name__, "message": message, "hint": hint, "when": utc_now()}
-    write_json(folder / "failure.json", record)
+    run.mark_failed(name, record)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,11 @@ _LOG = logging.getLogger(__name__)
 
 _PIPE_BYTES = 2**20
 
+CLOCK_FACTOR = 10
+"""So many times the limit of processor time may pass by the clock."""
+GRACE_SECONDS = 5
+"""How much later the process is killed if no alarm has ended it: one that is stopped gets none."""
+
 MOST_REFUSALS = 3
 """A file of which so many pages have passed a limit is not opened again."""
 MOST_PAGE_TIMES = 10
@@ -125,14 +130,17 @@ def _ask(call: str, arguments: Sequence[Any], path: Path, *, pages: int = 1) -> 
     earlier = refused.get(key) or (_too_often(path) if len(refused) >= MOST_REFUSALS else None)
     if earlier is not None:
         raise InvalidInput(earlier.message, hint=earlier.hint)
+    seconds = limits.seconds * min(pages, MOST_PAGE_TIMES)
     request = {
         "call": call,
         "arguments": arguments,
         # Paths are shown as the caller wrote them, which may be from its working directory.
         "folder": str(Path.cwd()),
-        "seconds": limits.seconds * min(pages, MOST_PAGE_TIMES),
+        "seconds": seconds,
+        "clock_factor": CLOCK_FACTOR,
     }
-    reply = _reply(json.dumps(request).encode() + b"\n", limits)
+    patience = CLOCK_FACTOR * seconds + GRACE_SECONDS
+    reply = _reply(json.dumps(request).encode() + b"\n", limits, patience)
     for note in reply.get("notes", ()) if isinstance(reply, dict) else ():
         _LOG.warning("%s", one_line(note, 300))
     if isinstance(reply, int):
@@ -152,13 +160,13 @@ def _remembered(
     return refusal
 
 
-def _reply(line: bytes, limits: PageLimits) -> dict[str, Any] | int:
+def _reply(line: bytes, limits: PageLimits, patience: float) -> dict[str, Any] | int:
     """Return the reply to the request ``line``, or the exit status of a process that died of it."""
     status = 0
     for _ in range(2):
         opener = _POOL.take(limits)
         try:
-            reply = opener.ask(line)
+            reply = opener.ask(line, patience)
         except BaseException:
             # The rest of a reply that nobody reads must not become the next one.
             opener.end()
@@ -214,7 +222,13 @@ def _too_much_memory(path: Path, limits: PageLimits) -> InvalidInput:
 def _death(path: Path, limits: PageLimits, status: int) -> InvalidInput:
     """The error for a page that ended its process with ``status``."""
     name = one_line(path, 160)
-    if status in {-signal.SIGPROF, -signal.SIGALRM}:
+    if status == -signal.SIGALRM:
+        seconds = significant(CLOCK_FACTOR * limits.seconds)
+        return InvalidInput(
+            f"page file {name} was not opened within {seconds} s by the clock",
+            hint=f"see whether its disk answers, or raise the limit: {option('seconds')} N",
+        )
+    if status == -signal.SIGPROF:
         seconds = significant(limits.seconds)
         return InvalidInput(
             f"page file {name} takes more than {seconds} s of processor time to be opened",
@@ -238,6 +252,7 @@ class _Opener:
 
     def __init__(self, limits: PageLimits) -> None:
         self.limits = limits
+        self._is_overdue = False
         package = Path(__file__).resolve().parent.parent.parent
         search = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
         try:
@@ -256,8 +271,22 @@ class _Opener:
                 hint="run the same command again when fewer processes run",
             ) from None
 
-    def ask(self, line: bytes) -> dict[str, Any] | None:
-        """Return the reply to a request; None if the process died."""
+    def ask(self, line: bytes, patience: float) -> dict[str, Any] | None:
+        """Return the reply to a request; None if the process died, or gave none in ``patience`` seconds."""
+        watch = threading.Timer(patience, self._give_up)
+        watch.daemon = True
+        watch.start()
+        try:
+            return self._answer(line)
+        finally:
+            watch.cancel()
+
+    def _give_up(self) -> None:
+        """Kill the process, which ends the wait for its reply."""
+        self._is_overdue = True
+        self._process.kill()
+
+    def _answer(self, line: bytes) -> dict[str, Any] | None:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
@@ -307,7 +336,7 @@ class _Opener:
         return data
 
     def end(self) -> int:
-        """End the process and return its exit status, negative for a signal."""
+        """End the process and return its exit status: a negative signal, SIGALRM where it was late."""
         for stream in (self._process.stdin, self._process.stdout):
             assert stream is not None
             try:
@@ -315,10 +344,11 @@ class _Opener:
             except BrokenPipeError:
                 continue
         try:
-            return self._process.wait(timeout=1)
+            status = self._process.wait(timeout=1)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            return self._process.wait()
+            status = self._process.wait()
+        return -signal.SIGALRM if self._is_overdue else status
 
 
 class _Idle(NamedTuple):

@@ -98,9 +98,9 @@ def main() -> None:
     _bound_memory(page_limits().memory_bytes)
     for line in sys.stdin.buffer:
         request = json.loads(line)
-        _set_alarms(request["seconds"])
+        _set_alarms(request["seconds"], request["clock_factor"])
         result = _result(request)
-        _set_alarms(0)
+        _set_alarms(0, 0)
         image = None if isinstance(result, dict) else result
         reply = result if isinstance(result, dict) else _size(result)
         reply["notes"] = _NOTES.taken()
@@ -110,14 +110,14 @@ def main() -> None:
         replies.flush()
 
 
-def _set_alarms(seconds: float) -> None:
-    """End this process after ``seconds`` of processor time, or ten times as many by the clock; 0 stops that.
+def _set_alarms(seconds: float, clock_factor: float) -> None:
+    """End this process after ``seconds`` of processor time, or a multiple of them by the clock; 0 stops that.
 
     Both alarms come while a decoder computes, and even if the parent has been killed. Processor time is
     what a page takes on a busy machine, too; the clock is for files that do not come.
     """
     signal.setitimer(signal.ITIMER_PROF, seconds)
-    signal.setitimer(signal.ITIMER_REAL, 10 * seconds)
+    signal.setitimer(signal.ITIMER_REAL, clock_factor * seconds)
 
 
 def _bound_memory(limit: int) -> None:
