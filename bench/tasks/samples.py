@@ -395,7 +395,9 @@ class _RecordReader:
         return value
 
     def _metadata(self) -> dict[str, str]:
-        other = {str(key): value for key, value in self.record.items() if key not in _KEYS}
+        # A column of a CSV that is called schema is metadata like any other.
+        keys = set(_KEYS) - {"schema"} if self.from_csv else _KEYS
+        other = {str(key): value for key, value in self.record.items() if key not in keys}
         if self.from_csv:
             return {key: str(value) for key, value in other.items() if key != _ABSENT}
         for key in other:
