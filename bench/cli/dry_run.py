@@ -113,7 +113,7 @@ def describe(plan: RunPlan, devices: Sequence[Device] = ()) -> str:
 
 
 def _prompt_by_schema(plan: RunPlan, task: Task) -> list[str]:
-    """How the first document of a task is asked for what a JSON Schema describes; nothing without a schema."""
+    """How the first document of a task is asked for what a JSON Schema describes; nothing without one."""
     rules = plan.settings.prompts
     requests = (r for group in page_groups(task, plan.models[0], rules) for r in group.requests)
     prompt = next((request.prompt for request in requests if request.json_schema is not None), None)
