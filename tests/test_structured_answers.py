@@ -157,6 +157,11 @@ def test_unlike_items_beyond_the_bound_are_too_large() -> None:
     assert METRICS["value_f1"].score(unlike, [{"l": unlike["l"][::-1]}]).value == 1.0
 
 
+def test_items_that_hold_thousands_of_values_each_are_too_large() -> None:
+    one, other = ({"l": [{"a": list(range(n, n + 9_000, 2))}, {"a": [n]}]} for n in (0, 1))
+    assert METRICS["value_f1"].score(one, [other]) == TOO_LARGE
+
+
 # Grounding
 
 
