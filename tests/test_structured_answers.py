@@ -266,6 +266,15 @@ def test_a_column_called_schema_stays_metadata(tmp_path: Path, make_task: Any) -
     assert (sample.metadata["schema"], sample.json_schema) == ("public", None)
 
 
+def test_a_csv_needs_no_column_for_the_question_that_a_schema_makes(own_task: Path) -> None:
+    (own_task / "samples.jsonl").unlink()
+    cell = json.dumps(REFERENCE).replace('"', '""')
+    (own_task / "samples.csv").write_text(f'id,image,answer,language\n1,p0.png,"{cell}",ru\n')
+    sample = load_task(own_task).samples[0]
+    assert sample.references == (REFERENCE,)
+    assert '"number": текст' in sample.question
+
+
 def test_split_parts_keep_the_schema(own_task: Path, tmp_path: Path) -> None:
     split = split_task(own_task, 0.5, 1, tmp_path / "parts")
     for part in (split.train, split.test):

@@ -35,7 +35,7 @@ from bench.parsing import (
     parse_json,
 )
 from bench.schema import AnswerType, Json
-from bench.tasks.csvfile import read_table
+from bench.tasks.csvfile import SAMPLE_COLUMNS, read_table
 from bench.tasks.problems import Problem
 from bench.tasks.schemas import TaskSchemas
 from bench.tasks.taskfile import TaskFile
@@ -139,8 +139,10 @@ def read_samples(
     first_lines: dict[str, int] = {}
     drafts = 0
     is_csv = path.suffix.lower() == ".csv"
+    is_asked = question is not None or schemas.own is not None
+    needed = [group for group in SAMPLE_COLUMNS if not (is_asked and group == ("question",))]
     records = (
-        read_table(path, table.problems, table.notes, encoding=encoding)
+        read_table(path, table.problems, table.notes, needed, encoding=encoding)
         if is_csv
         else _json_lines(path, table)
     )
