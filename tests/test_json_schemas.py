@@ -81,6 +81,10 @@ def test_every_field_may_be_null_but_no_item_of_a_list() -> None:
         (form(a={"$ref": "#/$defs/none"}), "$ref names what is not there"),
         (form(a={"$ref": 5}), "$ref leads outside the schema: 5"),
         (form(a={"$ref": "#/$defs/x", "minLength": 1}), "$ref names what is not there"),
+        (
+            {"$ref": "#/$defs/0", "$defs": {str(n): {"$ref": f"#/$defs/{n + 1}"} for n in range(900)}},
+            "$ref leads through more than 32 others",
+        ),
         (deep(MAX_LEVELS + 1), f"objects and lists stand more than {MAX_LEVELS} deep"),
         (form(**{str(n): {} for n in range(1001)}), "more than 1,000 fields and lists"),
         (form(a={"type": "strng"}), 'there is no type "strng"'),
@@ -154,6 +158,13 @@ def test_patterns_that_could_take_for_ever_are_not(pattern: str) -> None:
 def test_a_pattern_that_is_accepted_ends(pattern: str, text: str) -> None:
     if why_unsafe(pattern) is None:
         re.search(pattern, text * (MAX_TEXT // 20))
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 10**300, 1e308])
+def test_no_number_breaks_the_check(number: float) -> None:
+    schema = read_schema(form(a={"type": "number", "multipleOf": 0.01, "minimum": 0}), "f")
+    first_violation(schema, {"a": number})
+    assert first_violation(schema, {"a": "x"}) is not None
 
 
 def test_a_longer_text_conforms_to_no_pattern() -> None:
