@@ -314,7 +314,8 @@ def run(own_task: Path, tmp_path: Path) -> Any:
     models = (FixtureModel("good", asked=0.0), FixtureModel("bad", asked=0.0))
     task = load_task(own_task)
     run = make_run(tmp_path / "results", models, [task], previews=False)
-    hostile = json.dumps({**dict.fromkeys(HOSTILE_KEYS, HOSTILE_KEYS[4]), "discount": 3})
+    odd = {key: [HOSTILE_KEYS[4], {key: {key: 1}}] for key in HOSTILE_KEYS}
+    hostile = json.dumps({**odd, "discount": 3})
     texts = {
         "good": [json.dumps(s.references[0]) for s in task.samples],
         "bad": [hostile, "no", "{}"],

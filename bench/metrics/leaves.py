@@ -138,9 +138,14 @@ def flat(value: Json, path: str = "") -> Iterator[tuple[str, Json]]:
         yield path, value
 
 
+def is_unknown(path: str) -> bool:
+    """Whether what stands under ``path`` is inside a key that neither the schema nor the reference has."""
+    return OTHER_KEY in path.replace("[]", "").split(".")
+
+
 def _under(path: str, key: str) -> str:
     # What is inside an unknown key stands under the same sign.
-    if path.endswith(OTHER_KEY) and key == OTHER_KEY:
+    if key == OTHER_KEY and is_unknown(path):
         return path
     return f"{path}.{key}" if path else key
 
