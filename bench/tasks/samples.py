@@ -139,20 +139,16 @@ def read_samples(
     first_lines: dict[str, int] = {}
     drafts = 0
     is_csv = path.suffix.lower() == ".csv"
-    is_asked = question is not None or schemas.own is not None
-    needed = [group for group in SAMPLE_COLUMNS if not (is_asked and group == ("question",))]
-    records = (
-        read_table(path, table.problems, table.notes, needed, encoding=encoding)
-        if is_csv
-        else _json_lines(path, table)
-    )
+    records: Iterator[tuple[int, dict[str, Any]]]
+    if is_csv:
+        is_asked = question is not None or schemas.own is not None
+        needed = SAMPLE_COLUMNS[1:] if is_asked else SAMPLE_COLUMNS
+        records = read_table(path, table.problems, table.notes, needed, encoding=encoding)
+    else:
+        records = _json_lines(path, table)
     for line, record in records:
-        reader = _RecordReader(
-            {"question": question, **record} if question else record,
-            answer_type,
-            schemas,
-            from_csv=is_csv,
-        )
+        asked = {"question": question, **record} if question else record
+        reader = _RecordReader(asked, answer_type, schemas, from_csv=is_csv)
         row = reader.row(line)
         for message in reader.problems:
             table.add_problem(message, line=line)
