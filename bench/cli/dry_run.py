@@ -22,7 +22,10 @@ from bench.runner.devices import Device
 from bench.runner.shards import divide
 from bench.runner.sweep import page_bound
 from bench.schema import ModelSpec, Task
-from bench.text import one_line
+from bench.text import clip, one_line, printable
+
+MAX_PROMPT = 4_000
+"""Characters of a prompt that are shown."""
 
 
 def describe_json(plan: RunPlan, devices: Sequence[Device] = ()) -> dict[str, Any]:
@@ -104,7 +107,20 @@ def describe(plan: RunPlan, devices: Sequence[Device] = ()) -> str:
     lines += ["", table([_task_row(task) for task in facts["tasks"]])]
     lines += ["", table([_model_row(model) for model in facts["models"]])]
     lines += [*_placement(facts["models"]), "", *_memory(facts, devices)]
+    for task in plan.tasks:
+        lines += _prompt_by_schema(plan, task)
     return "\n".join(lines)
+
+
+def _prompt_by_schema(plan: RunPlan, task: Task) -> list[str]:
+    """How the first document of a task is asked for what a JSON Schema describes; nothing without one."""
+    rules = plan.settings.prompts
+    requests = (r for group in page_groups(task, plan.models[0], rules) for r in group.requests)
+    prompt = next((request.prompt for request in requests if request.json_schema is not None), None)
+    if prompt is None:
+        return []
+    shown = printable(clip(prompt, MAX_PROMPT), newlines=True)
+    return ["", f"{task.name} asks by a JSON Schema:", shown]
 
 
 def _task_row(task: Mapping[str, Any]) -> dict[str, str]:

@@ -26,6 +26,8 @@ MAX_NODES: Final = 1_000
 """Fields, lists and items of a schema, after its references are written out."""
 MAX_LEVELS: Final = 16
 """Objects and lists inside each other."""
+MAX_REFERENCES: Final = 32
+"""References that lead to a part, one through the other."""
 
 _BOUNDS: Final = (
     *("required", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
@@ -75,7 +77,7 @@ def read_schema(schema: Any, where: str) -> Node:
         raise InvalidInput(
             f"{where} should hold a JSON Schema, which is an object, not {kind_of(schema)}"
         )
-    if len(json.dumps(schema)) > MAX_BYTES:
+    if len(json.dumps(schema, ensure_ascii=False)) > MAX_BYTES:
         raise InvalidInput(
             f"{where} is longer than {MAX_BYTES // 1024} KiB, so it is no schema of a form"
         )
@@ -168,6 +170,8 @@ class _Reader:
                 f"$ref goes round in a circle: {one_line(target, 80)}",
                 hint="write out as many levels as the documents have",
             )
+        if len(opened) >= MAX_REFERENCES:
+            raise self._wrong(place, f"$ref leads through more than {MAX_REFERENCES} others")
         named: Any = self.schema
         for part in target.split("/")[1:]:
             name = unquote(part).replace("~1", "/").replace("~0", "~")

@@ -23,10 +23,12 @@ def first_violation(schema: Node, value: Any, *, may_lack: bool = False) -> str 
         value: a JSON value.
         may_lack: whether required fields may be left out.
     """
-    for error in _validator(json.dumps(schema)).iter_errors(value):
-        if may_lack and error.validator == "required":
-            continue
-        return f"{one_line(error.json_path, 80)}: {one_line(error.message, 120)}"
+    try:
+        for error in _validator(json.dumps(schema)).iter_errors(value):
+            if not may_lack or error.validator != "required":
+                return f"{one_line(error.json_path, 80)}: {one_line(error.message, 120)}"
+    except (ArithmeticError, ValueError):
+        return "a number is too large, or none at all"
     return None
 
 

@@ -10,22 +10,30 @@ out is none.
 from __future__ import annotations
 
 import functools
+import json
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bench.json_schemas.nodes import Node, fields_of, item_of, kind_of_node
 from bench.metrics.kie import parsed_fields
-from bench.metrics.metric import MetricValue, QuestionFacts, TooLarge, best
+from bench.metrics.metric import MetricValue, QuestionFacts, TooLarge, best, check_pairs
 from bench.schema import Json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MAX_CELLS: Final = 20_000
 """Cells of an answer, and of a reference."""
 
-MAX_CELL_PAIRS: Final = 500_000
-"""Pairs of cells that are compared to pair the rows of lists."""
+MAX_ROW_PAIRS: Final = 1_000_000
+"""Pairs of rows of two lists."""
+
+MAX_CELL_PAIRS: Final = 200_000
+"""Pairs of cells that are compared one by one: fuzzy ones, and those of lists inside rows."""
 
 FUZZY: Final[Mapping[str, float]] = {"description": 0.95, "court": 0.85}
 """Key → similarity from which on two texts under it are equal."""
@@ -63,14 +71,21 @@ def _shape(value: Json) -> Node:
     if isinstance(value, dict):
         return {"type": "object", "properties": {key: _shape(item) for key, item in value.items()}}
     if isinstance(value, list):
-        fields: dict[str, Node] = {}
-        for item in value:
-            fields |= _shape(item).get("properties", {})
-        return {
-            "type": "array",
-            "items": {"type": "object", "properties": fields} if fields else {},
-        }
+        nothing: Node = {}
+        return {"type": "array", "items": functools.reduce(_joined, map(_shape, value), nothing)}
     return {}
+
+
+def _joined(one: Node, other: Node) -> Node:
+    """The schema of an item that is like ``one`` or like ``other``."""
+    if kind_of_node(one) != kind_of_node(other):
+        return one or other
+    if "items" in one:
+        return {**one, "items": _joined(one["items"], other["items"])}
+    fields = dict(fields_of(one))
+    for key, node in fields_of(other).items():
+        fields[key] = _joined(fields.get(key, {}), node)
+    return {**one, "properties": fields} if fields else one
 
 
 def _with_iso_dates(value: Json) -> Json:
@@ -137,7 +152,7 @@ class _Counts:
     expected: int = 0
     predicted: int = 0
     compared: int = 0
-    """Pairs of cells that were compared to pair rows."""
+    """Pairs of cells that were compared one by one."""
 
     def root(self, node: Node, expected: Mapping[str, Json], given: Mapping[str, Json]) -> None:
         fields = fields_of(node)
@@ -170,47 +185,78 @@ class _Counts:
             self.correct += _same_cell(expected, given, key)
 
     def rows(self, item: Node, expected: Sequence[Any], given: Sequence[Any]) -> None:
-        costs = self.costs(item, expected, given)
-        partner = {column: row for row, column in _pairs(costs)}
+        partner = {column: row for row, column in _pairs(self.costs(item, expected, given))}
         for column, wanted in enumerate(expected):
             answered = given[partner[column]] if column in partner else {}
             for name, field in fields_of(item).items():
                 self.pair(field, name, wanted, answered)
+        paired = set(partner.values())
         for row, answered in enumerate(given):
-            if row not in partner.values():
-                for name, field in fields_of(item).items():
-                    self.pair(field, name, {}, answered)
+            for name, field in fields_of(item).items() if row not in paired else ():
+                self.pair(field, name, {}, answered)
 
-    def costs(self, item: Node, expected: Sequence[Any], given: Sequence[Any]) -> list[list[int]]:
+    def costs(self, item: Node, expected: Sequence[Any], given: Sequence[Any]) -> NDArray[np.int64]:
         """Unequal cells of every row of the answer and every row of the reference."""
-        if not expected or not given:
-            return []
-        wanted, answered = ([_flat(item, row) for row in side] for side in (expected, given))
-        self.compared += len(wanted) * len(answered) * max(1, len(wanted[0].cells))
+        import numpy as np
+
+        check_pairs(len(given), len(expected), MAX_ROW_PAIRS)
+        costs = np.zeros((len(given), len(expected)), dtype=np.int64)
+        answered, wanted = ([_flat(item, row) for row in side] for side in (given, expected))
+        if not answered or not wanted:
+            return costs
+        for column, key in enumerate(wanted[0].keys):
+            cells = [[row.cells[column] for row in side] for side in (answered, wanted)]
+            costs += self.unequal(cells[0], cells[1], key)
+        for column, inner in enumerate(wanted[0].items):
+            for row, other in enumerate(answered):
+                for place, one in enumerate(wanted):
+                    costs[row, place] += self.cost(inner, one.lists[column], other.lists[column])
+        return costs
+
+    def unequal(self, answered: list[Any], wanted: list[Any], key: str) -> NDArray[np.bool_]:
+        """Which cells of one column differ."""
+        import numpy as np
+
+        if key in FUZZY:
+            self.spend(len(answered) * len(wanted))
+            return np.array(
+                [[not _same_cell(one, other, key) for one in wanted] for other in answered]
+            )
+        numbers: dict[Hashable, int] = {}
+        first, second = (
+            np.array([numbers.setdefault(_mark(cell), len(numbers)) for cell in side])
+            for side in (answered, wanted)
+        )
+        return np.asarray(first[:, None] != second[None, :])
+
+    def cost(self, item: Node, expected: Sequence[Any], given: Sequence[Any]) -> int:
+        """Unequal cells of two lists inside two rows, when their own rows are paired."""
+        self.spend(max(1, len(expected) * len(given)))
+        costs = self.costs(item, expected, given)
+        pairs = _pairs(costs)
+        rows, columns = {row for row, _ in pairs}, {column for _, column in pairs}
+        left = [row for place, row in enumerate(given) if place not in rows]
+        left += [row for place, row in enumerate(expected) if place not in columns]
+        unequal = sum(int(costs[pair]) for pair in pairs)
+        return unequal + _cells({"type": "array", "items": item}, left)
+
+    def spend(self, pairs: int) -> None:
+        self.compared += pairs
         if self.compared > MAX_CELL_PAIRS:
             raise TooLarge
-        return [[self.cost(one, other) for one in wanted] for other in answered]
-
-    def cost(self, wanted: _Row, answered: _Row) -> int:
-        unequal = sum(
-            one is not other and not (one != _ABSENT != other and _same_cell(one, other, key))
-            for key, one, other in zip(wanted.keys, wanted.cells, answered.cells, strict=True)
-        )
-        for item, rows, others in zip(wanted.items, wanted.lists, answered.lists, strict=True):
-            costs = self.costs(item, rows, others)
-            pairs = _pairs(costs)
-            unequal += sum(costs[row][column] for row, column in pairs)
-            paired_rows, paired_others = {column for _, column in pairs}, {row for row, _ in pairs}
-            left = [row for place, row in enumerate(rows) if place not in paired_rows]
-            left += [row for place, row in enumerate(others) if place not in paired_others]
-            unequal += _cells({"type": "array", "items": item}, left)
-        return unequal
 
 
-def _pairs(costs: list[list[int]]) -> list[tuple[int, int]]:
+def _mark(cell: Any) -> Hashable:
+    """What two cells have in common if they are equal."""
+    if isinstance(cell, str):
+        return "text", " ".join(cell.split())
+    if isinstance(cell, dict | list):
+        return "json", json.dumps(cell, sort_keys=True)
+    return "value", cell
+
+
+def _pairs(costs: NDArray[np.int64]) -> list[tuple[int, int]]:
     """Places of rows of the answer and of the reference with the least number of unequal cells in all."""
-    if not costs:
-        return []
     from scipy.optimize import linear_sum_assignment
 
     rows, columns = linear_sum_assignment(costs)

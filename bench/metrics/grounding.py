@@ -40,8 +40,11 @@ class PageText:
     def may_hold(self, value: Json, language: str | None = None) -> bool:
         """Whether ``value`` may be on the page: as it is, or as a date or an amount in another spelling."""
         text = as_text(value)
-        if not squeezed(text) or any(
-            squeezed(s) in self._squeezed for s in spellings(value, language)
+        # Whether something is true is nowhere written.
+        if (
+            isinstance(value, bool)
+            or not squeezed(text)
+            or any(squeezed(s) in self._squeezed for s in spellings(value, language))
         ):
             return True
         own = set(re.findall(r"\d+", western_digits(text)))

@@ -38,6 +38,12 @@ MAX_ITEM_PAIRS: Final = 250_000
 MAX_COMPARISONS: Final = 10_000
 """Pairs of unlike values that are compared by type in one answer: about a second."""
 
+MAX_VALUE_PAIRS: Final = 4_000_000
+"""Pairs of unlike values under one path of the items of two lists: a table of 32 MiB."""
+
+MAX_REMEMBERED: Final = 4_000
+"""Characters of an answer whose leaves are kept for later; of a longer one they are found again."""
+
 OTHER_KEY: Final = "*"
 """Stands in a path for a key that neither the schema nor the reference has."""
 
@@ -79,17 +85,18 @@ def leaves(
     """
     texts = (json.dumps(value, ensure_ascii=False) for value in (reference, schema))
     answer = prediction if isinstance(prediction, str) else json.dumps(prediction)
-    compared = _remembered(answer, *texts, language)
+    # All metrics of a task look at the same leaves, and so does the report, much later.
+    remembered = _remembered if len(answer) <= MAX_REMEMBERED else _remembered_shortly
+    compared = remembered(answer, *texts, language)
     if compared == "too large":
         raise TooLarge
     return compared
 
 
-@functools.lru_cache(maxsize=32)
-def _remembered(
+def _compared(
     answer: str, reference: str, schema: str, language: str | None
 ) -> tuple[Leaf, ...] | Literal["too large"] | None:
-    """What ``leaves`` returns or raises: all metrics of a task, and the report, look at the same leaves."""
+    """What ``leaves`` returns or raises, of texts."""
     try:
         given, expected = as_json(answer), as_json(reference)
     except ValueError:
@@ -103,6 +110,10 @@ def _remembered(
         return tuple(_Comparison(language).walk(json.loads(schema), expected, given, ""))
     except TooLarge:
         return "too large"
+
+
+_remembered = functools.lru_cache(maxsize=2048)(_compared)
+_remembered_shortly = functools.lru_cache(maxsize=4)(_compared)
 
 
 def is_blank(value: Json) -> bool:
@@ -127,9 +138,14 @@ def flat(value: Json, path: str = "") -> Iterator[tuple[str, Json]]:
         yield path, value
 
 
+def is_unknown(path: str) -> bool:
+    """Whether what stands under ``path`` is inside a key that neither the schema nor the reference has."""
+    return OTHER_KEY in path.replace("[]", "").split(".")
+
+
 def _under(path: str, key: str) -> str:
     # What is inside an unknown key stands under the same sign.
-    if path.endswith(OTHER_KEY) and key == OTHER_KEY:
+    if key == OTHER_KEY and is_unknown(path):
         return path
     return f"{path}.{key}" if path else key
 
@@ -282,27 +298,32 @@ class _Comparison:
             one, other = _columns(first), _columns(second)
             if not one.values or not other.values:
                 continue
-            same = np.array(
-                self._table(_node_at(item, path, inner), one.values, other.values, inner)
-            )
+            same = self._table(_node_at(item, path, inner), one.values, other.values, inner)
             most = np.minimum(one.counts.sum(axis=1)[:, None], other.counts.sum(axis=1)[None, :])
             gains += np.minimum(one.counts @ same @ other.counts.T, most)
         return gains
 
     def _table(
         self, node: Node | None, wanted: Sequence[Json], answered: Sequence[Json], path: str
-    ) -> list[list[float]]:
+    ) -> NDArray[np.float64]:
         """1 where an expected value and a given one are the same, 0 elsewhere."""
+        import numpy as np
+
+        check_pairs(len(wanted), len(answered), MAX_VALUE_PAIRS)
         field = _hinted(node, path)
-        table = [[0.0] * len(answered) for _ in wanted]
+        table = np.zeros((len(wanted), len(answered)))
         filed: dict[object, list[int]] = defaultdict(list)
         for column, value in enumerate(answered):
             for mark in marks(as_text(value), self.language, field):
                 filed[mark].append(column)
         for row, value in enumerate(wanted):
-            near = {c for mark in marks(as_text(value), self.language, field) for c in filed[mark]}
+            near = {
+                c
+                for mark in marks(as_text(value), self.language, field)
+                for c in filed.get(mark, ())
+            }
             for column in near:
-                table[row][column] = float(self.same(node, value, answered[column], path))
+                table[row, column] = self.same(node, value, answered[column], path)
         return table
 
 

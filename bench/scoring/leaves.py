@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from bench.metrics.leaves import OTHER_KEY, Leaf, leaves
+from bench.metrics.leaves import Leaf, is_unknown, leaves
 from bench.metrics.metric import MetricValue, TooLarge
 from bench.metrics.values import given_and_expected, outcomes, value_f1_of
 from bench.scoring.answers import Answer
@@ -51,7 +51,7 @@ def scores_by_path(answer: Answer) -> dict[str, MetricValue]:
     scores = {}
     for path, members in by_path.items():
         f1 = value_f1_of(members)
-        if not path.endswith(OTHER_KEY) and f1.value is not None:
+        if not is_unknown(path) and f1.value is not None:
             scores[path] = MetricValue(f1.value, f1.weight / 2)
     return scores
 

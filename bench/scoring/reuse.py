@@ -30,9 +30,21 @@ from bench.scoring.answers import Answer
 DIGESTS_FILE = "scores/digests.json"
 """Written after all scores: a process that is killed half-way leaves no digest of what it did not write."""
 
-_ROOMS = ("metrics", "scoring", "schema.py", "text.py", "parsing.py")
+_ROOMS = ("metrics", "scoring", "json_schemas", "schema.py", "text.py", "parsing.py")
 """What of the package decides the scores of an answer."""
-_LIBRARIES = ("babel", "jiwer", "lxml", "munkres", "numpy", "python-stdnum", "rapidfuzz", "scipy")
+_LIBRARIES = (
+    *(
+        "babel",
+        "jiwer",
+        "jsonschema",
+        "lxml",
+        "munkres",
+        "numpy",
+        "python-dateutil",
+        "python-stdnum",
+    ),
+    *("rapidfuzz", "scipy"),
+)
 """Packages that metrics compute with."""
 
 

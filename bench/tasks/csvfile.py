@@ -30,7 +30,7 @@ SAMPLE_COLUMNS: tuple[tuple[str, ...], ...] = (
     ("answer", "answers"),
     ("image", "images", "document"),
 )
-"""Column names of a table of samples, which has one of each group."""
+"""Column names of a table of samples, which has one of each group; the question comes first."""
 
 MAX_CELL_BYTES = 16 * 2**20
 

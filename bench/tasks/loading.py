@@ -46,6 +46,9 @@ from bench.text import file_name, one_line
 
 BUNDLED_DOCUMENTS = "example_docs"
 
+NO_SCHEMA = "The schema cannot be read."
+"""Stands for the questions of a task while the schema that makes them has a problem."""
+
 _LOG = logging.getLogger(__name__)
 
 _SUGGESTIONS = 20
@@ -145,10 +148,12 @@ def _read_source(folder: Path) -> tuple[TaskSource, list[Problem]]:
     if foreign is not None:
         source = foreign._replace(spec=spec) if is_described else foreign
     elif path is not None:
-        schemas, problems_of_schema = _schemas(folder, spec)
-        problems += problems_of_schema
+        schemas, schema_problems = _schemas(folder, spec)
+        problems += schema_problems
+        # Without its schema no line would have a question: one problem stands for all of those.
+        question = NO_SCHEMA if schema_problems else spec.question
         samples = read_samples(
-            path, spec.answer_type, spec.encoding, schemas=schemas, question=spec.question
+            path, spec.answer_type, spec.encoding, schemas=schemas, question=question
         )
         source = TaskSource(folder, spec, samples)
     else:

@@ -37,7 +37,7 @@ from bench.parsing import (
     parse_json,
 )
 from bench.schema import AnswerType, Json
-from bench.tasks.csvfile import read_table
+from bench.tasks.csvfile import SAMPLE_COLUMNS, read_table
 from bench.tasks.problems import Problem
 from bench.tasks.schemas import TaskSchemas
 from bench.tasks.taskfile import TaskFile
@@ -142,18 +142,16 @@ def read_samples(
     first_lines: dict[str, int] = {}
     drafts = 0
     is_csv = path.suffix.lower() == ".csv"
-    records = (
-        read_table(path, table.problems, table.notes, encoding=encoding)
-        if is_csv
-        else json_lines(path, table)
-    )
+    records: Iterator[tuple[int, dict[str, Any]]]
+    if is_csv:
+        is_asked = question is not None or schemas.own is not None
+        needed = SAMPLE_COLUMNS[1:] if is_asked else SAMPLE_COLUMNS
+        records = read_table(path, table.problems, table.notes, needed, encoding=encoding)
+    else:
+        records = json_lines(path, table)
     for line, record in records:
-        reader = _RecordReader(
-            {"question": question, **record} if question else record,
-            answer_type,
-            schemas,
-            from_csv=is_csv,
-        )
+        asked = {"question": question, **record} if question else record
+        reader = _RecordReader(asked, answer_type, schemas, from_csv=is_csv)
         row = reader.row(line)
         for message in reader.problems:
             table.add_problem(message, line=line)
@@ -405,7 +403,9 @@ class _RecordReader:
         return value
 
     def _metadata(self) -> dict[str, str]:
-        other = {str(key): value for key, value in self.record.items() if key not in _KEYS}
+        # A column of a CSV that is called schema is metadata like any other.
+        keys = set(_KEYS) - {"schema"} if self.from_csv else _KEYS
+        other = {str(key): value for key, value in self.record.items() if key not in keys}
         if self.from_csv:
             return {key: str(value) for key, value in other.items() if key != _ABSENT}
         for key in other:

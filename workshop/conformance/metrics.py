@@ -1,9 +1,10 @@
 """Checks the metrics against cases whose values come from running the reference implementations.
 
 ``python -m workshop.conformance.metrics DIR`` reads every ``*.json`` file of DIR. A file is a list of objects
-with ``prediction``, ``references``, ``expected`` and, where it matters, ``tolerance`` and options. The file's
-name says what is checked; ``{"__tuple__": […]}`` is a tuple, and null is None or NaN. Every failed case is
-printed as one line, the last line is ``N passed, N failed``, and the exit code is 1 if anything failed.
+with ``prediction``, ``references``, ``expected`` and, where it matters, ``tolerance``, ``schema``,
+``language`` and options. The file's name says what is checked; ``{"__tuple__": […]}`` is a tuple, and null is
+None or NaN. Every failed case is printed as one line, the last line is ``N passed, N failed``, and the exit
+code is 1 if anything failed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from bench.errors import BenchError, InvalidInput
 from bench.formatting import plural
+from bench.json_schemas.reading import read_schema
 from bench.metrics import anls, calibration, edit, entities, exact, ocrbench, squad, structured, vqa
 from bench.metrics.metric import MetricValue
 from bench.metrics.table import METRICS
@@ -172,7 +174,10 @@ def _through_table(name: str) -> Check:
             pairs = zip(case["prediction"], references, strict=True)
             return _corpus(metric.score(p, [r]) for p, r in pairs)
         many = isinstance(references, list) and "text" in metric.answer_types
-        return metric.score(case["prediction"], references if many else [references]).value
+        accepted = references if many else [references]
+        schema = read_schema(case["schema"], str(case["id"])) if "schema" in case else None
+        language = case.get("language")
+        return metric.score_of(case["prediction"], accepted, language=language, schema=schema).value
 
     return check
 

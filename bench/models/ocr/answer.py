@@ -31,7 +31,9 @@ def answer(document: OcrDocument, question: str, schema: Node | None = None) -> 
     """The answer to ``question``, empty if the document shows none; with a schema, the object of it."""
     if schema is not None:
         confidences: list[float] = []
-        values = _object_of(document, schema, confidences)
+        values: object = _rows_of(document, schema)
+        if kind_of_node(schema) != "list":
+            values = _object_of(document, schema, confidences)
         return OcrAnswer(json.dumps(values, ensure_ascii=False), _mean(confidences))
     plain = normalise(question)
     if _JSON.search(plain) or re.search(r'\{[^{}]*"[^{}]*\}', plain, re.DOTALL):
@@ -98,16 +100,20 @@ def _object_of(document: OcrDocument, schema: Node, confidences: list[float]) ->
         if kind == "object":
             values[key] = _object_of(document, node, confidences)
         elif kind == "list":
-            # The only list that is read is the table of goods.
-            columns = [column for column in fields_of(item_of(node)) if column in _LIST_KEYS]
-            rows = table.items(document) if len(columns) >= 2 else []
-            values[key] = [_item_object(row, columns) for row in rows]
+            values[key] = _rows_of(document, node)
         else:
             best = find(document, meaning_of(node) or key.replace("_", " "))
             values[key] = None if best is None else best.text
             if best is not None:
                 confidences.append(best.score * best.cell.confidence)
     return values
+
+
+def _rows_of(document: OcrDocument, node: Node) -> list[dict[str, str]]:
+    """The items of a list: the only one that is read is the table of goods."""
+    columns = [column for column in fields_of(item_of(node)) if column in _LIST_KEYS]
+    rows = table.items(document) if len(columns) >= 2 else []
+    return [_item_object(row, columns) for row in rows]
 
 
 def _item_object(item: table.Item, columns: Sequence[str]) -> dict[str, str]:
