@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tomlkit
 
-from bench.schema import SHORT_ANSWER, Json
+from bench.schema import SHORT_ANSWER, TRANSCRIBE, Json
 from bench.synth.files import sample_line, write_pages, write_samples
 from bench.synth.generated import DocumentQuestion, GeneratedDocument
 from bench.synth.kinds import make
 from bench.synth.raster import rasterise
 from bench.synth.scanning import ScanStrength
+from bench.synth.transcript import transcript
 from workshop.references import describe, key_facts
 
 if TYPE_CHECKING:
@@ -123,6 +124,8 @@ def _lines(document: ExampleDocument, task: dict[str, Any], turn: int) -> list[d
 
     if task["answer_type"] == "json":
         return [line("fields", "all", extraction_question(drawn), [key_facts(drawn)])]
+    if task["answer_type"] == "markdown":
+        return [line("page", "page", TRANSCRIBE[row.language], [transcript(drawn.sheets)])]
     if task["answer_type"] == "description":
         question = SETTINGS["words"][row.language]["describe"]
         return [line("description", "description", question, describe(drawn))]
@@ -163,6 +166,12 @@ _RULE = """\
 """
 
 
+_PAGE_RULE = """\
+# The reference of a page is what was drawn, without stamps and signatures: texts and tables, line by line. Of
+# texts that stand side by side, the left one comes first.
+"""
+
+
 def task_file(name: str) -> str:
     """Return the ``task.toml`` of one bundled task."""
     task = SETTINGS["tasks"][name]
@@ -180,7 +189,8 @@ def task_file(name: str) -> str:
         "prompt": {"template": f"{{question}}{instruction}"},
         "generation": {"max_new_tokens": task["max_new_tokens"]},
     }
-    return _RULE + tomlkit.dumps(content)
+    rule = _PAGE_RULE if task["answer_type"] == "markdown" else _RULE
+    return rule + tomlkit.dumps(content)
 
 
 def write_examples(root: Path) -> None:

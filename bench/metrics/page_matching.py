@@ -7,7 +7,8 @@ The matching is OmniDocBench's ``quick_match`` (@59b103c) in its main steps and 
 2. Blocks of the answer that follow each other are joined where a block of the reference contains both.
 3. Blocks are assigned one to one so that the sum of normalised edit distances is smallest; pairs that are
    further apart than 0.7 do not match.
-4. A block of the reference without a match may stand inside a block of the answer, which then has both.
+4. A block of the reference without a match may stand inside a block of the answer, which then has both. Of
+   several such blocks, it is the one whose other blocks are nearest in reading order.
 5. What is left on both sides is assigned in the same way, however far apart. What is still left of the
    reference is missing; what is left of the answer costs nothing.
 
@@ -224,13 +225,17 @@ class _Matcher:
         self.distances = _distances(self.expected, self.texts)
 
     def _is_inside(self, i: int, owners: dict[int, list[int]]) -> bool:
-        """Whether a text of the reference stands inside a text of the answer, which then owns it, too."""
-        text = self.expected[i]
-        for j, own in enumerate(self.texts):
-            if len(own) >= len(text) and self._stands_in(text, own):
-                owners.setdefault(j, []).append(i)
-                return True
-        return False
+        """Whether a text of the reference stands inside a text of the answer, which then has it, too."""
+        places = [j for j, own in enumerate(self.texts) if self._stands_in(self.expected[i], own)]
+        if not places:
+            return False
+
+        def distance(j: int) -> int:
+            """How far the other texts in it are, in reading order: "1" stands in many texts."""
+            return min((abs(i - k) for k in owners.get(j, ())), default=len(self.expected))
+
+        owners.setdefault(min(places, key=distance), []).append(i)
+        return True
 
     def _stands_in(self, short: str, long: str) -> bool:
         """Whether ``short`` stands in ``long``, up to 0.4 edits a character."""

@@ -45,7 +45,7 @@ from bench.metrics.metric import (
 from bench.metrics.page_blocks import without_images
 from bench.schema import Json
 
-MAX_STEPS: Final = 800_000_000
+MAX_STEPS: Final = 600_000_000
 """Steps of comparing texts and of walking over tables for all tests of one page: about half a second."""
 MAX_SCANNED: Final = 400_000
 """Characters in which places with edits are looked for, over all tests of one page: half a second."""
