@@ -18,6 +18,7 @@ Tables are matched with tables only, and tables that are left over are text.
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -176,7 +177,7 @@ class _Matcher:
         for row, column in _assigned(self.distances[missing][:, unused]):
             owners[unused[column]] = [missing[row]]
         placed = set(itertools.chain.from_iterable(owners.values()))
-        matched = [self._match(sorted(numbers), j) for j, numbers in owners.items()]
+        matched = [self._match(numbers, j) for j, numbers in owners.items()]
         lost = [self._match([i], None) for i in missing if i not in placed]
         return sorted(matched + lost)
 
@@ -232,9 +233,12 @@ class _Matcher:
 
         def distance(j: int) -> int:
             """How far the other texts in it are, in reading order: "1" stands in many texts."""
-            return min((abs(i - k) for k in owners.get(j, ())), default=len(self.expected))
+            others = owners.get(j, [])
+            place = bisect_left(others, i)
+            nearest = others[max(0, place - 1) : place + 1]
+            return min((abs(i - k) for k in nearest), default=len(self.expected))
 
-        owners.setdefault(min(places, key=distance), []).append(i)
+        insort(owners.setdefault(min(places, key=distance), []), i)
         return True
 
     def _stands_in(self, short: str, long: str) -> bool:
