@@ -168,9 +168,18 @@ def dataset_spec(name: str) -> tuple[Path, TaskFile] | None:
 def expand_tasks(names: Sequence[str]) -> list[Path]:
     """Return the folders of what a person typed after ``--tasks``: names, paths, or ``all``.
 
-    ``all`` are the tasks that come with their documents; published data sets are named one by one.
+    ``all`` are the tasks that come with their documents, except those of whole pages, whose answers are a
+    hundred times longer. These and published data sets are named one by one.
     """
     folders: list[Path] = []
     for name in names:
-        folders += bundled_tasks().values() if name == "all" else [find_task(name)]
+        folders += _questions_of_the_package() if name == "all" else [find_task(name)]
     return list(dict.fromkeys(folders))
+
+
+def _questions_of_the_package() -> list[Path]:
+    return [
+        folder
+        for folder in bundled_tasks().values()
+        if check_task_file(folder / TASK_FILE).spec.answer_type != "markdown"
+    ]
