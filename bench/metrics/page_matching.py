@@ -105,7 +105,7 @@ def match_tables(
 def tables_as_texts(blocks: Iterable[PageBlock], matched: Iterable[int]) -> list[PageBlock]:
     """Return ``blocks`` with a text for every row of the tables that are not in ``matched``.
 
-    A matched table keeps its place as a block without text, so the order of the others stays what it was.
+    A matched table keeps its place among them.
     """
     kept = set(matched)
     return [
@@ -171,8 +171,8 @@ class _Matcher:
             self._join()
         pairs = [pair for pair in _assigned(self.distances) if self.distances[pair] <= FAR]
         owners: dict[int, list[int]] = {j: [i] for i, j in pairs}
-        missing = [i for i in range(len(self.expected)) if i not in {i for i, _ in pairs}]
-        missing = [i for i in missing if not self._is_inside(i, owners)]
+        alone = set(range(len(self.expected))) - {i for i, _ in pairs}
+        missing = [i for i in sorted(alone) if not self._is_inside(i, owners)]
         unused = [j for j in range(len(self.texts)) if j not in owners]
         for row, column in _assigned(self.distances[missing][:, unused]):
             owners[unused[column]] = [missing[row]]
