@@ -150,3 +150,22 @@ def test_date_on_a_receipt_is_no_item() -> None:
 
 def test_amount_of_no_item_in_particular_is_the_total() -> None:
     assert ask(RECEIPT, "Какая итоговая сумма чека?") == "£9.19"
+
+
+def test_a_page_is_transcribed_line_by_line_with_its_tables():
+    page = sheet(
+        (50, 50, "Invoice 7"),
+        (50, 100, "Total"),
+        (400, 100, "12.50"),
+        (50, 150, "No"),
+        (200, 150, "Goods | kind"),
+        (600, 150, "Sum"),
+        (50, 200, "1"),
+        (200, 200, "Pens"),
+        (600, 200, "12.50"),
+        (50, 250, "Thank you"),
+    )
+    table = "| No | Goods \\| kind | Sum |\n| 1 | Pens | 12.50 |"
+    expected = "\n\n".join(["Invoice 7", "Total", "12.50", table, "Thank you"])
+    for question in ("Transcribe the page as Markdown.", "Перепишите страницу в формате Markdown."):
+        assert ask(page, question) == expected

@@ -206,14 +206,21 @@ def test_odd_blocks_and_relations_do_no_harm(omnidocbench: Path) -> None:
             block("table", 2, latex="x"),
             {"category_type": ["title"]},
             {},
+            {"category_type": "title", "text": "one", "order": 10**300},
+            {"category_type": "title", "text": "two", "order": 10**300},
         ],
+        {"relation_type": "truncated"},
         {"source_anno_id": [1], "relation_type": "truncated"},
         "no relation",
         layout=5,  # type: ignore[arg-type]
     )
     (omnidocbench / "OmniDocBench.json").write_text(json.dumps([odd]), encoding="utf-8")
     task = load_task(omnidocbench)
-    assert task.samples[0].references[0]["blocks"] == [{"category": "text_block", "text": "first"}]
+    assert task.samples[0].references[0]["blocks"] == [
+        {"category": "text_block", "text": "first"},
+        {"category": "title", "text": "one"},
+        {"category": "title", "text": "two"},
+    ]
     assert "1 block of the category table without html left out" in task.source
 
 

@@ -78,6 +78,7 @@ def test_one_text_begins_before_another(answer, before, after, max_diffs, passed
         (HTML, {"cell": "12", "top_heading": "Net"}, False),
         ("no table", {"cell": "12"}, False),
         (f"{PIPES}\n\n{HTML}", {"cell": "Pens", "up": "Name"}, True),
+        (f"{PIPES}\n\n{HTML}", {"cell": "Cost", "ignore_markdown_tables": True}, False),
     ],
 )
 def test_a_cell_has_its_neighbours(answer, test, passed):

@@ -137,3 +137,25 @@ def test_documents_and_fonts_stay_small():
 @pytest.mark.parametrize("task", TASKS)
 def test_the_prompt_holds_the_question_once(task):
     assert load_task(ROOT / "tasks" / task).prompt.template.count("{question}") == 1
+
+
+def test_the_reference_of_a_page_says_all_that_is_asked_about_it():
+    pytest.importorskip("faker")
+    from bench.metrics.page_blocks import plain_words
+    from bench.metrics.page_references import page_text
+    from workshop import example_docs as examples
+
+    pages = {line["id"]: page_text(line["answers"][0]) for line in lines("pages-markdown")}
+    drawn = {f"{doc.row.stem}/page": doc.drawn for doc in examples.documents()}
+    for sample, text in pages.items():
+        said = plain_words(text)
+        for question in drawn[sample].questions:
+            assert plain_words(question.answers[0]) in said, (sample, question.field)
+
+
+def test_the_goods_of_an_invoice_are_one_table():
+    blocks = {line["id"]: line["answers"][0]["blocks"] for line in lines("pages-markdown")}
+    tables = [block["html"] for block in blocks["schet-1/page"] if block["category"] == "table"]
+    assert len(tables) == 1
+    assert tables[0].startswith("<table><tr><td>№</td><td>Товары (работы, услуги)</td>")
+    assert tables[0].count("<tr>") == 5

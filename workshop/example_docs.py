@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import tomlkit
 
 from bench.json_schemas.reading import read_schema_file
-from bench.schema import SHORT_ANSWER, Json
+from bench.schema import SHORT_ANSWER, TRANSCRIBE, Json
 from bench.synth.files import sample_line, write_pages, write_samples
 from bench.synth.generated import DocumentQuestion, GeneratedDocument
 from bench.synth.kinds import make
 from bench.synth.raster import rasterise
 from bench.synth.scanning import ScanStrength
+from bench.synth.transcript import transcript
 from workshop.references import describe, key_facts, typed_facts
 
 if TYPE_CHECKING:
@@ -131,6 +132,8 @@ def _lines(name: str, document: ExampleDocument, turn: int) -> list[dict[str, Js
         return [_data_line(name, document)]
     if task["answer_type"] == "json":
         return [line("fields", "all", extraction_question(drawn), [key_facts(drawn)])]
+    if task["answer_type"] == "markdown":
+        return [line("page", "page", TRANSCRIBE[row.language], [transcript(drawn.sheets)])]
     if task["answer_type"] == "description":
         question = SETTINGS["words"][row.language]["describe"]
         return [line("description", "description", question, describe(drawn))]
@@ -194,6 +197,12 @@ _RULE = """\
 """
 
 
+_PAGE_RULE = """\
+# The reference of a page is what was drawn, without stamps and signatures: texts and tables, line by line. Of
+# texts that stand side by side, the left one comes first.
+"""
+
+
 def task_file(name: str) -> str:
     """Return the ``task.toml`` of one bundled task."""
     task = SETTINGS["tasks"][name]
@@ -210,7 +219,14 @@ def task_file(name: str) -> str:
         "prompt": {"template": f"{{question}}{instruction}"},
         "generation": {"max_new_tokens": task["max_new_tokens"]},
     }
-    return _RULE + tomlkit.dumps(content)
+    if task["answer_type"] != "markdown":
+        return _RULE + tomlkit.dumps(content)
+    # The answers are a hundred times as long as those of the other tasks.
+    tables = ("prompt", "generation")
+    head = {key: value for key, value in content.items() if key not in tables}
+    return _PAGE_RULE + tomlkit.dumps(
+        {**head, "named_only": True, **{key: content[key] for key in tables}}
+    )
 
 
 def _facts(task: dict[str, Any], name: str) -> dict[str, str]:

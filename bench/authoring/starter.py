@@ -105,7 +105,7 @@ _TASK_FILE = """\
 version = "1"              # raise it whenever a score can change
 title = ""
 license = "internal"
-answer_type = "text"       # text, json (answers are objects) or description (free text)
+answer_type = "text"       # text, json (answers are objects), description (free text) or markdown (pages)
 # The first metric is the headline. To see all metrics: bench list metrics
 metrics = ["anls", "exact_match", "contains", "cer", "field_match"]
 # pdf_dpi = 150            # resolution at which pages of PDFs are rendered

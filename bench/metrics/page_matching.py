@@ -7,7 +7,8 @@ The matching is OmniDocBench's ``quick_match`` (@59b103c) in its main steps and 
 2. Blocks of the answer that follow each other are joined where a block of the reference contains both.
 3. Blocks are assigned one to one so that the sum of normalised edit distances is smallest; pairs that are
    further apart than 0.7 do not match.
-4. A block of the reference without a match may stand inside a block of the answer, which then has both.
+4. A block of the reference without a match may stand inside a block of the answer, which then has both. Of
+   several such blocks, it is the one whose other blocks are nearest in reading order.
 5. What is left on both sides is assigned in the same way, however far apart. What is still left of the
    reference is missing; what is left of the answer costs nothing.
 
@@ -17,6 +18,7 @@ Tables are matched with tables only, and tables that are left over are text.
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -103,7 +105,7 @@ def match_tables(
 def tables_as_texts(blocks: Iterable[PageBlock], matched: Iterable[int]) -> list[PageBlock]:
     """Return ``blocks`` with a text for every row of the tables that are not in ``matched``.
 
-    A matched table keeps its place as a block without text, so the order of the others stays what it was.
+    A matched table keeps its place among them.
     """
     kept = set(matched)
     return [
@@ -169,13 +171,13 @@ class _Matcher:
             self._join()
         pairs = [pair for pair in _assigned(self.distances) if self.distances[pair] <= FAR]
         owners: dict[int, list[int]] = {j: [i] for i, j in pairs}
-        missing = [i for i in range(len(self.expected)) if i not in {i for i, _ in pairs}]
-        missing = [i for i in missing if not self._is_inside(i, owners)]
+        alone = set(range(len(self.expected))) - {i for i, _ in pairs}
+        missing = [i for i in sorted(alone) if not self._is_inside(i, owners)]
         unused = [j for j in range(len(self.texts)) if j not in owners]
         for row, column in _assigned(self.distances[missing][:, unused]):
             owners[unused[column]] = [missing[row]]
         placed = set(itertools.chain.from_iterable(owners.values()))
-        matched = [self._match(sorted(numbers), j) for j, numbers in owners.items()]
+        matched = [self._match(numbers, j) for j, numbers in owners.items()]
         lost = [self._match([i], None) for i in missing if i not in placed]
         return sorted(matched + lost)
 
@@ -224,13 +226,20 @@ class _Matcher:
         self.distances = _distances(self.expected, self.texts)
 
     def _is_inside(self, i: int, owners: dict[int, list[int]]) -> bool:
-        """Whether a text of the reference stands inside a text of the answer, which then owns it, too."""
-        text = self.expected[i]
-        for j, own in enumerate(self.texts):
-            if len(own) >= len(text) and self._stands_in(text, own):
-                owners.setdefault(j, []).append(i)
-                return True
-        return False
+        """Whether a text of the reference stands inside a text of the answer, which then has it, too."""
+        places = [j for j, own in enumerate(self.texts) if self._stands_in(self.expected[i], own)]
+        if not places:
+            return False
+
+        def distance(j: int) -> int:
+            """How far the other texts in it are, in reading order: "1" stands in many texts."""
+            others = owners.get(j, [])
+            place = bisect_left(others, i)
+            nearest = others[max(0, place - 1) : place + 1]
+            return min((abs(i - k) for k in nearest), default=len(self.expected))
+
+        insort(owners.setdefault(min(places, key=distance), []), i)
+        return True
 
     def _stands_in(self, short: str, long: str) -> bool:
         """Whether ``short`` stands in ``long``, up to 0.4 edits a character."""

@@ -26,7 +26,6 @@ from bench.formatting import plural
 from bench.metrics.markup_tables import (
     MAX_PLACES,
     CellGrid,
-    MarkupRows,
     Place,
     cell_grid,
     html_rows,
@@ -45,7 +44,7 @@ from bench.metrics.metric import (
 from bench.metrics.page_blocks import without_images
 from bench.schema import Json
 
-MAX_STEPS: Final = 800_000_000
+MAX_STEPS: Final = 600_000_000
 """Steps of comparing texts and of walking over tables for all tests of one page: about half a second."""
 MAX_SCANNED: Final = 400_000
 """Characters in which places with edits are looked for, over all tests of one page: half a second."""
@@ -176,6 +175,16 @@ def plain_markdown(text: str) -> str:
     return composed.translate(_PLAIN_CHARACTERS)
 
 
+class _TestedTable(NamedTuple):
+    """A table of a transcription."""
+
+    grid: CellGrid
+    texts: Mapping[Place, str]
+    """The texts of its cells, as they are searched."""
+    is_markdown: bool
+    """Whether it is written between pipes."""
+
+
 class _TestedPage:
     """A transcription, read once for all of its tests."""
 
@@ -185,18 +194,22 @@ class _TestedPage:
         self.steps = self.scanned = 0
 
     @functools.cached_property
-    def grids(self) -> tuple[tuple[CellGrid, tuple[Place, ...], tuple[str, ...]], ...]:
-        """Every table on its grid, with the places of its cells and their texts."""
-        grids = []
+    def tables(self) -> tuple[_TestedTable, ...]:
+        """The tables between pipes, then those of HTML."""
+        answer = self.answer
+        lines = answer.strip().split("\n")
+        pipes = [pipe_rows(lines[start:stop]) for start, stop in pipe_runs(lines)]
+        html = [html_rows(answer[start:stop]) for start, stop in html_table_spans(answer)]
+        tables = []
         places = 0
-        for rows in _tables(self.answer):
+        for number, rows in enumerate([*pipes, *html]):
             grid = cell_grid(rows)
             places += len(grid.cells)
             if places > MAX_PLACES:
                 raise TooLarge
-            texts = tuple(plain_markdown(cell.text) for cell in grid.cells.values())
-            grids.append((grid, tuple(grid.cells), texts))
-        return tuple(grids)
+            texts = {place: plain_markdown(cell.text) for place, cell in grid.cells.items()}
+            tables.append(_TestedTable(grid, texts, is_markdown=number < len(pipes)))
+        return tuple(tables)
 
     def spend(self, steps: int) -> None:
         """Note that the page takes so many steps more.
@@ -242,14 +255,6 @@ class _TestedPage:
         self.scanned += len(self.text) * (1 + len(text) // 512)
         check_pairs(1, self.scanned, MAX_SCANNED)
         return _starts_with_edits(text, self.text, max_diffs)
-
-
-def _tables(answer: str) -> list[MarkupRows]:
-    """The tables of a transcription: those between pipes, then those of HTML."""
-    lines = answer.strip().split("\n")
-    tables = [pipe_rows(lines[start:stop]) for start, stop in pipe_runs(lines)]
-    tables += [html_rows(answer[start:stop]) for start, stop in html_table_spans(answer)]
-    return [rows for rows in tables if rows]
 
 
 def _starts_with_edits(pattern: str, text: str, most: int) -> list[int]:
@@ -334,25 +339,24 @@ def _is_in_table(page: _TestedPage, test: PageTest) -> bool:
     max_diffs = test.get("max_diffs", 0)
     wanted = plain_markdown(test["cell"])
     beside = {side: plain_markdown(test[side]) for side in SIDES if test.get(side)}
-    for grid, places, texts in page.grids:
-        text_at = dict(zip(places, texts, strict=True))
-        least = max(0.5, _threshold(wanted, max_diffs))
-        alike = page.ratios(wanted, texts)
-        for place, ratio in zip(places, alike, strict=True):
+    least = max(0.5, _threshold(wanted, max_diffs))
+    for table in page.tables:
+        if table.is_markdown and test.get("ignore_markdown_tables"):
+            continue
+        alike = page.ratios(wanted, list(table.texts.values()))
+        for place, ratio in zip(table.texts, alike, strict=True):
             if ratio >= least and all(
-                _lies_beside(
-                    page,
-                    [text_at[each] for each in page.beside(grid, place, side)],
-                    text,
-                    max_diffs,
-                )
+                _lies_beside(page, table, place, side, text, max_diffs)
                 for side, text in beside.items()
             ):
                 return True
     return False
 
 
-def _lies_beside(page: _TestedPage, texts: Sequence[str], wanted: str, max_diffs: int) -> bool:
+def _lies_beside(
+    page: _TestedPage, table: _TestedTable, place: Place, side: str, wanted: str, max_diffs: int
+) -> bool:
+    texts = [table.texts[each] for each in page.beside(table.grid, place, side)]
     least = max(0.5, _threshold(wanted, max_diffs))
     return any(ratio >= least for ratio in page.ratios(wanted, texts))
 

@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.formatting import safe
+from bench.metrics.metric import TooLarge, as_text
+from bench.metrics.page_tests import PageTest, described, page_tests_of, run_tests
 from bench.report.field_marks import FieldJudge
 from bench.report.mistakes import RULE_TEXTS, label
 from bench.report.options import ReportOptions
-from bench.report.samples import raw_text
+from bench.report.samples import reference_texts
 from bench.report.views import ReportView, SampleView
 from bench.schema import Page
 from bench.scoring.answers import Answer
@@ -132,24 +134,49 @@ def _clip(text: str, counter: list[int]) -> tuple[str, int]:
 
 
 def _texts(view: ReportView) -> tuple[list[Any], int]:
-    """Per sample: question, references, what models said, places on the pages, and marks of fields."""
+    """Per sample: question, references, what models said, places, and marks of fields or tests of a page."""
     clipped = [0]
     judge = FieldJudge()
     rows: list[Any] = []
     for sample in view.all_samples:
         task = view.all_tasks[sample.task]
         metrics = task.metrics
-        references = [_clip(raw_text(r), clipped)[0] for r in sample.sample.references[:50]]
+        shown = reference_texts(sample.sample)[:50]
+        references = [_clip(text, clipped)[0] for text in shown]
         answers = [
             _answer(answer, metrics, seconds, clipped)
             for answer, seconds in zip(sample.answers, sample.latency, strict=True)
         ]
         places = [[p.page, *(round(edge, 4) for edge in p[1:])] for p in sample.places]
-        row = [_clip(sample.sample.question, clipped)[0], references, answers, places]
+        row: list[Any] = [_clip(sample.sample.question, clipped)[0], references, answers, places]
         if sample.sample.answer_type == "json":
             row.append(_field_marks(sample, task.headline, judge))
+        elif tests := _page_tests(sample):
+            row.extend([None, tests])
         rows.append(row)
     return rows, clipped[0]
+
+
+def _page_tests(sample: SampleView) -> list[Any]:
+    """Per test of a page what it says, and per model whether it is passed (0 or 1); None if not known."""
+    tests = [page_tests_of(reference) for reference in sample.sample.references[:1]]
+    if not tests or tests[0] is None:
+        return []
+    columns = [_passed(answer, tests[0]) for answer in sample.answers]
+    return [
+        [safe(described(test)), [column[number] for column in columns]]
+        for number, test in enumerate(tests[0])
+    ]
+
+
+def _passed(answer: Answer | None, tests: Sequence[PageTest]) -> list[int | None]:
+    if answer is None or answer.output is None or answer.failed:
+        return [None] * len(tests)
+    try:
+        results = run_tests(as_text(answer.extracted), tests)
+    except TooLarge:
+        return [None] * len(tests)
+    return [None if result.passed is None else int(result.passed) for result in results]
 
 
 def _answer(

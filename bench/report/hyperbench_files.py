@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.report.samples import raw_text
+from bench.report.samples import reference_texts
 from bench.report.views import ModelRow, ReportView, RunView, TaskView
 from bench.scoring.answers import Answer
 from bench.text import csv_cell, file_name, printable
@@ -105,7 +105,7 @@ def _by_id(answered: Sequence[Answer], metrics: Mapping[str, str]) -> str:
         return [
             *(own.id, item.output.text if item.output is not None else ""),
             *(known.get("data_index"), known.get("split"), own.document_id, own.question),
-            " | ".join(raw_text(reference) for reference in own.references),
+            " | ".join(reference_texts(own)),
             *(known.get("doc_type"), known.get("field"), known.get("bbox")),
             *(_value([item], name) for name in metrics.values()),
         ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from bench.metrics.page_references import page_text
 from bench.report.views import ReportView, SampleView
+from bench.schema import Sample
 from bench.scoring.answers import Answer
 
 _BAD = frozenset({"wrong", "failed"})
@@ -14,6 +16,12 @@ _BAD = frozenset({"wrong", "failed"})
 def raw_text(reference: Any) -> str:
     """A reference as text: itself, or its JSON."""
     return reference if isinstance(reference, str) else json.dumps(reference, ensure_ascii=False)
+
+
+def reference_texts(sample: Sample) -> list[str]:
+    """The references of a question as a person reads them: those of a page as Markdown, or its tests."""
+    as_text = page_text if sample.answer_type == "markdown" else raw_text
+    return [as_text(reference) for reference in sample.references]
 
 
 def extracted_text(answer: Answer) -> str:

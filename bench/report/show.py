@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from difflib import unified_diff
+
 from rapidfuzz.distance import Levenshtein
 
 from bench import formatting
 from bench.errors import InvalidInput, did_you_mean
 from bench.metrics import METRICS
+from bench.metrics.metric import TooLarge, as_text
+from bench.metrics.page_tests import PageTest, described, page_tests_of, run_tests
 from bench.report.mistakes import RULE_TEXTS, label
-from bench.report.samples import extracted_text, raw_text
+from bench.report.samples import extracted_text, reference_texts
 from bench.schema import Sample, Task
 from bench.scoring.answers import Answer
 from bench.scoring.evaluation import Evaluation
@@ -24,9 +29,14 @@ _WRONG = {"partly", "wrong", "failed"}
 
 MAX_VALUES = 40
 """Wrong values of an object that are listed."""
+MAX_LINES = 24
+"""Lines of one text that are shown: a whole page would scroll the others away."""
 
 MAX_DIFF = 2_000
 """Characters that are compared letter by letter."""
+
+MAX_LINES_READ = 50_000
+"""Characters that are compared line by line."""
 
 
 MARKS = ", ".join(f"{glyph} {word}" for glyph, word, _ in LEVELS.values()) + "."
@@ -78,8 +88,8 @@ def show_sample(evaluation: Evaluation, sample_id: str, only: str | None = None)
         "",
         f"question  {_indented(sample.question)}",
         *(
-            f"{'expected' if i == 0 else 'or':<10}{_indented(raw_text(reference))}"
-            for i, reference in enumerate(sample.references)
+            f"{'expected' if i == 0 else 'or':<10}{_indented(text)}"
+            for i, text in enumerate(reference_texts(sample))
         ),
     ]
     for model in evaluation.models if only is None else (only,):
@@ -132,12 +142,16 @@ def _answer(model: str, answer: Answer, headline: str) -> list[str]:
     lines.append(f"  raw       {_indented(output.text)}")
     if answer.extracted != output.text:
         lines.append(f"  compared  {_indented(answer.extracted)}")
-    references = [raw_text(reference) for reference in answer.sample.references]
+    references = reference_texts(answer.sample)
     compared = extracted_text(answer)
+    tests = page_tests_of(answer.sample.references[0]) if answer.sample.references else None
     if is_structured(answer):
         lines += _values(answer)
+    elif tests is not None:
+        lines += _tests(compared, tests)
     elif references and compared not in references:
-        lines += _diff(compared, references)
+        is_page = answer.sample.answer_type == "markdown"
+        lines += _line_diff(compared, references[0]) if is_page else _diff(compared, references)
     scores = [
         f"{name} {formatting.score(score.value)}{_arrow(name)}"
         for name, score in answer.scores.items()
@@ -184,7 +198,29 @@ def _indented(text: str) -> str:
     cut = printable(clip(text, MAX_TEXT), newlines=True)
     if len(text) > MAX_TEXT:
         cut += f" ({len(text):,} characters)"
-    return cut.replace("\n", "\n            ")
+    lines = cut.split("\n")
+    if len(lines) > MAX_LINES:
+        more = formatting.plural(len(lines) - MAX_LINES + 1, "more line")
+        lines = [*lines[: MAX_LINES - 1], f"… ({more}; the report shows all)"]
+    return "\n            ".join(lines)
+
+
+def _tests(answer: str, tests: Sequence[PageTest]) -> list[str]:
+    """The tests of a page that the answer does not pass."""
+    try:
+        results = run_tests(as_text(answer), tests)
+    except TooLarge:
+        return []
+    failed = [described(result.test) for result in results if result.passed is False]
+    return [f"  failed    {_indented(text)}" for text in failed]
+
+
+def _line_diff(answer: str, reference: str) -> list[str]:
+    """The lines that only one of two texts has: ``-`` before a missing one, ``+`` before a surplus one."""
+    wanted, own = (text[:MAX_LINES_READ].splitlines() for text in (reference, answer))
+    changes = list(unified_diff(wanted, own, lineterm="", n=0))[2:]
+    lines = [line for line in changes if not line.startswith("@@") and line[1:].strip()]
+    return [f"  diff      {_indented(chr(10).join(lines))}"] if lines else []
 
 
 def _diff(answer: str, references: list[str]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.report.cells import cell_of, columns_of
 from bench.report.records import at
-from bench.report.samples import raw_text
+from bench.report.samples import reference_texts
 from bench.report.section import Block, Group, Section, Table, seen, tables
 from bench.report.views import MEMORY_KINDS, ReportView, TaskView
 from bench.text import clip, csv_cell, file_name, printable
@@ -115,7 +115,7 @@ def _sample_rows(view: ReportView, metrics: Sequence[str]) -> Iterable[list[Any]
         condition = _condition(task) if view.perturbed.tasks else []
         question: list[Any] = [task.key, own.id, own.document_id]
         question += [own.metadata.get(key) for key in _METADATA]
-        question += [own.question, " | ".join(raw_text(reference) for reference in own.references)]
+        question += [own.question, " | ".join(reference_texts(own))]
         for i, row in enumerate(view.rows):
             answer = sample.answers[i]
             if answer is None:

@@ -92,6 +92,24 @@ class Ink:
 Operation = TextRun | Shape | Ink
 
 
+class WrittenText(NamedTuple):
+    """A line or a paragraph as it is meant to be read."""
+
+    box: Box
+    """Where it stands; of a paragraph, as far as its width says."""
+    text: str
+
+
+class WrittenTable(NamedTuple):
+    """The rows of a table, from its head down."""
+
+    box: Box
+    rows: tuple[tuple[str, ...], ...]
+
+
+Written = WrittenText | WrittenTable
+
+
 @dataclass(slots=True)
 class Sheet:
     """One page while it is drawn."""
@@ -102,6 +120,8 @@ class Sheet:
     fields: dict[str, str] = field(default_factory=dict)
     """Field name → the value as it was drawn, its lines joined."""
     paper: Color = (255, 255, 255)
+    written: list[Written] = field(default_factory=list)
+    """What a reader finds on the page without its stamps. The cells of a table are texts as well."""
 
     def text(
         self,
@@ -124,6 +144,7 @@ class Sheet:
         self.operations.append(TextRun(x, y, text, font))
         if field is not None:
             self.fields.setdefault(field, text)
+        self.written.append(WrittenText(Box(x, y - font.size, width, font.size), text))
         return width
 
     def line(
@@ -166,6 +187,7 @@ class Sheet:
         lines = wrap(text, font, box.width)
         step = font.size * leading
         y = box.y + font.size * (ASCENT + (leading - 1) / 2)
+        before = len(self.written)
         for number, line in enumerate(lines):
             last = number == len(lines) - 1
             if align == "justify" and not last and " " in line:
@@ -179,6 +201,9 @@ class Sheet:
             y += step
         if field is not None:
             self.fields[field] = text
+        # The lines are one text.
+        area = Box(box.x, box.y, box.width, step * len(lines))
+        self.written[before:] = [WrittenText(area, text.replace(SOFT_HYPHEN, ""))]
         return step * len(lines)
 
     def _justified(self, x: float, y: float, width: float, line: str, font: Font) -> None:

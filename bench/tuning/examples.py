@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bench.errors import InvalidInput
+from bench.metrics.page_blocks import blocks_of, markdown_of
 from bench.models.qwen_vl.processing import Processor
 from bench.runner.batches import page_groups
-from bench.schema import Document, Json, ModelSpec, Task
+from bench.schema import Document, ModelSpec, Sample, Task
 from bench.text import one_line
 
 
@@ -70,7 +71,7 @@ def read_examples(
     Raises:
         InvalidInput: a page cannot be resized, or a prompt and its answer are longer than ``context``.
     """
-    targets = {sample.id: _target(sample.references) for sample in task.samples}
+    targets = {sample.id: _target(sample) for sample in task.samples}
     examples = []
     for group in page_groups(task, spec):
         pages = group.document.pages
@@ -96,7 +97,15 @@ def read_examples(
     return examples
 
 
-def _target(references: Sequence[Json]) -> str:
+def _target(sample: Sample) -> str:
     """The first reference, as the text that the model should write."""
-    first = references[0]
+    first = sample.references[0]
+    if sample.answer_type == "markdown" and blocks_of(first) is None:
+        raise InvalidInput(
+            f"sample {one_line(sample.id, 80)} has tests in place of a transcription, so nothing can be "
+            "learned from it",
+            hint="train on pages whose reference is Markdown or a list of blocks",
+        )
+    if sample.answer_type == "markdown":
+        return markdown_of(first)
     return first if isinstance(first, str) else json.dumps(first, ensure_ascii=False)

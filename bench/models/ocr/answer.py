@@ -16,7 +16,12 @@ from bench.models.ocr.matching import OcrDocument
 from bench.models.ocr.questions import OcrQuestion
 from bench.models.ocr.words import description_parts, words_pattern
 
+_MARKDOWN = re.compile(r"(?<![a-z])markdown(?![a-z])")
 _JSON = re.compile(r"(?<![a-z])json(?![a-z])")
+
+
+_TABLE_CELLS = 3
+"""Cells from which a line may be a row of a table; a label and its value are two."""
 
 
 class OcrAnswer(NamedTuple):
@@ -38,6 +43,8 @@ def answer(document: OcrDocument, question: str, schema: Node | None = None) -> 
     plain = normalise(question)
     if _JSON.search(plain) or re.search(r'\{[^{}]*"[^{}]*\}', plain, re.DOTALL):
         return _answer_json(document, question)
+    if _MARKDOWN.search(plain):
+        return _transcribe(document)
     if words_pattern("asks_description").search(plain):
         return _describe(document, plain)
     best = find(document, question)
@@ -45,6 +52,23 @@ def answer(document: OcrDocument, question: str, schema: Node | None = None) -> 
         return OcrAnswer("", None)
     confidence = max(0.0, min(1.0, best.score * best.cell.confidence))
     return OcrAnswer(_chosen(_without_blanks(best.text)), round(confidence, 4))
+
+
+def _transcribe(document: OcrDocument) -> OcrAnswer:
+    """Everything that was read, line by line; lines of three cells or more are rows of a table."""
+    paragraphs: list[str] = []
+    table_rows: list[str] = []
+    for row in (row for layout in document.layouts for row in layout.rows):
+        texts = [cell.text.replace("|", "\\|") for cell in row]
+        if len(texts) >= _TABLE_CELLS:
+            table_rows.append(f"| {' | '.join(texts)} |")
+            continue
+        paragraphs += ["\n".join(table_rows), *texts]
+        table_rows = []
+    paragraphs.append("\n".join(table_rows))
+    confidences = [cell.confidence for cell in document.cells]
+    confidence = sum(confidences) / len(confidences) if confidences else None
+    return OcrAnswer("\n\n".join(filter(None, paragraphs)), confidence)
 
 
 def _chosen(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench import formatting
 from bench.report.mistakes import label
-from bench.report.samples import extracted_text, never_right, raw_text, worst
+from bench.report.samples import extracted_text, never_right, reference_texts, worst
 from bench.report.section import (
     DOCUMENTS,
     Block,
@@ -154,6 +154,6 @@ def _excerpt(view: ReportView, sample: SampleView) -> Excerpt:
         sample.sample.id,
         clip(sample.sample.question, 240),
         formatting.language_tag(sample.sample.metadata.get("language")) or "",
-        tuple(clip(raw_text(reference), 160) for reference in sample.sample.references[:3]),
+        tuple(clip(text, 160) for text in reference_texts(sample.sample)[:3]),
         tuple(quotes),
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bench import formatting
 from bench.report.comparing import balance, comparison_table, legend
-from bench.report.samples import raw_text
+from bench.report.samples import raw_text, reference_texts
 from bench.report.section import (
     DATA,
     DOCUMENTS,
@@ -150,7 +150,7 @@ def _excerpt(view: ReportView, flip: Flip, first: str, second: str) -> Excerpt:
         flip.sample.id,
         flip.sample.question,
         flip.sample.metadata.get("language", ""),
-        tuple(raw_text(reference) for reference in flip.sample.references),
+        tuple(reference_texts(flip.sample)),
         (_quote(flip.first, first, headline), _quote(flip.second, second, headline)),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from bench.synth.sheet import INK, Box, Color, Font, Sheet, wrap
+from bench.synth.sheet import INK, Box, Color, Font, Sheet, WrittenTable, wrap
 
 _ALIGNMENTS = {"l": "left", "c": "center", "r": "right"}
 
@@ -53,7 +53,10 @@ def draw_rows(
     field ``item_1_total``. ``first`` is the number of the first row.
     """
     right = x + sum(style.widths)
+    top = y
+    drawn: list[tuple[str, ...]] = []
     for number, cells in enumerate(rows):
+        drawn.append(tuple(cells))
         height = row_height(style, cells)
         if style.stripe is not None and number % 2:
             sheet.rectangle(Box(x, y, right - x, height), color=None, fill=style.stripe)
@@ -74,6 +77,7 @@ def draw_rows(
         y += height
         if style.line and style.horizontal_only:
             sheet.line(x, y, right, y, style.line, style.color)
+    sheet.written.append(WrittenTable(Box(x, top, right - x, y - top), tuple(drawn)))
     return y
 
 

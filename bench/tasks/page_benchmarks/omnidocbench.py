@@ -122,7 +122,10 @@ def _with_continuations(blocks: Blocks, page: Mapping[str, Any]) -> Blocks:
     for relation in relations if isinstance(relations, list) else []:
         if not isinstance(relation, dict) or relation.get("relation_type") != "truncated":
             continue
-        joined = {str(relation.get("source_anno_id")), str(relation.get("target_anno_id"))}
+        ends = (relation.get("source_anno_id"), relation.get("target_anno_id"))
+        if None in ends:
+            continue
+        joined = set(map(str, ends))
         apart = [group for group in groups if not group & joined]
         groups = [*apart, joined.union(*(group for group in groups if group & joined))]
     by_id = {str(block.get("anno_id")): block for block in blocks}

@@ -46,7 +46,8 @@ function detail(i, row) {
     const answers = row[2].filter((answer) => answer && answer[5] !== "error").map((answer) => answer[1] || answer[0]);
     const expected = row[1].length > 1 ? byNearness(answers, row[1]).map((rated) => rated.reference) : row[1];
     const prompt = (task.system !== null ? "[system] " + task.system + "\n\n" : "") + task.prompt.split("{question}").join(row[0]);
-    box.append(folded("Prompt", [fill(el("pre", { dir: "auto", tabindex: "0" }), prompt)]), references(expected, language));
+    const wanted = row[5] ? testTable(row[5]) : references(expected, language);
+    box.append(folded("Prompt", [fill(el("pre", { dir: "auto", tabindex: "0" }), prompt)]), wanted);
     const objects = expected.map(parsed).find((object) => object !== undefined);
     if (objects !== undefined) box.append(fieldTable(objects, i, row));
   }
@@ -55,8 +56,15 @@ function detail(i, row) {
   box.scrollTop = 0;
 }
 // What is long scrolls in a box of its own, which the keyboard must reach.
-function longBox(attributes, text) {
-  return fill(el("div", { ...attributes, tabindex: text.length > 600 || (text.match(/\n/g) || []).length > 8 ? "0" : null }), text);
+function isLong(text) { return text.length > 600 || (text.match(/\n/g) || []).length > 8; }
+function longBox(attributes, text) { return fill(el("div", { ...attributes, tabindex: isLong(text) ? "0" : null }), text); }
+// Of two long texts, one below the other, the one that a person scrolls moves the other.
+function scrollTogether(one, other) {
+  [[one, other], [other, one]].forEach(([moved, follower]) => moved.addEventListener("scroll", () => {
+    if (!moved.matches(":hover, :focus")) return;
+    const share = moved.scrollTop / Math.max(1, moved.scrollHeight - moved.clientHeight);
+    follower.scrollTop = share * (follower.scrollHeight - follower.clientHeight);
+  }));
 }
 function folded(title, nodes) { return el("details", {}, [el("summary", { text: title }), ...nodes]); }
 
@@ -71,10 +79,25 @@ function references(list, language) {
   const first = list.slice(0, 1).map(shown), rest = list.slice(1).map(shown);
   const box = el("div", { class: "references" }, [el("p", { class: "label", text: "expected" })]);
   if (objects) box.append(folded("The whole object", first));
+  else if (list.length && isLong(list[0])) box.append(folded("The whole text", first));
   else box.append(...first);
   if (rest.length) box.append(folded(plural(rest.length, "other right answer"), rest));
   return box;
 }
+
+// The tests of a page by models.
+function testTable(tests) {
+  const head = [el("th", { scope: "col", text: "Test" })];
+  data.models.forEach((name, m) => head.push(el("th", { scope: "col" }, [swatch(m), name])));
+  const lines = tests.map(([words, passed]) => el("tr", {}, [
+    fill(el("th", { scope: "row", dir: "auto" }), words),
+    ...passed.map((each) => el("td", {}, [each === null ? "–" : verdict(each ? "r" : "w", each ? "passed" : "failed")])),
+  ]));
+  const caption = el("caption", { text: "Tests of the page: ✓ passed, ✗ failed, – not computed or not answered" });
+  const table = el("table", { class: "fields" }, [caption, el("thead", {}, [el("tr", {}, head)]), el("tbody", {}, lines)]);
+  return el("div", { class: "fields-box", tabindex: "0", role: "group", "aria-label": "Tests by models" }, [table]);
+}
+function verdict(code, words) { return el("b", { class: "g " + WORDS[code], role: "img", "aria-label": words, text: GLYPHS[code] }); }
 
 // Fields by models. The task's metric judges each field; where it cannot, a field is right if the two values
 // are equal but for case, width and spaces.
@@ -119,7 +142,7 @@ function fieldCode(right, own, marks) {
 function fieldCell(right, own, isObject, marks) {
   if (!isObject) return el("td", {}, [el("span", { class: "soft", text: "no object" })]);
   const code = fieldCode(right, own, marks);
-  const mark = el("b", { class: "g " + WORDS[code], role: "img", "aria-label": NAMES[code], text: GLYPHS[code] });
+  const mark = verdict(code, NAMES[code]);
   const words = own === undefined ? el("em", { class: "soft", text: "left out" }) : valueOf(own);
   return el("td", { dir: "auto" }, [mark, " ", words]);
 }
@@ -138,7 +161,7 @@ function answerOf(name, m, i, row, language) {
     box.append(fill(el("div", { class: "err" }), answer[6] || "error"));
     return box;
   }
-  box.append(written(answer, row[1], code, name, language));
+  box.append(written(answer, row[5] ? [] : row[1], code, name, language));
   const notes = notesOf(answer, scores);
   if (notes.length) box.append(el("div", { class: "meta", text: notes.join(" · ") }));
   return box;
@@ -159,16 +182,17 @@ function written(answer, references, code, name, language) {
   const compared = answer[1] || whole, start = whole.indexOf(compared);
   const [nearest, ...others] = byNearness([compared], references);
   const isRight = code === "r" || code === "e" || code === "u";
-  const line = (kind) => el("div", { class: "value " + kind, dir: "auto", lang: language });
+  const line = (kind, text) => longBox({ class: "value " + kind, dir: "auto", lang: language }, text);
+  const emptied = (node) => { node.textContent = ""; return node; };
   const mayMark = !isRight && nearest !== undefined && nearest.reference !== "" && nearest.common >= 0.3;
-  const below = mayMark ? line("reference") : null;
+  const below = mayMark ? emptied(line("reference", nearest.reference)) : null;
   const into = (target) => { if (mayMark) aligned(target, below, nearest.reference, compared); else fill(target, compared); };
   if (start >= 0) {
     around(own, whole, start, compared, () => into(own));
     if (mayMark && start > 0 && start + compared.length <= ALIGNED) below.prepend(gapFor(whole.slice(0, start)));
   } else {
     // What was compared does not stand in the text: it was put together from it.
-    const other = line("");
+    const other = emptied(line("", compared));
     fill(own, whole);
     into(other);
     box.append(el("div", { class: "label", text: "compared as" }), other);
@@ -176,7 +200,9 @@ function written(answer, references, code, name, language) {
   // What is expected stands above already, where there is nothing to compare with it.
   if (isRight || nearest === undefined || compared === "") return box;
   const several = references.length > 1 ? "expected, the nearest of " + references.length : "expected";
-  box.append(el("div", { class: "label", text: several }), below || referenceBox(nearest.reference, language));
+  const expected = below || referenceBox(nearest.reference, language);
+  scrollTogether(own, expected);
+  box.append(el("div", { class: "label", text: several }), expected);
   if (others.length) box.append(folded(plural(others.length, "other reference"), others.map((o) => referenceBox(o.reference, language))));
   return box;
 }

@@ -24,22 +24,51 @@ function byNearness(answers, references) {
   const rated = references.map((reference, k) => ({ reference, k, common: k < 12 ? nearness(reference) : -1 }));
   return rated.sort((x, y) => y.common - x.common || x.k - y.k);
 }
-// Runs of characters: ["same" | "missed" | "surplus", text], in the order of reading.
-function runs(reference, answer) {
-  const a = units(reference).slice(0, UNITS), b = units(answer).slice(0, UNITS), d = matrix(a, b), wide = b.length + 1, out = [];
-  const push = (kind, text) => {
-    const last = out[out.length - 1];
-    if (last && last[0] === kind) last[1] += text;
-    else out.push([kind, text]);
-  };
+// Runs of pieces: ["same" | "missed" | "surplus", text], in the order of reading.
+function steps(a, b) {
+  const d = matrix(a, b), wide = b.length + 1, out = [];
   let i = 0, j = 0;
   while (i < a.length || j < b.length) {
-    if (i < a.length && j < b.length && a[i] === b[j]) { push("same", a[i]); i += 1; j += 1; }
-    else if (i < a.length && (j >= b.length || d[(i + 1) * wide + j] >= d[i * wide + j + 1])) { push("missed", a[i]); i += 1; }
-    else { push("surplus", b[j]); j += 1; }
+    if (i < a.length && j < b.length && a[i] === b[j]) { push(out, "same", a[i]); i += 1; j += 1; }
+    else if (i < a.length && (j >= b.length || d[(i + 1) * wide + j] >= d[i * wide + j + 1])) { push(out, "missed", a[i]); i += 1; }
+    else { push(out, "surplus", b[j]); j += 1; }
   }
-  push("same", "");
-  return { parts: out, restOfReference: reference.slice(a.join("").length), restOfAnswer: answer.slice(b.join("").length) };
+  return out;
+}
+function push(out, kind, text) {
+  const last = out[out.length - 1];
+  if (text === "") return;
+  if (last && last[0] === kind) last[1] += text;
+  else out.push([kind, text]);
+}
+// A whole page is compared by lines, unequal lines by words, and unequal words by letters.
+const MOST_PAIRS = 2e7, FEW_LETTERS = 80;
+const CUTS = [
+  // Blank lines belong to the line before them: they would hold together what is not.
+  (text) => text.match(/[^\n]+\n*|\n+/g) || [],
+  (text) => text.match(/\s+|[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400-\u9fff]+/g) || [],
+  (text) => (text.length <= FEW_LETTERS ? units(text) : [text]),
+];
+function finer(reference, answer, cuts) {
+  const out = [], a = cuts[0](reference), b = cuts[0](answer), rest = cuts.slice(1);
+  if (a.length * b.length > MOST_PAIRS) return [["missed", reference], ["surplus", answer]];
+  let missed = "", surplus = "";
+  const flush = () => {
+    const parts = missed && surplus && rest.length ? finer(missed, surplus, rest) : [["missed", missed], ["surplus", surplus]];
+    parts.forEach(([kind, text]) => push(out, kind, text));
+    missed = surplus = "";
+  };
+  steps(a, b).forEach(([kind, text]) => {
+    if (kind === "same") { flush(); push(out, kind, text); }
+    else if (kind === "missed") missed += text;
+    else surplus += text;
+  });
+  flush();
+  return out;
+}
+function runs(reference, answer) {
+  const isShort = reference.length <= UNITS && answer.length <= UNITS;
+  return isShort ? steps(units(reference), units(answer)) : finer(reference, answer, CUTS);
 }
 
 // An answer with its wrong letters marked, and below it the reference with the missed ones. What one line has
@@ -48,7 +77,7 @@ function runs(reference, answer) {
 const ALIGNED = 90;
 function gapFor(text) { return el("span", { class: "gap-for", "data-gap": text, "aria-hidden": "true" }); }
 function aligned(answerBox, referenceBox, reference, answer) {
-  const { parts, restOfReference, restOfAnswer } = runs(reference, answer);
+  const parts = runs(reference, answer);
   const short = reference.length <= ALIGNED && answer.length <= ALIGNED && !/\n/.test(reference + answer);
   const gap = (text) => (short ? gapFor(text) : null);
   const marked = (kind, text) => fill(el("mark", { class: kind }), text);
@@ -58,8 +87,6 @@ function aligned(answerBox, referenceBox, reference, answer) {
     add(answerBox, kind === "surplus" ? marked(kind, text) : gap(text));
     add(referenceBox, kind === "missed" ? marked(kind, text) : gap(text));
   });
-  fill(answerBox, restOfAnswer);
-  fill(referenceBox, restOfReference);
 }
 
 // The fields of an object as [path, value].
