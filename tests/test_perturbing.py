@@ -45,7 +45,7 @@ DIGESTS = {
     "dpi": "05c54000ce92e905",
     "noise": "68518167f6705575",
     "contrast": "5a30f0ac98cad88e",
-    "shadow": "2474aa2fb133db23",
+    "shadow": "986772a39d0af7ee",
     "crop": "68149297996051ab",
     "scan": "ab75ed600d9d2534",
     "photo": "905bcc8fea5eee0a",

@@ -23,7 +23,7 @@ ALL = "all"
 """In ``--perturb``: every kind, but no mixture."""
 
 _EXAMPLE = "--perturb blur,rotate:1-2,scan:3"
-_SEVERITIES = re.compile(r"([0-9]+)(?:-([0-9]+))?")
+_SEVERITIES = re.compile(r"([0-9])(?:-([0-9]))?")
 
 
 def conditions(names: Sequence[str], seed: int) -> tuple[Perturbation, ...]:

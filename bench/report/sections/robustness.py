@@ -61,7 +61,7 @@ def _sentences(robustness: Robustness) -> list[str]:
     if losses:
         worst = min(losses, key=lambda change: change.change.difference or 0.0)
         said.append(
-            f"The largest loss is that of {worst.row} by {worst.kind} at severity {worst.severity}: "
+            f"The score of {worst.row} falls most with {worst.kind} at severity {worst.severity}: "
             f"{_interval(worst)}."
         )
     else:

@@ -93,11 +93,11 @@ def contrast(image: Image, severity: int, draws: Draws) -> Image:
 
 
 def shadow(image: Image, severity: int, draws: Draws) -> Image:
-    """The shadow of a hand or a telephone, with a soft edge: 35, 55 and 75 % of the light are gone.
+    """The shadow of a hand or a telephone, with a soft edge: 20, 40 and 65 % of the light are gone.
 
     Source: the illumination part of Real5-OmniDocBench (arXiv 2603.04205), by its description.
     """
-    depth = (90, 141, 192)[severity - 1]
+    depth = (51, 102, 166)[severity - 1]
     return shadowed(image, depth, draws, start=draws.between(-25, 15), width=22)
 
 
