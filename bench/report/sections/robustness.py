@@ -26,9 +26,9 @@ from bench.report.views import ALPHA, ReportView
 
 NOTE = (
     "Each number is the score on perturbed pages minus the score on the same clean pages, with its 95 % "
-    "interval: paired by question, clustered by document. A minus is a loss. A loss in bold is beyond the "
-    f"noise: its p, adjusted over all cells (Holm), is below {ALPHA}. The pages were perturbed digitally; no "
-    "page was printed and captured again."
+    "interval: paired by question, clustered by document. A minus is a loss. A model breaks at the first "
+    f"severity whose loss is beyond the noise: its p, adjusted over all numbers (Holm), is below {ALPHA}. "
+    "The pages were perturbed digitally; no page was printed and captured again."
 )
 
 NOT_RUN = "The run did not ask this severity."
@@ -163,6 +163,7 @@ def _table(view: ReportView, robustness: Robustness) -> Table:
             )
             for each in severities
         ),
+        Column("breaks", "Breaks at"),
     )
     rows = []
     for scope in scopes:
@@ -176,8 +177,15 @@ def _table(view: ReportView, robustness: Robustness) -> Table:
                 if own:
                     cells = {f"severity-{each}": _cell(own.get(each)) for each in severities}
                     cells |= {"kind": DataCell(kind), "model": model_cell(row.key)}
+                    cells["breaks"] = _breaking_point(list(own.values()))
                     rows.append(Row(cells, group=scope))
     return Table("changes", columns, tuple(rows), NOTE)
+
+
+def _breaking_point(changes: Sequence[ConditionChange]) -> DataCell:
+    """The first severity with a loss beyond the noise."""
+    losses = [change.severity for change in changes if change.is_loss]
+    return DataCell(min(losses), mark="strong") if losses else DataCell(text=formatting.DASH)
 
 
 def _cell(change: ConditionChange | None) -> DataCell:
