@@ -193,7 +193,7 @@ def _runs(results: Path) -> list[TableRow]:
             "started": run.record.get("started"),
             "state": run.state(),
             "models": run.model_names(),
-            "tasks": run.task_names(),
+            "tasks": run.clean_task_names(),
         }
         for run in runs
     ]

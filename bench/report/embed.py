@@ -303,6 +303,7 @@ def _index(view: ReportView, numbers: dict[str, int], chunks: int) -> dict[str, 
                 "higher": task.higher_is_better,
                 "prompt": safe(task.prompt, newlines=True),
                 "system": None if task.system is None else safe(task.system, newlines=True),
+                **({"perturbed": True} if task.perturbation is not None else {}),
             }
             for task in view.all_tasks
         ],
@@ -349,12 +350,20 @@ def _headline_column(view: ReportView, row: int) -> list[float | None]:
     return values
 
 
+def _page_name(page: Page) -> str:
+    """The file, its page where it has several, and what was done to it."""
+    number = f" · {page.index + 1}" if page.index else ""
+    done = page.perturbation
+    words = "" if done is None else f" · digitally perturbed: {done.kind}, severity {done.severity}"
+    return safe(page.path.name) + number + safe(words)
+
+
 def _page_rows(sample: SampleView, numbers: dict[str, int]) -> list[Any]:
     """``[number of the image or −1, file name, preview beside the report]`` of every page."""
     return [
         [
             numbers.get(page.key, -1),
-            safe(page.path.name) + (f" · {page.index + 1}" if page.index else ""),
+            _page_name(page),
             f"pages/{preview_path(Path(), page).name}",
         ]
         for page in sample.pages

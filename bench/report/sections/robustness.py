@@ -40,7 +40,8 @@ def section(view: ReportView) -> Section | None:
     robustness = view.perturbed.robustness
     if robustness is None or not robustness.changes:
         return None
-    blocks: list[Block] = [Text(tuple(_sentences(robustness)), label="Robust")]
+    sentences = [*_sentences(robustness), *_unasked(view)]
+    blocks: list[Block] = [Text(tuple(sentences), label="Robust")]
     whole = [change for change in robustness.changes if not change.tasks]
     if whole:
         caption = "The step 0 is the clean page. The bars are the 95 % intervals of the change at that step."
@@ -80,6 +81,18 @@ def _sentences(robustness: Robustness) -> list[str]:
     return said
 
 
+def _unasked(view: ReportView) -> list[str]:
+    """How much an unfinished run leaves open."""
+    answers = (answer for sample in view.perturbed.samples for answer in sample.answers)
+    number = sum(answer is not None and answer.output is None for answer in answers)
+    if not number:
+        return []
+    questions = formatting.plural(number, "question")
+    return [
+        f"{questions} about perturbed pages {'has' if number == 1 else 'have'} not been asked yet."
+    ]
+
+
 def _hardest_hit(means: Sequence[MeanChange]) -> list[str]:
     if not means:
         return []
@@ -90,7 +103,7 @@ def _hardest_hit(means: Sequence[MeanChange]) -> list[str]:
     if not others:
         return [f"{words}."]
     rest = formatting.listed(
-        f"{other.row} {formatting.signed(other.change.difference)}" for other in others
+        f"that of {other.row} by {formatting.signed(other.change.difference)}" for other in others
     )
     beaten = [
         other.row
@@ -101,7 +114,7 @@ def _hardest_hit(means: Sequence[MeanChange]) -> list[str]:
         verdict = "Which model is hit hardest cannot be told: they differ within the noise."
     else:
         verdict = f"{first.row} is hit harder than {formatting.listed(beaten)} beyond the noise."
-    return [f"{words}, and that of the others: {rest}.", verdict]
+    return [f"{words}, {rest}.", verdict]
 
 
 def _interval(change: ConditionChange) -> str:
@@ -175,11 +188,13 @@ def _table(view: ReportView, robustness: Robustness) -> Table:
                     if (change.tasks, change.kind, change.row) == (scope, kind, row.key)
                 }
                 if own:
-                    cells = {f"severity-{each}": _cell(own.get(each)) for each in severities}
+                    cells = {f"severity-{each}": _cell(own.get(each), view) for each in severities}
                     cells |= {"kind": DataCell(kind), "model": model_cell(row.key)}
                     cells["breaks"] = _breaking_point(list(own.values()))
                     rows.append(Row(cells, group=scope))
-    return Table("changes", columns, tuple(rows), NOTE)
+    seeds = formatting.listed(map(str, robustness.seeds))
+    caption = f"{NOTE} {'Seed' if len(robustness.seeds) == 1 else 'Seeds'}: {seeds}."
+    return Table("changes", columns, tuple(rows), caption)
 
 
 def _breaking_point(changes: Sequence[ConditionChange]) -> DataCell:
@@ -188,7 +203,7 @@ def _breaking_point(changes: Sequence[ConditionChange]) -> DataCell:
     return DataCell(min(losses), mark="strong") if losses else DataCell(text=formatting.DASH)
 
 
-def _cell(change: ConditionChange | None) -> DataCell:
+def _cell(change: ConditionChange | None, view: ReportView) -> DataCell:
     if change is None or change.change.difference is None:
         return DataCell(reason=NOT_RUN)
     gap = change.change
@@ -200,7 +215,23 @@ def _cell(change: ConditionChange | None) -> DataCell:
         mark="strong" if change.is_loss else "muted",
         hover=f"{questions} of {formatting.plural(gap.clusters, 'document')}; "
         f"p {formatting.p_value(change.p_holm)} (Holm)",
+        filter=_wrong_answers(change, view),
     )
+
+
+def _wrong_answers(change: ConditionChange, view: ReportView) -> dict[str, str]:
+    """What lists the wrong answers behind a change, where one task has them all."""
+    condition = (change.kind, change.severity)
+    tasks = [
+        task.key
+        for task in view.perturbed.tasks
+        if task.perturbation is not None
+        and (task.perturbation.kind, task.perturbation.severity) == condition
+        and change.tasks in ("", task.clean_task)
+    ]
+    if len(tasks) != 1:
+        return {}
+    return {"task": tasks[0], "model": change.row, "show": "wrong"}
 
 
 def _conditions(robustness: Robustness) -> Table:

@@ -52,10 +52,9 @@ class Draws:
         """Begin the numbers of ``purpose``; different purposes have independent numbers."""
         import numpy as np
 
-        words = [part if isinstance(part, int) else sum(part.encode()) for part in purpose]
-        letters = [byte for part in purpose if isinstance(part, str) for byte in part.encode()]
         self._seed, self._purpose = seed, purpose
-        self._bits = np.random.PCG64(np.random.SeedSequence([seed, *words, *letters]))
+        letters = "/".join(map(str, purpose)).encode()
+        self._bits = np.random.PCG64(np.random.SeedSequence([seed, *letters]))
 
     def of(self, *purpose: int | str) -> Draws:
         """The numbers for a part of the purpose, whatever was drawn before."""

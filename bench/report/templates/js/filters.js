@@ -44,7 +44,8 @@ function matching() {
   const a = data.models.indexOf(state.better), b = data.models.indexOf(state.than);
   const list = [];
   for (let i = 0; i < data.ids.length; i += 1) {
-    if (task !== null && data.task[i] !== task) continue;
+    // Every number of the report counts clean pages, so perturbed ones are listed only where they are chosen.
+    if (task === null ? taskOf(i).perturbed : data.task[i] !== task) continue;
     if (columns.some(([numbers, wanted]) => numbers[i] !== wanted)) continue;
     if (a >= 0 && b >= 0) {
       const x = goodness(a, i), y = goodness(b, i);
