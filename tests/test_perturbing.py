@@ -52,8 +52,8 @@ DIGESTS = {
     "photo": "edca612f15794e77",
     "fax": "3974fd641203642d",
 }
-"""sha256 of the pixels of ``page()`` at severity 3, before JPEG. They are the same on every platform; whoever
-changes a kind on purpose writes them anew."""
+"""sha256 of the pixels of ``page()`` at severity 3, before JPEG. They are the same on every platform. Whoever
+changes a kind on purpose raises ``bench.tasks.perturbing.VERSION`` and writes them anew."""
 
 
 @pytest.mark.parametrize("kind", PERTURBATIONS)

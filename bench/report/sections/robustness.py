@@ -44,7 +44,7 @@ def section(view: ReportView) -> Section | None:
     blocks: list[Block] = [Text(tuple(sentences), label="Robust")]
     whole = [change for change in robustness.changes if not change.tasks]
     if whole:
-        caption = "The step 0 is the clean page. The bars are the 95 % intervals of the change at that step."
+        caption = "The bars are the 95 % intervals of the change from the clean pages."
         blocks.append(Plot("kinds", _panels(view, whole), caption))
     blocks.append(_table(view, robustness))
     blocks.append(_conditions(robustness))
@@ -56,7 +56,7 @@ def section(view: ReportView) -> Section | None:
 
 
 def _sentences(robustness: Robustness) -> list[str]:
-    """Who is hit hardest, by what, and how the pages came about."""
+    """Who is hit hardest, and by what."""
     said = [*_hardest_hit(robustness.means)]
     losses = [change for change in robustness.changes if change.is_loss]
     if losses:
