@@ -238,8 +238,9 @@ def pages_by_interest(view: ReportView, options: ReportOptions) -> list[Page]:
     if options.images == "none" or options.images == 0:
         return []
     wanted: dict[str, Page] = {}
-    for i in _by_interest(view.all_samples):
-        sample = view.all_samples[i]
+    samples = view.all_samples
+    for i in _by_interest(samples):
+        sample = samples[i]
         bad = any(level in ("wrong", "failed") for level in sample.levels)
         if options.images == "failures" and not bad:
             continue
