@@ -17,6 +17,7 @@ from bench.tasks.perturbing.pixels import (
     Draws,
     by_tiles,
     plain,
+    resized,
     scale,
     shaded,
     turned_corners,
@@ -147,9 +148,8 @@ def resampled(image: Image, across: int, down: int) -> Image:
     """Reduced to so many dots an inch in both directions, and enlarged again."""
     from PIL import Image as pillow
 
-    return image.resize(dots(image, across, down), pillow.Resampling.BOX).resize(
-        image.size, pillow.Resampling.BILINEAR
-    )
+    small = resized(image, dots(image, across, down), pillow.Resampling.BOX)
+    return resized(small, image.size, pillow.Resampling.BILINEAR)
 
 
 def dots(image: Image, across: int, down: int) -> tuple[int, int]:

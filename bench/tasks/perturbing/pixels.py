@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from PIL.Image import Image
+    from PIL.Image import Image, Resampling
 
     Whole = NDArray[np.int64]
 
@@ -116,6 +116,11 @@ def by_tiles(image: Image, change: Callable[[Image, Area], Image], *, halo: int 
         inner = Area(left, top, left + tile.size[0], top + tile.size[1])
         result.paste(changed.crop(inner), tile[:2])
     return result
+
+
+def resized(image: Image, size: tuple[int, int], filter_: Resampling) -> Image:
+    """``image`` in another size; first across and then down, because versions of Pillow differ in this order."""
+    return image.resize((size[0], image.height), filter_).resize(size, filter_)
 
 
 def turned_corners(image: Image, hundredths: int) -> list[Point]:
