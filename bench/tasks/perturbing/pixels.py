@@ -119,7 +119,7 @@ def by_tiles(image: Image, change: Callable[[Image, Area], Image], *, halo: int 
 
 
 def resized(image: Image, size: tuple[int, int], filter_: Resampling) -> Image:
-    """``image`` in another size; first across and then down, because versions of Pillow differ in this order."""
+    """``image`` in another size: first across and then down, an order in which versions of Pillow differ."""
     return image.resize((size[0], image.height), filter_).resize(size, filter_)
 
 
