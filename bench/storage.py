@@ -33,9 +33,17 @@ MAX_MANIFEST_BYTES = 64 * 2**20
 MAX_FOLDER_BYTES = 256 * 2**30
 """Of one folder, more than any run or adapter has."""
 
-_SCHEMES = {"s3": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "memory": "storage"}
-"""Scheme of an address → the extra that installs its driver."""
-_ADDRESS = re.compile(rf"({'|'.join(_SCHEMES)})://\S+")
+_DRIVERS = {
+    "s3": ("s3fs", "s3"),
+    "gs": ("gcsfs", "gs"),
+    "gcs": ("gcsfs", "gs"),
+    "az": ("adlfs", "az"),
+    "abfs": ("adlfs", "az"),
+    # Of this process alone: for tests, and to try the functions of this module.
+    "memory": ("fsspec", "storage"),
+}
+"""Scheme of an address → the package of its driver, and the extra that installs it."""
+_ADDRESS = re.compile(rf"({'|'.join(_DRIVERS)})://\S+")
 _BLOCK = 2**20
 
 Progress = Callable[[int, int], None]
@@ -240,10 +248,8 @@ def _open(address: str) -> tuple[Any, str]:
 
     try:
         system, root = fsspec.core.url_to_fs(address, use_listings_cache=False)
-    except ImportError as error:
-        raise missing_package(
-            f"{match[1]}://", error.name or match[1], _SCHEMES[match[1]]
-        ) from None
+    except ImportError:
+        raise missing_package(f"{match[1]}://", *_DRIVERS[match[1]]) from None
     except ValueError as error:
         raise InvalidInput(f"{one_line(address, 120)}: {one_line(str(error), 160)}") from None
     if not root.strip("/"):

@@ -262,6 +262,7 @@ def _run_record(name: str, models: Sequence[FixtureModel], tasks: Sequence[Task]
                 "samples": len(task.samples),
                 "documents": len(task.documents),
                 "pages": sum(len(d.pages) for d in task.documents.values()),
+                **_perturbation(task),
             }
             for task in tasks
         ],
@@ -280,6 +281,12 @@ def _run_record(name: str, models: Sequence[FixtureModel], tasks: Sequence[Task]
             "git": {"commit": "3f2a9c1d7e5b4a6088f1c2d3e4f5a6b7c8d9e0f1", "dirty": False},
         },
     }
+
+
+def _perturbation(task: Task) -> dict[str, Any]:
+    if task.perturbation is None:
+        return {}
+    return {"perturbation": dataclasses.asdict(task.perturbation), "clean_task": task.clean_task}
 
 
 def _write_model(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -40,19 +41,19 @@ def uncoded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 DIGESTS = {
     "blur": "e6ff13d2a0b8b322",
-    "rotate": "8c6c114121f4b698",
+    "rotate": "28e964613a5afa20",
     "jpeg": "0cb7d586164d0f84",
     "dpi": "05c54000ce92e905",
-    "noise": "68518167f6705575",
+    "noise": "6f10ce55736e03e3",
     "contrast": "5a30f0ac98cad88e",
-    "shadow": "2474aa2fb133db23",
-    "crop": "68149297996051ab",
-    "scan": "ab75ed600d9d2534",
-    "photo": "905bcc8fea5eee0a",
-    "fax": "e147dfc27496671a",
+    "shadow": "2b77e602104e7656",
+    "crop": "05bed60846264389",
+    "scan": "5d6d4bf4d6c0b692",
+    "photo": "edca612f15794e77",
+    "fax": "0e08c27fad30f274",
 }
-"""sha256 of the pixels of ``page()`` at severity 3, before JPEG. They are the same on every platform; whoever
-changes a kind on purpose writes them anew."""
+"""sha256 of the pixels of ``page()`` at severity 3, before JPEG. They are the same on every platform. Whoever
+changes a kind on purpose raises ``bench.tasks.perturbing.VERSION`` and writes them anew."""
 
 
 @pytest.mark.parametrize("kind", PERTURBATIONS)
@@ -79,11 +80,10 @@ def test_a_higher_severity_changes_more_and_keeps_the_size(kind: str) -> None:
 
 def test_what_is_left_to_chance_follows_the_seed_alone() -> None:
     for kind in ("rotate", "noise", "shadow", "crop", *MIXTURES):
-        one, same, other = (
-            perturbed(page(), Perturbation(kind, 2, seed)).tobytes() for seed in (5, 5, 8)
-        )
-        assert one == same, kind
-        assert one != other, kind
+        seeds = [0, 1, 2, 3, 4, 0]
+        drawn = [perturbed(page(), Perturbation(kind, 2, seed)).tobytes() for seed in seeds]
+        assert drawn[0] == drawn[-1], kind
+        assert len(set(drawn)) > 1, kind
 
 
 def test_the_picture_that_is_given_stays_as_it_is() -> None:
@@ -96,10 +96,10 @@ def test_the_picture_that_is_given_stays_as_it_is() -> None:
 
 def test_a_page_has_no_seam_where_its_tiles_meet() -> None:
     wide = page(TILE + 200, 80)
-    image = kinds.blurred(wide, kinds.Fraction(3, 2))
+    image = kinds.blurred(wide, Fraction(3, 2))
     around = wide.crop((TILE - 100, 0, TILE + 100, 80))
     inner = (40, 0, 160, 80)
-    alone = kinds.blurred(around, kinds.Fraction(3, 2)).crop(inner)
+    alone = kinds.blurred(around, Fraction(3, 2)).crop(inner)
     assert image.crop((TILE - 60, 0, TILE + 60, 80)).tobytes() == alone.tobytes()
 
 
@@ -120,7 +120,7 @@ def test_random_numbers_are_those_of_pcg64_and_its_seed_sequence() -> None:
     )
 
 
-RANDOM = [904, 949, 15, 764]
+RANDOM = [697, 796, 748, 106]
 
 ODD_PAGES = {
     "one pixel": Image.new("RGB", (1, 1), "white"),

@@ -9,6 +9,8 @@ from urllib.parse import quote
 import pytest
 
 from bench.report import ReportOptions, build, write_report
+from bench.runner.perturb import perturbed_task
+from bench.schema import Perturbation
 from bench.scoring.evaluation import evaluate
 from tests.browser import CHROMIUM, Browser
 from tests.run_fixture import MODELS, FixtureModel, make_run, make_tasks
@@ -208,6 +210,19 @@ def test_count_of_wins_leads_to_its_questions(page, answered):
     assert text(browser, "f-chips") == f"{better} better than {worse} ✕"
     browser.open(answered.path, browser.run("location.hash"))
     assert text(browser, "f-chips") == f"{better} better than {worse} ✕"
+
+
+def test_answers_about_perturbed_pages_are_listed_where_their_task_is_chosen(page, tmp_path):
+    clean = make_tasks(languages=("en",))[0]
+    tasks = [clean, *(perturbed_task(clean, Perturbation("blur", n, 0)) for n in (1, 2))]
+    browser = page(Page(make_run(tmp_path, [RIGHT, WRONG], tasks, previews=False)))
+    assert text(browser, "status") == "24 questions"
+    click(browser, '#robustness tr:last-child a[data-filter*="blur-2"]')
+    browser.wait('document.getElementById("status").textContent.endsWith(" of 24 questions")')
+    assert browser.run('document.getElementById("f-task").value') == f"{clean.name}@blur-2"
+    click(browser, "#list a.id")
+    browser.wait(OPEN)
+    assert text(browser, "d-file").endswith("digitally perturbed: blur, severity 2")
 
 
 def test_going_back_undoes_a_link_and_closes_a_question(page, answered):

@@ -24,9 +24,10 @@ from bench.cli.options import (
     page_gib_choice,
     page_pixels_choice,
     page_seconds_choice,
+    perturb_seed_choice,
     results_choice,
 )
-from bench.errors import INCOMPLETE, InvalidInput
+from bench.errors import INCOMPLETE, INVALID, InvalidInput
 from bench.formatting import plural
 from bench.text import one_line, printable
 
@@ -263,14 +264,16 @@ def validate_command(options: ValidateOptions) -> None:
     checked = check_task(find_task(options.task), deep=options.deep)
     if options.as_json:
         echo_json([problem._asdict() for problem in checked.problems])
-    else:
-        name = Path(options.task).resolve().name
-        print_list([str(problem) for problem in checked.problems], "problems", name)
-        print_list([f"note: {note}" for note in checked.notes], "notes", name)
+        if checked.problems:
+            raise click.exceptions.Exit(INVALID)
+        return
+    name = Path(options.task).resolve().name
+    print_list([str(problem) for problem in checked.problems], "problems", name)
+    print_list([f"note: {note}" for note in checked.notes], "notes", name)
     if checked.problems:
         count = plural(len(checked.problems), "problem")
         raise InvalidInput(f"{one_line(options.task, 80)} has {count}")
-    if checked.task is not None and not options.as_json:
+    if checked.task is not None:
         click.echo(f"{_described(checked.task)}. No problem was found.")
 
 
@@ -556,3 +559,50 @@ def synth_command(options: SynthOptions) -> None:
         plural(len(task.documents), "document"),
     )
     click.echo(f"{printable(str(options.destination))}: {questions} on {documents}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerturbOptions:
+    """What a person chose for ``bench data perturb``."""
+
+    task: str = argument()
+    perturb: tuple[str, ...] = choice(
+        type=NameList(),
+        default="all,scan,photo,fax",
+        metavar="KINDS",
+        help="Apply these kinds and mixtures, as in bench run --perturb.",
+    )
+    perturb_seed: int = perturb_seed_choice()
+    limit: int = choice(
+        "-n", type=click.IntRange(1), default=1, help="Take the first N documents of the task."
+    )
+    out: Path = choice(
+        "-o", type=FOLDER, default="perturbed", help="Write the pictures into this folder."
+    )
+
+
+@data_command.command("perturb")
+@takes(PerturbOptions)
+def perturb_command(options: PerturbOptions) -> None:
+    """Write the pages of a task as bench run --perturb shows them to a model, to look at them.
+
+    TASK is a task's name, a task folder, or one page file. Each picture is a PNG file, and a JPEG file for
+    each page has them all on one sheet.
+
+    \b
+    bench data perturb slips --perturb scan,photo -n 3 -o looks/
+    """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
+    from bench.authoring.contact_sheet import write_perturbed_pages
+    from bench.runner.perturb import conditions
+    from bench.schema import Document
+    from bench.tasks import find_task, load_task
+    from bench.tasks.pages import read_pages
+
+    chosen = conditions(options.perturb, options.perturb_seed)
+    path = Path(options.task)
+    if path.is_file():
+        documents = [Document(path.name, read_pages(path))]
+    else:
+        documents = list(load_task(find_task(options.task)).documents.values())[: options.limit]
+    for sheet in write_perturbed_pages(documents, chosen, options.out):
+        click.echo(printable(str(sheet)))

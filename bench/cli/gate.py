@@ -135,7 +135,12 @@ def _gate(options: GateOptions, run: Sequence[Side], after: Baseline) -> None:
     before = _baseline(options)
     check_names(rules, before)
     pairs = _pairs(before, after)
-    result = judge(before, after, pairs, rules, _right(run))
+    judged = {old for old, _ in pairs}
+    missing = [each.name for each in before.models if each.name not in judged]
+    if len(before.models) > 1 and _names_a_model(options.sides[-1], after):
+        # RUN:MODEL says that the others are not meant.
+        missing = []
+    result = judge(before, after, pairs, rules, _right(run), missing=missing)
     if options.markdown is not None:
         write_atomically(options.markdown, gate_markdown(result))
     if options.junit is not None:
@@ -204,6 +209,11 @@ def _baseline(options: GateOptions) -> Baseline:
     if path.is_file() or path.suffix == ".json":
         return read_baseline(path)
     return baseline_of(find_sides(name, None, options.results))
+
+
+def _names_a_model(side: str, after: Baseline) -> bool:
+    """Whether ``side`` is RUN:MODEL, or a model of a run."""
+    return len(after.models) == 1 and side.rpartition(":")[2] == after.models[0].name
 
 
 def _pairs(before: Baseline, after: Baseline) -> list[tuple[str, str]]:

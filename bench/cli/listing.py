@@ -21,6 +21,7 @@ from bench.text import one_line, printable
 if TYPE_CHECKING:
     from bench.metrics import Metric
     from bench.metrics.calibration import CorpusMetric
+    from bench.rundir.store import RunStore
 
 KINDS = ("models", "tasks", "metrics", "prompts", "runs")
 TITLES = {
@@ -198,6 +199,14 @@ def _prompts() -> list[TableRow]:
     ]
 
 
+def _state(run: RunStore) -> str:
+    """How far a run is; a part of a run says so."""
+    from bench.runner.shards import Part
+
+    part = Part.of(run.record)
+    return run.state() if part.total == 1 else f"{run.state()}, {part}"
+
+
 def _runs(results: Path) -> list[TableRow]:
     from bench.rundir.listing import find_runs
     from bench.rundir.record import RUN_FILE
@@ -208,9 +217,9 @@ def _runs(results: Path) -> list[TableRow]:
         {
             "run": run.id,
             "started": run.record.get("started"),
-            "state": run.state(),
+            "state": _state(run),
             "models": run.model_names(),
-            "tasks": run.task_names(),
+            "tasks": run.clean_task_names(),
         }
         for run in runs
     ]

@@ -222,6 +222,13 @@ page_gib_choice = _page_limit(
 )
 page_pixels_choice = _page_limit("pixels", "Refuse a page that has more than N pixels.")
 file_pages_choice = _page_limit("pages", "Refuse a file that has more than N pages.")
+perturb_seed_choice = partial(
+    choice,
+    group="Pages",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    help="Draw with this seed what --perturb leaves to chance, such as the side of a shadow.",
+)
 
 
 def bench_toml() -> Path | None:

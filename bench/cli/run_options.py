@@ -38,6 +38,7 @@ from bench.cli.options import (
     page_gib_choice,
     page_pixels_choice,
     page_seconds_choice,
+    perturb_seed_choice,
     tasks_choice,
 )
 
@@ -123,11 +124,7 @@ class RunOptions(ModelOptions):
         "eight), or the mixtures scan, photo, fax. Each is applied alone, at the severities 1, 2 and 3; "
         "blur:2 or blur:1-2 chooses among them.",
     )
-    perturb_seed: int = pages_choice(
-        type=click.IntRange(0, 2**32 - 1),
-        default=0,
-        help="Draw with this seed what --perturb leaves to chance, such as the side of a shadow.",
-    )
+    perturb_seed: int = perturb_seed_choice()
     allow_unreadable: bool = pages_choice(
         help="Count a question on an unreadable page as a failed answer, instead of refusing the task."
     )

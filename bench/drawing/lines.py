@@ -84,6 +84,8 @@ def draw_line(
     frame: Frame,
     height: Callable[[float], str],
     place: Callable[[float], str] | None = None,
+    *,
+    bars: str = "grid",
 ) -> list[Markup]:
     """One line with its intervals and marks.
 
@@ -92,9 +94,10 @@ def draw_line(
         frame: the axes.
         height: writes a height, for whoever points at a mark.
         place: writes the place on the horizontal axis; None leaves it out.
+        bars: CSS class of the intervals.
     """
     parts = [
-        svg.line("grid", frame.x.at(p.x), frame.y.at(p.low), frame.x.at(p.x), frame.y.at(p.high))
+        svg.line(bars, frame.x.at(p.x), frame.y.at(p.low), frame.x.at(p.x), frame.y.at(p.high))
         for p in line.points
         if p.low is not None and p.high is not None
     ]

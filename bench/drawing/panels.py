@@ -77,7 +77,8 @@ def _panel(panel: Panel, frame: Frame, steps: Sequence[str], column: int) -> lis
         # Two models at one step would hide each other, so each stands a little aside.
         aside = 0.09 * (number - (len(panel.lines) - 1) / 2)
         points = tuple(replace(point, x=point.x + aside) for point in line.points)
-        parts += draw_line(replace(line, points=points), frame, formatting.score)
+        bars = f"whisker m{line.index % svg.SHAPES}"
+        parts += draw_line(replace(line, points=points), frame, formatting.score, bars=bars)
     return parts
 
 

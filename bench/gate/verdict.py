@@ -20,6 +20,7 @@ from bench.gate.rules import FAILURES, Rules, is_must_pass
 from bench.scoring.levels import goodness, higher_is_better
 from bench.stats import Loss, holm, paired_loss
 from bench.stats.noninferiority import LEVEL
+from bench.text import one_line
 
 GateOutcome = Literal["passed", "regressed", "undecided", "not comparable"]
 
@@ -132,6 +133,8 @@ def judge(
     pairs: Sequence[tuple[str, str]],
     rules: Rules,
     right: Mapping[tuple[str, str, str], bool],
+    *,
+    missing: Sequence[str] = (),
 ) -> GateResult:
     """Judge ``after`` against ``before``.
 
@@ -141,9 +144,11 @@ def judge(
         pairs: names of models, the baseline's first.
         rules: what is accepted.
         right: (model of the run, task, id) → whether the answer is accepted; questions that must pass alone.
+        missing: models of the baseline that the run should have and has not.
     """
     models = [GatedModel(before.model(old), after.model(new)) for old, new in pairs]
-    reasons = [
+    reasons = [f"model {one_line(name, 60)} is missing in the run" for name in missing]
+    reasons += [
         reason
         for old, new in pairs
         for reason in obstacles(before, old, after, new, other_prompts=rules.other_prompts)

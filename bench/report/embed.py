@@ -271,8 +271,9 @@ def pages_by_interest(view: ReportView, options: ReportOptions) -> list[Page]:
     if options.images == "none" or options.images == 0:
         return []
     wanted: dict[str, Page] = {}
-    for i in _by_interest(view.all_samples):
-        sample = view.all_samples[i]
+    samples = view.all_samples
+    for i in _by_interest(samples):
+        sample = samples[i]
         bad = any(level in ("wrong", "failed") for level in sample.levels)
         if options.images == "failures" and not bad:
             continue
@@ -336,6 +337,7 @@ def _index(view: ReportView, numbers: dict[str, int], chunks: int) -> dict[str, 
                 "higher": task.higher_is_better,
                 "prompt": safe(task.prompt, newlines=True),
                 "system": None if task.system is None else safe(task.system, newlines=True),
+                **({"perturbed": True} if task.perturbation is not None else {}),
             }
             for task in view.all_tasks
         ],
@@ -382,12 +384,20 @@ def _headline_column(view: ReportView, row: int) -> list[float | None]:
     return values
 
 
+def _page_name(page: Page) -> str:
+    """The file, its page where it has several, and what was done to it."""
+    number = f" · {page.index + 1}" if page.index else ""
+    done = page.perturbation
+    words = "" if done is None else f" · digitally perturbed: {done.kind}, severity {done.severity}"
+    return safe(page.path.name) + number + safe(words)
+
+
 def _page_rows(sample: SampleView, numbers: dict[str, int]) -> list[Any]:
     """``[number of the image or −1, file name, preview beside the report]`` of every page."""
     return [
         [
             numbers.get(page.key, -1),
-            safe(page.path.name) + (f" · {page.index + 1}" if page.index else ""),
+            _page_name(page),
             f"pages/{preview_path(Path(), page).name}",
         ]
         for page in sample.pages

@@ -7,7 +7,7 @@ adjusted over everything that is compared at once, is below 5 %.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -17,59 +17,53 @@ from numpy.typing import NDArray
 from bench.report.findings import ConditionChange, FieldBreak, MeanChange, Robustness
 from bench.report.ranking import MIN_DOCUMENTS, Scored, task_weights
 from bench.report.views import ALPHA, SampleView, TaskView
-from bench.schema import Perturbation
 from bench.stats import PairedDifference, holm, paired_difference
 
 MAX_FIELDS = 20
 """Fields that are looked at, the most asked ones: every one is tested under every condition."""
 
 
-class _Asked(NamedTuple):
-    """Samples with their scores."""
-
-    samples: Sequence[SampleView]
-    scored: Scored
-
-
 class _Pairs(NamedTuple):
     """Questions about perturbed pages, each beside the same question about the clean page."""
 
-    samples: list[SampleView]
-    conditions: list[Perturbation]
-    """Of each sample."""
+    samples: Sequence[SampleView]
     clean_tasks: NDArray[np.intp]
+    """Shape (samples,): the number of the clean task."""
     clean: NDArray[np.float64]
     """Shape (models, samples): scores turned so that higher is better; NaN if there is none."""
     perturbed: NDArray[np.float64]
+    """As ``clean``."""
     weights: NDArray[np.float64]
-    clusters: list[str]
+    clusters: NDArray[np.intp]
+    """Shape (samples,): a number for each document."""
 
-    def change(self, row: int, kept: NDArray[np.bool_]) -> PairedDifference:
-        """Perturbed minus clean of one model on the ``kept`` samples."""
-        known = kept & ~np.isnan(self.clean[row]) & ~np.isnan(self.perturbed[row])
-        return paired_difference(
-            self.perturbed[row][known],
-            self.clean[row][known],
-            [cluster for cluster, keep in zip(self.clusters, known.tolist(), strict=True) if keep],
-            weights=self.weights_of(known),
+    def part(self, columns: Sequence[int] | NDArray[np.intp]) -> _Pairs:
+        """The pairs in some columns."""
+        chosen = np.asarray(columns, dtype=np.intp)
+        return _Pairs(
+            [self.samples[column] for column in chosen],
+            self.clean_tasks[chosen],
+            self.clean[:, chosen],
+            self.perturbed[:, chosen],
+            self.weights[chosen],
+            self.clusters[chosen],
         )
 
-    def weights_of(self, kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def scored_by(self, row: int) -> _Pairs:
+        """The pairs for which a model has both scores."""
+        return self.part(np.flatnonzero(~np.isnan(self.perturbed[row] - self.clean[row])))
+
+    def task_weights(self) -> NDArray[np.float64]:
         """Weights by which every task counts the same."""
-        part = Scored(
-            self.clean[:, kept],
-            self.weights[kept],
-            self.clean_tasks[kept],
-            (),
-            np.empty((0, 0), dtype=np.bool_),
-        )
-        return task_weights(part)
+        asked = np.ones_like(self.clean, dtype=np.bool_)
+        return task_weights(Scored(self.clean, self.weights, self.clean_tasks, (), asked))
 
-    def mean(self, values: NDArray[np.float64], kept: NDArray[np.bool_]) -> float | None:
-        """Weighted mean of the ``kept`` ones of ``values``; None if there is none."""
-        if not kept.any():
-            return None
-        return float(np.average(values[kept], weights=self.weights_of(kept)))
+    def change(self, row: int) -> PairedDifference:
+        """Perturbed minus clean of one model."""
+        known = self.scored_by(row)
+        return paired_difference(
+            known.perturbed[row], known.clean[row], known.clusters, weights=known.task_weights()
+        )
 
 
 def robustness(
@@ -89,73 +83,72 @@ def robustness(
         tasks: of all samples.
         comparable: whether the tasks have a common score. Otherwise each is looked at alone.
     """
-    pairs = _paired(_Asked(*clean), _Asked(*perturbed), tasks)
+    pairs = _paired(clean, perturbed, tasks)
     if not pairs.samples:
         return None
-    scopes = {"": np.ones(len(pairs.samples), dtype=np.bool_)}
-    if not comparable:
-        scopes = {
-            tasks[number].key: pairs.clean_tasks == number
-            for number in dict.fromkeys(pairs.clean_tasks.tolist())
-        }
+    conditions = _by_condition(pairs, tasks)
+    used = [tasks[sample.task].perturbation for sample in pairs.samples]
     return Robustness(
-        seeds=tuple(sorted({condition.seed for condition in pairs.conditions})),
-        changes=tuple(_changes(keys, pairs, scopes)),
-        fields=tuple(_fields(keys, pairs)) if comparable else (),
+        seeds=tuple(sorted({condition.seed for condition in used if condition is not None})),
+        changes=tuple(_changes(keys, conditions, tasks, comparable=comparable)),
+        fields=tuple(_fields(keys, conditions)) if comparable else (),
         means=tuple(_means(keys, pairs)) if comparable else (),
     )
 
 
-def _paired(clean: _Asked, perturbed: _Asked, tasks: Sequence[TaskView]) -> _Pairs:
+def _paired(
+    clean: tuple[Sequence[SampleView], Scored],
+    perturbed: tuple[Sequence[SampleView], Scored],
+    tasks: Sequence[TaskView],
+) -> _Pairs:
     numbers = {task.key: number for number, task in enumerate(tasks)}
-    columns = {
-        (sample.task, sample.sample.id): column for column, sample in enumerate(clean.samples)
-    }
-    beside: list[tuple[int, int]] = []
-    for column, sample in enumerate(perturbed.samples):
-        clean_column = columns.get(
-            (numbers.get(tasks[sample.task].clean_task, -1), sample.sample.id)
-        )
+    columns = {(sample.task, sample.sample.id): column for column, sample in enumerate(clean[0])}
+    left: list[int] = []
+    right: list[int] = []
+    for column, sample in enumerate(perturbed[0]):
+        clean_task = numbers.get(tasks[sample.task].clean_task, -1)
+        clean_column = columns.get((clean_task, sample.sample.id))
         if clean_column is not None:
-            beside.append((clean_column, column))
-    left = np.array([pair[0] for pair in beside], dtype=np.intp)
-    right = np.array([pair[1] for pair in beside], dtype=np.intp)
-    samples = [perturbed.samples[column] for column in right]
-    conditions = [tasks[sample.task].perturbation for sample in samples]
+            left.append(clean_column)
+            right.append(column)
+    scored = clean[1]
+    documents = {document: number for number, document in enumerate(dict.fromkeys(scored.clusters))}
+    clusters = np.array([documents[document] for document in scored.clusters], dtype=np.intp)
+    beside = np.array(left, dtype=np.intp)
     return _Pairs(
-        samples,
-        [condition for condition in conditions if condition is not None],
-        clean.scored.tasks[left],
-        clean.scored.values[:, left],
-        perturbed.scored.values[:, right],
-        clean.scored.weights[left],
-        [clean.scored.clusters[column] for column in left],
+        [perturbed[0][column] for column in right],
+        scored.tasks[beside],
+        scored.values[:, beside],
+        perturbed[1].values[:, right],
+        scored.weights[beside],
+        clusters[beside],
     )
 
 
+def _by_condition(pairs: _Pairs, tasks: Sequence[TaskView]) -> dict[tuple[str, int], _Pairs]:
+    """Kind and severity → its pairs, in the order of the command."""
+    columns: dict[tuple[str, int], list[int]] = {}
+    for column, sample in enumerate(pairs.samples):
+        condition = tasks[sample.task].perturbation
+        assert condition is not None
+        columns.setdefault((condition.kind, condition.severity), []).append(column)
+    return {condition: pairs.part(chosen) for condition, chosen in columns.items()}
+
+
 def _changes(
-    keys: Sequence[str], pairs: _Pairs, scopes: dict[str, NDArray[np.bool_]]
+    keys: Sequence[str],
+    conditions: Mapping[tuple[str, int], _Pairs],
+    tasks: Sequence[TaskView],
+    *,
+    comparable: bool,
 ) -> list[ConditionChange]:
-    changes = []
-    for tasks, inside in scopes.items():
-        for (kind, severity), of_condition in _by_condition(pairs).items():
-            kept = inside & of_condition
-            for row, key in enumerate(keys):
-                known = kept & ~np.isnan(pairs.clean[row]) & ~np.isnan(pairs.perturbed[row])
-                if known.any():
-                    change = ConditionChange(
-                        row=key,
-                        tasks=tasks,
-                        kind=kind,
-                        severity=severity,
-                        clean=_shown(pairs.mean(pairs.clean[row], known)),
-                        perturbed=_shown(pairs.mean(pairs.perturbed[row], known)),
-                        change=pairs.change(row, kept),
-                        p_holm=None,
-                        failed=_failed(pairs.samples, row, kept),
-                        is_loss=False,
-                    )
-                    changes.append(change)
+    changes = [
+        _change(key, row, tasks_key, condition, part)
+        for condition, pairs in conditions.items()
+        for tasks_key, part in _by_task(pairs, tasks, comparable=comparable)
+        for row, key in enumerate(keys)
+        if part.scored_by(row).samples
+    ]
     adjusted = _adjusted(change.change for change in changes)
     return [
         replace(change, p_holm=p, is_loss=_is_loss(change.change, p))
@@ -163,24 +156,41 @@ def _changes(
     ]
 
 
-def _by_condition(pairs: _Pairs) -> dict[tuple[str, int], NDArray[np.bool_]]:
-    """Kind and severity → its samples, in the order of the command."""
-    named = [(condition.kind, condition.severity) for condition in pairs.conditions]
-    return {
-        condition: np.array([each == condition for each in named], dtype=np.bool_)
-        for condition in dict.fromkeys(named)
-    }
+def _by_task(
+    pairs: _Pairs, tasks: Sequence[TaskView], *, comparable: bool
+) -> list[tuple[str, _Pairs]]:
+    """All pairs together, or those of each task under its key."""
+    if comparable:
+        return [("", pairs)]
+    return [
+        (tasks[number].key, pairs.part(np.flatnonzero(pairs.clean_tasks == number)))
+        for number in dict.fromkeys(pairs.clean_tasks.tolist())
+    ]
 
 
-def _shown(value: float | None) -> float | None:
-    """A mean as the metric gives it: error rates were turned, and no accuracy is below 0."""
-    return None if value is None else abs(value)
-
-
-def _failed(samples: Sequence[SampleView], row: int, kept: NDArray[np.bool_]) -> int:
-    chosen = (sample for sample, keep in zip(samples, kept.tolist(), strict=True) if keep)
-    answers = (sample.answers[row] for sample in chosen)
-    return sum(answer is not None and answer.failed for answer in answers)
+def _change(
+    key: str, row: int, tasks: str, condition: tuple[str, int], pairs: _Pairs
+) -> ConditionChange:
+    known = pairs.scored_by(row)
+    weights = known.task_weights()
+    # Error rates were turned, and no accuracy is below 0.
+    clean, perturbed = (
+        abs(float(np.average(values, weights=weights)))
+        for values in (known.clean[row], known.perturbed[row])
+    )
+    answers = (sample.answers[row] for sample in pairs.samples)
+    return ConditionChange(
+        row=key,
+        tasks=tasks,
+        kind=condition[0],
+        severity=condition[1],
+        clean=clean,
+        perturbed=perturbed,
+        change=pairs.change(row),
+        p_holm=None,
+        failed=sum(answer is not None and answer.failed for answer in answers),
+        is_loss=False,
+    )
 
 
 def _adjusted(changes: Iterable[PairedDifference]) -> list[float | None]:
@@ -194,18 +204,21 @@ def _is_loss(change: PairedDifference, p: float | None) -> bool:
     return p is not None and p < ALPHA and (change.difference or 0.0) < 0
 
 
-def _fields(keys: Sequence[str], pairs: _Pairs) -> list[FieldBreak]:
+def _fields(keys: Sequence[str], conditions: Mapping[tuple[str, int], _Pairs]) -> list[FieldBreak]:
     """By model, field and kind, the first severity with a loss.
 
     The p-values are adjusted over the fields of one model under one condition.
     """
-    fields = {field: _with_field(pairs.samples, field) for field in _common_fields(pairs.samples)}
+    fields = _common_fields(conditions.values())
     breaks: dict[tuple[str, str, str], FieldBreak] = {}
-    for row, key in enumerate(keys):
-        for (kind, severity), of_condition in sorted(_by_condition(pairs).items()):
-            changes = {name: pairs.change(row, of_condition & own) for name, own in fields.items()}
+    for (kind, severity), pairs in sorted(conditions.items(), key=lambda item: item[0][1]):
+        parts = {field: pairs.part(_with_field(pairs, field)) for field in fields}
+        for row, key in enumerate(keys):
+            changes = {field: part.change(row) for field, part in parts.items()}
             tested = {
-                name: change for name, change in changes.items() if change.clusters >= MIN_DOCUMENTS
+                field: change
+                for field, change in changes.items()
+                if change.clusters >= MIN_DOCUMENTS
             }
             for (field, change), p in zip(tested.items(), _adjusted(tested.values()), strict=True):
                 known = breaks.get((key, field, kind))
@@ -215,13 +228,19 @@ def _fields(keys: Sequence[str], pairs: _Pairs) -> list[FieldBreak]:
     return list(breaks.values())
 
 
-def _common_fields(samples: Sequence[SampleView]) -> list[str]:
-    counts = Counter(sample.sample.metadata.get("field") for sample in samples)
+def _common_fields(parts: Iterable[_Pairs]) -> list[str]:
+    counts = Counter(
+        sample.sample.metadata.get("field") for pairs in parts for sample in pairs.samples
+    )
     return [field for field, _ in counts.most_common() if field][:MAX_FIELDS]
 
 
-def _with_field(samples: Sequence[SampleView], field: str) -> NDArray[np.bool_]:
-    return np.array([sample.sample.metadata.get("field") == field for sample in samples], np.bool_)
+def _with_field(pairs: _Pairs, field: str) -> list[int]:
+    return [
+        column
+        for column, sample in enumerate(pairs.samples)
+        if sample.sample.metadata.get("field") == field
+    ]
 
 
 def _means(keys: Sequence[str], pairs: _Pairs) -> list[MeanChange]:
@@ -230,31 +249,27 @@ def _means(keys: Sequence[str], pairs: _Pairs) -> list[MeanChange]:
     for column, sample in enumerate(pairs.samples):
         place = (int(pairs.clean_tasks[column]), sample.sample.id)
         questions.setdefault(place, []).append(column)
-    groups = list(questions.values())
-    first = np.array([columns[0] for columns in groups], dtype=np.intp)
-    changes = np.array([(pairs.perturbed[:, c] - pairs.clean[:, c]).mean(axis=1) for c in groups]).T
-    rows = [row for row in range(len(keys)) if not np.isnan(changes[row]).all()]
-    known = ~np.isnan(changes[rows]).any(axis=0)
-    if not rows or not known.any():
+    change = pairs.perturbed - pairs.clean
+    means = np.array([change[:, columns].mean(axis=1) for columns in questions.values()]).T
+    rows = [row for row in range(len(keys)) if not np.isnan(means[row]).all()]
+    known = np.flatnonzero(~np.isnan(means[rows]).any(axis=0))
+    if not rows or not known.size:
         return []
-    clusters = [pairs.clusters[column] for column in first[known]]
-    kept = np.zeros(len(pairs.samples), dtype=np.bool_)
-    kept[first[known]] = True
-    # ``first`` ascends, so the weights of the kept samples come in the order of the questions.
-    weights = pairs.weights_of(kept)
-    zeros = np.zeros(len(clusters))
-    own = {
-        row: paired_difference(changes[row][known], zeros, clusters, weights=weights)
-        for row in rows
-    }
-    order = sorted(rows, key=lambda row: own[row].difference or 0.0)
-    hardest = changes[order[0]][known]
-    behind = [
-        paired_difference(hardest, changes[row][known], clusters, weights=weights)
-        for row in order[1:]
-    ]
-    rest = zip(order[1:], behind, _adjusted(behind), strict=True)
+    first = [columns[0] for columns in questions.values()]
+    asked = pairs.part([first[number] for number in known])
+    weights = asked.task_weights()
+
+    def difference(one: NDArray[np.float64], other: NDArray[np.float64]) -> PairedDifference:
+        return paired_difference(one, other, asked.clusters, weights=weights)
+
+    nothing = np.zeros(known.size)
+    own = {row: difference(means[row][known], nothing) for row in rows}
+    hardest, *others = sorted(rows, key=lambda row: own[row].difference or 0.0)
+    behind = [difference(means[hardest][known], means[row][known]) for row in others]
     return [
-        MeanChange(keys[order[0]], own[order[0]], None, None),
-        *(MeanChange(keys[row], own[row], gap, p) for row, gap, p in rest),
+        MeanChange(keys[hardest], own[hardest], None, None),
+        *(
+            MeanChange(keys[row], own[row], gap, p)
+            for row, gap, p in zip(others, behind, _adjusted(behind), strict=True)
+        ),
     ]

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 from bench.errors import InvalidInput
-from bench.rundir.record import RUN_FILE
+from bench.rundir.record import MERGED, RUN_FILE
 from bench.rundir.store import RunStore
 
 
@@ -23,5 +23,7 @@ def find_runs(results: Path) -> list[RunStore]:
 
 
 def _start(run: RunStore) -> tuple[str, str]:
-    """Return when the run began; of two runs of one second, the folder's name tells the order."""
-    return str(run.record.get("started", "")), run.path.name
+    """Return when the run directory was begun; of two of one second, the folder's name tells the order."""
+    # A merged run is newer than its parts, although its first question was asked when theirs was.
+    began = run.record.get(MERGED) or run.record.get("started", "")
+    return str(began), run.path.name

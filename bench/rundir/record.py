@@ -26,6 +26,9 @@ PART = "part"
 _FILE_SUFFIXES = frozenset({".json", ".jsonl", ".txt", ".lock", ".html", ".md"})
 """Of what is a file in a run directory, but for tasks and models that are called so."""
 
+MERGED = "merged"
+"""Key of ``run.json``: when parts were joined to this run; other runs have none."""
+
 _RUN_KEYS = ("id", "models", "tasks")
 """Keys that every ``run.json`` has."""
 

@@ -221,7 +221,7 @@ def perturbation_of(record: Any) -> Perturbation | None:
     # The kind names files of previews and folders of tasks.
     if not (isinstance(record["kind"], str) and _KIND.fullmatch(record["kind"])):
         raise ValueError("the kind of a perturbation is not a name")
-    if not all(_is_whole(record[key], 0, 2**64) for key in ("severity", "seed")):
+    if not (_is_whole(record["severity"], 1, 9) and _is_whole(record["seed"], 0, 2**64)):
         raise ValueError("the severity or the seed of a perturbation is not a number")
     return Perturbation(**record)
 

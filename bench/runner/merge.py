@@ -17,14 +17,14 @@ from bench.formatting import listed, plural
 from bench.rundir.checksums import CHECKSUM, file_digest
 from bench.rundir.listing import find_runs
 from bench.rundir.lock import is_locked
-from bench.rundir.record import PART
+from bench.rundir.record import MERGED, PART
 from bench.rundir.store import SAMPLES_DIGEST, RunStore
 from bench.runner.answering import sample_ids
 from bench.runner.batches import batched, page_groups
 from bench.runner.shards import Part, divide
 from bench.runner.spec import differences, identity_digest
 from bench.schema import Output, Task
-from bench.text import one_line
+from bench.text import one_line, utc_now
 
 PARTS = "parts"
 """Key of ``run.json`` of a merged run: the parts that it was made of."""
@@ -338,6 +338,7 @@ def _merged_record(parts: Sequence[RunStore], name: str) -> dict[str, Any]:
     own = {"id", PART, "schema_version"}
     record = {key: value for key, value in first.items() if key not in own}
     record["name"] = name
+    record[MERGED] = utc_now()
     record["started"] = min(str(part.record.get("started", "")) for part in parts)
     record["command"] = _without_shard(first.get("command"))
     warnings = first.get("warnings")

@@ -16,14 +16,14 @@ from dataclasses import asdict, replace
 from bench.errors import InvalidInput, did_you_mean
 from bench.runner.spec import RunPlan, check_names
 from bench.schema import Document, Page, Perturbation, Task
-from bench.tasks.perturbing import KINDS, PERTURBATIONS, SEVERITIES
+from bench.tasks.perturbing import KINDS, PERTURBATIONS, SEVERITIES, VERSION
 from bench.text import one_line
 
 ALL = "all"
 """In ``--perturb``: every kind, but no mixture."""
 
 _EXAMPLE = "--perturb blur,rotate:1-2,scan:3"
-_SEVERITIES = re.compile(r"([0-9]+)(?:-([0-9]+))?")
+_SEVERITIES = re.compile(r"([0-9])(?:-([0-9]))?")
 
 
 def conditions(names: Sequence[str], seed: int) -> tuple[Perturbation, ...]:
@@ -89,7 +89,7 @@ def with_perturbed(plan: RunPlan, chosen: Sequence[Perturbation]) -> RunPlan:
 
 def perturbed_task(task: Task, condition: Perturbation) -> Task:
     """``task`` under ``condition``: the same questions about perturbed pages."""
-    content = json.dumps([task.digest, asdict(condition)], sort_keys=True)
+    content = json.dumps([task.digest, asdict(condition), VERSION], sort_keys=True)
     return replace(
         task,
         name=f"{task.name}@{condition.label}",

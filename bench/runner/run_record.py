@@ -79,14 +79,18 @@ def _task_record(task: Task) -> dict[str, Any]:
 
 def known_texts(plan: RunPlan) -> dict[str, dict[str, str]]:
     """By task and document, the text of documents that carry a text layer."""
-    return {
-        task.name: {
+    texts: dict[str, dict[str, str]] = {}
+    for task in plan.tasks:
+        if task.clean_task in texts:
+            # Perturbed pages say what they said before, and reading a long PDF again takes long.
+            texts[task.name] = texts[task.clean_task]
+            continue
+        texts[task.name] = {
             document.id: text
             for document in task.documents.values()
             if (text := _text_of(document)) is not None
         }
-        for task in plan.tasks
-    }
+    return texts
 
 
 def _text_of(document: Document) -> str | None:

@@ -254,18 +254,25 @@ def compare(first: Side, second: Side, *, by: Sequence[str] = ()) -> Comparison:
     pairings, unpaired = _pairings(first, second)
     if not pairings:
         raise _nothing_shared(first, second)
+    clean = first.evaluation.clean.tasks
+    # The answer of a comparison is that of clean pages; what perturbed pages show stands below it.
+    on_clean = [pairing for pairing in pairings if pairing.task in clean] or pairings
+    on_perturbed = [pairing for pairing in pairings if pairing not in on_clean]
     tasks = [
         replace(_row(pairing.task, pairing), trained=second.trained(pairing.task))
-        for pairing in pairings
+        for pairing in on_clean
     ]
-    parts = []
+    parts = [
+        replace(_row(each.task, each), trained=second.trained(each.task), is_slice=True)
+        for each in on_perturbed
+    ]
     for key in by:
-        _check_key(key, pairings)
-        for pairing in pairings:
+        _check_key(key, on_clean)
+        for pairing in on_clean:
             for value in _values_of(key, pairing):
                 row = _row(f"{pairing.task} · {key}={value}", pairing.only(key, value))
                 parts.append(replace(row, trained=second.trained(pairing.task), is_slice=True))
-    paired = pair_answers(pairings, tasks, parts)
+    paired = pair_answers(on_clean, tasks, parts)
     return Comparison(
         paired.overall, paired.rows, paired.flips, paired.pairings, first, second, unpaired
     )

@@ -26,9 +26,9 @@ from bench.report.views import ALPHA, ReportView
 
 NOTE = (
     "Each number is the score on perturbed pages minus the score on the same clean pages, with its 95 % "
-    "interval: paired by question, clustered by document. A minus is a loss. A loss in bold is beyond the "
-    f"noise: its p, adjusted over all cells (Holm), is below {ALPHA}. The pages were perturbed digitally; no "
-    "page was printed and captured again."
+    "interval: paired by question, clustered by document. A minus is a loss. A model breaks at the first "
+    f"severity whose loss is beyond the noise: its p, adjusted over all numbers (Holm), is below {ALPHA}. "
+    "The pages were perturbed digitally; no page was printed and captured again."
 )
 
 NOT_RUN = "The run did not ask this severity."
@@ -40,10 +40,11 @@ def section(view: ReportView) -> Section | None:
     robustness = view.perturbed.robustness
     if robustness is None or not robustness.changes:
         return None
-    blocks: list[Block] = [Text(tuple(_sentences(robustness)), label="Robust")]
+    sentences = [*_sentences(robustness), *_unasked(view)]
+    blocks: list[Block] = [Text(tuple(sentences), label="Robust")]
     whole = [change for change in robustness.changes if not change.tasks]
     if whole:
-        caption = "The step 0 is the clean page. The bars are the 95 % intervals of the change at that step."
+        caption = "The bars are the 95 % intervals of the change from the clean pages."
         blocks.append(Plot("kinds", _panels(view, whole), caption))
     blocks.append(_table(view, robustness))
     blocks.append(_conditions(robustness))
@@ -55,13 +56,13 @@ def section(view: ReportView) -> Section | None:
 
 
 def _sentences(robustness: Robustness) -> list[str]:
-    """Who is hit hardest, by what, and how the pages came about."""
+    """Who is hit hardest, and by what."""
     said = [*_hardest_hit(robustness.means)]
     losses = [change for change in robustness.changes if change.is_loss]
     if losses:
         worst = min(losses, key=lambda change: change.change.difference or 0.0)
         said.append(
-            f"The largest loss is that of {worst.row} by {worst.kind} at severity {worst.severity}: "
+            f"The score of {worst.row} falls most with {worst.kind} at severity {worst.severity}: "
             f"{_interval(worst)}."
         )
     else:
@@ -75,9 +76,22 @@ def _sentences(robustness: Robustness) -> list[str]:
     failed = sum(change.failed for change in robustness.changes)
     if failed:
         said.append(
-            f"{formatting.plural(failed, 'question')} about perturbed pages failed and count as wrong."
+            f"{formatting.plural(failed, 'question')} about perturbed pages failed and "
+            f"{'counts' if failed == 1 else 'count'} as wrong."
         )
     return said
+
+
+def _unasked(view: ReportView) -> list[str]:
+    """How much an unfinished run leaves open."""
+    answers = (answer for sample in view.perturbed.samples for answer in sample.answers)
+    number = sum(answer is not None and answer.output is None for answer in answers)
+    if not number:
+        return []
+    questions = formatting.plural(number, "question")
+    return [
+        f"{questions} about perturbed pages {'has' if number == 1 else 'have'} not been asked yet."
+    ]
 
 
 def _hardest_hit(means: Sequence[MeanChange]) -> list[str]:
@@ -90,7 +104,7 @@ def _hardest_hit(means: Sequence[MeanChange]) -> list[str]:
     if not others:
         return [f"{words}."]
     rest = formatting.listed(
-        f"{other.row} {formatting.signed(other.change.difference)}" for other in others
+        f"that of {other.row} by {formatting.signed(other.change.difference)}" for other in others
     )
     beaten = [
         other.row
@@ -101,7 +115,7 @@ def _hardest_hit(means: Sequence[MeanChange]) -> list[str]:
         verdict = "Which model is hit hardest cannot be told: they differ within the noise."
     else:
         verdict = f"{first.row} is hit harder than {formatting.listed(beaten)} beyond the noise."
-    return [f"{words}, and that of the others: {rest}.", verdict]
+    return [f"{words}, {rest}.", verdict]
 
 
 def _interval(change: ConditionChange) -> str:
@@ -163,6 +177,7 @@ def _table(view: ReportView, robustness: Robustness) -> Table:
             )
             for each in severities
         ),
+        Column("breaks", "Breaks at"),
     )
     rows = []
     for scope in scopes:
@@ -174,13 +189,22 @@ def _table(view: ReportView, robustness: Robustness) -> Table:
                     if (change.tasks, change.kind, change.row) == (scope, kind, row.key)
                 }
                 if own:
-                    cells = {f"severity-{each}": _cell(own.get(each)) for each in severities}
+                    cells = {f"severity-{each}": _cell(own.get(each), view) for each in severities}
                     cells |= {"kind": DataCell(kind), "model": model_cell(row.key)}
+                    cells["breaks"] = _breaking_point(list(own.values()))
                     rows.append(Row(cells, group=scope))
-    return Table("changes", columns, tuple(rows), NOTE)
+    seeds = formatting.listed(map(str, robustness.seeds))
+    caption = f"{NOTE} {'Seed' if len(robustness.seeds) == 1 else 'Seeds'}: {seeds}."
+    return Table("changes", columns, tuple(rows), caption)
 
 
-def _cell(change: ConditionChange | None) -> DataCell:
+def _breaking_point(changes: Sequence[ConditionChange]) -> DataCell:
+    """The first severity with a loss beyond the noise."""
+    losses = [change.severity for change in changes if change.is_loss]
+    return DataCell(min(losses), mark="strong") if losses else DataCell(text=formatting.DASH)
+
+
+def _cell(change: ConditionChange | None, view: ReportView) -> DataCell:
     if change is None or change.change.difference is None:
         return DataCell(reason=NOT_RUN)
     gap = change.change
@@ -192,7 +216,23 @@ def _cell(change: ConditionChange | None) -> DataCell:
         mark="strong" if change.is_loss else "muted",
         hover=f"{questions} of {formatting.plural(gap.clusters, 'document')}; "
         f"p {formatting.p_value(change.p_holm)} (Holm)",
+        filter=_wrong_answers(change, view),
     )
+
+
+def _wrong_answers(change: ConditionChange, view: ReportView) -> dict[str, str]:
+    """What lists the wrong answers behind a change, where one task has them all."""
+    condition = (change.kind, change.severity)
+    tasks = [
+        task.key
+        for task in view.perturbed.tasks
+        if task.perturbation is not None
+        and (task.perturbation.kind, task.perturbation.severity) == condition
+        and change.tasks in ("", task.clean_task)
+    ]
+    if len(tasks) != 1:
+        return {}
+    return {"task": tasks[0], "model": change.row, "show": "wrong"}
 
 
 def _conditions(robustness: Robustness) -> Table:

@@ -16,10 +16,16 @@ from bench.tasks.perturbing.pixels import Draws
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    Change = Callable[[Image, int, Draws], Image]
+    """From an RGB page, a severity and random numbers to an RGB page of the same size."""
+
+VERSION = 1
+"""Raised when a perturbation gives other pixels: tasks of two versions have different digests."""
+
 SEVERITIES = (1, 2, 3)
 """1 is just visible; at 3 a person still reads the page with effort."""
 
-KINDS: Mapping[str, Callable[[Image, int, Draws], Image]] = {
+KINDS: Mapping[str, Change] = {
     "blur": kinds.blur,
     "rotate": kinds.rotate,
     "jpeg": kinds.jpeg,
@@ -29,16 +35,16 @@ KINDS: Mapping[str, Callable[[Image, int, Draws], Image]] = {
     "shadow": kinds.shadow,
     "crop": kinds.crop,
 }
-"""Name → function from an RGB page, a severity and random numbers to an RGB page of the same size."""
+"""Name → what is done, by one cause."""
 
-MIXTURES: Mapping[str, Callable[[Image, int, Draws], Image]] = {
+MIXTURES: Mapping[str, Change] = {
     "scan": mixtures.scan,
     "photo": mixtures.photo,
     "fax": mixtures.fax,
 }
-"""As ``KINDS``; each looks like what a device makes of a page."""
+"""Name → what is done; the result looks like what a device makes of a page."""
 
-PERTURBATIONS: Mapping[str, Callable[[Image, int, Draws], Image]] = {**KINDS, **MIXTURES}
+PERTURBATIONS: Mapping[str, Change] = {**KINDS, **MIXTURES}
 """All that ``--perturb`` takes."""
 
 

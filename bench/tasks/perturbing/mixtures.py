@@ -18,7 +18,7 @@ from bench.tasks.perturbing.kinds import (
     shadowed,
     skewed,
 )
-from bench.tasks.perturbing.pixels import Area, Draws, Point, by_tiles, scale, warped
+from bench.tasks.perturbing.pixels import Area, Draws, Point, by_tiles, resized, scale, warped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,12 +77,13 @@ def fax(image: Image, severity: int, draws: Draws) -> Image:
     level = severity - 1
     image = skewed(image, draws.sign() * (20, 50, 90)[level])
     across, down = FAX_DPI[level]
-    grey = image.convert("L").resize(dots(image, across, down), pillow.Resampling.BILINEAR)
+    size = dots(image, across, down)
+    grey = resized(image.convert("L"), size, pillow.Resampling.BILINEAR)
     # A fax reads grey print unevenly, which leaves ragged letters.
     ragged = grained(grey.convert("RGB"), (10, 26, 40)[level], draws)
     black = ragged.convert("L").point([0] * 150 + [255] * 106)
     _disturb(black, (2, 12, 34)[level], draws)
-    return black.convert("RGB").resize(image.size, pillow.Resampling.BOX)
+    return resized(black.convert("RGB"), image.size, pillow.Resampling.BOX)
 
 
 def _dusty(image: Image, grains: int, draws: Draws) -> Image:

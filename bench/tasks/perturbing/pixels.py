@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from PIL.Image import Image
+    from PIL.Image import Image, Resampling
 
     Whole = NDArray[np.int64]
 
@@ -52,10 +52,9 @@ class Draws:
         """Begin the numbers of ``purpose``; different purposes have independent numbers."""
         import numpy as np
 
-        words = [part if isinstance(part, int) else sum(part.encode()) for part in purpose]
-        letters = [byte for part in purpose if isinstance(part, str) for byte in part.encode()]
         self._seed, self._purpose = seed, purpose
-        self._bits = np.random.PCG64(np.random.SeedSequence([seed, *words, *letters]))
+        letters = "/".join(map(str, purpose)).encode()
+        self._bits = np.random.PCG64(np.random.SeedSequence([seed, *letters]))
 
     def of(self, *purpose: int | str) -> Draws:
         """The numbers for a part of the purpose, whatever was drawn before."""
@@ -117,6 +116,11 @@ def by_tiles(image: Image, change: Callable[[Image, Area], Image], *, halo: int 
         inner = Area(left, top, left + tile.size[0], top + tile.size[1])
         result.paste(changed.crop(inner), tile[:2])
     return result
+
+
+def resized(image: Image, size: tuple[int, int], filter_: Resampling) -> Image:
+    """``image`` in another size: first across and then down, an order in which versions of Pillow differ."""
+    return image.resize((size[0], image.height), filter_).resize(size, filter_)
 
 
 def turned_corners(image: Image, hundredths: int) -> list[Point]:

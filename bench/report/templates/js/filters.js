@@ -36,15 +36,20 @@ function numberOf(column) {
   // The value's number in a packed column; −1 if no question has it.
   return state[column] ? data[column][0].indexOf(state[column]) : null;
 }
+// Every number of the report counts clean pages, so perturbed ones are listed only where their task is chosen.
+function scope() {
+  const chosen = data.tasks.find((t) => t.key === state.task);
+  return chosen && chosen.perturbed ? (i) => taskOf(i) === chosen : (i) => !taskOf(i).perturbed;
+}
 function matching() {
   const only = data.models.indexOf(state.model);
   const models = only >= 0 ? [only] : data.models.map((_, m) => m);
   const task = state.task ? data.tasks.findIndex((t) => t.key === state.task) : null;
   const columns = ["language", "doc_type", "field"].map((key) => [data[key][1], numberOf(key)]).filter((c) => c[1] !== null);
   const a = data.models.indexOf(state.better), b = data.models.indexOf(state.than);
-  const list = [];
+  const list = [], inScope = scope();
   for (let i = 0; i < data.ids.length; i += 1) {
-    if (task !== null && data.task[i] !== task) continue;
+    if (!inScope(i) || (task !== null && data.task[i] !== task)) continue;
     if (columns.some(([numbers, wanted]) => numbers[i] !== wanted)) continue;
     if (a >= 0 && b >= 0) {
       const x = goodness(a, i), y = goodness(b, i);
@@ -108,7 +113,8 @@ function chips() {
 }
 
 function draw() {
-  const slice = found.slice(page * PER_PAGE, (page + 1) * PER_PAGE), total = data.ids.length;
+  const slice = found.slice(page * PER_PAGE, (page + 1) * PER_PAGE);
+  const inScope = scope(), total = data.ids.filter((_, i) => inScope(i)).length;
   return textsOf(slice).then((rows) => {
     const body = $("list").tBodies[0];
     body.textContent = "";
