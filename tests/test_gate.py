@@ -437,6 +437,21 @@ def test_the_first_run_makes_a_baseline_and_the_next_is_gated(tmp_path: Path, be
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
 
 
+def test_a_model_of_the_baseline_that_the_run_lacks_is_an_obstacle(
+    tmp_path: Path, bench: Any
+) -> None:
+    tasks = make_tasks(3, 2, ("en",))
+    models = [FixtureModel("one", skill=2.0), FixtureModel("two", skill=2.0)]
+    results = tmp_path / "results"
+    make_run(results, models, tasks, name="both", previews=False)
+    make_run(results, models[:1], tasks, name="half", previews=False)
+    result = bench("gate", "both", "half", "--margin", "0.1")
+    assert result.status == 7
+    assert "model two is missing in the run" in result.out
+    # A model that is named is the only one that is meant.
+    assert bench("gate", "both", "half:one", "--margin", "0.1").status in {0, 6}
+
+
 def test_repetitions_are_checked(tmp_path: Path, bench: Any) -> None:
     tasks = make_tasks(3, 2, ("en",))
     results = tmp_path / "results"
