@@ -20,7 +20,14 @@ from bench.cli.options import (
     results_choice,
     task_choice,
 )
-from bench.cli.reporting import check_destination, gpu_fits, print_summary, scored, write_reports
+from bench.cli.reporting import (
+    check_destination,
+    gpu_fits,
+    print_summary,
+    scored,
+    sections_to_print,
+    write_reports,
+)
 from bench.cli.tables import line_width, table, wrapped
 from bench.errors import InvalidInput, did_you_mean
 from bench.parsing import whole_number
@@ -59,7 +66,7 @@ def score_command(options: ScoreOptions) -> None:
     made: JSON Lines with sample_id and text.
     """
     from bench.cli.progress import scoring_progress
-    from bench.report import build, make_sections
+    from bench.report import build
     from bench.rundir.litter import remove_litter
     from bench.rundir.store import RunStore
     from bench.scoring.evaluation import evaluate, write_scores
@@ -81,7 +88,8 @@ def score_command(options: ScoreOptions) -> None:
         )
     write_scores(evaluation)
     view = build([evaluation])
-    print_summary(view, make_sections(view), [run.path / "scores"], as_json=options.as_json)
+    sections = sections_to_print(view, as_json=options.as_json)
+    print_summary(view, sections, [run.path / "scores"], as_json=options.as_json)
 
 
 def _refuse_import_options(options: ScoreOptions) -> None:

@@ -161,7 +161,7 @@ def conclude(
     """
     from bench.cli.options import known_prices
     from bench.cli.progress import scoring_progress
-    from bench.cli.reporting import gpu_fits, print_summary, write_reports
+    from bench.cli.reporting import gpu_fits, print_summary, sections_to_print, write_reports
     from bench.report import ReportOptions, build, make_sections
     from bench.scoring.evaluation import evaluate, write_scores
 
@@ -169,9 +169,11 @@ def conclude(
         evaluations = [evaluate(run, in_processes=True, progress=progress.step) for run in runs]
     report_options = ReportOptions(prices=known_prices(()), gpu_fits=gpu_fits(evaluations))
     view = build(evaluations, report_options)
-    sections = make_sections(view)
     written = []
-    if not options.no_report:
+    if options.no_report:
+        sections = sections_to_print(view, as_json=options.as_json)
+    else:
+        sections = make_sections(view)
         if options.has_csv:
             for evaluation in evaluations:
                 write_reports([evaluation], build([evaluation]), None, ("vlmhyperbench",))
