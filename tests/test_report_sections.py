@@ -72,7 +72,7 @@ def test_a_terminal_shows_its_sections_and_no_others(run):
     assert all(model.name in shown for model in MODELS)
 
 
-@pytest.mark.parametrize("name", SECTIONS.keys() - TERMINAL_SECTIONS.keys())
+@pytest.mark.parametrize("name", sorted(SECTIONS.keys() - TERMINAL_SECTIONS.keys()))
 def test_a_section_that_a_terminal_leaves_out_says_so(name):
     module, _, _ = SECTIONS[name].partition(":")
     source = Path(importlib.import_module(module).__file__).read_text(encoding="utf-8")
