@@ -1,7 +1,8 @@
-"""How large and how quick the HTML report of a large run is: ``python benchmarks/report_size.py``.
+"""How large and how quick a report of a large run is: ``benchmarks/report_size.py [QUESTIONS [MODELS]]``.
 
-Makes a run of 50,000 questions and 4 models (no model is run), writes the report, and opens it in headless
-Chromium; the wall time of the browser includes its start, which is measured on an empty page beside it.
+Makes a run (no model is run), writes its report as HTML and Markdown, once with the scores computed and once
+with those on the disk, and opens the page in headless Chromium. The time of the browser includes its start,
+which is measured on an empty page beside it.
 """
 
 from __future__ import annotations
@@ -12,30 +13,41 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.scoring.evaluation import Evaluation
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 
-def main(questions: int) -> None:
-    """Print sizes and times for a run of ``questions`` questions."""
-    from bench.report import ReportOptions, build, write_view
-    from bench.scoring.evaluation import evaluate
+def main(questions: int, models: int) -> None:
+    """Print sizes and times for a run of so many questions and models."""
+    from bench.scoring.evaluation import evaluate, write_scores
     from tests.run_fixture import MODELS, make_run, make_tasks
 
     # A run that nobody keeps need not wait for the disk.
     os.fsync = lambda descriptor: None  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as folder:
         clock = Clock()
-        run = make_run(Path(folder), MODELS, make_tasks(questions // 12, 4), previews=False)
+        several = [
+            replace(MODELS[number % len(MODELS)], name=f"model-{number}")
+            for number in range(models)
+        ]
+        tasks = make_tasks(questions // 12, 4)
+        run = make_run(Path(folder), several, tasks, previews=False)
+        print(f"{sum(len(task.samples) for task in tasks):,} questions x {models} models")
         clock.lap("make the run")
         evaluation = evaluate(run)
         clock.lap("score")
-        view = build([evaluation])
-        clock.lap("build the view")
-        (page,) = write_view(view, None, ["html"], ReportOptions())
-        clock.lap("write report.html")
-        print(f"{len(view.samples):,} questions x {len(view.rows)} models")
+        write_scores(evaluation)
+        clock.lap("write the scores")
+        report(evaluation, clock)
+        evaluation = evaluate(run)
+        clock.lap("read the scores again")
+        page = report(evaluation, clock)
         print(f"{'report.html':24} {page.stat().st_size / 1e6:8.2f} MB")
         browser = shutil.which("chromium") or shutil.which("google-chrome")
         if browser is None:
@@ -48,16 +60,28 @@ def main(questions: int) -> None:
 
 
 class Clock:
-    """Prints the seconds since the last lap."""
+    """Prints the processor seconds, and those by the clock, since the last lap."""
 
     def __init__(self) -> None:
-        self.last = time.perf_counter()
+        self.last = time.process_time(), time.perf_counter()
 
     def lap(self, name: str) -> None:
         """Print ``name`` and its seconds."""
-        now = time.perf_counter()
-        print(f"{name:24} {now - self.last:8.2f} s")
+        now = time.process_time(), time.perf_counter()
+        processor, clock = now[0] - self.last[0], now[1] - self.last[1]
+        print(f"{name:24} {processor:8.2f} s of a processor {clock:8.2f} s", flush=True)
         self.last = now
+
+
+def report(evaluation: Evaluation, clock: Clock) -> Path:
+    """Write the report of ``evaluation``; returns its page."""
+    from bench.report import ReportOptions, build, write_view
+
+    view = build([evaluation])
+    clock.lap("build the view")
+    page, _ = write_view(view, None, ["html", "md"], ReportOptions())
+    clock.lap("write html and md")
+    return page
 
 
 def open_page(browser: str, page: Path, folder: Path) -> float:
@@ -78,4 +102,5 @@ def open_page(browser: str, page: Path, folder: Path) -> float:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 50_000)
+    given = [int(argument) for argument in sys.argv[1:]]
+    main(*given, *(50_000, 4)[len(given) :])

@@ -1,21 +1,24 @@
-"""What the commands on a large run take: ``python benchmarks/scale.py [QUESTIONS]``.
+"""What the commands on a large run take: ``python benchmarks/scale.py [QUESTIONS [CHECKOUT]]``.
 
 Runs 4 scripted models on QUESTIONS questions with ``bench run``. Then makes a run of as many questions, with
 a plausible share of right answers, for ``bench score``, ``report`` (without pages), ``show`` and ``compare``.
-Prints processor seconds and the largest resident memory of each command, in a process of its own.
-Run it with another version of the package on PYTHONPATH and the two can be compared.
+Prints the processor seconds of each command with its processes, its seconds by the clock, and the largest
+resident memory of one process. With CHECKOUT, a folder with another version, each command is measured with
+that version first and with this one right afterwards, on the same files.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import Image
 
@@ -26,10 +29,12 @@ ROOT = os.environ.get("PYTHONPATH", str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, ROOT)
 
 MODEL_NAMES = ("first", "second", "third", "fourth")
+COMPARED = ("qwen2-vl-7b", "qwen2-vl-2b")
+"""Models of the run directory that is made."""
 
 
-def main(questions: int) -> None:
-    """Print a line for each command."""
+def main(questions: int, before: Path | None) -> None:
+    """Print a line for each command and version."""
     from tests.run_fixture import MODELS, make_run, make_tasks
 
     # A run that nobody keeps need not wait for the disk.
@@ -41,14 +46,26 @@ def main(questions: int) -> None:
             write_task(folder / task.name, task)
         write_models(folder / "bench.toml", tasks)
         names = ",".join(f"./{task.name}" for task in tasks)
-        run = ["run", "-m", ",".join(MODEL_NAMES), "-t", names, "--no-report", "--out", "results"]
-        show(questions, run, folder)
-        path = str(make_run(folder, MODELS, tasks, previews=False).path)
-        first, second = (f"{path}:{model.name}" for model in MODELS[:2])
-        show(questions, ["score", path], folder)
-        show(questions, ["report", path, "--images", "none"], folder)
-        show(questions, ["show", path, f"invoices-zh/zh-{questions // 24:02}/q2"], folder)
-        show(questions, ["compare", first, second], folder)
+        made = make_run(folder, MODELS, tasks, previews=False).path
+        versions = {"now": Path(ROOT)} if before is None else {"before": before, "now": Path(ROOT)}
+        # Each version uses the scores that it has written itself for its reports and comparisons.
+        runs = {name: shutil.copytree(made, folder / name / made.name) for name in versions}
+        commands = [commands_on(str(run), names, questions) for run in runs.values()]
+        for same in zip(*commands, strict=True):
+            for (name, checkout), command in zip(versions.items(), same, strict=True):
+                show(questions, name, command, folder, checkout)
+
+
+def commands_on(run: str, tasks: str, questions: int) -> list[list[str]]:
+    """What is measured: a run of ``tasks``, and the commands on the run directory ``run``."""
+    first, second = (f"{run}:{model}" for model in COMPARED)
+    return [
+        ["run", "-m", ",".join(MODEL_NAMES), "-t", tasks, "--no-report", "--fresh"],
+        ["score", run],
+        ["report", run, "--images", "none"],
+        ["show", run, f"invoices-zh/zh-{questions // 24:02}/q2"],
+        ["compare", first, second],
+    ]
 
 
 def write_task(folder: Path, task: Task) -> None:
@@ -93,27 +110,46 @@ def write_models(path: Path, tasks: Sequence[Task]) -> None:
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
-def show(questions: int, command: list[str], folder: Path) -> None:
+def show(questions: int, version: str, command: list[str], folder: Path, checkout: Path) -> None:
     """Measure a command and print what it took."""
-    seconds, peak = measure(command, folder)
-    print(f"{questions:>7,} {command[0]:8} {seconds:7.1f} s {peak / 1e6:7.0f} MB", flush=True)
+    took = measure(command, folder, checkout)
+    figures = f"{took.seconds:7.1f} s of processors {took.clock:7.1f} s {took.peak / 1e6:7.0f} MB"
+    load = os.getloadavg()[0]
+    print(f"{questions:>7,} {command[0]:8} {version:7} {figures}   load {load:.1f}", flush=True)
 
 
-def measure(command: list[str], folder: Path) -> tuple[float, int]:
-    """Processor seconds of a command with its processes, and the largest resident memory of one, in bytes."""
+class Took(NamedTuple):
+    """What a command took."""
+
+    seconds: float
+    """Processor seconds, with its processes."""
+    clock: float
+    """Seconds by the clock."""
+    peak: int
+    """Largest resident memory of one process, bytes."""
+
+
+def measure(command: list[str], folder: Path, checkout: Path) -> Took:
+    """Run a command of the version in ``checkout`` and measure it."""
+    started = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "bench", *command],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": ROOT},
+        env={**os.environ, "PYTHONPATH": str(checkout)},
     )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise SystemExit(f"bench {' '.join(command)} ended with {process.returncode}")
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+    clock = time.perf_counter() - started
+    return Took(usage.ru_utime + usage.ru_stime, clock, usage.ru_maxrss * 1024)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 50_000)
+    arguments = sys.argv[1:]
+    main(
+        int(arguments[0]) if arguments else 50_000,
+        Path(arguments[1]).resolve() if len(arguments) > 1 else None,
+    )

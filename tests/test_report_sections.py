@@ -3,6 +3,7 @@
 import ast
 import csv
 import dataclasses
+import importlib
 import importlib.machinery
 import io
 import json
@@ -17,6 +18,7 @@ from bench.errors import InvalidInput
 from bench.report import (
     FORMATS,
     SECTIONS,
+    TERMINAL_SECTIONS,
     ReportOptions,
     build,
     make_sections,
@@ -61,6 +63,26 @@ def view_of(run):
 def table_of(view, section, name):
     (found,) = (s for s in make_sections(view) if s.id == section)
     return next(table for table in tables(found, "csv") if table.id == name)
+
+
+def test_a_terminal_shows_its_sections_and_no_others(run):
+    view = view_of(run)
+    shown = terminal_summary(make_sections(view))
+    assert shown == terminal_summary(make_sections(view, TERMINAL_SECTIONS))
+    assert all(model.name in shown for model in MODELS)
+
+
+@pytest.mark.parametrize("name", sorted(SECTIONS.keys() - TERMINAL_SECTIONS.keys()))
+def test_a_section_that_a_terminal_leaves_out_says_so(name):
+    module, _, _ = SECTIONS[name].partition(":")
+    source = Path(importlib.import_module(module).__file__).read_text(encoding="utf-8")
+    (made,) = (
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Section"
+    )
+    names = {getattr(argument, "id", "") for argument in made.args}
+    assert names & {"DOCUMENTS", "DATA", "PAGE"}
 
 
 # A section of one's own: everything that adding one takes

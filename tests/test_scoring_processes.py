@@ -73,6 +73,8 @@ def test_the_size_of_the_parts_changes_nothing(
     for of_model in scored:
         assert [answer.sample for answer in of_model] == list(SAMPLES)
     assert {answer.mistake for answer in scored[0]} == {None}
+    # Right answers of all parts share their scores in memory.
+    assert len({id(answer.scores) for answer in scored[0]}) == 1
     assert {answer.mistake for answer in scored[1]} == {"other_field"}
     assert [answer.mistake for answer in scored[2]][:2] == ["failed", None]
     assert [answer.output for answer in scored[1]] == list(shifted.values())

@@ -27,6 +27,7 @@ from bench.cli.reporting import (
     log_results,
     print_summary,
     scored,
+    sections_to_print,
     write_reports,
 )
 from bench.cli.tables import line_width, table, wrapped
@@ -69,7 +70,7 @@ def score_command(options: ScoreOptions) -> None:
     """
     from bench.cli.progress import scoring_progress
     from bench.litter import remove_litter
-    from bench.report import build, make_sections
+    from bench.report import build
     from bench.rundir.store import RunStore
     from bench.scoring.evaluation import evaluate, write_scores
 
@@ -89,7 +90,7 @@ def score_command(options: ScoreOptions) -> None:
             run, options.metrics, reuse=False, in_processes=True, progress=progress.step
         )
     view = build([evaluation])
-    sections = make_sections(view)
+    sections = sections_to_print(view, as_json=options.as_json)
     try:
         write_scores(evaluation)
     except EnvironmentProblem:
@@ -98,7 +99,7 @@ def score_command(options: ScoreOptions) -> None:
             print_summary(view, sections, [], as_json=False)
         raise
     print_summary(view, sections, [run.path / "scores"], as_json=options.as_json)
-    if options.log_to is not None and not log_results(options.log_to, [evaluation], view, sections):
+    if options.log_to is not None and not log_results(options.log_to, [evaluation], view):
         raise click.exceptions.Exit(ENVIRONMENT)
 
 

@@ -192,7 +192,13 @@ def conclude(
     """
     from bench.cli.options import known_prices
     from bench.cli.progress import scoring_progress
-    from bench.cli.reporting import gpu_fits, log_results, print_summary, write_reports
+    from bench.cli.reporting import (
+        gpu_fits,
+        log_results,
+        print_summary,
+        sections_to_print,
+        write_reports,
+    )
     from bench.report import ReportOptions, build, make_sections
     from bench.scoring.evaluation import evaluate, write_scores
 
@@ -200,9 +206,11 @@ def conclude(
         evaluations = [evaluate(run, in_processes=True, progress=progress.step) for run in runs]
     report_options = ReportOptions(prices=known_prices(()), gpu_fits=gpu_fits(evaluations))
     view = build(evaluations, report_options)
-    sections = make_sections(view)
     written = []
-    if not options.no_report:
+    if options.no_report:
+        sections = sections_to_print(view, as_json=options.as_json)
+    else:
+        sections = make_sections(view)
         if options.has_csv:
             for evaluation in evaluations:
                 write_reports([evaluation], build([evaluation]), None, ("vlmhyperbench",))
@@ -214,7 +222,7 @@ def conclude(
     print_summary(view, sections, written, as_json=options.as_json)
     if options.log_to is not None:
         # Whatever a tracker does, the run is complete: how the command ends does not depend on it.
-        log_results(options.log_to, evaluations, view, sections)
+        log_results(options.log_to, evaluations, view)
     if failed_models and len(set(failed_models)) >= models:
         raise click.exceptions.Exit(ENVIRONMENT)
     cells = [cell for evaluation in evaluations for cell in evaluation.cells.values()]

@@ -145,6 +145,13 @@ def check_destination(path: Path | None) -> None:
         )
 
 
+def sections_to_print(view: ReportView, *, as_json: bool) -> tuple[Section, ...]:
+    """What ``print_summary`` needs where no report is written."""
+    from bench.report import SECTIONS, TERMINAL_SECTIONS, make_sections
+
+    return make_sections(view, SECTIONS if as_json else TERMINAL_SECTIONS)
+
+
 def print_summary(
     view: ReportView, sections: Sequence[Section], written: Sequence[Path], *, as_json: bool
 ) -> None:

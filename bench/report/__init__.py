@@ -6,7 +6,7 @@ It computes everything from the run directory, and needs no model, no GPU and no
 from bench.report.assemble import build
 from bench.report.options import ReportOptions
 from bench.report.section import Section
-from bench.report.sections import SECTIONS, make_sections
+from bench.report.sections import SECTIONS, TERMINAL_SECTIONS, make_sections
 from bench.report.show import show_sample
 from bench.report.tables import report_json
 from bench.report.terminal import terminal_summary
@@ -16,6 +16,7 @@ from bench.report.write import FORMATS, write_report, write_view
 __all__ = [
     "FORMATS",
     "SECTIONS",
+    "TERMINAL_SECTIONS",
     "ReportOptions",
     "ReportView",
     "Section",

@@ -62,6 +62,11 @@ class Said(NamedTuple):
     stop_reason: StopReason
 
 
+def held_once(extracted: str, output: Output | None) -> str:
+    """``extracted``, as the object of ``output`` if the texts are equal: memory holds a text once."""
+    return output.text if output is not None and output.text == extracted else extracted
+
+
 class OutputScores(NamedTuple):
     """What an output scores, without the output and its sample: the last four fields of an ``Answer``."""
 
@@ -194,11 +199,8 @@ def score_models(
                 extracted, scores, raw_headline, mistake = scored
                 scores = shared.setdefault(tuple(scores.values()), scores)
                 output = of_model.get(sample.id)
-                if output is not None and extracted == output.text:
-                    # What another process or a file says is another object in memory.
-                    extracted = output.text
-                answer = Answer(sample, output, extracted, scores, raw_headline, mistake)
-                answers[place].append(answer)
+                text = held_once(extracted, output)
+                answers[place].append(Answer(sample, output, text, scores, raw_headline, mistake))
         if progress is not None:
             progress(len(places) * len(outputs))
     return [

@@ -166,7 +166,7 @@ def evaluate(
             from somebody else may hold scores that were never computed.
         in_processes: whether several processes may score a large run. They are spawned, so a script that
             allows it must guard its main part by ``if __name__ == "__main__"``.
-        progress: is called with how many questions are scored, each model's apart, and how many there are.
+        progress: is called with how many answers are scored, and how many there are.
 
     Raises:
         InvalidInput: an unknown metric, or one that does not fit a task's type of answer.
@@ -260,13 +260,13 @@ def _check_fit(metric: Metric, task: Task) -> None:
 
 
 class _Count:
-    """Counts the questions that are scored, each model's apart."""
+    """Counts the answers that are scored; a question that was not asked yet counts, too."""
 
     def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
         self.total, self._done, self._progress = total, 0, progress
 
-    def add(self, questions: int) -> None:
-        self._done += questions
+    def add(self, answers: int) -> None:
+        self._done += answers
         if self._progress is not None:
             self._progress(self._done, self.total)
 

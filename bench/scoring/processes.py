@@ -45,7 +45,7 @@ class ScoringProcesses:
         """Yield what ``score_part`` gives for each part, in their order.
 
         Raises:
-            EnvironmentProblem: the system ended a process.
+            EnvironmentProblem: the system ended a process, or refused to start one.
         """
         pending: deque[Future[list[list[OutputScores]]]] = deque()
         try:
@@ -60,6 +60,11 @@ class ScoringProcesses:
             raise EnvironmentProblem(
                 "a process that scored answers was ended by the system, probably because the memory was full",
                 hint="free some memory and run the same command again; no answer is lost",
+            ) from None
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"the system could not start a process that scores answers: {error.strerror or error}",
+                hint="end other programs and run the same command again; no answer is lost",
             ) from None
 
 

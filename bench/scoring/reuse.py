@@ -25,7 +25,7 @@ from bench.parsing import read_json
 from bench.rundir.checksums import file_digest
 from bench.rundir.store import RunStore
 from bench.schema import Output, Task
-from bench.scoring.answers import Answer
+from bench.scoring.answers import Answer, held_once
 
 DIGESTS_FILE = "scores/digests.json"
 """Written after all scores: a process that is killed half-way leaves no digest of what it did not write."""
@@ -162,5 +162,7 @@ def _answers(
         raw, mistake = row["raw_headline"], row["mistake"]
         if not isinstance(raw, float | int | None) or not isinstance(mistake, str | None):
             raise TypeError("a raw score is not a number, or a mistake is not a name")
-        answers.append(Answer(sample, output, row["answer"], scores, raw, mistake))
+        answers.append(
+            Answer(sample, output, held_once(row["answer"], output), scores, raw, mistake)
+        )
     return tuple(answers)

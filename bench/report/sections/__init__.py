@@ -44,6 +44,12 @@ SECTIONS: Mapping[str, str | SectionMaker] = {
 }
 """Name → ``module:function``, or the function itself; the module is imported when its section is made."""
 
+TERMINAL_SECTIONS: Mapping[str, str | SectionMaker] = {
+    name: SECTIONS[name]
+    for name in ("summary", "leaderboard", "resolution", "tasks", "cost", "speed")
+}
+"""What a terminal shows; the other sections of a large run take seconds to make."""
+
 
 @collector_paused()
 def make_sections(
