@@ -30,6 +30,7 @@ from bench.models.ocr.readers import (
     Reading,
     TesseractReader,
     cyrillic_reader,
+    glancing_engines,
     read_by_script,
 )
 from bench.schema import (
@@ -171,13 +172,9 @@ class Ocr:
 
     def _upright(self, page: Page, image: Image) -> Image:
         """The page as it is read, turned where its lines say so; the turn is recorded."""
-        tesseract = self.readers.get("tesseract")
-        if isinstance(tesseract, TesseractReader):
-            turn = tesseract.turn(image)
-        else:
-            readers = self.readers.values()
-            engines = [one.engine for one in readers if isinstance(one, RapidOcrReader)]
-            turn = glance(image, engines).turn
+        readers = self.readers.values()
+        engines = [one.engine for one in readers if isinstance(one, RapidOcrReader)]
+        turn = glance(image, engines or glancing_engines()).turn
         if turn:
             self.turned_pages[page.key] = turn
         return turned(image, turn)

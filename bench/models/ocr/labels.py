@@ -88,19 +88,11 @@ def _fuzzy_phrases() -> tuple[list[str], list[Field]]:
 def longest(marks: list[Mark]) -> list[Mark]:
     """Marks whose span lies in no longer mark's: "date" is no label where "due date" stands."""
     kept: list[Mark] = []
-    for mark in marks:
-        inside = any(_lies_inside(mark, other) for other in marks)
-        twin = any(_is_twin(mark, other) for other in kept)
-        if not inside and not twin:
+    for mark in sorted(marks, key=lambda mark: mark.start - mark.end):
+        around = [other for other in kept if other.start <= mark.start and mark.end <= other.end]
+        lengths = {other.end - other.start for other in around if other.field is not mark.field}
+        # Two fields may share one label, but two phrases of one field are one mark.
+        is_own = any(other.field is mark.field for other in around)
+        if not is_own and lengths <= {mark.end - mark.start}:
             kept.append(mark)
     return sorted(kept, key=lambda mark: (mark.start, -mark.score))
-
-
-def _lies_inside(mark: Mark, other: Mark) -> bool:
-    is_longer = other.end - other.start > mark.end - mark.start
-    return is_longer and other.start <= mark.start and mark.end <= other.end
-
-
-def _is_twin(mark: Mark, other: Mark) -> bool:
-    """Whether two phrases of one field cover the same characters."""
-    return other.field is mark.field and other.start == mark.start and other.end == mark.end

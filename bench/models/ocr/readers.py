@@ -42,8 +42,6 @@ RAPIDOCR_DETECTION_SIDE = 1280
 """Pixels: text is looked for at this size, where most of the time goes, and recognised at the larger."""
 TESSERACT_SHORTEST_LONG_SIDE = 1800
 """Pixels: smaller pages are scaled up to this, because Tesseract misreads letters under 20 pixels."""
-LEAST_ORIENTATION_CONFIDENCE = 4.0
-"""Tesseract's own measure: on upright pages it said up to 3.4 for a wrong turn."""
 TESSERACT_TIMEOUT = 120.0
 """Seconds that one page may take."""
 POOR_DENSITY = 1.2
@@ -274,21 +272,6 @@ class TesseractReader:
             data=_ppm(_without_rules(scaled)),
         )
         return parse_tesseract_tsv(tsv, scale)
-
-    def turn(self, image: Image) -> int:
-        """The clockwise turn in degrees after which a page stands upright; 0 where Tesseract cannot tell."""
-        if "osd" not in self.installed:
-            return 0
-        try:
-            said = self._run(
-                "stdin", "stdout", "-l", "osd", "--psm", "0", data=_ppm(_for_tesseract(image)[0])
-            )
-        except EnvironmentProblem:
-            return 0  # it fails on a page with few letters
-        said_turn = re.search(r"Rotate: (\d+)\s+Orientation confidence: ([\d.]+)", said)
-        if said_turn is None or float(said_turn.group(2)) < LEAST_ORIENTATION_CONFIDENCE:
-            return 0
-        return int(said_turn.group(1))
 
     def details(self) -> Mapping[str, Any]:
         """Engine, version and languages."""

@@ -27,6 +27,8 @@ _SUMS = frozenset({"total", "subtotal", "vat", "discount", "cash", "change", "se
 _MONEY = re.compile(r"(?<![\d.])\d[\d ]*[.,]\s?\d\d(?![\d.])")
 _HEADER_SCORE = 0.55
 """Least score of a label that heads a column or names a sum; a word inside a cell scores less."""
+
+
 def ordinal(plain: str) -> int | None:
     """Which row a normalised question speaks of, from 0; None if it names none."""
     ordinals = enumerate(word_list("ordinals"))
