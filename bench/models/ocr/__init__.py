@@ -161,7 +161,7 @@ class Ocr:
                 self.stages["read"] += time.perf_counter() - started
                 # Where the words of a text layer stand is known without this model.
                 return reading if reading is not None else Reading(())
-        image = self._upright(page, self._shrunk(open_page(page)))
+        image = self._upright(page, self._shrunk(open_page(page, LONGEST_SIDE)))
         opened = time.perf_counter()
         self.stages["preprocess"] += opened - started
         reading = self._read_image(image, cyrillic)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.models.ocr.readers import Fragment, Reading
+from bench.models.ocr.readers import LONGEST_SIDE, Fragment, Reading
 from bench.schema import Page, PlacedText
 from bench.tasks.guard import text_layer
 from bench.tasks.images import turned
@@ -127,7 +127,7 @@ def page_turn(page: Page, engines: Sequence[Any]) -> int:
     The letters of a text layer know it. Elsewhere ``glance`` looks at the picture.
     """
     words = text_layer(page)
-    return upright_turn(words) if words else glance(open_page(page), engines).turn
+    return upright_turn(words) if words else glance(open_page(page, LONGEST_SIDE), engines).turn
 
 
 def text_layer_reading(page: Page) -> Reading | None:
