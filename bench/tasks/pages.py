@@ -53,8 +53,8 @@ def read_pages(path: Path, dpi: int = DEFAULT_DPI) -> tuple[Page, ...]:
 def open_page(page: Page, longest: int | None = None) -> Image:
     """Decode the page to RGB, on white where the file is transparent, and turn it by its ``turn``.
 
-    An image file whose longer side has more than ``longest`` pixels comes with so many: who needs no more saves
-    the time and the memory that a huge page takes.
+    An image file whose longer side has more than ``longest`` pixels comes with so many, which saves time and
+    memory where a huge page is not needed.
 
     Raises:
         InvalidInput: the file cannot be decoded: it is truncated, broken, or gone since the plan was made.
