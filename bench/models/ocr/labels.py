@@ -65,24 +65,21 @@ def fuzzy_marks(cell: TableCell, text: str) -> Iterable[Mark]:
     # Shorter ones are like too many words, longer ones are sentences, and numbers are values.
     if not 5 <= len(head) <= 40 or count_digits(head) > 2:
         return
-    phrases, owners = _fuzzy_phrases()
-    nearest = process.extractOne(head, phrases, scorer=fuzz.ratio, score_cutoff=_FUZZY_CUTOFF)
+    owners = _fuzzy_phrases()
+    nearest = process.extractOne(head, owners.keys(), scorer=fuzz.ratio, score_cutoff=_FUZZY_CUTOFF)
     if nearest is not None:
-        _, ratio, index = nearest
-        yield Mark(owners[index], cell, 0, len(head), 0.95 * ratio / 100)
+        yield Mark(owners[nearest[0]], cell, 0, len(head), 0.95 * nearest[1] / 100)
 
 
 @cache
-def _fuzzy_phrases() -> tuple[list[str], list[Field]]:
-    """Labels long enough to be told apart with a letter wrong, and their fields."""
-    texts: list[str] = []
-    owners: list[Field] = []
+def _fuzzy_phrases() -> dict[str, Field]:
+    """Labels long enough to be told apart with a letter wrong → their fields; the first field has a label."""
+    owners: dict[str, Field] = {}
     for field in fields():
         for phrase in field.labels:
             if len(phrase.text) >= 5:
-                texts.append(normalise(phrase.text))
-                owners.append(field)
-    return texts, owners
+                owners.setdefault(normalise(phrase.text), field)
+    return owners
 
 
 def longest(marks: list[Mark]) -> list[Mark]:
