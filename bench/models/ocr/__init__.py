@@ -1,10 +1,14 @@
 """Answers questions without a GPU and without weights: it reads the page, then matches labels.
 
-This baseline shows whether documents need a vision-language model at all. The data go ``readers`` (page →
-fragments) → ``layout`` (fragments → cells and rows) → ``labels`` → ``matching`` (labels and their values;
-``fields`` and ``values`` are its tables) → ``finding`` (question → value) → ``answer``. Beside labels,
-``kinds`` knows payment orders, receipts and letterheads, ``forms`` the labels that a question repeats,
-``table`` the goods table, and ``prose`` running text.
+This baseline shows whether documents need a vision-language model at all. The data go this way:
+
+- reading: ``readers`` and ``orientation`` (page → fragments), ``layout`` (fragments → cells and rows);
+- tables: ``fields`` (what people ask for and documents print), ``words`` (words of kinds of papers),
+  ``values`` (what a date or an amount looks like);
+- candidates: ``labels`` and ``matching`` (labels and the values around them), ``repeated`` (labels that a
+  question repeats), ``payment_order``, ``receipt`` and ``letterhead`` (what a kind of paper says without a
+  label), ``table`` (goods), ``prose`` (running text);
+- answers: ``questions`` (what is asked for), ``finding`` (all candidates → the best one), ``answer``.
 """
 
 from __future__ import annotations
