@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from bench.models.ocr.prose import DURATION, Sentence, from_sentences
 from bench.models.ocr.table import items, value
 from tests.ocr_pages import ask, sheet
 
@@ -150,3 +151,11 @@ def test_date_on_a_receipt_is_no_item() -> None:
 
 def test_amount_of_no_item_in_particular_is_the_total() -> None:
     assert ask(RECEIPT, "Какая итоговая сумма чека?") == "£9.19"
+
+
+@pytest.mark.parametrize(("rows", "answers"), [(1, ["7 days"]), (12, [])])
+def test_a_table_from_margin_to_margin_is_no_sentence(rows: int, answers: list[str]) -> None:
+    text = " ".join(["The warranty of the pump with all parts and labour is 7 days"] * rows)
+    cell = sheet((50, 50, "Warranty")).cells[0]
+    told = from_sentences([Sentence(text, cell)], "How long is the warranty of the pump?", DURATION)
+    assert ([] if told is None else [told[0]]) == answers
