@@ -7,7 +7,7 @@ set -eu
 export DEBIAN_FRONTEND=noninteractive
 apt-get update
 apt-get install -y --no-install-recommends \
-    ca-certificates libpcre2-8-0 tesseract-ocr tesseract-ocr-eng tesseract-ocr-rus tini
+    ca-certificates libpcre2-8-0 tini
 rm -rf /var/lib/apt/lists/*
 
 groupadd --gid 1000 bench

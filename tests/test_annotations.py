@@ -116,6 +116,9 @@ def test_a_radio_button_knows_its_own_state(tmp_path: Path) -> None:
         ("/Subtype /Line /L [60 50 250 90]", ""),
         ("/Subtype /Polygon /Vertices [60 50 250 50 250 90]", ""),
         ("/Subtype /Square /C [1 0 0]", ""),
+        ("/Subtype /Caret /Contents (insert)", ""),
+        ("/Subtype /Redact /QuadPoints [60 90 250 90 60 50 250 50]", ""),
+        ("/Subtype /FileAttachment /Name /Paperclip", ""),
     ],
 )
 def test_an_annotation_without_an_appearance_is_drawn(
@@ -128,6 +131,15 @@ def test_an_annotation_without_an_appearance_is_drawn(
     hidden = write_pdf(tmp_path / "hidden.pdf", [f"{annotation} {place} /F 2"])
     assert text_of(hidden) == "I agree I refuse Name"
     assert ink(hidden, 55, 45, 255, 95) == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [("42", "42"), ("-7.5", "-7.5"), ("12.1", "12.1"), ("40702811", "")]
+)
+def test_a_number_as_value_of_a_field_is_text(tmp_path: Path, value: str, text: str) -> None:
+    field = NAME.replace("(Anna Berg)", value)
+    path = write_pdf(tmp_path / "form.pdf", [field], FORM.replace("11 0 R", ""))
+    assert text_of(path) == f"I agree I refuse Name {text}".rstrip()
 
 
 def test_a_list_with_chosen_lines_is_text(tmp_path: Path) -> None:

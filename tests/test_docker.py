@@ -21,6 +21,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from bench.models.ocr.recognizers import BUNDLED
 from bench.service.settings import PREFIX, service_settings
 from workshop.hashes import HASHED, WITHOUT
 
@@ -325,8 +326,10 @@ def test_package_lists_are_removed_where_they_were_fetched() -> None:
         assert "rm -rf /var/lib/apt/lists/*" in text
 
 
-def test_the_ocr_model_finds_russian() -> None:
-    assert "tesseract-ocr-rus" in (ROOT / "docker" / "runtime.sh").read_text(encoding="utf-8")
+def test_an_image_reads_russian_without_tesseract_and_the_docs_say_how_to_add_it() -> None:
+    assert "tesseract" not in (ROOT / "docker" / "runtime.sh").read_text(encoding="utf-8")
+    assert BUNDLED.is_file()
+    assert "tesseract-ocr-rus" in (ROOT / "docs" / "container.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("script", ["runtime.sh", "start.sh"])

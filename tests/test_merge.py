@@ -279,11 +279,11 @@ def test_the_command_merges_and_scores(parts: list[Path], made: Path, tmp_path: 
     assert result.exit_code == 0, result.output
     (path,) = (tmp_path / "all").iterdir()
     assert "joined" in path.name
-    # The merged run is the newest one beside its parts, although its first question was asked when theirs was.
+    # Beside its parts the merged run is the newest, although its questions were asked when theirs were.
     beside = tmp_path / "beside"
     for folder in (*parts, path):
         shutil.copytree(folder, beside / folder.name)
-    assert [run.path.name for run in find_runs(beside)][0] == path.name
+    assert find_runs(beside)[0].path.name == path.name
     whole: Mapping[str, bytes] = scores(RunStore.open(made / "whole"))
     assert (path / "scores/fake/mine.jsonl").read_bytes() == whole["scores/fake/mine.jsonl"]
     # More failed answers than are all right.

@@ -18,7 +18,7 @@ from bench.models.ocr import Ocr, readers
 from bench.models.ocr.layout import lay_out
 from bench.models.ocr.readers import RapidOcrReader, TesseractReader, parse_tesseract_tsv
 from bench.schema import Batch, Document, ModelSpec, Page, PageGroup, Request
-from bench.tasks.pages import read_pages
+from bench.tasks.pages import open_page, read_pages
 
 FONTS = Path(bench.synth.fonts.__file__).parent
 
@@ -262,3 +262,18 @@ def test_no_page_is_read_larger_than_readers_need(
 ) -> None:
     model = Ocr(ModelSpec("ocr", "ocr", max_pixels=max_pixels))
     assert model._shrunk(Image.new("L", (8000, 2000))).size == size
+
+
+@pytest.mark.parametrize(
+    ("mode", "ending"),
+    [("RGB", "png"), ("RGB", "jpg"), ("L", "jpg"), ("RGBA", "png"), ("P", "png")],
+)
+def test_a_large_page_may_be_opened_smaller_and_a_small_one_stays(
+    tmp_path: Path, mode: str, ending: str
+) -> None:
+    path = tmp_path / f"page.{ending}"
+    Image.new("L", (900, 300), 200).convert(mode).save(path)
+    page = read_pages(path)[0]
+    smaller = open_page(page, 400)
+    assert (smaller.size, smaller.getpixel((200, 60))) == ((400, 133), (200, 200, 200))
+    assert open_page(page, 900).size == (900, 300)

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from bench.models.ocr.prose import DURATION, Sentence, from_sentences
 from bench.models.ocr.table import items, value
 from tests.ocr_pages import ask, sheet
 
@@ -169,3 +170,11 @@ def test_a_page_is_transcribed_line_by_line_with_its_tables():
     expected = "\n\n".join(["Invoice 7", "Total", "12.50", table, "Thank you"])
     for question in ("Transcribe the page as Markdown.", "Перепишите страницу в формате Markdown."):
         assert ask(page, question) == expected
+
+
+@pytest.mark.parametrize(("rows", "answers"), [(1, ["7 days"]), (12, [])])
+def test_a_table_from_margin_to_margin_is_no_sentence(rows: int, answers: list[str]) -> None:
+    text = " ".join(["The warranty of the pump with all parts and labour is 7 days"] * rows)
+    cell = sheet((50, 50, "Warranty")).cells[0]
+    told = from_sentences([Sentence(text, cell)], "How long is the warranty of the pump?", DURATION)
+    assert ([] if told is None else [told[0]]) == answers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 import bench.synth.fonts
 from bench.models.ocr import Ocr
 from bench.models.ocr.orientation import glance, text_layer_reading
-from bench.models.ocr.readers import TesseractReader, glancing_engines
+from bench.models.ocr.readers import glancing_engines
 from bench.runner import RunSettings, plan_run
 from bench.runner.run_record import run_record
 from bench.runner.upright import turn_upright
@@ -27,9 +26,6 @@ LATIN = ["Northgate Tools Limited", "Invoice number: LN-20417", "Invoice date: 1
 LATIN += ["Subtotal without tax: 410.00", "Total amount due: 492.00", "Thank you for your business"]
 CYRILLIC = ["ООО «Северный ветер», г. Казань", "Счёт на оплату № 20417", "от 14 марта 2024 года"]
 CYRILLIC += ["Итого без налога: 410,00", "Всего к оплате: 492,00", "Спасибо за вашу покупку"]
-needs_tesseract = pytest.mark.skipif(
-    shutil.which("tesseract") is None, reason="Tesseract is not installed"
-)
 
 
 def scan(lines: list[str] = LATIN) -> Image.Image:
@@ -48,12 +44,6 @@ def test_a_scan_is_turned_back(lines: list[str], degrees: int) -> None:
     seen = glance(turned(scan(lines), degrees), glancing_engines())
     assert seen.turn == -degrees % 360
     assert lines[1].rpartition(" ")[2] in seen.text
-
-
-@needs_tesseract
-@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
-def test_tesseract_turns_a_scan_back(degrees: int) -> None:
-    assert TesseractReader(("eng",)).turn(turned(scan(LATIN), degrees)) == -degrees % 360
 
 
 def test_a_page_with_few_lines_stays_as_it_is() -> None:

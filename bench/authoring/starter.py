@@ -19,7 +19,7 @@ from bench.errors import EnvironmentProblem, InvalidInput
 from bench.files import write_atomically
 from bench.json_schemas.reading import read_schema_file
 from bench.models.ocr.orientation import glance, text_layer_reading
-from bench.models.ocr.readers import glancing_engines
+from bench.models.ocr.readers import LONGEST_SIDE, glancing_engines
 from bench.parsing import read_text, read_toml
 from bench.schema import SHORT_ANSWER, Page
 from bench.tasks.language import guess_language
@@ -272,7 +272,7 @@ class _Languages:
             return ""
         if self.say is not None:
             self.say(name)
-        return " ".join(glance(open_page(page), self._engines).text for page in pages)
+        return " ".join(glance(open_page(page, LONGEST_SIDE), self._engines).text for page in pages)
 
 
 def _commonest(counts: Mapping[str, int]) -> str:

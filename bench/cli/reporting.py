@@ -181,7 +181,6 @@ def log_results(
     tracker: str,
     evaluations: Sequence[Evaluation],
     view: ReportView,
-    sections: Sequence[Section],
 ) -> bool:
     """Log a report's results to an experiment tracker; a tracker that does not take them gives a warning.
 
@@ -189,13 +188,13 @@ def log_results(
         Whether it took them.
     """
     from bench.publishing.trackers import entries, send
-    from bench.report import ReportOptions, write_view
+    from bench.report import ReportOptions, make_sections, write_view
 
     # Pages of documents are not sent: a tracker may be on somebody else's machine.
     options = ReportOptions(images="none")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         report = Path(folder) / "report.html"
-        write_view(view, report, (), options, sections)
+        write_view(view, report, (), options, make_sections(view))
         try:
             place = send(tracker, entries(evaluations, view), report)
         except EnvironmentProblem as error:

@@ -1,8 +1,9 @@
 """What lies on a PDF page beside its content: boxes to tick, and annotations without a picture of themselves.
 
-pdfium draws fields and most annotations that come without an appearance stream. It leaves out stamps and
-lines, draws free text in Latin letters and on one line, and knows one name for the state of a ticked box, so
-these are drawn here. A box to tick has no text of its own, so its state is told apart.
+pdfium draws fields and most annotations that come without an appearance stream. It leaves out stamps, lines,
+carets, marks of redaction and icons of attachments, draws free text in Latin letters and on one line, knows
+one name for the state of a ticked box, and no number as a field's value, so these are drawn here. A box to
+tick has no text of its own, so its state is told apart.
 """
 
 from __future__ import annotations
@@ -25,6 +26,19 @@ _USUAL_SIZE = 12.0
 """Points: the size of free text that names none."""
 _MARGIN = 2.0
 """Points between the frame of free text and its letters."""
+_LARGEST_NUMBER = 10**7
+_CARET = ((0.0, 0.0), (0.5, 1.0), (1.0, 0.0))
+_CLIP = (
+    (0.7, 0.3),
+    (0.7, 0.8),
+    (0.3, 0.8),
+    (0.3, 0.1),
+    (0.9, 0.1),
+    (0.9, 1.0),
+    (0.1, 1.0),
+    (0.1, 0.2),
+)
+"""Lines of the marks "^" and of a paper clip, in shares of their rectangle."""
 _CHINESE = re.compile("[\u3000-\u9fff\uff00-\uffef]")
 
 Point = tuple[float, float]
@@ -65,6 +79,9 @@ def fill_in(
 
     # pdfium gives an appearance to what has none as soon as it knows of the page.
     bare = [number for number, one in _annotations(sheet) if not _has_appearance(one)]
+    for number, annotation in _annotations(sheet):
+        if number in bare:
+            _write_out_number(annotation)
     pdfium.FORM_OnAfterLoadPage(sheet, forms)
     boxes = []
     for number, annotation in _annotations(sheet):
@@ -93,6 +110,22 @@ def _has_appearance(annotation: Any) -> bool:
     return bool(pdfium.FPDFAnnot_HasKey(annotation, b"AP"))
 
 
+def _write_out_number(annotation: Any) -> None:
+    """Make a field's value a string where the file has a number, which pdfium does not draw."""
+    import numpy as np
+    import pypdfium2.raw as pdfium
+
+    value = ctypes.c_float()
+    is_number = pdfium.FPDFAnnot_GetNumberValue(annotation, b"V", value)
+    # pdfium gives a number in single precision: the last digits of a larger one would be wrong.
+    if is_number and abs(value.value) < _LARGEST_NUMBER:
+        digits = np.format_float_positional(np.float32(value.value), trim="-")
+        content = ctypes.create_string_buffer(digits.encode("utf-16-le") + b"\0\0")
+        pdfium.FPDFAnnot_SetStringValue(
+            annotation, b"V", ctypes.cast(content, pdfium.FPDF_WIDESTRING)
+        )
+
+
 def _draw_bare(document: pypdfium2.PdfDocument, sheet: pypdfium2.PdfPage, annotation: Any) -> bool:
     """Draw an annotation without an appearance if pdfium does not, and say whether it was drawn."""
     import pypdfium2.raw as pdfium
@@ -106,6 +139,13 @@ def _draw_bare(document: pypdfium2.PdfDocument, sheet: pypdfium2.PdfPage, annota
         _draw_line(sheet, _points(annotation), is_closed=True)
     elif kind in {pdfium.FPDF_ANNOT_LINE, pdfium.FPDF_ANNOT_POLYLINE}:
         _draw_line(sheet, _points(annotation))
+    elif kind == pdfium.FPDF_ANNOT_CARET:
+        _draw_mark(sheet, annotation, _CARET)
+    elif kind in {pdfium.FPDF_ANNOT_FILEATTACHMENT, pdfium.FPDF_ANNOT_SOUND}:
+        _draw_mark(sheet, annotation, _CLIP)
+    elif kind == pdfium.FPDF_ANNOT_REDACT:
+        # What is marked for redaction can still be read.
+        _draw_frame(sheet, _rectangle(annotation))
     else:
         return False
     return True
@@ -171,6 +211,12 @@ def _draw_frame(sheet: pypdfium2.PdfPage, box: Rectangle) -> None:
     left, bottom, right, top = box
     corners = [(left, bottom), (right, bottom), (right, top), (left, top)]
     _draw_line(sheet, corners, is_closed=True)
+
+
+def _draw_mark(sheet: pypdfium2.PdfPage, annotation: Any, mark: Sequence[Point]) -> None:
+    left, bottom, right, top = _rectangle(annotation)
+    width, height = right - left, top - bottom
+    _draw_line(sheet, [(left + x * width, bottom + y * height) for x, y in mark])
 
 
 def _draw_cross(sheet: pypdfium2.PdfPage, box: Rectangle) -> None:

@@ -74,9 +74,9 @@ def render(path: Path, index: int, dpi: int) -> Image:
     return image
 
 
-def decode(path: Path, index: int) -> Image:
+def decode(path: Path, index: int, longest: int | None = None) -> Image:
     """Decode a page of an image file, as ``images.decode`` does."""
-    image: Image = _ask("decode", [str(path), index], path)
+    image: Image = _ask("decode", [str(path), index, longest], path)
     return image
 
 

@@ -41,6 +41,8 @@ _TIFF_WIDTH, _TIFF_HEIGHT, _PHOTOMETRIC, _SAMPLE_FORMAT = 256, 257, 262, 339
 _FRACTION_END = 1.01
 _TURNS = {90: "ROTATE_270", 180: "ROTATE_180", 270: "ROTATE_90"}
 """Clockwise turn in degrees → Pillow's name for it, which counts the other way."""
+_REDUCING_GAP = 2.0
+"""Pillow first shrinks by whole numbers, to twice the size: a huge page is resized in tenths of a second."""
 _FIRST_SIDEWAYS = 5
 """EXIF orientations from 5 to 8 turn the picture by 90°, so that width and height change places."""
 
@@ -56,18 +58,33 @@ def frame_sizes(path: Path) -> list[tuple[int, int]]:
         return sizes
 
 
-def decode(path: Path, index: int) -> Image:
-    """Decode page ``index`` of the file to RGB, upright, on white where it is transparent."""
+def decode(path: Path, index: int, longest: int | None = None) -> Image:
+    """Decode page ``index`` of the file to RGB, upright, on white where it is transparent.
+
+    A page whose longer side has more than ``longest`` pixels is shrunk to that.
+    """
     from PIL import ImageOps
 
     with _clear_errors(path), _at_page(path, index) as image:
         # Orientation is read before the pixels, as the plan did, so that the sizes agree.
         upright = _orientation(image) == 1
+        if longest is not None:
+            # A JPEG can be decoded at a half, a quarter or an eighth of its size, in as much less time.
+            image.draft(None, (longest, longest))
         image.load()
         # Pillow turns a TIFF upright while it loads it, and what it drops then is not to be applied again.
         if not upright and image.format != "TIFF":
             image = ImageOps.exif_transpose(image)
-        return _to_rgb(image)
+        return _within(_to_rgb(image, longest), longest)
+
+
+def _within(image: Image, longest: int | None) -> Image:
+    """Return ``image`` with a longer side of at most ``longest`` pixels."""
+    if longest is None or max(image.size) <= longest:
+        return image
+    scale = longest / max(image.size)
+    width, height = (max(1, int(scale * side)) for side in image.size)
+    return image.resize((width, height), reducing_gap=_REDUCING_GAP)
 
 
 def turned(image: Image, degrees: int) -> Image:
@@ -268,7 +285,7 @@ def _orientation(image: Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _to_rgb(image: Image) -> Image:
+def _to_rgb(image: Image, longest: int | None) -> Image:
     from PIL import Image as pillow
 
     if image.mode.startswith("I;16") or image.mode in {"I", "F"}:
@@ -279,7 +296,9 @@ def _to_rgb(image: Image) -> Image:
         white = pillow.new("RGB", rgba.size, "white")
         white.paste(rgba, mask=rgba.getchannel("A"))
         return white
-    return image.convert("RGB")
+    plain = image if image.mode in {"RGB", "L"} else image.convert("RGB")
+    # Shrunk first: a copy of the largest page takes half a gibibyte.
+    return _within(plain, longest).convert("RGB")
 
 
 def _deep_grey(image: Image) -> Image:

@@ -79,7 +79,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "page_sizes": lambda path, dpi: pdf.page_sizes(Path(path), dpi),
     "frame_sizes": lambda path: images.frame_sizes(Path(path)),
     "render": lambda path, index, dpi: pdf.render(Path(path), index, dpi),
-    "decode": lambda path, index: images.decode(Path(path), index),
+    "decode": lambda path, index, longest: images.decode(Path(path), index, longest),
     "perturbed": _perturbed,
     "text_layer": lambda page: textlayer.text_layer(_page(page)),
     "document_text": _document_text,

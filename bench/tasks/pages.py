@@ -50,8 +50,11 @@ def read_pages(path: Path, dpi: int = DEFAULT_DPI) -> tuple[Page, ...]:
     return tuple(pages)
 
 
-def open_page(page: Page) -> Image:
+def open_page(page: Page, longest: int | None = None) -> Image:
     """Decode the page to RGB, on white where the file is transparent; turn and perturb it as it says.
+
+    An image file whose longer side has more than ``longest`` pixels comes with so many, which saves time and
+    memory where a huge page is not needed.
 
     Raises:
         InvalidInput: the file cannot be decoded: it is truncated, broken, or gone since the plan was made.
@@ -61,7 +64,7 @@ def open_page(page: Page) -> Image:
     if page.dpi is not None:
         image = guard.render(page.path, page.index, page.dpi)
     else:
-        image = guard.decode(page.path, page.index)
+        image = guard.decode(page.path, page.index, longest)
     return images.turned(image, page.turn)
 
 

@@ -34,8 +34,15 @@ UNSEEN: dict[str, Callable[[Random, int], Paper]] = {
     "forms": unseen.form,
 }
 """Kind → what draws its unseen layouts. Payment orders have none: their form is fixed by law."""
-FIRST_SEED = {"fitting": 0, "judging": 100_000, "unseen": 200_000, "unseen-again": 300_000}
-"""Split → its first seed. The mistakes on `unseen` may be looked at, those on `unseen-again` may not."""
+FIRST_SEED = {
+    "fitting": 0,
+    "judging": 100_000,
+    "unseen": 200_000,
+    "unseen-again": 300_000,
+    "judging-last": 400_000,
+    "unseen-last": 500_000,
+}
+"""Split → its first seed. Mistakes on the two last ones were never looked at."""
 
 
 class Case(NamedTuple):

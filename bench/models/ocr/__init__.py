@@ -1,10 +1,14 @@
 """Answers questions without a GPU and without weights: it reads the page, then matches labels.
 
-This baseline shows whether documents need a vision-language model at all. The data go ``readers`` (page →
-fragments) → ``layout`` (fragments → cells and rows) → ``labels`` → ``matching`` (labels and their values;
-``fields`` and ``values`` are its tables) → ``finding`` (question → value) → ``answer``. Beside labels,
-``kinds`` knows payment orders, receipts and letterheads, ``forms`` the labels that a question repeats,
-``table`` the goods table, and ``prose`` running text.
+This baseline shows whether documents need a vision-language model at all. The data go this way:
+
+- reading: ``readers`` and ``orientation`` (page → fragments), ``layout`` (fragments → cells and rows);
+- tables: ``fields`` (what people ask for and documents print), ``words`` (words of kinds of papers),
+  ``values`` (what a date or an amount looks like);
+- candidates: ``labels`` and ``matching`` (labels and the values around them), ``repeated`` (labels that a
+  question repeats), ``payment_order``, ``receipt`` and ``letterhead`` (what a kind of paper says without a
+  label), ``table`` (goods), ``prose`` (running text);
+- answers: ``questions`` (what is asked for), ``finding`` (all candidates → the best one), ``answer``.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ from bench.models.ocr.readers import (
     Reading,
     TesseractReader,
     cyrillic_reader,
+    glancing_engines,
     read_by_script,
 )
 from bench.schema import (
@@ -160,7 +165,7 @@ class Ocr:
                 self.stages["read"] += time.perf_counter() - started
                 # Where the words of a text layer stand is known without this model.
                 return reading if reading is not None else Reading(())
-        image = self._upright(page, self._shrunk(open_page(page)))
+        image = self._upright(page, self._shrunk(open_page(page, LONGEST_SIDE)))
         opened = time.perf_counter()
         self.stages["preprocess"] += opened - started
         reading = self._read_image(image, cyrillic)
@@ -171,13 +176,9 @@ class Ocr:
 
     def _upright(self, page: Page, image: Image) -> Image:
         """The page as it is read, turned where its lines say so; the turn is recorded."""
-        tesseract = self.readers.get("tesseract")
-        if isinstance(tesseract, TesseractReader):
-            turn = tesseract.turn(image)
-        else:
-            readers = self.readers.values()
-            engines = [one.engine for one in readers if isinstance(one, RapidOcrReader)]
-            turn = glance(image, engines).turn
+        readers = self.readers.values()
+        engines = [one.engine for one in readers if isinstance(one, RapidOcrReader)]
+        turn = glance(image, engines or glancing_engines()).turn
         if turn:
             self.turned_pages[page.key] = turn
         return turned(image, turn)

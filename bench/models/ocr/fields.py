@@ -11,9 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from bench.models.ocr.characters import one_script
 from bench.models.ocr.values import ValueKind
 
 Party = Literal["seller", "buyer"]
+_PLAIN_KEYS = ("name", "check", "party", "beside", "anywhere", "weight")
+"""Attributes of a field that are in the file as they are."""
 
 
 class Phrase(NamedTuple):
@@ -75,26 +78,15 @@ def field_named(name: str) -> Field:
 
 
 def _field(row: Mapping[str, Any]) -> Field:
-    def phrases(key: str) -> tuple[Phrase, ...]:
-        return tuple(
+    given = {key: row[key] for key in _PLAIN_KEYS if key in row}
+    for key in ("labels", "asked", "printed"):
+        given[key] = tuple(
             Phrase(text, rank, phrase_pattern(text), _stem(text))
             for language in row.get(key, {}).values()
             for rank, text in enumerate(language)
         )
-
-    return Field(
-        name=row["name"],
-        kind=ValueKind(row["kind"]),
-        labels=phrases("labels"),
-        asked=phrases("asked"),
-        printed=phrases("printed"),
-        pattern=re.compile(row["pattern"]) if "pattern" in row else None,
-        check=row.get("check"),
-        party=row.get("party"),
-        beside=row.get("beside", True),
-        anywhere=row.get("anywhere", False),
-        weight=row.get("weight", 1.0),
-    )
+    pattern = re.compile(row["pattern"]) if "pattern" in row else None
+    return Field(kind=ValueKind(row["kind"]), pattern=pattern, **given)
 
 
 def normalise(text: str) -> str:
@@ -102,11 +94,7 @@ def normalise(text: str) -> str:
 
     It goes character for character: the result is as long as ``text``, so positions stay valid.
     """
-    out = [_plain(character) for character in text]
-    folded = "".join(out)
-    if _CYRILLIC.search(folded):
-        folded = _TOKEN.sub(_to_cyrillic, folded)
-    return folded
+    return "".join(_plain(character) for character in one_script(text))
 
 
 def phrase_pattern(phrase: str) -> re.Pattern[str]:
@@ -148,15 +136,6 @@ def _russian(word: str) -> str:
 
 _PLAIN_LETTERS = {"ё": "е", "ß": "s", "ł": "l", "ø": "o", "æ": "a", "đ": "d"}
 """Letters that Unicode does not take apart into a plain one and a mark."""
-_CYRILLIC = re.compile(r"[а-я]")
-_TOKEN = re.compile(r"[a-zа-я]+")
-_LOOKALIKES = str.maketrans("abcehkmoptxyu", "авсенкмортхуи")
-
-
-def _to_cyrillic(match: re.Match[str]) -> str:
-    """A token in which OCR took Cyrillic letters for Latin ones that look the same."""
-    token = match.group()
-    return token.translate(_LOOKALIKES) if _CYRILLIC.search(token) else token
 
 
 def _plain(character: str) -> str:

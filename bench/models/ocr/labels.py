@@ -65,42 +65,31 @@ def fuzzy_marks(cell: TableCell, text: str) -> Iterable[Mark]:
     # Shorter ones are like too many words, longer ones are sentences, and numbers are values.
     if not 5 <= len(head) <= 40 or count_digits(head) > 2:
         return
-    phrases, owners = _fuzzy_phrases()
-    nearest = process.extractOne(head, phrases, scorer=fuzz.ratio, score_cutoff=_FUZZY_CUTOFF)
+    owners = _fuzzy_phrases()
+    nearest = process.extractOne(head, owners.keys(), scorer=fuzz.ratio, score_cutoff=_FUZZY_CUTOFF)
     if nearest is not None:
-        _, ratio, index = nearest
-        yield Mark(owners[index], cell, 0, len(head), 0.95 * ratio / 100)
+        yield Mark(owners[nearest[0]], cell, 0, len(head), 0.95 * nearest[1] / 100)
 
 
 @cache
-def _fuzzy_phrases() -> tuple[list[str], list[Field]]:
-    """Labels long enough to be told apart with a letter wrong, and their fields."""
-    texts: list[str] = []
-    owners: list[Field] = []
+def _fuzzy_phrases() -> dict[str, Field]:
+    """Labels long enough to be told apart with a letter wrong → their fields; the first field has a label."""
+    owners: dict[str, Field] = {}
     for field in fields():
         for phrase in field.labels:
             if len(phrase.text) >= 5:
-                texts.append(normalise(phrase.text))
-                owners.append(field)
-    return texts, owners
+                owners.setdefault(normalise(phrase.text), field)
+    return owners
 
 
 def longest(marks: list[Mark]) -> list[Mark]:
     """Marks whose span lies in no longer mark's: "date" is no label where "due date" stands."""
     kept: list[Mark] = []
-    for mark in marks:
-        inside = any(_lies_inside(mark, other) for other in marks)
-        twin = any(_is_twin(mark, other) for other in kept)
-        if not inside and not twin:
+    for mark in sorted(marks, key=lambda mark: mark.start - mark.end):
+        around = [other for other in kept if other.start <= mark.start and mark.end <= other.end]
+        lengths = {other.end - other.start for other in around if other.field is not mark.field}
+        # Two fields may share one label, but two phrases of one field are one mark.
+        is_own = any(other.field is mark.field for other in around)
+        if not is_own and lengths <= {mark.end - mark.start}:
             kept.append(mark)
     return sorted(kept, key=lambda mark: (mark.start, -mark.score))
-
-
-def _lies_inside(mark: Mark, other: Mark) -> bool:
-    is_longer = other.end - other.start > mark.end - mark.start
-    return is_longer and other.start <= mark.start and mark.end <= other.end
-
-
-def _is_twin(mark: Mark, other: Mark) -> bool:
-    """Whether two phrases of one field cover the same characters."""
-    return other.field is mark.field and other.start == mark.start and other.end == mark.end

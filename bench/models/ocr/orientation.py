@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.models.ocr.readers import Fragment, Reading
-from bench.schema import Page
+from bench.models.ocr.readers import LONGEST_SIDE, Fragment, Reading
+from bench.schema import Page, PlacedText
 from bench.tasks.guard import text_layer
 from bench.tasks.images import turned
 from bench.tasks.pages import open_page
@@ -127,7 +127,7 @@ def page_turn(page: Page, engines: Sequence[Any]) -> int:
     The letters of a text layer know it. Elsewhere ``glance`` looks at the picture.
     """
     words = text_layer(page)
-    return upright_turn(words) if words else glance(open_page(page), engines).turn
+    return upright_turn(words) if words else glance(open_page(page, LONGEST_SIDE), engines).turn
 
 
 def text_layer_reading(page: Page) -> Reading | None:
@@ -137,16 +137,17 @@ def text_layer_reading(page: Page) -> Reading | None:
         return None
     turn = upright_turn(words)
     width, height = page.width, page.height
+    across, down = (height, width) if turn in {90, 270} else (width, height)
     fragments = []
     for word in words:
-        left, top, right, bottom = word.left, word.top, word.right, word.bottom
-        if turn == 90:
-            left, top, right, bottom = height - bottom, left, height - top, right
-        elif turn == 180:
-            left, top, right, bottom = width - right, height - bottom, width - left, height - top
-        elif turn == 270:
-            left, top, right, bottom = top, width - right, bottom, width - left
-        fragments.append(Fragment(word.text, left, top, right, bottom))
+        text, left, top, right, bottom = PlacedText(
+            word.text,
+            word.left / width,
+            word.top / height,
+            word.right / width,
+            word.bottom / height,
+        ).turned_back(-turn % 360)
+        fragments.append(Fragment(text, left * across, top * down, right * across, bottom * down))
     return Reading(tuple(fragments))
 
 

@@ -20,6 +20,8 @@ from bench.models.ocr.words import word_list, words_pattern
 
 _LONG_LINE = 0.7
 """Share of the text's width that a line must reach for the next one to go on with its sentence."""
+_LONGEST_SENTENCE = 600
+"""Letters: what is longer is a table whose rows reach from margin to margin."""
 _MINIMUM_OVERLAP = 0.45
 """Share of a question's words, the rare ones counting more, that a sentence must have to answer it."""
 
@@ -101,6 +103,8 @@ def from_sentences(
     total = sum(weight.values()) + 0.7 * unknown
     best: tuple[float, str, TableCell] | None = None
     for sentence, stems in zip(sentences, stems_of, strict=True):
+        if len(sentence.text) > _LONGEST_SENTENCE:
+            continue
         overlap = sum(weight[stem] for stem in asked & stems) / total if total else 0.0
         if overlap < _MINIMUM_OVERLAP or (best is not None and overlap <= best[0]):
             continue

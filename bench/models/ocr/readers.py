@@ -17,7 +17,6 @@ import importlib.util
 import io
 import math
 import os
-import re
 import shutil
 import statistics
 import subprocess
@@ -29,6 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from bench.errors import EnvironmentProblem, require_package
 from bench.measure.cores import usable_cores
 from bench.measure.tesseract import tesseract_languages
+from bench.models.ocr.characters import as_cyrillic, cyrillic_share, one_script
 from bench.models.ocr.recognizers import cyrillic_recognizer
 
 if TYPE_CHECKING:
@@ -42,14 +42,15 @@ RAPIDOCR_DETECTION_SIDE = 1280
 """Pixels: text is looked for at this size, where most of the time goes, and recognised at the larger."""
 TESSERACT_SHORTEST_LONG_SIDE = 1800
 """Pixels: smaller pages are scaled up to this, because Tesseract misreads letters under 20 pixels."""
-LEAST_ORIENTATION_CONFIDENCE = 4.0
-"""Tesseract's own measure: on upright pages it said up to 3.4 for a wrong turn."""
 TESSERACT_TIMEOUT = 120.0
 """Seconds that one page may take."""
 POOR_DENSITY = 1.2
 """Below this, RapidOCR met a script that it does not know (Cyrillic gives 0.9, its own 1.6 and more)."""
 LEAST_CYRILLIC = 0.1
 """Share of a page's letters: with fewer, the page is in another script."""
+
+LEAST_CYRILLIC_OF_LINE = 0.6
+"""Share of the letters of a line that is taken for Cyrillic."""
 
 
 class Fragment(NamedTuple):
@@ -98,12 +99,9 @@ class Reading(NamedTuple):
         return total / characters
 
     @property
-    def cyrillic_share(self) -> float:
-        """How many of the letters are Cyrillic, 0 to 1; 1 where there are none."""
-        text = "".join(fragment.text for fragment in self.fragments)
-        letters = [character for character in text if character.isalpha()]
-        cyrillic = sum("\u0400" <= letter <= "\u04ff" for letter in letters)
-        return cyrillic / len(letters) if letters else 1.0
+    def text(self) -> str:
+        """All that was read, without blanks between the fragments."""
+        return "".join(fragment.text for fragment in self.fragments)
 
     @property
     def density(self) -> float:
@@ -211,11 +209,12 @@ class RapidOcrReader:
             height = (ys[3] - ys[0] + ys[2] - ys[1]) / 2
             middle = sum(ys) / 4
             half = max(height, 1.0) / 2
+            line = one_script(text)
+            line = as_cyrillic(line) if _is_cyrillic(line) else line
             fragments.append(
-                Fragment(text, min(xs), middle - half, max(xs), middle + half, float(score))
+                Fragment(line, min(xs), middle - half, max(xs), middle + half, float(score))
             )
-        lines = [_as_cyrillic([_one_script(line)])[0] for line in fragments]
-        return Reading(tuple(lines), _weighted_median(slopes), words=False)
+        return Reading(tuple(fragments), _weighted_median(slopes), words=False)
 
     def details(self) -> Mapping[str, Any]:
         """Engine, version, model files and threads."""
@@ -275,21 +274,6 @@ class TesseractReader:
         )
         return parse_tesseract_tsv(tsv, scale)
 
-    def turn(self, image: Image) -> int:
-        """The clockwise turn in degrees after which a page stands upright; 0 where Tesseract cannot tell."""
-        if "osd" not in self.installed:
-            return 0
-        try:
-            said = self._run(
-                "stdin", "stdout", "-l", "osd", "--psm", "0", data=_ppm(_for_tesseract(image)[0])
-            )
-        except EnvironmentProblem:
-            return 0  # it fails on a page with few letters
-        said_turn = re.search(r"Rotate: (\d+)\s+Orientation confidence: ([\d.]+)", said)
-        if said_turn is None or float(said_turn.group(2)) < LEAST_ORIENTATION_CONFIDENCE:
-            return 0
-        return int(said_turn.group(1))
-
     def details(self) -> Mapping[str, Any]:
         """Engine, version and languages."""
         return {"engine": "tesseract", "version": self.version, "languages": self.languages}
@@ -345,11 +329,13 @@ def read_by_script(image: Image, is_cyrillic: bool, general: Reader, cyrillic: R
     if is_cyrillic:
         reading = cyrillic.read(image)
         is_sure = reading.confidence >= cyrillic.poor_confidence
-        if is_sure and reading.cyrillic_share >= LEAST_CYRILLIC:
+        if is_sure and cyrillic_share(reading.text) >= LEAST_CYRILLIC:
             return reading
         other = general.read(image)
         is_better = not is_sure and other.confidence > reading.confidence
-        if other.density > POOR_DENSITY and (is_better or reading.cyrillic_share < LEAST_CYRILLIC):
+        if other.density > POOR_DENSITY and (
+            is_better or cyrillic_share(reading.text) < LEAST_CYRILLIC
+        ):
             return other
         return reading
     reading = general.read(image)
@@ -379,8 +365,12 @@ def parse_tesseract_tsv(tsv: str, scale: float = 1.0) -> Reading:
         fragment = Fragment(columns[11].strip(), *box, max(0.0, confidence) / 100)
         lines.setdefault(tuple(columns[1:5]), []).append(fragment)
     slopes = []
-    fragments = [word for words in lines.values() for word in _as_cyrillic(words)]
+    fragments: list[Fragment] = []
     for words in lines.values():
+        # With two languages at once, Tesseract takes "ООО" and "АО" for Latin letters of the same shape.
+        if _is_cyrillic("".join(word.text for word in words)):
+            words = [word._replace(text=as_cyrillic(word.text)) for word in words]
+        fragments.extend(words)
         first, last = words[0], words[-1]
         run = last.left - first.left
         # Descenders move the bottom of a word, capitals its top: only long lines tell an angle.
@@ -389,44 +379,9 @@ def parse_tesseract_tsv(tsv: str, scale: float = 1.0) -> Reading:
     return Reading(tuple(fragments), _weighted_median(slopes))
 
 
-def _as_cyrillic(words: Sequence[Fragment]) -> list[Fragment]:
-    """``words`` of a line with Latin look-alikes put back into Cyrillic where the line is Cyrillic.
-
-    With two languages at once, Tesseract takes "ООО" and "АО" for Latin letters of the same shape.
-    """
-    line = "".join(word.text for word in words)
-    letters = [character for character in line if character.isalpha()]
-    cyrillic = sum("\u0400" <= letter <= "\u04ff" for letter in letters)
-    # A Russian line may hold some Latin words, a Latin one few Cyrillic letters.
-    if cyrillic < 0.6 * len(letters):
-        return list(words)
-    return [word._replace(text=_LATIN_TOKEN.sub(_lookalike, word.text)) for word in words]
-
-
-def _one_script(line: Fragment) -> Fragment:
-    """``line`` without words that mix Cyrillic and Latin letters, where one script can have them all."""
-    return line._replace(text=_MIXED_WORD.sub(_unmixed, line.text))
-
-
-def _unmixed(match: re.Match[str]) -> str:
-    word = match.group()
-    as_cyrillic = word.translate(_LOOKALIKES)
-    if not _LATIN.search(as_cyrillic):
-        return as_cyrillic
-    as_latin = word.translate(_LATIN_LOOKALIKES)
-    return word if _CYRILLIC.search(as_latin) else as_latin
-
-
-_LATIN = re.compile("[A-Za-z]")
-_CYRILLIC = re.compile("[\u0400-\u04ff]")
-_MIXED_WORD = re.compile("[A-Za-z]+[\u0400-\u04ff][\\w]*|[\u0400-\u04ff]+[A-Za-z][\\w]*")
-_LATIN_TOKEN = re.compile(r"(?<![\w@.-])[ABCEHKMOPTXYaceopxy]+(?![\w@-]|\.\w)")
-_LOOKALIKES = str.maketrans("ABCEHKMOPTXYaceopxy", "АВСЕНКМОРТХУасеорху")
-_LATIN_LOOKALIKES = str.maketrans("АВСЕНКМОРТХУасеорху", "ABCEHKMOPTXYaceopxy")
-
-
-def _lookalike(match: re.Match[str]) -> str:
-    return match.group().translate(_LOOKALIKES)
+def _is_cyrillic(line: str) -> bool:
+    """A Russian line may hold some Latin words, a Latin one few Cyrillic letters."""
+    return cyrillic_share(line) >= LEAST_CYRILLIC_OF_LINE
 
 
 def _for_tesseract(image: Image) -> tuple[Image, float]:

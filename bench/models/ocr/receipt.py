@@ -19,6 +19,8 @@ _ADDRESS = 0.8
 _HEAD_ROWS = 7
 """The name of the company stands in one of so many rows."""
 _ADDRESS_ROWS = 5
+_ROUNDING = 5
+"""Cents by which a till may round."""
 _CENTS = re.compile(r"\d[.,]\s?\d\d(?!\d)")
 _REGISTRATION = re.compile(r"\s*\(?\b\d{4,}\s?-?\s?[A-Z]\)?\s*$")
 """The number of a Malaysian company behind its name: "(771204-K)"."""
@@ -28,7 +30,7 @@ class _Line(NamedTuple):
     """A row of a receipt that ends in an amount."""
 
     label: str
-    amount: float
+    cents: int
     text: str
     cell: TableCell
 
@@ -134,9 +136,8 @@ def _amount_lines(document: OcrDocument) -> list[_Line]:
         label = re.sub(r"[^a-z/ ]", " ", words).strip()
         # A label may stand on the line above its amount.
         label = label if count_letters(label) >= 2 else waiting
-        figures = re.sub(r"[^\d.,-]", "", value.text).strip(".,")
-        whole, cents = re.sub(r"[.,-]", "", figures[:-3]), figures[-2:]
-        lines.append(_Line(label, int(whole or 0) + int(cents) / 100, value.text, row[-1]))
+        cents = int(re.sub(r"\D", "", value.text))
+        lines.append(_Line(label, cents, value.text, row[-1]))
         waiting = ""
     return lines
 
@@ -144,16 +145,11 @@ def _amount_lines(document: OcrDocument) -> list[_Line]:
 def _agreement(line: _Line, lines: Sequence[_Line]) -> float:
     """How well the other amounts bear out a total, 0 to 1: paid less change, or net and tax."""
 
-    def amounts(words: str) -> list[float]:
-        return [other.amount for other in lines if words_pattern(words).search(other.label)]
+    def cents(words: str) -> list[int]:
+        return [other.cents for other in lines if words_pattern(words).search(other.label)]
 
-    change = [*amounts("change"), 0.0]
-    if any(_equal(paid - back, line.amount) for paid in amounts("paid") for back in change):
+    paid = [given - back for given in cents("paid") for back in [*cents("change"), 0]]
+    if line.cents in paid:
         return 1.0
-    if any(_equal(net + tax, line.amount) for net in amounts("net") for tax in amounts("tax")):
-        return 0.7
-    return 0.0
-
-
-def _equal(first: float, second: float) -> bool:
-    return abs(first - second) < 0.051
+    gross = [net + tax for net in cents("net") for tax in cents("tax")]
+    return 0.7 if any(abs(line.cents - one) <= _ROUNDING for one in gross) else 0.0

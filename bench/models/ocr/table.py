@@ -23,30 +23,27 @@ _COLUMNS = {"item": "name", "quantity": "quantity", "unit_price": "price", "line
 _ASKED = {**_COLUMNS, "total": "total"}
 """Field that a question names → the column that it wants of one item."""
 _KINDS = {"quantity": ValueKind.QUANTITY, "price": ValueKind.AMOUNT, "total": ValueKind.AMOUNT}
+_SCORE = 0.8
+"""Score of a value of an item that a question counts off or names."""
 _SUMS = frozenset({"total", "subtotal", "vat", "discount", "cash", "change", "service_charge"})
 _MONEY = re.compile(r"(?<![\d.])\d[\d ]*[.,]\s?\d\d(?![\d.])")
 _HEADER_SCORE = 0.55
 """Least score of a label that heads a column or names a sum; a word inside a cell scores less."""
 
 
-def ordinal(plain: str) -> int | None:
-    """Which row a normalised question speaks of, from 0; None if it names none."""
-    ordinals = enumerate(word_list("ordinals"))
-    return next((row for row, words in ordinals if alternatives(words).search(plain)), None)
-
-
 def asked_value(document: OcrDocument, plain: str, field: Field | None) -> Candidate | None:
     """What a normalised question wants of the item that it counts off ("the second item") or names."""
     rows = items(document)
-    row = ordinal(plain)
-    if row is None:
-        named = [number for number, item in enumerate(rows) if _is_named(document, item, plain)]
-        row = named[0] if named else None
+    counted = [
+        row for row, words in enumerate(word_list("ordinals")) if alternatives(words).search(plain)
+    ]
+    named = [row for row, item in enumerate(rows) if _is_named(document, item, plain)]
     column = "name" if field is None else _ASKED.get(field.name, "name")
-    if row is None or row >= len(rows) or column not in rows[row]:
-        return None
-    text = value(rows[row], column)
-    return Candidate(text, 0.8, rows[row][column]) if text else None
+    for row in (counted or named)[:1]:
+        text = value(rows[row], column) if row < len(rows) else ""
+        if text:
+            return Candidate(text, _SCORE, rows[row][column])
+    return None
 
 
 def _is_named(document: OcrDocument, item: Item, question: str) -> bool:
