@@ -19,7 +19,7 @@ import bench
 from bench.schema import Output, TokenChoice
 from bench.service.accepting import Service
 from bench.service.answers import failure_message
-from bench.service.api import Serving
+from bench.service.api import the_service
 from bench.service.jobs import ServiceJob
 from bench.service.refusals import Refusal
 from bench.service.replies import ERRORS
@@ -177,8 +177,9 @@ _CHAT_BODY = {
 
 
 @chat.get("/models", responses=ERRORS, summary="The model that answers")
-async def models(service: Serving) -> dict[str, Any]:
+async def models(request: Request) -> dict[str, Any]:
     """In the shape of the OpenAI API, with the length of the model's context as vLLM tells it."""
+    service = the_service(request)
     loaded = service.dispatcher.loaded
     context = None if loaded is None else loaded.info.details.get("context_tokens")
     row = {
@@ -197,8 +198,9 @@ async def models(service: Serving) -> dict[str, Any]:
     openapi_extra=_CHAT_BODY,
     summary="Ask about page images as the OpenAI API does",
 )
-async def complete(request: Request, service: Serving) -> Response:
+async def complete(request: Request) -> Response:
     """The images always come before the text in what the model reads, in whatever order they are sent."""
+    service = the_service(request)
     service.check_room()
     if (
         request.headers.get("content-type", "").partition(";")[0].strip().lower()

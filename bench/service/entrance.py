@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import itertools
 import json
 import re
 import time
@@ -30,16 +31,16 @@ OPEN_PATHS = ("/livez", "/ready", "/docs", "/docs-files", "/openapi.json")
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_SAFE_HEADERS = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-    (b"referrer-policy", b"no-referrer"),
+_SAFE_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+_PAGE_HEADERS = (
+    *_SAFE_HEADERS,
     (
         b"content-security-policy",
         b"default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
         b"img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'",
     ),
-]
+)
+"""Headers of a page for a browser, which keep it from loading anything from elsewhere."""
 
 
 class _Body:
@@ -84,6 +85,8 @@ class Entrance:
 
     def __init__(self, app: ASGIApp, settings: ServiceSettings, metrics: ServiceMetrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
+        self._numbers = itertools.count(1)
+        self._session = uuid.uuid4().hex[:12]
         self._receiving = 0
         """Bytes of the bodies that are being received."""
 
@@ -94,7 +97,7 @@ class Entrance:
             return
         started = time.perf_counter()
         headers = Headers(scope=scope)
-        request_id = _request_id(headers)
+        request_id = self._request_id(headers)
         body = _Body(headers, receive, self._settings)
         status = 0
 
@@ -102,7 +105,9 @@ class Entrance:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                own = [(b"x-request-id", request_id.encode()), *_SAFE_HEADERS]
+                is_page = any(value.startswith(b"text/html") for _, value in message["headers"])
+                safe = _PAGE_HEADERS if is_page else _SAFE_HEADERS
+                own = [(b"x-request-id", request_id.encode()), *safe]
                 if not body.is_complete:
                     # The rest of the body would be read, however long it is, and however slowly it comes.
                     own.append((b"connection", b"close"))
@@ -124,6 +129,13 @@ class Entrance:
         finally:
             self._free(body)
         self._record(scope, request_id, status, time.perf_counter() - started, error)
+
+    def _request_id(self, headers: Headers) -> str:
+        """What the client calls the request, or a number of this session."""
+        given = headers.get("x-request-id", "")
+        if _REQUEST_ID.fullmatch(given):
+            return given
+        return f"{self._session}-{next(self._numbers)}"
 
     def _admit(self, scope: Scope, headers: Headers) -> None:
         """Refuse whoever may not ask.
@@ -201,11 +213,6 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"
 
 def _is_open(path: str) -> bool:
     return path in OPEN_PATHS or path.startswith("/docs-files/")
-
-
-def _request_id(headers: Headers) -> str:
-    given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def _host(header: str) -> str:

@@ -17,7 +17,7 @@ from bench.errors import BenchError, EnvironmentProblem, InvalidInput
 from bench.rundir.rows import output_of
 from bench.runner.threads import thread_environment
 from bench.schema import ModelInfo, ModelSpec, Output
-from bench.service.jobs import ServiceJob
+from bench.service.jobs import ServiceJob, fields_of
 from bench.text import one_line
 
 MAX_LINE_BYTES = 256 * 2**20
@@ -188,7 +188,7 @@ def _groups(jobs: Sequence[ServiceJob]) -> list[dict[str, Any]]:
         shared = (asked.pages, asked.system, asked.max_pixels, asked.max_new_tokens, asked.stop)
         if shared not in groups:
             groups[shared] = {
-                "pages": [{**asdict(page), "path": str(page.path)} for page in asked.pages],
+                "pages": [{**fields_of(page), "path": str(page.path)} for page in asked.pages],
                 "system": asked.system,
                 "max_pixels": asked.max_pixels,
                 "max_new_tokens": asked.max_new_tokens,
