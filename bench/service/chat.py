@@ -168,12 +168,9 @@ class ChatRequest(BaseModel):
         return "\n".join(system) or None, others[0]
 
 
-_CHAT_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": ChatRequest.model_json_schema()}},
-    }
-}
+_SCHEMA = ChatRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+CHAT_SCHEMAS: dict[str, Any] = _SCHEMA.pop("$defs")
+"""Schemas that the description of the API needs beside those that its routes name."""
 
 
 @chat.get("/models", responses=ERRORS, summary="The model that answers")
@@ -195,7 +192,9 @@ async def models(request: Request) -> dict[str, Any]:
 @chat.post(
     "/chat/completions",
     responses=ERRORS,
-    openapi_extra=_CHAT_BODY,
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}
+    },
     summary="Ask about page images as the OpenAI API does",
 )
 async def complete(request: Request) -> Response:

@@ -7,6 +7,7 @@ that it refuses before their bodies are read.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import itertools
 import json
@@ -20,6 +21,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bench.formatting import byte_size
+from bench.parsing import whole_number
 from bench.service.metrics import ServiceMetrics
 from bench.service.records import log
 from bench.service.refusals import Refusal
@@ -28,6 +30,7 @@ from bench.text import stumbled
 
 OPEN_PATHS = ("/livez", "/ready", "/docs", "/docs-files", "/openapi.json")
 """What needs no key: the probes of whatever runs the service, and the description of the API."""
+LINGERING_SECONDS, LINGERING_BYTES = 2.0, 2**20
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -52,7 +55,8 @@ class _Body:
         self.reserved = 0
         """Bytes that it may have: as many as it says, or as many as any may have."""
         if not self.is_complete:
-            self.reserved = int(length) if length.isdigit() else settings.body_bytes
+            told = whole_number(length)
+            self.reserved = settings.body_bytes if told is None else told
         self.on_complete: Callable[[_Body], None] | None = None
         self._receive, self._most, self._received = receive, settings.body_bytes, 0
         self._deadline = asyncio.get_running_loop().time() + settings.upload_seconds
@@ -78,6 +82,16 @@ class _Body:
             if self.on_complete is not None:
                 self.on_complete(self)
         return message
+
+    async def discard(self) -> None:
+        """Read what is left and keep none of it, for as long as a client needs to notice the reply."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGERING_SECONDS):
+                discarded = 0
+                while not self.is_complete and discarded < LINGERING_BYTES:
+                    message = await self._receive()
+                    discarded += len(message.get("body", b""))
+                    self.is_complete = not message.get("more_body", False)
 
 
 class Entrance:
@@ -112,6 +126,11 @@ class Entrance:
                     # The rest of the body would be read, however long it is, and however slowly it comes.
                     own.append((b"connection", b"close"))
                 message = {**message, "headers": [*message["headers"], *own]}
+            elif not (body.is_complete or message.get("more_body", False)):
+                await send({**message, "more_body": True})
+                # A connection that is closed with bytes unread may lose the reply on its way.
+                await body.discard()
+                message = {"type": "http.response.body", "body": b""}
             await send(message)
 
         error: Exception | None = None
