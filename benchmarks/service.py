@@ -1,6 +1,7 @@
 """What the service costs beside the engine, and what it survives.
 
     python benchmarks/service.py overhead                # the nano at 16 in flight, and called directly
+    python benchmarks/service.py overhead --delay 0.05   # the same with a model that sleeps for each question
     python benchmarks/service.py crowd --seconds 60      # 1,000 clients at once, a model that sleeps
     python benchmarks/service.py kills --times 10        # kill -9 of the service with 50 accepted jobs
     python benchmarks/service.py fuzz                    # schemathesis from the service's own OpenAPI
@@ -107,8 +108,8 @@ class Cost(NamedTuple):
     answers: tuple[str, ...]
 
 
-def overhead(rounds: int, passes: int, in_flight: int) -> dict[str, Any]:
-    """The same questions asked of the engine and of the service, in turns."""
+def overhead(rounds: int, passes: int, in_flight: int, delay: float) -> dict[str, Any]:
+    """The same questions asked of a model and of the service, in turns; with ``delay`` the model sleeps."""
     from bench.models import make_model
     from bench.models.catalog import resolve
     from bench.runner.batches import batched, page_groups
@@ -122,8 +123,7 @@ def overhead(rounds: int, passes: int, in_flight: int) -> dict[str, Any]:
         _run_body(path, prompt, groups[0].generation.max_new_tokens) for path, prompt in questions
     ]
     batches = list(batched(groups, in_flight))
-    model = make_model(resolve("qwen2-vl-nano"))
-    model.load()
+    name = "sleeper" if delay else "qwen2-vl-nano"
     me = psutil.Process()
 
     def engine() -> Cost:
@@ -142,9 +142,12 @@ def overhead(rounds: int, passes: int, in_flight: int) -> dict[str, Any]:
             tuple(answers[: len(questions)]),
         )
 
-    with tempfile.TemporaryDirectory(prefix="serve-overhead-") as name:
-        folder = Path(name)
-        with serving(folder, "qwen2-vl-nano", "--batch-size", str(in_flight)) as service:
+    with tempfile.TemporaryDirectory(prefix="serve-overhead-") as temporary:
+        folder = Path(temporary)
+        (folder / "bench.toml").write_text(SLEEPER.format(delay), encoding="utf-8")
+        model = make_model(resolve(name, bench_toml=folder / "bench.toml"))
+        model.load()
+        with serving(folder, name, "--batch-size", str(in_flight)) as service:
 
             def served() -> Cost:
                 began, used, own = (
@@ -407,7 +410,7 @@ def main() -> int:
     parser.add_argument("--in-flight", type=int, default=16)
     parser.add_argument("--clients", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--delay", type=float, default=0.001)
+    parser.add_argument("--delay", type=float, help="seconds a question, of a model that sleeps")
     parser.add_argument("--times", type=int, default=10)
     parser.add_argument("--jobs", type=int, default=50)
     parser.add_argument("--examples", type=int, default=100)
@@ -416,9 +419,9 @@ def main() -> int:
     if chosen.what == "fuzz":
         return fuzz(chosen.examples, chosen.seed)
     if chosen.what == "overhead":
-        told = overhead(chosen.rounds, chosen.passes, chosen.in_flight)
+        told = overhead(chosen.rounds, chosen.passes, chosen.in_flight, chosen.delay or 0.0)
     elif chosen.what == "crowd":
-        told = crowd(chosen.clients, chosen.seconds, chosen.delay)
+        told = crowd(chosen.clients, chosen.seconds, chosen.delay or 0.001)
     else:
         told = kills(chosen.times, chosen.jobs)
     print(json.dumps(told, indent=2))

@@ -50,6 +50,9 @@ def _description(generate: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What FastAPI makes of the routes, with the schemas of the requests that it does not read itself."""
     described = generate()
     described["components"]["schemas"].update(CHAT_SCHEMAS)
+    described["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    # With a key or without one, as the service was started.
+    described["security"] = [{}, {"key": []}]
     return described
 
 
