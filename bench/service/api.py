@@ -171,7 +171,9 @@ async def _reply(service: Service, job: ServiceJob, wait: float | None) -> Respo
 
 
 def _job_response(service: Service, job: ServiceJob, status: int) -> Response:
-    return JSONResponse(job_reply(job, service.dispatcher.position(job.id)), status)
+    waits = job.status == "IN_QUEUE"
+    position = service.dispatcher.position(job.id) if waits else None
+    return JSONResponse(job_reply(job, position), status)
 
 
 def _unknown() -> Refusal:

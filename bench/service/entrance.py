@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bench.formatting import byte_size
@@ -30,6 +31,8 @@ from bench.text import stumbled
 
 OPEN_PATHS = ("/livez", "/ready", "/docs", "/docs-files", "/openapi.json")
 """What needs no key: the probes of whatever runs the service, and the description of the API."""
+CLIENT_LEFT = 499
+"""Status in the log where nobody is there any more to get one."""
 LINGERING_SECONDS, LINGERING_BYTES = 2.0, 2**20
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -141,6 +144,8 @@ class Entrance:
         except Refusal as refusal:
             if not status:
                 await _reply(sending, refusal)
+        except ClientDisconnect:
+            status = status or CLIENT_LEFT
         except Exception as unforeseen:
             error = unforeseen
             if not status:

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from bench.errors import BenchError, EnvironmentProblem, InvalidInput
+from bench.formatting import significant
 from bench.rundir.rows import output_of
 from bench.runner.threads import thread_environment
 from bench.schema import ModelInfo, ModelSpec, Output
@@ -30,10 +31,18 @@ STATUS_INVALID = 2
 class ModelDied(Exception):
     """The process ended while it was asked."""
 
-    def __init__(self, message: str, *, blames: bool = True) -> None:
-        """Keep why; ``blames`` is false if the questions cannot have caused it."""
+    def __init__(
+        self, message: str, *, blames: bool = True, reason: BenchError | None = None
+    ) -> None:
+        """Keep why the process ended.
+
+        Args:
+            message: for the log.
+            blames: whether the questions may have caused it.
+            reason: what the process said itself, if it could.
+        """
         super().__init__(message)
-        self.message, self.blames = message, blames
+        self.message, self.blames, self.reason = message, blames, reason
 
 
 class Loaded(NamedTuple):
@@ -58,8 +67,9 @@ class CallResult(NamedTuple):
 class ModelProcess:
     """One process that holds the model; after ``ModelDied``, ``start`` makes another one."""
 
-    def __init__(self, spec: ModelSpec) -> None:
-        self._spec = spec
+    def __init__(self, spec: ModelSpec, call_seconds: float) -> None:
+        """Start nothing yet; a call that takes longer than ``call_seconds`` counts as a death."""
+        self._spec, self._call_seconds = spec, call_seconds
         self._process: asyncio.subprocess.Process | None = None
         self._listening: asyncio.Task[None] | None = None
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
@@ -96,7 +106,7 @@ class ModelProcess:
         try:
             said = await self._exchange(asdict(self._spec))
         except ModelDied as death:
-            raise EnvironmentProblem(
+            raise death.reason or EnvironmentProblem(
                 f"the model {self._spec.name} cannot be loaded: {death.message}"
             ) from None
         info = ModelInfo(**said["info"])
@@ -108,7 +118,13 @@ class ModelProcess:
         Raises:
             ModelDied: the process has ended, and there are no answers.
         """
-        said = await self._exchange(_groups(jobs))
+        try:
+            async with asyncio.timeout(self._call_seconds):
+                said = await self._exchange(_groups(jobs))
+        except TimeoutError:
+            await self.stop()
+            message = f"its process gave no answer within {significant(self._call_seconds)} s"
+            raise ModelDied(message) from None
         outputs = {row["sample_id"]: output_of(row) for row in said["outputs"]}
         return CallResult(outputs, said["seconds"], said["memory"])
 
@@ -130,13 +146,11 @@ class ModelProcess:
 
         Raises:
             ModelDied: the process ended instead.
-            BenchError: it says that the model cannot be loaded.
         """
         process = self._process
         assert process is not None, "start comes first"
         assert process.stdin is not None
         assert process.stdout is not None
-        line = b""
         # What the process said before it ended is still to be read.
         with contextlib.suppress(ConnectionError):
             process.stdin.write(json.dumps(value).encode() + b"\n")
@@ -147,7 +161,7 @@ class ModelProcess:
         said: dict[str, Any] = json.loads(line)
         if said["event"] == "failed":
             await self.stop()
-            raise _failure(said)
+            raise ModelDied(one_line(said["message"], 300), reason=_failure(said))
         if said["event"] == "lost":
             await self.stop()
             raise ModelDied(one_line(said["message"], 300), blames=said["blames"])
