@@ -322,6 +322,12 @@ def test_an_address_is_checked(url: str) -> None:
         ServiceClient(url)
 
 
+def test_a_key_that_fits_into_no_header_is_refused() -> None:
+    for key in ("ключ", "a\nb"):
+        with pytest.raises(InvalidInput, match="the key contains"):
+            ServiceClient("http://here", key=key)
+
+
 def test_bench_ask_prints_the_answer(it: Listening, tmp_path: Path, bench: Any) -> None:
     (tmp_path / "scan.png").write_bytes(PAGE)
     assert bench("ask", it.url, "scan.png", "-q", "total?").out == "TOTAL?\n"

@@ -130,7 +130,8 @@ def test_a_call_that_never_ends_counts_as_a_death() -> None:
         page = Page(Path("page.png"), 0, 10, 10, "0" * 64)
         with pytest.raises(ModelDied, match="no answer within"):
             await process.ask([new_job(PageQuestion((page,), "?", 5))])
-        assert process.pid is None
+        await process.start()
+        await process.stop()
 
     asyncio.run(story())
 

@@ -75,12 +75,6 @@ class ModelProcess:
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         """What the process wrote last for a person, for the log of the service."""
 
-    @property
-    def pid(self) -> int | None:
-        """The process's number while it runs."""
-        process = self._process
-        return process.pid if process is not None and process.returncode is None else None
-
     async def start(self) -> Loaded:
         """Start the process and have it load the model.
 
