@@ -95,23 +95,14 @@ Watch = Callable[[JobState], None]
 class _Client:
     """What both clients know."""
 
-    def __init__(self, url: str, *, key: str | None = None, patience: float = 300.0) -> None:
-        """Open nothing yet.
-
-        Args:
-            url: address of the service, without a path.
-            key: what the service asks for, if it asks for a key.
-            patience: seconds for which a service that is busy, or that cannot be reached, is asked again.
-
-        Raises:
-            InvalidInput: ``url`` is not an address.
-            EnvironmentProblem: httpx2 is not installed.
-        """
+    def __init__(self, url: str, *, key: str | None, patience: float) -> None:
         require_package("asking a service", "httpx2", "endpoint")
         _check_address(url)
         self._patience = patience
         headers = {"user-agent": "docvlm-bench"}
         if key is not None:
+            if not key.isascii() or not key.isprintable():
+                raise InvalidInput("the key contains characters that no HTTP header may have")
             headers["authorization"] = f"Bearer {key}"
         self._options: dict[str, Any] = {
             "base_url": url.rstrip("/"),
@@ -187,7 +178,18 @@ class ServiceClient(_Client):
         patience: float = 300.0,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        """See ``_Client``; ``transport`` stands in for the network in tests."""
+        """Open nothing yet.
+
+        Args:
+            url: address of the service, without a path.
+            key: what the service asks for, if it asks for a key.
+            patience: seconds for which a service that is busy, or that cannot be reached, is asked again.
+            transport: stands in for the network in tests.
+
+        Raises:
+            InvalidInput: ``url`` is not an address, or ``key`` cannot be one.
+            EnvironmentProblem: httpx2 is not installed.
+        """
         super().__init__(url, key=key, patience=patience)
         import httpx2
 
@@ -280,7 +282,7 @@ class AsyncServiceClient(_Client):
         patience: float = 300.0,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        """See ``_Client``; ``transport`` stands in for the network in tests."""
+        """See ``ServiceClient``."""
         super().__init__(url, key=key, patience=patience)
         import httpx2
 
@@ -444,7 +446,8 @@ def _problem(reply: httpx2.Response) -> BenchError:
         message += f": {one_line(said, 300)}"
     if reply.status_code >= 500 or reply.status_code == 429:
         return EnvironmentProblem(message, hint="try again later")
-    return InvalidInput(message)
+    hint = "for bench ask: export BENCH_ASK_API_KEY=..." if reply.status_code == 401 else None
+    return InvalidInput(message, hint=hint)
 
 
 def _json(reply: httpx2.Response) -> dict[str, Any]:

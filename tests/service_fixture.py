@@ -41,8 +41,6 @@ def shouted(job: ServiceJob) -> Output:
 class Script:
     """Stands in for the model's process."""
 
-    pid = None
-
     def __init__(self, answer: Answer = shouted) -> None:
         self.answer = answer
         self.calls: list[list[ServiceJob]] = []

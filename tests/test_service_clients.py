@@ -24,6 +24,7 @@ from bench.models.model import failed
 from bench.models.openai import Endpoint
 from bench.models.qwen_vl import QwenVL
 from bench.schema import Generation, ModelSpec, Output, PageGroup, Request
+from bench.service import entrance
 from bench.service.jobs import ServiceJob
 from bench.tasks import load_task
 from tests.service_fixture import (
@@ -321,6 +322,12 @@ def test_an_address_is_checked(url: str) -> None:
         ServiceClient(url)
 
 
+def test_a_key_that_fits_into_no_header_is_refused() -> None:
+    for key in ("ключ", "a\nb"):
+        with pytest.raises(InvalidInput, match="the key contains"):
+            ServiceClient("http://here", key=key)
+
+
 def test_bench_ask_prints_the_answer(it: Listening, tmp_path: Path, bench: Any) -> None:
     (tmp_path / "scan.png").write_bytes(PAGE)
     assert bench("ask", it.url, "scan.png", "-q", "total?").out == "TOTAL?\n"
@@ -337,7 +344,23 @@ def test_bench_ask_prints_the_answer(it: Listening, tmp_path: Path, bench: Any) 
     assert "did not answer" in result.err
 
 
-def test_a_client_that_says_nothing_is_sent_away(tmp_path: Path) -> None:
+def test_a_refusal_arrives_although_the_body_was_not_read(it: Listening) -> None:
+    port = int(it.url.rpartition(":")[2])
+    head = b"POST /nowhere HTTP/1.1\r\nhost: localhost\r\ncontent-length: 300000\r\n\r\n"
+    for host, status in ((b"localhost", b" 404 "), (b"evil.example", b" 421 ")):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(head.replace(b"localhost", host) + b"x" * 300_000)
+            reply = b""
+            while piece := client.recv(5000):
+                reply += piece
+        assert status in reply
+        assert reply.endswith(b"}}")
+
+
+def test_a_client_that_says_nothing_is_sent_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entrance, "LINGERING_SECONDS", 0.1)
     with listening(tmp_path / "s", header_seconds=0.3, upload_seconds=0.3) as it:
         port = int(it.url.rpartition(":")[2])
         for beginning in (b"", b"GET /livez HTTP/1.1\r\nhost: localhost\r\nx: "):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -19,7 +20,9 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
 from bench.client import ServiceClient
-from bench.service.jobs import JobStore
+from bench.schema import ModelSpec, Page
+from bench.service.jobs import JobStore, PageQuestion, new_job
+from bench.service.model_process import ModelDied, ModelProcess
 from tests.service_fixture import png
 
 READER = (
@@ -116,6 +119,21 @@ def test_a_model_that_cannot_be_loaded_ends_the_command_with_one_line(
     assert result.status == 3
     said = [line for line in result.err.splitlines() if not line.startswith("{")]
     assert said == ["error: no weights here"]
+
+
+def test_a_call_that_never_ends_counts_as_a_death() -> None:
+    spec = ModelSpec("slow", "fake", options={"delay": 30, "default": "late"})
+
+    async def story() -> None:
+        process = ModelProcess(spec, call_seconds=0.3)
+        await process.start()
+        page = Page(Path("page.png"), 0, 10, 10, "0" * 64)
+        with pytest.raises(ModelDied, match="no answer within"):
+            await process.ask([new_job(PageQuestion((page,), "?", 5))])
+        await process.start()
+        await process.stop()
+
+    asyncio.run(story())
 
 
 def test_a_port_in_use_is_one_line(tmp_path: Path, bench: Any) -> None:

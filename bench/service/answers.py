@@ -16,7 +16,7 @@ from bench.service.refusals import without_paths
 def job_reply(job: ServiceJob, position: int | None = None) -> dict[str, Any]:
     """The reply about a job; ``position`` is its place in the queue while it waits."""
     reply: dict[str, Any] = {"id": job.id, "status": job.status}
-    if job.status == "IN_QUEUE" and position is not None:
+    if position is not None:
         reply["position"] = position
     if job.output is not None:
         reply["output"] = _output(job, job.output)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from bench.schema import DEFAULT_QUESTION
@@ -32,7 +32,6 @@ def the_service(request: Request) -> Service:
     return service
 
 
-Serving = Annotated[Service, Depends(the_service)]
 Wait = Annotated[float, Query(ge=0, le=3600, description="Seconds to wait for the end of the job.")]
 
 documents = APIRouter(prefix="/api/v1", tags=["documents"])
@@ -46,8 +45,9 @@ about = APIRouter(tags=["about the service"])
     openapi_extra=request_body(RunRequest, RunFields),
     summary="Ask one question about the pages of a document",
 )
-async def run(request: Request, service: Serving) -> Response:
+async def run(request: Request) -> Response:
     """Answers when the answer is there, or with 202 and `IN_QUEUE` when `wait` seconds are over."""
+    service = the_service(request)
     job, wait = await _accepted_run(request, service)
     return await _reply(service, job, wait)
 
@@ -59,12 +59,13 @@ async def run(request: Request, service: Serving) -> Response:
     openapi_extra=request_body(ClassifyRequest, ClassifyFields),
     summary="Find the label that suits a document",
 )
-async def classify(request: Request, service: Serving) -> Response:
+async def classify(request: Request) -> Response:
     """The model is asked to answer with one of the labels.
 
     `probability` is the product of the probabilities of the tokens that it wrote. It is null if the backend
     does not tell them.
     """
+    service = the_service(request)
     job, wait = await _accepted_classification(request, service)
     return await _reply(service, job, wait)
 
@@ -75,8 +76,9 @@ async def classify(request: Request, service: Serving) -> Response:
     responses=ERRORS,
     summary="The state of a job, and its result",
 )
-async def status(job_id: str, service: Serving, wait: Wait = 0.0) -> Response:
+async def status(request: Request, job_id: str, wait: Wait = 0.0) -> Response:
     """With `wait`, the reply comes when the job has ended, or when the time is over."""
+    service = the_service(request)
     job = await service.dispatcher.result(job_id, min(wait, service.settings.most_wait_seconds))
     if job is None:
         raise _unknown()
@@ -89,9 +91,9 @@ async def status(job_id: str, service: Serving, wait: Wait = 0.0) -> Response:
     responses=ERRORS,
     summary="Forget a job, its pages and its result",
 )
-async def forget(job_id: str, service: Serving) -> None:
+async def forget(request: Request, job_id: str) -> None:
     """A job that waits is not asked any more."""
-    if not await service.dispatcher.forget(job_id):
+    if not await the_service(request).dispatcher.forget(job_id):
         raise _unknown()
 
 
@@ -102,8 +104,9 @@ async def livez() -> dict[str, str]:
 
 
 @about.get("/ready", responses=ERRORS, summary="Whether the model can be asked")
-async def ready(service: Serving) -> dict[str, str]:
+async def ready(request: Request) -> dict[str, str]:
     """503 until the model is loaded, while it is loaded again, and when the service is about to stop."""
+    service = the_service(request)
     if service.is_draining:
         raise Refusal(503, "stopping", "the service is about to stop", retry_after=10)
     if not service.dispatcher.is_ready:
@@ -112,9 +115,9 @@ async def ready(service: Serving) -> dict[str, str]:
 
 
 @about.get("/version", response_model=VersionReply, responses=ERRORS, summary="What answers here")
-async def version(service: Serving) -> dict[str, Any]:
+async def version(request: Request) -> dict[str, Any]:
     """The program, the model, and the device that it computes on."""
-    return service.version()
+    return the_service(request).version()
 
 
 @about.get(
@@ -123,9 +126,9 @@ async def version(service: Serving) -> dict[str, Any]:
     responses=ERRORS,
     summary="Counters for Prometheus",
 )
-async def metrics(service: Serving) -> Response:
+async def metrics(request: Request) -> Response:
     """Queue, latency, tokens, errors and memory."""
-    return Response(service.metrics.page(), headers={"content-type": CONTENT_TYPE})
+    return Response(the_service(request).metrics.page(), headers={"content-type": CONTENT_TYPE})
 
 
 async def _accepted_run(request: Request, service: Service) -> tuple[ServiceJob, float | None]:
@@ -168,7 +171,9 @@ async def _reply(service: Service, job: ServiceJob, wait: float | None) -> Respo
 
 
 def _job_response(service: Service, job: ServiceJob, status: int) -> Response:
-    return JSONResponse(job_reply(job, service.dispatcher.position(job.id)), status)
+    waits = job.status == "IN_QUEUE"
+    position = service.dispatcher.position(job.id) if waits else None
+    return JSONResponse(job_reply(job, position), status)
 
 
 def _unknown() -> Refusal:

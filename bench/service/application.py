@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -11,11 +15,11 @@ from starlette.exceptions import HTTPException
 import bench
 from bench.service.accepting import Service
 from bench.service.api import about, documents
-from bench.service.chat import chat
+from bench.service.chat import CHAT_SCHEMAS, chat
 from bench.service.entrance import Entrance
 from bench.service.refusals import Refusal
 
-_DESCRIPTION = """Asks one vision-language model about page images and PDFs.
+_INTRODUCTION = """Asks one vision-language model about page images and PDFs.
 
 Where the service needs a key, send it as `Authorization: Bearer KEY` or as `X-Api-Key: KEY`."""
 
@@ -27,7 +31,7 @@ def make_application(service: Service) -> FastAPI:
         None,
         title="docvlm-bench",
         version=bench.__version__,
-        description=_DESCRIPTION,
+        description=_INTRODUCTION,
         static_url="/docs-files",
         # Swagger would ask a server on the Internet whether the description is valid.
         swagger_ui_parameters={"validatorUrl": "none", "tryItOutEnabled": True},
@@ -37,8 +41,19 @@ def make_application(service: Service) -> FastAPI:
         app.include_router(router)
     app.add_exception_handler(RequestValidationError, _invalid_parameter)
     app.add_exception_handler(HTTPException, _not_routed)
+    app.openapi = cache(partial(_description, app.openapi))  # type: ignore[method-assign]
     app.add_middleware(Entrance, settings=service.settings, metrics=service.metrics)
     return app
+
+
+def _description(generate: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What FastAPI makes of the routes, with the schemas of the requests that it does not read itself."""
+    described = generate()
+    described["components"]["schemas"].update(CHAT_SCHEMAS)
+    described["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    # With a key or without one, as the service was started.
+    described["security"] = [{}, {"key": []}]
+    return described
 
 
 async def _invalid_parameter(_: Request, error: Exception) -> JSONResponse:

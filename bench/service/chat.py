@@ -19,7 +19,7 @@ import bench
 from bench.schema import Output, TokenChoice
 from bench.service.accepting import Service
 from bench.service.answers import failure_message
-from bench.service.api import Serving
+from bench.service.api import the_service
 from bench.service.jobs import ServiceJob
 from bench.service.refusals import Refusal
 from bench.service.replies import ERRORS
@@ -168,17 +168,15 @@ class ChatRequest(BaseModel):
         return "\n".join(system) or None, others[0]
 
 
-_CHAT_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": ChatRequest.model_json_schema()}},
-    }
-}
+_SCHEMA = ChatRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+CHAT_SCHEMAS: dict[str, Any] = _SCHEMA.pop("$defs")
+"""Schemas that the description of the API needs beside those that its routes name."""
 
 
 @chat.get("/models", responses=ERRORS, summary="The model that answers")
-async def models(service: Serving) -> dict[str, Any]:
+async def models(request: Request) -> dict[str, Any]:
     """In the shape of the OpenAI API, with the length of the model's context as vLLM tells it."""
+    service = the_service(request)
     loaded = service.dispatcher.loaded
     context = None if loaded is None else loaded.info.details.get("context_tokens")
     row = {
@@ -194,11 +192,14 @@ async def models(service: Serving) -> dict[str, Any]:
 @chat.post(
     "/chat/completions",
     responses=ERRORS,
-    openapi_extra=_CHAT_BODY,
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}
+    },
     summary="Ask about page images as the OpenAI API does",
 )
-async def complete(request: Request, service: Serving) -> Response:
+async def complete(request: Request) -> Response:
     """The images always come before the text in what the model reads, in whatever order they are sent."""
+    service = the_service(request)
     service.check_room()
     if (
         request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -25,10 +25,11 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between them, doubled every time."""
 STORING_PAUSE = 1.0
 """Seconds between attempts to store answers while the disk is full."""
-GATHERING = 0.05
-"""The share of the last call's time that is waited for further questions after a pause. Clients that were
-answered together come back together, and a call for the first of them alone would keep the others waiting."""
-LONGEST_GATHERING = 0.05
+GATHERING = 0.2
+"""The share of the last call's time for which, after a pause, as many questions are waited for as that call
+had. Clients that were answered together come back together, and a call for the first of them would keep the
+others waiting."""
+LONGEST_GATHERING = 0.1
 EXPIRY_SECONDS = 30.0
 """How often results that have expired are removed."""
 
@@ -62,7 +63,8 @@ class Dispatcher:
         """Those of them that the model is answering."""
         self._arrived = asyncio.Event()
         self._call_seconds = 0.0
-        self._questions_per_second: float | None = None
+        """What the last call took, with the way to the process and back."""
+        self._call_questions = 0
         self.loaded: Loaded | None = None
         """What was loaded last; None before the model was loaded for the first time."""
         self.is_ready = False
@@ -101,10 +103,11 @@ class Dispatcher:
 
     def seconds_until_room(self) -> int:
         """How long it takes, probably, until another job may be accepted."""
-        if self._questions_per_second is None:
+        if self._call_questions == 0:
             return 5
+        seconds = self.waiting * self._call_seconds / self._call_questions
         # Half of the queue, so that the clients which are sent away find room when they come back.
-        return max(1, min(60, round(self.waiting / self._questions_per_second / 2)))
+        return max(1, min(60, round(seconds / 2)))
 
     async def accept(self, job: ServiceJob) -> None:
         """Take a job whose pages are held; it is on the disk when this returns.
@@ -177,10 +180,18 @@ class Dispatcher:
             if not self._live:
                 self._arrived.clear()
                 await self._arrived.wait()
-                await asyncio.sleep(min(GATHERING * self._call_seconds, LONGEST_GATHERING))
+                await self._gather()
             batch = self._next_batch()
             if batch:
                 await self._answer(batch)
+
+    async def _gather(self) -> None:
+        """Wait a little for as many questions as the last call had."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(GATHERING * self._call_seconds, LONGEST_GATHERING)):
+                while self.waiting < self._call_questions:
+                    self._arrived.clear()
+                    await self._arrived.wait()
 
     def _next_batch(self) -> list[LiveJob]:
         """The job that waits longest, and as many others as one call may hold: first those on its pages."""
@@ -216,7 +227,7 @@ class Dispatcher:
             await self._after_death(batch, death)
             return
         self._call_seconds = time.perf_counter() - started
-        self._questions_per_second = len(batch) / self._call_seconds
+        self._call_questions = len(batch)
         missing = "RuntimeError: the model returned no answer"
         ended = []
         for live in batch:

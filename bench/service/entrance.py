@@ -7,7 +7,9 @@ that it refuses before their bodies are read.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
+import itertools
 import json
 import re
 import time
@@ -16,9 +18,11 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bench.formatting import byte_size
+from bench.parsing import whole_number
 from bench.service.metrics import ServiceMetrics
 from bench.service.records import log
 from bench.service.refusals import Refusal
@@ -27,19 +31,22 @@ from bench.text import stumbled
 
 OPEN_PATHS = ("/livez", "/ready", "/docs", "/docs-files", "/openapi.json")
 """What needs no key: the probes of whatever runs the service, and the description of the API."""
+CLIENT_LEFT = 499
+"""Status in the log where nobody is there any more to get one."""
+LINGERING_SECONDS, LINGERING_BYTES = 2.0, 2**20
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_SAFE_HEADERS = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-    (b"referrer-policy", b"no-referrer"),
+_SAFE_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+_PAGE_HEADERS = (
+    *_SAFE_HEADERS,
     (
         b"content-security-policy",
         b"default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
         b"img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'",
     ),
-]
+)
+"""Headers of a page for a browser, which keep it from loading anything from elsewhere."""
 
 
 class _Body:
@@ -51,7 +58,8 @@ class _Body:
         self.reserved = 0
         """Bytes that it may have: as many as it says, or as many as any may have."""
         if not self.is_complete:
-            self.reserved = int(length) if length.isdigit() else settings.body_bytes
+            told = whole_number(length)
+            self.reserved = settings.body_bytes if told is None else told
         self.on_complete: Callable[[_Body], None] | None = None
         self._receive, self._most, self._received = receive, settings.body_bytes, 0
         self._deadline = asyncio.get_running_loop().time() + settings.upload_seconds
@@ -78,12 +86,24 @@ class _Body:
                 self.on_complete(self)
         return message
 
+    async def discard(self) -> None:
+        """Read what is left and keep none of it, for as long as a client needs to notice the reply."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGERING_SECONDS):
+                discarded = 0
+                while not self.is_complete and discarded < LINGERING_BYTES:
+                    message = await self._receive()
+                    discarded += len(message.get("body", b""))
+                    self.is_complete = not message.get("more_body", False)
+
 
 class Entrance:
     """Middleware around the whole application."""
 
     def __init__(self, app: ASGIApp, settings: ServiceSettings, metrics: ServiceMetrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
+        self._numbers = itertools.count(1)
+        self._session = uuid.uuid4().hex[:12]
         self._receiving = 0
         """Bytes of the bodies that are being received."""
 
@@ -94,7 +114,7 @@ class Entrance:
             return
         started = time.perf_counter()
         headers = Headers(scope=scope)
-        request_id = _request_id(headers)
+        request_id = self._request_id(headers)
         body = _Body(headers, receive, self._settings)
         status = 0
 
@@ -102,11 +122,18 @@ class Entrance:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                own = [(b"x-request-id", request_id.encode()), *_SAFE_HEADERS]
+                is_page = any(value.startswith(b"text/html") for _, value in message["headers"])
+                safe = _PAGE_HEADERS if is_page else _SAFE_HEADERS
+                own = [(b"x-request-id", request_id.encode()), *safe]
                 if not body.is_complete:
                     # The rest of the body would be read, however long it is, and however slowly it comes.
                     own.append((b"connection", b"close"))
                 message = {**message, "headers": [*message["headers"], *own]}
+            elif not (body.is_complete or message.get("more_body", False)):
+                await send({**message, "more_body": True})
+                # A connection that is closed with bytes unread may lose the reply on its way.
+                await body.discard()
+                message = {"type": "http.response.body", "body": b""}
             await send(message)
 
         error: Exception | None = None
@@ -117,6 +144,8 @@ class Entrance:
         except Refusal as refusal:
             if not status:
                 await _reply(sending, refusal)
+        except ClientDisconnect:
+            status = status or CLIENT_LEFT
         except Exception as unforeseen:
             error = unforeseen
             if not status:
@@ -124,6 +153,13 @@ class Entrance:
         finally:
             self._free(body)
         self._record(scope, request_id, status, time.perf_counter() - started, error)
+
+    def _request_id(self, headers: Headers) -> str:
+        """What the client calls the request, or a number of this session."""
+        given = headers.get("x-request-id", "")
+        if _REQUEST_ID.fullmatch(given):
+            return given
+        return f"{self._session}-{next(self._numbers)}"
 
     def _admit(self, scope: Scope, headers: Headers) -> None:
         """Refuse whoever may not ask.
@@ -201,11 +237,6 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"
 
 def _is_open(path: str) -> bool:
     return path in OPEN_PATHS or path.startswith("/docs-files/")
-
-
-def _request_id(headers: Headers) -> str:
-    given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def _host(header: str) -> str:

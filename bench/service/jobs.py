@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,6 +42,11 @@ CREATE INDEX IF NOT EXISTS jobs_by_end ON jobs (finished) WHERE finished IS NOT 
 """
 
 
+def fields_of(record: Any) -> dict[str, Any]:
+    """The fields of a dataclass with slots. ``asdict`` would copy all that they hold as well."""
+    return {name: getattr(record, name) for name in record.__slots__}
+
+
 @dataclass(frozen=True, slots=True)
 class PageQuestion:
     """What a job asks the model."""
@@ -58,8 +63,8 @@ class PageQuestion:
 
     def dump(self) -> dict[str, Json]:
         """As JSON; a page is known by its file's digest."""
-        pages = [{**asdict(page), "path": page.path.name} for page in self.pages]
-        return {**asdict(self), "pages": pages}
+        pages = [{**fields_of(page), "path": page.path.name} for page in self.pages]
+        return {**fields_of(self), "pages": pages}
 
     @staticmethod
     def load(record: Mapping[str, Any], folder: Path) -> PageQuestion:
@@ -139,7 +144,7 @@ class JobStore:
         """Keep how jobs ended. A job that was forgotten meanwhile, or has ended before, stays as it is."""
         now = time.time()
         rows = [
-            (job.status, now, json.dumps(asdict(job.output)), job.seconds, job.id)
+            (job.status, now, dump_output(job.output), job.seconds, job.id)
             for job in jobs
             if job.output is not None
         ]
@@ -226,6 +231,11 @@ class JobStore:
             for write in due:
                 write.settle(error)
         connection.close()
+
+
+def dump_output(output: Output) -> str:
+    """``output`` as JSON, which ``bench.rundir.rows.output_of`` reads."""
+    return json.dumps(fields_of(output), default=fields_of)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,11 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from bench.errors import BenchError, EnvironmentProblem, InvalidInput
+from bench.formatting import significant
 from bench.rundir.rows import output_of
 from bench.runner.threads import thread_environment
 from bench.schema import ModelInfo, ModelSpec, Output
-from bench.service.jobs import ServiceJob
+from bench.service.jobs import ServiceJob, fields_of
 from bench.text import one_line
 
 MAX_LINE_BYTES = 256 * 2**20
@@ -30,10 +31,18 @@ STATUS_INVALID = 2
 class ModelDied(Exception):
     """The process ended while it was asked."""
 
-    def __init__(self, message: str, *, blames: bool = True) -> None:
-        """Keep why; ``blames`` is false if the questions cannot have caused it."""
+    def __init__(
+        self, message: str, *, blames: bool = True, reason: BenchError | None = None
+    ) -> None:
+        """Keep why the process ended.
+
+        Args:
+            message: for the log.
+            blames: whether the questions may have caused it.
+            reason: what the process said itself, if it could.
+        """
         super().__init__(message)
-        self.message, self.blames = message, blames
+        self.message, self.blames, self.reason = message, blames, reason
 
 
 class Loaded(NamedTuple):
@@ -58,18 +67,13 @@ class CallResult(NamedTuple):
 class ModelProcess:
     """One process that holds the model; after ``ModelDied``, ``start`` makes another one."""
 
-    def __init__(self, spec: ModelSpec) -> None:
-        self._spec = spec
+    def __init__(self, spec: ModelSpec, call_seconds: float) -> None:
+        """Start nothing yet; a call that takes longer than ``call_seconds`` counts as a death."""
+        self._spec, self._call_seconds = spec, call_seconds
         self._process: asyncio.subprocess.Process | None = None
         self._listening: asyncio.Task[None] | None = None
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         """What the process wrote last for a person, for the log of the service."""
-
-    @property
-    def pid(self) -> int | None:
-        """The process's number while it runs."""
-        process = self._process
-        return process.pid if process is not None and process.returncode is None else None
 
     async def start(self) -> Loaded:
         """Start the process and have it load the model.
@@ -96,7 +100,7 @@ class ModelProcess:
         try:
             said = await self._exchange(asdict(self._spec))
         except ModelDied as death:
-            raise EnvironmentProblem(
+            raise death.reason or EnvironmentProblem(
                 f"the model {self._spec.name} cannot be loaded: {death.message}"
             ) from None
         info = ModelInfo(**said["info"])
@@ -108,7 +112,13 @@ class ModelProcess:
         Raises:
             ModelDied: the process has ended, and there are no answers.
         """
-        said = await self._exchange(_groups(jobs))
+        try:
+            async with asyncio.timeout(self._call_seconds):
+                said = await self._exchange(_groups(jobs))
+        except TimeoutError:
+            await self.stop()
+            message = f"its process gave no answer within {significant(self._call_seconds)} s"
+            raise ModelDied(message) from None
         outputs = {row["sample_id"]: output_of(row) for row in said["outputs"]}
         return CallResult(outputs, said["seconds"], said["memory"])
 
@@ -130,13 +140,11 @@ class ModelProcess:
 
         Raises:
             ModelDied: the process ended instead.
-            BenchError: it says that the model cannot be loaded.
         """
         process = self._process
         assert process is not None, "start comes first"
         assert process.stdin is not None
         assert process.stdout is not None
-        line = b""
         # What the process said before it ended is still to be read.
         with contextlib.suppress(ConnectionError):
             process.stdin.write(json.dumps(value).encode() + b"\n")
@@ -147,7 +155,7 @@ class ModelProcess:
         said: dict[str, Any] = json.loads(line)
         if said["event"] == "failed":
             await self.stop()
-            raise _failure(said)
+            raise ModelDied(one_line(said["message"], 300), reason=_failure(said))
         if said["event"] == "lost":
             await self.stop()
             raise ModelDied(one_line(said["message"], 300), blames=said["blames"])
@@ -188,7 +196,7 @@ def _groups(jobs: Sequence[ServiceJob]) -> list[dict[str, Any]]:
         shared = (asked.pages, asked.system, asked.max_pixels, asked.max_new_tokens, asked.stop)
         if shared not in groups:
             groups[shared] = {
-                "pages": [{**asdict(page), "path": str(page.path)} for page in asked.pages],
+                "pages": [{**fields_of(page), "path": str(page.path)} for page in asked.pages],
                 "system": asked.system,
                 "max_pixels": asked.max_pixels,
                 "max_new_tokens": asked.max_new_tokens,

@@ -31,6 +31,8 @@ from bench.service.records import LogLines, log
 from bench.service.settings import ServiceSettings
 from bench.text import one_line
 
+BACKLOG = 2048
+"""Connections that wait to be taken."""
 CLOSING_SECONDS = 5
 """How long the last replies may take to be sent."""
 
@@ -55,7 +57,7 @@ async def _serve(spec: ModelSpec, settings: ServiceSettings, listener: socket.so
     store = JobStore(folder)
     metrics = ServiceMetrics()
     intake = PageIntake(folder / "pages", settings.pages)
-    process = ModelProcess(_with_token_details(spec))
+    process = ModelProcess(_with_token_details(spec), settings.call_seconds)
     dispatcher = Dispatcher(
         store,
         intake,
@@ -78,6 +80,7 @@ async def _serve(spec: ModelSpec, settings: ServiceSettings, listener: socket.so
             {serving, working, expiring, draining}, return_when=asyncio.FIRST_COMPLETED
         )
     finally:
+        service.is_draining = True
         dispatcher.release_waiting()
         server.should_exit = True
         await serving
@@ -184,7 +187,7 @@ def _configuration(service: Service) -> uvicorn.Config:
         proxy_headers=False,
         limit_concurrency=settings.connections,
         timeout_graceful_shutdown=CLOSING_SECONDS,
-        backlog=2048,
+        backlog=BACKLOG,
     )
 
 
@@ -202,6 +205,7 @@ def _listening(settings: ServiceSettings) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
+            listener.listen(BACKLOG)
         except OSError as error:
             raise _no_address(settings, error) from None
         yield listener

@@ -42,6 +42,8 @@ class ServiceSettings(BaseSettings):
     """Most jobs that may wait. A further one is refused (429)."""
     batch_size: Annotated[int, Field(ge=1, le=4096)] | None = None
     """Most questions of one call of the model; None chooses by the device."""
+    call_seconds: Seconds = 1800.0
+    """How long one call of the model may take, before its process is ended and started again."""
     wait_seconds: Annotated[float, Field(ge=0, le=3600)] = 60.0
     """How long a request waits for its answer unless it says otherwise."""
     most_wait_seconds: Annotated[float, Field(ge=0, le=3600)] = 300.0
@@ -81,6 +83,11 @@ class ServiceSettings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(name.strip().lower() for name in value.split(",") if name.strip())
+
+    @field_validator("batch_size", mode="before")
+    @classmethod
+    def _or_auto(cls, value: Any) -> Any:
+        return None if value == "auto" else value
 
     @property
     def key(self) -> str | None:

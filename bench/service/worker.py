@@ -28,6 +28,7 @@ from bench.runner.batches import default_batch_size, halves
 from bench.runner.ladder import Ladder
 from bench.runner.statuses import FAILED, LOST
 from bench.schema import Document, Generation, ModelSpec, Output, Page, PageGroup, Request
+from bench.service.jobs import fields_of
 from bench.text import error_line
 
 
@@ -38,7 +39,7 @@ class _Voice:
         self._stream = stream
 
     def say(self, event: str, **facts: Any) -> None:
-        self._stream.write(json.dumps({"event": event, **facts}) + "\n")
+        self._stream.write(json.dumps({"event": event, **facts}, default=fields_of) + "\n")
         self._stream.flush()
 
 
@@ -86,7 +87,7 @@ def _serve(spec: ModelSpec, lines: Iterator[Any], voice: _Voice) -> int:
             outputs = _outputs(model, groups)
             voice.say(
                 "answered",
-                outputs=[asdict(output) for output in outputs],
+                outputs=[fields_of(output) for output in outputs],
                 seconds=time.perf_counter() - started,
                 memory=meter.reading()._asdict(),
             )
