@@ -27,35 +27,35 @@ from bench.text import one_line, printable
 # `bench --help` answers at once.
 VERBS: dict[str, tuple[str, str]] = {
     "run": ("bench.cli.run", "Run models on tasks, and write a report."),
-    "merge": ("bench.cli.merge", "Join the parts of a run that bench run --shard has made."),
-    "score": ("bench.cli.analyse", "Score answers that are already stored; no model is needed."),
+    "merge": ("bench.cli.merge", "Join the parts of a run that bench run --shard divided."),
+    "score": ("bench.cli.analyse", "Score stored answers, without a model."),
     "report": ("bench.cli.analyse", "Write the report of one run, or of several runs together."),
-    "compare": ("bench.cli.compare", "Compare model B with model A, question by question."),
+    "compare": ("bench.cli.compare", "Compare two models, question by question."),
     "check": (
         "bench.cli.check",
         "Check whether two ways of asking a model give the same answers.",
     ),
     "gate": ("bench.cli.gate", "Decide whether a run is worse than a baseline."),
-    "export": (
-        "bench.cli.export",
-        "Write the results of a run in a form that other places take.",
-    ),
+    "export": ("bench.cli.export", "Write the results of a run as files that others can use."),
     "plan": (
         "bench.cli.plan",
         "Predict whether models fit into memory, and how many documents a comparison needs.",
     ),
     "show": ("bench.cli.analyse", "Show one question of a run with every model's answer."),
-    "list": ("bench.cli.listing", "List the models, tasks, metrics or runs that can be named."),
+    "list": (
+        "bench.cli.listing",
+        "List the models, tasks, metrics, prompts or runs that you can name.",
+    ),
     "predict": ("bench.cli.predict", "Ask a model one question about page images."),
     "serve": ("bench.cli.serve", "Serve a model over HTTP."),
-    "ask": ("bench.cli.ask", "Ask a served model one question about page images."),
+    "ask": ("bench.cli.ask", "Ask a service one question about page images."),
     "tune": ("bench.cli.tune", "Train a LoRA adapter for a Qwen-VL model on a task."),
     "data": ("bench.cli.data", "Make, check and split sets of documents."),
     "pull": (
         "bench.cli.pull",
-        "Download data sets and checkpoints for later use without a network.",
+        "Download data sets and checkpoints, so that a run needs no network.",
     ),
-    "push": ("bench.cli.push", "Copy a finished run, or an adapter, to object storage."),
+    "push": ("bench.cli.push", "Copy a finished run or an adapter to object storage."),
     "doctor": ("bench.cli.doctor", "Check this machine, and say how to install what is missing."),
 }
 

@@ -63,7 +63,7 @@ class ScoreOptions:
 @click.command("score")
 @takes(ScoreOptions)
 def score_command(options: ScoreOptions) -> None:
-    """Score answers that are already stored; no model is needed.
+    """Score stored answers, without a model.
 
     SOURCE is a run (a path, a name, a part of a name, or "last"), or a file of answers that another program
     made: JSON Lines with sample_id and text.

@@ -46,7 +46,7 @@ place_choice = partial(results_choice, also=("--runs",))
 
 @click.group("export", cls=VerbGroup)
 def export_command() -> None:
-    """Write the results of a run in a form that other places take.
+    """Write the results of a run as files that others can use.
 
     No result is sent anywhere. Of a model, only the settings that decide an answer are written: no addresses,
     no keys, and no paths of this machine.

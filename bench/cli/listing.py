@@ -53,7 +53,7 @@ class ListOptions:
 @click.command("list")
 @takes(ListOptions)
 def list_command(options: ListOptions) -> None:
-    """List the models, tasks, metrics, documented prompts or runs that can be named."""
+    """List the models, tasks, metrics, prompts or runs that you can name."""
     listings = {"models": _models, "tasks": _tasks, "metrics": _metrics, "prompts": _prompts}
     rows = _runs(options.results) if options.kind == "runs" else listings[options.kind]()
     if options.as_json:

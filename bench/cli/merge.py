@@ -49,7 +49,7 @@ class MergeOptions:
 @click.command("merge")
 @takes(MergeOptions)
 def merge_command(options: MergeOptions) -> None:
-    """Join the parts of a run that bench run --shard has made, and score the whole.
+    """Join the parts of a run that bench run --shard divided, and score the whole.
 
     RUN is the run directory of a part: its path, its name, or a part of its name. All parts are named, in any
     order. The parts themselves stay as they are. Scores are those of the same run in one piece.

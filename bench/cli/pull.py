@@ -65,7 +65,7 @@ class PullOptions:
 @click.command("pull")
 @takes(PullOptions)
 def pull_command(options: PullOptions) -> None:
-    """Download data sets and checkpoints for later use without a network.
+    """Download data sets and checkpoints, so that a run needs no network.
 
     Sizes and licences are printed first. If the download is interrupted, the same command fetches what is
     still missing.

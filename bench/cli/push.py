@@ -31,7 +31,7 @@ class PushOptions:
 @click.command("push")
 @takes(PushOptions)
 def push_command(options: PushOptions) -> None:
-    """Copy a finished run, or an adapter, to object storage.
+    """Copy a finished run or an adapter to object storage.
 
     RUN is the path of a run, its name, a part of its name, "last", or the folder of an adapter. It becomes a
     folder below ADDRESS: s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or az://CONTAINER/FOLDER. The command prints
