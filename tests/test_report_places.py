@@ -115,6 +115,6 @@ def test_the_ocr_model_says_where_it_read(monkeypatch):
     reading = Reading((Fragment("Total", 10, 20, 60, 40),), words=False)
     monkeypatch.setattr(model, "_upright", lambda page, image: image)
     monkeypatch.setattr(model, "_read_image", lambda image, is_cyrillic: reading)
-    monkeypatch.setattr("bench.tasks.pages.open_page", lambda page: Image.new("RGB", (100, 200)))
+    monkeypatch.setattr("bench.tasks.pages.open_page", lambda *_: Image.new("RGB", (100, 200)))
     model._read(dataclasses.replace(PAGE), False)
     assert model.words[PAGE.key] == [PlacedText("Total", 0.1, 0.1, 0.6, 0.2)]
