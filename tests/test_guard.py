@@ -64,6 +64,8 @@ def test_a_process_that_somebody_stopped_is_not_waited_for_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("BENCH_PAGE_SECONDS", "2")
+    # Processes with other limits would take the places of those that wait.
+    guard._POOL.end()
     (page,) = read_pages(EXAMPLES / "form-en-1.png")
     (idle,) = (each for each in guard._POOL._idle if each.opener.limits == page_limits())
     os.kill(idle.opener._process.pid, signal.SIGSTOP)
@@ -231,7 +233,7 @@ def test_a_kill_of_the_process_that_opens_pages_costs_a_run_at_most_that_page(
     settings = RunSettings(batch_size=2, latency_samples=0, warmup=False)
     plan = plan_run([ModelSpec("reader", "fake")], [task], settings)
     run = RunStore.create(tmp_path / "r", "run", run_record(plan), plan.tasks)
-    monkeypatch.setattr(worker, "make_model", PageReader)
+    monkeypatch.setattr(worker, "model_for_process", PageReader)
     monkeypatch.setattr(guard._Opener, "ask", ask_and_kill)
     assert worker.Worker(run, "reader", io.StringIO(), Shard()).work() == 0
     outputs = run.outputs("reader", "mine")

@@ -297,7 +297,7 @@ def test_a_model_is_told_what_comes_after_the_next_call(
             calls.append((ids(groups), expected[-1]))
             return found
 
-    monkeypatch.setattr(worker, "make_model", Told)
+    monkeypatch.setattr(worker, "model_for_process", Told)
     asked = plan(
         make_task(documents=4),
         fake(capacity=capacity),

@@ -123,7 +123,7 @@ def test_the_record_of_a_run_has_what_is_in_force_and_what_a_backend_did_otherwi
             return replace(super().generate(groups), notes={"decoding_steps": "no CUDA graphs"})
 
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    monkeypatch.setattr(worker, "make_model", Noting)
+    monkeypatch.setattr(worker, "model_for_process", Noting)
     asked = plan_run(
         [ModelSpec("fake", "fake", options={"default": "answer"})],
         [load_task(make_task(documents=2))],
