@@ -8,7 +8,8 @@
 
 Each prints one JSON object; ``crowd``, ``kills`` and ``fuzz`` exit with 1 if something is wrong.
 
-``overhead`` takes turns between the two ways of asking. Wall time depends on what else the machine does, so
+``overhead`` takes turns between the two ways of asking: the engine is given the same questions in the same
+order, as many in one call as the service has in flight. Wall time depends on what else the machine does, so
 the processor's seconds stand beside it: those of the engine, of the service with everything that it started,
 and of the clients, which share the machine.
 """
@@ -112,7 +113,7 @@ def overhead(rounds: int, passes: int, in_flight: int, delay: float) -> dict[str
     """The same questions asked of a model and of the service, in turns; with ``delay`` the model sleeps."""
     from bench.models import make_model
     from bench.models.catalog import resolve
-    from bench.runner.batches import batched, page_groups
+    from bench.runner.batches import page_groups, singles
     from bench.tasks import load_task
 
     groups = page_groups(load_task(ROOT / "tasks" / "slips"))
@@ -122,18 +123,19 @@ def overhead(rounds: int, passes: int, in_flight: int, delay: float) -> dict[str
     bodies = [
         _run_body(path, prompt, groups[0].generation.max_new_tokens) for path, prompt in questions
     ]
-    batches = list(batched(groups, in_flight))
+    # In the order in which clients ask. A run would keep the questions of a document in one call.
+    alone = [single for group in groups for (single,) in singles([group])] * passes
+    batches = [alone[start : start + in_flight] for start in range(0, len(alone), in_flight)]
     name = "sleeper" if delay else "qwen2-vl-nano"
     me = psutil.Process()
 
     def engine() -> Cost:
         began, used = time.perf_counter(), _tree(me)
         latencies, answers = [], []
-        for _ in range(passes):
-            for batch in batches:
-                start = time.perf_counter()
-                answers += [output.text for output in model.generate(batch).outputs]
-                latencies.append(time.perf_counter() - start)
+        for batch in batches:
+            start = time.perf_counter()
+            answers += [output.text for output in model.generate(batch).outputs]
+            latencies.append(time.perf_counter() - start)
         return Cost(
             time.perf_counter() - began,
             _tree(me) - used,

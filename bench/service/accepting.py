@@ -111,12 +111,15 @@ class Service:
                 field="max_new_tokens",
             )
         max_pixels = None if visual_tokens is None else self._pixels(visual_tokens)
+        self.dispatcher.arriving += 1
         try:
             opened = await self.intake.take(await self.contents(pages))
             question = PageQuestion(opened, prompt, limit, stop, system, max_pixels, labels)
             return await self._kept(new_job(question))
         except EnvironmentProblem as error:
             raise storage_refusal(error) from None
+        finally:
+            self.dispatcher.arriving -= 1
 
     async def _kept(self, job: ServiceJob) -> ServiceJob:
         """``job`` when it is on the disk; its pages are let go if it is not accepted."""

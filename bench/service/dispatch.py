@@ -25,10 +25,11 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between them, doubled every time."""
 STORING_PAUSE = 1.0
 """Seconds between attempts to store answers while the disk is full."""
-GATHERING = 0.2
-"""The share of the last call's time for which, after a pause, as many questions are waited for as that call
-had. Clients that were answered together come back together, and a call for the first of them would keep the
-others waiting."""
+GATHERING = 0.25
+"""The share of the last call's time for which the clients that it answered are waited for. They come back
+together, and a call without them would hold fewer questions, each of which would take longer."""
+PATIENCE = 0.5
+"""The share of that time after which nobody is waited for any more if nobody comes or is being received."""
 LONGEST_GATHERING = 0.1
 EXPIRY_SECONDS = 30.0
 """How often results that have expired are removed."""
@@ -61,6 +62,8 @@ class Dispatcher:
         """Jobs in the order in which they were accepted."""
         self._asked: set[str] = set()
         """Those of them that the model is answering."""
+        self.arriving = 0
+        """Questions whose pages are being read."""
         self._arrived = asyncio.Event()
         self._call_seconds = 0.0
         """What the last call took, with the way to the process and back."""
@@ -176,27 +179,41 @@ class Dispatcher:
         Raises:
             EnvironmentProblem: the model died and cannot be loaded any more. The jobs stay accepted.
         """
+        expected = 0
         while True:
             if not self._live:
                 self._arrived.clear()
                 await self._arrived.wait()
-                await self._gather()
+            await self._gather(expected)
             batch = self._next_batch()
             if batch:
                 await self._answer(batch)
+            # Those that wait already, and those whose clients may come back.
+            expected = min(self.waiting + len(batch), self._most_questions)
 
-    async def _gather(self) -> None:
-        """Wait a little for as many questions as the last call had."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(GATHERING * self._call_seconds, LONGEST_GATHERING)):
-                while self.waiting < self._call_questions:
-                    self._arrived.clear()
+    async def _gather(self, expected: int) -> None:
+        """Wait a little until ``expected`` questions wait, as long as some of them come."""
+        window = min(GATHERING * self._call_seconds, LONGEST_GATHERING)
+        clock = asyncio.get_running_loop().time
+        until = clock() + window
+        while self.waiting < expected and clock() < until:
+            self._arrived.clear()
+            try:
+                async with asyncio.timeout_at(min(clock() + PATIENCE * window, until)):
                     await self._arrived.wait()
+            except TimeoutError:
+                if self.arriving == 0:
+                    return
+
+    @property
+    def _most_questions(self) -> int:
+        """Of one call."""
+        assert self.loaded is not None
+        return self._batch_size or self.loaded.batch_size
 
     def _next_batch(self) -> list[LiveJob]:
         """The job that waits longest, and as many others as one call may hold: first those on its pages."""
-        assert self.loaded is not None
-        size = self._batch_size or self.loaded.batch_size
+        size = self._most_questions
         waiting = list(self._live.values())
         if not waiting:
             return []
