@@ -105,7 +105,8 @@ class _Client:
                 raise InvalidInput("the key contains characters that no HTTP header may have")
             headers["authorization"] = f"Bearer {key}"
         self._options: dict[str, Any] = {
-            "base_url": url.rstrip("/"),
+            # Clients of the OpenAI API are given the address with its path.
+            "base_url": url.rstrip("/").removesuffix("/v1").removesuffix("/api"),
             "headers": headers,
             "timeout": POLL_SECONDS + REPLY_SECONDS,
             # A redirect would carry the pages, and the key, to an address that nobody named.

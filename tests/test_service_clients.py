@@ -333,11 +333,13 @@ def test_bench_ask_prints_the_answer(it: Listening, tmp_path: Path, bench: Any) 
     assert bench("ask", it.url, "scan.png", "-q", "total?").out == "TOTAL?\n"
     told = json.loads(bench("ask", it.url, "scan.png", "-q", "total?", "--json").out)
     assert told["data"]["text"] == "TOTAL?"
+    # An address with the path that clients of the OpenAI API are given is right, too.
+    assert bench("ask", f"{it.url}/v1", "scan.png", "-q", "total?").out == "TOTAL?\n"
     result = bench("ask", it.url, "scan.png", "--labels", "invoice,letter")
-    assert result.status == 2
+    assert result.status == 4
     assert "none of the labels" in result.err
     result = bench("ask", it.url, "scan.png", "-q", "broken")
-    assert (result.status, "/usr" in result.err) == (2, False)
+    assert (result.status, "/usr" in result.err) == (4, False)
     nobody = "http://127.0.0.1:9"
     result = bench("ask", nobody, "scan.png", "--patience", "0")
     assert result.status == 3

@@ -12,9 +12,9 @@ import click
 from bench.cli import echo_json
 from bench.cli.commands import argument, choice, takes
 from bench.cli.options import NameList, json_choice
-from bench.errors import InvalidInput
+from bench.errors import INCOMPLETE, InvalidInput
 from bench.schema import DEFAULT_QUESTION
-from bench.text import printable
+from bench.text import one_line, printable
 
 if TYPE_CHECKING:
     from bench.client import JobState
@@ -88,13 +88,17 @@ def ask_command(options: AskOptions) -> None:
                 visual_tokens=options.visual_tokens,
                 watch=watch,
             )
-    is_answer = "label" in state.data if options.labels else bool(state.data)
-    if not is_answer:
-        raise InvalidInput(f"the service gave no answer: {state.message}")
     if options.as_json:
         echo_json(asdict(state))
-    else:
+    is_answer = "label" in state.data if options.labels else bool(state.data)
+    if not is_answer:
+        answered = f" It is: {one_line(state.data['text'])}" if state.data.get("text") else ""
+        click.echo(f"error: {printable(state.message)}{answered}", err=True)
+        raise click.exceptions.Exit(INCOMPLETE)
+    if not options.as_json:
         click.echo(printable(state.text, newlines=True))
+    if not state.text.strip():
+        click.echo("note: the answer is empty", err=True)
 
 
 class _Progress:

@@ -42,7 +42,7 @@ def _output(job: ServiceJob, output: Output) -> dict[str, Any]:
         "min_confidence": output.min_confidence,
         "seconds": job.seconds,
     }
-    message = "The answer is complete."
+    message = "The answer is complete." if output.text.strip() else "The answer is empty."
     if output.stop_reason == "length":
         tokens = plural(job.question.max_new_tokens, "token")
         message = f"The answer was cut at {tokens}, which max_new_tokens allows."

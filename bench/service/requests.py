@@ -47,7 +47,7 @@ class RunFields(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     prompt: Prompt | None = Field(None, description="The question.")
-    max_new_tokens: Annotated[int, Field(ge=1, le=32_768)] | None = Field(
+    max_new_tokens: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Most tokens of the answer."
     )
     visual_tokens: VisualTokens | None = None
