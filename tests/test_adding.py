@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -69,12 +70,23 @@ class Checkout:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def run(self, model: str, task: str) -> dict[str, Any]:
-        """Ask one model one question and score the answer."""
+    def replace(self, name: str, old: str, new: str) -> None:
+        """Replace text that a file has once."""
+        text = (self.root / name).read_text(encoding="utf-8")
+        assert text.count(old) == 1, old
+        (self.root / name).write_text(text.replace(old, new), encoding="utf-8")
+        self.touched.add(name)
+
+    def ask(self, *arguments: str, model: str = "fake") -> None:
+        """Ask one model one question; the arguments name the task."""
         self.bench(
-            *["run", "--models", model, "--tasks", task, "--limit", "1"],
+            *["run", "--models", model, *arguments, "--limit", "1"],
             *["--latency-samples", "0", "--no-warmup", "--no-report", "--out", "runs"],
         )
+
+    def run(self, model: str, task: str) -> dict[str, Any]:
+        """Ask one model one question and score the answer."""
+        self.ask("--tasks", task, model=model)
         (folder,) = Path("runs").iterdir()
         (outputs,) = folder.glob("*/*/outputs.jsonl")
         report = json.loads(self.bench("score", str(folder), "--json"))
@@ -84,6 +96,13 @@ class Checkout:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path / "checkout")
+
+
+def documented(words: str) -> str:
+    """The code in docs/adding.md whose first line has ``words``, with two blank lines before it."""
+    text = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
+    (code,) = re.findall(rf"^```python\n([^\n]*{re.escape(words)}.*?)^```", text, re.M | re.S)
+    return f"\n\n{code}"
 
 
 def page(path: Path) -> Path:
@@ -183,6 +202,55 @@ def test_a_backend_is_one_file_and_a_row(checkout: Checkout, make_task: Any) -> 
     assert checkout.run("loud", str(task))["answer"] == "TOTAL?"
 
 
+def test_a_perturbation_is_a_function_and_a_row(checkout: Checkout, make_task: Any) -> None:
+    checkout.append("bench/tasks/perturbing/kinds.py", documented("def dim"))
+    row = '    "dim": kinds.dim,'
+    checkout.add_rows("bench/tasks/perturbing/__init__.py", {'    "crop": kinds.crop,': row})
+    checkout.ask("--perturb", "dim:3", "--tasks", str(make_task()))
+    (outputs,) = Path("runs").glob("*/*/mine@dim-3/outputs.jsonl")
+    assert json.loads(outputs.read_text())["error"] is None
+    assert checkout.touched == {
+        "bench/tasks/perturbing/kinds.py",
+        "bench/tasks/perturbing/__init__.py",
+    }
+
+
+def test_a_page_benchmark_is_a_file_a_folder_a_row_and_a_name(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    rooms = "bench/tasks/page_benchmarks"
+    checkout.write(f"{rooms}/plain_pages.py", documented("plain_pages.py"))
+    checkout.write(
+        "tasks/plain-pages/task.toml",
+        'name = "plain-pages"\nanswer_type = "markdown"\nmetrics = ["parsing_text"]\n'
+        '[local]\nlayout = "plain-pages"\nid = "acme/plain-pages"\n',
+    )
+    checkout.add_rows(
+        f"{rooms}/__init__.py",
+        {
+            "from bench.tasks.page_benchmarks import olmocr_bench, omnidocbench": (
+                "from bench.tasks.page_benchmarks import plain_pages"
+            ),
+            '    "olmocr-bench": (olmocr_bench.home, olmocr_bench.page_samples),': (
+                '    "plain-pages": (plain_pages.home, plain_pages.page_samples),'
+            ),
+        },
+    )
+    checkout.replace("bench/tasks/taskfile.py", '"olmocr-bench"]', '"olmocr-bench", "plain-pages"]')
+    copy = page(tmp_path / "copy" / "p.png").parent
+    record = {"image": "p.png", "markdown": "# Invoice"}
+    (copy / "pages.jsonl").write_text(json.dumps(record) + "\n", encoding="utf-8")
+    checkout.ask("--tasks", f"plain-pages={copy}")
+    (scores,) = Path("runs").glob("*/scores/summary.json")
+    assert "parsing_text" in scores.read_text(encoding="utf-8")
+    assert checkout.touched == {
+        f"{rooms}/plain_pages.py",
+        f"{rooms}/__init__.py",
+        "tasks/plain-pages/task.toml",
+        "bench/tasks/taskfile.py",
+    }
+
+
 def test_the_documentation_names_the_files_that_are_touched() -> None:
     text = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
     for name in (
@@ -190,6 +258,10 @@ def test_the_documentation_names_the_files_that_are_touched() -> None:
         "bench/models/catalog.toml",
         "bench/models/backends.py",
         "bench/report/sections/__init__.py",
+        "bench/tasks/perturbing/__init__.py",
+        "bench/tasks/page_benchmarks/__init__.py",
+        "bench/tasks/taskfile.py",
+        "bench/cli/export.py",
     ):
         assert f"`{name}`" in text
         assert (ROOT / name).is_file()

@@ -162,12 +162,12 @@ def test_perturbed_pages_are_other_pages(bench: Any, eval_yaml: Path, tmp_path: 
     (run.path / "run.json").write_text(json.dumps(record), encoding="utf-8")
     command = ("export", "hf", run.path, "-m", MODEL.name, "--eval-yaml", eval_yaml, "-o", "out")
     ended = bench(*command)
-    assert ended.status == 2 and "the pages were perturbed (blur)" in ended.err
+    assert ended.status == 2 and "the pages were perturbed (blur, severity 2)" in ended.err
     # The other forms say so beside the score.
     assert bench("export", "eee", run.path, "-o", "eee").status == 0
     [(_, aggregate, _)] = records(Path("eee"))
     details = aggregate["evaluation_results"][0]["score_details"]["details"]
-    assert details["restrictions"] == "the pages were perturbed (blur)"
+    assert details["restrictions"] == "the pages were perturbed (blur, severity 2)"
 
 
 def test_answers_from_a_file_are_no_measurement(
@@ -453,6 +453,13 @@ def test_predictions_score_the_same_again(
     [first], [second] = Path("one").glob("*"), Path("two").glob("*")
     scores = "scores/model-a/mine.jsonl"
     assert (first / scores).read_bytes() == (second / scores).read_bytes()
+    # Answers about perturbed pages are no answers about the clean ones.
+    perturbed = again.read_text(encoding="utf-8").replace(
+        '"text"', '"perturbation": "blur-1", "text"'
+    )
+    again.write_text(perturbed, encoding="utf-8")
+    ended = bench("score", again, "--task", folder, "--results", "three")
+    assert ended.status == 2 and "is about a perturbed page (blur-1)" in ended.err
     assert "ivan" not in again.read_text(encoding="utf-8")
     assert '"error": "OutOfMemory"' in again.read_text(encoding="utf-8")
     manifest = strictly(Path("out/manifest.json").read_text(encoding="utf-8"))

@@ -15,6 +15,7 @@ from bench.asking.prompts import Chooser, from_record
 from bench.errors import InvalidInput
 from bench.formatting import count, plural
 from bench.report.records import nested, text
+from bench.report.records import number as number_in
 from bench.rundir.record import PART
 from bench.rundir.store import RunStore
 from bench.schema import MENDED, Task
@@ -184,7 +185,9 @@ def restrictions(run: RunStore, cell: Cell) -> list[str]:
     perturbation = run.task_record(cell.task.name).get("perturbation")
     if perturbation:
         kind = one_line(text(nested(perturbation, "kind")), 40)
-        reasons.append(f"the pages were perturbed ({kind})")
+        severity = number_in(nested(perturbation, "severity"))
+        degree = "" if severity is None else f", severity {severity:g}"
+        reasons.append(f"the pages were perturbed ({kind}{degree})")
     if MENDED in cell.task.version:
         reasons.append("references of the task were mended, so it is not the published benchmark")
     return reasons

@@ -147,11 +147,12 @@ def _rows(evaluation: Evaluation, cell: Cell, references: bool) -> Iterator[dict
 
 
 def _row(cell: Cell, answer: Answer, prompt: str, references: bool) -> dict[str, Any]:
-    sample, output = answer.sample, answer.output
+    sample, output, perturbed = answer.sample, answer.output, cell.task.perturbation
     assert output is not None
     row: dict[str, Any] = {
         "sample_id": sample.id,
         "text": output.text,
+        "perturbation": None if perturbed is None else perturbed.label,
         "stop_reason": output.stop_reason,
         # The message of an error may hold a path or an address; its class does not.
         "error": error_class(output.error) if answer.failed else None,

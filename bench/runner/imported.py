@@ -89,6 +89,12 @@ def read_predictions(path: Path, task: Task) -> dict[str, Output]:
                     f"{lines[sample_id]}",
                     hint="keep one line for each question",
                 )
+            if record.get("perturbation") is not None:
+                done = one_line(record["perturbation"], 40)
+                raise InvalidInput(
+                    f"{path}:{line}: the answer is about a perturbed page ({done}), but the pages of "
+                    f"{task.name} are clean"
+                )
             lines[sample_id] = line
             outputs[sample_id] = _output(path, line, sample_id, record)
         except InvalidInput as error:
