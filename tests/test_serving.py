@@ -404,7 +404,8 @@ def kill_first_server(served: Served, results: Path) -> None:
     """Kill the engine's second process as soon as a batch is stored."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        stored = [path for path in results.rglob("outputs.jsonl") if path.stat().st_size > 0]
+        # The files of a run alone: the folder in which it is begun is moved meanwhile.
+        stored = [path for path in results.glob("*/*/*/outputs.jsonl") if path.stat().st_size > 0]
         if stored and served.starts():
             os.kill(served.starts()[0]["processes"][1], signal.SIGKILL)
             return

@@ -46,7 +46,7 @@ SECTIONS: Mapping[str, str | SectionMaker] = {
 
 TERMINAL_SECTIONS: Mapping[str, str | SectionMaker] = {
     name: SECTIONS[name]
-    for name in ("summary", "leaderboard", "resolution", "tasks", "cost", "speed")
+    for name in ("summary", "leaderboard", "resolution", "tasks", "robustness", "cost", "speed")
 }
 """What a terminal shows; the other sections of a large run take seconds to make."""
 
