@@ -15,7 +15,7 @@ help:
 
 announce:
 	@test -e $(VENV)/.ready || echo "First $(VENV) is filled, once: the packages take about 2.4 GB on the disk, and downloading them takes minutes."
-	@echo "Then three models answer 276 questions, which takes a minute or two on two quiet cores (86 seconds when it was measured); nothing more is downloaded."
+	@echo "Then three models answer 276 questions, which takes a little more than a minute on two quiet cores (78 seconds when it was measured); nothing more is downloaded."
 
 # The digest of every file is checked but that of torch: the index of a machine without a GPU may have a build of the
 # same version for processors alone. It comes last, so that it finds what it needs and takes no newer versions.
