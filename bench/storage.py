@@ -90,7 +90,7 @@ def push_folder(
             hint="choose another address, or overwrite it: --replace",
         )
     total, done, copied = sum(entry["bytes"] for entry in own.values()), 0, 0
-    unchanged = [name for name, entry in own.items() if (there or {}).get(name) == entry]
+    unchanged = {name for name, entry in own.items() if (there or {}).get(name) == entry}
     with _explained(address):
         if there is not None and there != own:
             # From here on until its end, the folder is not whole.

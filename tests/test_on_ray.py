@@ -16,6 +16,7 @@ from bench.runner import on_ray
 from bench.runner.batches import page_groups
 from bench.runner.on_ray import ANY, RayModel, RemoteReader, cluster_address, connect, workers_on
 from bench.schema import ModelSpec, PageGroup
+from bench.tasks.limits import DEFAULTS, VARIABLES, page_limits
 from bench.tasks.loading import load_task
 from tests.conftest import MakeTask
 
@@ -82,6 +83,7 @@ class PretendedRay(ModuleType):
             self.asked = asked
 
             def make(*arguments: Any) -> Handle:
+                self.asked["arguments"] = arguments
                 self.actors.append(Handle(self, actor(*arguments)))
                 return self.actors[-1]
 
@@ -108,6 +110,9 @@ class PretendedRay(ModuleType):
 def ray(monkeypatch: pytest.MonkeyPatch) -> PretendedRay:
     pretended = PretendedRay()
     monkeypatch.setitem(sys.modules, "ray", pretended)
+    for field, variable in VARIABLES.items():
+        # A reader sets them for its node, which is this process here.
+        monkeypatch.setenv(variable, str(getattr(DEFAULTS, field)))
     monkeypatch.setattr(on_ray, "require_package", lambda *_: None)
     return pretended
 
@@ -174,6 +179,17 @@ def test_files_of_pages_are_sent_once_and_removed_when_they_are_over(
     assert len(list(seen[0].parent.iterdir())) == 2
     remote.close()
     assert not seen[0].parent.exists()
+
+
+def test_the_bounds_on_pages_hold_on_the_nodes(
+    ray: PretendedRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLES["seconds"], "3")
+    model(ray)
+    assert ray.asked["arguments"][1].seconds == 3
+    monkeypatch.setenv(VARIABLES["seconds"], "60")
+    RemoteReader(*ray.asked["arguments"])
+    assert page_limits().seconds == 3
 
 
 def test_what_goes_wrong_there_goes_wrong_here(

@@ -178,6 +178,9 @@ def test_a_run_is_pushed_and_named_by_its_address(memory: Any, tmp_path: Path, b
     assert side.model == MODELS[1].name
     compared = bench("compare", f"{address}:{MODELS[0].name}", f"{address}:{MODELS[1].name}")
     assert compared.status == 0, compared.err
+    for command in (("score", address), ("show", address, "--wrong"), ("gate", address, address)):
+        done = bench(*command)
+        assert done.status == 0, (command, done.err)
     written = bench("report", address, "--out", tmp_path / "out", "--format", "md")
     assert written.status == 0, written.err
     assert (tmp_path / "out").exists()

@@ -128,6 +128,25 @@ class _Family(NamedTuple):
 _IMAGE, _VIDEO = {"image_token_id": "<image>"}, {"video_token_id": "<video>"}
 _VISION_MARKS = {"vision_start_token_id": "<boi>", "vision_end_token_id": "<eoi>"}
 
+
+def _in_tiles(model_type: str, name: str) -> _Family:
+    """Idefics3 or SmolVLM, which differ in their names alone."""
+    return _Family(
+        _IMAGE
+        | {
+            "scale_factor": 2,
+            "text_config": _TEXT | {"model_type": "llama"},
+            "vision_config": _TOWER | {"model_type": f"{model_type}_vision"},
+        },
+        _BY_SIDE
+        | {
+            "image_processor_type": f"{name}ImageProcessor",
+            "max_image_size": {"longest_edge": 56},
+        },
+        {"processor_class": f"{name}Processor", "image_seq_len": 4},
+    )
+
+
 _FAMILIES: dict[str, _Family] = {
     "qwen3_5": _Family(
         _IMAGE
@@ -209,34 +228,8 @@ _FAMILIES: dict[str, _Family] = {
         {"processor_class": "InternVLProcessor", "image_seq_length": 4},
         image="<IMG_CONTEXT>",
     ),
-    "idefics3": _Family(
-        _IMAGE
-        | {
-            "scale_factor": 2,
-            "text_config": _TEXT | {"model_type": "llama"},
-            "vision_config": _TOWER | {"model_type": "idefics3_vision"},
-        },
-        _BY_SIDE
-        | {
-            "image_processor_type": "Idefics3ImageProcessor",
-            "max_image_size": {"longest_edge": 56},
-        },
-        {"processor_class": "Idefics3Processor", "image_seq_len": 4},
-    ),
-    "smolvlm": _Family(
-        _IMAGE
-        | {
-            "scale_factor": 2,
-            "text_config": _TEXT | {"model_type": "llama"},
-            "vision_config": _TOWER | {"model_type": "smolvlm_vision"},
-        },
-        _BY_SIDE
-        | {
-            "image_processor_type": "SmolVLMImageProcessor",
-            "max_image_size": {"longest_edge": 56},
-        },
-        {"processor_class": "SmolVLMProcessor", "image_seq_len": 4},
-    ),
+    "idefics3": _in_tiles("idefics3", "Idefics3"),
+    "smolvlm": _in_tiles("smolvlm", "SmolVLM"),
     "gemma3": _Family(
         {
             "image_token_index": "<image>",

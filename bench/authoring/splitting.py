@@ -168,14 +168,7 @@ def _write_part(
         target = out / checked.spec.json_schema
         target.parent.mkdir(parents=True, exist_ok=True)
         _link_or_copy((folder / checked.spec.json_schema).resolve(), target)
-    records = (_record(row, names, checked.spec, part) for row in rows)
-    own_schemas = (None if row.json_schema == own_schema else row.json_schema for row in rows)
-    write_records(out, map(_with_schema, records, own_schemas))
-
-
-def _with_schema(record: dict[str, Any], schema: Json) -> dict[str, Any]:
-    """Return ``record`` with a schema that is not the task's own; None where it is."""
-    return record if schema is None else {**record, "schema": schema}
+    write_records(out, (_record(row, names, checked.spec, own_schema, part) for row in rows))
 
 
 def _documents_folder(folder: Path, checked: CheckedTask) -> str | None:
@@ -196,7 +189,9 @@ def _own_name(checked: CheckedTask, name: str) -> str:
     return checked.pages[name][0].path.relative_to(checked.root).as_posix()
 
 
-def _record(row: SampleRow, names: Mapping[str, str], spec: TaskFile, part: str) -> dict[str, Any]:
+def _record(
+    row: SampleRow, names: Mapping[str, str], spec: TaskFile, own_schema: Json, part: str
+) -> dict[str, Any]:
     record: dict[str, Any] = {
         "id": row.id,
         "images": [names[name] for name in row.files],
@@ -206,6 +201,8 @@ def _record(row: SampleRow, names: Mapping[str, str], spec: TaskFile, part: str)
     }
     if row.answer_type != spec.answer_type:
         record["answer_type"] = row.answer_type
+    if row.json_schema is not None and row.json_schema != own_schema:
+        record["schema"] = row.json_schema
     return record
 
 

@@ -31,7 +31,7 @@ from bench.models.model import Model, ModelGone, closing
 from bench.parsing import read_bytes
 from bench.runner.devices import Device
 from bench.schema import Batch, ModelInfo, ModelSpec, PageGroup
-from bench.tasks.limits import MAX_FILE_BYTES
+from bench.tasks.limits import MAX_FILE_BYTES, PageLimits, page_limits, set_page_limits
 from bench.text import one_line
 
 ADDRESS, GPUS = "BENCH_RAY_ADDRESS", "BENCH_RAY_GPUS"
@@ -57,7 +57,9 @@ class ActorProblem(NamedTuple):
 class RemoteReader:
     """Holds a model on a node, and the files of the pages that are being asked about."""
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, limits: PageLimits) -> None:
+        # They are kept in the environment, which another machine does not share.
+        set_page_limits(**limits._asdict())
         self._model: Model = make_model(spec)
         self._folder = Path(tempfile.mkdtemp(prefix="docvlm-bench-"))
         self._meter = MemoryMeter()
@@ -157,7 +159,7 @@ class RayModel:
         self._expected: tuple[str, ...] = ()
         self._sent: set[str] = set()
         actor = self._ray.remote(RemoteReader).options(num_gpus=gpus, num_cpus=1, max_restarts=0)
-        self._actor = actor.remote(spec)
+        self._actor = actor.remote(spec, page_limits())
 
     def load(self) -> ModelInfo:
         """Wait for a place, compare the programs, and load the model there.
