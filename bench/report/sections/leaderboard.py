@@ -9,6 +9,7 @@ from typing import Literal
 from bench import formatting
 from bench.report.cost import currency_of
 from bench.report.facts import GIB, usual_memory
+from bench.report.measurements import MEMORY_KINDS
 from bench.report.reasons import NOT_ASKED, measured, percentile, reason
 from bench.report.records import at
 from bench.report.section import (
@@ -29,7 +30,7 @@ from bench.report.section import (
 )
 from bench.report.sections.tradeoff import plots
 from bench.report.verdict import USUAL_GPU
-from bench.report.views import MEMORY_KINDS, ModelRow, ReportView
+from bench.report.views import ModelRow, ReportView
 
 MEMORY_WORDS = {
     "peak_process": "process",
