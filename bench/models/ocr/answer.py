@@ -10,9 +10,9 @@ from typing import NamedTuple
 from bench.json_schemas.nodes import Node, fields_of, item_of, kind_of_node, meaning_of
 from bench.models.ocr import table
 from bench.models.ocr.characters import count_letters
+from bench.models.ocr.document import OcrDocument
 from bench.models.ocr.fields import field_named, normalise
 from bench.models.ocr.finding import at_labels, best_of, find
-from bench.models.ocr.matching import OcrDocument
 from bench.models.ocr.questions import OcrQuestion
 from bench.models.ocr.words import description_parts, words_pattern
 
