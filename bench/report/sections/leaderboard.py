@@ -221,7 +221,7 @@ def _row(view: ReportView, row: ModelRow, kind: str) -> Row:
     }
     cells |= {key: measured(row, *figure) for key, figure in _FIGURES.items()}
     cells["p95"] = percentile(row.facts.latency, "p95", reason(row, "latency"))
-    cells["memory"] = _memory_cell(view, row, kind)
+    cells["memory"] = _memory_cell(row, kind)
     return Row(
         cells, group=_group(view, row), model=row.key, state=_state(view, row), better=row.better
     )
@@ -254,7 +254,7 @@ def _group(view: ReportView, row: ModelRow) -> str:
     return "Not ranked"
 
 
-def _memory_cell(view: ReportView, row: ModelRow, kind: str) -> DataCell:
+def _memory_cell(row: ModelRow, kind: str) -> DataCell:
     memory = row.facts.memory
     on_gpus = kind != "peak_rss"
     if memory is None:

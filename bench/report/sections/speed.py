@@ -37,8 +37,15 @@ OTHER = "other"
 """The time that no stage claims, or that a backend itself calls the rest."""
 
 STAGE_COLOURS = {
-    **{"preprocess": 0, "transfer": 1, "vision": 2, "prefix": 3, "suffix": 4, "decode": 5},
-    **{"prefill": 3, "read": 6, "match": 7},
+    "preprocess": 0,
+    "transfer": 1,
+    "vision": 2,
+    "prefix": 3,
+    "suffix": 4,
+    "decode": 5,
+    "prefill": 3,
+    "read": 6,
+    "match": 7,
 }
 """Stages of the backends that there are; no backend tells both a prefix and a prefill."""
 
