@@ -188,7 +188,7 @@ class Way(NamedTuple):
 
 
 def _ways(options: CheckOptions) -> tuple[Way, Way]:
-    """The way that is checked, and the one that it is held against."""
+    """The way that is checked, and the one that it is compared with."""
     spec = _resolved(options.model, options, engine=options.engine)
     if options.concurrency is not None:
         if not _on_server(spec):

@@ -1,4 +1,4 @@
-"""Options that say how a model is loaded and how large its pages are, and the models that come of them."""
+"""Options that say how a model is loaded and how large its pages are, and the models with these options."""
 
 from __future__ import annotations
 
