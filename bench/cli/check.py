@@ -27,9 +27,8 @@ from bench.cli.model_options import (
     server_choice,
     visual_tokens_choice,
 )
-from bench.cli.option_types import FOLDER, OneName
+from bench.cli.option_types import FOLDER, RESULTS, OneName
 from bench.cli.options import (
-    RESULTS,
     batch_size_choice,
     json_choice,
     limit_choice,

@@ -12,6 +12,9 @@ from bench.errors import InvalidInput
 from bench.parsing import read_text, whole_number
 from bench.text import one_line
 
+RESULTS = Path("results")
+"""The folder of the runs unless the command line says otherwise."""
+
 FOLDER = click.Path(path_type=Path, file_okay=False)
 """Type of an option that names a folder."""
 

@@ -7,18 +7,14 @@ loaded, ``run_options`` all those of ``bench run``; ``config_file`` reads their 
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
 
 from bench.cli.commands import choice
-from bench.cli.option_types import FOLDER, BatchSize, NameList, OneName
+from bench.cli.option_types import FOLDER, RESULTS, BatchSize, NameList, OneName
 from bench.publishing import TRACKERS, check_tracker
 from bench.tasks.limits import DEFAULTS, RANGES, set_page_limits
-
-RESULTS = Path("results")
-"""The folder of the runs unless the command line says otherwise."""
 
 MODEL_NAMES = "a name from bench list models, a hub id, or a folder with a checkpoint or an adapter"
 """What a model can be called on the command line."""

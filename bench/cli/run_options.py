@@ -22,10 +22,9 @@ from bench.cli.model_options import (
     server_choice,
     visual_tokens_choice,
 )
-from bench.cli.option_types import FOLDER, FileList, Label, NameList, PartOfRun
+from bench.cli.option_types import FOLDER, RESULTS, FileList, Label, NameList, PartOfRun
 from bench.cli.options import (
     MODEL_NAMES,
-    RESULTS,
     batch_size_choice,
     file_pages_choice,
     json_choice,
