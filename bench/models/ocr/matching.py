@@ -35,6 +35,11 @@ class Candidate(NamedTuple):
     """0 to 1."""
     cell: TableCell
 
+    @property
+    def confidence(self) -> float:
+        """How sure the answer is: the score times the confidence of the reading."""
+        return self.score * self.cell.confidence
+
 
 def values_at_label(document: OcrDocument, mark: Mark) -> Iterable[Candidate]:
     """Values that may belong to ``mark``, from every place where a value can stand."""
