@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bench.models.ocr.answer import answer
+from bench.models.ocr.document import OcrDocument
 from bench.models.ocr.layout import lay_out
-from bench.models.ocr.matching import OcrDocument
-from bench.models.ocr.readers import Fragment, Reading
+from bench.models.ocr.reading import Fragment, Reading
 
 Row = tuple[float, float, str]
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bench.models.ocr.matching import OcrDocument
+from bench.models.ocr.document import OcrDocument
 from bench.models.ocr.repeated import repeated_label
 from tests.ocr_pages import ask, sheet
 

@@ -7,11 +7,11 @@ import json
 import pytest
 
 from bench.models.ocr.answer import answer
+from bench.models.ocr.document import OcrDocument
 from bench.models.ocr.finding import find
 from bench.models.ocr.layout import lay_out
-from bench.models.ocr.matching import OcrDocument
 from bench.models.ocr.questions import understand
-from bench.models.ocr.readers import Fragment, Reading
+from bench.models.ocr.reading import Fragment, Reading
 from tests.ocr_pages import ask, sheet
 
 ENGLISH = sheet(

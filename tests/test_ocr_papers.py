@@ -9,9 +9,9 @@ import pytest
 
 from bench.models.ocr import Ocr
 from bench.models.ocr.answer import answer
+from bench.models.ocr.document import OcrDocument
 from bench.models.ocr.layout import lay_out
-from bench.models.ocr.matching import OcrDocument
-from bench.models.ocr.readers import Fragment, Reading
+from bench.models.ocr.reading import Fragment, Reading
 from bench.schema import Document, ModelSpec, PageGroup, Request
 from bench.tasks.pages import read_pages
 

@@ -14,9 +14,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 import bench.synth.fonts
 from bench.errors import EnvironmentProblem, InvalidInput
-from bench.models.ocr import Ocr, readers
+from bench.models.ocr import Ocr
 from bench.models.ocr.layout import lay_out
-from bench.models.ocr.readers import RapidOcrReader, TesseractReader, parse_tesseract_tsv
+from bench.models.ocr.rapid_ocr import RapidOcrReader
+from bench.models.ocr.reading import Reader, Reading
+from bench.models.ocr.tesseract import TesseractReader, parse_tesseract_tsv
 from bench.schema import Batch, Document, ModelSpec, Page, PageGroup, Request
 from bench.tasks.pages import open_page, read_pages
 
@@ -161,10 +163,10 @@ def test_page_is_read_once_for_all_its_questions(
 class _Counting:
     poor_confidence = 0.9
 
-    def __init__(self, reader: readers.Reader, reads: list[object]) -> None:
+    def __init__(self, reader: Reader, reads: list[object]) -> None:
         self.name, self.reader, self.reads = reader.name, reader, reads
 
-    def read(self, image: Image.Image) -> readers.Reading:
+    def read(self, image: Image.Image) -> Reading:
         self.reads.append(image)
         return self.reader.read(image)
 

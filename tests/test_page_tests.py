@@ -7,7 +7,7 @@ from rapidfuzz.distance import Levenshtein
 
 from bench.metrics import METRICS
 from bench.metrics.page_references import page_problem, page_text
-from bench.metrics.page_tests import _starts_with_edits, run_tests
+from bench.metrics.page_test_rules import _starts_with_edits, run_tests
 
 PIPES = "| Year | 2022 | 2023 |\n|---|---|---|\n| Cost | 2.4% | 4.5% |\n| Gain | 1.0% | 7.1% |"
 HTML = """<table><thead><tr><th rowspan="2">Name</th><th colspan="2">Total cost</th></tr>

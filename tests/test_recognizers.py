@@ -19,13 +19,9 @@ import bench.synth.fonts
 from bench.cli import main
 from bench.errors import EnvironmentProblem
 from bench.models.ocr import Ocr, recognizers
-from bench.models.ocr.readers import (
-    Fragment,
-    RapidOcrReader,
-    Reading,
-    cyrillic_reader,
-    read_by_script,
-)
+from bench.models.ocr.rapid_ocr import RapidOcrReader
+from bench.models.ocr.readers import cyrillic_reader, read_by_script
+from bench.models.ocr.reading import Fragment, Reading
 from bench.models.ocr.recognizers import (
     BUNDLED,
     ListedModel,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.models.ocr import Ocr
-from bench.models.ocr.readers import Fragment, Reading
+from bench.models.ocr.reading import Fragment, Reading
 from bench.report import build, write_report
 from bench.report.places import places
 from bench.rundir.rows import placed_texts, rounded

@@ -10,9 +10,9 @@ from bench.files import read_lines, write_lines
 from bench.report import ReportOptions, build, make_sections, terminal_summary
 from bench.report.html import html
 from bench.report.markdown import markdown
+from bench.report.measurements import MEMORY_KINDS
 from bench.report.section import tables
 from bench.report.tables import leaderboard_csv
-from bench.report.views import MEMORY_KINDS
 from bench.rundir.store import RunStore
 from bench.scoring.evaluation import evaluate
 from tests.run_fixture import MODELS, make_run, monitor_samples

@@ -91,6 +91,7 @@ _MERGING_TOWER: dict[str, Any] = {
     "spatial_merge_size": 2,
     "temporal_patch_size": 2,
 }
+_CLIP_TOWER: dict[str, Any] = _TOWER | {"model_type": "clip_vision_model", "projection_dim": 32}
 _PIXTRAL: dict[str, Any] = _TOWER | {"model_type": "pixtral", "head_dim": 16, "image_size": 112}
 _MROPE: dict[str, Any] = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]}
 _MIXED_LAYERS: dict[str, Any] = {
@@ -108,6 +109,15 @@ _BY_AREA: dict[str, Any] = {
     "merge_size": 2,
 }
 _ONE_TILE: dict[str, Any] = {"size": {"height": 56, "width": 56}}
+_CROPPED: dict[str, Any] = {
+    "size": {"shortest_edge": 56},
+    "crop_size": {"height": 56, "width": 56},
+}
+_LLAVA_PROCESSOR: dict[str, Any] = {
+    "patch_size": 14,
+    "vision_feature_select_strategy": "default",
+    "num_additional_image_tokens": 1,
+}
 _BY_SIDE: dict[str, Any] = {"size": {"longest_edge": 112}}
 
 
@@ -295,19 +305,10 @@ _FAMILIES: dict[str, _Family] = {
             "vision_feature_layer": -1,
             "vision_feature_select_strategy": "default",
             "text_config": _TEXT | {"model_type": "llama"},
-            "vision_config": _TOWER | {"model_type": "clip_vision_model", "projection_dim": 32},
+            "vision_config": _CLIP_TOWER,
         },
-        {
-            "image_processor_type": "CLIPImageProcessor",
-            "size": {"shortest_edge": 56},
-            "crop_size": {"height": 56, "width": 56},
-        },
-        {
-            "processor_class": "LlavaProcessor",
-            "patch_size": 14,
-            "vision_feature_select_strategy": "default",
-            "num_additional_image_tokens": 1,
-        },
+        _CROPPED | {"image_processor_type": "CLIPImageProcessor"},
+        _LLAVA_PROCESSOR | {"processor_class": "LlavaProcessor"},
     ),
     "glm4v": _Family(
         _IMAGE
@@ -357,20 +358,14 @@ _FAMILIES: dict[str, _Family] = {
             "vision_feature_layer": -1,
             "vision_feature_select_strategy": "default",
             "text_config": _TEXT | {"model_type": "llama"},
-            "vision_config": _TOWER | {"model_type": "clip_vision_model", "projection_dim": 32},
+            "vision_config": _CLIP_TOWER,
         },
-        {
+        _CROPPED
+        | {
             "image_processor_type": "LlavaNextImageProcessor",
-            "size": {"shortest_edge": 56},
-            "crop_size": {"height": 56, "width": 56},
             "image_grid_pinpoints": [[56, 112], [112, 56], [112, 112]],
         },
-        {
-            "processor_class": "LlavaNextProcessor",
-            "patch_size": 14,
-            "vision_feature_select_strategy": "default",
-            "num_additional_image_tokens": 1,
-        },
+        _LLAVA_PROCESSOR | {"processor_class": "LlavaNextProcessor"},
     ),
     "llava_onevision": _Family(
         {
@@ -394,19 +389,10 @@ _FAMILIES: dict[str, _Family] = {
             "image_seq_length": 16,
             "vision_feature_layers": [-1, -2],
             "text_config": _TEXT | {"model_type": "llama"},
-            "vision_config": _TOWER | {"model_type": "clip_vision_model", "projection_dim": 32},
+            "vision_config": _CLIP_TOWER,
         },
-        {
-            "image_processor_type": "CLIPImageProcessor",
-            "size": {"shortest_edge": 56},
-            "crop_size": {"height": 56, "width": 56},
-        },
-        {
-            "processor_class": "LlavaProcessor",
-            "patch_size": 14,
-            "vision_feature_select_strategy": "default",
-            "num_additional_image_tokens": 1,
-        },
+        _CROPPED | {"image_processor_type": "CLIPImageProcessor"},
+        _LLAVA_PROCESSOR | {"processor_class": "LlavaProcessor"},
     ),
     "video_llama_3": _Family(
         _IMAGE

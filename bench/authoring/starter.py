@@ -19,7 +19,8 @@ from bench.errors import EnvironmentProblem, InvalidInput
 from bench.files import write_atomically
 from bench.json_schemas.reading import read_schema_file
 from bench.models.ocr.orientation import glance, text_layer_reading
-from bench.models.ocr.readers import LONGEST_SIDE, glancing_engines
+from bench.models.ocr.readers import glancing_engines
+from bench.models.ocr.reading import LONGEST_SIDE
 from bench.parsing import read_text, read_toml
 from bench.schema import SHORT_ANSWER, Page
 from bench.tasks.language import guess_language

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.commands import argument, choice, takes
+from bench.cli.config_file import known_prices
 from bench.cli.lookup import find_run
+from bench.cli.option_types import NameList
 from bench.cli.options import (
-    NameList,
     json_choice,
-    known_prices,
     log_choice,
     model_choice,
+    only_results_choice,
     results_choice,
     task_choice,
 )
@@ -170,7 +171,7 @@ class ReportChoices:
         "option may be given several times. Prices may also stand in the table [prices] of bench.toml.",
     )
     open_it: bool = choice("--open", help="Open the HTML file in a browser.")
-    results: Path = results_choice(also=("--runs",))
+    results: Path = only_results_choice()
     as_json: bool = json_choice()
 
 

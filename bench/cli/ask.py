@@ -11,7 +11,8 @@ import click
 
 from bench.cli import echo_json
 from bench.cli.commands import argument, choice, takes
-from bench.cli.options import NameList, json_choice
+from bench.cli.option_types import NameList
+from bench.cli.options import json_choice, max_new_tokens_choice
 from bench.errors import INCOMPLETE, InvalidInput
 from bench.schema import DEFAULT_QUESTION
 from bench.text import one_line, printable
@@ -36,9 +37,8 @@ class AskOptions:
     labels: tuple[str, ...] | None = choice(
         type=NameList(), help="Ask which of these labels suits the pages; separate them by commas."
     )
-    max_new_tokens: int | None = choice(
-        type=click.IntRange(1, 32_768),
-        help="Let the answer have at most N tokens. Without the option, the service decides.",
+    max_new_tokens: int | None = max_new_tokens_choice(
+        help="Let the answer have at most N tokens. Without the option, the service decides."
     )
     visual_tokens: int | None = choice(
         type=click.IntRange(4, 16_384), help="Shrink each page to at most N visual tokens."
@@ -47,7 +47,7 @@ class AskOptions:
         type=click.FloatRange(0, 86_400),
         metavar="SECONDS",
         default=300.0,
-        help="Ask a service again for so long that is busy or cannot be reached.",
+        help="If the service is busy or cannot be reached, keep asking for this long.",
     )
     as_json: bool = json_choice()
 

@@ -11,7 +11,8 @@ import click
 
 from bench.cli import echo_json
 from bench.cli.commands import argument, choice, takes
-from bench.cli.options import NameList, json_choice, results_choice
+from bench.cli.option_types import NameList
+from bench.cli.options import json_choice, only_results_choice
 from bench.errors import InvalidInput
 from bench.formatting import plural
 from bench.text import one_line, printable
@@ -33,14 +34,14 @@ class AuditOptions:
         "--run",
         multiple=True,
         metavar="RUN",
-        help="Name also the questions that every model of these runs gets wrong. The option may be given "
+        help="Also name the questions that every model of these runs gets wrong. The option may be given "
         "several times.",
     )
     against: tuple[str, ...] = choice(
         type=NameList(),
         metavar="TASKS",
         default=(),
-        help="Name also the pages that are in these tasks, such as the other part of a split.",
+        help="Also name the pages that are in these tasks, such as the other part of a split.",
     )
     out: Path | None = choice(
         "-o",
@@ -53,8 +54,8 @@ class AuditOptions:
         metavar="FILE",
         help="Carry out the decisions in this file.",
     )
-    everything: bool = choice("--all", help="Show also the findings that were accepted before.")
-    results: Path = results_choice(also=("--runs",))
+    everything: bool = choice("--all", help="Also show the findings that were accepted before.")
+    results: Path = only_results_choice()
     as_json: bool = json_choice()
 
 

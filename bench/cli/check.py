@@ -27,12 +27,11 @@ from bench.cli.model_options import (
     server_choice,
     visual_tokens_choice,
 )
+from bench.cli.option_types import FOLDER, RESULTS, OneName
 from bench.cli.options import (
-    FOLDER,
-    RESULTS,
-    BatchSize,
-    OneName,
+    batch_size_choice,
     json_choice,
+    limit_choice,
     output_choice,
     tasks_choice,
 )
@@ -73,21 +72,16 @@ class CheckOptions(ModelOptions):
     against: str = what_choice(
         required=True,
         metavar="WAY",
-        help="Hold the answers against those of this way: reference (plain generate of transformers, one "
-        "question at a time), reference:NAME (the same of another name, for a model behind a server), "
-        "one-by-one (MODEL itself, one question at a time), or the name of another model.",
+        help="Compare the answers with those of another way of asking: reference (plain generate of "
+        "transformers, one question at a time), reference:NAME (the same for the model NAME, if MODEL is "
+        "behind a server), one-by-one (MODEL itself, one question at a time), or the name of another model.",
     )
     tasks: tuple[str, ...] = tasks_choice(
         required=True,
         group=WHAT,
         help="Ask the questions of these tasks, separated by commas.",
     )
-    limit: int = what_choice(
-        "-n",
-        type=click.IntRange(1),
-        default=50,
-        help="Ask only N questions of each task, spread over its documents.",
-    )
+    limit: int = limit_choice(group=WHAT, default=50)
     margin: float = what_choice(
         type=click.FloatRange(0, 1),
         default=0.01,
@@ -97,8 +91,8 @@ class CheckOptions(ModelOptions):
     min_pixels: int | None = min_pixels_choice()
     max_pixels: int | None = max_pixels_choice()
     visual_tokens: int | None = visual_tokens_choice()
-    batch_size: int = engine_choice(
-        type=BatchSize(), default="auto", help="Ask MODEL this many questions in one call."
+    batch_size: int = batch_size_choice(
+        default="auto", help="Ask MODEL this many questions in one call."
     )
     """Questions per call; 0 lets the program choose."""
     concurrency: int | None = engine_choice(
@@ -193,7 +187,7 @@ class Way(NamedTuple):
 
 
 def _ways(options: CheckOptions) -> tuple[Way, Way]:
-    """The way that is checked, and the one that it is held against."""
+    """The way that is checked, and the one that it is compared with."""
     spec = _resolved(options.model, options, engine=options.engine)
     if options.concurrency is not None:
         if not _on_server(spec):

@@ -204,7 +204,8 @@ class GroupedCommand(click.Command):
             # An option without a group, such as --help, stays with the one before it.
             title = getattr(parameter, "group", "") or title
             record = parameter.get_help_record(ctx)
-            if record is not None:
+            # The usage line names the arguments; newer versions of click have a record of them as well.
+            if record is not None and not isinstance(parameter, click.Argument):
                 groups.setdefault(title, []).append(record)
         names = [name for records in groups.values() for name, _ in records]
         # On a narrow terminal the help keeps half of the line.

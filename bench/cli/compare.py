@@ -13,7 +13,8 @@ import click
 from bench.cli import echo_json
 from bench.cli.commands import argument, choice, takes
 from bench.cli.lookup import find_sides, matched_sides
-from bench.cli.options import NameList, json_choice, results_choice
+from bench.cli.option_types import NameList
+from bench.cli.options import json_choice, results_choice
 from bench.cli.tables import has_color, line_width, wrapped
 from bench.formatting import plural
 from bench.text import one_line, printable
@@ -39,7 +40,7 @@ class CompareOptions:
     )
     by: tuple[str, ...] | None = choice(
         type=NameList(),
-        help="Compare also by these metadata, such as language, doc_type or field.  "
+        help="Also compare by these metadata keys, such as language, doc_type or field.  "
         "[default: field, if B comes from bench tune]",
     )
     flips: int = choice(

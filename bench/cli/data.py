@@ -15,12 +15,11 @@ from bench.cli.audit import audit_command, described
 from bench.cli.commands import VerbGroup, argument, choice, takes
 from bench.cli.complaints import print_list
 from bench.cli.model_options import ModelOptions, device_choice, offline_choice, resolve_model
+from bench.cli.option_types import FOLDER, Label, NameList
 from bench.cli.options import (
-    FOLDER,
-    Label,
-    NameList,
     file_pages_choice,
     json_choice,
+    limit_choice,
     model_choice,
     page_gib_choice,
     page_pixels_choice,
@@ -426,9 +425,7 @@ class PerturbOptions:
         help="Apply these kinds and mixtures, as in bench run --perturb.",
     )
     perturb_seed: int = perturb_seed_choice()
-    limit: int = choice(
-        "-n", type=click.IntRange(1), default=1, help="Take the first N documents of the task."
-    )
+    limit: int = limit_choice(default=1, help="Take the first N documents of the task.")
     out: Path = choice(
         "-o", type=FOLDER, default="perturbed", help="Write the pictures into this folder."
     )

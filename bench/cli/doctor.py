@@ -10,7 +10,8 @@ import click
 
 from bench.cli import echo_json
 from bench.cli.commands import takes
-from bench.cli.options import bench_toml, json_choice, results_choice
+from bench.cli.config_file import bench_toml
+from bench.cli.options import json_choice, results_choice
 from bench.cli.tables import table
 from bench.errors import ENVIRONMENT
 

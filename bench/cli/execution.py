@@ -190,7 +190,7 @@ def conclude(
         models: how many models there are.
         options: whether and how to report, and how many failed answers are too many.
     """
-    from bench.cli.options import known_prices
+    from bench.cli.config_file import known_prices
     from bench.cli.progress import scoring_progress
     from bench.cli.reporting import (
         gpu_fits,

@@ -14,7 +14,8 @@ import click
 from bench.cli.commands import VerbGroup, argument, choice, takes
 from bench.cli.complaints import print_list
 from bench.cli.lookup import find_run
-from bench.cli.options import FOLDER, NameList, models_choice, results_choice, tasks_choice
+from bench.cli.option_types import FOLDER, NameList
+from bench.cli.options import models_choice, only_results_choice, tasks_choice
 from bench.errors import (
     EnvironmentProblem,
     InvalidInput,
@@ -32,16 +33,14 @@ if TYPE_CHECKING:
 out_choice = partial(choice, "-o", also=("--output",), type=FOLDER, required=True, metavar="DIR")
 references_choice = partial(
     choice,
-    help="Write the references also if the licence of the task is not known to allow it. You then say that "
-    "you may.",
+    help="Write the references even if the licence of the task is not known to allow it. With this option "
+    "you state that you may pass them on.",
 )
 overwrite_choice = partial(choice, help="Replace files that exist.")
 Made = TypeVar("Made")
 
 ELSEWHERE = "bench export predictions and bench export eee take every run"
 """What to do with a score that may not stand on the Hub."""
-
-place_choice = partial(results_choice, also=("--runs",))
 
 
 @click.group("export", cls=VerbGroup)
@@ -81,7 +80,7 @@ class HubOptions:
     )
     task_id: str | None = choice(
         metavar="ID",
-        help="Export the score as this task of the benchmark, where several have the same questions.",
+        help="Export the score as this task, if several tasks of the benchmark have the same questions.",
     )
     metric: str | None = choice(
         metavar="NAME", help="Export this metric.  [default: the headline of the task]"
@@ -95,7 +94,7 @@ class HubOptions:
         metavar="NAME", help="Name this user or organization of the Hub as the source."
     )
     overwrite: bool = overwrite_choice()
-    results: Path = place_choice()
+    results: Path = only_results_choice()
 
 
 @export_command.command("hf")
@@ -233,10 +232,10 @@ class RecordOptions:
     )
     model_id: str | None = choice(
         metavar="OWNER/NAME",
-        help="Name the model so. Without the option, it is the id of its checkpoint on the Hub, or "
+        help="Give the model this id. Without the option, its id is that of its checkpoint on the Hub, or "
         "unknown/NAME.",
     )
-    organization: str | None = choice(metavar="TEXT", help="Say that this organization measured.")
+    organization: str | None = choice(metavar="TEXT", help="Name the organization that measured.")
     relationship: str = choice(
         type=click.Choice(["first_party", "third_party", "collaborative", "other"]),
         default="other",
@@ -244,7 +243,7 @@ class RecordOptions:
     )
     references: bool = references_choice()
     overwrite: bool = overwrite_choice()
-    results: Path = place_choice()
+    results: Path = only_results_choice()
 
 
 @export_command.command("eee")
@@ -317,9 +316,9 @@ class PredictionsOptions:
         help="Write these formats, separated by commas: jsonl, csv.",
     )
     references: bool = references_choice()
-    pages: bool = choice(help="Copy the pages as well, of tasks whose licence allows it.")
+    pages: bool = choice(help="Also copy the pages of the tasks whose licence allows it.")
     overwrite: bool = overwrite_choice()
-    results: Path = place_choice()
+    results: Path = only_results_choice()
 
 
 @export_command.command("predictions")

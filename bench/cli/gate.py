@@ -13,7 +13,8 @@ import click
 from bench.cli import echo_json
 from bench.cli.commands import GroupedCommand, argument, choice, takes
 from bench.cli.lookup import find_sides
-from bench.cli.options import Label, json_choice, output_choice, results_choice, text_list
+from bench.cli.option_types import Label, text_list
+from bench.cli.options import json_choice, output_choice, results_choice
 from bench.errors import InvalidInput
 from bench.text import one_line
 
@@ -67,7 +68,7 @@ class GateOptions:
         "--repeat",
         multiple=True,
         metavar="RUN",
-        help="Take speed and memory also from this further run of the same models and tasks. The option may "
+        help="Also take speed and memory from this further run of the same models and tasks. The option may "
         "be given several times.",
     )
     results: Path = results_choice(group="What is compared")

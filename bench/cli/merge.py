@@ -10,7 +10,14 @@ import click
 from bench.cli.commands import argument, choice, takes
 from bench.cli.execution import conclude
 from bench.cli.lookup import find_run
-from bench.cli.options import FOLDER, json_choice, log_choice, results_choice
+from bench.cli.option_types import FOLDER
+from bench.cli.options import (
+    json_choice,
+    log_choice,
+    max_errors_choice,
+    no_report_choice,
+    only_results_choice,
+)
 from bench.text import printable
 
 
@@ -29,15 +36,10 @@ class MergeOptions:
         metavar="NAME",
         help="Put this name into the name of the run directory.  [default: the name of the parts]",
     )
-    max_errors: float = choice(
-        type=click.FloatRange(0, 1),
-        default=0.1,
-        metavar="SHARE",
-        help="Exit with status 4 if more than this share of the answers failed.",
-    )
-    no_report: bool = choice(help="Compute the scores, but write no report.")
+    max_errors: float = max_errors_choice()
+    no_report: bool = no_report_choice()
     log_to: str | None = log_choice()
-    results: Path = results_choice(also=("--runs",))
+    results: Path = only_results_choice()
     as_json: bool = json_choice()
 
     @property

@@ -1,4 +1,4 @@
-"""Options that say how a model is loaded and how large its pages are, and the models that come of them."""
+"""Options that say how a model is loaded and how large its pages are, and the models with these options."""
 
 from __future__ import annotations
 
@@ -6,24 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
 from bench.cli.commands import choice
-from bench.cli.options import bench_toml
+from bench.cli.config_file import bench_toml
+from bench.cli.option_types import FEWEST_TOKENS, MOST_TOKENS, MaxPixels
 from bench.errors import InvalidInput
-from bench.parsing import whole_number
-from bench.text import one_line
 
 if TYPE_CHECKING:
     from bench.schema import ModelSpec
-
-FEWEST_PIXELS = 4 * 28 * 28
-"""Four visual tokens of Qwen2-VL, its smallest page. A smaller bound was surely meant in tokens."""
-FEWEST_TOKENS, MOST_TOKENS = 4, 16_384
-"""The bounds of Qwen2-VL's own image processor."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,27 +33,6 @@ class ModelOptions:
     visual_tokens: int | None = None
     """Bound on a page in visual tokens; each model's token size makes ``max_pixels`` of it."""
     offline: bool = False
-
-
-class MaxPixels(click.ParamType[int]):
-    """A bound on a page in pixels; a number that can only be meant in visual tokens is refused."""
-
-    name = "pixels"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number of pixels."""
-        text = str(value)
-        number = whole_number(text)
-        if number is None:
-            self.fail(f"expected a number of pixels, got {one_line(text, 40)!r}", param, ctx)
-        if number < FEWEST_PIXELS:
-            message = (
-                f"expected at least {FEWEST_PIXELS:,} pixels (4 visual tokens), got {number:,}"
-            )
-            if number >= FEWEST_TOKENS:
-                message += f"; if you mean visual tokens, type --visual-tokens {number}"
-            self.fail(message, param, ctx)
-        return number
 
 
 pages_choice = partial(choice, group="Pages")

@@ -1,167 +1,36 @@
-"""Options and types that several verbs share, and the defaults that ``bench.toml`` gives them."""
+"""Options that several verbs share; a verb adds the help, and what is special to it.
+
+``option_types`` turns their texts into values. ``model_options`` has the options that say how a model is
+loaded, ``run_options`` all those of ``bench run``; ``config_file`` reads their defaults in ``bench.toml``.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from bench.cli.commands import choice
-from bench.errors import InvalidInput, did_you_mean
-from bench.parsing import read_text, read_toml, whole_number
+from bench.cli.option_types import FOLDER, RESULTS, BatchSize, NameList, OneName
 from bench.publishing import TRACKERS, check_tracker
 from bench.tasks.limits import DEFAULTS, RANGES, set_page_limits
-from bench.text import one_line
 
-if TYPE_CHECKING:
-    from bench.scoring.prices import Tariff
+MODEL_NAMES = "a name from bench list models, a hub id, or a folder with a checkpoint or an adapter"
+"""What a model can be called on the command line."""
 
-RESULTS = Path("results")
-"""The folder of the runs unless the command line says otherwise."""
-
-FOLDER = click.Path(path_type=Path, file_okay=False)
-"""Type of an option that names a folder."""
-
-
-MAX_PARTS = 10_000
-"""Parts of a run on several machines."""
-
-
-class NameList(click.ParamType[tuple[str, ...]]):
-    """Names separated by commas. There is no way to quote a comma, because no name has one."""
-
-    name = "names"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """The names in order, each once."""
-        if isinstance(value, (tuple, list)):
-            return tuple(map(str, value))
-        names = tuple(dict.fromkeys(part.strip() for part in str(value).split(",") if part.strip()))
-        if not names:
-            self.fail("expected at least one name", param, ctx)
-        return names
-
-
-class FileList(NameList):
-    """Files separated by commas; a file whose name has a comma can be named alone."""
-
-    name = "files"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """The files in order, each once."""
-        try:
-            is_one = isinstance(value, str) and Path(value).is_file()
-        except OSError:
-            # Many names make a longer text than a file's name may be.
-            is_one = False
-        return (value,) if is_one else super().convert(value, param, ctx)
-
-
-class OneName(click.ParamType[str]):
-    """One name, for a verb that works on one task or model."""
-
-    name = "name"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The name; a list of several is refused."""
-        names = NameList().convert(value, param, ctx)
-        if len(names) > 1:
-            self.fail(f"expected one name, got {len(names)}: {', '.join(names)}", param, ctx)
-        return names[0]
-
-
-class BatchSize(click.ParamType[int]):
-    """``auto``, or a positive number."""
-
-    name = "auto|N"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number; 0 stands for ``auto``, since click takes None for a missing value."""
-        text = str(value)
-        if text == "auto":
-            return 0
-        number = whole_number(text)
-        if number is None or not 1 <= number <= 4096:
-            shown = one_line(text, 40)
-            self.fail(f"expected auto or a number from 1 to 4096, got {shown!r}", param, ctx)
-        return number
-
-
-class PartOfRun(click.ParamType[tuple[int, int]]):
-    """``K/N``, part K of N."""
-
-    name = "K/N"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        """The two numbers."""
-        if isinstance(value, tuple):
-            return value
-        first, slash, second = str(value).partition("/")
-        number, total = whole_number(first), whole_number(second)
-        if not slash or number is None or total is None or not 1 <= number <= total <= MAX_PARTS:
-            shown = one_line(value, 40)
-            self.fail(
-                f"expected K/N with K from 1 to N and N of at most {MAX_PARTS}, got {shown!r}",
-                param,
-                ctx,
-            )
-        return number, total
-
-
-class Label(click.ParamType[tuple[str, str]]):
-    """``key=value``."""
-
-    name = "key=value"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        """The pair."""
-        if isinstance(value, tuple):
-            return (str(value[0]), str(value[1]))
-        key, separator, content = str(value).partition("=")
-        if not separator or not re.fullmatch(r"[\w.-]+", key):
-            self.fail(f"expected key=value, got {value!r}", param, ctx)
-        return key, content
-
-
-def text_list(text: str, flag: str) -> tuple[str, ...]:
-    """The ids of ``flag``, each once: one a line of the file that ``text`` names, or ``text`` at its commas.
-
-    Raises:
-        InvalidInput: there is none.
-    """
-    path = Path(text)
-    try:
-        is_file = path.is_file()
-    except OSError:
-        # Many ids make a longer text than a file's name may be.
-        is_file = False
-    names = read_text(path).splitlines() if is_file else text.split(",")
-    ids = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
-    if not ids:
-        raise InvalidInput(
-            f"{flag} {text} contains no id",
-            hint="write one id a line into the file, or ids separated by commas",
-        )
-    return ids
-
-
-# Options of several verbs; a verb adds the help, and what is special to it.
 models_choice = partial(choice, "-m", also=("--model",), type=NameList())
 model_choice = partial(choice, "-m", also=("--models",), type=OneName())
 tasks_choice = partial(choice, "-t", also=("--task",), type=NameList())
 task_choice = partial(choice, "-t", also=("--tasks",), type=OneName())
+limit_choice = partial(
+    choice,
+    "-n",
+    type=click.IntRange(1),
+    help="Ask only N questions of each task, spread over its documents.",
+)
+max_new_tokens_choice = partial(choice, type=click.IntRange(1, 32_768))
+batch_size_choice = partial(choice, group="Engine", type=BatchSize())
 output_choice = partial(choice, group="Output")
 json_choice = partial(
     output_choice, "--json", help="Print the result as one JSON document and nothing else."
@@ -190,6 +59,16 @@ results_choice = partial(
     default=RESULTS,
     help="Look for runs in this folder.",
 )
+max_errors_choice = partial(
+    choice,
+    type=click.FloatRange(0, 1),
+    default=0.1,
+    metavar="SHARE",
+    help="Exit with status 4 if more than this share of the answers failed.",
+)
+no_report_choice = partial(output_choice, help="Compute the scores, but write no report.")
+only_results_choice = partial(results_choice, also=("--runs",))
+"""For a verb with an ``--out`` of its own."""
 
 
 def _page_limit(field: str, help_: str) -> Any:
@@ -229,99 +108,3 @@ perturb_seed_choice = partial(
     default=0,
     help="Draw with this seed what --perturb leaves to chance, such as the side of a shadow.",
 )
-
-
-def bench_toml() -> Path | None:
-    """``bench.toml`` in the working directory, where there is one."""
-    path = Path("bench.toml")
-    return path if path.is_file() else None
-
-
-TABLES = ("run", "models", "engines", "prices")
-"""Tables that a ``bench.toml`` may have."""
-
-REMOVED_KEYS = {"seed": "delete the line, because it changed nothing in a run"}
-"""Keys that [run] had once, and what to do about them."""
-
-
-def config_defaults(context: click.Context, _: click.Parameter, value: Path | None) -> Path | None:
-    """Callback of ``--config``: the ``[run]`` table of a TOML file becomes the options' defaults.
-
-    A flag beats an environment variable beats the file beats the built-in default. Without ``--config``
-    a ``bench.toml`` in the working directory is used where there is one.
-
-    Raises:
-        InvalidInput: the file is missing or not TOML, has an unknown key, or a [run] that is no table.
-    """
-    path = value or bench_toml()
-    if path is None:
-        return None
-    if path.suffix.lower() == ".csv":
-        # A user_config.csv of VLMHyperBench names models and data sets in its rows.
-        context.default_map = {**(context.default_map or {}), "models": path.name}
-        return path
-    table = _run_table(path)
-    known = {
-        spelling.lstrip("-").replace("-", "_"): parameter
-        for parameter in context.command.params
-        for spelling in parameter.opts
-        if spelling.startswith("--") and parameter.name != "config"
-    }
-    defaults: dict[str, Any] = {}
-    for key, setting in table.items():
-        parameter = known.get(key.replace("-", "_"))
-        if parameter is None:
-            hint = REMOVED_KEYS.get(key) or did_you_mean(key, known)
-            raise InvalidInput(f"{path}: [run] has no key {key!r}", hint=hint)
-        is_flag = bool(getattr(parameter, "is_flag", False))
-        # A date in TOML has no quotes, and no option takes one.
-        is_plain = isinstance(setting, (bool, int, float, str, list))
-        if not is_plain or is_flag != isinstance(setting, bool):
-            expected = "true or false" if is_flag else "text, a number or a list"
-            raise InvalidInput(
-                f"{path}: [run] {key} should be {expected}, not {one_line(repr(setting), 60)}"
-            )
-        defaults[str(parameter.name)] = _as_option(setting, parameter)
-    context.default_map = {**(context.default_map or {}), **defaults}
-    return path
-
-
-def _run_table(path: Path) -> Mapping[str, Any]:
-    """The ``[run]`` table of a configuration file; empty if it has none."""
-    content = read_toml(path)
-    for table in content:
-        if table not in TABLES:
-            raise InvalidInput(
-                f"{path} has an unknown table [{table}]",
-                hint=did_you_mean(table, TABLES),
-            )
-    table = content.get("run", {})
-    if not isinstance(table, dict):
-        raise InvalidInput(
-            f"{path}: run should be a table", hint="write [run], and its keys below it"
-        )
-    return table
-
-
-def known_prices(given: Sequence[str]) -> dict[str, Tariff]:
-    """Prices by model: of the table ``[prices]`` of ``bench.toml``, and before them those of ``--price``.
-
-    Raises:
-        InvalidInput: one is not a price.
-    """
-    from bench.scoring.prices import parse_prices, price_table
-
-    path = bench_toml()
-    stored = price_table(read_toml(path).get("prices", {}), str(path)) if path else {}
-    return {**stored, **parse_prices(given, "--price")}
-
-
-def _as_option(setting: Any, parameter: click.Parameter) -> Any:
-    """A TOML value as click takes it for a default: lists for what takes several values."""
-    if getattr(parameter, "multiple", False):
-        return list(map(str, setting)) if isinstance(setting, list) else [str(setting)]
-    if isinstance(setting, list):
-        names = list(map(str, setting))
-        return names if isinstance(parameter.type, NameList) else ",".join(names)
-    # As text, a number meets the same checks as on the command line: click would cut 2.5 to 2.
-    return setting if isinstance(setting, bool) else str(setting)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +20,14 @@ from bench.cli.model_options import (
     resolve_models,
     visual_tokens_choice,
 )
-from bench.cli.options import BatchSize, json_choice, models_choice, results_choice, tasks_choice
+from bench.cli.option_types import PageSize
+from bench.cli.options import (
+    batch_size_choice,
+    json_choice,
+    models_choice,
+    results_choice,
+    tasks_choice,
+)
 from bench.cli.tables import table
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.formatting import byte_size, count, percent, plural
@@ -38,29 +44,10 @@ DIFFERENCE = 0.01
 """The difference between two mean scores to plan for, if the command names none."""
 _QUESTION = "x" * 64
 """Used in place of a question if the questions are not on this machine."""
-_MAX_SIDE = 100_000
 
 WHAT = "What to plan"
 memory_choice = partial(choice, group="Memory")
 comparison_choice = partial(choice, group="Comparison")
-
-
-class PageSize(click.ParamType[tuple[int, int]]):
-    """``WIDTHxHEIGHT`` in pixels."""
-
-    name = "WxH"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        """Width and height."""
-        if isinstance(value, tuple):
-            return value
-        match = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", str(value).strip().lower())
-        sides = (int(match[1]), int(match[2])) if match is not None else (0, 0)
-        if not 1 <= min(sides) <= max(sides) <= _MAX_SIDE:
-            self.fail(f"expected pixels as 1700x2200, got {one_line(str(value), 40)!r}", param, ctx)
-        return sides
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +72,8 @@ class PlanOptions(ModelOptions):
         help="Assume that all pages have this size in pixels, such as 1700x2200. The option is needed for "
         "data sets that are not on this machine.",
     )
-    batch_size: int = memory_choice(
-        type=BatchSize(),
+    batch_size: int = batch_size_choice(
+        group="Memory",
         default="auto",
         help="Assume this many questions in one call, as in bench run. auto means 64.",
     )
@@ -105,7 +92,7 @@ class PlanOptions(ModelOptions):
         type=click.FloatRange(0.51, 0.999),
         default=0.8,
         metavar="P",
-        help="Show an existing difference with this probability.",
+        help="Compute for this probability of showing a difference that exists.",
     )
     pilot: tuple[str, str] | None = comparison_choice(
         nargs=2,

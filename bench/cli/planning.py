@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.model_options import resolve_models
-from bench.cli.options import text_list
+from bench.cli.option_types import text_list
 from bench.cli.run_options import RunOptions
 
 if TYPE_CHECKING:

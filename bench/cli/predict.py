@@ -18,8 +18,10 @@ from bench.cli.model_options import (
     visual_tokens_choice,
 )
 from bench.cli.options import (
+    MODEL_NAMES,
     file_pages_choice,
     json_choice,
+    max_new_tokens_choice,
     model_choice,
     page_gib_choice,
     page_pixels_choice,
@@ -38,11 +40,10 @@ class PredictOptions(ModelOptions):
         "-q", default=DEFAULT_QUESTION, metavar="TEXT", help="Ask this question."
     )
     model: str | None = model_choice(
-        help="Ask this model: a name from bench list models, a hub id, or a folder with a checkpoint or an "
-        "adapter.  [default: the largest Qwen2-VL that fits]"
+        help=f"Ask this model: {MODEL_NAMES}.  [default: the largest Qwen2-VL that fits]"
     )
-    max_new_tokens: int = choice(
-        type=click.IntRange(1, 32_768), default=256, help="Let the answer have at most N tokens."
+    max_new_tokens: int = max_new_tokens_choice(
+        default=256, help="Let the answer have at most N tokens."
     )
     max_pixels: int | None = max_pixels_choice()
     visual_tokens: int | None = visual_tokens_choice()

@@ -13,7 +13,8 @@ import click
 
 from bench.cli import echo_json
 from bench.cli.commands import choice, takes
-from bench.cli.options import bench_toml, json_choice, models_choice, tasks_choice
+from bench.cli.config_file import bench_toml
+from bench.cli.options import json_choice, models_choice, tasks_choice
 from bench.cli.tables import table
 from bench.errors import InvalidInput
 from bench.formatting import byte_size, plural

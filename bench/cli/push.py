@@ -23,7 +23,7 @@ class PushOptions:
 
     what: str = argument(metavar="RUN")
     address: str = argument(metavar="ADDRESS")
-    replace: bool = choice(help="Overwrite another folder that is at the address.")
+    replace: bool = choice(help="Overwrite a different folder that is at the address.")
     results: Path = results_choice()
     as_json: bool = json_choice()
 

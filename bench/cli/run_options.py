@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from bench.cli.commands import choice
+from bench.cli.config_file import config_defaults
 from bench.cli.model_options import (
     ModelOptions,
     device_choice,
@@ -21,19 +22,18 @@ from bench.cli.model_options import (
     server_choice,
     visual_tokens_choice,
 )
+from bench.cli.option_types import FOLDER, RESULTS, FileList, Label, NameList, PartOfRun
 from bench.cli.options import (
-    FOLDER,
-    RESULTS,
-    BatchSize,
-    FileList,
-    Label,
-    NameList,
-    PartOfRun,
-    config_defaults,
+    MODEL_NAMES,
+    batch_size_choice,
     file_pages_choice,
     json_choice,
+    limit_choice,
     log_choice,
+    max_errors_choice,
+    max_new_tokens_choice,
     models_choice,
+    no_report_choice,
     output_choice,
     page_gib_choice,
     page_pixels_choice,
@@ -64,8 +64,7 @@ class RunOptions(ModelOptions):
     models: tuple[str, ...] = models_choice(
         required=True,
         group=WHAT,
-        help="Run these models, separated by commas. A model is a name from bench list models, a hub id, "
-        "or a folder with a checkpoint or an adapter.",
+        help=f"Run these models, separated by commas. A model is {MODEL_NAMES}.",
     )
     tasks: tuple[str, ...] = tasks_choice(
         default="all",
@@ -73,11 +72,7 @@ class RunOptions(ModelOptions):
         help="Run these tasks, separated by commas. A task is a name from bench list tasks, a task folder, "
         "or a folder of your own documents; all means every bundled task.",
     )
-    limit: int | None = what_choice(
-        "-n",
-        type=click.IntRange(1),
-        help="Ask only N questions of each task, spread over its documents.",
-    )
+    limit: int | None = limit_choice(group=WHAT)
     sample_ids: str | None = what_choice(
         metavar="IDS",
         help="Ask only the questions with these ids, separated by commas. IDS may also be a file with one id "
@@ -88,8 +83,8 @@ class RunOptions(ModelOptions):
         metavar="FILES",
         help="Ask with the prompts of this file: a CSV file with prompts by document type, field and model, "
         "or a .txt file with one prompt for everything. own:NAME means the prompt that a model's authors "
-        "document (bench list prompts), and task the tasks' own. With several, separated by commas, every "
-        "model is run once with each, as a row of its own.",
+        "document (bench list prompts), and task the tasks' own. If you name several, separated by commas, "
+        "every model is run once with each, and each is a row of the report.",
     )
     protocol: str = what_choice(
         default="native",
@@ -97,8 +92,8 @@ class RunOptions(ModelOptions):
         help="Ask and score as another tool does: vlmevalkit, lmms-eval or vlmhyperbench. native asks as "
         "each task says.",
     )
-    max_new_tokens: int | None = what_choice(
-        type=click.IntRange(1, 32_768),
+    max_new_tokens: int | None = max_new_tokens_choice(
+        group=WHAT,
         help="Let an answer have at most N tokens. Without the option, each task's own limit applies.",
     )
     min_pixels: int | None = min_pixels_choice()
@@ -128,12 +123,11 @@ class RunOptions(ModelOptions):
     allow_unreadable: bool = pages_choice(
         help="Count a question on an unreadable page as a failed answer, instead of refusing the task."
     )
-    batch_size: int = engine_choice(
-        type=BatchSize(),
+    batch_size: int = batch_size_choice(
         default="auto",
-        help="Ask this many questions in one call. auto means 64 on a GPU. On a CPU it means those of 16 "
-        "documents for a small model, and 16 for one whose weights exceed 1 GiB. It is fewer when memory is "
-        "short.",
+        help="Ask this many questions in one call. auto means 64 on a GPU. On a CPU, auto means the "
+        "questions of 16 documents for a small model, and 16 questions for a model whose weights exceed "
+        "1 GiB. If memory is short, a call has fewer.",
     )
     """Questions per call; 0 lets the program choose."""
     dtype: str | None = dtype_choice()
@@ -150,8 +144,8 @@ class RunOptions(ModelOptions):
     )
     executor: str | None = engine_choice(
         metavar="ray[://ADDRESS]",
-        help="Run the models on a Ray cluster: ray means that of this machine, and ray://HOST:10001 another "
-        "one. The run directory stays on this machine.",
+        help="Run the models on a Ray cluster: ray is the cluster of this machine, and ray://HOST:10001 is "
+        "another one. The run directory stays on this machine.",
     )
     workers: int | None = engine_choice(
         type=click.IntRange(1, 10_000),
@@ -168,8 +162,8 @@ class RunOptions(ModelOptions):
         "it applies to Qwen-VL models."
     )
     engine: str | None = server_choice(
-        help="Start this engine as a server of this machine, and ask it for every model. It lives in an "
-        "environment of its own; bench doctor says whether one is known.",
+        help="Start this engine as a server of this machine, and ask it for every model. The "
+        "engine is installed in an environment of its own; bench doctor says whether it is known.",
     )
     offline: bool = offline_choice()
     page_seconds: float | None = page_seconds_choice()
@@ -184,12 +178,7 @@ class RunOptions(ModelOptions):
     no_warmup: bool = measuring_choice(
         help="Start the clock at once. Otherwise each model first answers one question that is not timed."
     )
-    max_errors: float = measuring_choice(
-        type=click.FloatRange(0, 1),
-        default=0.1,
-        metavar="SHARE",
-        help="Exit with status 4 if more than this share of the answers failed.",
-    )
+    max_errors: float = max_errors_choice(group="Measuring")
     out: Path = directory_choice(
         "-o",
         also=("--results", "--runs"),
@@ -226,7 +215,7 @@ class RunOptions(ModelOptions):
         "bench merge joins the parts.",
     )
     dry_run: bool = output_choice(help="Print what the run would do, then stop.")
-    no_report: bool = output_choice(help="Compute the scores, but write no report.")
+    no_report: bool = no_report_choice()
     log_to: str | None = log_choice()
     as_json: bool = json_choice()
 

@@ -17,9 +17,10 @@ from bench.cli.model_options import (
     resolve_model,
     visual_tokens_choice,
 )
+from bench.cli.option_types import FOLDER
 from bench.cli.options import (
-    FOLDER,
-    BatchSize,
+    MODEL_NAMES,
+    batch_size_choice,
     model_choice,
     page_gib_choice,
     page_pixels_choice,
@@ -35,14 +36,13 @@ class ServeOptions(ModelOptions):
     model: str = model_choice(
         required=True,
         group="Service",
-        help="Serve this model: a name from bench list models, a hub id, or a folder with a checkpoint or "
-        "an adapter.",
+        help=f"Serve this model: {MODEL_NAMES}.",
     )
     host: str | None = choice(
         group="Service",
         metavar="ADDRESS",
-        help="Listen on this address. Any other than a loopback address needs a key in the environment "
-        "variable BENCH_SERVE_API_KEY.  [default: 127.0.0.1]",
+        help="Listen on this address. An address that other machines can reach needs a key in the "
+        "environment variable BENCH_SERVE_API_KEY.  [default: 127.0.0.1]",
     )
     port: int | None = choice(
         group="Service",
@@ -68,10 +68,8 @@ class ServeOptions(ModelOptions):
     )
     dtype: str | None = dtype_choice()
     device: str | None = device_choice()
-    batch_size: int | None = choice(
-        group="Engine",
-        type=BatchSize(),
-        help="Answer at most N questions in one call of the model. auto chooses by the device.",
+    batch_size: int | None = batch_size_choice(
+        help="Answer at most N questions in one call of the model. auto chooses by the device."
     )
     offline: bool = offline_choice()
     max_pixels: int | None = max_pixels_choice()

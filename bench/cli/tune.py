@@ -17,6 +17,7 @@ from bench.cli import echo_json
 from bench.cli.commands import GroupedCommand, choice, takes
 from bench.cli.model_options import (
     ModelOptions,
+    dtype_choice,
     engine_choice,
     max_pixels_choice,
     min_pixels_choice,
@@ -24,7 +25,8 @@ from bench.cli.model_options import (
     resolve_model,
     visual_tokens_choice,
 )
-from bench.cli.options import FOLDER, NameList, json_choice, model_choice, task_choice
+from bench.cli.option_types import FOLDER, NameList
+from bench.cli.options import json_choice, model_choice, task_choice
 from bench.errors import INTERRUPTED, InvalidInput
 from bench.formatting import plural
 from bench.text import printable
@@ -91,7 +93,7 @@ class TuneOptions(ModelOptions):
     )
     vision: bool = adapter_choice(help="Adapt the vision tower as well as the language model.")
     merger: bool = adapter_choice(
-        help="Adapt also the layers between the vision tower and the language model."
+        help="Also adapt the layers between the vision tower and the language model."
     )
     min_pixels: int | None = min_pixels_choice()
     max_pixels: int | None = max_pixels_choice()
@@ -100,10 +102,7 @@ class TuneOptions(ModelOptions):
         type=click.Choice(["nf4", "int8"]),
         help="Load the base model in 4 bits (nf4) or 8 bits (int8), as QLoRA does.",
     )
-    dtype: str | None = engine_choice(
-        type=click.Choice(["auto", "bf16", "fp32"]),
-        help="Compute in this number format. Without the option, auto takes bf16 on a GPU and fp32 on a CPU.",
-    )
+    dtype: str | None = dtype_choice(type=click.Choice(["auto", "bf16", "fp32"]))
     device: str | None = engine_choice(
         metavar="DEVICE",
         help="Train on this device: auto, cpu or cuda. Without the option, auto takes a GPU if there is one.",
@@ -158,8 +157,8 @@ class TuneOptions(ModelOptions):
     seed: int = training_choice(
         type=int,
         default=0,
-        help="Start the random numbers with this seed: the order of the examples, the choice of validation "
-        "documents, and the adapter's first weights.",
+        help="Draw with this seed the order of the examples, the validation documents, and the adapter's "
+        "first weights.",
     )
     validation: float = validation_choice(
         type=click.FloatRange(0, 1, min_open=True, max_open=True),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from bench.errors import InvalidInput, did_you_mean
@@ -86,6 +86,24 @@ def read_schema(schema: Any, where: str) -> Node:
     return node
 
 
+class _Place(NamedTuple):
+    """Where a part of the schema stands."""
+
+    pointer: str
+    """A JSON pointer."""
+    opened: tuple[str, ...] = ()
+    """The references that lead here, which must not be followed again."""
+    level: int = 0
+    """How many objects and lists are around it."""
+
+    def inside(self, path: str) -> _Place:
+        """The place of a field or an item of the object or list that stands here."""
+        return self._replace(pointer=f"{self.pointer}/{path}", level=self.level + 1)
+
+
+_ROOT = _Place("#")
+
+
 class _Reader:
     """Writes one schema out."""
 
@@ -94,24 +112,18 @@ class _Reader:
         self.nodes = 0
 
     def root(self) -> Node:
-        node = self._node(self.schema, "#", (), 0)
+        node = self._node(self.schema, _ROOT)
         item = node.get("items") if kind_of_node(node) == "list" else node
         if kind_of_node(item) != "object":
-            raise self._wrong("#", 'expected "type": "object", or a list of objects')
+            raise self._wrong(_ROOT, 'expected "type": "object", or a list of objects')
         return node
 
-    def _wrong(self, place: str, reason: str, hint: str | None = None) -> InvalidInput:
-        return InvalidInput(f"{self.where} at {one_line(place, 120)}: {reason}", hint=hint)
+    def _wrong(self, place: _Place, reason: str, hint: str | None = None) -> InvalidInput:
+        pointer = one_line(place.pointer, 120)
+        return InvalidInput(f"{self.where} at {pointer}: {reason}", hint=hint)
 
-    def _node(self, value: Any, place: str, opened: tuple[str, ...], level: int) -> Node:
-        """Return the part at ``place``.
-
-        Args:
-            value: the part as it stands.
-            place: where it is, as a JSON pointer.
-            opened: the references that lead here, which must not be followed again.
-            level: how many objects and lists are around it.
-        """
+    def _node(self, value: Any, place: _Place) -> Node:
+        """The part ``value``, which stands at ``place``, written out."""
         if value is True:
             value = {}
         if not isinstance(value, dict):
@@ -119,15 +131,15 @@ class _Reader:
         self.nodes += 1
         if self.nodes > MAX_NODES:
             raise self._wrong(place, f"the schema has more than {MAX_NODES:,} fields and lists")
-        if level > MAX_LEVELS:
+        if place.level > MAX_LEVELS:
             raise self._wrong(place, f"objects and lists stand more than {MAX_LEVELS} deep")
         self._check_names(value, place)
         for key in ("$ref", "allOf", "anyOf", "oneOf"):
             if key in value:
-                return self._merged(value, key, place, opened, level)
-        return self._plain(value, place, opened, level)
+                return self._merged(value, key, place)
+        return self._plain(value, place)
 
-    def _check_names(self, value: Mapping[str, Any], place: str) -> None:
+    def _check_names(self, value: Mapping[str, Any], place: _Place) -> None:
         for key in value:
             if key in _NOT_SUPPORTED:
                 accepted = ", ".join([*_SHAPE, *_BOUNDS, *_NOTES])
@@ -142,14 +154,13 @@ class _Reader:
                         place, f"there is no keyword {one_line(key, 40)!r}", hint=meant
                     )
 
-    def _merged(
-        self, value: Node, key: str, place: str, opened: tuple[str, ...], level: int
-    ) -> Node:
+    def _merged(self, value: Node, key: str, place: _Place) -> Node:
         """Return a part that names its shape through another one: what stands beside that is kept."""
-        if key == "$ref":
-            inner = self._referred(value[key], place, opened, level)
-        else:
-            inner = self._chosen(value[key], key, place, opened, level)
+        inner = (
+            self._referred(value[key], place)
+            if key == "$ref"
+            else self._chosen(value[key], key, place)
+        )
         beside = {name: item for name, item in value.items() if name != key}
         if set(beside) <= {*_NOTES, *_PASSED_OVER, "$defs", "definitions"}:
             return {**inner, **{name: beside[name] for name in _NOTES if name in beside}}
@@ -157,20 +168,20 @@ class _Reader:
             place, f"what stands beside {key} must be a title, a description or a format"
         )
 
-    def _referred(self, target: Any, place: str, opened: tuple[str, ...], level: int) -> Node:
+    def _referred(self, target: Any, place: _Place) -> Node:
         if not isinstance(target, str) or not (target == "#" or target.startswith("#/")):
             raise self._wrong(
                 place,
                 f"$ref leads outside the schema: {one_line(target, 80)}",
                 hint='copy what it means into "$defs" and write "$ref": "#/$defs/NAME"',
             )
-        if target in opened or target == "#":
+        if target in place.opened or target == "#":
             raise self._wrong(
                 place,
                 f"$ref goes round in a circle: {one_line(target, 80)}",
                 hint="write out as many levels as the documents have",
             )
-        if len(opened) >= MAX_REFERENCES:
+        if len(place.opened) >= MAX_REFERENCES:
             raise self._wrong(place, f"$ref leads through more than {MAX_REFERENCES} others")
         named: Any = self.schema
         for part in target.split("/")[1:]:
@@ -178,18 +189,17 @@ class _Reader:
             if not isinstance(named, dict) or name not in named:
                 raise self._wrong(place, f"$ref names what is not there: {one_line(target, 80)}")
             named = named[name]
-        return self._node(named, target, (*opened, target), level)
+        there = place._replace(pointer=target, opened=(*place.opened, target))
+        return self._node(named, there)
 
-    def _chosen(
-        self, options: Any, key: str, place: str, opened: tuple[str, ...], level: int
-    ) -> Node:
+    def _chosen(self, options: Any, key: str, place: _Place) -> Node:
         """Return what several alternatives have in common: one shape and null, or single values."""
         if not isinstance(options, list) or not options:
             raise self._wrong(place, f"{key} should be a list of schemas")
         if key == "allOf" and len(options) > 1:
             raise self._wrong(place, "allOf of several schemas is not supported; write them as one")
         nodes = [
-            self._node(option, f"{place}/{key}/{number}", opened, level)
+            self._node(option, place._replace(pointer=f"{place.pointer}/{key}/{number}"))
             for number, option in enumerate(options)
             if option != {"type": "null"}
         ]
@@ -205,7 +215,7 @@ class _Reader:
             return {"enum": [choice for node in nodes for choice in node["enum"]]}
         return {"type": sorted(types | {"null"})}
 
-    def _plain(self, value: Node, place: str, opened: tuple[str, ...], level: int) -> Node:
+    def _plain(self, value: Node, place: _Place) -> Node:
         node: Node = {}
         types = self._types(value, place)
         if types:
@@ -221,13 +231,13 @@ class _Reader:
                 raise self._wrong(place, "enum should be a list of texts and numbers")
             node["enum"] = choices
         if "object" in types:
-            node |= self._object(value, place, opened, level)
+            node |= self._object(value, place)
         if "array" in types and "items" in value:
-            node["items"] = self._node(value["items"], f"{place}/items", opened, level + 1)
+            node["items"] = self._node(value["items"], place.inside("items"))
         node |= {key: value[key] for key in _BOUNDS if key in value}
         return node
 
-    def _types(self, value: Node, place: str) -> list[str]:
+    def _types(self, value: Node, place: _Place) -> list[str]:
         given = value.get("type")
         if given is None:
             return ["object"] if "properties" in value else ["array"] if "items" in value else []
@@ -247,19 +257,19 @@ class _Reader:
             )
         return list(dict.fromkeys(types))
 
-    def _object(self, value: Node, place: str, opened: tuple[str, ...], level: int) -> Node:
+    def _object(self, value: Node, place: _Place) -> Node:
         fields = value.get("properties", {})
         if not isinstance(fields, dict):
             raise self._wrong(place, f"properties should be an object, not {kind_of(fields)}")
         node: Node = {
             "properties": {
-                key: _nullable(self._node(field, f"{place}/properties/{key}", opened, level + 1))
+                key: _nullable(self._node(field, place.inside(f"properties/{key}")))
                 for key, field in fields.items()
             }
         }
         others = value.get("additionalProperties")
         if isinstance(others, dict) and others:
-            inner = self._node(others, f"{place}/additionalProperties", opened, level + 1)
+            inner = self._node(others, place.inside("additionalProperties"))
             node["additionalProperties"] = _nullable(inner)
         elif isinstance(others, bool):
             node["additionalProperties"] = others

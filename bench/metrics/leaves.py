@@ -1,4 +1,4 @@
-"""Holds an answer against its reference value by value: which are right, wrong, missing and invented.
+"""Compares an answer with its reference value by value: which are right, wrong, missing and invented.
 
 A *leaf* is a single value of an object, under a path such as ``line_items[].amount``. Values are compared by
 their type: what the schema says, else what the two values themselves and the name of the field say. The items
@@ -69,7 +69,7 @@ class Leaf(NamedTuple):
 def leaves(
     prediction: Json, reference: Json, *, schema: Json = None, language: str | None = None
 ) -> tuple[Leaf, ...] | None:
-    """Every leaf of an answer and its reference, held against each other.
+    """Every leaf of an answer and of its reference, and what became of it.
 
     Args:
         prediction: the answer, as a text or parsed.

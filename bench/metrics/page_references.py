@@ -1,4 +1,4 @@
-"""What a page may be held against: Markdown, the blocks of the page, or tests that a transcription passes."""
+"""What a page is compared with: Markdown, the blocks of the page, or tests that a transcription passes."""
 
 from __future__ import annotations
 

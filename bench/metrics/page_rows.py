@@ -6,7 +6,7 @@ from typing import Final
 
 from bench.metrics.metric import Metric
 from bench.metrics.page_parsing import page_metric
-from bench.metrics.page_tests import page_tests_metric
+from bench.metrics.page_test_rules import page_tests_metric
 from bench.schema import AnswerType
 
 _MARKDOWN: Final[frozenset[AnswerType]] = frozenset({"markdown"})

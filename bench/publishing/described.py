@@ -1,7 +1,7 @@
 """What an exported result says besides its scores, in words that are true on every machine.
 
-An export is made to be read by others. So it names settings by a list, and everything that is not on the list
-stays at home: what the options of a model hold, which may be addresses and keys, command lines, and paths.
+An export is made to be read by others. So it names settings by a list, and everything that is not on the
+list is left out: the values of a model's options, which may be addresses and keys, command lines, and paths.
 """
 
 from __future__ import annotations

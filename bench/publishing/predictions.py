@@ -1,8 +1,8 @@
 """A run's answers as files that anybody can score: ``<task>/<model>.jsonl`` and a manifest.
 
 A line is what ``bench score FILE --task T`` reads, with what was asked beside it. The manifest names the run,
-the settings, the versions and the sha256 of every file. Paths, addresses and options stay at home, and so do
-references and pages if the licence of the task does not let anybody pass them on.
+the settings, the versions and the sha256 of every file. Paths, addresses and options are left out,
+and so are references and pages if the licence of the task does not let anybody pass them on.
 """
 
 from __future__ import annotations
@@ -93,15 +93,20 @@ def export_predictions(
         InvalidInput: a file exists, or the run is damaged.
         EnvironmentProblem: ``out`` cannot be written.
     """
-    left_out: list[str] = []
     with_references = {
         name: references or may_be_shared(task.license) for name, task in evaluation.tasks.items()
     }
-    for name, task in evaluation.tasks.items():
-        if not with_references[name]:
-            left_out.append(f"references of {name}: {_why_not(task)}")
-    tables = list(_tables(evaluation, formats, with_references, left_out))
-    page_files = _page_files(evaluation.tasks.values(), left_out) if pages else {}
+    left_out = [
+        f"references of {name}: {_why_not(task)}"
+        for name, task in evaluation.tasks.items()
+        if not with_references[name]
+    ]
+    tables = list(_tables(evaluation, formats, with_references))
+    left_out += _not_asked(evaluation)
+    page_files: Mapping[PurePosixPath, Page] = {}
+    if pages:
+        page_files, refused = _page_files(evaluation.tasks.values())
+        left_out += refused
     planned = [PurePosixPath(MANIFEST), *(table.path for table in tables), *page_files]
     check_new([out / path for path in planned], overwrite=overwrite)
     copied = [path for path, page in page_files.items() if _copy(page, out / path)]
@@ -125,18 +130,25 @@ def _tables(
     evaluation: Evaluation,
     formats: Sequence[str],
     with_references: Mapping[str, bool],
-    left_out: list[str],
 ) -> Iterator[_Table]:
     # The name of a file is the model's, as bench score takes it.
     folders, files = unique_names(list(evaluation.tasks)), unique_names(evaluation.models)
     for (model, task), cell in evaluation.cells.items():
         rows = list(_rows(evaluation, cell, with_references[task]))
-        if open_ := len(cell.answers) - len(rows):
-            left_out.append(f"{plural(open_, 'question')} of {task}: {model} was not asked them")
         for name in formats:
             data = _jsonl(rows) if name == "jsonl" else _csv(rows)
             path = PurePosixPath(folders[task], f"{files[model]}.{name}")
             yield _Table(path, model, task, len(rows), data)
+
+
+def _not_asked(evaluation: Evaluation) -> list[str]:
+    """How many questions each model was not asked, in words."""
+    counts = {key: len(cell.answers) - cell.asked for key, cell in evaluation.cells.items()}
+    return [
+        f"{plural(count, 'question')} of {task}: {model} was not asked them"
+        for (model, task), count in counts.items()
+        if count
+    ]
 
 
 def _rows(evaluation: Evaluation, cell: Cell, references: bool) -> Iterator[dict[str, Any]]:
@@ -198,8 +210,8 @@ def _csv_value(value: Any) -> str:
 # Pages
 
 
-def _page_files(tasks: Iterable[Task], left_out: list[str]) -> dict[PurePosixPath, Page]:
-    """File of the export → a page in it, for every page that the licence of its task lets anybody pass on.
+def _page_files(tasks: Iterable[Task]) -> tuple[dict[PurePosixPath, Page], list[str]]:
+    """File of the export → a page in it, for every page that may be passed on; and which may not, and why.
 
     Raises:
         InvalidInput: no licence does.
@@ -218,8 +230,7 @@ def _page_files(tasks: Iterable[Task], left_out: list[str]) -> dict[PurePosixPat
                     files[PurePosixPath(PAGES, f"{page.sha256[:16]}{suffix}")] = page
     if refused and not files:
         raise InvalidInput(f"--pages: {refused[0]}", hint="leave out --pages")
-    left_out += refused
-    return files
+    return files, refused
 
 
 def _copy(page: Page, path: Path) -> bool:

@@ -8,8 +8,8 @@ from statistics import median
 from typing import Any
 
 from bench import formatting
+from bench.report.measurements import Conditions, Range
 from bench.report.records import nested, number
-from bench.report.views import Conditions, Range
 
 GPU_FIELDS: Mapping[str, tuple[str, str]] = {
     "sm_mhz": ("SM clock", "MHz"),

@@ -19,7 +19,8 @@ from typing import Any
 
 from bench.formatting import safe
 from bench.metrics.metric import TooLarge, as_text
-from bench.metrics.page_tests import PageTest, described, page_tests_of, run_tests
+from bench.metrics.page_test_rules import run_tests
+from bench.metrics.page_tests import PageTest, described, page_tests_of
 from bench.report.field_marks import FieldJudge
 from bench.report.mistakes import RULE_TEXTS, label
 from bench.report.options import ReportOptions
@@ -94,7 +95,7 @@ def embed(view: ReportView, options: ReportOptions, base_bytes: int) -> Embedded
     # The numbers of the images are not known yet; they change the index by a few bytes a page.
     fixed = base_bytes + _size([_island("index", _index(view, {}, 0))]) + 8 * len(_all_pages(view))
     chunks, kept = _chunks_within(view, texts, max(0, int((limit - fixed) * _TEXT_SHARE)))
-    images, numbers, missing = _images(view, pages, options, limit - fixed - _size(chunks))
+    images, numbers, missing = _images(view, pages, limit - fixed - _size(chunks))
     islands = (_island("index", _index(view, numbers, len(chunks))), *chunks)
     return Embedded(
         islands, images, len(_all_pages(view)), missing, len(view.all_samples), kept, clipped
@@ -284,7 +285,7 @@ def pages_by_interest(view: ReportView, options: ReportOptions) -> list[Page]:
 
 
 def _images(
-    view: ReportView, pages: Sequence[Page], options: ReportOptions, room: int
+    view: ReportView, pages: Sequence[Page], room: int
 ) -> tuple[tuple[Island, ...], dict[str, int], int]:
     """Images that fit, their numbers by page, and how many pages have no preview at all."""
     islands: list[Island] = []

@@ -14,17 +14,17 @@ import numpy as np
 
 from bench.metrics.extract import without_thoughts
 from bench.report.conditions import conditions
-from bench.report.records import nested, number, text
-from bench.report.views import (
+from bench.report.measurements import (
     MEMORY_KINDS,
     Energy,
     Facts,
     Latency,
-    ModelRow,
     PeakMemory,
     SingleStream,
     Throughput,
 )
+from bench.report.records import nested, number, text
+from bench.report.views import ModelRow
 from bench.scoring.answers import Answer
 
 GIB = 2.0**30

@@ -125,7 +125,7 @@ class CheckView:
     row: str
     """Key of the row."""
     against: str
-    """Name of what its answers were held against."""
+    """Name of what its answers were compared with."""
     ways: str
     """How the model was asked."""
     against_ways: str

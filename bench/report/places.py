@@ -70,6 +70,10 @@ def _places_of(
     return []
 
 
+_Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, in shares of a page's width and height."""
+
+
 class _Letter(NamedTuple):
     """A character of a page, without case and blanks."""
 
@@ -107,7 +111,7 @@ def _letters(texts: Iterable[str]) -> list[_Letter]:
     ]
 
 
-def _find(wanted: str, reading: _Reading) -> list[tuple[float, float, float, float]]:
+def _find(wanted: str, reading: _Reading) -> list[_Box]:
     """The boxes of ``wanted`` on one page; none if it stands there too often."""
     words, letters, page = reading
     matches = []
@@ -138,11 +142,9 @@ def _is_whole(
     return not inside or ord(first.text) > 0x2E80
 
 
-def _boxes(
-    match: Sequence[_Letter], reading: Sequence[PlacedText]
-) -> list[tuple[float, float, float, float]]:
+def _boxes(match: Sequence[_Letter], reading: Sequence[PlacedText]) -> list[_Box]:
     """One box for each line of the match, taking all letters of a line for equally wide."""
-    boxes: list[tuple[float, float, float, float]] = []
+    boxes: list[_Box] = []
     for number in dict.fromkeys(letter.word for letter in match):
         word = reading[number]
         positions = [letter.position for letter in match if letter.word == number]
@@ -155,17 +157,13 @@ def _boxes(
     return boxes
 
 
-def _is_beside(
-    box: tuple[float, float, float, float], other: tuple[float, float, float, float]
-) -> bool:
+def _is_beside(box: _Box, other: _Box) -> bool:
     """Whether two boxes stand in one line."""
     shared = min(box[3], other[3]) - max(box[1], other[1])
     return shared > 0.5 * min(box[3] - box[1], other[3] - other[1])
 
 
-def _around(
-    box: tuple[float, float, float, float], other: tuple[float, float, float, float]
-) -> tuple[float, float, float, float]:
+def _around(box: _Box, other: _Box) -> _Box:
     return (
         min(box[0], other[0]),
         min(box[1], other[1]),

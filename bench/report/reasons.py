@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 
 from bench import formatting
 from bench.measure.energy import WINDOW_SECONDS
+from bench.report.measurements import LEAST_QUESTIONS, Latency
 from bench.report.records import at
 from bench.report.section import DataCell
-from bench.report.views import LEAST_QUESTIONS, Latency, ModelRow
+from bench.report.views import ModelRow
 
 NOT_ASKED = "No question has been asked yet."
 NO_SCORE = "The tasks have no common score: an error rate and an accuracy have no mean."

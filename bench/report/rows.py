@@ -10,8 +10,9 @@ from typing import Any
 
 from bench import formatting
 from bench.report.facts import measure
+from bench.report.measurements import Facts, Traits
 from bench.report.records import nested, number, text
-from bench.report.views import Facts, LoadFailure, ModelRow, RunView, TaskScore, Traits
+from bench.report.views import LoadFailure, ModelRow, RunView, TaskScore
 from bench.rundir.store import RunStore
 from bench.schema import Estimate
 from bench.scoring.answers import Answer

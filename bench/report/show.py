@@ -11,7 +11,8 @@ from bench import formatting
 from bench.errors import InvalidInput, did_you_mean
 from bench.metrics import METRICS
 from bench.metrics.metric import TooLarge, as_text
-from bench.metrics.page_tests import PageTest, described, page_tests_of, run_tests
+from bench.metrics.page_test_rules import run_tests
+from bench.metrics.page_tests import PageTest, described, page_tests_of
 from bench.report.mistakes import RULE_TEXTS, label
 from bench.report.samples import extracted_text, reference_texts
 from bench.schema import Sample, Task

@@ -121,8 +121,7 @@ def answers(view: ReportView, sweep: SweepView) -> list[str]:
     else:
         said = [f"{name} suffice within the noise."]
         said += [
-            _against(view, gains.get((best.row, other.row)), best, other, by_row)
-            for other in larger
+            _against(gains.get((best.row, other.row)), best, other, by_row) for other in larger
         ]
     return said + _same_pages(view, points, by_row)
 
@@ -165,7 +164,6 @@ def _gains(view: ReportView, sweep: SweepView) -> dict[tuple[str, str], _Gain]:
 
 
 def _against(
-    view: ReportView,
     gain: _Gain | None,
     best: SweepPoint,
     other: SweepPoint,
@@ -181,7 +179,7 @@ def _against(
         words = f"{bound} changes the score by {value} [{low}, {high}]"
         if not gain.certain and not gain.low <= 0 <= gain.high:
             words += f" ({formatting.p_equals(gain.p)}, adjusted for the comparisons of the sweep)"
-    times = _times_as_long(view, best, other)
+    times = _times_as_long(best, other)
     if times is None:
         return f"{words}."
     if times < NOTABLE:
@@ -189,7 +187,7 @@ def _against(
     return f"{words} and takes {formatting.significant(times, 2)} times as long."
 
 
-def _times_as_long(view: ReportView, best: SweepPoint, other: SweepPoint) -> float | None:
+def _times_as_long(best: SweepPoint, other: SweepPoint) -> float | None:
     """How many times as long as ``best`` a question takes: in batches, or else alone."""
     if best.questions_per_second and other.questions_per_second:
         return best.questions_per_second / other.questions_per_second

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.report.cells import cell_of, columns_of
+from bench.report.measurements import MEMORY_KINDS
 from bench.report.records import at
 from bench.report.samples import reference_texts
 from bench.report.section import Block, Group, Section, Table, seen, tables
-from bench.report.views import MEMORY_KINDS, ReportView, TaskView
+from bench.report.views import ReportView, TaskView
 from bench.text import clip, csv_cell, file_name, printable
 
 CELL_CHARACTERS = 32_000

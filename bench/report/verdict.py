@@ -9,9 +9,10 @@ from bench.report.boards import Ranking
 from bench.report.cost import currency_of
 from bench.report.facts import GIB
 from bench.report.findings import Board, Clause, Highlight, Reversal, Verdict
+from bench.report.measurements import MEMORY_KINDS
 from bench.report.ranking import more_documents
 from bench.report.records import at
-from bench.report.views import MEMORY_KINDS, ModelRow, Pair
+from bench.report.views import ModelRow, Pair
 
 CLEARLY = 1.5
 """How many times faster, smaller or cheaper a model must be for the verdict to name it."""

@@ -137,7 +137,7 @@ class EngineCheck:
 
 
 def check_agreement(checked: Side, against: Side, margin: float = MARGIN) -> EngineCheck:
-    """Hold the answers of one way of asking against those of another.
+    """Compare the answers of one way of asking with those of another.
 
     Args:
         checked: the way that is doubted.

@@ -102,5 +102,5 @@ def _is_typed(answer: Answer) -> bool:
 
 @functools.lru_cache(maxsize=100_000)
 def _is_typed_text(text: str, field: str | None, language: str | None) -> bool:
-    # Every model's answer to a question is held against the same references.
+    # Every model's answer to a question is compared with the same references.
     return is_typed(text, field=field, language=language)

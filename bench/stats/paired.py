@@ -152,7 +152,7 @@ def _p_value(totals: ClusterTotals, reach: float) -> float:
     if differing == 0:
         return 1.0
     different = departures(totals)
-    # The same difference on every document has no spread to be held against: only its sign tells.
+    # The same difference on every document has no spread to compare it with: only its sign tells.
     p = sign_flip_test(totals.sums) if differing < FEW_FOR_T or different == 0 else 0.0
     if different > 0:
         ratio = abs(totals.mean) / robust_se(totals)

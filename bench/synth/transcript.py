@@ -1,4 +1,4 @@
-"""What a generated document says, as the blocks that a transcription is held against.
+"""What a generated document says, as the blocks that a transcription is compared with.
 
 The text is exact, because it is what was drawn. The order is that of a reader who goes from line to line: of
 texts that stand side by side, the left one comes first.

@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from types import ModuleType
 
-from bench.models.ocr import finding, matching, payment_order, questions, repeated
+from bench.models.ocr import document, finding, matching, payment_order, questions, repeated
 from workshop.papers.measure import KINDS, Case, cases, scores
 
 CONSTANTS: tuple[tuple[ModuleType, str], ...] = (
@@ -20,10 +20,10 @@ CONSTANTS: tuple[tuple[ModuleType, str], ...] = (
     (finding, "_DOUBTFUL_ADDRESS"),
     (finding, "_SIMILAR"),
     (questions, "_ASKING_WEIGHT"),
-    (matching, "_LABEL_CELL"),
-    (matching, "_REACH_OF_HEADING"),
+    (document, "_LABEL_CELL"),
+    (document, "_REACH_OF_HEADING"),
     (matching, "_BESIDE"),
-    (matching, "_PAIRED_SHARE"),
+    (document, "_PAIRED_SHARE"),
     (finding, "_REPEATED"),
     (repeated, "_WHOLE_SHARE"),
     (repeated, "_CELL_SHARE"),

@@ -14,9 +14,9 @@ from typing import NamedTuple
 from bench.metrics import get_metric
 from bench.models.ocr import Ocr
 from bench.models.ocr.answer import answer
+from bench.models.ocr.document import OcrDocument
 from bench.models.ocr.layout import lay_out
-from bench.models.ocr.matching import OcrDocument
-from bench.models.ocr.readers import Fragment, Reading
+from bench.models.ocr.reading import Fragment, Reading
 from bench.schema import ModelSpec
 from bench.tasks.pages import read_pages
 from workshop.papers import forms, invoices, orders, receipts, unseen

@@ -2,7 +2,9 @@
 
 This baseline shows whether documents need a vision-language model at all. The data go this way:
 
-- reading: ``readers`` and ``orientation`` (page → fragments), ``layout`` (fragments → cells and rows);
+- reading (page → pieces of text with boxes): ``readers`` chooses among ``rapid_ocr`` (with ``recognizers``)
+  and ``tesseract``, and ``orientation`` sees which way up a page lies;
+- layout: ``layout`` (pieces of text → cells and rows), ``document`` (cells, and the labels in them);
 - tables: ``fields`` (what people ask for and documents print), ``words`` (words of kinds of papers),
   ``values`` (what a date or an amount looks like);
 - candidates: ``labels`` and ``matching`` (labels and the values around them), ``repeated`` (labels that a
@@ -24,19 +26,13 @@ from bench.errors import InvalidInput, did_you_mean
 from bench.models.backends import check_options
 from bench.models.model import failed
 from bench.models.ocr.answer import answer
+from bench.models.ocr.document import OcrDocument
 from bench.models.ocr.layout import lay_out
-from bench.models.ocr.matching import OcrDocument
 from bench.models.ocr.orientation import glance, text_layer_reading
-from bench.models.ocr.readers import (
-    LONGEST_SIDE,
-    RapidOcrReader,
-    Reader,
-    Reading,
-    TesseractReader,
-    cyrillic_reader,
-    glancing_engines,
-    read_by_script,
-)
+from bench.models.ocr.rapid_ocr import RapidOcrReader
+from bench.models.ocr.readers import cyrillic_reader, glancing_engines, read_by_script
+from bench.models.ocr.reading import LONGEST_SIDE, Reader, Reading
+from bench.models.ocr.tesseract import TesseractReader
 from bench.schema import (
     Batch,
     Document,

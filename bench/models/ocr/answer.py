@@ -10,9 +10,9 @@ from typing import NamedTuple
 from bench.json_schemas.nodes import Node, fields_of, item_of, kind_of_node, meaning_of
 from bench.models.ocr import table
 from bench.models.ocr.characters import count_letters
+from bench.models.ocr.document import OcrDocument
 from bench.models.ocr.fields import field_named, normalise
 from bench.models.ocr.finding import at_labels, best_of, find
-from bench.models.ocr.matching import OcrDocument
 from bench.models.ocr.questions import OcrQuestion
 from bench.models.ocr.words import description_parts, words_pattern
 
@@ -35,11 +35,7 @@ class OcrAnswer(NamedTuple):
 def answer(document: OcrDocument, question: str, schema: Node | None = None) -> OcrAnswer:
     """The answer to ``question``, empty if the document shows none; with a schema, the object of it."""
     if schema is not None:
-        confidences: list[float] = []
-        values: object = _rows_of(document, schema)
-        if kind_of_node(schema) != "list":
-            values = _object_of(document, schema, confidences)
-        return OcrAnswer(json.dumps(values, ensure_ascii=False), _mean(confidences))
+        return _fill(document, schema)
     plain = normalise(question)
     if _JSON.search(plain) or re.search(r'\{[^{}]*"[^{}]*\}', plain, re.DOTALL):
         return _answer_json(document, question)
@@ -50,7 +46,7 @@ def answer(document: OcrDocument, question: str, schema: Node | None = None) -> 
     best = find(document, question)
     if best is None:
         return OcrAnswer("", None)
-    confidence = max(0.0, min(1.0, best.score * best.cell.confidence))
+    confidence = max(0.0, min(1.0, best.confidence))
     return OcrAnswer(_chosen(_without_blanks(best.text)), round(confidence, 4))
 
 
@@ -108,7 +104,7 @@ def _answer_json(document: OcrDocument, question: str) -> OcrAnswer:
             best = find(document, key.replace("_", " "))
         values[key] = "" if best is None else best.text
         if best is not None:
-            confidences.append(best.score * best.cell.confidence)
+            confidences.append(best.confidence)
     return OcrAnswer(json.dumps(values, ensure_ascii=False), _mean(confidences))
 
 
@@ -116,21 +112,31 @@ def _mean(confidences: Sequence[float]) -> float | None:
     return sum(confidences) / len(confidences) if confidences else None
 
 
-def _object_of(document: OcrDocument, schema: Node, confidences: list[float]) -> dict[str, object]:
-    """Every field of an object; null for what is not found. ``confidences`` gets one for each value."""
+def _fill(document: OcrDocument, schema: Node) -> OcrAnswer:
+    """The object, or the list of objects, that a schema describes."""
+    if kind_of_node(schema) == "list":
+        return OcrAnswer(json.dumps(_rows_of(document, schema), ensure_ascii=False), None)
+    values, confidences = _object_of(document, schema)
+    return OcrAnswer(json.dumps(values, ensure_ascii=False), _mean(confidences))
+
+
+def _object_of(document: OcrDocument, schema: Node) -> tuple[dict[str, object], list[float]]:
+    """Every field of an object, null for what is not found; and the confidence of each value."""
     values: dict[str, object] = {}
+    confidences: list[float] = []
     for key, node in fields_of(schema).items():
         kind = kind_of_node(node)
         if kind == "object":
-            values[key] = _object_of(document, node, confidences)
+            values[key], inner = _object_of(document, node)
+            confidences += inner
         elif kind == "list":
             values[key] = _rows_of(document, node)
         else:
             best = find(document, meaning_of(node) or key.replace("_", " "))
             values[key] = None if best is None else best.text
             if best is not None:
-                confidences.append(best.score * best.cell.confidence)
-    return values
+                confidences.append(best.confidence)
+    return values, confidences
 
 
 def _rows_of(document: OcrDocument, node: Node) -> list[dict[str, str]]:
@@ -147,21 +153,25 @@ def _item_object(item: table.Item, columns: Sequence[str]) -> dict[str, str]:
 
 
 def _wanted_keys(question: str) -> dict[str, str]:
-    """Key → its meaning: "key (meaning)", else quoted keys, snake_case ones, a list after a colon."""
+    """Key → its meaning: "key (meaning)", else quoted keys, snake_case ones, or those of a list."""
     explained = {match.group(1): match.group(2) for match in _KEY.finditer(question)}
     # A single match may be any word with a remark in brackets.
     if len(explained) >= 2:
         return explained
-    keys = re.findall(r'["«“`]([\w .-]{2,40})["»”`]', question)
-    if not keys:
-        keys = re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", question)
-    named = _NAMED_KEYS.search(question)
-    if not keys and named is not None:
-        keys = [part.strip(" .。") for part in re.split(r"[,，、;]|\b(?:and|и)\b", named.group(1))]
-    after_colon = re.search(r"[:：]\s*([^:：]+)$", question)
-    if not keys and after_colon is not None:
-        keys = [part.strip(" .。") for part in re.split(r"[,，、;]", after_colon.group(1))]
+    quoted = re.findall(r'["«“`]([\w .-]{2,40})["»”`]', question)
+    keys = quoted or re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", question) or _listed_keys(question)
     return {key: key.replace("_", " ") for key in keys if key and key.lower() != "json"}
+
+
+def _listed_keys(question: str) -> list[str]:
+    """The keys that a question lists in running text, or behind its last colon."""
+    named = _NAMED_KEYS.search(question)
+    if named is not None:
+        parts = re.split(r"[,，、;]|\b(?:and|и)\b", named.group(1))
+    else:
+        after_colon = re.search(r"[:：]\s*([^:：]+)$", question)
+        parts = [] if after_colon is None else re.split(r"[,，、;]", after_colon.group(1))
+    return [part.strip(" .。") for part in parts]
 
 
 def _describe(document: OcrDocument, plain: str) -> OcrAnswer:

@@ -8,6 +8,8 @@ _LATIN_SHAPES = "ABCEHKMOPTXYaceopxy"
 _CYRILLIC_SHAPES = "АВСЕНКМОРТХУасеорху"
 _TO_CYRILLIC = str.maketrans(_LATIN_SHAPES, _CYRILLIC_SHAPES)
 _TO_LATIN = str.maketrans(_CYRILLIC_SHAPES, _LATIN_SHAPES)
+_LEAST_CYRILLIC_OF_LINE = 0.6
+"""Share of the letters."""
 _LATIN = re.compile("[A-Za-z]")
 _CYRILLIC = re.compile("[\u0400-\u04ff]")
 _MIXED_WORD = re.compile("[A-Za-z]+[\u0400-\u04ff][\\w]*|[\u0400-\u04ff]+[A-Za-z][\\w]*")
@@ -33,6 +35,11 @@ def cyrillic_share(text: str) -> float:
     """How many of the letters are Cyrillic, 0 to 1; 1 where there are none."""
     letters = count_letters(text)
     return len(_CYRILLIC.findall(text)) / letters if letters else 1.0
+
+
+def is_cyrillic(line: str) -> bool:
+    """Whether a line is in Cyrillic: it may hold some Latin words, and a Latin one few Cyrillic letters."""
+    return cyrillic_share(line) >= _LEAST_CYRILLIC_OF_LINE
 
 
 def one_script(text: str) -> str:

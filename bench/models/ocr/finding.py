@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 
 from bench.models.ocr import letterhead, prose, receipt, table
 from bench.models.ocr.characters import count_letters
+from bench.models.ocr.document import OcrDocument
 from bench.models.ocr.fields import Field, Party, field_named
 from bench.models.ocr.labels import Mark
 from bench.models.ocr.layout import TableCell
-from bench.models.ocr.matching import Candidate, OcrDocument
+from bench.models.ocr.matching import Candidate, continued, value_in, values_at_label
 from bench.models.ocr.payment_order import PaymentOrder
 from bench.models.ocr.questions import OcrQuestion, said, understand
 from bench.models.ocr.repeated import repeated_label, similar_labels
@@ -108,7 +109,9 @@ def _at(
 ) -> Iterable[Candidate]:
     """Values of ``kind`` at the label that ends at ``end`` of ``cell``, or any text where there are none."""
     for tried in (kind, ValueKind.TEXT):
-        candidates = list(document.candidates(Mark(Field("asked", tried), cell, 0, end, score)))
+        candidates = list(
+            values_at_label(document, Mark(Field("asked", tried), cell, 0, end, score))
+        )
         if best_of(candidates) is not None:
             yield from candidates
             return
@@ -138,7 +141,7 @@ def at_labels(document: OcrDocument, asked: OcrQuestion) -> Iterable[Candidate]:
         factor = 1.0
         if named or field.party is None:
             factor = _party_factor(field.party or asked.party, document.owner(mark))
-        for candidate in document.candidates(mark):
+        for candidate in values_at_label(document, mark):
             yield candidate._replace(score=candidate.score * factor)
 
 
@@ -160,10 +163,10 @@ def _beneath_name(document: OcrDocument, asked: OcrQuestion) -> Iterable[Candida
     same_line = re.search(r"(?<!\d)\d{6}(?!\d)\s*,.*", name.cell.text)
     first = document.layouts[name.cell.page].beneath(name.cell)
     if same_line is not None:
-        text = document.continued(name.cell, same_line.group(), ValueKind.ADDRESS)
+        text = continued(document, name.cell, same_line.group(), ValueKind.ADDRESS)
         yield Candidate(text, _DOUBTFUL_ADDRESS, name.cell)
     elif first is not None and not document.marks_of[first]:
-        text = document.continued(first, first.text, ValueKind.ADDRESS)
+        text = continued(document, first, first.text, ValueKind.ADDRESS)
         yield Candidate(text, _DOUBTFUL_ADDRESS, first)
 
 
@@ -213,7 +216,7 @@ def _unlabelled(document: OcrDocument, asked: OcrQuestion) -> Iterable[Candidate
         return
     if field.name == "date":
         for cell in document.cells:
-            yield from document.value_in(Mark(field, cell, 0, 0, 0.5), cell, cell.text, 1.0)
+            yield from value_in(document, Mark(field, cell, 0, 0, 0.5), cell, cell.text, 1.0)
     if field.name in {"merchant", "seller"}:
         buyer = best_of(at_labels(document, understand("buyer")))
         sender = letterhead.sender(document, "" if buyer is None else buyer.text)

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bench.models.ocr.readers import Fragment, Reading
+from bench.models.ocr.reading import Fragment, Reading
 
 # All in units of the text's height.
 _WORD_GAP = 1.1

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from rapidfuzz import fuzz
 
 from bench.models.ocr.characters import count_digits, count_letters
+from bench.models.ocr.document import OcrDocument
 from bench.models.ocr.fields import normalise
 from bench.models.ocr.layout import TableCell
-from bench.models.ocr.matching import Candidate, OcrDocument
+from bench.models.ocr.matching import Candidate
 from bench.models.ocr.words import words_pattern
 
 _SENDER = 0.36

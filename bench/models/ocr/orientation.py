@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.models.ocr.readers import LONGEST_SIDE, Fragment, Reading
+from bench.models.ocr.rapid_ocr import as_bgr
+from bench.models.ocr.reading import LONGEST_SIDE, Fragment, Reading
 from bench.schema import Page, PlacedText
 from bench.tasks.guard import text_layer
 from bench.tasks.images import turned
@@ -156,7 +157,7 @@ def _lines(image: Image, engine: Any) -> list[_Line]:
     shrink = min(1.0, _DETECTION_SIDE / max(image.size))
     size = max(1, round(image.width * shrink)), max(1, round(image.height * shrink))
     small = image.resize(size, reducing_gap=2.0)
-    boxes = engine(_pixels(small), use_det=True, use_cls=False, use_rec=False).boxes
+    boxes = engine(as_bgr(small), use_det=True, use_cls=False, use_rec=False).boxes
     if boxes is None:
         return []
     scale = image.width / small.width
@@ -172,15 +173,8 @@ def _read(crops: Sequence[Image], engine: Any) -> _Lines:
     """Recognise single lines; the confidence is their mean."""
     total, texts = 0.0, []
     for crop in crops:
-        result = engine(_pixels(crop), use_det=False, use_cls=False, use_rec=True)
+        result = engine(as_bgr(crop), use_det=False, use_cls=False, use_rec=True)
         if result.txts:
             total += float(result.scores[0])
             texts.append(result.txts[0])
     return _Lines(total / len(crops), "\n".join(texts))
-
-
-def _pixels(image: Image) -> Any:
-    """Return an RGB image as RapidOCR takes it: an array in OpenCV's order, BGR."""
-    import numpy as np
-
-    return np.ascontiguousarray(np.asarray(image)[:, :, ::-1])

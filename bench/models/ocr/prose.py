@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.models.ocr.fields import Party, normalise, party_words
@@ -51,27 +51,37 @@ class Sentence:
 
 
 def sentences(layouts: Sequence[PageLayout]) -> list[Sentence]:
-    """The document's sentences; lines that do not reach the margin end one."""
-    joined: list[Sentence] = []
-    for layout in layouts:
-        # Rows of a table have more cells.
-        cells = [row[0] for row in layout.rows if len(row) <= 2]
-        if not cells:
-            continue
-        left = min(cell.left for cell in cells)
-        right = max(cell.right for cell in cells)
-        text, first = "", cells[0]
-        for number, row in enumerate(layout.rows):
-            line = " ".join(cell.text for cell in row)
-            first = row[0] if not text else first
-            hyphenated = text.endswith("-") and line[:1].islower()
-            text = text[:-1] + line if hyphenated else f"{text} {line}".strip()
-            reaches = row[-1].right - left > _LONG_LINE * (right - left)
-            if not reaches or number == len(layout.rows) - 1:
-                joined.extend(Sentence(part, first) for part in _split(text))
-                text = ""
-        joined.extend(Sentence(part, first) for part in _split(text))
-    return joined
+    """The document's sentences, in reading order."""
+    return [
+        Sentence(part, first)
+        for layout in layouts
+        for text, first in _paragraphs(layout)
+        for part in _split(text)
+    ]
+
+
+def _paragraphs(layout: PageLayout) -> Iterator[tuple[str, TableCell]]:
+    """Lines that go on in the next one, joined, and the cell that the first begins with.
+
+    A line that does not reach the margin ends a paragraph.
+    """
+    # Rows of a table have more cells.
+    cells = [row[0] for row in layout.rows if len(row) <= 2]
+    if not cells:
+        return
+    left = min(cell.left for cell in cells)
+    width = max(cell.right for cell in cells) - left
+    text, first = "", cells[0]
+    for row in layout.rows:
+        line = " ".join(cell.text for cell in row)
+        if not text:
+            first = row[0]
+        is_hyphenated = text.endswith("-") and line[:1].islower()
+        text = text[:-1] + line if is_hyphenated else f"{text} {line}".strip()
+        if row[-1].right - left <= _LONG_LINE * width:
+            yield text, first
+            text = ""
+    yield text, first
 
 
 def _split(text: str) -> list[str]:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bench.models.ocr.characters import count_digits, count_letters
+from bench.models.ocr.document import OcrDocument
 from bench.models.ocr.fields import Field, normalise
 from bench.models.ocr.layout import TableCell
-from bench.models.ocr.matching import Candidate, OcrDocument
+from bench.models.ocr.matching import Candidate
 from bench.models.ocr.values import ValueKind, cut
 from bench.models.ocr.words import words_pattern
 

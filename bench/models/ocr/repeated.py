@@ -9,9 +9,9 @@ from typing import NamedTuple
 from rapidfuzz import fuzz
 
 from bench.models.ocr.characters import count_chinese, count_letters
+from bench.models.ocr.document import OcrDocument
 from bench.models.ocr.fields import normalise
 from bench.models.ocr.layout import TableCell
-from bench.models.ocr.matching import OcrDocument
 from bench.models.ocr.words import word_list
 
 _WHOLE_SHARE = 0.7

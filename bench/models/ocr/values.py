@@ -103,10 +103,14 @@ def _matched(pattern: re.Pattern[str]) -> Callable[[str], Value | None]:
         if match is None:
             return None
         value = match.group().strip(" ,;")
-        share = len(value) / max(1, len(text.strip(_EDGES)))
-        return Value(value, 0.6 + 0.4 * min(1.0, share), match.start())
+        return Value(value, 0.6 + 0.4 * _share(value, text), match.start())
 
     return cut
+
+
+def _share(value: str, text: str) -> float:
+    """How much of ``text`` is ``value``, 0 to 1."""
+    return min(1.0, len(value) / max(1, len(text.strip(_EDGES))))
 
 
 _MISREAD_OCTOBER = re.compile(r"(?i)(?<![^\W_])0(?=ct)")
@@ -119,8 +123,7 @@ def _date(text: str) -> Value | None:
     for match in DATE.finditer(text):
         if _is_day(match.group()):
             value = match.group().strip(" ,;")
-            share = len(value) / max(1, len(text.strip(_EDGES)))
-            return Value(value, 0.6 + 0.4 * min(1.0, share), match.start())
+            return Value(value, 0.6 + 0.4 * _share(value, text), match.start())
     return None
 
 
@@ -167,8 +170,7 @@ def _identifier(text: str) -> Value | None:
     value = match.group().strip("./-–—")
     if not value:
         return None
-    share = len(value) / max(1, len(text.strip(_EDGES)))
-    fit = 0.7 + 0.3 * min(1.0, share)
+    fit = 0.7 + 0.3 * _share(value, text)
     if DATE.match(text, match.start()) or PERCENT.match(text, match.start()):
         fit = 0.2
     return Value(value, fit, match.start())

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.errors import InvalidInput, require_package
 from bench.formatting import plural
@@ -91,62 +91,25 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
         EnvironmentProblem: an optional package or the device is missing.
         OutOfMemory: the weights do not fit on the device.
     """
-    import torch
-
     checkpoint = read_checkpoint(folder)
     quantization = agreed_quantization(spec, checkpoint)
-    device = pick_device(spec.device)
-    dtype = pick_dtype(spec, checkpoint, device)
-    tuned = folder
-    if spec.adapter is not None:
-        tuned = fetch(spec.adapter, None, offline=offline(spec))
-        # Before the weights: loading them may take minutes.
-        read_adapter(tuned)
-        check_base(tuned, folder, str(spec.checkpoint))
+    plan = plan_loading(spec, checkpoint)
     with readable(folder) as files:
-        model = _from_pretrained(spec, checkpoint, files, device, dtype)
-    placement: dict[str, Json] = {}
+        model = _from_pretrained(plan, files)
+    details: dict[str, Json] = {"quantization": quantization}
     if spec.options.get("device_map") is not None:
-        placement = {"device_map": weights_by_device(spec, model)}
+        details["device_map"] = weights_by_device(spec, model)
         # Where pages and tokens enter; each layer fetches its input from there or from the layer before.
-        device = model.device
-    adapter: dict[str, Json] = {}
-    if spec.adapter is not None:
-        merge = bool(spec.options.get("merge_adapter", quantization is None))
-        with quiet_transformers():
-            model = with_adapter(tuned, str(spec.checkpoint), model, merge=merge)
-        adapter = {"adapter": spec.adapter, "adapter_merged": merge}
-    model.eval().requires_grad_(False)
-    warning = bf16_warning() if device.type == "cpu" and dtype == torch.bfloat16 else None
-    if warning is not None:
-        _LOG.warning(warning)
-    details: dict[str, Json] = {
-        "checkpoint": spec.checkpoint,
-        "revision": revision_of(folder) or spec.revision,
-        "model_type": checkpoint.model_type,
-        "architecture": type(model).__name__,
-        "dtype": str(dtype).removeprefix("torch."),
-        "quantization": quantization,
-        "attention": model.config._attn_implementation,
-        "weight_bytes": model.get_memory_footprint(),
-        **placement,
-        **adapter,
-        **_trained_on(tuned),
-        **({} if warning is None else {"warnings": [warning]}),
-    }
-    return LoadedModel(model, device, details)
+        plan = plan._replace(device=model.device)
+    merge = bool(spec.options.get("merge_adapter", quantization is None))
+    return finish_loading(plan, model, details, merge_adapter=merge)
 
 
-def _from_pretrained(
-    spec: ModelSpec,
-    checkpoint: LocalCheckpoint,
-    files: Path,
-    device: torch.device,
-    dtype: torch.dtype,
-) -> Any:
+def _from_pretrained(plan: LoadingPlan, files: Path) -> Any:
     """The model whose files are in ``files``, which a person calls ``checkpoint.folder``."""
     import transformers
 
+    spec, checkpoint, device, dtype, _ = plan
     config = read_configuration(checkpoint.folder, files)
     name_exclusions(getattr(config, "quantization_config", None), checkpoint.folder)
     # Untyped in transformers.
@@ -180,6 +143,85 @@ def _from_pretrained(
     return model
 
 
+# What loading has in common for all families
+
+
+class LoadingPlan(NamedTuple):
+    """What is decided before the weights are loaded, which may take minutes."""
+
+    spec: ModelSpec
+    checkpoint: LocalCheckpoint
+    device: torch.device
+    dtype: torch.dtype
+    adapter: Path | None
+    """The files of the adapter that ``spec`` names."""
+
+
+def plan_loading(spec: ModelSpec, checkpoint: LocalCheckpoint) -> LoadingPlan:
+    """Choose device and dtype, and fetch and check the adapter.
+
+    Raises:
+        InvalidInput: the adapter cannot be read, or it belongs to another checkpoint.
+        EnvironmentProblem: the device or the adapter cannot be had.
+    """
+    device = pick_device(spec.device)
+    dtype = pick_dtype(spec, checkpoint, device)
+    if spec.adapter is None:
+        return LoadingPlan(spec, checkpoint, device, dtype, None)
+    adapter = fetch(spec.adapter, None, offline=offline(spec))
+    read_adapter(adapter)
+    check_base(adapter, checkpoint.folder, str(spec.checkpoint))
+    return LoadingPlan(spec, checkpoint, device, dtype, adapter)
+
+
+def finish_loading(
+    plan: LoadingPlan,
+    model: Any,
+    details: Mapping[str, Json],
+    *,
+    merge_adapter: bool = True,
+    warnings: Sequence[str] = (),
+) -> LoadedModel:
+    """Put the adapter into ``model``, make it ready to answer, and record what was loaded.
+
+    Args:
+        plan: what was decided before.
+        model: the weights of the checkpoint.
+        details: what the family's own loader has to record besides.
+        merge_adapter: whether the adapter is added to the weights.
+        warnings: what a person should know of the weights.
+    """
+    import torch
+
+    spec, checkpoint, device, dtype, adapter = plan
+    if adapter is not None:
+        with quiet_transformers():
+            model = with_adapter(adapter, str(spec.checkpoint), model, merge=merge_adapter)
+    model.eval().requires_grad_(False)
+    slow = bf16_warning() if device.type == "cpu" and dtype == torch.bfloat16 else None
+    said = [*warnings, *([] if slow is None else [slow])]
+    for warning in said:
+        _LOG.warning(warning)
+    record = tuning_record(adapter or checkpoint.folder)
+    all_details: dict[str, Json] = {
+        "checkpoint": spec.checkpoint,
+        "revision": revision_of(checkpoint.folder) or spec.revision,
+        "model_type": checkpoint.model_type,
+        "architecture": type(model).__name__,
+        "dtype": str(dtype).removeprefix("torch."),
+        "attention": getattr(model.config, "_attn_implementation", None),
+        "weight_bytes": model.get_memory_footprint(),
+        **details,
+    }
+    if adapter is not None:
+        all_details |= {"adapter": spec.adapter, "adapter_merged": merge_adapter}
+    if record is not None:
+        all_details["trained_on"] = record.get("task")
+    if said:
+        all_details["warnings"] = said
+    return LoadedModel(model, device, all_details)
+
+
 def check_weights(folder: Path, report: Mapping[str, Any]) -> None:
     """Refuse a model of which any weight is not the checkpoint's.
 
@@ -209,12 +251,6 @@ def check_weights(folder: Path, report: Mapping[str, Any]) -> None:
             )
     if report.get("error_msgs"):
         raise InvalidInput(f"{folder} cannot be loaded: {one_line(str(report['error_msgs'][0]))}")
-
-
-def _trained_on(folder: Path) -> dict[str, Json]:
-    """The task that ``bench tune`` says it trained what lies in ``folder`` on."""
-    record = tuning_record(folder)
-    return {} if record is None else {"trained_on": record.get("task")}
 
 
 @contextmanager

@@ -21,16 +21,16 @@ from bench.schema import Batch, Document, Json, ModelInfo, ModelSpec, Output, Pa
 if TYPE_CHECKING:
     from bench.models.qwen_vl.clock import Clock
     from bench.models.qwen_vl.generation import Completion
+    from bench.models.qwen_vl.loading import LoadedModel
     from bench.models.transformers.checks import BatchCheck, Circumstances
     from bench.models.transformers.generating import Generator
-    from bench.models.transformers.loading import LoadedWeights
     from bench.models.transformers.processor import PageProcessor
 
 
 class _Parts(NamedTuple):
     """What ``load`` leaves behind."""
 
-    weights: LoadedWeights
+    weights: LoadedModel
     processor: PageProcessor
     generator: Generator
     context: int | None
@@ -293,7 +293,7 @@ def _output(parts: _Parts, row: _Row, prompt: Sequence[int], answer: Completion)
     )
 
 
-def _circumstances(weights: LoadedWeights) -> Circumstances:
+def _circumstances(weights: LoadedModel) -> Circumstances:
     import torch
     import transformers
 

@@ -5,46 +5,28 @@ A checkpoint's own code is never run: what the installed transformers does not k
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from bench.errors import InvalidInput
-from bench.measure.bf16 import bf16_warning
 from bench.models.bounded import bounded
-from bench.models.checkpoints import (
-    LocalCheckpoint,
-    check_base,
-    read_adapter,
-    read_checkpoint,
-    stored_weights,
-    tuning_record,
-)
-from bench.models.qwen_vl.adapters import with_adapter
-from bench.models.qwen_vl.device import pick_attention, pick_device, pick_dtype
-from bench.models.qwen_vl.download import fetch, offline
+from bench.models.checkpoints import read_checkpoint, stored_weights
+from bench.models.qwen_vl.device import pick_attention
 from bench.models.qwen_vl.failures import load_failure, reason
-from bench.models.qwen_vl.loading import check_weights, quiet_transformers, revision_of
-from bench.schema import Json, ModelSpec
+from bench.models.qwen_vl.loading import (
+    LoadedModel,
+    LoadingPlan,
+    check_weights,
+    finish_loading,
+    plan_loading,
+    quiet_transformers,
+)
+from bench.schema import ModelSpec
 from bench.text import one_line
 
-if TYPE_CHECKING:
-    import torch
-
-_LOG = logging.getLogger(__name__)
 _MORE_THAN_STORED = 2
 """Times the stored numbers that a model may have: input and output embeddings may be stored once."""
 _COPY = "copy config.json from where the checkpoint comes from"
-
-
-class LoadedWeights(NamedTuple):
-    """A model on a device, and what was really done to get it there."""
-
-    model: Any
-    """In evaluation mode."""
-    device: torch.device
-    details: Mapping[str, Json]
 
 
 def read_config(folder: Path, files: Path) -> Any:
@@ -67,7 +49,7 @@ def read_config(folder: Path, files: Path) -> Any:
     return config
 
 
-def load_weights(spec: ModelSpec, folder: Path, files: Path, config: Any) -> LoadedWeights:
+def load_weights(spec: ModelSpec, folder: Path, files: Path, config: Any) -> LoadedModel:
     """Load the weights in ``files`` the way ``spec`` asks for.
 
     Raises:
@@ -75,59 +57,16 @@ def load_weights(spec: ModelSpec, folder: Path, files: Path, config: Any) -> Loa
         EnvironmentProblem: an optional package or the device is missing.
         OutOfMemory: the weights do not fit on the device.
     """
-    import torch
-
-    checkpoint = read_checkpoint(folder)
-    device = pick_device(spec.device)
-    dtype = pick_dtype(spec, checkpoint, device)
-    tuned = None if spec.adapter is None else _adapter(spec, spec.adapter, folder)
-    model, unused = _from_pretrained(spec, checkpoint, files, config, device, dtype)
-    if tuned is not None:
-        with quiet_transformers():
-            model = with_adapter(tuned, str(spec.checkpoint), model, merge=True)
-    model.eval().requires_grad_(False)
-    warnings = [*unused]
-    if device.type == "cpu" and dtype == torch.bfloat16 and (slow := bf16_warning()) is not None:
-        warnings.append(slow)
-    for warning in warnings:
-        _LOG.warning(warning)
-    record = tuning_record(folder if tuned is None else tuned)
-    details: dict[str, Json] = {
-        "checkpoint": spec.checkpoint,
-        "revision": revision_of(folder) or spec.revision,
-        "model_type": checkpoint.model_type,
-        "architecture": type(model).__name__,
-        "dtype": str(dtype).removeprefix("torch."),
-        "quantization": None,
-        "attention": getattr(model.config, "_attn_implementation", None),
-        "weight_bytes": model.get_memory_footprint(),
-        **({} if spec.adapter is None else {"adapter": spec.adapter, "adapter_merged": True}),
-        **({} if record is None else {"trained_on": record.get("task")}),
-        **({"warnings": warnings} if warnings else {}),
-    }
-    return LoadedWeights(model, device, details)
+    plan = plan_loading(spec, read_checkpoint(folder))
+    model, unused = _from_pretrained(plan, files, config)
+    return finish_loading(plan, model, {"quantization": None}, warnings=unused)
 
 
-def _adapter(spec: ModelSpec, name: str, folder: Path) -> Path:
-    """The files of the adapter ``name``, which belongs to the checkpoint in ``folder``."""
-    tuned = fetch(name, None, offline=offline(spec))
-    # Before the weights: loading them may take minutes.
-    read_adapter(tuned)
-    check_base(tuned, folder, str(spec.checkpoint))
-    return tuned
-
-
-def _from_pretrained(
-    spec: ModelSpec,
-    checkpoint: LocalCheckpoint,
-    files: Path,
-    config: Any,
-    device: torch.device,
-    dtype: torch.dtype,
-) -> tuple[Any, list[str]]:
+def _from_pretrained(plan: LoadingPlan, files: Path, config: Any) -> tuple[Any, list[str]]:
     """The model, and what should be known about weights that it did not use."""
     import transformers
 
+    spec, checkpoint, device, dtype, _ = plan
     folder = checkpoint.folder
     if checkpoint.quantization is not None:
         raise InvalidInput(

@@ -9,6 +9,7 @@ from typing import Literal
 from bench import formatting
 from bench.report.cost import currency_of
 from bench.report.facts import GIB, usual_memory
+from bench.report.measurements import MEMORY_KINDS
 from bench.report.reasons import NOT_ASKED, measured, percentile, reason
 from bench.report.records import at
 from bench.report.section import (
@@ -29,7 +30,7 @@ from bench.report.section import (
 )
 from bench.report.sections.tradeoff import plots
 from bench.report.verdict import USUAL_GPU
-from bench.report.views import MEMORY_KINDS, ModelRow, ReportView
+from bench.report.views import ModelRow, ReportView
 
 MEMORY_WORDS = {
     "peak_process": "process",
@@ -220,7 +221,7 @@ def _row(view: ReportView, row: ModelRow, kind: str) -> Row:
     }
     cells |= {key: measured(row, *figure) for key, figure in _FIGURES.items()}
     cells["p95"] = percentile(row.facts.latency, "p95", reason(row, "latency"))
-    cells["memory"] = _memory_cell(view, row, kind)
+    cells["memory"] = _memory_cell(row, kind)
     return Row(
         cells, group=_group(view, row), model=row.key, state=_state(view, row), better=row.better
     )
@@ -253,7 +254,7 @@ def _group(view: ReportView, row: ModelRow) -> str:
     return "Not ranked"
 
 
-def _memory_cell(view: ReportView, row: ModelRow, kind: str) -> DataCell:
+def _memory_cell(row: ModelRow, kind: str) -> DataCell:
     memory = row.facts.memory
     on_gpus = kind != "peak_rss"
     if memory is None:

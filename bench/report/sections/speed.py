@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from bench import formatting
 from bench.drawing.plots import OTHER_COLOUR, Share, ShareBar, ShareBars, Strip, Strips
 from bench.report.conditions import described
+from bench.report.measurements import LEAST_QUESTIONS, MEMORY_KINDS
 from bench.report.reasons import measured, percentile, reason
 from bench.report.records import at
 from bench.report.section import (
@@ -30,14 +31,21 @@ from bench.report.section import (
     model_cell,
 )
 from bench.report.sections.leaderboard import MEMORY_WORDS
-from bench.report.views import LEAST_QUESTIONS, MEMORY_KINDS, ModelRow, ReportView
+from bench.report.views import ModelRow, ReportView
 
 OTHER = "other"
 """The time that no stage claims, or that a backend itself calls the rest."""
 
 STAGE_COLOURS = {
-    **{"preprocess": 0, "transfer": 1, "vision": 2, "prefix": 3, "suffix": 4, "decode": 5},
-    **{"prefill": 3, "read": 6, "match": 7},
+    "preprocess": 0,
+    "transfer": 1,
+    "vision": 2,
+    "prefix": 3,
+    "suffix": 4,
+    "decode": 5,
+    "prefill": 3,
+    "read": 6,
+    "match": 7,
 }
 """Stages of the backends that there are; no backend tells both a prefix and a prefill."""
 

@@ -63,7 +63,7 @@ def page_samples(folder: Path) -> BenchmarkPages:
     for line in lines:
         pages[line.pdf].append(line)
     for pdf, of_page in pages.items():
-        table.add_row(_row(folder, pdf, of_page, counts))
+        table.add_row(_row(pdf, of_page, counts))
     if not table.rows and not table.problems:
         table.add_problem("the files contain no tests")
     not_computed = Counter(line.test["type"] for line in lines if not is_computed(line.test))
@@ -74,7 +74,7 @@ def page_samples(folder: Path) -> BenchmarkPages:
     return BenchmarkPages(table, tuple(facts))
 
 
-def _row(folder: Path, pdf: str, lines: list[_Line], counts: Counter[str]) -> SampleRow:
+def _row(pdf: str, lines: list[_Line], counts: Counter[str]) -> SampleRow:
     tests: list[dict[str, Any]] = []
     for line in lines:
         share = {"share": 1 / counts[line.file]} if is_computed(line.test) else {}

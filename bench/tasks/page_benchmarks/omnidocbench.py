@@ -116,9 +116,25 @@ def _metadata(attributes: Mapping[str, Any]) -> dict[str, str]:
 
 def _with_continuations(blocks: Blocks, page: Mapping[str, Any]) -> Blocks:
     """Join texts that are one paragraph, cut by a column or a figure, into the first of them."""
+    by_id = {_id(block): block for block in blocks}
+    texts: dict[str, str] = {}
+    continuations: set[str] = set()
+    for paragraph in _cut_paragraphs(page):
+        parts = _in_reading_order([by_id[each] for each in sorted(paragraph) if each in by_id])
+        if not parts:
+            continue
+        first, *others = map(_id, parts)
+        texts[first] = "".join(str(part.get("text") or "") for part in parts)
+        continuations.update(others)
+    kept = [block for block in blocks if _id(block) not in continuations]
+    return [{**block, "text": texts.get(_id(block), block.get("text"))} for block in kept]
+
+
+def _cut_paragraphs(page: Mapping[str, Any]) -> list[set[str]]:
+    """The ids of the blocks of every paragraph that is cut, by the relations between two blocks."""
     extra = page.get("extra")
     relations = extra.get("relation") if isinstance(extra, dict) else None
-    groups: list[set[Any]] = []
+    paragraphs: list[set[str]] = []
     for relation in relations if isinstance(relations, list) else []:
         if not isinstance(relation, dict) or relation.get("relation_type") != "truncated":
             continue
@@ -126,20 +142,14 @@ def _with_continuations(blocks: Blocks, page: Mapping[str, Any]) -> Blocks:
         if None in ends:
             continue
         joined = set(map(str, ends))
-        apart = [group for group in groups if not group & joined]
-        groups = [*apart, joined.union(*(group for group in groups if group & joined))]
-    by_id = {str(block.get("anno_id")): block for block in blocks}
-    texts: dict[str, str] = {}
-    continuations: set[str] = set()
-    for group in groups:
-        parts = _in_reading_order([by_id[each] for each in sorted(group) if each in by_id])
-        first, *others = [str(part.get("anno_id")) for part in parts] or [""]
-        texts[first] = "".join(str(part.get("text") or "") for part in parts)
-        continuations.update(others)
-    kept = [block for block in blocks if str(block.get("anno_id")) not in continuations]
-    return [
-        {**block, "text": texts.get(str(block.get("anno_id")), block.get("text"))} for block in kept
-    ]
+        apart = [paragraph for paragraph in paragraphs if not paragraph & joined]
+        touching = [paragraph for paragraph in paragraphs if paragraph & joined]
+        paragraphs = [*apart, joined.union(*touching)]
+    return paragraphs
+
+
+def _id(block: Mapping[str, Any]) -> str:
+    return str(block.get("anno_id"))
 
 
 def _in_reading_order(blocks: Blocks) -> Blocks:
