@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from bench.cli.commands import choice
 from bench.errors import InvalidInput, did_you_mean
 from bench.parsing import read_text, read_toml, whole_number
 from bench.publishing import TRACKERS, check_tracker
+from bench.storage import is_address, is_url
 from bench.tasks.limits import DEFAULTS, RANGES, set_page_limits
 from bench.text import one_line
 
@@ -29,6 +31,39 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 
 MAX_PARTS = 10_000
 """Parts of a run on several machines."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlace:
+    """Where a command makes its runs."""
+
+    folder: Path = RESULTS
+    address: str | None = None
+    """Where on object storage the runs are pushed when they are finished; None for nowhere."""
+
+
+class FolderOrAddress(click.ParamType[RunPlace]):
+    """A folder of this machine, or an address of object storage."""
+
+    name = "folder|address"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> RunPlace:
+        """The place that ``value`` names: what is pushed to an address is made in ``results``."""
+        if isinstance(value, RunPlace):
+            return value
+        text = str(value)
+        if is_address(text):
+            return RunPlace(address=text)
+        if is_url(text):
+            shown = one_line(text, 80)
+            self.fail(
+                f"expected a folder, or an address such as s3://BUCKET/FOLDER, got {shown!r}",
+                param,
+                ctx,
+            )
+        return RunPlace(FOLDER.convert(value, param, ctx))
 
 
 class NameList(click.ParamType[tuple[str, ...]]):

@@ -22,13 +22,14 @@ from bench.cli.model_options import (
     visual_tokens_choice,
 )
 from bench.cli.options import (
-    FOLDER,
     RESULTS,
     BatchSize,
     FileList,
+    FolderOrAddress,
     Label,
     NameList,
     PartOfRun,
+    RunPlace,
     config_defaults,
     file_pages_choice,
     json_choice,
@@ -190,12 +191,13 @@ class RunOptions(ModelOptions):
         metavar="SHARE",
         help="Exit with status 4 if more than this share of the answers failed.",
     )
-    out: Path = directory_choice(
+    out: RunPlace = directory_choice(
         "-o",
         also=("--results", "--runs"),
-        type=FOLDER,
-        default=RESULTS,
-        help="Make the run directory in this folder.",
+        type=FolderOrAddress(),
+        default=str(RESULTS),
+        help="Make the run directory in this folder. With an address of object storage, such as "
+        "s3://BUCKET/FOLDER, make it in results, and push the finished run to that address.",
     )
     name: str = directory_choice(
         default="run",
@@ -234,6 +236,11 @@ class RunOptions(ModelOptions):
     def has_csv(self) -> bool:
         """Whether ``--config`` names a table of runs, a ``user_config.csv`` of VLMHyperBench."""
         return self.config is not None and self.config.suffix.lower() == ".csv"
+
+    @property
+    def push_to(self) -> str | None:
+        """The address on object storage that finished runs are pushed to; None for none."""
+        return self.out.address
 
     @property
     def model_tables(self) -> Path | None:
