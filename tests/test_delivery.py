@@ -49,7 +49,7 @@ def check(*command: str | Path) -> None:
 
 
 def test_workflows_are_right_and_safe_as_far_as_can_be_known_without_running_them() -> None:
-    """Keys, expressions, inputs of actions, shell lines; permissions, injection, pins, caches, concurrency."""
+    """Keys, expressions, inputs of actions, shell lines; permissions, injection, pins, caches."""
     check("jactionlint", "--strict-exit", *WORKFLOWS)
 
 
