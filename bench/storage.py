@@ -45,6 +45,7 @@ _DRIVERS = {
 """Scheme of an address → the package of its driver, and the extra that installs it."""
 _ADDRESS = re.compile(rf"({'|'.join(_DRIVERS)})://\S+")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_USER = re.compile(r"[^/]+://([^/]*@)")
 _TRIAL = "trial.docvlm-bench.txt"
 """A file that shows whether an address can be written to."""
 _BLOCK = 2**20
@@ -311,7 +312,10 @@ def _explained(address: str) -> Iterator[None]:
         raise
     # Every driver has errors of its own, with no common class, and none of them is a fault of this program.
     except Exception as error:
-        said = one_line(str(error), 200) or type(error).__name__
+        user = _USER.match(address)
+        # A driver names the bucket alone, without the mark by which one_line finds a password.
+        text = str(error) if user is None else str(error).replace(user[1], "***@")
+        said = one_line(text, 200) or type(error).__name__
         raise EnvironmentProblem(
             f"{one_line(address, 120)}: the storage answers: {said}",
             hint="check the address and the credentials; what was copied stays",

@@ -150,6 +150,18 @@ def test_what_is_no_address_is_refused(memory: Any, folder: Path, address: str) 
         push_folder(folder, address)
 
 
+def test_a_password_that_a_driver_repeats_is_not_shown(
+    memory: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def complains(self: Any, path: str, *_: Any, **__: Any) -> None:
+        raise ValueError(f"no bucket can be called {path}")
+
+    monkeypatch.setattr(type(memory), "open", complains)
+    with pytest.raises(EnvironmentProblem, match=r"called /\*\*\*@bucket") as failure:
+        push_folder(folder, "memory://me:secret@bucket/x")
+    assert "secret" not in str(failure.value)
+
+
 def test_an_endpoint_is_no_address() -> None:
     assert not is_address("model@http://host:8000/v1")
     assert is_address("s3://bucket/runs/one")
