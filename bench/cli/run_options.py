@@ -195,7 +195,7 @@ class RunOptions(ModelOptions):
         "-o",
         also=("--results", "--runs"),
         type=FolderOrAddress(),
-        default=str(RESULTS),
+        default=RESULTS,
         help="Make the run directory in this folder. With an address of object storage, such as "
         "s3://BUCKET/FOLDER, make it in results, and push the finished run to that address.",
     )

@@ -136,7 +136,9 @@ def _complete_runs(plans: Sequence[RunPlan], results: Path) -> dict[int, RunStor
     """
     from bench.rundir.listing import find_runs
 
-    by_spec = {run.record.get("spec_id"): run for run in find_runs(results) if run.is_complete()}
+    # Of several runs of a plan, the newest counts.
+    runs = reversed(find_runs(results))
+    by_spec = {run.record.get("spec_id"): run for run in runs if run.is_complete()}
     ids = [plan.spec_id() for plan in plans]
     complete = {i: by_spec[spec_id] for i, spec_id in enumerate(ids) if spec_id in by_spec}
     is_unpushed = any(is_push_awaited(run.path) for run in complete.values())

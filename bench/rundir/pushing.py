@@ -16,8 +16,9 @@ def mark_push(run: Path, *, awaited: bool) -> None:
     with storage_errors(marker):
         if awaited:
             marker.touch()
-        else:
-            marker.unlink(missing_ok=True)
+        elif marker.exists():
+            # Only then: a run that somebody only reads lies perhaps where nothing can be written.
+            marker.unlink()
 
 
 def is_push_awaited(run: Path) -> bool:
