@@ -44,6 +44,10 @@ _DRIVERS = {
 }
 """Scheme of an address → the package of its driver, and the extra that installs it."""
 _ADDRESS = re.compile(rf"({'|'.join(_DRIVERS)})://\S+")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_USER = re.compile(r"[^/]+://([^/]*@)")
+_TRIAL = "trial.docvlm-bench.txt"
+"""A file that shows whether an address can be written to."""
 _BLOCK = 2**20
 
 Progress = Callable[[int, int], None]
@@ -65,8 +69,41 @@ def is_address(text: str) -> bool:
     return _ADDRESS.fullmatch(text) is not None
 
 
+def is_url(text: str) -> bool:
+    """Whether ``text`` begins as an address of any kind does, so that it means no path of this machine."""
+    return _URL.match(text) is not None
+
+
+def check_address(address: str, *, ask: bool = True) -> None:
+    """Refuse an address that nothing can be pushed to, before work is done whose results shall go there.
+
+    Args:
+        address: where folders will go.
+        ask: whether the storage is asked. A small file is written there and removed again, because nothing
+            else shows that a file may be written. Otherwise only the driver is looked for.
+
+    Raises:
+        InvalidInput: ``address`` is none.
+        EnvironmentProblem: a driver is missing, or the storage refuses or fails.
+    """
+    system, root = _open(address)
+    if not ask:
+        return
+    trial = f"{root}/{_TRIAL}"
+    with _explained(address):
+        system.pipe_file(trial, b"This file shows that the address can be written to.\n")
+    # Who may write need not be allowed to remove.
+    with contextlib.suppress(EnvironmentProblem), _explained(address):
+        system.rm_file(trial)
+
+
 def push_folder(
-    folder: Path, address: str, *, replace: bool = False, progress: Progress | None = None
+    folder: Path,
+    address: str,
+    *,
+    replace: bool = False,
+    known_by: str | None = None,
+    progress: Progress | None = None,
 ) -> Copied:
     """Copy ``folder`` to ``address``. Hidden files, links and what is no file stay behind.
 
@@ -74,6 +111,8 @@ def push_folder(
         folder: what is copied.
         address: where its files go.
         replace: whether another folder may be at ``address``: it is overwritten.
+        known_by: a file of the folder that never changes. A folder at ``address`` that has the same file is
+            an earlier state of this one, and is overwritten as well.
         progress: told of the bytes that are done.
 
     Raises:
@@ -84,7 +123,8 @@ def push_folder(
     own = _described(folder)
     with _explained(address):
         there = _read_manifest(system, root, address)
-    if there is not None and there != own and not replace:
+    is_earlier = there is not None and _is_same_file(known_by, own, there)
+    if there is not None and there != own and not (replace or is_earlier):
         raise InvalidInput(
             f"another folder is at {one_line(address, 120)}",
             hint="choose another address, or overwrite it: --replace",
@@ -107,6 +147,12 @@ def push_folder(
                 system.rm_file(f"{root}/{name}")
             system.pipe_file(f"{root}/{MANIFEST}", json.dumps({"files": own}, indent=1).encode())
     return Copied(len(own) - len(unchanged), copied, len(unchanged))
+
+
+def _is_same_file(
+    name: str | None, own: Mapping[str, Mapping[str, Any]], there: Mapping[str, Mapping[str, Any]]
+) -> bool:
+    return name is not None and name in own and own[name] == there.get(name)
 
 
 def fetch_folder(address: str, *, progress: Progress | None = None) -> Path:
@@ -266,7 +312,10 @@ def _explained(address: str) -> Iterator[None]:
         raise
     # Every driver has errors of its own, with no common class, and none of them is a fault of this program.
     except Exception as error:
-        said = one_line(str(error), 200) or type(error).__name__
+        user = _USER.match(address)
+        # A driver names the bucket alone, without the mark by which one_line finds a password.
+        text = str(error) if user is None else str(error).replace(user[1], "***@")
+        said = one_line(text, 200) or type(error).__name__
         raise EnvironmentProblem(
             f"{one_line(address, 120)}: the storage answers: {said}",
             hint="check the address and the credentials; what was copied stays",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -36,6 +37,34 @@ def test_files_agree_with_the_schema_of_those_who_read_them(schema: str, paths: 
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}"]
     done = subprocess.run([*command, *map(str, paths)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout
+
+
+def check(*command: str | Path) -> None:
+    """Run a program of the environment, which finds nothing to complain of."""
+    scripts = str(Path(sys.executable).parent)
+    environment = {**os.environ, "PATH": os.pathsep.join([scripts, os.environ["PATH"]])}
+    words = [str(word) for word in command]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_workflows_are_right_and_safe_as_far_as_can_be_known_without_running_them() -> None:
+    """Keys, expressions, inputs of actions, shell lines; permissions, injection, pins, caches."""
+    check("jactionlint", "--strict-exit", *WORKFLOWS)
+
+
+def test_a_wrong_expression_and_a_wrong_shell_line_are_found(tmp_path: Path) -> None:
+    """The two checks would pass in silence if a program of theirs were not there."""
+    text = WORKFLOWS[0].read_text("utf-8")
+    for right, wrong in (("matrix.target", "matrix.tarfet"), ("rm -rf", "rm -rf $HOME/*")):
+        assert right in text
+        (tmp_path / "wrong.yml").write_text(text.replace(right, wrong))
+        with pytest.raises(AssertionError, match=r"tarfet|SC2086"):
+            check("jactionlint", "--strict-exit", tmp_path / "wrong.yml")
+
+
+def test_shell_scripts_of_the_images_are_right() -> None:
+    check("shellcheck", *sorted((ROOT / "docker").glob("*.sh")))
 
 
 def steps() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -107,6 +136,8 @@ def test_kustomizations_name_every_file_and_no_other() -> None:
 
 def test_probes_settings_and_selectors_fit_the_service() -> None:
     whole = {made["kind"]: made for made in map(read, sorted((KUBERNETES / "base").glob("*.yaml")))}
+    # The autoscaler's number would be undone by the next `kubectl apply`.
+    assert "replicas" not in whole["StatefulSet"]["spec"]
     pod = whole["StatefulSet"]["spec"]["template"]
     (container,) = pod["spec"]["containers"]
     assert {port["name"]: port["containerPort"] for port in container["ports"]} == {"http": PORT}
@@ -115,7 +146,7 @@ def test_probes_settings_and_selectors_fit_the_service() -> None:
         for name in ("startup", "readiness", "liveness")
     }
     assert probes == {"startup": "/ready", "readiness": "/ready", "liveness": "/livez"}
-    names = {entry["name"] for entry in container["env"]}
+    names = {entry["name"] for entry in container["env"]} - {"HF_TOKEN"}
     assert {name.removeprefix(PREFIX).lower() for name in names} <= set(
         ServiceSettings.model_fields
     )

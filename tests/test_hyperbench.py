@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from scipy.stats import kendalltau, spearmanr
 
 from bench.cli import cli
-from bench.errors import InvalidInput
+from bench.errors import EnvironmentProblem, InvalidInput
 from bench.metrics import METRICS
 from bench.metrics.ordering import MISSING, class_scores, confusion, sequence
 from bench.rundir.listing import find_runs
@@ -369,6 +369,27 @@ def test_a_row_that_only_evaluates_reads_the_newest_answers_and_asks_no_model(
     (run,) = run_config(config)
     assert {o.text for o in run.outputs("Nobody-1B", "demo_mini").values()} == {"новый"}
     assert run.is_complete()
+
+
+def test_runs_of_a_config_that_could_not_be_pushed_are_pushed_by_the_same_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    monkeypatch.setattr(type(memory), "store", {})
+    config = make_installation(tmp_path, f"demo_mini;VQA;;Nobody-1B;;;['CER'];True;{ALL};;")
+    answers = tmp_path / "vlmhyperbench" / "data_dirs" / "ModelsAnswers"
+    name = "demo_mini_MODELFRAMEWORK_Nobody-1B_VQA_answers_20250101_120000.csv"
+    write_lines(answers / name, ("id;model_answer", *(f"{i};ответ" for i in range(5))))
+
+    def breaks(*_: object, **__: object) -> None:
+        raise ConnectionError("the line is cut")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(type(memory), "put_file", breaks)
+        with pytest.raises(EnvironmentProblem, match="is finished, but it was not pushed"):
+            run_config(config, "--out", "memory://runs")
+    (run,) = run_config(config, "--out", "memory://runs")
+    assert f"/runs/{run.path.name}/scores/summary.json" in memory.store
 
 
 def test_a_row_that_only_evaluates_finds_the_answers_of_an_earlier_run(tmp_path: Path) -> None:

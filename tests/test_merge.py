@@ -25,6 +25,7 @@ from bench.runner.merge import merge
 from bench.runner.shards import Part
 from bench.schema import ModelSpec
 from bench.scoring.evaluation import evaluate, write_scores
+from bench.storage import push_folder
 from bench.tasks import load_task
 
 Change = Callable[[Path], None]
@@ -288,6 +289,27 @@ def test_the_command_merges_and_scores(parts: list[Path], made: Path, tmp_path: 
     assert (path / "scores/fake/mine.jsonl").read_bytes() == whole["scores/fake/mine.jsonl"]
     # More failed answers than are all right.
     assert CliRunner().invoke(cli, [*arguments, "--max-errors", "0.01"]).exit_code == 4
+
+
+def test_parts_on_object_storage_are_merged_and_pushed(
+    parts: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(type(memory), "store", {})
+    for path in parts:
+        push_folder(path, f"memory://parts/{path.name}")
+    arguments = ["merge", "memory://parts/1", "memory://parts/2", "--max-errors", "1"]
+    result = CliRunner().invoke(cli, [*arguments, "--no-report", "--out", "memory://whole"])
+    assert result.exit_code == 0, result.output
+    # Not in the cache, where the copies of the parts are.
+    (path,) = (tmp_path / "results").iterdir()
+    assert f"Pushed to memory://whole/{path.name}" in result.output
+    assert f"/whole/{path.name}/scores/summary.json" in memory.store
+    # Without --out, the same run is found again.
+    result = CliRunner().invoke(cli, [*arguments, "--no-report"])
+    assert result.exit_code == 0, result.output
+    assert list((tmp_path / "results").iterdir()) == [path]
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "2", "1/2/3", "a/b", "1/10001", "²/3"])

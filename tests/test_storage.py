@@ -13,7 +13,9 @@ import pytest
 from bench.cli.lookup import find_run, find_sides
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.models.catalog import resolve
+from bench.rundir.store import RunStore
 from bench.storage import MANIFEST, fetch_folder, is_address, push_folder
+from tests.conftest import MakeTask
 from tests.run_fixture import MODELS, make_run, make_tasks
 from tests.test_catalog import write_adapter
 
@@ -148,6 +150,18 @@ def test_what_is_no_address_is_refused(memory: Any, folder: Path, address: str) 
         push_folder(folder, address)
 
 
+def test_a_password_that_a_driver_repeats_is_not_shown(
+    memory: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def complains(self: Any, path: str, *_: Any, **__: Any) -> None:
+        raise ValueError(f"no bucket can be called {path}")
+
+    monkeypatch.setattr(type(memory), "open", complains)
+    with pytest.raises(EnvironmentProblem, match=r"called /\*\*\*@bucket") as failure:
+        push_folder(folder, "memory://me:secret@bucket/x")
+    assert "secret" not in str(failure.value)
+
+
 def test_an_endpoint_is_no_address() -> None:
     assert not is_address("model@http://host:8000/v1")
     assert is_address("s3://bucket/runs/one")
@@ -205,3 +219,97 @@ def test_an_adapter_is_a_model_by_its_address(memory: Any, tmp_path: Path, bench
     assert spec.checkpoint == "Qwen/Qwen2-VL-2B-Instruct"
     assert spec.adapter is not None
     assert Path(spec.adapter).name == "mine"
+
+
+def break_writing(memory: Any, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    def breaks(*_: Any, **__: Any) -> None:
+        raise PermissionError("access denied")
+
+    monkeypatch.setattr(type(memory), method, breaks)
+
+
+def test_a_folder_that_grew_takes_its_own_place_and_no_others(memory: Any, folder: Path) -> None:
+    known = {"known_by": "empty"}
+    push_folder(folder, "memory://bucket/mine", **known)
+    (folder / "report.html").write_text("later")
+    assert push_folder(folder, "memory://bucket/mine", **known).files == 1
+    (folder / "empty").write_text("another")
+    with pytest.raises(InvalidInput, match="another folder is at"):
+        push_folder(folder, "memory://bucket/mine", **known)
+
+
+def test_a_finished_run_is_pushed_and_the_same_command_pushes_what_was_not(
+    memory: Any, tmp_path: Path, bench: Any, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["run", "-m", "fake", "-t", str(make_task(documents=1)), "--latency-samples", "0"]
+    command += ["--no-warmup", "--no-report", "--out", "memory://bucket/runs/"]
+    with monkeypatch.context() as broken:
+        break_writing(memory, broken, "put_file")
+        done = bench(*command)
+    assert done.status == 3
+    (path,) = (tmp_path / "results").iterdir()
+    assert f"results/{path.name} is finished, but it was not pushed" in done.err
+    assert f"bench push results/{path.name} memory://bucket/runs/" in done.err
+    assert not RunStore.open(path).is_concluded()
+    again = bench(*command)
+    assert again.status == 0, again.err
+    assert f"Pushed to memory://bucket/runs/{path.name}" in again.err
+    assert list((tmp_path / "results").iterdir()) == [path]
+    assert RunStore.open(path).is_concluded()
+    copy = contents(fetch_folder(f"memory://bucket/runs/{path.name}"))
+    assert {"run.json", "fake/mine/outputs.jsonl", "scores/summary.json"} <= copy.keys()
+    assert not [name for name in memory.store if "trial" in name]
+
+
+def test_a_part_of_a_run_is_pushed_to_the_address_in_the_environment(
+    memory: Any, bench: Any, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_RUN_OUT", "memory://bucket/parts")
+    done = bench("run", "-m", "fake", "-t", make_task(), "--shard", "1/2", "--latency-samples", "0")
+    assert done.status == 0, done.err
+    assert "Pushed to memory://bucket/parts/" in done.err
+    (run,) = (address.parent for address in map(Path, memory.store) if address.name == "run.json")
+    assert "-1of2-" in run.name
+
+
+def test_an_address_that_cannot_be_written_to_is_refused_before_a_model_is_asked(
+    memory: Any, tmp_path: Path, bench: Any, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_writing(memory, monkeypatch, "pipe_file")
+    done = bench("run", "-m", "fake", "-t", make_task(), "--out", "memory://bucket/runs")
+    assert done.status == 3
+    assert "memory://bucket/runs: the storage answers: access denied" in done.err
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_dry_run_says_where_the_run_goes_and_writes_nothing_there(
+    memory: Any, tmp_path: Path, bench: Any, make_task: MakeTask
+) -> None:
+    (tmp_path / "bench.toml").write_text('[run]\nout = "memory://bucket/runs"\n')
+    done = bench("run", "-m", "fake", "-t", make_task(), "--dry-run")
+    assert done.status == 0, done.err
+    assert "push to   memory://bucket/runs, when the run is finished" in done.out
+    done = bench("run", "-m", "fake", "-t", "mine", "--dry-run", "--json")
+    assert json.loads(done.out)["push_to"] == "memory://bucket/runs"
+    assert not memory.store
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("run -m fake --out s3:/bucket/runs", "expected a folder, or an address such as s3://"),
+        ("run -m fake --out https://host/runs", "expected a folder, or an address such as s3://"),
+        ("merge a b --out S3://bucket/runs", "expected a folder, or an address such as s3://"),
+        ("report last --out s3://bucket/report", "expected a path on this machine"),
+        ("list runs --results gs://bucket/runs", "expected a path on this machine"),
+        ("tune -m fake -t all --out s3://bucket/adapters", "bench push copies runs and adapters"),
+    ],
+)
+def test_an_address_where_none_is_taken_is_one_line(
+    tmp_path: Path, bench: Any, command: str, said: str
+) -> None:
+    done = bench(*command.split())
+    assert done.status == 2
+    assert said in done.err
+    assert len(done.err.strip().splitlines()) <= 2
+    assert not list(tmp_path.iterdir())

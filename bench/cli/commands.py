@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from bench.storage import is_url
 from bench.text import clip
 
 if TYPE_CHECKING:
@@ -77,6 +78,11 @@ class Option(click.Option):
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
         """Click's conversion, whose errors say in words what is expected, and where the value stands."""
         try:
+            if isinstance(self.type, click.Path) and is_url(str(value)):
+                raise click.BadParameter(
+                    f"expected a path on this machine, got {clip(repr(value), 80)}; "
+                    "bench push copies runs and adapters to object storage"
+                )
             converted = super().type_cast_value(ctx, value)
             # No range refuses nan, and a range without an upper bound lets inf through.
             if isinstance(converted, float) and not math.isfinite(converted):

@@ -28,10 +28,13 @@ MAX_PROMPT = 4_000
 """Characters of a prompt that are shown."""
 
 
-def describe_json(plan: RunPlan, devices: Sequence[Device] = ()) -> dict[str, Any]:
+def describe_json(
+    plan: RunPlan, devices: Sequence[Device] = (), push_to: str | None = None
+) -> dict[str, Any]:
     """The plan as data: bytes, pixels and counts; null where something cannot be told.
 
-    ``devices`` are those of ``--devices``, which share every model's questions.
+    ``devices`` are those of ``--devices``, which share every model's questions. ``push_to`` is where the
+    finished run will be pushed.
     """
     return {
         "spec_id": plan.spec_id(),
@@ -41,6 +44,7 @@ def describe_json(plan: RunPlan, devices: Sequence[Device] = ()) -> dict[str, An
         "protocol": plan.settings.protocol or {"name": NATIVE},
         "prompts": prompts_record(plan.settings.prompts, plan.models, plan.tasks),
         "devices": [device.name for device in devices],
+        "push_to": push_to,
         "gpus": gpus(),
         "disk_free_bytes": shutil.disk_usage(Path.cwd()).free,
     }
@@ -90,9 +94,9 @@ def _questions_by_device(plan: RunPlan, spec: ModelSpec, devices: Sequence[Devic
     return counts
 
 
-def describe(plan: RunPlan, devices: Sequence[Device] = ()) -> str:
-    """The plan for a person's eyes."""
-    facts = describe_json(plan, devices)
+def describe(plan: RunPlan, devices: Sequence[Device] = (), push_to: str | None = None) -> str:
+    """The plan for a person's eyes; the arguments are those of ``describe_json``."""
+    facts = describe_json(plan, devices, push_to)
     native = facts["protocol"]["name"] == NATIVE
     lines = [
         f"This run would ask {plural(facts['questions'], 'question')} in all. "
@@ -104,6 +108,8 @@ def describe(plan: RunPlan, devices: Sequence[Device] = ()) -> str:
     if devices:
         names = ", ".join(facts["devices"])
         lines.append(f"devices   {names}: each process loads the whole model")
+    if push_to is not None:
+        lines.append(f"push to   {one_line(push_to, 1000)}, when the run is finished")
     lines += ["", table([_task_row(task) for task in facts["tasks"]])]
     lines += ["", table([_model_row(model) for model in facts["models"]])]
     lines += [*_placement(facts["models"]), "", *_memory(facts, devices)]

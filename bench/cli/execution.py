@@ -12,9 +12,17 @@ import click
 
 from bench.cli import echo_json
 from bench.cli.run_options import RunOptions
-from bench.errors import ENVIRONMENT, INCOMPLETE, INTERRUPTED, InvalidInput
+from bench.errors import (
+    ENVIRONMENT,
+    INCOMPLETE,
+    INTERRUPTED,
+    BenchError,
+    EnvironmentProblem,
+    InvalidInput,
+)
 from bench.formatting import listed
-from bench.text import one_line
+from bench.rundir.pushing import mark_push
+from bench.text import one_line, printable
 
 if TYPE_CHECKING:
     from bench.rundir.store import RunStore
@@ -40,7 +48,7 @@ def execute_plan(plan: RunPlan, options: RunOptions) -> Outcome:
     check_loadable(plan)
     return carry_out(
         plan,
-        options.out,
+        options.out.folder,
         resume=options.resume,
         fresh=options.fresh,
         retry_failed=options.retry_failed,
@@ -85,6 +93,8 @@ def conclude_part(outcome: Outcome, part: Part, options: RunOptions) -> None:
     """Say what a part of a run has done; scores and a report are of the whole run, after ``bench merge``."""
     run = outcome.run
     failed = outcome.failed_models
+    if options.push_to is not None:
+        push_finished([run], options.push_to)
     if options.as_json:
         echo_json({"run": str(run.path), **part.record(), "failed_models": list(failed)})
     elif failed:
@@ -163,6 +173,10 @@ class Conclusion(Protocol):
         """Whether scores are enough."""
 
     @property
+    def push_to(self) -> str | None:
+        """The address on object storage that finished runs are pushed to; None for none."""
+
+    @property
     def log_to(self) -> str | None:
         """The experiment tracker that the results are logged to; None for none."""
 
@@ -218,11 +232,14 @@ def conclude(
         written = write_reports(evaluations, view, None, formats, report_options, sections)
     # Last: the same command finishes a run that has no scores, instead of beginning another.
     for evaluation in evaluations:
+        mark_push(evaluation.run.path, awaited=options.push_to is not None)
         write_scores(evaluation)
     print_summary(view, sections, written, as_json=options.as_json)
     if options.log_to is not None:
         # Whatever a tracker does, the run is complete: how the command ends does not depend on it.
         log_results(options.log_to, evaluations, view)
+    if options.push_to is not None:
+        push_finished(runs, options.push_to)
     if failed_models and len(set(failed_models)) >= models:
         raise click.exceptions.Exit(ENVIRONMENT)
     cells = [cell for evaluation in evaluations for cell in evaluation.cells.values()]
@@ -231,3 +248,29 @@ def conclude(
     is_incomplete = any(cell.asked < len(cell.answers) for cell in cells)
     if failed_models or is_incomplete or failed_share > options.max_errors:
         raise click.exceptions.Exit(INCOMPLETE)
+
+
+def push_finished(runs: Sequence[RunStore], address: str) -> None:
+    """Push the finished ones of ``runs`` below ``address``, and say where they are.
+
+    Raises:
+        EnvironmentProblem: a run could not be pushed; the message says how to do it later.
+    """
+    from bench.cli.push import push_below
+
+    for run in runs:
+        path = printable(str(run.path))
+        if not run.is_complete():
+            click.echo(
+                f"{path} is not finished, so it was not pushed. The same command continues it.",
+                err=True,
+            )
+            continue
+        try:
+            place, _ = push_below(run.path, address)
+        except BenchError as error:
+            raise EnvironmentProblem(
+                f"{path} is finished, but it was not pushed: {error.message}",
+                hint=shlex.join(["bench", "push", str(run.path), address]),
+            ) from None
+        click.echo(f"Pushed to {one_line(place, 1000)}", err=True)

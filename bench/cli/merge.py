@@ -10,7 +10,7 @@ import click
 from bench.cli.commands import argument, choice, takes
 from bench.cli.execution import conclude
 from bench.cli.lookup import find_run
-from bench.cli.option_types import FOLDER
+from bench.cli.option_types import FolderOrAddress, RunPlace
 from bench.cli.options import (
     json_choice,
     log_choice,
@@ -18,6 +18,7 @@ from bench.cli.options import (
     no_report_choice,
     only_results_choice,
 )
+from bench.storage import check_address, is_address
 from bench.text import printable
 
 
@@ -26,11 +27,12 @@ class MergeOptions:
     """What a person chose for ``bench merge``."""
 
     runs: tuple[str, ...] = argument(nargs=-1, required=True, metavar="RUN...")
-    out: Path | None = choice(
+    out: RunPlace | None = choice(
         "-o",
-        type=FOLDER,
-        help="Make the run directory of the whole run in this folder.  [default: the folder of the first "
-        "part]",
+        type=FolderOrAddress(),
+        help="Make the run directory of the whole run in this folder. With an address of object storage, "
+        "such as s3://BUCKET/FOLDER, make it in results, and push it to that address.  [default: the folder "
+        "of the first part, or results if that part is on object storage]",
     )
     name: str | None = choice(
         metavar="NAME",
@@ -47,6 +49,11 @@ class MergeOptions:
         """No part comes from a ``user_config.csv``."""
         return False
 
+    @property
+    def push_to(self) -> str | None:
+        """The address on object storage that the whole run is pushed to; None for none."""
+        return None if self.out is None else self.out.address
+
 
 @click.command("merge")
 @takes(MergeOptions)
@@ -62,7 +69,16 @@ def merge_command(options: MergeOptions) -> None:
     from bench.rundir.store import RunStore
     from bench.runner.merge import merge
 
+    if options.push_to is not None:
+        check_address(options.push_to)
     parts = [RunStore.open(find_run(name, options.results)) for name in options.runs]
-    run = merge(parts, options.out or parts[0].path.parent, options.name)
+    run = merge(parts, _folder(options, parts[0].path), options.name)
     click.echo(f"{len(parts)} parts are joined in {printable(str(run.path))}", err=True)
     conclude([run], (), len(run.model_names()), options)
+
+
+def _folder(options: MergeOptions, first: Path) -> Path:
+    """The folder of the whole run: that of the ``first`` part, unless this is a copy in the cache."""
+    if options.out is not None:
+        return options.out.folder
+    return options.results if is_address(options.runs[0]) else first.parent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 
 from bench.errors import InvalidInput
 from bench.parsing import read_text, whole_number
+from bench.storage import is_address, is_url
 from bench.text import one_line
 
 RESULTS = Path("results")
@@ -26,6 +28,39 @@ FEWEST_PIXELS = 4 * 28 * 28
 """Four visual tokens of Qwen2-VL, its smallest page. A smaller bound was surely meant in tokens."""
 FEWEST_TOKENS, MOST_TOKENS = 4, 16_384
 """The bounds of Qwen2-VL's own image processor."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlace:
+    """Where a command makes its runs."""
+
+    folder: Path = RESULTS
+    address: str | None = None
+    """Where on object storage the runs are pushed when they are finished; None for nowhere."""
+
+
+class FolderOrAddress(click.ParamType[RunPlace]):
+    """A folder of this machine, or an address of object storage."""
+
+    name = "folder|address"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> RunPlace:
+        """The place that ``value`` names: what is pushed to an address is made in ``results``."""
+        if isinstance(value, RunPlace):
+            return value
+        text = str(value)
+        if is_address(text):
+            return RunPlace(address=text)
+        if is_url(text):
+            shown = one_line(text, 80)
+            self.fail(
+                f"expected a folder, or an address such as s3://BUCKET/FOLDER, got {shown!r}",
+                param,
+                ctx,
+            )
+        return RunPlace(FOLDER.convert(value, param, ctx))
 
 
 class NameList(click.ParamType[tuple[str, ...]]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,9 @@ from bench.cli.progress import LateProgress
 from bench.errors import InvalidInput
 from bench.formatting import byte_size, plural
 from bench.text import one_line
+
+if TYPE_CHECKING:
+    from bench.storage import Copied
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +48,8 @@ def push_command(options: PushOptions) -> None:
     bench push adapters/mine s3://bucket/adapters
     bench run --models s3://bucket/adapters/mine --tasks my/documents
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
-    from bench.storage import push_folder
-
     folder = _folder(options.what, options.results)
-    address = f"{options.address.rstrip('/')}/{folder.name}"
-    with LateProgress("copying, by bytes") as progress:
-        copied = push_folder(folder, address, replace=options.replace, progress=progress.step)
+    address, copied = push_below(folder, options.address, replace=options.replace)
     if options.as_json:
         echo_json(
             {
@@ -63,6 +63,29 @@ def push_command(options: PushOptions) -> None:
     files = f"{plural(copied.files, 'file')} ({byte_size(copied.bytes)})"
     click.echo(f"{files} copied, {copied.unchanged} unchanged", err=True)
     click.echo(one_line(address, 1000))
+
+
+def push_below(folder: Path, address: str, *, replace: bool = False) -> tuple[str, Copied]:
+    """Copy a finished run or an adapter to the place of its name below ``address``, with progress.
+
+    Returns:
+        The address of the copy, and what was copied.
+
+    Raises:
+        InvalidInput: ``address`` is none, or another folder is there and ``replace`` is false.
+        EnvironmentProblem: a driver is missing, or the storage refuses or fails.
+    """
+    from bench.rundir.pushing import mark_push
+    from bench.rundir.record import RUN_FILE
+    from bench.storage import push_folder
+
+    place = f"{address.rstrip('/')}/{folder.resolve().name}"
+    with LateProgress("copying, by bytes") as progress:
+        copied = push_folder(
+            folder, place, replace=replace, known_by=RUN_FILE, progress=progress.step
+        )
+    mark_push(folder, awaited=False)
+    return place, copied
 
 
 def _folder(what: str, results: Path) -> Path:

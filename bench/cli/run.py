@@ -16,6 +16,7 @@ from bench.cli.execution import (
     execute_plan,
 )
 from bench.cli.run_options import RunOptions
+from bench.storage import check_address
 
 if TYPE_CHECKING:
     from bench.runner import RunPlan
@@ -35,6 +36,9 @@ def run_command(options: RunOptions) -> None:
     from bench.cli.planning import make_plan
     from bench.cli.user_config import run_config
 
+    if options.push_to is not None:
+        # Before any model is asked: a run of hours whose results go nowhere is no use to anybody.
+        check_address(options.push_to, ask=not options.dry_run)
     if options.has_csv:
         run_config(options)
         return
@@ -58,8 +62,8 @@ def _print_plan(plan: RunPlan, options: RunOptions) -> None:
     check_loadable(plan)
     devices = devices_of(plan, options)
     if options.as_json:
-        echo_json({**describe_json(plan, devices), **plan.part.record()})
+        echo_json({**describe_json(plan, devices, options.push_to), **plan.part.record()})
     else:
-        click.echo(describe(plan, devices))
+        click.echo(describe(plan, devices, options.push_to))
         if plan.part.total > 1:
             click.echo(f"\nOf these questions, this command would ask {plan.part}.")

@@ -22,7 +22,15 @@ from bench.cli.model_options import (
     server_choice,
     visual_tokens_choice,
 )
-from bench.cli.option_types import FOLDER, RESULTS, FileList, Label, NameList, PartOfRun
+from bench.cli.option_types import (
+    RESULTS,
+    FileList,
+    FolderOrAddress,
+    Label,
+    NameList,
+    PartOfRun,
+    RunPlace,
+)
 from bench.cli.options import (
     MODEL_NAMES,
     batch_size_choice,
@@ -179,12 +187,13 @@ class RunOptions(ModelOptions):
         help="Start the clock at once. Otherwise each model first answers one question that is not timed."
     )
     max_errors: float = max_errors_choice(group="Measuring")
-    out: Path = directory_choice(
+    out: RunPlace = directory_choice(
         "-o",
         also=("--results", "--runs"),
-        type=FOLDER,
+        type=FolderOrAddress(),
         default=RESULTS,
-        help="Make the run directory in this folder.",
+        help="Make the run directory in this folder. With an address of object storage, such as "
+        "s3://BUCKET/FOLDER, make it in results, and push the finished run to that address.",
     )
     name: str = directory_choice(
         default="run",
@@ -223,6 +232,11 @@ class RunOptions(ModelOptions):
     def has_csv(self) -> bool:
         """Whether ``--config`` names a table of runs, a ``user_config.csv`` of VLMHyperBench."""
         return self.config is not None and self.config.suffix.lower() == ".csv"
+
+    @property
+    def push_to(self) -> str | None:
+        """The address on object storage that finished runs are pushed to; None for none."""
+        return self.out.address
 
     @property
     def model_tables(self) -> Path | None:

@@ -17,6 +17,7 @@ from bench.cli import echo_json
 from bench.cli.execution import conclude, devices_of, execute_plan
 from bench.cli.run_options import RunOptions
 from bench.errors import InvalidInput
+from bench.rundir.pushing import is_push_awaited
 from bench.schema import ModelSpec
 from bench.text import file_name
 
@@ -114,12 +115,12 @@ def _execute(
 
     stores: list[RunStore] = []
     failed_models: list[str] = []
-    complete = {} if options.fresh else _complete_runs(plans, options.out)
+    complete = {} if options.fresh else _complete_runs(plans, options.out.folder)
     for number, (run, plan) in enumerate(zip(runs, plans, strict=True)):
         if number in complete:
             stores.append(complete[number])
         elif run.first.only_evaluate:
-            stores.append(run_of_stored_answers(run.rows, plan, layout, options.out))
+            stores.append(run_of_stored_answers(run.rows, plan, layout, options.out.folder))
         else:
             outcome = execute_plan(plan, options)
             stores.append(outcome.run)
@@ -130,14 +131,18 @@ def _execute(
 def _complete_runs(plans: Sequence[RunPlan], results: Path) -> dict[int, RunStore]:
     """Position of a plan → its complete run, where the configuration as a whole was broken off.
 
-    Where every plan has a complete run there is nothing to continue, and all are run anew.
+    Where every plan has a complete run there is nothing to continue, and all are run anew, unless some of the
+    runs have still to be pushed.
     """
     from bench.rundir.listing import find_runs
 
-    by_spec = {run.record.get("spec_id"): run for run in find_runs(results) if run.is_complete()}
+    # Of several runs of a plan, the newest counts.
+    runs = reversed(find_runs(results))
+    by_spec = {run.record.get("spec_id"): run for run in runs if run.is_complete()}
     ids = [plan.spec_id() for plan in plans]
     complete = {i: by_spec[spec_id] for i, spec_id in enumerate(ids) if spec_id in by_spec}
-    return complete if len(complete) < len(plans) else {}
+    is_unpushed = any(is_push_awaited(run.path) for run in complete.values())
+    return complete if len(complete) < len(plans) or is_unpushed else {}
 
 
 def configured_runs(rows: Sequence[ConfigRow]) -> list[ConfiguredRun]:
@@ -235,7 +240,9 @@ def _print_plans(plans: Sequence[RunPlan], options: RunOptions) -> None:
 
     devices = [devices_of(plan, options) for plan in plans]
     if options.as_json:
-        echo_json([describe_json(*one) for one in zip(plans, devices, strict=True)])
+        echo_json(
+            [describe_json(*one, options.push_to) for one in zip(plans, devices, strict=True)]
+        )
         return
     for number, one in enumerate(zip(plans, devices, strict=True), 1):
-        click.echo(f"Run {number} of {len(plans)}\n{describe(*one)}\n")
+        click.echo(f"Run {number} of {len(plans)}\n{describe(*one, options.push_to)}\n")

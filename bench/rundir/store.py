@@ -48,6 +48,7 @@ from bench.litter import unfinished_folder
 from bench.parsing import read_json
 from bench.rundir.checksums import as_stored, file_digest, is_intact
 from bench.rundir.lock import is_locked
+from bench.rundir.pushing import is_push_awaited
 from bench.rundir.record import PART, RUN_FILE, check_entries, check_record
 from bench.rundir.rows import (
     check_batch,
@@ -582,8 +583,9 @@ class RunStore:
         return all(self.is_model_done(model) for model in self.model_names())
 
     def is_concluded(self) -> bool:
-        """Say whether the run is complete, and was scored and reported as well."""
-        return self.is_complete() and (self.path / SUMMARY_FILE).is_file()
+        """Say whether the run is complete, and was scored, reported and pushed as its command says."""
+        is_scored = (self.path / SUMMARY_FILE).is_file()
+        return self.is_complete() and is_scored and not is_push_awaited(self.path)
 
     def state(self) -> str:
         """Return ``complete``, ``running`` (a process holds it) or ``unfinished`` (stopped or killed)."""

@@ -16,7 +16,7 @@ from bench.runner.spec import RunPlan
 from bench.runner.upright import upright_note
 from bench.schema import Document, ModelSpec, Page, PlacedText, Task
 from bench.tasks.guard import document_text, text_layer
-from bench.text import file_name, utc_now
+from bench.text import file_name, utc_now, without_user_info
 
 
 def run_record(plan: RunPlan) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def _warnings(plan: RunPlan) -> list[str]:
 
 def _command(arguments: Sequence[str]) -> list[str]:
     """The command line as a person would type it again."""
-    return [Path(arguments[0]).name or "bench", *arguments[1:]]
+    return [Path(arguments[0]).name or "bench", *map(without_user_info, arguments[1:])]
 
 
 def _model_record(spec: ModelSpec) -> dict[str, Any]:

@@ -47,6 +47,8 @@ resource "aws_eks_cluster" "this" {
   name     = var.name
   role_arn = aws_iam_role.cluster.arn
   version  = var.kubernetes_version
+  # Who did what in the cluster.
+  enabled_cluster_log_types = ["api", "audit", "authenticator"]
 
   access_config {
     authentication_mode                         = "API"
@@ -110,10 +112,19 @@ resource "aws_eks_node_group" "gpu" {
   depends_on = [aws_iam_role_policy_attachment.nodes]
 }
 
-# Volumes for jobs and models.
+# Without this setting, a network policy is accepted and not enforced.
+resource "aws_eks_addon" "network" {
+  cluster_name                = aws_eks_cluster.this.name
+  addon_name                  = "vpc-cni"
+  configuration_values        = jsonencode({ enableNetworkPolicy = "true" })
+  resolve_conflicts_on_create = "OVERWRITE"
+}
+
+# Volumes for jobs and models. New clusters have no default class of volumes, which claims without a class need.
 resource "aws_eks_addon" "volumes" {
-  cluster_name = aws_eks_cluster.this.name
-  addon_name   = "aws-ebs-csi-driver"
+  cluster_name         = aws_eks_cluster.this.name
+  addon_name           = "aws-ebs-csi-driver"
+  configuration_values = jsonencode({ defaultStorageClass = { enabled = true } })
   pod_identity_association {
     role_arn        = aws_iam_role.volumes.arn
     service_account = "ebs-csi-controller-sa"

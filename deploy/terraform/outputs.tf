@@ -13,6 +13,11 @@ output "results" {
   value       = "s3://${aws_s3_bucket.results.bucket}"
 }
 
+output "results_policy" {
+  description = "The policy that lets a user or a role use the bucket."
+  value       = aws_iam_policy.results.arn
+}
+
 output "connect" {
   description = "The command that gives kubectl access to the cluster."
   value       = "aws eks update-kubeconfig --region ${var.region} --name ${aws_eks_cluster.this.name}"

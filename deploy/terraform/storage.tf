@@ -43,3 +43,20 @@ resource "aws_s3_bucket_lifecycle_configuration" "results" {
     }
   }
 }
+
+# What bench push, bench run --out and --models s3://… need. Attach it to who may use the bucket.
+data "aws_iam_policy_document" "results" {
+  statement {
+    actions   = ["s3:ListBucket"]
+    resources = [aws_s3_bucket.results.arn]
+  }
+  statement {
+    actions   = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+    resources = ["${aws_s3_bucket.results.arn}/*"]
+  }
+}
+
+resource "aws_iam_policy" "results" {
+  name   = "${var.name}-results"
+  policy = data.aws_iam_policy_document.results.json
+}

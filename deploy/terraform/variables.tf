@@ -19,9 +19,9 @@ variable "subnet_ids" {
 }
 
 variable "kubernetes_version" {
-  description = "The version of Kubernetes."
+  description = "The version of Kubernetes. A version that AWS supports only in the extended way costs more."
   type        = string
-  default     = "1.33"
+  default     = "1.35"
 }
 
 variable "public_access_cidrs" {
@@ -40,6 +40,10 @@ variable "gpu_nodes" {
   description = "The most GPU nodes. The group starts with none, so that an idle cluster has no GPU to pay for."
   type        = number
   default     = 2
+  validation {
+    condition     = var.gpu_nodes >= 1
+    error_message = "A group of nodes may not be limited to none."
+  }
 }
 
 variable "cpu_instance_type" {
