@@ -1,12 +1,13 @@
 """Is a run on a Ray cluster the run on one machine, whatever dies? And what do more workers bring?
 
     pip install 'docvlm-bench[ray]'
-    python benchmarks/on_ray.py            # about five minutes on two cores
+    python benchmarks/on_ray.py --nano     # about ten minutes on two cores
 
 Starts a cluster of several nodes on this machine (``ray.cluster_utils``). Then, with two scripted models: a
 run without the cluster; on it; on it while a node is killed; on it while the driver is killed (SIGKILL to
-every process of it) and its command repeated. The scores of all have to be equal byte by byte. Last, the time
-of a model that sleeps with 1, 2 and 4 workers, and with ``--nano`` of the bundled model with 1 and 2.
+every process of it) and its command repeated. All of this by ``--executor ray`` and by ``--executor
+ray://...``, through Ray's client. The scores of all have to be equal byte by byte. Last, the time of a model
+that sleeps with 1, 2 and 4 workers, and with ``--nano`` of the bundled model, too. Prints tables in Markdown.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import filecmp
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -32,6 +34,8 @@ model = "fake"
 options = { delay = 0.05, default = "{sample_id}" }
 """
 QUICK = ("--no-report", "--latency-samples", "0", "--batch-size", "4")
+BOTH = ("--models", "sleepy,other", "--tasks", "slips,receipts", *QUICK)
+WORKERS = (1, 2, 4)
 
 
 def bench(folder: Path, *options: str) -> subprocess.Popen[bytes]:
@@ -86,40 +90,54 @@ def is_equal(one: Path, other: Path) -> bool:
     return same and all(filecmp.cmp(one / name, other / name, shallow=False) for name in names)
 
 
-def survives(cluster: Any, spare: Any, folder: Path) -> None:
-    """Compare the scores of runs that were and were not disturbed."""
-    both = ("--models", "sleepy,other", "--tasks", "slips,receipts", *QUICK)
-    on_ray = (*both, "--executor", "ray", "--workers", "3")
-    finished(bench(folder, *both, "--out", "plain"))
-    finished(bench(folder, *on_ray, "--out", "ray"))
-    process = bench(folder, *on_ray, "--out", "node")
-    wait_for(folder / "node", 30)
+def survives(cluster: Any, folder: Path, executor: str) -> list[str]:
+    """What becomes of runs with this ``--executor`` that are and are not disturbed, in a few words each."""
+    kind = kind_of(executor)
+    on_ray = (*BOTH, "--executor", executor, "--workers", "3")
+    spare = cluster.add_node(num_cpus=1)
+    undisturbed, node, driver = (folder / f"{name}-{kind}" for name in ("ray", "node", "driver"))
+    finished(bench(folder, *on_ray, "--out", undisturbed.name))
+    process = bench(folder, *on_ray, "--out", node.name)
+    wait_for(node, 30)
     cluster.remove_node(spare, allow_graceful=False)
     finished(process)
-    process = bench(folder, *on_ray, "--out", "driver")
-    wait_for(folder / "driver", 60)
+    process = bench(folder, *on_ray, "--out", driver.name)
+    wait_for(driver, 60)
     end_group(process)
-    kept = answered(folder / "driver")
-    finished(bench(folder, *on_ray, "--out", "driver"))
-    log = "".join(path.read_text("utf-8") for path in (folder / "node").glob("*/log.txt"))
-    print("| run | scores equal to those without a cluster | |")
-    print("|---|---|---|")
-    for name, words in (
-        ("ray", "undisturbed"),
-        ("node", f"a node killed; actors that were lost: {log.count('is gone')}"),
-        ("driver", f"the driver killed after {kept} of 230 answers, then the same command"),
-    ):
-        equal = is_equal(scores(folder / "plain"), scores(folder / name))
-        print(f"| {words} | {'yes' if equal else 'NO'} | |")
+    kept = answered(driver)
+    finished(bench(folder, *on_ray, "--out", driver.name))
+    log = "".join(path.read_text("utf-8") for path in node.glob("*/log.txt"))
+    return [
+        equality(folder, undisturbed),
+        f"{equality(folder, node)} ({log.count('is gone')} actors lost)",
+        f"{equality(folder, driver)} ({kept} answers kept)",
+    ]
 
 
-def scales(folder: Path, model: str, task: str, workers: tuple[int, ...]) -> None:
-    """Print the rate of a model with each number of workers."""
-    for count in workers:
-        out = f"{model}-{count}"
-        options = ("--models", model, "--tasks", task, "--executor", "ray", "--workers", str(count))
-        finished(bench(folder, *options, *QUICK, "--out", out))
-        print(f"| {model}, {count} workers | {offline_seconds(folder / out):.1f} |")
+def kind_of(executor: str) -> str:
+    """In the names of folders: how the cluster is reached."""
+    return "client" if "://" in executor else "direct"
+
+
+def equality(folder: Path, results: Path) -> str:
+    """Whether the scores of a run equal those without a cluster."""
+    return "equal" if is_equal(scores(folder / "plain"), scores(results)) else "**not equal**"
+
+
+def scales(folder: Path, model: str, executor: str) -> list[str]:
+    """Seconds of the slowest worker with each number of workers."""
+    seconds = []
+    for count in WORKERS:
+        out = f"{model}-{count}-{kind_of(executor)}"
+        options = ("--models", model, "--tasks", "slips", "--executor", executor)
+        finished(bench(folder, *options, "--workers", str(count), *QUICK, "--out", out))
+        seconds.append(f"{offline_seconds(folder / out):.1f}")
+    return seconds
+
+
+def print_row(*cells: str) -> None:
+    """Print a line of a table in Markdown."""
+    print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def offline_seconds(results: Path) -> float:
@@ -145,19 +163,45 @@ def main() -> None:
 
     folder = Path(tempfile.mkdtemp(prefix="on-ray-"))
     (folder / "bench.toml").write_text(MODELS, encoding="utf-8")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    port = free_port()
+    head = {"num_cpus": 2, "ray_client_server_port": port}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         os.environ["RAY_ADDRESS"] = cluster.address
         cluster.add_node(num_cpus=2)
-        spare = cluster.add_node(num_cpus=1)
-        survives(cluster, spare, folder)
-        print("\n| | seconds of the slowest worker |\n|---|---|")
-        scales(folder, "sleepy", "slips", (1, 2, 4))
-        if chosen.nano:
-            scales(folder, "qwen2-vl-nano", "slips", (1, 2))
+        measure(cluster, folder, f"ray://127.0.0.1:{port}", nano=chosen.nano)
     finally:
         cluster.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def measure(cluster: Any, folder: Path, client: str, *, nano: bool) -> None:
+    """Print the tables."""
+    from bench.formatting import plural
+
+    finished(bench(folder, *BOTH, "--out", "plain"))
+    columns = [survives(cluster, folder, executor) for executor in ("ray", client)]
+    print_row("scores beside those without a cluster", "`--executor ray`", "`--executor ray://`")
+    print_row(*["---"] * 3)
+    undisturbed, node, driver = zip(*columns, strict=True)
+    print_row("undisturbed", *undisturbed)
+    print_row("a node killed in mid-run", *node)
+    print_row("the driver killed (SIGKILL), then the same command", *driver)
+    cluster.add_node(num_cpus=1)
+    print()
+    print_row("seconds in batches of the slowest worker", *(plural(n, "worker") for n in WORKERS))
+    print_row(*["---"] * (1 + len(WORKERS)))
+    print_row("a model that sleeps 0.1 s a question", *scales(folder, "sleepy", "ray"))
+    print_row("the same through the client", *scales(folder, "sleepy", client))
+    if nano:
+        print_row("the bundled model", *scales(folder, "qwen2-vl-nano", "ray"))
+
+
+def free_port() -> int:
+    """A port of this machine that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from bench.rundir.store import RunStore
 from bench.runner import RunPlan, RunSettings, devices, execute, plan_run
 from bench.runner.batches import batched, page_groups
 from bench.runner.devices import parse_devices
-from bench.runner.shards import QUESTION_PIXELS, divide
+from bench.runner.shards import divide
 from bench.schema import Document, ModelSpec, Output, Page, PageGroup, Request
 from bench.scoring.evaluation import evaluate, write_scores
 from bench.tasks import load_task
@@ -63,14 +63,24 @@ def test_every_batch_goes_to_one_shard_and_stays_in_order() -> None:
 
 
 @pytest.mark.parametrize("shards", [2, 3, 8])
-def test_shards_weigh_about_the_same(shards: int) -> None:
+def test_shards_get_about_as_many_pixels_and_as_many_questions(shards: int) -> None:
     groups = [group(f"d{i}", 2000 - 15 * i, 4) for i in range(100)]
     batches = list(batched(groups, 4))
-    loads = [
-        sum(batches[i][0].document.pages[0].width ** 2 + 4 * QUESTION_PIXELS for i in share["a"])
-        for share in divide({"a": batches}, shards)
+    shares = [[batches[i][0] for i in share["a"]] for share in divide({"a": batches}, shards)]
+    pixels = [sum(group.document.pixels() for group in share) for share in shares]
+    questions = [sum(len(group.requests) for group in share) for share in shares]
+    assert max(pixels) - min(pixels) <= 2000**2
+    assert max(questions) - min(questions) <= 4
+
+
+def test_a_chain_of_documents_that_share_batches_is_divided() -> None:
+    """Without a cut, every batch would hold on to the next one, and one shard would get them all."""
+    batches = list(batched([group(f"d{i}", 500, 7) for i in range(40)], 4))
+    counts = [
+        sum(len(each.requests) for i in share["a"] for each in batches[i])
+        for share in divide({"a": batches}, 4)
     ]
-    assert max(loads) - min(loads) <= 2000**2 + 4 * QUESTION_PIXELS
+    assert max(counts) <= 1.1 * 280 / 4
 
 
 def test_batches_that_share_a_document_go_to_the_same_shard() -> None:

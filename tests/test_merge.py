@@ -236,6 +236,7 @@ def test_what_does_not_fit_is_named(
         {"number": 0, "total": 2},
         {"number": 3, "total": 2},
         {"number": True, "total": 1},
+        {"number": 1, "total": 2, "division": "2"},
         {},
     ],
 )
@@ -243,6 +244,49 @@ def test_a_part_that_is_none_is_refused(parts: list[Path], part: Any) -> None:
     in_run(part=part)(parts[0])
     with pytest.raises(InvalidInput, match="its part is not a number and the total"):
         RunStore.open(parts[0])
+
+
+def of_an_earlier_version(path: Path) -> None:
+    edit(path / "run.json", lambda record: record["part"].pop("division"))
+
+
+def test_parts_of_an_earlier_division_are_merged_by_their_answers(
+    made: Path, parts: list[Path], tmp_path: Path
+) -> None:
+    *_, moved = lines(parts[0], "outputs.jsonl")
+    edit_answers(parts[0], lambda rows: rows[:-1])
+    edit_answers(parts[1], lambda rows: [*rows, moved])
+    with pytest.raises(InvalidInput, match="part 1 of 2 lacks 1 answer"):
+        merge(opened(parts), tmp_path / "results")
+    of_an_earlier_version(parts[1])
+    with pytest.raises(InvalidInput, match="were divided by different versions of the program"):
+        merge(opened(parts), tmp_path / "results")
+    of_an_earlier_version(parts[0])
+    run = merge(opened(parts), tmp_path / "results")
+    assert scores(run) == scores(RunStore.open(made / "whole"))
+
+
+def test_damaged_parts_of_an_earlier_division_are_named(parts: list[Path], tmp_path: Path) -> None:
+    for path in parts:
+        of_an_earlier_version(path)
+    kept = lines(parts[1], "outputs.jsonl")
+    edit_answers(parts[1], lambda rows: rows[1:])
+    with pytest.raises(InvalidInput, match="the parts lack 1 answer of fake to mine"):
+        merge(opened(parts), tmp_path / "results")
+    other = lines(parts[0], "outputs.jsonl")[0]
+    edit_answers(parts[1], lambda rows: [*kept, other])
+    with pytest.raises(InvalidInput, match="a question of part 1"):
+        merge(opened(parts), tmp_path / "results")
+
+
+def test_a_part_of_an_earlier_division_is_not_continued(
+    task: Path, parts: list[Path], tmp_path: Path
+) -> None:
+    of_an_earlier_version(parts[0])
+    (parts[0] / "fake/done.json").unlink()
+    for resume in (None, parts[0]):
+        with pytest.raises(InvalidInput, match="another version of the program chose"):
+            execute(make_plan(task, Part(1, 2)), parts[0].parent, resume=resume)
 
 
 def test_a_missing_part_a_whole_run_and_a_busy_one_are_named(

@@ -14,7 +14,15 @@ from bench.errors import EnvironmentProblem, InvalidInput, OutOfMemory
 from bench.models.model import ModelGone
 from bench.runner import on_ray
 from bench.runner.batches import page_groups
-from bench.runner.on_ray import ANY, RayModel, RemoteReader, cluster_address, connect, workers_on
+from bench.runner.on_ray import (
+    ANY,
+    ATTEMPTS,
+    RayModel,
+    RemoteReader,
+    cluster_address,
+    connect,
+    workers_on,
+)
 from bench.schema import ModelSpec, PageGroup
 from bench.tasks.limits import DEFAULTS, VARIABLES, page_limits
 from bench.tasks.loading import load_task
@@ -67,6 +75,8 @@ class PretendedRay(ModuleType):
         self.exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError)
         self.dead: Exception | None = None
         self.refuses: Exception | None = None
+        self.aborted = 0
+        """How often the client's server fails before a connection succeeds."""
         self.actors: list[Handle] = []
         self.gpus = 0
         self.asked: dict[str, Any] = {}
@@ -74,6 +84,12 @@ class PretendedRay(ModuleType):
     def init(self, **settings: Any) -> None:
         if self.refuses is not None:
             raise self.refuses
+        if self.aborted > 0:
+            self.aborted -= 1
+            raise ConnectionAbortedError(
+                "Initialization failure from server:\nTraceback (most recent call last):\n"
+                '  File "proxier.py", line 772, in Datapath\nRuntimeError: Starting the server failed.'
+            )
 
     def shutdown(self) -> None:
         """Nothing to do."""
@@ -262,6 +278,45 @@ def test_a_cluster_that_is_not_there_or_is_another_python_is_one_line(ray: Prete
         connect(ANY)
     with pytest.raises(EnvironmentProblem, match=r"ray://head:10001 is no Ray cluster"):
         connect("ray://head:10001")
+
+
+def test_a_client_tries_again_where_its_server_on_the_head_does_not_start(
+    ray: PretendedRay,
+) -> None:
+    ray.aborted = ATTEMPTS - 1
+    connect("ray://head:10001")
+    ray.aborted = ATTEMPTS
+    with pytest.raises(EnvironmentProblem) as failure:
+        connect("ray://head:10001")
+    # The cause, and not the beginning of the traceback.
+    assert failure.value.message.endswith("cluster: RuntimeError: Starting the server failed.")
+
+
+def test_a_client_that_loses_its_head_lets_another_go_on(
+    ray: PretendedRay, groups: Sequence[PageGroup]
+) -> None:
+    remote = model(ray)
+    ray.dead = ConnectionError("Client is shutting down.")
+    with pytest.raises(
+        ModelGone, match="the model's actor is gone: Client is shutting down"
+    ) as gone:
+        remote.generate(groups)
+    assert gone.value.restarts
+
+
+def test_a_head_without_the_program_is_one_line(
+    ray: PretendedRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client's actor is made on the head, whose error comes as it is."""
+
+    def missing(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'bench'")
+
+    monkeypatch.setattr(RemoteReader, "__init__", missing)
+    with pytest.raises(
+        EnvironmentProblem, match="cannot run this program: No module named 'bench'"
+    ):
+        model(ray)
 
 
 def test_there_is_an_actor_for_each_gpu_or_for_each_node(ray: PretendedRay) -> None:

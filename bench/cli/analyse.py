@@ -23,10 +23,12 @@ from bench.cli.options import (
     task_choice,
 )
 from bench.cli.reporting import (
+    are_large,
     check_destination,
     gpu_fits,
     log_results,
     print_summary,
+    report_large,
     scored,
     sections_to_print,
     write_reports,
@@ -90,6 +92,10 @@ def score_command(options: ScoreOptions) -> None:
         evaluation = evaluate(
             run, options.metrics, reuse=False, in_processes=True, progress=progress.step
         )
+    if are_large([run]):
+        write_scores(evaluation)
+        report_large([run], write=False, as_json=options.as_json)
+        return
     view = build([evaluation])
     sections = sections_to_print(view, as_json=options.as_json)
     try:
@@ -201,6 +207,9 @@ def report_command(choices: ReportChoices) -> None:
     runs = [RunStore.open(path) for path in paths]
     for run in runs:
         remove_litter(run.path)
+    if are_large(runs):
+        report_large(runs, choices.out, title=choices.title, as_json=choices.as_json)
+        return
     evaluations = scored(runs)
     options = replace(options, gpu_fits=gpu_fits(evaluations))
     view = build(evaluations, options)

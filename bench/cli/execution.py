@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bench.runner.devices import Device
     from bench.runner.execute import Outcome
     from bench.runner.shards import Part
+    from bench.scoring.evaluation import Evaluation
 
 
 def execute_plan(plan: RunPlan, options: RunOptions) -> Outcome:
@@ -204,8 +205,36 @@ def conclude(
         models: how many models there are.
         options: whether and how to report, and how many failed answers are too many.
     """
-    from bench.cli.config_file import known_prices
     from bench.cli.progress import scoring_progress
+    from bench.cli.reporting import are_large, report_large
+    from bench.scoring.evaluation import evaluate, write_scores
+
+    with scoring_progress() as progress:
+        evaluations = [evaluate(run, in_processes=True, progress=progress.step) for run in runs]
+    # Before the scores, with which a run is whole: the same command pushes what was not pushed.
+    for run in runs:
+        mark_push(run.path, awaited=options.push_to is not None)
+    if are_large(runs):
+        for evaluation in evaluations:
+            write_scores(evaluation)
+        report_large(runs, write=not options.no_report, as_json=options.as_json)
+    else:
+        _report(evaluations, options)
+    if options.push_to is not None:
+        push_finished(runs, options.push_to)
+    if failed_models and len(set(failed_models)) >= models:
+        raise click.exceptions.Exit(ENVIRONMENT)
+    cells = [cell for evaluation in evaluations for cell in evaluation.cells.values()]
+    failures = [answer.failed for cell in cells for answer in cell.answers]
+    failed_share = sum(failures) / max(1, len(failures))
+    is_incomplete = any(cell.asked < len(cell.answers) for cell in cells)
+    if failed_models or is_incomplete or failed_share > options.max_errors:
+        raise click.exceptions.Exit(INCOMPLETE)
+
+
+def _report(evaluations: Sequence[Evaluation], options: Conclusion) -> None:
+    """Report the runs together, keep their scores, and print the result."""
+    from bench.cli.config_file import known_prices
     from bench.cli.reporting import (
         gpu_fits,
         log_results,
@@ -214,10 +243,8 @@ def conclude(
         write_reports,
     )
     from bench.report import ReportOptions, build, make_sections
-    from bench.scoring.evaluation import evaluate, write_scores
+    from bench.scoring.evaluation import write_scores
 
-    with scoring_progress() as progress:
-        evaluations = [evaluate(run, in_processes=True, progress=progress.step) for run in runs]
     report_options = ReportOptions(prices=known_prices(()), gpu_fits=gpu_fits(evaluations))
     view = build(evaluations, report_options)
     written = []
@@ -232,22 +259,11 @@ def conclude(
         written = write_reports(evaluations, view, None, formats, report_options, sections)
     # Last: the same command finishes a run that has no scores, instead of beginning another.
     for evaluation in evaluations:
-        mark_push(evaluation.run.path, awaited=options.push_to is not None)
         write_scores(evaluation)
     print_summary(view, sections, written, as_json=options.as_json)
     if options.log_to is not None:
         # Whatever a tracker does, the run is complete: how the command ends does not depend on it.
         log_results(options.log_to, evaluations, view)
-    if options.push_to is not None:
-        push_finished(runs, options.push_to)
-    if failed_models and len(set(failed_models)) >= models:
-        raise click.exceptions.Exit(ENVIRONMENT)
-    cells = [cell for evaluation in evaluations for cell in evaluation.cells.values()]
-    failures = [answer.failed for cell in cells for answer in cell.answers]
-    failed_share = sum(failures) / max(1, len(failures))
-    is_incomplete = any(cell.asked < len(cell.answers) for cell in cells)
-    if failed_models or is_incomplete or failed_share > options.max_errors:
-        raise click.exceptions.Exit(INCOMPLETE)
 
 
 def push_finished(runs: Sequence[RunStore], address: str) -> None:

@@ -81,6 +81,63 @@ def scored(runs: Sequence[RunStore]) -> list[Evaluation]:
     return evaluations
 
 
+def are_large(runs: Sequence[RunStore]) -> bool:
+    """Whether the runs have more answers together than a full report can hold."""
+    from bench.report.large import MOST_ANSWERS
+    from bench.scoring.stored import answers_in
+
+    return answers_in(runs) > MOST_ANSWERS
+
+
+def report_large(
+    runs: Sequence[RunStore],
+    destination: Path | None = None,
+    *,
+    title: str | None = None,
+    write: bool = True,
+    as_json: bool = False,
+) -> None:
+    """Print what is known of large runs without reading their answers, and write it as Markdown.
+
+    Raises:
+        InvalidInput: the scores of a run are not on the disk, or ``destination`` is of another kind.
+    """
+    from bench.cli import echo_json
+    from bench.cli.tables import has_color, line_width
+    from bench.files import write_atomically
+    from bench.report.large import large_sections
+    from bench.report.markdown import markdown
+    from bench.report.terminal import terminal_summary
+    from bench.scoring.stored import stored_scores
+
+    path = (runs[0].path if destination is None else destination) / "report.md"
+    if destination is not None and destination.suffix == ".md":
+        path = destination
+    elif destination is not None and destination.suffix:
+        raise InvalidInput(
+            f"the report of so large a run is written as Markdown (--out {printable(str(destination))})",
+            hint="end the name in .md, or name a folder",
+        )
+    kept = []
+    for run in runs:
+        scores = stored_scores(run)
+        if scores is None:
+            raise InvalidInput(
+                f"a report of so many answers needs their scores, which {run.path} does not have",
+                hint=f"bench score {shlex.quote(str(run.path))}",
+            )
+        kept.append(scores)
+    sections = large_sections(kept, title)
+    if write:
+        write_atomically(path, markdown(sections))
+    if as_json:
+        echo_json([{"run": str(scores.run.path), **scores.summary} for scores in kept])
+        return
+    click.echo(terminal_summary(sections, line_width(), color=has_color()).rstrip())
+    if write:
+        click.echo(f"Report   {printable(str(path))}")
+
+
 def gpu_fits(evaluations: Sequence[Evaluation]) -> dict[tuple[str, str], tuple[GpuFit, ...]]:
     """(Id of the run, model) → which GPUs it is predicted to fit into. A report imports no model itself."""
     from bench.report.findings import GpuFit

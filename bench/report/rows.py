@@ -56,11 +56,9 @@ def model_row(source: RowSource, levels: Mapping[Level, int], *, comparable: boo
     latencies = [record for task in cells for record in run.latencies(model, task)]
     answers = [answer for cell in cells.values() for answer in cell.answers]
     pages = _measured_pages(by_task, cells)
-    traits = _traits(record)
+    traits = recorded_traits(record)
     facts = measure(record, batches, latencies, answers, run.monitor(model), len(pages) or None)
-    if traits.local_memory is False or traits.runs_in == "server":
-        # What this machine measured of itself is not the model's.
-        facts = replace(facts, memory=None, energy=None, conditions=None, memory_after_load={})
+    facts = of_the_model(facts, traits)
     asked, total = sum(cell.asked for cell in cells.values()), len(answers)
     tasks = {keys[task]: _task_score(keys[task], cell) for task, cell in cells.items()}
     trained = {keys[task]: side.trained(task) for task in cells}
@@ -99,7 +97,14 @@ def model_row(source: RowSource, levels: Mapping[Level, int], *, comparable: boo
     )
 
 
-def _traits(record: Mapping[str, Any] | None) -> Traits:
+def of_the_model(facts: Facts, traits: Traits) -> Facts:
+    """``facts`` without what this machine measured of itself, where the model is on another one."""
+    if traits.local_memory is False or traits.runs_in == "server":
+        return replace(facts, memory=None, energy=None, conditions=None, memory_after_load={})
+    return facts
+
+
+def recorded_traits(record: Mapping[str, Any] | None) -> Traits:
     """What the record says of the backend; a record without ``traits`` says nothing."""
     traits = nested(record, "traits") or nested(record, "details", "traits")
     if not isinstance(traits, Mapping):

@@ -382,9 +382,11 @@ class RunStore:
 
     def batches(self, model: str, task: str) -> list[dict[str, Any]]:
         """Return what was measured for each batch of the offline scenario."""
-        rows = list(self._rows(model, task, "batches"))
-        self._check(model, task, "batches", rows, check_batch)
-        return rows
+        return list(self.each_batch(model, task))
+
+    def each_batch(self, model: str, task: str) -> Iterator[dict[str, Any]]:
+        """Yield the same one by one: together, the batches of a large run name millions of questions."""
+        return self._checked(model, task, "batches", check_batch)
 
     def append_batch(self, model: str, task: str, record: Mapping[str, Any]) -> None:
         """Append the measurements of one batch."""
@@ -392,28 +394,22 @@ class RunStore:
 
     def latencies(self, model: str, task: str) -> list[dict[str, Any]]:
         """Return the records of the single-stream scenario, one for each question, in the order asked."""
-        rows = list(self._rows(model, task, "latency"))
-        self._check(model, task, "latency", rows, check_latency)
-        return rows
+        return list(self._checked(model, task, "latency", check_latency))
 
     def append_latency(self, model: str, task: str, record: Mapping[str, Any]) -> None:
         """Append the measurements of one question of the single-stream scenario."""
         self._append(model, task, "latency", [record])
 
-    def _check(
-        self,
-        model: str,
-        task: str,
-        stem: str,
-        rows: Sequence[Mapping[str, Any]],
-        check: Callable[[Mapping[str, Any]], None],
-    ) -> None:
-        for row in rows:
+    def _checked(
+        self, model: str, task: str, stem: str, check: Callable[[Mapping[str, Any]], None]
+    ) -> Iterator[dict[str, Any]]:
+        for row in self._rows(model, task, stem):
             try:
                 check(row)
             except ValueError as error:
                 path = self.cell_folder(model, task) / f"{stem}.jsonl"
                 raise damaged(path, f"{error}: {one_line(row, 80)}") from None
+            yield row
 
     def monitor(self, model: str) -> list[dict[str, Any]]:
         """Return what the devices did while the model was measured, from all of its processes."""

@@ -18,7 +18,7 @@ from bench.runner.devices import Device
 from bench.runner.processes import run_model, stop_requests
 from bench.runner.progress import Progress, Silent
 from bench.runner.run_record import known_texts, run_record, write_known_words
-from bench.runner.shards import Part
+from bench.runner.shards import DIVISION, Part
 from bench.runner.spec import RunPlan, differences
 from bench.runner.statuses import UNFINISHED
 
@@ -125,8 +125,10 @@ def _existing(
     if resume is not None:
         return _to_resume(plan, resume)
     for run in find_runs(results):
-        same = run.record.get("spec_id") == plan.spec_id() and Part.of(run.record) == plan.part
+        part = Part.of(run.record)
+        same = run.record.get("spec_id") == plan.spec_id() and part[:2] == plan.part[:2]
         if same and (retry_failed or not run.is_concluded()):
+            _check_division(run, part)
             return run
     if retry_failed:
         raise InvalidInput(
@@ -138,11 +140,13 @@ def _existing(
 
 def _to_resume(plan: RunPlan, resume: Path) -> RunStore:
     run = RunStore.open(resume)
-    if Part.of(run.record) != plan.part:
+    part = Part.of(run.record)
+    if part[:2] != plan.part[:2]:
         raise InvalidInput(
-            f"{resume} is {_in_words(Part.of(run.record))}, but the command asks for {_in_words(plan.part)}",
+            f"{resume} is {_in_words(part)}, but the command asks for {_in_words(plan.part)}",
             hint="give --shard as that run was begun, or leave out --resume",
         )
+    _check_division(run, part)
     # As JSON gives it back, so that a tuple does not differ from a list.
     identity = json.loads(json.dumps(plan.identity()))
     changed = differences(run.record.get("spec", {}), identity)
@@ -153,6 +157,15 @@ def _to_resume(plan: RunPlan, resume: Path) -> RunStore:
             hint="use the options with which it was made, or leave out --resume to begin a new run",
         )
     return run
+
+
+def _check_division(run: RunStore, part: Part) -> None:
+    """Refuse to go on with a part that has other questions than this version of the program gives it."""
+    if part.division != DIVISION:
+        raise InvalidInput(
+            f"another version of the program chose the questions of {part} in {run.path}",
+            hint="finish all parts with that version, or begin all of them again with --fresh",
+        )
 
 
 def _in_words(part: Part) -> str:

@@ -21,9 +21,9 @@ from bench.rundir.record import MERGED, PART
 from bench.rundir.store import SAMPLES_DIGEST, RunStore
 from bench.runner.answering import sample_ids
 from bench.runner.batches import batched, page_groups
-from bench.runner.shards import Part, divide
+from bench.runner.shards import DIVISION, Part, divide
 from bench.runner.spec import differences, identity_digest
-from bench.schema import Output, Task
+from bench.schema import Output, PageGroup, Task
 from bench.text import one_line, utc_now
 
 PARTS = "parts"
@@ -73,16 +73,21 @@ def _in_order(runs: Sequence[RunStore]) -> list[RunStore]:
                 f"{run.path} is a whole run, not a part of one",
                 hint="name run directories that bench run --shard has made",
             )
-        total = Part.of(runs[0].record).total
-        if part.total != total:
+        first = Part.of(runs[0].record)
+        if part.total != first.total:
             raise InvalidInput(
-                f"{run.path} is {part}, but {runs[0].path} is one of {plural(total, 'part')}",
+                f"{run.path} is {part}, but {runs[0].path} is one of {plural(first.total, 'part')}",
                 hint="name the parts of one division",
             )
         if part.number in by_number:
             raise InvalidInput(
                 f"{part} is named twice: {by_number[part.number].path} and {run.path}",
                 hint="leave out one of them",
+            )
+        if part.division != first.division:
+            raise InvalidInput(
+                f"{run.path} and {runs[0].path} were divided by different versions of the program",
+                hint="run all parts with one version",
             )
         by_number[part.number] = run
     total = Part.of(runs[0].record).total
@@ -204,19 +209,49 @@ def _answers(
     shares = divide(batches, len(parts), parts[0].model_spec(model).max_pixels)
     answers: dict[tuple[str, str], dict[str, Output]] = {}
     for name, all_batches in batches.items():
-        owner: dict[str, int] = {}
-        for number, share in enumerate(shares, 1):
-            for index in share[name]:
-                owner.update(dict.fromkeys(sample_ids(all_batches[index]), number))
+        by_part = [part.outputs(model, name) for part in parts]
+        order = [key for batch in all_batches for key in sample_ids(batch)]
+        if Part.of(parts[0].record).division == DIVISION:
+            owner = _owners([share[name] for share in shares], all_batches)
+        else:
+            owner = _owners_by_answers(by_part, order, f"{model} to {name}")
         given: dict[str, Output] = {}
-        for number, part in enumerate(parts, 1):
-            own = part.outputs(model, name)
+        for number, (part, own) in enumerate(zip(parts, by_part, strict=True), 1):
             _check_answers(part, model, name, own.keys(), owner, number)
             _check_lines(part, model, name)
             given |= own
-        order = (key for batch in all_batches for key in sample_ids(batch))
         answers[model, name] = {key: given[key] for key in order}
     return answers
+
+
+def _owners(
+    shares: Sequence[Sequence[int]], batches: Sequence[Sequence[PageGroup]]
+) -> dict[str, int]:
+    """Sample id → the number of the part whose question it is; ``shares`` are the batches of each part."""
+    owner: dict[str, int] = {}
+    for number, share in enumerate(shares, 1):
+        for index in share:
+            owner.update(dict.fromkeys(sample_ids(batches[index]), number))
+    return owner
+
+
+def _owners_by_answers(
+    by_part: Sequence[Iterable[str]], asked: Sequence[str], what: str
+) -> dict[str, int]:
+    """As ``_owners``, of parts that an earlier version divided: a question is the part's that answered it."""
+    owner: dict[str, int] = {}
+    for number, given in enumerate(by_part, 1):
+        for key in given:
+            owner.setdefault(key, number)
+    missing = [key for key in asked if key not in owner]
+    if missing:
+        raise InvalidInput(
+            f"the parts lack {plural(len(missing), 'answer')} of {what}; the first is to "
+            f"{one_line(missing[0], 60)!r}",
+            hint="run the commands of the parts again, with the version that made them",
+        )
+    known = set(asked)
+    return {key: number for key, number in owner.items() if key in known}
 
 
 def _check_answers(

@@ -19,6 +19,7 @@ import os
 import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -40,6 +41,8 @@ ANY = "auto"
 """The cluster of this machine, or the one that the variable ``RAY_ADDRESS`` names."""
 START_SECONDS = 30.0
 """Between two words about an actor that waits for a place."""
+ATTEMPTS = 3
+"""To connect through Ray's client: its proxy on the head starts a server for each client, which may fail."""
 
 
 class ActorProblem(NamedTuple):
@@ -159,7 +162,8 @@ class RayModel:
         self._expected: tuple[str, ...] = ()
         self._sent: set[str] = set()
         actor = self._ray.remote(RemoteReader).options(num_gpus=gpus, num_cpus=1, max_restarts=0)
-        self._actor = actor.remote(spec, page_limits())
+        with self._told_of_the_cluster():
+            self._actor = actor.remote(spec, page_limits())
 
     def load(self) -> ModelInfo:
         """Wait for a place, compare the programs, and load the model there.
@@ -167,18 +171,18 @@ class RayModel:
         Raises:
             EnvironmentProblem: the node lacks this program or has another version of it, or cannot load.
         """
-        version = self._ask(self._actor.version.remote(), "waits for a place on the cluster")
+        version = self._ask("version", waiting="waits for a place on the cluster")
         _check_version(version)
-        info: ModelInfo = self._ask(self._actor.load.remote(), "loads its model")
+        info: ModelInfo = self._ask("load", waiting="loads its model")
         return info
 
     def generate(self, groups: Sequence[PageGroup]) -> Batch:
         """Answer ``groups`` on the cluster."""
         names = _files(groups)
         keep = (*names, *self._expected)
-        call = self._actor.generate.remote(list(groups), self._to_send(groups), keep)
+        files = self._to_send(groups)
         self._sent = set(keep)
-        batch: Batch = self._ask(call)
+        batch: Batch = self._ask("generate", list(groups), files, keep)
         return batch
 
     def expect(self, groups: Sequence[PageGroup]) -> None:
@@ -193,16 +197,17 @@ class RayModel:
             self._expected = ()
             return
         self._sent |= set(self._expected)
-        self._actor.expect.remote(list(groups), files, tuple(self._sent))
+        with self._told_of_the_cluster():
+            self._actor.expect.remote(list(groups), files, tuple(self._sent))
 
     def economize(self) -> str | None:
         """As the model on the cluster does."""
-        done: str | None = self._ask(self._actor.economize.remote())
+        done: str | None = self._ask("economize")
         return done
 
     def reset(self) -> None:
         """As the model on the cluster does."""
-        self._ask(self._actor.reset.remote())
+        self._ask("reset")
 
     def close(self) -> None:
         """End the actor. It ends with this process in any case."""
@@ -219,23 +224,30 @@ class RayModel:
             if name not in self._sent
         }
 
-    def _ask(self, call: Any, waiting: str = "") -> Any:
-        """The result of a call; what went wrong there goes wrong here."""
-        try:
+    def _ask(self, method: str, *arguments: Any, waiting: str = "") -> Any:
+        """What a method of the actor returns; what goes wrong there goes wrong here."""
+        with self._told_of_the_cluster():
+            call = getattr(self._actor, method).remote(*arguments)
             result = self._wait(call, waiting)
-        except self._ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, ImportError):
-                raise EnvironmentProblem(
-                    f"a node of the cluster cannot run this program: {one_line(str(error.cause), 160)}",
-                    hint="install the same docvlm-bench, with the same extras, on every node",
-                ) from None
-            raise
-        except self._ray.exceptions.RayError as error:
-            said = one_line(str(error).replace("\n", " "), 240)
-            raise ModelGone(f"the model's actor is gone: {said}", restarts=True) from None
         if isinstance(result, ActorProblem):
             _raise(result)
         return result
+
+    @contextlib.contextmanager
+    def _told_of_the_cluster(self) -> Iterator[None]:
+        """Say in this program's errors what the cluster cannot do for the block."""
+        try:
+            yield
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, ImportError):
+                raise _node_without_program(error.cause) from None
+            raise
+        except ImportError as error:
+            # Through the client, it is not wrapped.
+            raise _node_without_program(error) from None
+        except (self._ray.exceptions.RayError, ConnectionError) as error:
+            said = one_line(str(error).replace("\n", " "), 240)
+            raise ModelGone(f"the model's actor is gone: {said}", restarts=True) from None
 
     def _wait(self, call: Any, waiting: str) -> Any:
         while waiting:
@@ -278,20 +290,43 @@ def connect(address: str) -> Any:
         if address == ANY
         else f"{one_line(address, 80)} is no Ray cluster"
     )
-    try:
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=False,
-        )
-    except Exception as error:
-        # The connection fails with errors of several libraries, which have no common class.
-        raise EnvironmentProblem(
-            f"{where}: {one_line(str(error) or type(error).__name__, 200)}",
-            hint="ray start --head starts one; --executor ray://HOST:10001 names another one",
-        ) from None
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with warnings.catch_warnings():
+                # What Ray warns of as well as saying it in an error.
+                warnings.simplefilter("ignore")
+                ray.init(
+                    address=address,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    configure_logging=False,
+                )
+        except ConnectionAbortedError as error:
+            if attempt == ATTEMPTS:
+                raise _no_cluster(where, error) from None
+        except Exception as error:
+            # The connection fails with errors of several libraries, which have no common class.
+            raise _no_cluster(where, error) from None
+        else:
+            break
     return ray
+
+
+def _no_cluster(where: str, error: Exception) -> EnvironmentProblem:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    # The client says what happened on the head as a traceback, whose last line is the cause.
+    said = lines[-1] if "Traceback" in str(error) else " ".join(lines)
+    return EnvironmentProblem(
+        f"{where}: {one_line(said, 200)}",
+        hint="ray start --head starts one; --executor ray://HOST:10001 names another one",
+    )
+
+
+def _node_without_program(error: ImportError) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"a node of the cluster cannot run this program: {one_line(str(error), 160)}",
+        hint="install the same docvlm-bench, with the same extras, on every node",
+    )
 
 
 def workers_on(address: str, specs: Sequence[ModelSpec], wanted: int | None) -> tuple[Device, ...]:

@@ -10,12 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from bench.rundir.record import PART
 from bench.schema import PageGroup
 
-QUESTION_PIXELS = 40_000
-"""A question weighs as much as so many pixels of its page: ten of them took half of what a page of 1,024
-visual tokens (802,816 pixels) took (docs/performance.md, "Measured on a CPU")."""
+DIVISION = 2
+"""Counts up when ``divide`` divides otherwise: then the parts of an earlier division ask other questions."""
+
+CHAIN_SHARE = 0.25
+"""Of the work that each shard would get if all got the same: documents that share batches stay together up
+to so much of it."""
 
 Batches = Sequence[Sequence[PageGroup]]
 
@@ -26,11 +31,13 @@ class Part(NamedTuple):
     number: int = 1
     """From 1."""
     total: int = 1
+    division: int = DIVISION
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Part:
         """The part that a ``run.json`` is of its run; a whole run is the only one."""
-        return cls(**record[PART]) if PART in record else cls()
+        # The first division was not numbered.
+        return cls(**{"division": 1, **record[PART]}) if PART in record else cls()
 
     def record(self) -> dict[str, Any]:
         """What ``run.json`` says of the part; nothing of a whole run."""
@@ -65,14 +72,20 @@ class Shard(NamedTuple):
         return {"session": self.session, "shard": self.number, "device": self.device}
 
 
+class _Load(NamedTuple):
+    """Shares of all the work: what a model takes for a page and for a question, nobody knows before."""
+
+    pixels: float
+    questions: float
+
+
 class _Unit(NamedTuple):
     """Batches that belong together because they share a document."""
 
     task: str
     numbers: range
     """The numbers of these batches among those of the task."""
-    weight: int
-    """In pixels; see ``QUESTION_PIXELS``."""
+    load: _Load
 
 
 def divide(
@@ -80,20 +93,24 @@ def divide(
 ) -> list[dict[str, list[int]]]:
     """The numbers of the batches of each shard, by task and in their order.
 
-    The heaviest batches come first, and each goes to the shard that has least so far (Graham, 1969: the
-    slowest shard gets at most 4/3 of what it would in the best division).
+    Both the pixels and the questions are divided evenly, so the shards take equally long whatever a model
+    takes for each of the two. The heaviest batches come first, and each goes to the shard that then has least
+    (Graham, 1969, for a load of two dimensions).
 
     Args:
         tasks: task → its batches, of which consecutive ones may share a document.
         shards: how many there are.
-        max_pixels: no page weighs more than this, because it is shrunk to it.
+        max_pixels: no page counts more than this, because it is shrunk to it.
     """
-    units = [unit for task, batches in tasks.items() for unit in _units(task, batches, max_pixels)]
-    loads = [0] * shards
+    units = _units(tasks, CHAIN_SHARE / shards, max_pixels)
+    units.sort(key=lambda unit: -max(unit.load))
+    pixels, questions = np.zeros(shards), np.zeros(shards)
     shares: list[dict[str, list[int]]] = [{task: [] for task in tasks} for _ in range(shards)]
-    for unit in sorted(units, key=lambda unit: -unit.weight):
-        lightest = loads.index(min(loads))
-        loads[lightest] += unit.weight
+    for unit in units:
+        after = np.maximum(pixels + unit.load.pixels, questions + unit.load.questions)
+        lightest = int(after.argmin())
+        pixels[lightest] += unit.load.pixels
+        questions[lightest] += unit.load.questions
         shares[lightest][unit.task] += unit.numbers
     return [{task: sorted(numbers) for task, numbers in share.items()} for share in shares]
 
@@ -106,20 +123,34 @@ def share_of(
     return {task: [tasks[task][i] for i in mine] for task, mine in numbers.items()}
 
 
-def _units(task: str, batches: Batches, max_pixels: int | None) -> list[_Unit]:
-    """The batches of a task, joined where a document goes on in the next one."""
+def _units(tasks: Mapping[str, Batches], most: float, max_pixels: int | None) -> list[_Unit]:
+    """The batches of all tasks, joined where a document goes on in the next one.
+
+    A batch may end one document and begin another, which ends in a later batch, and so on. A chain of such
+    batches is cut as soon as its load is more than ``most``; a single document never is.
+    """
+    all_batches = [batch for batches in tasks.values() for batch in batches]
+    all_pixels = sum(_pixels(batch, max_pixels) for batch in all_batches) or 1
+    all_questions = sum(map(_questions, all_batches)) or 1
     units: list[_Unit] = []
-    start = 0
-    for end in range(1, len(batches) + 1):
-        last_document = batches[end - 1][-1].document.id
-        if end < len(batches) and batches[end][0].document.id == last_document:
-            continue
-        groups = [group for batch in batches[start:end] for group in batch]
-        weight = sum(_weight(group, max_pixels) for group in groups)
-        units.append(_Unit(task, range(start, end), weight))
-        start = end
+    for task, batches in tasks.items():
+        start, pixels, questions = 0, 0, 0
+        for end, batch in enumerate(batches, 1):
+            pixels += _pixels(batch, max_pixels)
+            questions += _questions(batch)
+            load = _Load(pixels / all_pixels, questions / all_questions)
+            last = batch[-1].document.id
+            goes_on = end < len(batches) and batches[end][0].document.id == last
+            if goes_on and (len(batch) == 1 or max(load) <= most):
+                continue
+            units.append(_Unit(task, range(start, end), load))
+            start, pixels, questions = end, 0, 0
     return units
 
 
-def _weight(group: PageGroup, max_pixels: int | None) -> int:
-    return group.document.pixels(max_pixels) + QUESTION_PIXELS * len(group.requests)
+def _pixels(batch: Sequence[PageGroup], max_pixels: int | None) -> int:
+    return sum(group.document.pixels(max_pixels) for group in batch)
+
+
+def _questions(batch: Sequence[PageGroup]) -> int:
+    return sum(len(group.requests) for group in batch)

@@ -217,7 +217,7 @@ def evaluate_sample(run: RunStore, wanted: str) -> Evaluation:
             models = run.model_names()
             outputs = [run.outputs(model, name, of=sample_id) for model in models]
             texts = run.document_texts(name)
-            answers = score_models(tasks[name], outputs, texts, _answer_mode(run))
+            answers = score_models(tasks[name], outputs, texts, answer_mode(run))
             for model, own in zip(models, answers, strict=True):
                 cells[model, name] = _cell(model, tasks[name], own, mistakes=True)
     return Evaluation(run, tasks, tuple(run.model_names()), cells, overall={})
@@ -282,10 +282,10 @@ def _score_task(
     reuse: bool,
 ) -> Iterator[Cell]:
     """Score the models' answers to one task, but for those whose scores are on the disk."""
-    mode = _answer_mode(run)
-    common = common_parts(run, task, mode)
+    mode = answer_mode(run)
+    common = common_parts(run, task.name, task.metrics, mode)
     # Before the answers are read: a run in progress may append some meanwhile.
-    sources = {model: made_from(run, model, task, common) for model in models}
+    sources = {model: made_from(run, model, task.name, common) for model in models}
     outputs = {model: run.outputs(model, task.name) for model in models}
     known: dict[str, tuple[Answer, ...]] = {}
     for model, source in sources.items():
@@ -363,7 +363,7 @@ def _cell(
     )
 
 
-def _answer_mode(run: RunStore) -> AnswerMode:
+def answer_mode(run: RunStore) -> AnswerMode:
     """What the run's protocol scores of an answer; a run without a protocol scores what is extracted."""
     protocol = run.settings.get("protocol") or {}
     return cast(AnswerMode, protocol.get("answer", "extract"))

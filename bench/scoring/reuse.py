@@ -11,7 +11,7 @@ import hashlib
 import json
 import platform
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata, resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -57,20 +57,23 @@ def stored_answers(
     run: RunStore, model: str, task: Task, outputs: Mapping[str, Output], source: str
 ) -> tuple[Answer, ...] | None:
     """The answers with the scores on the disk; None if there are none, or they are of something else."""
-    recorded = _recorded(run).get(f"{run.model_folder(model).name}/{task.name}")
-    path = scores_path(run, model, task.name)
-    if not isinstance(recorded, dict) or not path.is_file():
-        return None
-    if recorded.get("scores") != file_digest(path):
-        return None
-    if recorded.get("made_from") != source:
+    if not has_scores(run, model, task.name, source):
         return None
     try:
-        rows = list(read_lines(path))
+        rows = list(read_lines(scores_path(run, model, task.name)))
         return _answers(task, outputs, rows)
     except (InvalidInput, KeyError, TypeError, ValueError):
         # Scores can always be computed again.
         return None
+
+
+def has_scores(run: RunStore, model: str, task: str, source: str) -> bool:
+    """Whether the scores of a model's answers to a task are on the disk, as computed from ``source``."""
+    recorded = _recorded(run).get(f"{run.model_folder(model).name}/{task}")
+    path = scores_path(run, model, task)
+    if not isinstance(recorded, dict) or not path.is_file():
+        return False
+    return recorded.get("scores") == file_digest(path) and recorded.get("made_from") == source
 
 
 def write_digests(run: RunStore, sources: Mapping[tuple[str, str], str | None]) -> None:
@@ -103,18 +106,18 @@ def _recorded(run: RunStore) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def common_parts(run: RunStore, task: Task, mode: str) -> list[str]:
+def common_parts(run: RunStore, task: str, metrics: Iterable[str], mode: str) -> list[str]:
     """What decides the scores of all models' answers to a task: program, metrics, questions and texts."""
-    files = [run.path / task.name / name for name in ("samples.jsonl", "texts.json")]
-    return [program_digest(), mode, *task.metrics, *map(_digest_if_any, files)]
+    files = [run.path / task / name for name in ("samples.jsonl", "texts.json")]
+    return [program_digest(), mode, *metrics, *map(_digest_if_any, files)]
 
 
-def made_from(run: RunStore, model: str, task: Task, common: Sequence[str]) -> str:
+def made_from(run: RunStore, model: str, task: str, common: Sequence[str]) -> str:
     """A digest of everything that decides the scores of a model's answers to a task.
 
     ``common`` is what ``common_parts`` says of the task.
     """
-    folder = run.cell_folder(model, task.name)
+    folder = run.cell_folder(model, task)
     files = [folder / "outputs.jsonl", *sorted(folder.glob("outputs.shard-*.jsonl"))]
     parts = [*common, *map(_digest_if_any, files)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
