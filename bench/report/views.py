@@ -7,8 +7,7 @@ digest agree. The other modules make these classes or read them.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -313,12 +312,6 @@ class RunView:
     """run.json without the tasks' bodies."""
 
 
-def distinct_names(runs: Sequence[RunView]) -> dict[str, str]:
-    """Id of a run → what the report calls it: its name, or the id where several runs have that name."""
-    counts = Counter(run.name for run in runs)
-    return {run.id: run.name if counts[run.name] == 1 else run.id for run in runs}
-
-
 @dataclass(frozen=True, slots=True)
 class TaskScore:
     """One model on one task."""
@@ -569,6 +562,8 @@ class ReportView:
     perturbed: PerturbedView
     previews: tuple[str, ...] = field(repr=False)
     """Folders of the runs, where page previews are looked for."""
+    repeated: tuple[str, ...] = ()
+    """Options that ``bench report`` needs to write the same report again."""
 
     @property
     def all_tasks(self) -> tuple[TaskView, ...]:
