@@ -67,6 +67,11 @@ class ManyProblems(InvalidInput):
         self.problems = tuple(problems)
         self.subject = subject
 
+    @property
+    def count(self) -> str:
+        """How many problems there are, for those who have been shown them."""
+        return f"{one_line(self.subject, 80)} has {len(self.problems):,} problems"
+
 
 class EnvironmentProblem(BenchError):
     """The machine lacks something: a device, memory, weights or an optional package."""

@@ -12,7 +12,6 @@ import errno
 import json
 import os
 import secrets
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.formatting import byte_size
 from bench.parsing import MAX_LINE_BYTES, Unreadable, decoded, open_regular, parse_json
+from bench.text import shell_word
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -86,7 +86,7 @@ def storage_errors(path: Path) -> Iterator[None]:
                 hint="free some space and run the same command again, and it resumes",
             ) from None
         is_forbidden = error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}
-        see = f"see who may write there: ls -ld {shlex.quote(str(path.parent))}"
+        see = f"see who may write there: ls -ld {shell_word(path.parent)}"
         raise EnvironmentProblem(
             f"{path} cannot be written: {error.strerror or error}",
             hint=see

@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bench.files import storage_errors
@@ -88,6 +88,15 @@ def remove_litter(folder: Path) -> None:
     for place, _, names in os.walk(folder):
         for name in names:
             _remove_if_abandoned(Path(place, name))
+
+
+def remove_litter_beside(paths: Iterable[Path]) -> None:
+    """Remove temporary files of ended processes in the folders of ``paths``, but not in folders below."""
+    for place in dict.fromkeys(path.parent for path in paths):
+        with contextlib.suppress(OSError), os.scandir(place) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    _remove_if_abandoned(Path(entry.path))
 
 
 def _remove_if_abandoned(path: Path) -> None:

@@ -14,8 +14,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,6 +21,7 @@ from typing import Any
 
 from bench.errors import EnvironmentProblem, InvalidInput, missing_package, require_package
 from bench.files import storage_errors
+from bench.litter import unfinished_folder
 from bench.parsing import Unreadable, parse_json
 from bench.paths import user_cache
 from bench.text import file_name, one_line
@@ -174,16 +173,14 @@ def fetch_folder(address: str, *, progress: Progress | None = None) -> Path:
     copy = user_cache() / "folders" / state[:16] / file_name(PurePosixPath(root).name)
     if copy.is_dir():
         return copy
-    with storage_errors(copy):
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=copy.parent, prefix=".part-"))
-    try:
+    with storage_errors(copy), unfinished_folder(copy.parent, copy.name[:40]) as part:
         _fetch(system, root, address, files, part, progress)
-        with storage_errors(copy), contextlib.suppress(FileExistsError):
-            # Another process may have been quicker; its copy is the same.
+        try:
             part.rename(copy)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        except OSError:
+            # Another process may have been quicker; its copy is the same.
+            if not copy.is_dir():
+                raise
     return copy
 
 

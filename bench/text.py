@@ -7,6 +7,7 @@ right-to-left overrides, or a megabyte of one letter.
 from __future__ import annotations
 
 import re
+import shlex
 import traceback
 import unicodedata
 from datetime import UTC, datetime
@@ -68,6 +69,11 @@ def one_line(value: object, limit: int = 200) -> str:
     text = without_user_info(str(value))
     # The text is cut before its characters are examined: nobody needs a megabyte to see its start.
     return clip(printable(" ".join(text[: limit * 4].split())), limit)
+
+
+def shell_word(value: object) -> str:
+    """Return a name or a path as one word of a command that a person copies into a shell."""
+    return shlex.quote(printable(str(value)))
 
 
 def error_line(error: BaseException) -> str:

@@ -59,14 +59,14 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Baseline:
     return kept(run_of(tmp_path_factory.mktemp("before")))
 
 
-def judged(before: Baseline, after: Baseline, rules: Rules, right: Any = None) -> GateResult:
-    return judge(before, after, [(before.models[0].name, after.models[0].name)], rules, right or {})
+def judged(before: Baseline, after: Baseline, rules: Rules) -> GateResult:
+    return judge(before, after, [(before.models[0].name, after.models[0].name)], rules)
 
 
 def with_wrong(before: Baseline, wrong: Sequence[str]) -> Baseline:
     """``before`` with answers that are wrong."""
     questions = [
-        each.model_copy(update={"score": 0.0, "answer": digest("nonsense")})
+        each.model_copy(update={"score": 0.0, "answer": digest("nonsense"), "right": False})
         if each.id in wrong
         else each
         for each in before.questions
@@ -160,11 +160,17 @@ def test_an_error_rate_is_worse_where_it_is_higher(before: Baseline) -> None:
 
 def test_a_question_that_must_pass_fails_the_whole(before: Baseline) -> None:
     rules = Rules(margin=1.0, must_pass=(IDS[0], f"{TASK}/{IDS[1]}"))
-    right = {("perfect", TASK, id_): True for id_ in IDS[:2]}
-    assert judged(before, with_wrong(before, IDS[:1]), rules, right).outcome == "passed"
-    result = judged(before, before, rules, {**right, ("perfect", TASK, IDS[1]): False})
+    assert judged(before, with_wrong(before, IDS[2:3]), rules).outcome == "passed"
+    result = judged(before, with_wrong(before, IDS[1:2]), rules)
     assert (result.outcome, result.exit_code) == ("regressed", 5)
     assert [row.passed for row in result.must_pass] == [True, False]
+    # A text that is right by half may have a score that is not perfect.
+    half = [
+        each.model_copy(update={"score": 0.5}) if each.id == IDS[0] else each
+        for each in before.questions
+    ]
+    lower = before.model_copy(update={"questions": tuple(half)})
+    assert judged(before, lower, rules).outcome == "passed"
 
 
 # Costs
@@ -199,6 +205,14 @@ def test_a_cost_is_judged_by_repeated_measurements(
     result = judged(first, with_costs(before, *after), Rules(ratios={"latency": ratio}))
     assert result.costs[0].outcome == outcome
     assert result.outcome == outcome
+
+
+def test_a_cost_that_was_not_measured_names_the_option_that_measures_it(before: Baseline) -> None:
+    without = with_costs(before, 1.0, name="memory")
+    result = judged(without, with_costs(before, 1.0), Rules(ratios={"latency": 1.2}))
+    said = as_json(result)["sentence"]
+    assert "The p95 latency would need a baseline in which single questions were measured" in said
+    assert "bench run --latency-samples 20" in said
 
 
 def test_costs_of_other_machines_are_not_compared(before: Baseline) -> None:
@@ -338,7 +352,7 @@ def test_a_baseline_that_was_changed_is_refused(
     again = {**content, "questions": [*content["questions"], content["questions"][0]]}
     for text, says in (
         (original.replace('"score": 1.0', '"score": 0.9', 1), "was changed after it was written"),
-        (original.replace('"version": 1,\n', '"version": 2,\n'), "has version 2 of the format"),
+        (original.replace('"version": 2,\n', '"version": 3,\n'), "has version 3 of the format"),
         (original.replace("docvlm-bench baseline", "x"), "is not a baseline"),
         (resealed({**content, "bench": 3}), "is damaged: bench"),
         (resealed({**content, "extra": 3}), "is damaged: extra"),
@@ -351,6 +365,19 @@ def test_a_baseline_that_was_changed_is_refused(
         result = bench("gate", path, run.path)
         assert (result.status, says in result.err) == (2, True), (says, result.err)
         assert "Traceback" not in result.err
+
+
+def test_a_baseline_of_the_first_version_is_read(small: Baseline, tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    write_baseline(path, small)
+    content = read_json(path)
+    for question in content["questions"]:
+        del question["right"]
+    path.write_text(resealed({**content, "version": 1}), encoding="utf-8")
+    old = read_baseline(path)
+    result = judged(old, with_wrong(small, IDS[:1]), Rules(must_pass=(IDS[0],)))
+    assert result.must_pass[0].passed_before is None
+    assert "in the baseline" not in as_json(result)["sentence"]
 
 
 def resealed(content: dict[str, Any]) -> str:
@@ -541,6 +568,11 @@ def test_a_question_that_was_always_wrong_makes_nothing_worse(before: Baseline) 
     said = as_json(result)["sentence"]
     assert result.outcome == "regressed"
     assert "worse" not in said and f"{TASK}/{IDS[0]}" in said
+    assert said.endswith("It was wrong in the baseline, too.")
+    assert "wrong (as in the baseline)" in gate_markdown(result)
+    assert "where it was wrong, too" in junit(result)
+    both = judged(wrong, with_wrong(wrong, IDS[1:2]), Rules(must_pass=(IDS[0], IDS[1]), margin=1.0))
+    assert as_json(both)["sentence"].endswith(f"{TASK}/{IDS[0]} was wrong in the baseline, too.")
 
 
 def test_one_document_is_told_from_too_few(before: Baseline) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from bench.files import append_lines, open_temporary, write_atomically, write_js
 from bench.models.qwen_vl import download
 from bench.rundir.lock import RunLock
 from bench.text import error_line, one_line, without_user_info
+from tests.damage import call
 
 
 @pytest.fixture(params=[0o077, 0o027, 0o022, 0o002], ids=oct)
@@ -71,3 +73,12 @@ def test_the_password_of_the_hubs_address_is_in_no_error(monkeypatch: pytest.Mon
     assert "geheim" not in f"{caught.value.message} {caught.value.hint}"
     assert "***@127.0.0.1:9" in caught.value.message
     assert isinstance(caught.value, BenchError)
+
+
+@pytest.mark.parametrize("name", ["my scans", "it's", 'a "b"', "a;rm -rf b", "счета", "$HOME"])
+def test_a_printed_command_can_be_typed_as_it_stands(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    ended = call("data", "accept", str(folder))
+    typed = ended.complaint.splitlines()[-1].removeprefix("try:").strip()
+    assert shlex.split(typed) == ["bench", "data", "init", str(folder)]

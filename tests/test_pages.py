@@ -142,13 +142,52 @@ def test_a_missing_page_is_named(tmp_path: Path) -> None:
         read_pages(tmp_path / "gone.png")
 
 
-def test_a_truncated_page_passes_its_header_and_fails_when_opened(tmp_path: Path) -> None:
-    path = tmp_path / "cut.jpg"
-    Image.effect_noise((200, 200), 50).convert("RGB").save(path)
-    path.write_bytes(path.read_bytes()[:4000])
+def saved_noise(path: Path) -> bytes:
+    """The bytes of a page that no compression makes small, saved as the suffix says."""
+    noise = Image.effect_noise((200, 200), 50)
+    options = {"compression": "tiff_lzw"} if path.suffix == ".tif" else {}
+    (noise if path.suffix == ".gif" else noise.convert("RGB")).save(path, **options)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "suffix", ["png", "jpg", "webp", "gif", "bmp", "jp2", "j2k", "tif", "avif"]
+)
+def test_a_page_file_without_its_end_is_named_before_any_page_is_opened(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"page.{suffix}"
+    data = saved_noise(path)
     (page,) = read_pages(path)
+    half = data[: len(data) // 2]
+    path.write_bytes(half)
+    with pytest.raises(InvalidInput, match=rf"page\.{suffix} .*broken or truncated"):
+        read_pages(path)
     with pytest.raises(InvalidInput, match="truncated"):
         open_page(page)
+    # What stands behind the end of a whole file is not looked at.
+    for more in (b"x" * 10_000, bytes(10_000)):
+        path.write_bytes(data + more)
+        assert (read_pages(path)[0].width, open_page(page).size) == (200, (200, 200))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jp2", "tif"])
+def test_a_page_file_whose_second_half_never_came_is_named(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"page.{suffix}"
+    data = saved_noise(path)
+    path.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
+    with pytest.raises(InvalidInput, match=rf"page\.{suffix} .*broken"):
+        read_pages(path)
+
+
+def test_a_page_of_a_scan_that_ends_early_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "scan.tif"
+    first, second = (Image.effect_noise((90, 90), 50) for _ in "ab")
+    first.save(path, save_all=True, append_images=[second])
+    assert len(read_pages(path)) == 2
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(InvalidInput, match=r"scan\.tif is broken or truncated"):
+        read_pages(path)
 
 
 def test_an_encrypted_pdf_says_that_it_needs_a_password(tmp_path: Path) -> None:

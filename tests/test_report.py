@@ -14,9 +14,10 @@ from bench.report.embed import json_text
 from bench.report.markdown import MAX_CHARACTERS, escape, markdown
 from bench.report.mistakes import LABELS, judged, not_right
 from bench.report.ranking import better_than, pareto
+from bench.report.run_names import distinct_names
 from bench.report.sections import make_sections
 from bench.report.tables import LOOKS, leaderboard_csv, report_json, samples_csv, section_tables
-from bench.report.views import Pair
+from bench.report.views import Pair, RunView
 from bench.rundir.checksums import CHECKSUM, with_checksum
 from bench.rundir.lock import RunLock
 from bench.rundir.store import RunStore
@@ -581,6 +582,68 @@ def test_model_of_two_runs_is_two_rows_named_by_their_runs(tmp_path):
         "right @ second",
         "wrong",
     }
+
+
+def named(**changes: object) -> RunView:
+    run = {
+        "id": "20260102T030405Z-run-abc",
+        "name": "run",
+        "started": "2026-01-02T03:04:05Z",
+        "record": {},
+        **changes,
+    }
+    others = {field.name: "" for field in dataclasses.fields(RunView)}
+    return RunView(**{**others, **run})
+
+
+def settings(**values: object) -> dict[str, object]:
+    return {"spec": {"settings": values, "models": [{"name": "a", "dtype": "fp32"}]}}
+
+
+@pytest.mark.parametrize(
+    ("runs", "names"),
+    [
+        # What a person has called the run.
+        ((named(), named(id="b", name="mine")), ("run", "mine")),
+        # An option in which they differ.
+        (
+            (named(record=settings(limit=None)), named(id="b", record=settings(limit=20))),
+            ("no limit", "limit 20"),
+        ),
+        (
+            (named(record=settings(warmup=True)), named(id="b", record=settings(warmup=False))),
+            ("warmup", "no warmup"),
+        ),
+        # When they began, to the precision that tells them apart.
+        ((named(), named(id="b", started="2026-01-03T03:04:05Z")), ("2026-01-02", "2026-01-03")),
+        (
+            (named(), named(id="b", started="2026-01-02T03:09:05Z")),
+            ("2026-01-02 03:04", "2026-01-02 03:09"),
+        ),
+        (
+            (named(), named(id="b", started="2026-01-02T03:04:09Z")),
+            ("2026-01-02 03:04:05", "2026-01-02 03:04:09"),
+        ),
+        ((named(), named(id="b")), ("20260102T030405Z-run-abc", "b")),
+        # Beside a run of another name.
+        (
+            (named(), named(id="b", started="2026-01-03T03:04:05Z"), named(id="c", name="mine")),
+            ("run, 2026-01-02", "run, 2026-01-03", "mine"),
+        ),
+        # A record of another program.
+        ((named(record={"spec": 7}), named(id="b", started="")), ("20260102T030405Z-run-abc", "b")),
+    ],
+)
+def test_runs_are_called_by_what_tells_them_apart(runs, names):
+    assert tuple(distinct_names(runs).values()) == names
+
+
+def test_the_next_command_writes_the_same_report(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = make_run(tmp_path / "my runs", [RIGHT])
+    options = ReportOptions(repeated=("--out", "a b"))
+    printed = terminal_summary(make_sections(build([evaluate(run)], options)), None)
+    assert f"bench report 'my runs/{run.path.name}' --out 'a b' --open" in printed
 
 
 def test_tasks_of_one_name_and_two_contents_stay_apart(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from bench.metrics.metric import TOO_LARGE
 from bench.models.openai.messages import chat_request
 from bench.models.openai.settings import endpoint_settings
 from bench.report import build, write_report
+from bench.report.samples import question_in_short
 from bench.report.show import show_sample
 from bench.schema import Document, ModelSpec, Output, PageGroup, Request
 from bench.scoring.evaluation import evaluate
@@ -209,6 +211,13 @@ def own_task(make_task: Any) -> Path:
     folder: Path = make_task(rows(), toml='schema = "form.schema.json"\n')
     (folder / "form.schema.json").write_text(json.dumps(FORM))
     return folder
+
+
+def test_a_question_that_a_schema_makes_is_listed_by_its_fields(own_task: Path) -> None:
+    (sample, *_) = load_task(own_task).samples
+    assert question_in_short(sample).startswith("JSON with number, ")
+    own = replace(sample, question="What is on the form?")
+    assert question_in_short(own) == "What is on the form?"
 
 
 def test_a_schema_makes_the_question_the_metrics_and_the_bound(own_task: Path) -> None:

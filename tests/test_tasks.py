@@ -193,11 +193,13 @@ def test_a_page_reached_through_a_link_out_of_the_folder_is_refused(
 
 def test_a_broken_page_can_be_kept_as_a_failure(make_task: MakeTask) -> None:
     folder = make_task([ROW])
-    (folder / "p0.png").write_bytes(b"not an image")
-    with pytest.raises(InvalidInput, match="not an image"):
-        load_task(folder)
-    task = load_task(folder, allow_unreadable=True)
-    assert task.documents["p0.png"].pages[0].width == 0
+    whole = (folder / "p0.png").read_bytes()
+    for content, says in ((b"not an image", "not an image"), (whole[:-30], "truncated")):
+        (folder / "p0.png").write_bytes(content)
+        with pytest.raises(InvalidInput, match=says):
+            load_task(folder)
+        task = load_task(folder, allow_unreadable=True)
+        assert task.documents["p0.png"].pages[0].width == 0
 
 
 @pytest.mark.parametrize("line", ["{", "[1]", "\x00", '"text"', "{}" * 2])

@@ -22,7 +22,7 @@ from bench.metrics import METRICS
 from bench.models.backends import traits_of
 from bench.schema import Generation, ModelSpec, PromptTemplate, Task
 from bench.tasks.loading import task_digest
-from bench.text import one_line
+from bench.text import one_line, shell_word
 
 AnswerMode = Literal["extract", "strip", "raw"]
 """What is scored: the extracted answer (``bench.metrics.extract``), the stripped text, or the raw text."""
@@ -181,7 +181,7 @@ def _shared_bounds(name: str, protocol: Protocol, tasks: Sequence[Task]) -> Pixe
         first, second = list(first_with.values())[:2]
         raise InvalidInput(
             f"the protocol {name} resizes the pages of {first} and {second} differently",
-            hint=f"run them separately: --tasks {first}, then --tasks {second}",
+            hint=f"run them separately: --tasks {shell_word(first)}, then --tasks {shell_word(second)}",
         )
     low, high = next(iter(first_with), (None, None))
     return PixelBoundsTable(min_pixels=low, max_pixels=high)

@@ -24,7 +24,7 @@ from bench.tasks.pagefiles import page_path
 from bench.tasks.pages import read_pages
 from bench.tasks.schemas import TaskSchemas
 from bench.tasks.taskfile import TASK_FILE, TaskFile, check_task_file, has_task_file
-from bench.text import one_line
+from bench.text import shell_word
 
 Progress = Callable[[int, int], None]
 """Called with the number of documents done and the number of all."""
@@ -125,7 +125,7 @@ def _task_file(folder: Path) -> TaskFile:
     spec, problems = check_task_file(folder / TASK_FILE)
     if problems:
         raise InvalidInput(
-            str(problems[0].inside(folder)), hint=f"bench data validate {one_line(folder)}"
+            str(problems[0].inside(folder)), hint=f"bench data validate {shell_word(folder)}"
         )
     return spec
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import InvalidInput
 from bench.files import write_bytes_atomically
+from bench.litter import remove_litter_beside
 from bench.runner.perturb import perturbed_document
 from bench.schema import Document, Page, Perturbation
 from bench.tasks.pages import open_page
@@ -50,6 +51,7 @@ def write_perturbed_pages(
                     f"two documents would be written as {sheet}",
                     hint="write them into folders of their own: --out DIR",
                 )
+            remove_litter_beside([sheet])
             columns: dict[str, list[Image]] = {"clean": [_thumbnail(open_page(page))]}
             for condition in conditions:
                 image = open_page(_under(condition, document, number))

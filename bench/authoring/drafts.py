@@ -17,7 +17,7 @@ from bench.errors import InvalidInput, did_you_mean
 from bench.files import write_atomically
 from bench.parsing import MAX_TABLE_BYTES, Unreadable, kind_of, parse_json, read_text
 from bench.tasks.samples import SAMPLES
-from bench.text import one_line
+from bench.text import one_line, shell_word
 
 
 class Accepted(NamedTuple):
@@ -42,7 +42,7 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
     path = folder / SAMPLES
     if not os.path.lexists(path):
         raise InvalidInput(
-            f"{one_line(folder)} has no {SAMPLES}", hint=f"bench data init {one_line(folder)}"
+            f"{one_line(folder)} has no {SAMPLES}", hint=f"bench data init {shell_word(folder)}"
         )
     lines = read_text(path, MAX_TABLE_BYTES).split("\n")
     records = []
@@ -56,13 +56,13 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
         if not isinstance(record, dict):
             raise InvalidInput(
                 f"{path}:{number}: expected a JSON object {{…}} on this line",
-                hint=f"bench data validate {one_line(folder)}",
+                hint=f"bench data validate {shell_word(folder)}",
             )
         metadata = record.get("metadata") or {}
         if not isinstance(metadata, dict):
             raise InvalidInput(
                 f"{path}:{number}: metadata should be an object, not {kind_of(metadata)}",
-                hint=f"bench data validate {one_line(folder)}",
+                hint=f"bench data validate {shell_word(folder)}",
             )
         records.append(record)
     return records

@@ -22,7 +22,7 @@ from bench.parsing import kind_of, read_json_object
 from bench.schema import MENDED, Task
 from bench.tasks.samples import SAMPLES
 from bench.tasks.taskfile import TASK_FILE, has_task_file, read_task_document
-from bench.text import one_line
+from bench.text import one_line, shell_word
 
 ACCEPTED_FILE = "audit.json"
 """In the folder of a task: the findings that a person has looked at and accepted."""
@@ -83,7 +83,8 @@ def apply_decisions(folder: Path, path: Path) -> Decided:
     rows = list(read_lines(path))
     if not path.is_file() or not rows:
         raise InvalidInput(
-            f"{path} contains no finding", hint=f"bench data audit {folder} --out {path}"
+            f"{path} contains no finding",
+            hint=f"bench data audit {shell_word(folder)} --out {shell_word(path)}",
         )
     for number, row in enumerate(rows, 1):
         _check(row, f"{path}:{number}")

@@ -28,7 +28,7 @@ from bench.tasks.pagefiles import is_inside
 from bench.tasks.pages import PAGE_SUFFIXES, open_page, read_pages
 from bench.tasks.samples import SAMPLE_FILES, SAMPLES
 from bench.tasks.taskfile import TASK_FILE, has_task_file
-from bench.text import one_line
+from bench.text import one_line, shell_word
 
 QUESTIONS: dict[str, dict[str, str]] = {
     "en": {
@@ -293,7 +293,7 @@ def _documents_to_ask_about(folder: Path) -> FolderFiles:
         if (folder / other).is_file():
             raise InvalidInput(
                 f"{shown} has a {other}, but lines can only be added to {SAMPLES}",
-                hint=f"bench data validate {shown}",
+                hint=f"bench data validate {shell_word(folder)}",
             )
     files = find_documents(folder)
     if not files.documents:

@@ -146,9 +146,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         hint = f"{context.command_path} --help" if context is not None else "bench --help"
         status = _complain(error.format_message(), hint, 2)
     except BenchError as error:
+        said = error.message
         if isinstance(error, ManyProblems):
             print_list(error.problems, "problems", error.subject, err=True)
-        status = _complain(error.message, error.hint, error.exit_code)
+            said = error.count
+        status = _complain(error.message, error.hint, error.exit_code, said)
     except (KeyboardInterrupt, click.Abort):
         status = _complain("the program was interrupted", None, 130)
     except BrokenPipeError:
@@ -168,11 +170,12 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _complain(message: str, hint: str | None, status: int) -> int:
+def _complain(message: str, hint: str | None, status: int, said: str | None = None) -> int:
+    """Print an error, and return ``status``; people are told ``said`` where they have read the rest."""
     if "--json" in sys.argv[1:]:
-        said = {"error": message, "hint": hint, "exit_code": status}
-        click.echo(json.dumps(said, ensure_ascii=json_is_ascii()))
-    click.echo(f"{_label('error:', 'red')} {printable(message)}", err=True)
+        record = {"error": message, "hint": hint, "exit_code": status}
+        click.echo(json.dumps(record, ensure_ascii=json_is_ascii()))
+    click.echo(f"{_label('error:', 'red')} {printable(said or message)}", err=True)
     if hint and hint.startswith(("did you mean", "known:", "none")):
         click.echo(f"       {printable(hint)}", err=True)
     elif hint:

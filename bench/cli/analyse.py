@@ -36,7 +36,7 @@ from bench.cli.reporting import (
 from bench.cli.tables import line_width, table, wrapped
 from bench.errors import ENVIRONMENT, EnvironmentProblem, InvalidInput, did_you_mean
 from bench.parsing import whole_number
-from bench.text import one_line, printable
+from bench.text import one_line, printable, shell_word
 
 if TYPE_CHECKING:
     from bench.report import ReportView
@@ -130,7 +130,7 @@ def _imported(path: Path, options: ScoreOptions) -> RunStore:
     if options.task is None:
         raise InvalidInput(
             f"{path} is a file of answers, and the command does not say which task they answer",
-            hint=f"bench score {path} --task NAME",
+            hint=f"bench score {shell_word(path)} --task NAME",
         )
     task = load_task(find_task(options.task))
     # Before anything is written: a wrong metric must not leave a run behind.
@@ -197,7 +197,11 @@ def report_command(choices: ReportChoices) -> None:
     images = choices.images if number is None else number
     prices = known_prices(choices.price)
     options = ReportOptions(
-        images=images, max_mb=choices.max_mb, title=choices.title, prices=prices
+        images=images,
+        max_mb=choices.max_mb,
+        title=choices.title,
+        prices=prices,
+        repeated=_repeated(choices),
     )
     paths = [find_run(name, choices.results) for name in choices.runs]
     places = [path.resolve() for path in paths]
@@ -220,6 +224,20 @@ def report_command(choices: ReportChoices) -> None:
     page = next((path for path in written if path.suffix == ".html"), None)
     if choices.open_it and page is not None:
         webbrowser.open(page.resolve().as_uri())
+
+
+def _repeated(choices: ReportChoices) -> tuple[str, ...]:
+    """The options with which ``bench report --open`` shows the same page, which is an HTML file."""
+    options: list[str] = []
+    if choices.out is not None and choices.out.suffix.lower() not in (".md", ".csv", ".json"):
+        options += ["--out", str(choices.out)]
+    if choices.title is not None:
+        options += ["--title", choices.title]
+    if choices.images != "all":
+        options += ["--images", choices.images]
+    for price in choices.price:
+        options += ["--price", price]
+    return tuple(options)
 
 
 def _check_priced(given: Sequence[str], view: ReportView) -> None:

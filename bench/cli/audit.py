@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from bench.cli.option_types import NameList
 from bench.cli.options import json_choice, only_results_choice
 from bench.errors import InvalidInput
 from bench.formatting import plural
-from bench.text import one_line, printable
+from bench.text import one_line, printable, shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,7 +144,7 @@ def _check_own(name: str, folder: Path) -> None:
     if not Path(name).expanduser().is_dir():
         raise InvalidInput(
             f"{one_line(name, 60)} is no folder of yours, so it is not changed",
-            hint=f"copy it first: cp -r {shlex.quote(str(folder))} my-{folder.name}",
+            hint=f"copy it first: cp -r {shell_word(folder)} {shell_word(f'my-{folder.name}')}",
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +27,7 @@ from bench.cli.options import (
 )
 from bench.errors import INCOMPLETE, INVALID, InvalidInput
 from bench.formatting import plural
-from bench.text import one_line, printable
+from bench.text import one_line, printable, shell_word
 
 if TYPE_CHECKING:
     from bench.authoring.starter import Started
@@ -118,7 +117,7 @@ def init_command(options: InitOptions) -> None:
     if options.lang is None and started.new_documents:
         click.echo(f"Languages of the new documents: {_languages(started)}.")
     if started.questions:
-        place = shlex.quote(str(options.folder))
+        place = shell_word(options.folder)
         form = (
             '"answers": [{…}], with null for what the page lacks'
             if options.schema is not None
@@ -182,7 +181,7 @@ def annotate_command(options: AnnotateOptions) -> None:
             f"{'stays' if result.empty == 1 else 'stay'} open: ask another model, or write the answers."
         )
     if result.drafted:
-        place = shlex.quote(str(options.folder))
+        place = shell_word(options.folder)
         click.echo(f"Correct the drafts, then accept them: bench data accept {place}")
     if result.failed:
         raise click.exceptions.Exit(INCOMPLETE)

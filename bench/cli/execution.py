@@ -22,7 +22,7 @@ from bench.errors import (
 )
 from bench.formatting import listed
 from bench.rundir.pushing import mark_push
-from bench.text import one_line, printable
+from bench.text import one_line, printable, shell_word
 
 if TYPE_CHECKING:
     from bench.rundir.store import RunStore
@@ -44,7 +44,7 @@ def execute_plan(plan: RunPlan, options: RunOptions) -> Outcome:
     if options.log_to is not None and plan.part.total > 1:
         raise InvalidInput(
             "--log-to logs scores, but a part of a run has none",
-            hint=f"join the parts first: bench merge RUN... --log-to {options.log_to}",
+            hint=f"join the parts first: bench merge RUN... --log-to {shell_word(options.log_to)}",
         )
     check_loadable(plan)
     return carry_out(

@@ -23,7 +23,7 @@ from bench.errors import (
     did_you_mean,
     require_package,
 )
-from bench.text import one_line, printable
+from bench.text import one_line, printable, shell_word
 
 if TYPE_CHECKING:
     from bench.publishing.every_eval_ever import EvaluationRecord
@@ -267,7 +267,7 @@ def record_command(options: RecordOptions) -> None:
     if options.model_id is not None and len(evaluation.models) > 1:
         raise InvalidInput(
             f"--model-id names one model, but the export is of {len(evaluation.models)}",
-            hint=f"--model {evaluation.models[0]}",
+            hint=f"--model {shell_word(evaluation.models[0])}",
         )
     _check_names("task", options.tasks or (), list(evaluation.tasks))
     evaluator = Evaluator(options.organization or UNKNOWN, options.relationship)
@@ -379,7 +379,7 @@ def _of_each(
     if refused and (tasks or not made):
         if len(refused) == 1:
             raise refused[0]
-        raise ManyProblems(reasons, subject="export", hint=refused[0].hint)
+        raise ManyProblems(reasons, subject="the export", hint=refused[0].hint)
     return made, reasons
 
 

@@ -16,7 +16,7 @@ from bench.cli.lookup import find_sides
 from bench.cli.option_types import Label, text_list
 from bench.cli.options import json_choice, output_choice, results_choice
 from bench.errors import InvalidInput
-from bench.text import one_line
+from bench.text import one_line, shell_word
 
 if TYPE_CHECKING:
     from bench.gate.baseline import Baseline
@@ -114,7 +114,8 @@ def gate_command(options: GateOptions) -> None:
     if len(options.sides) == 1 and options.write_baseline is None:
         raise InvalidInput(
             "expected BASELINE and RUN, got one name",
-            hint=f"bench gate BASELINE {options.sides[0]}, or --write-baseline FILE to make a baseline",
+            hint=f"bench gate BASELINE {shell_word(options.sides[0])}, or --write-baseline FILE to make a "
+            "baseline",
         )
     run = find_sides(options.sides[-1], None, options.results, mistakes=True)
     repeats = [side for name in options.repeats for side in find_sides(name, None, options.results)]
@@ -123,10 +124,10 @@ def gate_command(options: GateOptions) -> None:
     if len(options.sides) == 1:
         _write_baseline(options, after)
         return
-    _gate(options, run, after)
+    _gate(options, after)
 
 
-def _gate(options: GateOptions, run: Sequence[Side], after: Baseline) -> None:
+def _gate(options: GateOptions, after: Baseline) -> None:
     from bench.files import write_atomically
     from bench.gate.outputs import as_json, gate_markdown, junit
     from bench.gate.rules import check_names
@@ -141,7 +142,7 @@ def _gate(options: GateOptions, run: Sequence[Side], after: Baseline) -> None:
     if len(before.models) > 1 and _names_a_model(options.sides[-1], after):
         # RUN:MODEL says that the others are not meant.
         missing = []
-    result = judge(before, after, pairs, rules, _right(run), missing=missing)
+    result = judge(before, after, pairs, rules, missing=missing)
     if options.markdown is not None:
         write_atomically(options.markdown, gate_markdown(result))
     if options.junit is not None:
@@ -209,7 +210,7 @@ def _baseline(options: GateOptions) -> Baseline:
     path = Path(name)
     if path.is_file() or path.suffix == ".json":
         return read_baseline(path)
-    return baseline_of(find_sides(name, None, options.results))
+    return baseline_of(find_sides(name, None, options.results, mistakes=True))
 
 
 def _names_a_model(side: str, after: Baseline) -> bool:
@@ -229,20 +230,6 @@ def _pairs(before: Baseline, after: Baseline) -> list[tuple[str, str]]:
             hint=f"name one model of the run: {one_line(after.run, 60)}:{one_line(news[0], 60)}",
         )
     return pairs
-
-
-def _right(run: Sequence[Side]) -> dict[tuple[str, str, str], bool]:
-    """Of every answer of the run, whether it is right, right in another format, or a text partly right."""
-    from bench.scoring.levels import level
-
-    right = {}
-    for side in run:
-        for task in side.evaluation.tasks:
-            cell = side.evaluation.cells[side.model, task]
-            for answer in cell.answers:
-                accepted = level(answer, cell.headline) in ("right", "equivalent", "partly")
-                right[side.model, task, answer.sample.id] = accepted
-    return right
 
 
 def _check_repeats(run: Sequence[Side], repeats: Sequence[Side]) -> None:

@@ -31,7 +31,7 @@ from bench.cli.options import (
 from bench.cli.tables import table
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.formatting import byte_size, count, percent, plural
-from bench.text import one_line, printable
+from bench.text import printable, shell_word
 
 if TYPE_CHECKING:
     from bench.runner.forecast import Forecast
@@ -249,7 +249,7 @@ def _groups(name: str, size: tuple[int, int] | None, batch_size: int) -> list[Pa
         if size is None:
             raise InvalidInput(
                 f"{error.message}, so the size of its pages is not known",
-                hint=f"--page-size 1700x2200, or bench pull --tasks {one_line(name, 80)}",
+                hint=f"--page-size 1700x2200, or bench pull --tasks {shell_word(name)}",
             ) from None
         prompt = published[1].prompt_template().render(_QUESTION)
         return stand_in(name, *size, prompt, published[1].decoding(), batch_size)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.errors import EnvironmentProblem, InvalidInput
-from bench.text import one_line, printable
+from bench.text import one_line, printable, shell_word
 
 if TYPE_CHECKING:
     from bench.report import ReportOptions, ReportView, Section
@@ -258,8 +257,8 @@ def log_results(
             click.echo(f"warning: {printable(error.message)}", err=True)
             click.echo("The run is complete. To log it later, type:", err=True)
             for evaluation in evaluations:
-                path = shlex.quote(str(evaluation.run.path))
-                click.echo(f"  bench score {printable(path)} --log-to {tracker}", err=True)
+                path = shell_word(evaluation.run.path)
+                click.echo(f"  bench score {path} --log-to {shell_word(tracker)}", err=True)
             return False
     click.echo(f"Logged to {tracker}: {printable(place)}", err=True)
     return True

@@ -29,7 +29,7 @@ from bench.cli.option_types import FOLDER, NameList
 from bench.cli.options import json_choice, model_choice, task_choice
 from bench.errors import INTERRUPTED, InvalidInput
 from bench.formatting import plural
-from bench.text import printable
+from bench.text import printable, shell_word
 
 if TYPE_CHECKING:
     from bench.tuning.lora import Lora
@@ -311,7 +311,7 @@ def _merge(adapter: str, options: TuneOptions) -> None:
     if options.as_json:
         echo_json({"merged": str(out)})
         return
-    command = f"bench run --models {shlex.quote(str(out))}"
+    command = f"bench run --models {shell_word(out)}"
     click.echo(f"{printable(str(out))} is now a checkpoint. To run it, type: {command}")
 
 
@@ -343,10 +343,10 @@ def _print_result(tuned: Tuned, order: Order, model: str) -> None:
     )
     if best["eval_merit"] <= before["eval_merit"]:
         click.echo("warning: the adapter is no better than the model without it", err=True)
-    out, base = shlex.quote(str(tuned.out)), shlex.quote(model)
-    tests = shlex.quote(",".join(tuned.tests) or "TASK")
+    out, base = shell_word(tuned.out), shell_word(model)
+    tests = shell_word(",".join(tuned.tests) or "TASK")
     click.echo(
         "Now compare the two on documents that neither training nor validation has seen:\n"
         f"  bench run --models {base},{out} --tasks {tests}\n"
-        f"  bench compare {shlex.quote(order.model.name)} {shlex.quote(printable(tuned.out.name))}"
+        f"  bench compare {shell_word(order.model.name)} {shell_word(tuned.out.name)}"
     )

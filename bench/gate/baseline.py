@@ -26,11 +26,14 @@ from bench.schema import Json, Sample, Task
 from bench.scoring.answers import Answer
 from bench.scoring.comparison import Side
 from bench.scoring.evaluation import Cell, document_key
-from bench.text import one_line, utc_now
+from bench.scoring.levels import level
+from bench.text import one_line, shell_word, utc_now
 
 FORMAT = "docvlm-bench baseline"
-VERSION = 1
+VERSION = 2
 """Raised when an older program would misread a newer file."""
+READABLE = (1, VERSION)
+"""Version 1 does not say which answers are right."""
 
 COSTS = {
     "latency": "p95 latency",
@@ -77,6 +80,9 @@ class BaselineQuestion(_Part):
     weight: Annotated[FiniteFloat, Field(ge=0)]
     failed: bool
     field: str | None
+    right: bool | None = None
+    """Whether the answer is right, right in another format, or a text that is partly right; None if the file
+    does not say."""
 
 
 class BaselineTask(_Part):
@@ -134,7 +140,7 @@ def baseline_of(sides: Sequence[Side], repeats: Sequence[Side] = ()) -> Baseline
     """What a gate needs to know of the models of one run.
 
     Args:
-        sides: models of one run.
+        sides: models of one run, scored with the kinds of their mistakes.
         repeats: models of further runs, whose figures are kept beside those of the same name.
     """
     evaluation = sides[0].evaluation
@@ -227,6 +233,7 @@ def _question(cell: Cell, answer: Answer) -> BaselineQuestion:
         weight=float(score.weight),
         failed=answer.failed,
         field=answer.sample.metadata.get("field"),
+        right=level(answer, cell.headline) in ("right", "equivalent", "partly"),
     )
 
 
@@ -304,22 +311,22 @@ def read_baseline(path: Path) -> Baseline:
     if content.pop("format", None) != FORMAT:
         raise InvalidInput(
             f"{path} is not a baseline of this program",
-            hint=f"bench gate RUN --write-baseline {path}",
+            hint=f"bench gate RUN --write-baseline {shell_word(path)}",
         )
     version = content.pop("version", None)
-    if version != VERSION:
+    if version not in READABLE:
         raise InvalidInput(
-            f"{path} has version {one_line(version, 20)} of the format, and this program reads version "
-            f"{VERSION}",
+            f"{path} has version {one_line(version, 20)} of the format, and this program reads "
+            f"version {VERSION} and older ones",
             hint="use the version of the program that wrote it, or write it again: "
-            f"bench gate RUN --write-baseline {path}",
+            f"bench gate RUN --write-baseline {shell_word(path)}",
         )
     recorded = content.pop("sha256", None)
     if recorded != _sha256(content):
         raise InvalidInput(
             f"{path} was changed after it was written: its digest does not fit its content",
             hint="restore the file from your repository, or write it again: "
-            f"bench gate RUN --write-baseline {path}",
+            f"bench gate RUN --write-baseline {shell_word(path)}",
         )
     try:
         # From text, so that a list is read as the tuple that it was.
@@ -328,7 +335,7 @@ def read_baseline(path: Path) -> Baseline:
         place, problem = first_problem(error)
         raise InvalidInput(
             f"{path} is damaged: {place}: {problem}",
-            hint=f"write it again: bench gate RUN --write-baseline {path}",
+            hint=f"write it again: bench gate RUN --write-baseline {shell_word(path)}",
         ) from None
     _check_names(path, baseline)
     return baseline
@@ -343,5 +350,5 @@ def _check_names(path: Path, baseline: Baseline) -> None:
     if not (models and tasks and keys and known) or len(set(keys)) < len(keys):
         raise InvalidInput(
             f"{path} is damaged: its models, tasks and questions do not fit together",
-            hint=f"write it again: bench gate RUN --write-baseline {path}",
+            hint=f"write it again: bench gate RUN --write-baseline {shell_word(path)}",
         )

@@ -19,6 +19,13 @@ from bench.stats.distributions import beta_cdf, student_t_quantile, student_t_ta
 from bench.stats.noninferiority import LEVEL
 from bench.text import one_line
 
+MEASURED_IN = {
+    "latency": "in which single questions were measured: bench run --latency-samples 20",
+    "throughput": "in which bench run asked the model; a file of answers has no times",
+    "memory": "in which the model was in the memory of the machine, and not on a server",
+}
+"""Name of a cost → the run that has a figure of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class CostChange:
@@ -65,7 +72,8 @@ def cost_change(
     first, second = _figures(name, before.figures), _figures(name, after.figures)
     if not first or not second:
         side = "baseline" if not first else "run"
-        return CostChange(None, None, None, None, None, None, False, False, f"a {side} with it")
+        needed = f"a {side} {MEASURED_IN[name]}"
+        return CostChange(None, None, None, None, None, None, False, False, needed)
     logs = [[math.log(value) for value in values] for values in (first, second)]
     means = [fmean(values) for values in logs]
     change = means[1] - means[0]

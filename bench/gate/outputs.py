@@ -99,6 +99,12 @@ def _regressed(result: GateResult) -> str:
         said.append(f"The run is worse than the baseline in {_names(worse)}.")
     if wrong:
         said.append(f"The run does not answer right what must pass: {_names(wrong)}.")
+    known = [row for row in wrong if row.passed_before is False]
+    if known:
+        whose = "It was" if len(wrong) == 1 else "All of them were"
+        if len(known) < len(wrong):
+            whose = f"{_names(known)} {'was' if len(known) == 1 else 'were'}"
+        said.append(f"{whose} wrong in the baseline, too.")
     return " ".join(said)
 
 
@@ -240,12 +246,19 @@ def _must_pass_table(result: GateResult) -> Table:
                 "name": DataCell(_name(row)),
                 "before": DataCell(row.before, reason="The metric does not apply."),
                 "after": DataCell(row.after, reason="The metric does not apply."),
-                "verdict": _verdict_cell(_outcome(row)),
+                "verdict": _must_pass_verdict(row),
             }
         )
         for row in result.must_pass
     ]
     return Table("must-pass", columns, tuple(rows), "Must pass", quiet_caption=True)
+
+
+def _must_pass_verdict(row: MustPass) -> DataCell:
+    if row.passed:
+        return _verdict_cell("passed")
+    note = "as in the baseline" if row.passed_before is False else ""
+    return DataCell("wrong", mark=_MARKS["regressed"], note=note)
 
 
 def gate_markdown(result: GateResult) -> str:
@@ -309,6 +322,8 @@ def _cases(result: GateResult) -> Iterator[tuple[str, str, GateOutcome, str]]:
         yield "costs", _name(cost), cost.outcome, text
     for row in result.must_pass:
         text = f"score {formatting.score(row.after)}, and {formatting.score(row.before)} in the baseline"
+        if not row.passed and row.passed_before is False:
+            text += ", where it was wrong, too"
         yield "must_pass", _name(row), _outcome(row), text
 
 

@@ -86,6 +86,8 @@ class MustPass:
     before: float | None
     after: float | None
     passed: bool
+    passed_before: bool | None
+    """Whether the baseline's answer was right; None if an old baseline does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,6 @@ def judge(
     after: Baseline,
     pairs: Sequence[tuple[str, str]],
     rules: Rules,
-    right: Mapping[tuple[str, str, str], bool],
     *,
     missing: Sequence[str] = (),
 ) -> GateResult:
@@ -143,7 +144,6 @@ def judge(
         after: the run.
         pairs: names of models, the baseline's first.
         rules: what is accepted.
-        right: (model of the run, task, id) → whether the answer is accepted; questions that must pass alone.
         missing: models of the baseline that the run should have and has not.
     """
     models = [GatedModel(before.model(old), after.model(new)) for old, new in pairs]
@@ -165,7 +165,7 @@ def judge(
     adjusted = _holm(scores, costs)
     scores = [_judged(row, adjusted.get(id(row))) for row in scores]
     costs = [_judged_cost(row, adjusted.get(id(row))) for row in costs]
-    must_pass = [row for pair in models for row in _must_pass(before, after, pair, rules, right)]
+    must_pass = [row for pair in models for row in _must_pass(before, after, pair, rules)]
     return GateResult(
         baseline=before.run,
         run=after.run,
@@ -370,7 +370,6 @@ def _must_pass(
     after: Baseline,
     pair: GatedModel,
     rules: Rules,
-    right: Mapping[tuple[str, str, str], bool],
 ) -> list[MustPass]:
     rows = []
     for name in before.tasks_of(pair.before.name):
@@ -382,7 +381,8 @@ def _must_pass(
                 id=id_,
                 before=first[id_].score,
                 after=second[id_].score,
-                passed=right.get((pair.after.name, name, id_), False),
+                passed=second[id_].right is True,
+                passed_before=first[id_].right,
             )
             for id_ in first
             if is_must_pass(rules, name, id_)

@@ -48,7 +48,7 @@ from bench.models.settings import (
 from bench.parsing import read_toml
 from bench.schema import Json, ModelSpec
 from bench.storage import fetch_folder, is_address
-from bench.text import file_name, one_line
+from bench.text import file_name, one_line, shell_word
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _ENDPOINT = re.compile(r"(?P<model>.+?)@(?P<url>https?://.+)")
@@ -429,7 +429,7 @@ def _from_folder(folder: Path) -> ModelSpec:
     if base_folder is not None and base_folder != folder and is_adapter(base_folder):
         raise InvalidInput(
             f"{folder} is an adapter for {base_folder}, which is an adapter itself",
-            hint=f"merge the first one: bench tune --merge {base_folder} --out FOLDER",
+            hint=f"merge the first one: bench tune --merge {shell_word(base_folder)} --out FOLDER",
         )
     if base_folder == folder or not _is_model(named):
         raise InvalidInput(

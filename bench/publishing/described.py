@@ -14,6 +14,7 @@ import bench
 from bench.asking.prompts import Chooser, from_record
 from bench.errors import InvalidInput
 from bench.formatting import count, plural
+from bench.litter import remove_litter_beside
 from bench.report.records import nested, text
 from bench.report.records import number as number_in
 from bench.rundir.record import PART
@@ -209,11 +210,13 @@ def unique_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def check_new(paths: Iterable[Path], *, overwrite: bool) -> None:
-    """Refuse to write over files.
+    """Refuse to write over files, and remove what a killed export has left beside them.
 
     Raises:
         InvalidInput: one of ``paths`` exists, and nobody has said that it may be replaced.
     """
+    paths = list(paths)
+    remove_litter_beside(paths)
     for path in paths:
         if (path.exists() or path.is_symlink()) and not overwrite:
             raise InvalidInput(

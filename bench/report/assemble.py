@@ -17,7 +17,7 @@ from bench.report.boards import rank, score_name
 from bench.report.caveats import warn
 from bench.report.checks import check_caveats, check_views
 from bench.report.cost import in_one_currency, priced
-from bench.report.findings import Board, Caveat
+from bench.report.findings import Board, Caveat, GpuFit
 from bench.report.grounded import groundings
 from bench.report.mistakes import extraction_views, mistake_views
 from bench.report.options import ReportOptions
@@ -26,6 +26,7 @@ from bench.report.ranking import Scored, pareto
 from bench.report.records import at, nested, number, text
 from bench.report.robustness import robustness
 from bench.report.rows import RowSource, hardware, model_row, sentences
+from bench.report.run_names import distinct_names
 from bench.report.sweep import sweep_views
 from bench.report.verdict import judge
 from bench.report.views import (
@@ -40,7 +41,6 @@ from bench.report.views import (
     SampleView,
     SliceValue,
     TaskView,
-    distinct_names,
 )
 from bench.schema import MENDED, Estimate, Page, PlacedText, Sample, Task
 from bench.scoring.answers import Answer
@@ -84,6 +84,7 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
     return ReportView(
         title=options.title or " + ".join(dict.fromkeys(run.name for run in runs)) or "Report",
         generated=utc_now(),
+        repeated=options.repeated,
         bench_version=bench.__version__,
         verdict=judge(rows, ranking),
         caveats=(*warn(rows, runs, ranking.boards), *_mended(tasks), *check_caveats(checks)),
@@ -102,15 +103,21 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
         sweeps=sweep_views(sources, rows),
         published=_published(sources, rows),
         checks=checks,
-        gpu_fits={
-            source.key: options.gpu_fits[source.run.id, source.name]
-            for source in sources
-            if (source.run.id, source.name) in options.gpu_fits
-        },
+        gpu_fits=_gpu_fits(sources, options),
         samples=samples,
         perturbed=replace(perturbed, samples=_in_order(perturbed.samples, order)),
         previews=tuple(run.path for run in runs),
     )
+
+
+def _gpu_fits(
+    sources: Sequence[RowSource], options: ReportOptions
+) -> dict[str, tuple[GpuFit, ...]]:
+    return {
+        source.key: options.gpu_fits[source.run.id, source.name]
+        for source in sources
+        if (source.run.id, source.name) in options.gpu_fits
+    }
 
 
 def _perturbed_view(

@@ -8,7 +8,8 @@ from bench import formatting
 from bench.report.conditions import doubts
 from bench.report.findings import Board, Caveat
 from bench.report.records import nested, number
-from bench.report.views import ModelRow, RunView, distinct_names
+from bench.report.run_names import distinct_names
+from bench.report.views import ModelRow, RunView
 from bench.stats.means import FEW_CLUSTERS
 from bench.text import clip
 

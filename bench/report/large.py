@@ -15,6 +15,7 @@ from bench import formatting
 from bench.metrics import METRICS
 from bench.metrics.mistakes import MISTAKES
 from bench.report.facts import measure
+from bench.report.measurements import MEMORY_KINDS, Facts
 from bench.report.mistakes import label
 from bench.report.rows import of_the_model, recorded_traits
 from bench.report.section import (
@@ -29,7 +30,6 @@ from bench.report.section import (
     model_columns,
     score_cell,
 )
-from bench.report.views import MEMORY_KINDS, Facts
 from bench.schema import Estimate
 from bench.scoring.levels import common_direction, higher_is_better
 from bench.scoring.stored import StoredCell, StoredScores

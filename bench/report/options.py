@@ -28,6 +28,9 @@ class ReportOptions:
     prices: Mapping[str, Tariff] = field(default_factory=dict)
     """Name of a model, or ``all`` → what asking it costs. The costs that runs recorded stand behind these."""
 
+    repeated: tuple[str, ...] = ()
+    """Options that ``bench report`` needs to write the same report again."""
+
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn.
 

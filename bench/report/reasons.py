@@ -18,7 +18,8 @@ ON_SERVER = "The model runs on a server: what this machine measures of itself is
 NO_BATCH = "The run recorded no measured batch."
 NO_TOKENS = "The backend does not count tokens."
 NO_FIRST_TOKEN = "The backend does not say when the first token of an answer is there."
-NO_LATENCY = "The run did not measure single questions."
+NO_LATENCY = "The run did not measure single questions; bench run --latency-samples 20 does."
+NO_FIRST_CALL = "The run did not measure it, as with --no-warmup."
 
 
 def _rank(row: ModelRow) -> str:
@@ -85,6 +86,7 @@ REASONS: Mapping[str, Callable[[ModelRow], str]] = {
     "latency": lambda row: NOT_ASKED if row.asked == 0 else NO_LATENCY,
     "first_token": _first_token,
     "load": lambda row: "The run did not record it.",
+    "first_call": lambda row: NO_FIRST_CALL,
 }
 """Figure → why a row may have none."""
 

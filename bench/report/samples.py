@@ -5,10 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from bench.formatting import listed
+from bench.json_schemas.nodes import fields_of, item_of
 from bench.metrics.page_references import page_text
 from bench.report.views import ReportView, SampleView
 from bench.schema import Sample
 from bench.scoring.answers import Answer
+from bench.text import one_line
+
+SHORT_QUESTION = 100
+"""Characters of a question that is shown whole although it asks for an object."""
+SHOWN_FIELDS = 5
+"""Fields that stand for such a question."""
 
 _BAD = frozenset({"wrong", "failed"})
 
@@ -22,6 +30,18 @@ def reference_texts(sample: Sample) -> list[str]:
     """The references of a question as a person reads them: those of a page as Markdown, or its tests."""
     as_text = page_text if sample.answer_type == "markdown" else raw_text
     return [as_text(reference) for reference in sample.references]
+
+
+def question_in_short(sample: Sample) -> str:
+    """The question in one line; a long one that asks for an object becomes the names of its fields.
+
+    A task with a JSON Schema asks the same of every document, in as many lines as the object has.
+    """
+    schema = sample.json_schema
+    fields = fields_of(schema) or fields_of(item_of(schema))
+    if not fields or len(sample.question) <= SHORT_QUESTION:
+        return one_line(sample.question)
+    return one_line(f"JSON with {listed(fields, SHOWN_FIELDS)}")
 
 
 def extracted_text(answer: Answer) -> str:

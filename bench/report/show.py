@@ -14,7 +14,7 @@ from bench.metrics.metric import TooLarge, as_text
 from bench.metrics.page_test_rules import run_tests
 from bench.metrics.page_tests import PageTest, described, page_tests_of
 from bench.report.mistakes import RULE_TEXTS, label
-from bench.report.samples import extracted_text, reference_texts
+from bench.report.samples import extracted_text, question_in_short, reference_texts
 from bench.schema import Sample, Task
 from bench.scoring.answers import Answer
 from bench.scoring.evaluation import Evaluation
@@ -61,7 +61,7 @@ def marked_questions(evaluation: Evaluation, *, only_wrong: bool = False) -> lis
             marks = "".join(LEVELS[each][0] for each in levels)
             # A question about perturbed pages has the id of the one about clean pages.
             shown = sample.id if task.perturbation is None else f"{name}/{sample.id}"
-            rows.append({"sample": shown, "marks": marks, "question": one_line(sample.question)})
+            rows.append({"sample": shown, "marks": marks, "question": question_in_short(sample)})
     return rows
 
 

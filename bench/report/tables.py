@@ -196,7 +196,7 @@ def report_json(view: ReportView, sections: Sequence[Section]) -> str:
     fields = {
         field.name: getattr(view, field.name)
         for field in dataclasses.fields(view)
-        if field.name not in {"samples", "perturbed", "previews"}
+        if field.name not in {"samples", "perturbed", "previews", "repeated"}
     }
     fields["robustness"] = view.perturbed.robustness
     # Where the run lay on one machine is nobody's business on another.

@@ -8,8 +8,7 @@ The other modules make these classes or read them.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,12 +115,6 @@ class RunView:
     """What the run itself recorded as a doubt about its numbers."""
     record: Mapping[str, Any]
     """run.json without the tasks' bodies."""
-
-
-def distinct_names(runs: Sequence[RunView]) -> dict[str, str]:
-    """Id of a run → what the report calls it: its name, or the id where several runs have that name."""
-    counts = Counter(run.name for run in runs)
-    return {run.id: run.name if counts[run.name] == 1 else run.id for run in runs}
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,6 +367,8 @@ class ReportView:
     perturbed: PerturbedView
     previews: tuple[str, ...] = field(repr=False)
     """Folders of the runs, where page previews are looked for."""
+    repeated: tuple[str, ...] = ()
+    """Options that ``bench report`` needs to write the same report again."""
 
     @property
     def all_tasks(self) -> tuple[TaskView, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.errors import InvalidInput, did_you_mean
 from bench.files import write_atomically
+from bench.litter import remove_litter_beside
 from bench.report import tables
 from bench.report.assemble import build
 from bench.report.hyperbench_files import hyperbench_files
@@ -112,6 +113,7 @@ def write_view(
         formats = [_SUFFIXES[single.suffix.lower()]]
     drawn = make_sections(view) if sections is None else sections
     drawing = Drawing(view, drawn, options or ReportOptions(), folder)
+    remove_litter_beside([folder / "report.html"])
     written: list[Path] = []
     for name in sorted(set(formats), key=known.index):
         for number, (file, draw) in enumerate(FORMATS.get(name, {}).items()):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from bench.errors import InvalidInput
 from bench.rundir.lock import LOCK_FILE
 from bench.rundir.rows import perturbation_of
 from bench.schema import SCHEMA_VERSION, Generation, ModelSpec, PromptTemplate
-from bench.text import one_line
+from bench.text import one_line, shell_word
 
 RUN_FILE = "run.json"
 RESERVED_NAMES = frozenset({"scores", "pages", "report", "assets", "log.txt", RUN_FILE, LOCK_FILE})
@@ -165,7 +164,7 @@ def check_entries(run: Path, folders: Sequence[Path]) -> None:
         except OSError as error:
             raise InvalidInput(
                 f"{error.filename or folder} cannot be read: {error.strerror}",
-                hint=f"see who may read it: ls -ld {shlex.quote(str(folder))}",
+                hint=f"see who may read it: ls -ld {shell_word(folder)}",
             ) from None
 
 

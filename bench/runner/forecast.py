@@ -31,6 +31,7 @@ from bench.models.qwen_vl.fit import (
 from bench.models.qwen_vl.plan import Need, cuda_limits
 from bench.runner.batches import batched
 from bench.schema import Document, Generation, ModelSpec, Page, PageGroup, Request, Task
+from bench.text import shell_word
 
 TEMPLATE_TOKENS = 32
 """What the chat template adds: the default system message, and the marks around the user's turn."""
@@ -215,7 +216,7 @@ def _read(spec: ModelSpec) -> _Model:
     if published is None:
         raise InvalidInput(
             f"the layers of {spec.checkpoint} are not known before it is downloaded",
-            hint=f"bench pull --models {spec.checkpoint}, or name a checkpoint folder",
+            hint=f"bench pull --models {shell_word(spec.checkpoint)}, or name a checkpoint folder",
         )
     number = 4 if spec.dtype == "fp32" else 2
     folder = local_folder(spec)

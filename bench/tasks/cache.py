@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 from bench.errors import InvalidInput
 from bench.files import open_temporary, storage_errors, write_atomically, write_json
 from bench.formatting import plural
+from bench.litter import remove_litter
 from bench.parsing import MAX_TOML_BYTES, parse_toml, read_json_object, read_text
 from bench.paths import user_cache
 from bench.tasks.cells import Row, image_bytes, image_suffix
@@ -219,6 +220,7 @@ def _make(
     mapper = Mapper(table, spec.answer_type, store.keep, shares_images=shares_images)
     with storage_errors(out):
         store.folder.mkdir(parents=True, exist_ok=True)
+        remove_litter(out)
         samples = _write_samples(out, mapper, chain([first], source.rows), store, progress)
     if samples == 0:
         raise InvalidInput(
@@ -293,6 +295,7 @@ class _PageStore:
         path = self.folder / name
         if path.is_file() and path.stat().st_size == len(data):
             return
-        temporary = path.with_name(f".{name}.{os.getpid()}")
-        temporary.write_bytes(data)
+        descriptor, temporary = open_temporary(path)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
         temporary.replace(path)

@@ -25,7 +25,7 @@ from bench.tasks.taskfile import (
     check_task_file,
     has_task_file,
 )
-from bench.text import one_line
+from bench.text import one_line, shell_word
 
 
 def bundled_tasks() -> dict[str, Path]:
@@ -110,7 +110,7 @@ def _own_folder(path: Path) -> Path:
     pages = sum(file.suffix.lower() in PAGE_SUFFIXES for file in path.iterdir())
     raise InvalidInput(
         f"{one_line(path)} {NO_SAMPLES} (the folder holds {plural(pages, 'page file')})",
-        hint=f"bench data init {one_line(path)}",
+        hint=f"bench data init {shell_word(path)}",
     )
 
 
@@ -121,7 +121,7 @@ def _from_copy(name: str, folder: Path, data: Path) -> Path:
     if not needs_data(folder):
         raise InvalidInput(
             f"task {name} comes with its own documents, so NAME=PATH does not apply to it",
-            hint=f"--tasks {name}",
+            hint=f"--tasks {shell_word(name)}",
         )
     return make_from_path(name, folder, _valid_task_file(folder), data).folder
 
@@ -142,17 +142,17 @@ def _with_data(name: str, folder: Path) -> Path:
     if local is not None:
         raise EnvironmentProblem(
             f"task {name} is read from a copy on this machine, and none is named",
-            hint=f"{local.download()}; then --tasks {name}=PATH",
+            hint=f"{local.download()}; then --tasks {shell_word(name)}=PATH",
         )
     if not needs_data(folder):
         return folder
     spec = _valid_task_file(folder)
     made = find_made(spec.name or folder.name, spec)
     if made is None:
-        task = one_line(name, 80)
+        word = shell_word(name)
         raise EnvironmentProblem(
-            f"the data of task {task} are not on this machine",
-            hint=f"bench pull --tasks {task}; or, with a copy that you have, --tasks {task}=PATH",
+            f"the data of task {one_line(name, 80)} are not on this machine",
+            hint=f"bench pull --tasks {word}; or, with a copy that you have, --tasks {word}=PATH",
         )
     return refresh(folder, made.folder)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import InvalidInput, install_command
 from bench.tasks.limits import check_page_count, option, page_limits
+from bench.tasks.truncation import seems_cut
 from bench.text import one_line
 
 if TYPE_CHECKING:
@@ -29,15 +30,27 @@ FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "AVIF", "HEI
 """Pillow's names of what a page may be, whatever the file is called. Left to itself, Pillow
 would also try formats for which it starts other programs, such as Ghostscript for EPS."""
 
+_BEGINNINGS = {
+    b"\x89PNG": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"RIFF": "WebP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+}
+"""First bytes of a file → the format that it is meant to have."""
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 
-REPAIR = "replace or re-export the file; bench data validate names every such file"
+REPAIR = "replace or re-export the file; bench data validate --deep names every such file"
 SCALE_DOWN = "scale it down; a page needs no more than about 300 dpi"
 
 _EXIF_ORIENTATION = 0x0112
 _NEW_SUBFILE_TYPE, _REDUCED, _MASK = 254, 1, 4
 _SUBFILE_TYPE, _OLD_REDUCED = 255, 2
 _TIFF_WIDTH, _TIFF_HEIGHT, _PHOTOMETRIC, _SAMPLE_FORMAT = 256, 257, 262, 339
+_STRIPS_AND_TILES = ((273, 279), (324, 325))
+"""Tags of a TIFF with the places of its strips, or tiles, and with their lengths in bytes."""
 _FRACTION_END = 1.01
 _TURNS = {90: "ROTATE_270", 180: "ROTATE_180", 270: "ROTATE_90"}
 """Clockwise turn in degrees → Pillow's name for it, which counts the other way."""
@@ -48,14 +61,25 @@ _FIRST_SIDEWAYS = 5
 
 
 def frame_sizes(path: Path) -> list[tuple[int, int]]:
-    """Return width and height of every page in the file, after EXIF rotation."""
+    """Return width and height of every page in the file, after EXIF rotation.
+
+    A page is decoded only if the file seems to end before it.
+    """
+    doubtful = []
     with _opened(path) as image:
-        sizes = []
+        length = path.stat().st_size
+        sizes: list[tuple[int, int]] = []
         # Counting the frames of a TIFF first would walk through all of them, however many there are.
         for _ in _page_frames(image):
+            if image.format == "TIFF" and _pixels_end(image) > length:
+                doubtful.append(len(sizes))
             sizes.append(_upright_size(image))
             check_page_count(path, len(sizes))
-        return sizes
+        if seems_cut(path, image.format) or (image.format == "PNG" and _is_damaged_png(path)):
+            doubtful.append(len(sizes) - 1)
+    for index in dict.fromkeys(doubtful):
+        decode(path, index)
+    return sizes
 
 
 def decode(path: Path, index: int, longest: int | None = None) -> Image:
@@ -224,6 +248,13 @@ def _not_an_image(path: Path) -> InvalidInput:
             f"page file {name} is HEIC, which needs the package pillow-heif; to install it: "
             f"{install_command('heic')}"
         )
+    begun = next((kind for mark, kind in _BEGINNINGS.items() if start.startswith(mark)), None)
+    if start[4:12] == b"ftypavif":
+        begun = "AVIF"
+    if begun is not None:
+        return InvalidInput(
+            f"page file {name} begins as {begun}, but it is broken or truncated", hint=REPAIR
+        )
     return InvalidInput(
         f"page file {name} is not an image "
         "(expected PNG, JPEG, WebP, TIFF, BMP, GIF, JPEG 2000, AVIF, HEIC or PDF)",
@@ -260,6 +291,27 @@ def _is_copy(image: Image) -> bool:
     kind, old_kind = tags.get(_NEW_SUBFILE_TYPE), tags.get(_SUBFILE_TYPE)
     is_new_copy = isinstance(kind, int) and bool(kind & (_REDUCED | _MASK))
     return is_new_copy or old_kind == _OLD_REDUCED
+
+
+def _is_damaged_png(path: Path) -> bool:
+    """Say whether a checksum of a PNG is wrong, or its last part is missing."""
+    with _open(path) as image:
+        try:
+            image.verify()
+        # As for any broken file: what Pillow raises differs from part to part.
+        except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError):
+            return True
+    return False
+
+
+def _pixels_end(image: Image) -> int:
+    """Return the place in a TIFF at which the last strip or tile of the current frame ends."""
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    ends = [0]
+    for starts, lengths in _STRIPS_AND_TILES:
+        pairs = zip(tags.get(starts, ()), tags.get(lengths, ()), strict=False)
+        ends += [start + length for start, length in pairs]
+    return max(ends)
 
 
 def _upright_size(image: Image) -> tuple[int, int]:

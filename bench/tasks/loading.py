@@ -42,7 +42,7 @@ from bench.tasks.taskfile import (
     check_task_file,
     has_task_file,
 )
-from bench.text import file_name, one_line
+from bench.text import file_name, one_line, shell_word
 
 BUNDLED_DOCUMENTS = "example_docs"
 
@@ -79,7 +79,7 @@ class CheckedTask:
             InvalidInput: something is wrong. The error names the first problem and how many there are.
         """
         if self.task is None or self.problems:
-            hint = f"bench data validate {one_line(folder)}"
+            hint = f"bench data validate {shell_word(folder)}"
             raise error_of(self.problems, folder.name, hint=hint)
         return self.task
 

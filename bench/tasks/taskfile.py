@@ -26,7 +26,7 @@ from bench.schema import SHORT_ANSWER, AnswerType, Generation, PromptTemplate
 from bench.tasks.datasettable import DatasetTable
 from bench.tasks.encodings import is_text_encoding
 from bench.tasks.problems import Problem
-from bench.text import one_line
+from bench.text import one_line, shell_word
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -217,7 +217,7 @@ def read_task_document(folder: Path) -> TOMLDocument:
     _, problems = check_task_file(path)
     if problems:
         raise InvalidInput(
-            str(problems[0].inside(folder)), hint=f"bench data validate {one_line(folder)}"
+            str(problems[0].inside(folder)), hint=f"bench data validate {shell_word(folder)}"
         )
     return tomlkit.parse(read_text(path, MAX_TOML_BYTES))
 

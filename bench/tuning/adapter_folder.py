@@ -21,6 +21,7 @@ from typing import Any
 
 from bench.errors import InvalidInput
 from bench.files import write_atomically, write_json
+from bench.litter import remove_litter
 from bench.measure import environment
 from bench.models.checkpoints import TUNING_FILE, tuning_record
 from bench.schema import Task
@@ -69,6 +70,7 @@ def former(out: Path, identity: Mapping[str, Any]) -> Mapping[str, Any] | None:
     Raises:
         InvalidInput: ``out`` holds another training, a finished one, or something else.
     """
+    remove_litter(out)
     before = tuning_record(out)
     if before is not None:
         _check_same(out, before, identity)
@@ -83,7 +85,8 @@ def former(out: Path, identity: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def clear(out: Path) -> None:
     """Remove what a training wrote into ``out``, and nothing else."""
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
-    for name in (TUNING_FILE, HISTORY, CURVES, *ADAPTER_FILES):
+    # The record is the last: without it, nobody would know whose the other files are.
+    for name in (HISTORY, CURVES, *ADAPTER_FILES, TUNING_FILE):
         (out / name).unlink(missing_ok=True)
 
 
@@ -127,6 +130,8 @@ def _check_same(out: Path, before: Mapping[str, Any], identity: Mapping[str, Any
             hint="name another folder with --out, or begin anew with --fresh",
         )
     if before.get("status") not in {"running", "interrupted"}:
+        # The process may have been killed before it removed them.
+        shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
         raise InvalidInput(
             f"{out} contains an adapter, and its training has ended ({before.get('status')})",
             hint="name another folder with --out, or begin anew with --fresh",

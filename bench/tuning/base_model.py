@@ -11,6 +11,7 @@ from bench.models.catalog import catalog
 from bench.models.checkpoints import read_checkpoint, read_json
 from bench.paths import BUNDLED
 from bench.schema import ModelSpec
+from bench.text import shell_word
 
 
 def trainable(spec: ModelSpec) -> ModelSpec:
@@ -27,7 +28,7 @@ def trainable(spec: ModelSpec) -> ModelSpec:
     if spec.adapter is not None:
         raise InvalidInput(
             f"model {spec.name!r} is already an adapter",
-            hint=f"merge it first: bench tune --merge {spec.adapter} --out merged",
+            hint=f"merge it first: bench tune --merge {shell_word(spec.adapter)} --out merged",
         )
     if spec.dtype == "fp16":
         raise InvalidInput(

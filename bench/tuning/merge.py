@@ -16,6 +16,7 @@ from bench.errors import InvalidInput
 from bench.litter import is_free, new_folder
 from bench.models.checkpoints import TUNING_FILE, read_checkpoint, stored_weights
 from bench.schema import ModelSpec
+from bench.text import shell_word
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +46,7 @@ def merge(spec: ModelSpec, out: Path) -> Path:
     if quantization is not None:
         raise InvalidInput(
             f"{spec.checkpoint} is quantized as {quantization}, so an adapter cannot be added to its weights",
-            hint=f"use the adapter as it is: bench run --models {spec.adapter}",
+            hint=f"use the adapter as it is: bench run --models {shell_word(spec.adapter)}",
         )
     plain = replace(
         spec,

@@ -18,7 +18,7 @@ from bench.schema import Page, Sample, Task
 from bench.tasks import find_task, load_task
 from bench.tasks.contents import clusters, page_contents
 from bench.tasks.loading import task_digest
-from bench.text import one_line
+from bench.text import one_line, shell_word
 
 _SPLITS = {
     "train": "train",
@@ -65,7 +65,7 @@ def find_parts(name: str, others: Sequence[str], share: float, seed: int) -> Par
     if "train" not in parts:
         raise InvalidInput(
             f"task {one_line(name, 80)} has no training part",
-            hint=f"bench data split {one_line(name, 80)}",
+            hint=f"bench data split {shell_word(name)}",
         )
     train = parts["train"]
     whole = train.name.removesuffix("-train")

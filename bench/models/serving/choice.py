@@ -12,7 +12,7 @@ from bench.models.backends import traits_of
 from bench.models.serving.engines import ENGINES
 from bench.parsing import read_toml
 from bench.schema import ModelSpec
-from bench.text import one_line
+from bench.text import one_line, shell_word
 
 
 def served_by(engine: str, spec: ModelSpec, bench_toml: Path | None) -> ModelSpec:
@@ -35,7 +35,7 @@ def served_by(engine: str, spec: ModelSpec, bench_toml: Path | None) -> ModelSpe
     if spec.adapter is not None:
         raise InvalidInput(
             f"{engine} cannot serve the adapter {spec.name!r}",
-            hint=f"merge it first: bench tune --merge {spec.adapter} --out FOLDER",
+            hint=f"merge it first: bench tune --merge {shell_word(spec.adapter)} --out FOLDER",
         )
     options = {**engine_table(engine, bench_toml), **spec.options}
     return replace(spec, name=f"{spec.name}@{engine}", backend=engine, options=options)

@@ -217,7 +217,9 @@ def _row(view: ReportView, row: ModelRow, kind: str) -> Row:
         "score": _score_cell(row),
         "n": DataCell(row.score.n if row.score else None, reason=reason(row, "score")),
         "failed": _failed_cell(row),
-        "cost": DataCell(row.cost_per_1000_pages, reason="No price, or no throughput, is known."),
+        "cost": DataCell(
+            row.cost_per_1000_pages, reason="No price (--price), or no throughput, is known."
+        ),
     }
     cells |= {key: measured(row, *figure) for key, figure in _FIGURES.items()}
     cells["p95"] = percentile(row.facts.latency, "p95", reason(row, "latency"))

@@ -152,7 +152,7 @@ _FIGURES: Mapping[str, tuple[str, Format, str, str]] = {
     "batch": ("Largest batch", "count", "throughput.largest_batch", "throughput"),
     "energy": ("Energy per question, J", "significant", "energy.joules_per_question", "energy"),
     "load": ("Load", "seconds", "load_seconds", "load"),
-    "first_call": ("First call", "seconds", "first_call_seconds", "load"),
+    "first_call": ("First call", "seconds", "first_call_seconds", "first_call"),
 }
 """Column → title, format, where its value stands in the facts, and the figure that a reason is asked for."""
 

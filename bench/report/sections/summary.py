@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from bench import formatting
@@ -10,6 +9,7 @@ from bench.report.caveats import CAUSES
 from bench.report.samples import worst
 from bench.report.section import EVERYWHERE, PAGE, TERMINAL, Block, Code, Section, Term, Terms, Text
 from bench.report.views import ReportView, RunView
+from bench.text import shell_word
 
 MAX_RUNS = 3
 """Runs whose facts stand in the head of the page; all of them are under "How to get these numbers again"."""
@@ -101,13 +101,14 @@ def _origin(run: RunView) -> str:
 def _next_commands(view: ReportView) -> list[str]:
     """What to type next: the report, and one question that a model got wrong."""
     paths = [_short_path(run.path) for run in view.runs]
-    commands = [f"bench report {' '.join(paths)} --open"] if paths else []
+    options = [shell_word(option) for option in view.repeated]
+    commands = [" ".join(["bench report", *paths, *options, "--open"])] if paths else []
     wrong = set(map(id, worst(view)))
     first = next((sample for sample in view.samples if id(sample) in wrong), None)
     if first is not None and len(paths) == 1:
         name = f"{view.tasks[first.task].name}/{first.sample.id}"
         if name.isprintable():
-            commands.append(f"bench show {paths[0]} {shlex.quote(name)}")
+            commands.append(f"bench show {paths[0]} {shell_word(name)}")
     return commands
 
 
@@ -115,4 +116,4 @@ def _short_path(path: str) -> str:
     """Relative to the working folder where that is shorter, quoted for a shell."""
     full = Path(path).resolve()
     here = Path.cwd()
-    return shlex.quote(str(full.relative_to(here) if full.is_relative_to(here) else full))
+    return shell_word(full.relative_to(here) if full.is_relative_to(here) else full)
