@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -21,7 +22,12 @@ settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
 
 
-LONGEST_FIRST = ("test_tuning_nano", "test_pretend_cuda", "test_tuning")
+LONGEST_FIRST = (
+    *("test_tuning_nano", "test_engine", "test_tuning", "test_pretend_cuda", "test_runner"),
+    *("test_devices", "test_sources_hub", "test_cli", "test_openai", "test_checkpoint_files"),
+    *("test_qwen_vl", "test_engine_steps", "test_guard", "test_report_browser"),
+    *("test_qwen_vl_loading", "test_hyperbench", "test_metrics", "test_pretraining"),
+)
 """Files that take longest: begun last, one of them would keep the other processes waiting."""
 
 
@@ -29,6 +35,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest files; the order within a file stays."""
     order = {name: number for number, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what stays until the end.
+
+    The tests and the libraries that they import are a million objects. Every model that is loaded or ends
+    would have all of them looked at.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

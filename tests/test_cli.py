@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,23 @@ options = { load_error = "no weights here" }
 """
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test that asks for ``finished`` leaves its results for the others."""
+    return tmp_path_factory.mktemp("kept") / "results"
+
+
 @pytest.fixture
-def finished(bench: Any, make_task: MakeTask, tmp_path: Path) -> Path:
-    """A run of two models on one task, in the working directory."""
+def finished(bench: Any, make_task: MakeTask, tmp_path: Path, kept: Path) -> Path:
+    """A run of two models on one task, in the working directory: made once, and copied for every test."""
     (tmp_path / "bench.toml").write_text(TOML)
-    assert bench("run", "-m", "good,bad", "-t", make_task(), "--no-report").status == 0
-    (path,) = (tmp_path / "results").iterdir()
+    task, results = make_task(), tmp_path / "results"
+    if kept.exists():
+        shutil.copytree(kept, results)
+    else:
+        assert bench("run", "-m", "good,bad", "-t", task, "--no-report").status == 0
+        shutil.copytree(results, kept)
+    (path,) = results.iterdir()
     return path
 
 

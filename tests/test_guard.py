@@ -64,8 +64,6 @@ def test_a_process_that_somebody_stopped_is_not_waited_for_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("BENCH_PAGE_SECONDS", "2")
-    # Processes with other limits would take the places of those that wait.
-    guard._POOL.end()
     (page,) = read_pages(EXAMPLES / "form-en-1.png")
     (idle,) = (each for each in guard._POOL._idle if each.opener.limits == page_limits())
     os.kill(idle.opener._process.pid, signal.SIGSTOP)
@@ -76,6 +74,16 @@ def test_a_process_that_somebody_stopped_is_not_waited_for_for_ever(
     assert idle.opener._process.poll() == -signal.SIGKILL
     monkeypatch.undo()
     assert open_page(page).size == (page.width, page.height)
+
+
+def test_a_process_with_other_limits_makes_room_for_the_one_that_was_used_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    for seconds in ("51", "52"):
+        monkeypatch.setenv("BENCH_PAGE_SECONDS", seconds)
+        read_pages(EXAMPLES / "form-en-1.png")
+        assert [idle.opener.limits for idle in guard._POOL._idle] == [page_limits()]
 
 
 @pytest.mark.parametrize("name", ["one-page.pdf", "deep-tree.pdf", "tall.png"])

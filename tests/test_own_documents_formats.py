@@ -77,25 +77,33 @@ def table(delimiter: str, encoding: str) -> Callable[[Path], None]:
 SAMPLES: dict[str, Callable[[Path], None]] = {
     "jsonl": jsonl,
     "comma": table(",", "utf-8"),
-    "semicolon with BOM": table(";", "utf-8-sig"),
+    "semicolon-with-BOM": table(";", "utf-8-sig"),
     "tab": table("\t", "utf-8"),
     "Windows-1251": table(";", "cp1251"),
 }
 
 
-@pytest.mark.parametrize("samples", SAMPLES)
-def test_a_folder_of_every_page_format_runs_to_the_end(
-    tmp_path: Path, samples: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "documents"
-    folder.mkdir()
-    for name, write in FORMATS.items():
-        write(folder / name)
-    SAMPLES[samples](folder)
-    monkeypatch.chdir(tmp_path)
-    arguments = ["run", "-m", "ocr", "-t", "documents", "--no-report", "--latency-samples", "0"]
-    result = CliRunner().invoke(cli, arguments)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run over a task for each of ``SAMPLES``, so that the model is loaded once."""
+    folder = tmp_path_factory.mktemp("documents")
+    for samples, write_samples in SAMPLES.items():
+        task = folder / samples
+        task.mkdir()
+        for name, write in FORMATS.items():
+            write(task / name)
+        write_samples(task)
+    tasks = ",".join(str(folder / samples) for samples in SAMPLES)
+    results = folder / "results"
+    arguments = ["--out", str(results), "--no-report", "--latency-samples", "0"]
+    result = CliRunner().invoke(cli, ["run", "-m", "ocr", "-t", tasks, *arguments])
     assert result.exit_code == 0, result.output
-    outputs = next(tmp_path.glob("results/*/ocr/documents/outputs.jsonl")).read_text().splitlines()
+    (made,) = results.iterdir()
+    return made
+
+
+@pytest.mark.parametrize("samples", SAMPLES)
+def test_a_folder_of_every_page_format_runs_to_the_end(samples: str, run: Path) -> None:
+    outputs = (run / "ocr" / samples / "outputs.jsonl").read_text().splitlines()
     answers = {row["sample_id"]: row["text"] for row in map(json.loads, outputs)}
     assert answers == dict.fromkeys(FORMATS, "4711")

@@ -126,7 +126,10 @@ def test_a_run_of_a_newer_version_is_refused(tmp_path: Path) -> None:
         RunStore.open(tmp_path)
 
 
-def test_a_lock_keeps_others_out_until_its_holder_is_gone(tmp_path: Path) -> None:
+def test_a_lock_keeps_others_out_until_its_holder_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.rundir.lock.PATIENCE_SECONDS", 0.3)
     holder = subprocess.Popen(
         [
             sys.executable,

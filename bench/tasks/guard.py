@@ -374,21 +374,28 @@ class _Pool:
         return _Opener(limits)
 
     def give(self, opener: _Opener) -> None:
-        """Keep ``opener`` for the next page, unless there are enough for the processor."""
+        """Keep ``opener`` for the next page, and end those that waited longest where there are too many.
+
+        A process that waits long may have limits that no page is opened with any more.
+        """
         with self._lock:
-            is_kept = len(self._idle) < (os.cpu_count() or 1)
-            if is_kept:
-                self._idle.append(_Idle(os.getpid(), opener))
-        if not is_kept:
-            opener.end()
+            self._idle.append(_Idle(os.getpid(), opener))
+            surplus = self._idle[: -(os.cpu_count() or 1)]
+            del self._idle[: len(surplus)]
+        _end_own(surplus)
 
     def end(self) -> None:
         """End the processes that wait."""
         with self._lock:
-            mine = [idle.opener for idle in self._idle if idle.owner == os.getpid()]
+            waiting = self._idle.copy()
             self._idle.clear()
-        for opener in mine:
-            opener.end()
+        _end_own(waiting)
+
+
+def _end_own(waiting: Sequence[_Idle]) -> None:
+    for idle in waiting:
+        if idle.owner == os.getpid():
+            idle.opener.end()
 
 
 _POOL = _Pool()

@@ -9,7 +9,6 @@ is timed. The sums are in fp32 as before, but in another order, which changes th
 from __future__ import annotations
 
 import functools
-import gc
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -85,8 +84,21 @@ class PackedLinear(torch.nn.Module):
         return _product(rows, self.weight, self.bias)
 
 
+class FlatConvolution(torch.nn.Module):
+    """The patch embedding as one product (``vision.flatten_patch_embedding``)."""
+
+    def __init__(self, convolution: torch.nn.Conv3d) -> None:
+        super().__init__()
+        # The same parameters under the same names: nothing is copied, a state dict stays one.
+        self.weight, self.bias = convolution.weight, convolution.bias
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        """(patches, channels, temporal, height, width) → (patches, features)."""
+        return torch.nn.functional.linear(patches.flatten(1), self.weight.flatten(1), self.bias)
+
+
 class PackedPatches(PackedLinear):
-    """Computes what the flattened patch embedding does (``vision.flatten_patch_embedding``)."""
+    """Computes what a ``FlatConvolution`` with this weight and bias does."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         super().__init__(weight.flatten(1), bias)
@@ -122,8 +134,6 @@ def _pack(model: Any) -> None:
             if packed is not None and holders[child.weight.data_ptr()] == 1:
                 setattr(module, name, packed(child.weight, child.bias))
     _leave_files(model)
-    # The class of the flattened patch embedding is part of a cycle.
-    gc.collect()
 
 
 def _leave_files(model: Any) -> None:
@@ -145,7 +155,7 @@ def _packed_class(module: Any) -> type[PackedLinear] | None:
     # Not ``isinstance``: other kinds of layers inherit from it.
     if type(module) is torch.nn.Linear and module.weight.dtype == torch.float32:
         return PackedLinear
-    return PackedPatches if type(module).__name__ == "FlatConvolution" else None
+    return PackedPatches if type(module) is FlatConvolution else None
 
 
 def _packed(weight: torch.Tensor) -> torch.Tensor:

@@ -88,21 +88,12 @@ def flatten_patch_embedding(model: Any) -> bool:
     """
     import torch
 
+    from bench.models.qwen_vl.products import FlatConvolution
+
     embedding = model.model.visual.patch_embed
     convolution = embedding.proj
     if type(convolution) is not torch.nn.Conv3d or convolution.stride != convolution.kernel_size:
         return False
 
-    class FlatConvolution(torch.nn.Module):
-        """(patches, channels, temporal, height, width) → (patches, features)."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            # The same parameters under the same names: nothing is copied, a state dict stays one.
-            self.weight, self.bias = convolution.weight, convolution.bias
-
-        def forward(self, patches: torch.Tensor) -> torch.Tensor:
-            return torch.nn.functional.linear(patches.flatten(1), self.weight.flatten(1), self.bias)
-
-    embedding.proj = FlatConvolution()
+    embedding.proj = FlatConvolution(convolution)
     return True
