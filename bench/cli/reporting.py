@@ -123,7 +123,7 @@ def report_large(
         if scores is None:
             raise InvalidInput(
                 f"a report of so many answers needs their scores, which {run.path} does not have",
-                hint=f"bench score {shlex.quote(str(run.path))}",
+                hint=f"bench score {shell_word(run.path)}",
             )
         kept.append(scores)
     sections = large_sections(kept, title)
