@@ -96,8 +96,9 @@ class Service:
         stop: tuple[str, ...] = (),
         system: str | None = None,
         labels: tuple[str, ...] = (),
+        is_awaited: bool = True,
     ) -> ServiceJob:
-        """A job that is on the disk and will be answered.
+        """A job that is on the disk and will be answered; ``is_awaited`` is that of ``Dispatcher.accept``.
 
         Raises:
             Refusal: the model cannot do what is asked, a page cannot be read, or there is no room.
@@ -115,18 +116,18 @@ class Service:
         try:
             opened = await self.intake.take(await self.contents(pages))
             question = PageQuestion(opened, prompt, limit, stop, system, max_pixels, labels)
-            return await self._kept(new_job(question))
+            return await self._kept(new_job(question), is_awaited)
         except EnvironmentProblem as error:
             raise storage_refusal(error) from None
         finally:
             self.dispatcher.arriving -= 1
 
-    async def _kept(self, job: ServiceJob) -> ServiceJob:
+    async def _kept(self, job: ServiceJob, is_awaited: bool) -> ServiceJob:
         """``job`` when it is on the disk; its pages are let go if it is not accepted."""
         try:
             # While the pages were read, others may have taken the last places.
             self.check_room()
-            await self.dispatcher.accept(job)
+            await self.dispatcher.accept(job, is_awaited=is_awaited)
         except BaseException:
             self.intake.release(job.question.pages)
             raise
