@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sqlite3
 import threading
@@ -15,12 +16,14 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
+import httpx2
+
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.models.model import failed
 from bench.schema import Output
 from bench.service import dispatch, jobs
 from bench.service.answers import chosen_label
-from bench.service.jobs import JobStore
+from bench.service.jobs import JobStore, PageQuestion
 from bench.service.model_process import ModelDied
 from bench.service.refusals import without_paths
 from bench.service.settings import service_settings
@@ -145,6 +148,67 @@ def test_a_full_queue_says_when_to_come_back(tmp_path: Path) -> None:
         assert replies[2].json()["error"]["code"] == "queue_full"
 
     tell(tmp_path / "s", story, works=False, queue=2)
+
+
+async def run_as(it: Running, key: str, **fields: Any) -> httpx2.Response:
+    """What ``run`` does, with an ``Idempotency-Key``."""
+    body = {"image": PAGE_URL, "prompt": "what?", **fields}
+    return await it.client.post("/api/v1/run", json=body, headers={"idempotency-key": key.encode()})
+
+
+def test_the_same_request_with_the_same_key_is_one_job(tmp_path: Path) -> None:
+    ids: set[str] = set()
+
+    async def story(it: Running) -> None:
+        waits = [0, 5, 0, 5]
+        replies = await asyncio.gather(*(run_as(it, "k 1", wait=wait) for wait in waits))
+        ids.update(reply.json()["id"] for reply in replies)
+        assert len(ids) == 1
+        reply = await run_as(it, "k 1", prompt="something else")
+        assert reply.status_code == 422
+        assert reply.json()["error"]["code"] == "idempotency_key_reused"
+        assert (await run_as(it, "k 2")).json()["id"] not in ids
+        for key in ("", "ключ", "k" * 256):
+            assert (await run_as(it, key)).status_code == 400
+        await it.service.intake.tidied()
+        assert list((tmp_path / "s" / "pages").iterdir()) == []
+
+    async def later(it: Running) -> None:
+        again = await run_as(it, "k 1")
+        assert again.json()["output"]["data"]["text"] == "WHAT?"
+        assert {again.json()["id"]} == ids
+        assert it.script.calls == []
+        await it.client.delete(f"/api/v1/status/{again.json()['id']}")
+        assert (await run_as(it, "k 1")).json()["id"] not in ids
+
+    tell(tmp_path / "s", story)
+    tell(tmp_path / "s", later)
+
+
+def test_a_request_that_was_accepted_needs_no_room_when_it_comes_again(tmp_path: Path) -> None:
+    async def story(it: Running) -> None:
+        first = await run_as(it, "k", wait=0)
+        assert (await run_as(it, "other", wait=0)).status_code == 429
+        again = await run_as(it, "k", wait=0)
+        assert again.json() == first.json()
+
+    tell(tmp_path / "s", story, works=False, queue=1)
+
+
+def test_jobs_of_a_version_without_keys_are_still_there(tmp_path: Path) -> None:
+    store = jobs.JobStore(tmp_path)
+    store.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "jobs.sqlite")) as connection:
+        connection.execute("DROP INDEX jobs_by_key")
+        connection.execute("ALTER TABLE jobs DROP COLUMN key")
+        question = PageQuestion((), "old", 5)
+        row = ("1", json.dumps(question.dump()))
+        insert = "INSERT INTO jobs (id, status, question, created) VALUES (?, 'IN_QUEUE', ?, 0)"
+        connection.execute(insert, row)
+        connection.commit()
+    store = jobs.JobStore(tmp_path)
+    assert [job.question for job in store.waiting()] == [question]
+    store.close()
 
 
 def test_what_is_accepted_is_synced_once_and_before_its_client_is_told(

@@ -19,6 +19,7 @@ from bench.service.requests import (
     ClassifyRequest,
     RunFields,
     RunRequest,
+    idempotency_key,
     read_sent,
 )
 
@@ -139,7 +140,8 @@ async def metrics(request: Request) -> Response:
 
 async def _accepted_run(request: Request, service: Service) -> tuple[ServiceJob, float]:
     """The job of a request, and how long to wait; its body is not kept while the answer is waited for."""
-    service.check_room()
+    key = idempotency_key(request)
+    service.check_room(key)
     sent = await read_sent(request, RunFields, RunRequest)
     seconds = _seconds(service, sent.fields.wait)
     job = await service.accept(
@@ -148,12 +150,14 @@ async def _accepted_run(request: Request, service: Service) -> tuple[ServiceJob,
         max_new_tokens=sent.fields.max_new_tokens,
         visual_tokens=sent.fields.visual_tokens,
         is_awaited=seconds > 0,
+        key=key,
     )
     return job, seconds
 
 
 async def _accepted_classification(request: Request, service: Service) -> tuple[ServiceJob, float]:
-    service.check_room()
+    key = idempotency_key(request)
+    service.check_room(key)
     sent = await read_sent(request, ClassifyFields, ClassifyRequest)
     seconds = _seconds(service, sent.fields.wait)
     labels = tuple(sent.fields.labels)
@@ -164,6 +168,7 @@ async def _accepted_classification(request: Request, service: Service) -> tuple[
         visual_tokens=sent.fields.visual_tokens,
         labels=labels,
         is_awaited=seconds > 0,
+        key=key,
     )
     return job, seconds
 

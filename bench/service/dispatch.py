@@ -97,6 +97,10 @@ class Dispatcher:
             return self._store.find(job_id)
         return replace(live.job, status="IN_PROGRESS") if job_id in self._asked else live.job
 
+    def find_key(self, key: str) -> ServiceJob | None:
+        """The job that was accepted with ``key``, as it was then; None if there is none."""
+        return self._store.find_key(key)
+
     def position(self, job_id: str) -> int:
         """Which one a job that waits is among those that wait, from 1."""
         position = 0

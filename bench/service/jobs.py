@@ -39,11 +39,13 @@ CREATE TABLE IF NOT EXISTS jobs (
     deaths INTEGER NOT NULL DEFAULT 0,
     finished REAL,
     output TEXT,
-    seconds REAL
+    seconds REAL,
+    key TEXT
 );
 CREATE INDEX IF NOT EXISTS jobs_by_status ON jobs (status, number);
 CREATE INDEX IF NOT EXISTS jobs_by_end ON jobs (finished) WHERE finished IS NOT NULL;
 """
+_KEYS = "CREATE UNIQUE INDEX IF NOT EXISTS jobs_by_key ON jobs (key) WHERE key IS NOT NULL"
 
 
 def fields_of(record: Any) -> dict[str, Any]:
@@ -94,6 +96,8 @@ class ServiceJob:
     """None until the job has ended."""
     seconds: float | None = None
     """Of the call that answered it, with all other questions of that call."""
+    key: str | None = None
+    """What its client calls the request, so that it is accepted once however often it is sent."""
 
     def ended(self, output: Output, seconds: float | None) -> ServiceJob:
         """The job with its answer, or with its failure."""
@@ -101,9 +105,9 @@ class ServiceJob:
         return replace(self, status=status, output=output, seconds=seconds)
 
 
-def new_job(question: PageQuestion) -> ServiceJob:
+def new_job(question: PageQuestion, key: str | None = None) -> ServiceJob:
     """A job that waits, with an id of its own."""
-    return ServiceJob(uuid.uuid4().hex, question)
+    return ServiceJob(uuid.uuid4().hex, question, key=key)
 
 
 class JobStore:
@@ -120,6 +124,11 @@ class JobStore:
         try:
             self._reading = self._connect()
             self._reading.executescript(_SCHEMA)
+            columns = self._reading.execute("SELECT name FROM pragma_table_info('jobs')").fetchall()
+            if ("key",) not in columns:
+                # Jobs that an earlier version has accepted.
+                self._reading.execute("ALTER TABLE jobs ADD COLUMN key TEXT")
+            self._reading.execute(_KEYS)
         except sqlite3.Error as error:
             raise _problem(error) from None
         self._writes: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
@@ -149,8 +158,8 @@ class JobStore:
             EnvironmentProblem: it could not be written, for example because the disk is full.
         """
         question = json.dumps(job.question.dump(), ensure_ascii=False)
-        row = (job.id, job.status, question, job.created)
-        statement = "INSERT INTO jobs (id, status, question, created) VALUES (?, ?, ?, ?)"
+        row = (job.id, job.status, question, job.created, job.key)
+        statement = "INSERT INTO jobs (id, status, question, created, key) VALUES (?, ?, ?, ?, ?)"
         await self._do(statement, [row], files, is_urgent=is_urgent)
 
     async def end(self, jobs: Sequence[ServiceJob]) -> None:
@@ -185,12 +194,17 @@ class JobStore:
         rows = self._select("id = ?", (job_id,))
         return rows[0] if rows else None
 
+    def find_key(self, key: str) -> ServiceJob | None:
+        """The job whose request the client calls so; None if there is none, or none any more."""
+        rows = self._select("key = ?", (key,))
+        return rows[0] if rows else None
+
     def waiting(self) -> list[ServiceJob]:
         """The jobs that have not ended, in the order in which they were accepted."""
         return self._select("status = 'IN_QUEUE' ORDER BY number", ())
 
     def _select(self, condition: str, values: tuple[Any, ...]) -> list[ServiceJob]:
-        columns = "id, question, status, created, deaths, output, seconds"
+        columns = "id, question, status, created, deaths, output, seconds, key"
         try:
             rows = self._reading.execute(f"SELECT {columns} FROM jobs WHERE {condition}", values)
             return [self._job(*row) for row in rows]
@@ -206,10 +220,11 @@ class JobStore:
         deaths: int,
         output: str | None,
         seconds: float | None,
+        key: str | None,
     ) -> ServiceJob:
         asked = PageQuestion.load(json.loads(question), self._pages)
         answer = None if output is None else output_of(json.loads(output))
-        return ServiceJob(job_id, asked, status, created, deaths, answer, seconds)
+        return ServiceJob(job_id, asked, status, created, deaths, answer, seconds, key)
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Generic, NamedTuple, Self, TypeVar
 
@@ -21,6 +22,8 @@ from bench.service.answers import plain
 from bench.service.refusals import Refusal
 from bench.text import one_line
 
+KEY_HEADER = "Idempotency-Key"
+"""The header of draft-ietf-httpapi-idempotency-key-header."""
 MAX_TEXT = 100_000
 """Characters of a prompt."""
 MAX_URL = 2**27
@@ -130,6 +133,22 @@ class SentRequest(NamedTuple, Generic[Fields]):
     fields: Fields
     pages: Sequence[Source | bytes]
     """Files, or where they are to be had."""
+
+
+_KEY = re.compile(r"[ -~]{1,255}")
+
+
+def idempotency_key(request: Request) -> str | None:
+    """What the client calls ``request``, so that it may send it again; None if it has no name.
+
+    Raises:
+        Refusal: it is not valid.
+    """
+    key = request.headers.get(KEY_HEADER)
+    if key is not None and not _KEY.fullmatch(key):
+        message = "an Idempotency-Key has 1 to 255 printable ASCII characters"
+        raise Refusal(400, "invalid_idempotency_key", message, field=KEY_HEADER)
+    return key
 
 
 async def read_sent(
