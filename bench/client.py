@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
+import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,8 +70,6 @@ class _Send(NamedTuple):
     path: str
     body: Mapping[str, Any]
     """Further arguments of ``httpx2.Client.request``."""
-    is_repeatable: bool
-    """Whether it may be sent again when nobody knows what became of it."""
 
 
 class _Pause(NamedTuple):
@@ -83,8 +82,6 @@ class _Broken(NamedTuple):
     """What came in the place of a reply."""
 
     message: str
-    was_sent: bool
-    """Whether the service may have got the request."""
 
 
 _Steps = Generator[_Send | _Pause, "httpx2.Response | _Broken | None", Result]
@@ -129,18 +126,20 @@ class _Client:
         self, path: str, pages: Sequence[Page], fields: Mapping[str, Any]
     ) -> _Steps[JobState]:
         body = _body(pages, {"wait": 0, **fields})
-        reply = yield from self._persisting(_Send("POST", path, body, is_repeatable=False))
+        # The service asks a question once, however often it comes with the same key.
+        body["headers"] = {"idempotency-key": uuid.uuid4().hex}
+        reply = yield from self._persisting(_Send("POST", path, body))
         return _state(reply)
 
     def _polling(self, job_id: str, seconds: float) -> _Steps[JobState]:
         path = f"/api/v1/status/{quote(job_id, safe='')}"
         wait = {"params": {"wait": seconds}}
-        reply = yield from self._persisting(_Send("GET", path, wait, is_repeatable=True))
+        reply = yield from self._persisting(_Send("GET", path, wait))
         return _state(reply)
 
     def _forgetting(self, job_id: str) -> _Steps[None]:
         path = f"/api/v1/status/{quote(job_id, safe='')}"
-        yield from self._persisting(_Send("DELETE", path, {}, is_repeatable=True))
+        yield from self._persisting(_Send("DELETE", path, {}))
 
     def _persisting(self, send: _Send) -> _Steps[httpx2.Response]:
         """The reply to a request, which is sent again while the service is busy or cannot be reached."""
@@ -153,13 +152,13 @@ class _Client:
                 problem: BenchError = EnvironmentProblem(
                     f"the service did not answer: {reply.message}", hint="is it running?"
                 )
-                may_pass = send.is_repeatable or not reply.was_sent
+                may_pass = True
                 asked_for = 0.0
             else:
                 if reply.status_code < 300:
                     return reply
                 problem = _problem(reply)
-                may_pass = reply.status_code in {429, 503}
+                may_pass = reply.status_code in {429, 502, 503, 504}
                 asked_for = _retry_after(reply)
             seconds = max(pause, asked_for)
             if not may_pass or time.monotonic() + seconds > until:
@@ -409,10 +408,7 @@ def _url(page: Page) -> str:
 
 
 def _broken(error: httpx2.TransportError) -> _Broken:
-    import httpx2
-
-    was_sent = not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
-    return _Broken(one_line(str(error) or type(error).__name__), was_sent)
+    return _Broken(one_line(str(error) or type(error).__name__))
 
 
 def _state(reply: httpx2.Response) -> JobState:

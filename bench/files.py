@@ -27,11 +27,11 @@ def write_atomically(path: Path, text: str) -> None:
     write_bytes_atomically(path, text.encode("utf-8", "backslashreplace"))
 
 
-def write_bytes_atomically(path: Path, data: bytes) -> None:
+def write_bytes_atomically(path: Path, data: bytes, *, is_synced: bool = True) -> None:
     """Write ``data`` so that ``path`` holds either all of it or what it held before.
 
     A temporary file in the same folder, whose name holds this process, is written, fsynced and renamed;
-    then the folder is fsynced.
+    then the folder is fsynced. Without ``is_synced`` the caller does both later (``sync_files``).
 
     Raises:
         EnvironmentProblem: the disk is full, or the folder cannot be written to.
@@ -43,13 +43,15 @@ def write_bytes_atomically(path: Path, data: bytes) -> None:
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(data)
                 stream.flush()
-                os.fsync(stream.fileno())
+                if is_synced:
+                    os.fsync(stream.fileno())
             temporary.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
-        _sync_folder(path.parent)
+        if is_synced:
+            _sync(path.parent)
 
 
 def open_temporary(path: Path) -> tuple[int, Path]:
@@ -182,8 +184,21 @@ def read_lines(path: Path, containing: Sequence[bytes] = ()) -> Iterator[dict[st
             yield record
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync_files(folder: Path, paths: Iterable[Path]) -> None:
+    """Wait until ``paths``, which lie in ``folder``, are on the disk; a file that is gone needs nothing.
+
+    Raises:
+        EnvironmentProblem: the disk is full or broken.
+    """
+    with storage_errors(folder):
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):
+                _sync(path)
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -2,6 +2,7 @@
 
     python benchmarks/service.py overhead                # the nano at 16 in flight, and called directly
     python benchmarks/service.py overhead --delay 0.05   # the same with a model that sleeps for each question
+    python benchmarks/service.py overhead --model NAME   # the same with any other model
     python benchmarks/service.py crowd --seconds 60      # 1,000 clients at once, a model that sleeps
     python benchmarks/service.py kills --times 10        # kill -9 of the service with 50 accepted jobs
     python benchmarks/service.py fuzz                    # schemathesis from the service's own OpenAPI
@@ -11,7 +12,7 @@ Each prints one JSON object; ``crowd``, ``kills`` and ``fuzz`` exit with 1 if so
 ``overhead`` takes turns between the two ways of asking: the engine is given the same questions in the same
 order, as many in one call as the service has in flight. Wall time depends on what else the machine does, so
 the processor's seconds stand beside it: those of the engine, of the service with everything that it started,
-and of the clients, which share the machine.
+what of them the model's process did not take, and those of the clients, which share the machine.
 """
 
 from __future__ import annotations
@@ -77,8 +78,16 @@ class Service:
 
     def processor_seconds(self) -> float:
         """Of the service and of everything that it has started."""
-        parent = psutil.Process(self.process.pid)
-        return sum(sum(p.cpu_times()[:2]) for p in [parent, *parent.children(recursive=True)])
+        return _tree(psutil.Process(self.process.pid))
+
+    def model_seconds(self) -> float:
+        """Of the model's process, and of those that open pages for it."""
+        return _tree(self.model())
+
+    def model(self) -> psutil.Process:
+        """The model's process."""
+        children = psutil.Process(self.process.pid).children()
+        return next(child for child in children if "bench.service.worker" in child.cmdline())
 
     def end(self) -> None:
         """Stop it in an orderly way."""
@@ -103,13 +112,17 @@ class Cost(NamedTuple):
 
     seconds: float
     processor: float
+    service: float
+    """Of ``processor``, what the model's process did not take."""
     clients: float
     latency: float
     """Median seconds of a question, from sending it; of the engine, of a call."""
     answers: tuple[str, ...]
 
 
-def overhead(rounds: int, passes: int, in_flight: int, delay: float) -> dict[str, Any]:
+def overhead(
+    rounds: int, passes: int, in_flight: int, name: str, delay: float | None
+) -> dict[str, Any]:
     """The same questions asked of a model and of the service, in turns; with ``delay`` the model sleeps."""
     from bench.models import make_model
     from bench.models.catalog import resolve
@@ -126,11 +139,11 @@ def overhead(rounds: int, passes: int, in_flight: int, delay: float) -> dict[str
     # In the order in which clients ask. A run would keep the questions of a document in one call.
     alone = [single for group in groups for (single,) in singles([group])] * passes
     batches = [alone[start : start + in_flight] for start in range(0, len(alone), in_flight)]
-    name = "sleeper" if delay else "qwen2-vl-nano"
+    name = name if delay is None else "sleeper"
     me = psutil.Process()
 
     def engine() -> Cost:
-        began, used = time.perf_counter(), _tree(me)
+        began, used = time.perf_counter(), _with_openers(me)
         latencies, answers = [], []
         for batch in batches:
             start = time.perf_counter()
@@ -138,7 +151,8 @@ def overhead(rounds: int, passes: int, in_flight: int, delay: float) -> dict[str
             latencies.append(time.perf_counter() - start)
         return Cost(
             time.perf_counter() - began,
-            _tree(me) - used,
+            _with_openers(me) - used,
+            0.0,
             0.0,
             statistics.median(latencies),
             tuple(answers[: len(questions)]),
@@ -146,7 +160,7 @@ def overhead(rounds: int, passes: int, in_flight: int, delay: float) -> dict[str
 
     with tempfile.TemporaryDirectory(prefix="serve-overhead-") as temporary:
         folder = Path(temporary)
-        (folder / "bench.toml").write_text(SLEEPER.format(delay), encoding="utf-8")
+        (folder / "bench.toml").write_text(SLEEPER.format(delay or 0.0), encoding="utf-8")
         model = make_model(resolve(name, bench_toml=folder / "bench.toml"))
         model.load()
         with serving(folder, name, "--batch-size", str(in_flight)) as service:
@@ -157,11 +171,14 @@ def overhead(rounds: int, passes: int, in_flight: int, delay: float) -> dict[str
                     service.processor_seconds(),
                     time.process_time(),
                 )
+                used_by_model = service.model_seconds()
                 replies = closed_loop(service.port, bodies * passes, in_flight)
                 answers = tuple(reply["output"]["data"]["text"] for reply, _ in replies)
+                processor = service.processor_seconds() - used
                 return Cost(
                     time.perf_counter() - began,
-                    service.processor_seconds() - used,
+                    processor,
+                    processor - (service.model_seconds() - used_by_model),
                     time.process_time() - own,
                     statistics.median(seconds for _, seconds in replies),
                     answers[: len(questions)],
@@ -184,9 +201,18 @@ def overhead(rounds: int, passes: int, in_flight: int, delay: float) -> dict[str
 
 
 def _tree(process: psutil.Process) -> float:
-    own = sum(process.cpu_times()[:2])
-    children = [p for p in process.children(recursive=True) if "bench.tasks.opener" in p.cmdline()]
-    return own + sum(sum(p.cpu_times()[:2]) for p in children)
+    """Processor seconds of a process and of everything that it has started."""
+    return _seconds([process, *process.children(recursive=True)])
+
+
+def _with_openers(process: psutil.Process) -> float:
+    """Processor seconds of a process and of those that open pages for it."""
+    children = process.children()
+    return _seconds([process, *(p for p in children if "bench.tasks.opener" in p.cmdline())])
+
+
+def _seconds(processes: Sequence[psutil.Process]) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
 def _ratio(pairs: Sequence[tuple[Cost, Cost]], field: str) -> float:
@@ -198,6 +224,7 @@ def _summary(costs: Sequence[Cost], questions: int) -> dict[str, Any]:
         "questions_per_second": [round(questions / cost.seconds, 1) for cost in costs],
         "milliseconds_per_question": [round(1000 * cost.seconds / questions, 2) for cost in costs],
         "processor_milliseconds": [round(1000 * cost.processor / questions, 2) for cost in costs],
+        "of_which_service": [round(1000 * cost.service / questions, 2) for cost in costs],
         "client_processor_milliseconds": [round(1000 * c.clients / questions, 2) for c in costs],
         "median_latency": [round(cost.latency, 4) for cost in costs],
     }
@@ -336,7 +363,7 @@ def kills(times: int, jobs: int) -> dict[str, Any]:
                 ServiceClient(service.url) as client,
             ):
                 if chance.random() < 0.5:
-                    _kill_model(service)
+                    service.model().kill()
                     killed_models += 1
                 for number, job_id in enumerate(ids):
                     state = client.state(job_id, wait=10)
@@ -352,12 +379,6 @@ def kills(times: int, jobs: int) -> dict[str, Any]:
         "answered_twice": doubled,
         "models_killed": killed_models,
     }
-
-
-def _kill_model(service: Service) -> None:
-    for child in psutil.Process(service.process.pid).children():
-        if "bench.service.worker" in child.cmdline():
-            child.kill()
 
 
 def _ended(folder: Path) -> dict[str, float]:
@@ -410,6 +431,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--passes", type=int, default=2)
     parser.add_argument("--in-flight", type=int, default=16)
+    parser.add_argument("--model", default="qwen2-vl-nano", help="of overhead: a name or a folder")
     parser.add_argument("--clients", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--delay", type=float, help="seconds a question, of a model that sleeps")
@@ -421,7 +443,7 @@ def main() -> int:
     if chosen.what == "fuzz":
         return fuzz(chosen.examples, chosen.seed)
     if chosen.what == "overhead":
-        told = overhead(chosen.rounds, chosen.passes, chosen.in_flight, chosen.delay or 0.0)
+        told = overhead(chosen.rounds, chosen.passes, chosen.in_flight, chosen.model, chosen.delay)
     elif chosen.what == "crowd":
         told = crowd(chosen.clients, chosen.seconds, chosen.delay or 0.001)
     else:

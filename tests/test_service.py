@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sqlite3
 import threading
@@ -15,12 +16,14 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
+import httpx2
+
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.models.model import failed
 from bench.schema import Output
-from bench.service import dispatch
+from bench.service import dispatch, jobs
 from bench.service.answers import chosen_label
-from bench.service.jobs import JobStore
+from bench.service.jobs import JobStore, PageQuestion
 from bench.service.model_process import ModelDied
 from bench.service.refusals import without_paths
 from bench.service.settings import service_settings
@@ -98,6 +101,7 @@ def test_the_same_page_asked_five_times_is_one_group_and_one_file(tmp_path: Path
             await it.client.get(f"/api/v1/status/{reply.json()['id']}", params={"wait": 5})
         asked = [job.question.prompt for job in it.script.calls[1]]
         assert asked == ["q0", "q2", "q4", "q5", "q6", "q1", "q3"]
+        await it.service.intake.tidied()
         assert list((tmp_path / "s" / "pages").iterdir()) == []
 
     tell(tmp_path / "s", story)
@@ -122,6 +126,7 @@ def test_a_restart_loses_no_job_and_answers_none_twice(tmp_path: Path) -> None:
             reply = await it.client.get(f"/api/v1/status/{job_id}", params={"wait": 5})
             assert reply.json()["output"]["data"]["text"] == f"Q{n}"
         answered.extend(job.id for call in it.script.calls for job in call)
+        await it.service.intake.tidied()
         assert list((tmp_path / "s" / "pages").iterdir()) == []
 
     tell(tmp_path / "s", after)
@@ -145,12 +150,154 @@ def test_a_full_queue_says_when_to_come_back(tmp_path: Path) -> None:
     tell(tmp_path / "s", story, works=False, queue=2)
 
 
+async def run_as(it: Running, key: str, **fields: Any) -> httpx2.Response:
+    """What ``run`` does, with an ``Idempotency-Key``."""
+    body = {"image": PAGE_URL, "prompt": "what?", **fields}
+    return await it.client.post("/api/v1/run", json=body, headers={"idempotency-key": key.encode()})
+
+
+def test_the_same_request_with_the_same_key_is_one_job(tmp_path: Path) -> None:
+    ids: set[str] = set()
+
+    async def story(it: Running) -> None:
+        waits = [0, 5, 0, 5]
+        replies = await asyncio.gather(*(run_as(it, "k 1", wait=wait) for wait in waits))
+        ids.update(reply.json()["id"] for reply in replies)
+        assert len(ids) == 1
+        reply = await run_as(it, "k 1", prompt="something else")
+        assert reply.status_code == 422
+        assert reply.json()["error"]["code"] == "idempotency_key_reused"
+        assert (await run_as(it, "k 2")).json()["id"] not in ids
+        for key in ("", "ключ", "k" * 256):
+            assert (await run_as(it, key)).status_code == 400
+        await it.service.intake.tidied()
+        assert list((tmp_path / "s" / "pages").iterdir()) == []
+
+    async def later(it: Running) -> None:
+        again = await run_as(it, "k 1")
+        assert again.json()["output"]["data"]["text"] == "WHAT?"
+        assert {again.json()["id"]} == ids
+        assert it.script.calls == []
+        await it.client.delete(f"/api/v1/status/{again.json()['id']}")
+        assert (await run_as(it, "k 1")).json()["id"] not in ids
+
+    tell(tmp_path / "s", story)
+    tell(tmp_path / "s", later)
+
+
+def test_a_request_that_was_accepted_needs_no_room_when_it_comes_again(tmp_path: Path) -> None:
+    async def story(it: Running) -> None:
+        first = await run_as(it, "k", wait=0)
+        assert (await run_as(it, "other", wait=0)).status_code == 429
+        again = await run_as(it, "k", wait=0)
+        assert again.json() == first.json()
+
+    tell(tmp_path / "s", story, works=False, queue=1)
+
+
+def test_jobs_of_a_version_without_keys_are_still_there(tmp_path: Path) -> None:
+    store = jobs.JobStore(tmp_path)
+    store.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "jobs.sqlite")) as connection:
+        connection.execute("DROP INDEX jobs_by_key")
+        connection.execute("ALTER TABLE jobs DROP COLUMN key")
+        question = PageQuestion((), "old", 5)
+        row = ("1", json.dumps(question.dump()))
+        insert = "INSERT INTO jobs (id, status, question, created) VALUES (?, 'IN_QUEUE', ?, 0)"
+        connection.execute(insert, row)
+        connection.commit()
+    store = jobs.JobStore(tmp_path)
+    assert [job.question for job in store.waiting()] == [question]
+    store.close()
+
+
+def test_what_is_accepted_is_synced_once_and_before_its_client_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[list[str]] = []
+    disk = threading.Event()
+
+    def sync(folder: Path, files: Any) -> None:
+        assert disk.wait(timeout=10)
+        synced.append([file.name for file in files])
+
+    monkeypatch.setattr(jobs, "sync_files", sync)
+
+    async def story(it: Running) -> None:
+        waiting = asyncio.create_task(it.run(prompt="first"))
+        while not it.script.calls:
+            await asyncio.sleep(0.01)
+        # The model does not wait for the disk, but the client does.
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        it.script.go_on.clear()
+        disk.set()
+        assert (await waiting).json()["output"]["data"]["text"] == "FIRST"
+        replies = [await it.run(wait=0, prompt=f"q{n}") for n in range(3)]
+        assert [reply.status_code for reply in replies] == [202] * 3
+        assert len(synced) == 2
+        assert synced[0] == synced[1]
+        it.script.go_on.set()
+
+    tell(tmp_path / "s", story)
+
+
+def test_a_page_that_cannot_be_synced_is_not_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sync(folder: Path, files: Any) -> None:
+        raise EnvironmentProblem("the disk is full")
+
+    monkeypatch.setattr(jobs, "sync_files", sync)
+
+    async def story(it: Running) -> None:
+        for wait in (0, 5):
+            assert (await it.run(wait=wait)).status_code == 507
+        await it.service.intake.tidied()
+        assert list((tmp_path / "s" / "pages").iterdir()) == []
+        assert it.service.dispatcher.waiting == 0
+
+    tell(tmp_path / "s", story)
+
+
+def test_a_full_call_does_not_wait_until_the_answers_before_are_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = asyncio.Event()
+    real = JobStore.end
+
+    async def end(self: JobStore, ended: Any) -> None:
+        await disk.wait()
+        await real(self, ended)
+
+    monkeypatch.setattr(JobStore, "end", end)
+
+    async def story(it: Running) -> None:
+        it.script.go_on.clear()
+        replies = [await it.run(wait=0, prompt=f"q{n}") for n in range(6)]
+        it.script.go_on.set()
+        await asyncio.sleep(0.1)
+        # A third call would pile up answers in memory.
+        assert [len(call) for call in it.script.calls] == [1, 2]
+        states = [
+            (await it.client.get(f"/api/v1/status/{reply.json()['id']}")).json()["status"]
+            for reply in replies
+        ]
+        assert states == ["IN_PROGRESS"] * 3 + ["IN_QUEUE"] * 3
+        disk.set()
+        last = await it.client.get(f"/api/v1/status/{replies[5].json()['id']}", params={"wait": 5})
+        assert last.json()["output"]["data"]["text"] == "Q5"
+
+    tell(tmp_path / "s", story, batch_size=2)
+
+
 def test_a_job_is_forgotten_with_its_page(tmp_path: Path) -> None:
     async def story(it: Running) -> None:
         address = f"/api/v1/status/{(await it.run(wait=0)).json()['id']}"
         assert (await it.client.delete(address)).status_code == 204
         assert (await it.client.get(address)).status_code == 404
         assert (await it.client.delete(address)).status_code == 404
+        await it.service.intake.tidied()
         assert list((tmp_path / "s" / "pages").iterdir()) == []
         assert b"what is it" not in (tmp_path / "s" / "jobs.sqlite").read_bytes()
 
@@ -286,12 +433,21 @@ def test_several_pages_in_every_way(tmp_path: Path) -> None:
 REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ({}, 422, "exactly one"),
     ({"image": PAGE_URL, "images": [PAGE_URL]}, 422, "exactly one"),
-    ({"image": PAGE_URL, "SECRET-KEY": 1}, 422, "no such field"),
-    ({"image": PAGE_URL, "prompt": " "}, 422, "prompt"),
-    ({"image": PAGE_URL, "prompt": 5}, 422, "prompt"),
-    ({"image": PAGE_URL, "wait": -1}, 422, "wait"),
-    ({"image": PAGE_URL, "wait": "5"}, 422, "wait"),
-    ({"image": PAGE_URL, "max_new_tokens": 0}, 422, "max_new_tokens"),
+    (
+        {"image": PAGE_URL, "SECRET-KEY": 1},
+        422,
+        "there is no such field; the fields are prompt, max_new_tokens, visual_tokens, wait, image_url, "
+        "image, images",
+    ),
+    ({"image": PAGE_URL, "prompt": " "}, 422, "prompt: the text must not be blank"),
+    ({"image": PAGE_URL, "prompt": 5}, 422, "prompt: it must be a text"),
+    ({"image": PAGE_URL, "wait": -1}, 422, "wait: the number must be at least 0"),
+    ({"image": PAGE_URL, "wait": "5"}, 422, "wait: it must be a number"),
+    (
+        {"image": PAGE_URL, "max_new_tokens": 0},
+        422,
+        "max_new_tokens: the number must be at least 1",
+    ),
     ({"image": PAGE_URL, "max_new_tokens": 9999}, 422, "at most 4096 tokens"),
     ({"image": PAGE_URL, "visual_tokens": 64}, 422, "cannot be told how many visual tokens"),
     ({"image": "SECRET"}, 403, "fetches no pages"),
@@ -300,7 +456,7 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ({"image": "data:image/png;base64,"}, 422, "0 bytes"),
     ({"image": data_url(b"SECRET")}, 422, "image 1 is not an image"),
     ({"image": data_url(PAGE[:20])}, 422, "image 1 is"),
-    ({"images": []}, 422, "images"),
+    ({"images": []}, 422, "images: there must be at least 1"),
     ({"images": [PAGE_URL] * 6}, 413, "at most 5 pages"),
     ({"image": data_url(pdf(6))}, 413, "at most 5 pages"),
     ({"image_url": "http://127.0.0.1/SECRET"}, 403, "fetches no pages"),
@@ -326,11 +482,18 @@ def test_what_is_not_valid_is_refused_without_an_echo(tmp_path: Path) -> None:
         form = {"content-type": "multipart/form-data; boundary=x"}
         reply = await it.client.post("/api/v1/run", content=b"rubbish", headers=form)
         assert reply.status_code in {400, 422}
-        reply = await it.client.post("/api/v1/run", files={"files": PAGE}, data={"evil": "SECRET"})
-        assert reply.status_code == 422
+        for fields, words in (
+            ({"evil": "SECRET"}, "there is no such field; the fields are files, prompt, "),
+            ({"wait": "SECRET"}, "wait: it must be a number"),
+            ({"prompt": ["SECRET", "SECRET"]}, "prompt comes twice"),
+        ):
+            reply = await it.client.post("/api/v1/run", files={"files": PAGE}, data=fields)
+            assert reply.status_code == 422
+            assert reply.json()["error"]["message"].startswith(words)
         assert (
             await it.client.get("/api/v1/status/x", params={"wait": "SECRET"})
         ).status_code == 422
+        await it.service.intake.tidied()
         assert list((tmp_path / "s" / "pages").iterdir()) == []
 
     tell(tmp_path / "s", story, pages=5)
@@ -349,9 +512,16 @@ def test_a_document_gets_the_label_that_the_model_names(tmp_path: Path) -> None:
         output = (await it.client.post("/api/v1/classify", json=body)).json()["output"]
         assert output["status"] == "error"
         assert output["message"] == "The model's answer is none of the labels."
-        for labels in ([], ["one"], ["a", ""], "ab"):
+        for labels, words in (
+            ([], "labels: there must be at least 2"),
+            (["one"], "labels: there must be at least 2"),
+            (["One", "one."], "labels: there must be at least two different labels"),
+            (["a", ""], "labels.1: the text must not be empty"),
+            ("ab", "labels: it must be a list"),
+        ):
             body = {"image": PAGE_URL, "labels": labels}
-            assert (await it.client.post("/api/v1/classify", json=body)).status_code == 422
+            reply = await it.client.post("/api/v1/classify", json=body)
+            assert (reply.status_code, reply.json()["error"]["message"]) == (422, words)
 
     tell(tmp_path / "s", story, script)
 
@@ -399,6 +569,9 @@ def test_the_service_tells_what_it_is_and_how_it_does(tmp_path: Path) -> None:
 
 def test_the_description_of_the_api_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     async def story(it: Running) -> None:
+        root = await it.client.get("/")
+        assert (root.status_code, root.headers["location"]) == (307, "/docs")
+        assert root.text == "The API is described at /docs.\n"
         page = await it.client.get("/docs")
         assert page.status_code == 200
         assert "http" not in page.text.replace("httpx", "")
@@ -505,10 +678,10 @@ def test_a_full_disk_is_told_and_costs_no_answer(
     is_full = False
     real = JobStore._do
 
-    async def do(self: JobStore, statement: str, rows: Any) -> None:
+    async def do(self: JobStore, *write: Any, **urgency: Any) -> None:
         if is_full:
             raise EnvironmentProblem("the jobs cannot be stored: database or disk is full")
-        await real(self, statement, rows)
+        await real(self, *write, **urgency)
 
     monkeypatch.setattr(JobStore, "_do", do)
     monkeypatch.setattr(dispatch, "STORING_PAUSE", 0.01)

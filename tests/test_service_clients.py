@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import time
@@ -24,7 +25,7 @@ from bench.models.model import failed
 from bench.models.openai import Endpoint
 from bench.models.qwen_vl import QwenVL
 from bench.schema import Generation, ModelSpec, Output, PageGroup, Request
-from bench.service import entrance
+from bench.service import entrance, serve
 from bench.service.jobs import ServiceJob
 from bench.tasks import load_task
 from tests.service_fixture import (
@@ -284,14 +285,30 @@ def test_a_client_comes_back_when_it_is_told_to(monkeypatch: pytest.MonkeyPatch)
     assert methods == ["POST"] * 4 + ["GET"] * 2
 
 
-def test_a_question_that_may_have_arrived_is_not_asked_twice() -> None:
-    transport, methods = scripted(httpx2.ReadError("broken"))
-    with (
-        ServiceClient("http://here", transport=transport) as client,
-        pytest.raises(EnvironmentProblem, match="did not answer"),
-    ):
-        client.ask([PAGE])
-    assert methods == ["POST"]
+def test_a_question_that_may_have_arrived_is_sent_again_with_the_same_key(
+    it: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    keys: list[str] = []
+
+    class Losing(httpx2.HTTPTransport):
+        """Loses the first reply."""
+
+        def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+            reply = super().handle_request(request)
+            if request.method == "POST":
+                keys.append(request.headers["idempotency-key"])
+            if len(keys) == 1 and request.method == "POST":
+                reply.close()
+                raise httpx2.ReadError("broken")
+            return reply
+
+    before = sum(map(len, it.script.calls))
+    with ServiceClient(it.url, transport=Losing()) as client:
+        assert client.ask([PAGE], "once?").text == "ONCE?"
+        assert client.ask([PAGE], "twice?").text == "TWICE?"
+    assert sum(map(len, it.script.calls)) == before + 2
+    assert keys[0] == keys[1] != keys[2]
 
 
 def test_a_client_loses_patience() -> None:
@@ -382,3 +399,39 @@ def test_a_client_that_says_nothing_is_sent_away(
                 reply += kept.recv(5000)
             kept.sendall(b"GET /livez HTTP/1.1\r\nx: ")
             assert kept.recv(1000) == b""
+
+
+def test_headers_without_end_are_cut_off(it: Listening) -> None:
+    port = int(it.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n")
+        reply = b""
+        with contextlib.suppress(ConnectionError):
+            for _ in range(100):
+                client.sendall(b"x-more: " + b"x" * 10_000 + b"\r\n")
+            client.sendall(b"\r\n")
+            reply = client.recv(1000)
+        assert reply == b""
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_does_not_read_its_reply_is_sent_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    monkeypatch.setattr(serve.BoundedConnection, "reply_seconds", 0.3)
+    with listening(
+        tmp_path / "s", Script(lambda job: replace(shouted(job), text="x" * 8_000_000))
+    ) as it:
+        port = int(it.url.rpartition(":")[2])
+        body = json.dumps(chat(stream=stream)).encode()
+        head = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(head.encode() + body)
+            assert client.recv(10).startswith(b"HTTP/1.1 2")
+            until = time.monotonic() + 10
+            while it.server.server_state.connections and time.monotonic() < until:
+                time.sleep(0.05)
+            assert not it.server.server_state.connections

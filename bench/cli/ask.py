@@ -69,6 +69,8 @@ def ask_command(options: AskOptions) -> None:
 
     if options.labels and options.max_new_tokens is not None:
         raise InvalidInput("with --labels, the answer is a label, so --max-new-tokens has no place")
+    if options.labels and len(options.labels) < 2:
+        raise InvalidInput("--labels needs at least two different labels, separated by commas")
     key = os.environ.get(KEY_VARIABLE) or None
     watch = _Progress()
     with ServiceClient(options.url, key=key, patience=options.patience) as client:

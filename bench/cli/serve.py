@@ -28,6 +28,16 @@ from bench.cli.options import (
 )
 from bench.errors import require_package
 
+SERVE_PACKAGES = (
+    "fastapi",
+    "fastapi_offline",
+    "httptools",
+    "prometheus_client",
+    "pydantic_settings",
+    "uvloop",
+)
+"""Packages of the extra serve."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServeOptions(ModelOptions):
@@ -91,7 +101,7 @@ def serve_command(options: ServeOptions) -> None:
     bench ask http://localhost:8000 scan.png -q "What is the total?"
     BENCH_SERVE_API_KEY=... bench serve --model qwen2-vl-2b --host 0.0.0.0
     """  # noqa: D301  \b is click's mark for a paragraph that is not rewrapped
-    for package in ("fastapi", "fastapi_offline", "prometheus_client", "pydantic_settings"):
+    for package in SERVE_PACKAGES:
         require_package("bench serve", package, "serve")
     from bench.service.serve import serve
     from bench.service.settings import service_settings

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import bench
 from bench.errors import EnvironmentProblem, InvalidInput
@@ -19,7 +21,7 @@ from bench.service.intake import PageIntake, data_url_content, storage_refusal, 
 from bench.service.jobs import PageQuestion, ServiceJob, new_job
 from bench.service.metrics import ServiceMetrics
 from bench.service.refusals import Refusal
-from bench.service.requests import Source
+from bench.service.requests import KEY_HEADER, Source
 from bench.service.settings import ServiceSettings
 
 SHOWN_DETAILS = ("dtype", "quantization", "attention", "context_tokens", "min_pixels", "max_pixels")
@@ -43,6 +45,8 @@ class Service:
         self.is_draining = False
         """Whether the service is about to stop, so that it accepts nothing more."""
         self._forgetting: set[asyncio.Task[bool]] = set()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """Of the keys with which something is being accepted."""
 
     @property
     def model_name(self) -> str:
@@ -50,12 +54,16 @@ class Service:
         name = self.spec.name
         return Path(name).name if Path(name).exists() or name.startswith((".", "/")) else name
 
-    def check_room(self) -> None:
+    def check_room(self, key: str | None = None) -> None:
         """Refuse a question that could not be accepted, before its pages are read.
+
+        One that was accepted with ``key`` before needs no room.
 
         Raises:
             Refusal: the model is not loaded yet, the service is about to stop, or the queue is full.
         """
+        if key is not None and self.dispatcher.find_key(key) is not None:
+            return
         if self.is_draining:
             raise Refusal(503, "stopping", "the service is about to stop", retry_after=10)
         if self.dispatcher.loaded is None:
@@ -96,8 +104,12 @@ class Service:
         stop: tuple[str, ...] = (),
         system: str | None = None,
         labels: tuple[str, ...] = (),
+        is_awaited: bool = True,
+        key: str | None = None,
     ) -> ServiceJob:
-        """A job that is on the disk and will be answered.
+        """A job that is on the disk and will be answered; ``is_awaited`` is that of ``Dispatcher.accept``.
+
+        The same question with the same ``key`` is the same job.
 
         Raises:
             Refusal: the model cannot do what is asked, a page cannot be read, or there is no room.
@@ -115,22 +127,48 @@ class Service:
         try:
             opened = await self.intake.take(await self.contents(pages))
             question = PageQuestion(opened, prompt, limit, stop, system, max_pixels, labels)
-            return await self._kept(new_job(question))
+            # The second of two equal requests waits until the first one is stored, and then finds it.
+            async with self._turn(key):
+                return await self._kept(new_job(question, key), is_awaited)
         except EnvironmentProblem as error:
             raise storage_refusal(error) from None
         finally:
             self.dispatcher.arriving -= 1
 
-    async def _kept(self, job: ServiceJob) -> ServiceJob:
-        """``job`` when it is on the disk; its pages are let go if it is not accepted."""
+    async def _kept(self, job: ServiceJob, is_awaited: bool) -> ServiceJob:
+        """``job`` when it is on the disk, or the one that was accepted with its key before.
+
+        The pages of ``job`` are let go if it is not accepted.
+        """
         try:
-            # While the pages were read, others may have taken the last places.
-            self.check_room()
-            await self.dispatcher.accept(job)
+            known = self._known(job)
+            if known is None:
+                # While the pages were read, others may have taken the last places.
+                self.check_room()
+                await self.dispatcher.accept(job, is_awaited=is_awaited)
+                return job
         except BaseException:
             self.intake.release(job.question.pages)
             raise
-        return job
+        self.intake.release(job.question.pages)
+        return known
+
+    def _known(self, job: ServiceJob) -> ServiceJob | None:
+        """The job that was accepted with the key of ``job``; None if there is none.
+
+        Raises:
+            Refusal: it asks something else.
+        """
+        known = None if job.key is None else self.dispatcher.find_key(job.key)
+        if known is not None and known.question != job.question:
+            message = "the Idempotency-Key belongs to another request"
+            raise Refusal(422, "idempotency_key_reused", message, field=KEY_HEADER)
+        return known
+
+    def _turn(self, key: str | None) -> contextlib.AbstractAsyncContextManager[Any]:
+        if key is None:
+            return contextlib.nullcontext()
+        return self._turns.setdefault(key, asyncio.Lock())
 
     def forget_soon(self, job_id: str) -> None:
         """Forget a job whose client has left, and whose answer therefore nobody will get."""

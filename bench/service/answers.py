@@ -67,16 +67,16 @@ class LabelChoice(NamedTuple):
 
 def chosen_label(output: Output, labels: Sequence[str]) -> LabelChoice | None:
     """The one of ``labels`` that the answer is, or the only one that stands in it; None if there is none."""
-    answer = _plain(output.text)
-    named = [label for label in labels if _plain(label) == answer]
+    answer = plain(output.text)
+    named = [label for label in labels if plain(label) == answer]
     if not named:
-        named = [label for label in labels if f" {_plain(label)} " in f" {answer} "]
+        named = [label for label in labels if f" {plain(label)} " in f" {answer} "]
         # "invoice" stands in "invoice copy" as well: the longer label says more.
         named = [
             label
             for label in named
             if not any(
-                f" {_plain(label)} " in f" {_plain(other)} " for other in named if other != label
+                f" {plain(label)} " in f" {plain(other)} " for other in named if other != label
             )
         ]
     if len(named) != 1:
@@ -87,8 +87,8 @@ def chosen_label(output: Output, labels: Sequence[str]) -> LabelChoice | None:
     return LabelChoice(named[0], probability)
 
 
-def _plain(text: str) -> str:
-    """Words in lower case with single blanks between them, without punctuation."""
+def plain(text: str) -> str:
+    """The words of a label or an answer, in lower case and without punctuation."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     kept = "".join(letter if letter.isalnum() else " " for letter in folded)
     return " ".join(kept.split())

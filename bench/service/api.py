@@ -19,6 +19,7 @@ from bench.service.requests import (
     ClassifyRequest,
     RunFields,
     RunRequest,
+    idempotency_key,
     read_sent,
 )
 
@@ -48,8 +49,8 @@ about = APIRouter(tags=["about the service"])
 async def run(request: Request) -> Response:
     """Answers when the answer is there, or with 202 and `IN_QUEUE` when `wait` seconds are over."""
     service = the_service(request)
-    job, wait = await _accepted_run(request, service)
-    return await _reply(service, job, wait)
+    job, seconds = await _accepted_run(request, service)
+    return await _reply(service, job, seconds)
 
 
 @documents.post(
@@ -66,8 +67,8 @@ async def classify(request: Request) -> Response:
     does not tell them.
     """
     service = the_service(request)
-    job, wait = await _accepted_classification(request, service)
-    return await _reply(service, job, wait)
+    job, seconds = await _accepted_classification(request, service)
+    return await _reply(service, job, seconds)
 
 
 @documents.get(
@@ -95,6 +96,12 @@ async def forget(request: Request, job_id: str) -> None:
     """A job that waits is not asked any more."""
     if not await the_service(request).dispatcher.forget(job_id):
         raise _unknown()
+
+
+@about.get("/", include_in_schema=False)
+async def index() -> Response:
+    """Leads a browser to the description of the API, and says where it is to anybody else."""
+    return PlainTextResponse("The API is described at /docs.\n", 307, {"location": "/docs"})
 
 
 @about.get("/livez", summary="Whether the service runs")
@@ -131,39 +138,49 @@ async def metrics(request: Request) -> Response:
     return Response(the_service(request).metrics.page(), headers={"content-type": CONTENT_TYPE})
 
 
-async def _accepted_run(request: Request, service: Service) -> tuple[ServiceJob, float | None]:
-    """The job of a request; its body is not kept while the answer is waited for."""
-    service.check_room()
+async def _accepted_run(request: Request, service: Service) -> tuple[ServiceJob, float]:
+    """The job of a request, and how long to wait; its body is not kept while the answer is waited for."""
+    key = idempotency_key(request)
+    service.check_room(key)
     sent = await read_sent(request, RunFields, RunRequest)
+    seconds = _seconds(service, sent.fields.wait)
     job = await service.accept(
         sent.pages,
         sent.fields.prompt or DEFAULT_QUESTION,
         max_new_tokens=sent.fields.max_new_tokens,
         visual_tokens=sent.fields.visual_tokens,
+        is_awaited=seconds > 0,
+        key=key,
     )
-    return job, sent.fields.wait
+    return job, seconds
 
 
-async def _accepted_classification(
-    request: Request, service: Service
-) -> tuple[ServiceJob, float | None]:
-    service.check_room()
+async def _accepted_classification(request: Request, service: Service) -> tuple[ServiceJob, float]:
+    key = idempotency_key(request)
+    service.check_room(key)
     sent = await read_sent(request, ClassifyFields, ClassifyRequest)
-    labels = tuple(dict.fromkeys(sent.fields.labels))
+    seconds = _seconds(service, sent.fields.wait)
+    labels = tuple(sent.fields.labels)
     job = await service.accept(
         sent.pages,
         classification_prompt(labels, sent.fields.prompt),
         max_new_tokens=LABEL_TOKENS,
         visual_tokens=sent.fields.visual_tokens,
         labels=labels,
+        is_awaited=seconds > 0,
+        key=key,
     )
-    return job, sent.fields.wait
+    return job, seconds
 
 
-async def _reply(service: Service, job: ServiceJob, wait: float | None) -> Response:
-    """The job when it has ended, or as it is when the time is over."""
+def _seconds(service: Service, wait: float | None) -> float:
+    """How long a request waits for its answer."""
     settings = service.settings
-    seconds = min(settings.wait_seconds if wait is None else wait, settings.most_wait_seconds)
+    return min(settings.wait_seconds if wait is None else wait, settings.most_wait_seconds)
+
+
+async def _reply(service: Service, job: ServiceJob, seconds: float) -> Response:
+    """The job when it has ended, or as it is when the time is over."""
     known = await service.dispatcher.result(job.id, seconds)
     if known is None:
         raise _unknown()

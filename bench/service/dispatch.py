@@ -61,7 +61,9 @@ class Dispatcher:
         self._live: dict[str, LiveJob] = {}
         """Jobs in the order in which they were accepted."""
         self._asked: set[str] = set()
-        """Those of them that the model is answering."""
+        """Those of them that the model is answering, or whose answers are being stored."""
+        self._keeping: asyncio.Task[None] | None = None
+        """Stores the answers of the last call."""
         self.arriving = 0
         """Questions whose pages are being read."""
         self._arrived = asyncio.Event()
@@ -76,7 +78,7 @@ class Dispatcher:
             intake.hold(job.question.pages)
             self._live[job.id] = LiveJob(job)
         intake.sweep()
-        self._count()
+        metrics.watch_queue(lambda: self.waiting, lambda: len(self._asked))
 
     @property
     def waiting(self) -> int:
@@ -95,6 +97,10 @@ class Dispatcher:
             return self._store.find(job_id)
         return replace(live.job, status="IN_PROGRESS") if job_id in self._asked else live.job
 
+    def find_key(self, key: str) -> ServiceJob | None:
+        """The job that was accepted with ``key``, as it was then; None if there is none."""
+        return self._store.find_key(key)
+
     def position(self, job_id: str) -> int:
         """Which one a job that waits is among those that wait, from 1."""
         position = 0
@@ -112,15 +118,32 @@ class Dispatcher:
         # Half of the queue, so that the clients which are sent away find room when they come back.
         return max(1, min(60, round(seconds / 2)))
 
-    async def accept(self, job: ServiceJob) -> None:
+    async def accept(self, job: ServiceJob, *, is_awaited: bool) -> None:
         """Take a job whose pages are held; it is on the disk when this returns.
+
+        Args:
+            job: the job.
+            is_awaited: whether its client waits for the answer. Then the model need not wait for the disk:
+                nothing is told of the job before it is stored.
 
         Raises:
             EnvironmentProblem: it cannot be stored.
         """
-        await self._store.add(job)
+        if is_awaited:
+            self._enter(job)
+        files = self._intake.unsynced(job.question.pages)
+        try:
+            await self._store.add(job, files, is_urgent=not is_awaited)
+        except BaseException:
+            self._live.pop(job.id, None)
+            self._asked.discard(job.id)
+            raise
+        self._intake.synced(files)
+        if not is_awaited:
+            self._enter(job)
+
+    def _enter(self, job: ServiceJob) -> None:
         self._live[job.id] = LiveJob(job)
-        self._count()
         self._arrived.set()
 
     async def result(self, job_id: str, seconds: float | None) -> ServiceJob | None:
@@ -180,16 +203,20 @@ class Dispatcher:
             EnvironmentProblem: the model died and cannot be loaded any more. The jobs stay accepted.
         """
         expected = 0
-        while True:
-            if not self._live:
-                self._arrived.clear()
-                await self._arrived.wait()
-            await self._gather(expected)
-            batch = self._next_batch()
-            if batch:
-                await self._answer(batch)
-            # Those that wait already, and those whose clients may come back.
-            expected = min(self.waiting + len(batch), self._most_questions)
+        try:
+            while True:
+                if not self.waiting:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+                await self._gather(expected)
+                batch = self._next_batch()
+                if batch:
+                    await self._answer(batch)
+                # Those that wait already, and those whose clients may come back.
+                expected = min(self.waiting + len(batch), self._most_questions)
+        finally:
+            if self._keeping is not None:
+                self._keeping.cancel()
 
     async def _gather(self, expected: int) -> None:
         """Wait a little until ``expected`` questions wait, as long as some of them come."""
@@ -214,7 +241,7 @@ class Dispatcher:
     def _next_batch(self) -> list[LiveJob]:
         """The job that waits longest, and as many others as one call may hold: first those on its pages."""
         size = self._most_questions
-        waiting = list(self._live.values())
+        waiting = [live for name, live in self._live.items() if name not in self._asked]
         if not waiting:
             return []
         first = waiting[0]
@@ -235,8 +262,7 @@ class Dispatcher:
 
     async def _answer(self, batch: Sequence[LiveJob]) -> None:
         """Ask the model once, and keep what becomes of the jobs."""
-        self._asked = {live.job.id for live in batch}
-        self._count()
+        self._asked.update(live.job.id for live in batch)
         started = time.perf_counter()
         try:
             answered = await self._process.ask([live.job for live in batch])
@@ -251,7 +277,13 @@ class Dispatcher:
             output = answered.outputs.get(live.job.id)
             output = output or Output(live.job.id, "", "error", error=missing)
             ended.append(live.job.ended(output, answered.seconds))
-        await self._keep(batch, ended, answered)
+        if self._keeping is not None:
+            # With a full disk, the model is not asked on and on.
+            await self._keeping
+        self._keeping = asyncio.create_task(self._keep(batch, ended, answered))
+        if self.waiting < self._most_questions:
+            # The clients of these answers may come back with what makes the next call full.
+            await self._keeping
 
     async def _keep(
         self, batch: Sequence[LiveJob], ended: Sequence[ServiceJob], answered: CallResult | None
@@ -295,8 +327,7 @@ class Dispatcher:
             ended = [live.job.ended(failed(live.job.id, error), None) for live in guilty]
             if ended:
                 await self._keep(guilty, ended, None)
-        self._asked.clear()
-        self._count()
+        self._asked.difference_update(live.job.id for live in batch)
         await self._revive()
 
     async def _revive(self) -> None:
@@ -321,8 +352,4 @@ class Dispatcher:
         del self._live[live.job.id]
         self._asked.discard(live.job.id)
         self._intake.release(live.job.question.pages)
-        self._count()
         live.ended.set()
-
-    def _count(self) -> None:
-        self._metrics.queued(self.waiting, len(self._asked))

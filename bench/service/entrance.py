@@ -29,7 +29,7 @@ from bench.service.refusals import Refusal
 from bench.service.settings import ServiceSettings
 from bench.text import stumbled
 
-OPEN_PATHS = ("/livez", "/ready", "/docs", "/docs-files", "/openapi.json")
+OPEN_PATHS = ("/", "/livez", "/ready", "/docs", "/docs-files", "/openapi.json")
 """What needs no key: the probes of whatever runs the service, and the description of the API."""
 CLIENT_LEFT = 499
 """Status in the log where nobody is there any more to get one."""
@@ -102,6 +102,10 @@ class Entrance:
 
     def __init__(self, app: ASGIApp, settings: ServiceSettings, metrics: ServiceMetrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
+        self._names: frozenset[str] | None = None
+        """By which the service may be called; None if any name will do."""
+        if settings.is_loopback:
+            self._names = LOOPBACK_NAMES.union(settings.allowed_hosts)
         self._numbers = itertools.count(1)
         self._session = uuid.uuid4().hex[:12]
         self._receiving = 0
@@ -169,10 +173,7 @@ class Entrance:
         """
         settings = self._settings
         own_name = headers.get("host", "")
-        if settings.is_loopback and _host(own_name) not in {
-            *LOOPBACK_NAMES,
-            *settings.allowed_hosts,
-        }:
+        if self._names is not None and _host(own_name) not in self._names:
             # A page of a browser that has its own name point to this machine.
             raise Refusal(421, "unknown_host", "the service is not called by this name")
         origin = headers.get("origin")

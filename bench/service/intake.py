@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import hashlib
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -32,6 +33,13 @@ class PageIntake:
         folder.mkdir(parents=True, exist_ok=True)
         self._users: dict[str, int] = {}
         """Digest of a file → how many requests and jobs need it."""
+        self._unsynced: set[str] = set()
+        """Digests of files that may not be on the disk yet."""
+        self._unneeded: set[str] = set()
+        """Digests of files that are to be removed."""
+        self._leaving: set[str] = set()
+        """Digests of those that are being removed."""
+        self._tidying: asyncio.Task[None] | None = None
         self._opened: dict[str, asyncio.Task[tuple[Page, ...]]] = {}
         # Each opening has a process of its own, and more of them than cores would only wait for each other.
         self._at_once = asyncio.Semaphore(usable_cores())
@@ -63,9 +71,23 @@ class PageIntake:
         """Keep the files of ``pages`` for one more job."""
         self._hold(page.sha256 for page in pages)
 
+    def unsynced(self, pages: Iterable[Page]) -> list[Path]:
+        """The files of ``pages`` that may not be on the disk yet."""
+        digests = self._unsynced.intersection(page.sha256 for page in pages)
+        return [self._folder / digest for digest in digests]
+
+    def synced(self, files: Iterable[Path]) -> None:
+        """Know that ``files`` are on the disk."""
+        self._unsynced.difference_update(file.name for file in files)
+
     def release(self, pages: Iterable[Page]) -> None:
         """Remove the files of ``pages`` that nobody else needs."""
         self._drop(page.sha256 for page in pages)
+
+    async def tidied(self) -> None:
+        """Wait until the files that nobody needs are gone."""
+        if self._tidying is not None:
+            await asyncio.shield(self._tidying)
 
     def sweep(self) -> None:
         """Remove the files that nobody needs: what a killed service has left behind."""
@@ -90,6 +112,9 @@ class PageIntake:
 
     async def _open(self, digest: str, content: bytes) -> tuple[Page, ...]:
         path = self._folder / digest
+        if digest in self._leaving:
+            await self.tidied()
+        self._unsynced.add(digest)
         async with self._at_once:
             return await asyncio.to_thread(_written, path, content)
 
@@ -113,12 +138,30 @@ class PageIntake:
         self._remove(digest)
 
     def _remove(self, digest: str) -> None:
-        if digest not in self._users:
-            (self._folder / digest).unlink(missing_ok=True)
+        self._unneeded.add(digest)
+        if self._tidying is None or self._tidying.done():
+            self._tidying = asyncio.create_task(self._tidy())
+
+    async def _tidy(self) -> None:
+        """Remove files in a thread: while the disk is busy with others, it takes milliseconds."""
+        while self._unneeded:
+            self._leaving = self._unneeded - self._users.keys()
+            self._unneeded = set()
+            self._unsynced -= self._leaving
+            await asyncio.to_thread(_removed, [self._folder / digest for digest in self._leaving])
+            self._leaving = set()
+
+
+def _removed(files: Iterable[Path]) -> None:
+    for file in files:
+        # What cannot be removed now is removed after the next start.
+        with contextlib.suppress(OSError):
+            file.unlink()
 
 
 def _written(path: Path, content: bytes) -> tuple[Page, ...]:
-    write_bytes_atomically(path, content)
+    # The file is synced together with the row of the first job that needs it.
+    write_bytes_atomically(path, content, is_synced=False)
     return read_pages(path)
 
 

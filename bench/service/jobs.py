@@ -13,15 +13,19 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from bench.errors import EnvironmentProblem
+from bench.files import sync_files
 from bench.rundir.rows import output_of
 from bench.schema import Json, Output, Page
 from bench.text import one_line
+
+GATHERING_SECONDS = 0.02
+"""How long a write that nobody waits for lets others join its transaction."""
 
 JobStatus = Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED", "FAILED"]
 
@@ -35,11 +39,13 @@ CREATE TABLE IF NOT EXISTS jobs (
     deaths INTEGER NOT NULL DEFAULT 0,
     finished REAL,
     output TEXT,
-    seconds REAL
+    seconds REAL,
+    key TEXT
 );
 CREATE INDEX IF NOT EXISTS jobs_by_status ON jobs (status, number);
 CREATE INDEX IF NOT EXISTS jobs_by_end ON jobs (finished) WHERE finished IS NOT NULL;
 """
+_KEYS = "CREATE UNIQUE INDEX IF NOT EXISTS jobs_by_key ON jobs (key) WHERE key IS NOT NULL"
 
 
 def fields_of(record: Any) -> dict[str, Any]:
@@ -90,6 +96,8 @@ class ServiceJob:
     """None until the job has ended."""
     seconds: float | None = None
     """Of the call that answered it, with all other questions of that call."""
+    key: str | None = None
+    """What its client calls the request, so that it is accepted once however often it is sent."""
 
     def ended(self, output: Output, seconds: float | None) -> ServiceJob:
         """The job with its answer, or with its failure."""
@@ -97,9 +105,9 @@ class ServiceJob:
         return replace(self, status=status, output=output, seconds=seconds)
 
 
-def new_job(question: PageQuestion) -> ServiceJob:
+def new_job(question: PageQuestion, key: str | None = None) -> ServiceJob:
     """A job that waits, with an id of its own."""
-    return ServiceJob(uuid.uuid4().hex, question)
+    return ServiceJob(uuid.uuid4().hex, question, key=key)
 
 
 class JobStore:
@@ -116,29 +124,43 @@ class JobStore:
         try:
             self._reading = self._connect()
             self._reading.executescript(_SCHEMA)
+            columns = self._reading.execute("SELECT name FROM pragma_table_info('jobs')").fetchall()
+            if ("key",) not in columns:
+                # Jobs that an earlier version has accepted.
+                self._reading.execute("ALTER TABLE jobs ADD COLUMN key TEXT")
+            self._reading.execute(_KEYS)
         except sqlite3.Error as error:
             raise _problem(error) from None
         self._writes: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._urgent = threading.Event()
+        """Whether one of the writes is waited for."""
         self._writer = threading.Thread(target=self._write, name="jobs", daemon=True)
         self._writer.start()
 
     def close(self) -> None:
         """Finish what is to be written, and close the database."""
         self._writes.put(None)
+        self._urgent.set()
         self._writer.join()
         self._reading.close()
 
-    async def add(self, job: ServiceJob) -> None:
+    async def add(
+        self, job: ServiceJob, files: Sequence[Path] = (), *, is_urgent: bool = True
+    ) -> None:
         """Accept a job; it is on the disk when this returns.
+
+        Args:
+            job: the job.
+            files: those of its pages that must be on the disk as well.
+            is_urgent: whether somebody waits for nothing else.
 
         Raises:
             EnvironmentProblem: it could not be written, for example because the disk is full.
         """
         question = json.dumps(job.question.dump(), ensure_ascii=False)
-        row = (job.id, job.status, question, job.created)
-        await self._do(
-            "INSERT INTO jobs (id, status, question, created) VALUES (?, ?, ?, ?)", [row]
-        )
+        row = (job.id, job.status, question, job.created, job.key)
+        statement = "INSERT INTO jobs (id, status, question, created, key) VALUES (?, ?, ?, ?, ?)"
+        await self._do(statement, [row], files, is_urgent=is_urgent)
 
     async def end(self, jobs: Sequence[ServiceJob]) -> None:
         """Keep how jobs ended. A job that was forgotten meanwhile, or has ended before, stays as it is."""
@@ -172,12 +194,17 @@ class JobStore:
         rows = self._select("id = ?", (job_id,))
         return rows[0] if rows else None
 
+    def find_key(self, key: str) -> ServiceJob | None:
+        """The job whose request the client calls so; None if there is none, or none any more."""
+        rows = self._select("key = ?", (key,))
+        return rows[0] if rows else None
+
     def waiting(self) -> list[ServiceJob]:
         """The jobs that have not ended, in the order in which they were accepted."""
         return self._select("status = 'IN_QUEUE' ORDER BY number", ())
 
     def _select(self, condition: str, values: tuple[Any, ...]) -> list[ServiceJob]:
-        columns = "id, question, status, created, deaths, output, seconds"
+        columns = "id, question, status, created, deaths, output, seconds, key"
         try:
             rows = self._reading.execute(f"SELECT {columns} FROM jobs WHERE {condition}", values)
             return [self._job(*row) for row in rows]
@@ -193,10 +220,11 @@ class JobStore:
         deaths: int,
         output: str | None,
         seconds: float | None,
+        key: str | None,
     ) -> ServiceJob:
         asked = PageQuestion.load(json.loads(question), self._pages)
         answer = None if output is None else output_of(json.loads(output))
-        return ServiceJob(job_id, asked, status, created, deaths, answer, seconds)
+        return ServiceJob(job_id, asked, status, created, deaths, answer, seconds, key)
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
@@ -207,14 +235,18 @@ class JobStore:
         connection.execute("PRAGMA secure_delete = ON")
         return connection
 
-    async def _do(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-
-        def settle(error: sqlite3.Error | None) -> None:
-            loop.call_soon_threadsafe(_settle, done, error)
-
-        self._writes.put(_Write(statement, rows, settle))
+    async def _do(
+        self,
+        statement: str,
+        rows: Sequence[tuple[Any, ...]],
+        files: Sequence[Path] = (),
+        *,
+        is_urgent: bool = True,
+    ) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._writes.put(_Write(statement, rows, files, done))
+        if is_urgent:
+            self._urgent.set()
         await done
 
     def _write(self) -> None:
@@ -223,14 +255,32 @@ class JobStore:
         is_open = True
         while is_open:
             writes = [self._writes.get()]
+            self._urgent.wait(GATHERING_SECONDS)
+            self._urgent.clear()
             while not self._writes.empty():
                 writes.append(self._writes.get())
             is_open = None not in writes
             due = [write for write in writes if write is not None]
-            error = _transaction(connection, due)
-            for write in due:
-                write.settle(error)
+            error = self._carry_out(connection, due)
+            if due:
+                loop = due[0].done.get_loop()
+                loop.call_soon_threadsafe(_settle, [write.done for write in due], error)
         connection.close()
+
+    def _carry_out(
+        self, connection: sqlite3.Connection, writes: Sequence[_Write]
+    ) -> EnvironmentProblem | None:
+        """Carry out all of ``writes`` or none of them; returns what went wrong."""
+        files = dict.fromkeys(file for write in writes for file in write.files)
+        try:
+            if files:
+                sync_files(self._pages, files)
+            _commit(connection, writes)
+        except EnvironmentProblem as error:
+            return error
+        except sqlite3.Error as error:
+            return _problem(error)
+        return None
 
 
 def dump_output(output: Output) -> str:
@@ -242,30 +292,31 @@ def dump_output(output: Output) -> str:
 class _Write:
     statement: str
     rows: Sequence[tuple[Any, ...]]
-    settle: Callable[[sqlite3.Error | None], None]
+    files: Sequence[Path]
+    """What must be on the disk before the rows are."""
+    done: asyncio.Future[None]
 
 
-def _transaction(connection: sqlite3.Connection, writes: Sequence[_Write]) -> sqlite3.Error | None:
-    """Carry out all of ``writes`` or none of them; returns what went wrong."""
+def _commit(connection: sqlite3.Connection, writes: Sequence[_Write]) -> None:
     try:
         connection.execute("BEGIN IMMEDIATE")
         for write in writes:
             connection.executemany(write.statement, write.rows)
         connection.execute("COMMIT")
-    except sqlite3.Error as error:
+    except sqlite3.Error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        return error
-    return None
+        raise
 
 
-def _settle(done: asyncio.Future[None], error: sqlite3.Error | None) -> None:
-    if done.cancelled():
-        return
-    if error is None:
-        done.set_result(None)
-    else:
-        done.set_exception(_problem(error))
+def _settle(writes: Sequence[asyncio.Future[None]], error: EnvironmentProblem | None) -> None:
+    for done in writes:
+        if done.cancelled():
+            continue
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
 
 
 def _problem(error: sqlite3.Error) -> EnvironmentProblem:

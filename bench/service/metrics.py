@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -77,10 +77,10 @@ class ServiceMetrics:
         """All counters in the text format."""
         return generate_latest(self.registry)
 
-    def queued(self, waiting: int, asked: int) -> None:
-        """Keep how many jobs have not ended."""
-        self._waiting.set(waiting)
-        self._asked.set(asked)
+    def watch_queue(self, waiting: Callable[[], int], asked: Callable[[], int]) -> None:
+        """Ask how many jobs wait, and how many are being answered, when somebody wants to know."""
+        self._waiting.set_function(waiting)
+        self._asked.set_function(asked)
 
     def ended(self, jobs: Sequence[ServiceJob], answered: CallResult | None) -> None:
         """Count jobs that have ended, and the call that answered them."""

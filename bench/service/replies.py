@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from bench.service.jobs import JobStatus
+from bench.service.requests import KEY_HEADER
 
 
 class ReadData(BaseModel):
@@ -92,6 +93,16 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 """Replies that every route may give."""
 
 
+_KEY = {
+    "name": KEY_HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    "description": "A name of your own for this request, a UUID for instance. The same request with the same "
+    "name is asked once, so you may send it again when you do not know whether it arrived.",
+}
+
+
 def request_body(json_body: type[BaseModel], form: type[BaseModel]) -> dict[str, Any]:
     """The description of a request that is JSON or a multipart form with files."""
     fields = form.model_json_schema()
@@ -100,11 +111,12 @@ def request_body(json_body: type[BaseModel], form: type[BaseModel]) -> dict[str,
     fields["properties"] = {"files": files, **fields["properties"]}
     fields["required"] = ["files", *fields.get("required", ())]
     return {
+        "parameters": [_KEY],
         "requestBody": {
             "required": True,
             "content": {
                 "application/json": {"schema": json_body.model_json_schema()},
                 "multipart/form-data": {"schema": fields},
             },
-        }
+        },
     }

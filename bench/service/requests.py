@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Generic, NamedTuple, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from bench.service.answers import plain
 from bench.service.refusals import Refusal
 from bench.text import one_line
 
+KEY_HEADER = "Idempotency-Key"
+"""The header of draft-ietf-httpapi-idempotency-key-header."""
 MAX_TEXT = 100_000
 """Characters of a prompt."""
 MAX_URL = 2**27
@@ -66,6 +77,13 @@ class ClassifyFields(BaseModel):
     visual_tokens: VisualTokens | None = None
     wait: Wait | None = None
 
+    @field_validator("labels")
+    @classmethod
+    def _different(cls, labels: list[str]) -> list[str]:
+        if len(set(map(plain, labels))) < 2:
+            raise ValueError("there must be at least two different labels")
+        return list(dict.fromkeys(labels))
+
 
 class PageFields(BaseModel):
     """Where the pages are: exactly one of the fields is given."""
@@ -117,6 +135,22 @@ class SentRequest(NamedTuple, Generic[Fields]):
     """Files, or where they are to be had."""
 
 
+_KEY = re.compile(r"[ -~]{1,255}")
+
+
+def idempotency_key(request: Request) -> str | None:
+    """What the client calls ``request``, so that it may send it again; None if it has no name.
+
+    Raises:
+        Refusal: it is not valid.
+    """
+    key = request.headers.get(KEY_HEADER)
+    if key is not None and not _KEY.fullmatch(key):
+        message = "an Idempotency-Key has 1 to 255 printable ASCII characters"
+        raise Refusal(400, "invalid_idempotency_key", message, field=KEY_HEADER)
+    return key
+
+
 async def read_sent(
     request: Request, form: type[Fields], body: type[Fields]
 ) -> SentRequest[Fields]:
@@ -152,18 +186,62 @@ async def read_json_body(request: Request, kind: type[Fields]) -> Fields:
         raise invalid(error, kind) from None
 
 
-def invalid(error: ValidationError, kind: type[BaseModel]) -> Refusal:
-    """The reply to a body that is not valid; it names fields that exist and repeats nothing else."""
-    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+def invalid(error: ValidationError, kind: type[BaseModel], others: Sequence[str] = ()) -> Refusal:
+    """The reply to a body that is not valid; it names fields that exist and repeats nothing else.
+
+    Args:
+        error: what pydantic says.
+        kind: what the body should be.
+        others: fields that it may have beside those of ``kind``.
+    """
+    problems = error.errors(include_url=False, include_input=False)
+    # Of a field that may be one of several things, the deepest problem is about the one that was meant.
+    problem = max(problems, key=lambda problem: len(problem["loc"]))
     known = _field_names(kind.model_json_schema())
     place = [str(part) for part in problem["loc"] if isinstance(part, int) or part in known]
-    message = "there is no such field"
-    if problem["type"] != "extra_forbidden":
-        message = one_line(problem["msg"].removeprefix("Value error, "), 200)
+    message = problem_message(problem)
+    if problem["type"] == "extra_forbidden":
+        message = (
+            f"there is no such field; the fields are {', '.join([*others, *kind.model_fields])}"
+        )
     where = ".".join(place)
     return Refusal(
         422, "invalid_request", f"{where}: {message}" if where else message, field=where or None
     )
+
+
+_MESSAGES = {
+    "missing": "the field is missing",
+    "json_invalid": "the body is not valid JSON",
+    "too_short": "there must be at least {min_length}",
+    "too_long": "there may be at most {max_length}",
+    "string_too_short": "the text must not be empty",
+    "string_too_long": "the text may have at most {max_length} characters",
+    "string_pattern_mismatch": "the text must not be blank",
+    "greater_than_equal": "the number must be at least {ge}",
+    "less_than_equal": "the number may be at most {le}",
+    "finite_number": "the number must be finite",
+    "literal_error": "it must be {expected}",
+    "union_tag_invalid": "its type must be {expected_tags}",
+    "union_tag_not_found": "its type is missing",
+    "bool": "it must be true or false",
+    "dict": "it must be an object",
+    "float": "it must be a number",
+    "int": "it must be a whole number",
+    "list": "it must be a list",
+    "model": "it must be an object",
+    "string": "it must be a text",
+}
+"""What is told of a problem that pydantic calls by this name, or by a name that begins so."""
+
+
+def problem_message(problem: Mapping[str, Any]) -> str:
+    """What is wrong with a value, without the value: pydantic's own words are for programmers."""
+    name, facts = problem["type"], problem.get("ctx", {})
+    if name == "value_error":
+        return one_line(facts["error"], 200)
+    message = _MESSAGES.get(name) or _MESSAGES.get(name.partition("_")[0], "it is not valid")
+    return message.format(**facts)
 
 
 def _field_names(schema: Any) -> set[str]:
@@ -189,7 +267,9 @@ async def _read_form(request: Request, kind: type[Fields]) -> SentRequest[Fields
                 elif name == "labels":
                     labels.append(value)
                 elif name in values:
-                    raise Refusal(422, "invalid_request", "a field of the form comes twice")
+                    known = name if name in kind.model_fields else None
+                    message = f"{known or 'a field of the form'} comes twice"
+                    raise Refusal(422, "invalid_request", message, field=known)
                 else:
                     values[name] = value
     except HTTPException:
@@ -201,4 +281,4 @@ async def _read_form(request: Request, kind: type[Fields]) -> SentRequest[Fields
     try:
         return SentRequest(kind.model_validate(values), files)
     except ValidationError as error:
-        raise invalid(error, kind) from None
+        raise invalid(error, kind, ["files"]) from None

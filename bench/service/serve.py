@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.files import storage_errors
@@ -35,6 +36,8 @@ BACKLOG = 2048
 """Connections that wait to be taken."""
 CLOSING_SECONDS = 5
 """How long the last replies may take to be sent."""
+HEADER_BYTES = 2**16
+"""The longest headers of a request, with its address."""
 
 
 def serve(spec: ModelSpec, settings: ServiceSettings) -> None:
@@ -48,8 +51,9 @@ def serve(spec: ModelSpec, settings: ServiceSettings) -> None:
     with _listening(settings) as listener:
         with storage_errors(settings.data):
             settings.data.mkdir(parents=True, exist_ok=True)
-        with RunLock(settings.data):
-            asyncio.run(_serve(spec, settings, listener))
+        loop_factory = uvloop.new_event_loop
+        with RunLock(settings.data), asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(_serve(spec, settings, listener))
 
 
 async def _serve(spec: ModelSpec, settings: ServiceSettings, listener: socket.socket) -> None:
@@ -88,6 +92,7 @@ async def _serve(spec: ModelSpec, settings: ServiceSettings, listener: socket.so
             task.cancel()
         ended = await asyncio.gather(working, expiring, draining, return_exceptions=True)
         await process.stop()
+        await intake.tidied()
         store.close()
         log("stopped", waiting=dispatcher.waiting)
     for end in ended:
@@ -135,11 +140,14 @@ class _Signals:
                     await asyncio.sleep(0.05)
 
 
-class BoundedConnection(H11Protocol):
-    """Closes a connection whose client takes too long to send the headers of a request."""
+class BoundedConnection(HttpToolsProtocol):
+    """Closes a connection whose client sends headers without end, too slowly, or reads no reply."""
 
     header_seconds = 10.0
+    reply_seconds = 60.0
     _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
+    _header_bytes = 0
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the first request."""
@@ -153,10 +161,38 @@ class BoundedConnection(H11Protocol):
         super().data_received(data)
         if not self._is_between_requests():
             self._forget()
+            return
+        self._header_bytes += len(data)
+        if self._header_bytes > HEADER_BYTES:
+            self.transport.abort()
+
+    def pause_writing(self) -> None:
+        """Begin to wait for a client that does not read its reply."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(self.reply_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Stop waiting for it."""
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+
+    def on_response_complete(self) -> None:
+        """Wait a bounded time for what is left of a last reply to be read."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self.loop.call_later(self.reply_seconds, self.transport.abort)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection without requests; what nobody reads does not keep it open."""
+        super().timeout_keep_alive_handler()
+        self.loop.call_later(self.reply_seconds, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._forget()
+        if self._unread is not None:
+            self._unread.cancel()
         super().connection_lost(exc)
 
     def _is_between_requests(self) -> bool:
@@ -164,6 +200,7 @@ class BoundedConnection(H11Protocol):
 
     def _expect(self) -> None:
         if self._deadline is None:
+            self._header_bytes = 0
             self._deadline = self.loop.call_later(self.header_seconds, self.transport.abort)
 
     def _forget(self) -> None:
