@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from bench.cli.check import CheckOptions, _recorded_padding, _ways
+from bench.cli.check import _recorded_padding
+from bench.cli.check_options import CheckOptions
+from bench.cli.ways import two_ways
 from bench.files import append_lines
 from bench.models.catalog import resolve
 from bench.models.transformers.checks import Circumstances, checked_rows
@@ -178,7 +180,7 @@ def test_plain_generate_is_asked_in_padded_batches_and_alone(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bench.toml").write_text(TOML)
     options = check_options("plain", against)
-    padded, alone = _ways(options)
+    padded, alone = two_ways(options)
     assert (padded.batch_size, padded.spec.options) == (8, {"unchecked_rows": 8})
     assert (alone.batch_size, alone.spec.options) == (1, {})
 
@@ -191,7 +193,7 @@ def test_the_reference_of_a_served_model_sees_the_same_pages(
         '[models.small]\nmodel = "qwen2-vl-nano"\nengine = "vllm"\nmax_pixels = 50176\n'
     )
     options = check_options("small", "reference")
-    served, plain = _ways(options)
+    served, plain = two_ways(options)
     assert (served.spec.backend, served.how) == ("vllm", "many requests at a time")
     assert (plain.spec.name, plain.spec.max_pixels) == ("qwen2-vl-nano-reference", 50176)
 

@@ -375,7 +375,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> RunStore:
     return make_run(tmp_path_factory.mktemp("packed"), models, tasks, previews=False)
 
 
-def test_a_quantised_model_is_held_against_its_base(packed: RunStore, tmp_path: Path) -> None:
+def test_a_quantised_model_is_compared_with_its_base(packed: RunStore, tmp_path: Path) -> None:
     view = build([evaluate(packed)])
     (pair,) = variants(view)
     keys = [row.key for row in view.rows]
@@ -388,6 +388,8 @@ def test_a_quantised_model_is_held_against_its_base(packed: RunStore, tmp_path: 
     assert all(float(row["before_score"]) >= 0.5 > float(row["after_score"]) for row in lost)
     fields = list(csv.DictReader(files["flips-fields-1.csv"].read_text("utf-8-sig").splitlines()))
     assert sum(int(row["lost"]) for row in fields) == len(lost)
+    order = [(-int(row["gained"]) - int(row["lost"]), row["field"]) for row in fields]
+    assert order == sorted(order) and len(order) > 1
     text = files["report.md"].read_text("utf-8")
     part = text.partition("## What a variant changes")[2].partition("\n## ")[0]
     assert "qwen2-vl-2b is better by" in part

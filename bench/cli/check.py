@@ -3,125 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import bench
 from bench import formatting
 from bench.cli import echo_json
-from bench.cli.commands import GroupedCommand, argument, takes
+from bench.cli.check_options import CheckOptions
+from bench.cli.commands import GroupedCommand, takes
 from bench.cli.execution import carry_out, check_loadable
 from bench.cli.lookup import find_run
-from bench.cli.model_options import (
-    ModelOptions,
-    device_choice,
-    dtype_choice,
-    engine_choice,
-    max_pixels_choice,
-    min_pixels_choice,
-    offline_choice,
-    resolve_models,
-    server_choice,
-    visual_tokens_choice,
-)
-from bench.cli.option_types import FOLDER, RESULTS, OneName
-from bench.cli.options import (
-    batch_size_choice,
-    json_choice,
-    limit_choice,
-    output_choice,
-    tasks_choice,
-)
-from bench.cli.run_options import WHAT, directory_choice, what_choice
 from bench.cli.tables import table
+from bench.cli.ways import Way, two_ways
 from bench.errors import REGRESSED, UNDECIDED, EnvironmentProblem, InvalidInput
 from bench.formatting import plural
 from bench.text import one_line, printable, utc_now
 
 if TYPE_CHECKING:
-    from bench.models.backends import BackendTraits
     from bench.rundir.store import RunStore
     from bench.runner import RunPlan
     from bench.schema import ModelSpec
     from bench.scoring.agreement import AgreementRow, DifferingAnswer, EngineCheck
     from bench.scoring.comparison import Side
 
-REFERENCE = "reference"
-"""Word for plain ``generate`` of transformers, one question at a time."""
-ONE_BY_ONE = "one-by-one"
-"""Word for the same model, asked one question at a time."""
 NO_PART_OF_A_MODEL = frozenset(
     {"token_details", "concurrency", "reference", "reuse", "timeout", "unchecked_rows"}
 )
 """Options of a model that say how it is asked, not what it is."""
 
-PADDED_ROWS = 8
-"""Questions that are padded together in a check of a plain ``generate``, where nobody names a number."""
-
 EXIT_CODES = {"passed": 0, "differs": REGRESSED, "undecided": UNDECIDED}
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckOptions(ModelOptions):
-    """What a person chose for ``bench check``."""
-
-    model: str = argument(type=OneName())
-    against: str = what_choice(
-        required=True,
-        metavar="WAY",
-        help="Compare the answers with those of another way of asking: reference (plain generate of "
-        "transformers, one question at a time), reference:NAME (the same for the model NAME, if MODEL is "
-        "behind a server), one-by-one (MODEL itself, one question at a time), or the name of another model.",
-    )
-    tasks: tuple[str, ...] = tasks_choice(
-        required=True,
-        group=WHAT,
-        help="Ask the questions of these tasks, separated by commas.",
-    )
-    limit: int = limit_choice(group=WHAT, default=50)
-    margin: float = what_choice(
-        type=click.FloatRange(0, 1),
-        default=0.01,
-        metavar="SCORE",
-        help="Accept a difference of mean scores up to this: 0.01 is one point of a hundred.",
-    )
-    min_pixels: int | None = min_pixels_choice()
-    max_pixels: int | None = max_pixels_choice()
-    visual_tokens: int | None = visual_tokens_choice()
-    batch_size: int = batch_size_choice(
-        default="auto", help="Ask MODEL this many questions in one call."
-    )
-    """Questions per call; 0 lets the program choose."""
-    concurrency: int | None = engine_choice(
-        type=click.IntRange(1, 1024),
-        help="Let at most N requests be in flight to the server that runs MODEL.",
-    )
-    dtype: str | None = dtype_choice()
-    device: str | None = device_choice()
-    engine: str | None = server_choice(
-        help="Start this engine as a server of this machine, and check MODEL as it answers there."
-    )
-    offline: bool = offline_choice()
-    out: Path = directory_choice(
-        "-o",
-        also=("--results", "--runs"),
-        type=FOLDER,
-        default=RESULTS,
-        help="Make the run directories in this folder.",
-    )
-    fresh: bool = directory_choice(
-        help="Ask all questions again, even if an unfinished check could be continued."
-    )
-    attach: str | None = directory_choice(
-        metavar="RUN", help="Show the result also in the report of this run of MODEL."
-    )
-    flips: int = output_choice(
-        type=click.IntRange(0), default=10, help="Print at most N answers that differ."
-    )
-    as_json: bool = json_choice()
 
 
 @click.command("check", cls=GroupedCommand)
@@ -142,7 +54,7 @@ def check_command(options: CheckOptions) -> None:
     from bench.scoring.agreement import check_agreement
     from bench.scoring.evaluation import write_scores
 
-    checked, against = _ways(options)
+    checked, against = two_ways(options)
     attached = None
     if options.attach is not None:
         attached = RunStore.open(find_run(options.attach, options.out))
@@ -172,130 +84,6 @@ def check_command(options: CheckOptions) -> None:
         if padding is not None:
             click.echo(padding)
     raise click.exceptions.Exit(EXIT_CODES[check.verdict])
-
-
-# Two ways
-
-
-class Way(NamedTuple):
-    """A model and how it is asked."""
-
-    spec: ModelSpec
-    batch_size: int | None
-    how: str
-    """In words."""
-
-
-def _ways(options: CheckOptions) -> tuple[Way, Way]:
-    """The way that is checked, and the one that it is compared with."""
-    spec = _resolved(options.model, options, engine=options.engine)
-    if options.concurrency is not None:
-        if not _on_server(spec):
-            raise InvalidInput(
-                f"--concurrency is for a model that a server runs, and {one_line(spec.name, 60)} is none",
-                hint="--batch-size N sets how many questions are asked at once",
-            )
-        spec = _with(spec, concurrency=options.concurrency)
-    batch_size = options.batch_size or None
-    if options.against in (REFERENCE, ONE_BY_ONE) and _traits(spec).plain_generate:
-        return _padded_and_alone(spec, batch_size or PADDED_ROWS)
-    checked = Way(spec, batch_size, _how(spec, batch_size))
-    word, _, name = options.against.partition(":")
-    if word == REFERENCE:
-        name = name or _local_name(spec, options)
-        return checked, _reference(name, spec, options)
-    if options.against == ONE_BY_ONE:
-        return checked, _one_by_one(spec)
-    other = _resolved(OneName().convert(options.against, None, None), options)
-    return checked, Way(other, batch_size, _how(other, batch_size))
-
-
-def _how(spec: ModelSpec, batch_size: int | None) -> str:
-    if _on_server(spec):
-        concurrency = spec.options.get("concurrency")
-        return (
-            "many requests at a time" if concurrency is None else f"up to {concurrency} at a time"
-        )
-    return "in batches" if batch_size is None else f"in batches of {batch_size}"
-
-
-def _padded_and_alone(spec: ModelSpec, rows: int) -> tuple[Way, Way]:
-    """Plain ``generate`` with questions padded together, whether that was checked or not, and without."""
-    if rows == 1:
-        raise InvalidInput(
-            "a batch of one question has nothing to be checked",
-            hint="--batch-size N sets how many questions are padded together",
-        )
-    padded = _with(spec, unchecked_rows=rows)
-    return Way(padded, rows, f"in padded batches of {rows}"), _one_by_one(spec)
-
-
-def _one_by_one(spec: ModelSpec) -> Way:
-    single = replace(spec, name=f"{spec.name}-{ONE_BY_ONE}")
-    if _on_server(spec):
-        return Way(_with(single, concurrency=1), None, "one request at a time")
-    return Way(single, 1, "one question at a time")
-
-
-def _reference(name: str, checked: ModelSpec, options: CheckOptions) -> Way:
-    spec = _resolved(name, options)
-    traits = _traits(spec)
-    if "reference" not in traits.options and not traits.plain_generate:
-        raise InvalidInput(
-            f"{one_line(spec.name, 60)} is not answered by transformers, so it has no plain generate",
-            hint=f"--against {ONE_BY_ONE}, or --against and the name of another model",
-        )
-    if not traits.plain_generate:
-        spec = _with(spec, reference=True)
-    plain = replace(
-        spec,
-        name=f"{spec.name}-{REFERENCE}",
-        # Both ways see the same pages.
-        min_pixels=checked.min_pixels or spec.min_pixels,
-        max_pixels=checked.max_pixels or spec.max_pixels,
-    )
-    return Way(plain, 1, "plain generate of transformers, one question at a time")
-
-
-def _local_name(spec: ModelSpec, options: CheckOptions) -> str:
-    """The name under which this machine has the model: of a served model, that of its checkpoint."""
-    if options.engine is not None or not _on_server(spec) or spec.checkpoint is None:
-        return options.model
-    from bench.models.catalog import entry_of
-
-    entry = entry_of(spec.checkpoint, spec.quantization)
-    return spec.checkpoint if entry is None else entry.name
-
-
-def _resolved(name: str, options: CheckOptions, *, engine: str | None = None) -> ModelSpec:
-    """The model that ``name`` means, behind a server of ``engine``, with the options that hold there."""
-    try:
-        (bare,) = resolve_models([name], ModelOptions(), served_by=engine)
-        elsewhere = replace(options, dtype=None, device=None, offline=False)
-        fitting = elsewhere if _traits(bare).runs_in == "server" else options
-        (spec,) = resolve_models([name], fitting, served_by=engine)
-    except InvalidInput as error:
-        if name == options.model or options.against != REFERENCE:
-            raise
-        raise InvalidInput(
-            f"the reference of {one_line(options.model, 80)} is not known on this machine: {error.message}",
-            hint="--against reference:NAME, where NAME is the same model in bench list models, or a folder",
-        ) from None
-    return _with(spec, token_details=True) if "token_details" in _traits(spec).options else spec
-
-
-def _with(spec: ModelSpec, **more: Any) -> ModelSpec:
-    return replace(spec, options={**spec.options, **more})
-
-
-def _traits(spec: ModelSpec) -> BackendTraits:
-    from bench.models.backends import traits_of
-
-    return traits_of(spec)
-
-
-def _on_server(spec: ModelSpec) -> bool:
-    return _traits(spec).runs_in != "process"
 
 
 def _check_same_model(run: RunStore, spec: ModelSpec) -> None:

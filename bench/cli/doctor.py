@@ -1,4 +1,4 @@
-"""``bench doctor``."""
+"""``bench doctor``: what this machine lacks, and how to install it."""
 
 from __future__ import annotations
 

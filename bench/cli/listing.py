@@ -1,4 +1,4 @@
-"""``bench list models|tasks|metrics|prompts|runs``."""
+"""``bench list models|tasks|metrics|prompts|runs``: the names that the other verbs take."""
 
 from __future__ import annotations
 

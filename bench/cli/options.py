@@ -19,6 +19,11 @@ from bench.tasks.limits import DEFAULTS, RANGES, set_page_limits
 MODEL_NAMES = "a name from bench list models, a hub id, or a folder with a checkpoint or an adapter"
 """What a model can be called on the command line."""
 
+WHAT = "What to run"
+"""Title of the options that say which questions a run asks which models."""
+
+what_choice = partial(choice, group=WHAT)
+directory_choice = partial(choice, group="Run directory")
 models_choice = partial(choice, "-m", also=("--model",), type=NameList())
 model_choice = partial(choice, "-m", also=("--models",), type=OneName())
 tasks_choice = partial(choice, "-t", also=("--task",), type=NameList())

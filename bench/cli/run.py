@@ -1,4 +1,4 @@
-"""``bench run``."""
+"""``bench run``: models answer the questions of tasks, and a report says how well."""
 
 from __future__ import annotations
 

@@ -33,7 +33,9 @@ from bench.cli.option_types import (
 )
 from bench.cli.options import (
     MODEL_NAMES,
+    WHAT,
     batch_size_choice,
+    directory_choice,
     file_pages_choice,
     json_choice,
     limit_choice,
@@ -48,12 +50,10 @@ from bench.cli.options import (
     page_seconds_choice,
     perturb_seed_choice,
     tasks_choice,
+    what_choice,
 )
 
-WHAT = "What to run"
-what_choice = partial(choice, group=WHAT)
 measuring_choice = partial(choice, group="Measuring")
-directory_choice = partial(choice, group="Run directory")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""``bench tune``."""
+"""``bench tune``: trains a LoRA adapter on a task, or merges one into its base model."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Equality and containment.
+"""Exact match and containment: whether an answer is a reference, or contains one.
 
 ``exact_match`` follows ``exact_match`` of Hugging Face evaluate (as ported to lm-eval and lmms-eval).
-Without an option, the strings must be equal to the last blank.
+Without an option, every character counts, blanks included.
 """
 
 from __future__ import annotations

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 import bench
 from bench.measure import collector_paused
 from bench.metrics import METRICS
@@ -18,12 +16,11 @@ from bench.report.caveats import warn
 from bench.report.checks import check_caveats, check_views
 from bench.report.cost import in_one_currency, priced
 from bench.report.findings import Board, Caveat, GpuFit
-from bench.report.grounded import groundings
+from bench.report.joining import in_order, join_samples
 from bench.report.mistakes import extraction_views, mistake_views
 from bench.report.options import ReportOptions
-from bench.report.places import places
 from bench.report.ranking import Scored, pareto
-from bench.report.records import at, nested, number, text
+from bench.report.records import at, nested, text
 from bench.report.robustness import robustness
 from bench.report.rows import RowSource, hardware, model_row, sentences
 from bench.report.run_names import distinct_names
@@ -42,10 +39,9 @@ from bench.report.views import (
     SliceValue,
     TaskView,
 )
-from bench.schema import MENDED, Estimate, Page, PlacedText, Sample, Task
-from bench.scoring.answers import Answer
-from bench.scoring.evaluation import Evaluation, document_key
-from bench.scoring.levels import goodness, higher_is_better, level
+from bench.schema import MENDED, Estimate, Task
+from bench.scoring.evaluation import Evaluation
+from bench.scoring.levels import higher_is_better
 from bench.scoring.published import PublishedRow, published_comparison
 from bench.text import utc_now
 
@@ -66,7 +62,7 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
     tasks = _task_views(clean, keys)
     sources = _sources(clean, runs, keys)
     overall_name, higher, comparable = score_name(tasks)
-    samples, scored = _join_samples(sources, tasks)
+    samples, scored = join_samples(sources, tasks)
     on_perturbed = _sources([evaluation.perturbed for evaluation in evaluations], runs, keys)
     perturbed = _perturbed_view(on_perturbed, tasks, (samples, scored), comparable=comparable)
     rows = []
@@ -79,7 +75,7 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
     names = {board.score_name for board in ranking.boards} or {overall_name}
     rows = ranking.rows
     order = [next(i for i, s in enumerate(sources) if s.key == row.key) for row in rows]
-    samples = _in_order(samples, order)
+    samples = in_order(samples, order)
     checks = check_views(sources)
     return ReportView(
         title=options.title or " + ".join(dict.fromkeys(run.name for run in runs)) or "Report",
@@ -105,7 +101,7 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
         checks=checks,
         gpu_fits=_gpu_fits(sources, options),
         samples=samples,
-        perturbed=replace(perturbed, samples=_in_order(perturbed.samples, order)),
+        perturbed=replace(perturbed, samples=in_order(perturbed.samples, order)),
         previews=tuple(run.path for run in runs),
     )
 
@@ -129,7 +125,7 @@ def _perturbed_view(
 ) -> PerturbedView:
     """What the rows were asked about perturbed pages, beside the ``clean`` samples of ``tasks``."""
     own = _task_views([s.evaluation for s in sources], [s.task_keys for s in sources])
-    samples, scored = _join_samples(sources, (*tasks, *own))
+    samples, scored = join_samples(sources, (*tasks, *own))
     changes = robustness(
         [source.key for source in sources],
         clean,
@@ -286,91 +282,6 @@ def _asked_prompts(record: object, task: str) -> tuple[AskedPrompt, ...]:
     return tuple(
         AskedPrompt(text, source, tuple(names), questions)
         for (text, source, questions), names in models.items()
-    )
-
-
-def _join_samples(
-    sources: Sequence[RowSource], tasks: Sequence[TaskView]
-) -> tuple[tuple[SampleView, ...], Scored]:
-    """Every sample of every task once, with all models' answers beside each other."""
-    index = {task.key: number for number, task in enumerate(tasks)}
-    order: dict[tuple[int, str], tuple[Sample, tuple[Page, ...], str]] = {}
-    answers: list[dict[tuple[int, str], Answer]] = []
-    latency: list[dict[tuple[int, str], float]] = []
-    for source in sources:
-        own: dict[tuple[int, str], Answer] = {}
-        timed: dict[tuple[int, str], float] = {}
-        for name, task in source.evaluation.tasks.items():
-            position = index[source.task_keys[name]]
-            for given in source.evaluation.cells[source.name, name].answers:
-                key = (position, given.sample.id)
-                own[key] = given
-                if key not in order:
-                    document = task.documents[given.sample.document_id]
-                    cluster = document_key(task, given.sample.document_id)
-                    order[key] = (given.sample, document.pages, cluster)
-            for record in source.evaluation.run.latencies(source.name, name):
-                seconds = number(record.get("seconds"))
-                if seconds is not None:
-                    timed[position, str(record.get("sample_id"))] = seconds
-        answers.append(own)
-        latency.append(timed)
-    keys = sorted(order, key=lambda key: key[0])
-    values = np.full((len(sources), len(keys)), np.nan)
-    weights = np.ones(len(keys))
-    asked = np.zeros((len(sources), len(keys)), dtype=np.bool_)
-    samples = []
-    for column, key in enumerate(keys):
-        headline = tasks[key[0]].headline
-        by_row = tuple(own.get(key) for own in answers)
-        for i, answer in enumerate(by_row):
-            if answer is not None and answer.output is not None:
-                asked[i, column] = True
-                score = answer.scores[headline]
-                weights[column] = score.weight
-                if score.value is not None:
-                    values[i, column] = goodness(score.value, headline)
-        sample, pages, _ = order[key]
-        levels = tuple(level(answer, headline) for answer in by_row)
-        seconds_by_row = tuple(timed.get(key) for timed in latency)
-        samples.append(SampleView(key[0], sample, pages, by_row, levels, seconds_by_row))
-    samples = _placed(samples, sources, tasks)
-    positions = np.array([key[0] for key in keys], dtype=np.intp)
-    clusters = [order[key][2] for key in keys]
-    return tuple(samples), Scored(values, weights, positions, clusters, asked)
-
-
-def _placed(
-    samples: Sequence[SampleView], sources: Sequence[RowSource], tasks: Sequence[TaskView]
-) -> list[SampleView]:
-    """The samples with the places of their references, and of values, as far as any run knows them."""
-    words: dict[str, dict[str, list[list[PlacedText]]]] = {}
-    for run, keys in {id(s.evaluation): (s.evaluation.run, s.task_keys) for s in sources}.values():
-        for name, key in keys.items():
-            for page, readings in run.words(name).items():
-                words.setdefault(key, {}).setdefault(page, []).extend(readings)
-    return [
-        replace(
-            sample,
-            places=places(sample.sample, sample.pages, known),
-            grounding=groundings(sample, known),
-        )
-        if (known := words.get(tasks[sample.task].key))
-        else sample
-        for sample in samples
-    ]
-
-
-def _in_order(samples: Sequence[SampleView], order: Sequence[int]) -> tuple[SampleView, ...]:
-    """The samples with the rows in the order of the leaderboard."""
-    return tuple(
-        replace(
-            sample,
-            answers=tuple(sample.answers[i] for i in order),
-            levels=tuple(sample.levels[i] for i in order),
-            latency=tuple(sample.latency[i] for i in order),
-        )
-        for sample in samples
     )
 
 

@@ -23,7 +23,8 @@ from markupsafe import Markup
 from bench import formatting
 from bench.drawing import plots, svg
 from bench.report import cells
-from bench.report.embed import MAX_TEXT, NOTHING, embed, json_text
+from bench.report.browser_data import MAX_TEXT
+from bench.report.embed import NOTHING, embed, json_text
 from bench.report.options import ReportOptions
 from bench.report.section import (
     Block,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from bench.json_schemas.nodes import Node, fields_of, item_of, kind_of_node, meaning_of
 from bench.models.ocr import table
-from bench.models.ocr.characters import count_letters
+from bench.models.ocr.characters import count_chinese, count_letters
 from bench.models.ocr.document import OcrDocument
 from bench.models.ocr.fields import field_named, normalise
 from bench.models.ocr.finding import at_labels, best_of, find
@@ -201,7 +201,7 @@ def _language(plain: str) -> str:
     """The language of a question, by its letters."""
     if re.search("[а-я]", plain):
         return "ru"
-    return "zh" if re.search("[\u3400-\u9fff]", plain) else "en"
+    return "zh" if count_chinese(plain) else "en"
 
 
 def _title(document: OcrDocument) -> str:

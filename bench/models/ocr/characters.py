@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+CHINESE = "[\u3400-\u9fff]"
+"""A Chinese character, as a regular expression."""
 _LATIN_SHAPES = "ABCEHKMOPTXYaceopxy"
 _CYRILLIC_SHAPES = "АВСЕНКМОРТХУасеорху"
 _TO_CYRILLIC = str.maketrans(_LATIN_SHAPES, _CYRILLIC_SHAPES)

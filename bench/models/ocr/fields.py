@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from bench.models.ocr.characters import one_script
+from bench.models.ocr.characters import CHINESE, count_chinese, one_script
 from bench.models.ocr.values import ValueKind
 
 Party = Literal["seller", "buyer"]
@@ -99,7 +99,7 @@ def normalise(text: str) -> str:
 
 def phrase_pattern(phrase: str) -> re.Pattern[str]:
     """The regular expression that finds ``phrase`` and its inflections in normalised text."""
-    parts = re.findall(r"[a-z]+|[а-я]+|\d+|[\u3400-\u9fff]|[#№/()]", normalise(phrase))
+    parts = re.findall(rf"[a-z]+|[а-я]+|\d+|{CHINESE}|[#№/()]", normalise(phrase))
     pieces: list[str] = []
     for part in parts:
         if re.match(r"[а-я]", part):
@@ -110,7 +110,7 @@ def phrase_pattern(phrase: str) -> re.Pattern[str]:
             pieces.append(r"(?:#|№|(?<![^\W_])(?:n[oоº°er]?|num)[.º°]*(?![a-zа-я]))")
         else:
             pieces.append(re.escape(part))
-    chinese = bool(re.search(r"[\u3400-\u9fff]", phrase))
+    chinese = count_chinese(phrase) > 0
     joined = (r"[\s、,/]*" if chinese else r"[\s.:,_'’/-]*").join(pieces)
     if chinese:
         return re.compile(joined)
@@ -122,7 +122,7 @@ def phrase_pattern(phrase: str) -> re.Pattern[str]:
 
 def _stem(phrase: str) -> str:
     """The beginning of the first word of ``phrase``, as long as no inflection changes it."""
-    words = re.findall(r"[a-zа-я]+|[\u3400-\u9fff]", normalise(phrase))
+    words = re.findall(rf"[a-zа-я]+|{CHINESE}", normalise(phrase))
     return words[0][: max(1, min(5, len(words[0]) - 2))] if words else ""
 
 

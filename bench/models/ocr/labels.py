@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from rapidfuzz import fuzz, process
 
-from bench.models.ocr.characters import count_digits, count_letters
+from bench.models.ocr.characters import CHINESE, count_digits, count_letters
 from bench.models.ocr.fields import Field, Phrase, fields, normalise
 from bench.models.ocr.layout import TableCell
 
 _FUZZY_CUTOFF = 88.0
 """Per cent that a misread label is like a known one: one wrong letter in nine."""
-_CHINESE = re.compile("[\u3400-\u9fff]")
+_CHINESE = re.compile(CHINESE)
 _SEPARATORS = "·•|;；"
 """What parts several labels with their values in one cell."""
 

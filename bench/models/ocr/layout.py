@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from bench.models.ocr.characters import CHINESE
 from bench.models.ocr.reading import Fragment, Reading
 
 # All in units of the text's height.
@@ -25,8 +26,8 @@ _SAME_ROW = 0.5
 NEXT_LINE = 0.8
 """Between two lines of one block, at most."""
 # Chinese labels of two characters are set as wide as the longer ones above them: "名        称：".
-_SPREAD = re.compile("[\u3400-\u9fff]")
-_SPREAD_END = re.compile("[\u3400-\u9fff][:：].*")
+_SPREAD = re.compile(CHINESE)
+_SPREAD_END = re.compile(rf"{CHINESE}[:：].*")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,7 +193,7 @@ def _cell(run: list[Fragment], page: int, row: int) -> TableCell:
     characters = sum(len(fragment.text) for fragment in run)
     text = " ".join(fragment.text for fragment in run)
     return TableCell(
-        text=re.sub("^([\u3400-\u9fff]) (?=[\u3400-\u9fff][:：])", r"\1", text),
+        text=re.sub(rf"^({CHINESE}) (?={CHINESE}[:：])", r"\1", text),
         left=min(fragment.left for fragment in run),
         top=min(fragment.top for fragment in run),
         right=max(fragment.right for fragment in run),

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from bench.models.ocr.characters import count_letters
+from bench.models.ocr.characters import count_chinese, count_letters
 from bench.models.ocr.document import OcrDocument, has_words
 from bench.models.ocr.labels import Mark
 from bench.models.ocr.layout import NEXT_LINE, TableCell
@@ -24,7 +24,6 @@ _FAR_LINE = 3.0
 _FULL_LINE = 18
 """Letters: a text with fewer fits its line, so the next line is another one."""
 _COLUMN_KINDS = frozenset({ValueKind.AMOUNT, ValueKind.QUANTITY, ValueKind.PERCENT})
-_CHINESE = re.compile("[\u3400-\u9fff]")
 
 
 class Candidate(NamedTuple):
@@ -162,7 +161,7 @@ def continued(document: OcrDocument, cell: TableCell, text: str, kind: ValueKind
             break
         parts.append(line.text)
         last = line
-    joined = ("" if _CHINESE.search(text[-1:]) else " ").join(parts)
+    joined = ("" if count_chinese(text[-1:]) else " ").join(parts)
     value = cut(joined, kind)
     return joined if value is None else value.text
 

@@ -7,6 +7,8 @@ from functools import cache
 
 from babel import Locale
 
+from bench.models.ocr.characters import CHINESE
+
 _LANGUAGES = (
     "en ru zh de fr nl es it pl pt uk tr cs sk sl hr hu ro bg el sv da nb fi et lv lt ca id ms"
 )
@@ -24,9 +26,7 @@ def month_pattern() -> str:
                 names.update(months[form][width].values())
     names.add("Sept")
     # Chinese, and locales without names of their own, count the months.
-    plain = {
-        name.rstrip(".").lower() for name in names if not re.search(r"\d|[\u3400-\u9fff]", name)
-    }
+    plain = {name.rstrip(".").lower() for name in names if not re.search(rf"\d|{CHINESE}", name)}
     unaccented = {name.replace("ä", "ae").replace("é", "e").replace("û", "u") for name in plain}
     # Roman numerals stand for months in some locales, and would make months of initials.
     worded = {name for name in plain | unaccented if len(name) >= 3}

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from bench.models.ocr.characters import CHINESE
 from bench.models.ocr.fields import Party, normalise, party_words
 from bench.models.ocr.layout import PageLayout, TableCell
 from bench.models.ocr.values import ValueKind, cut
@@ -39,7 +40,7 @@ COMPANY = re.compile(
     r"|[A-Z][\w&.'’-]*(?:\s(?:[A-Z&][\w&.'’-]*|and|of))*\s(?:Ltd|Limited|LLP|LLC|Inc|plc|PLC|Corp|GmbH)\b\.?"
     r"|[\u4e00-\u9fff（）()]{3,30}(?:公司|集团|厂)"
 )
-_WORDS = re.compile(r"[a-zа-я]{3,}|[\u3400-\u9fff]")
+_WORDS = re.compile(rf"[a-zа-я]{{3,}}|{CHINESE}")
 
 
 @dataclass(frozen=True, slots=True)

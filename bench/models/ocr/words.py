@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bench.models.ocr.characters import CHINESE
+
 
 @cache
 def _table() -> dict[str, Any]:
@@ -34,6 +36,5 @@ def words_pattern(name: str) -> re.Pattern[str]:
 @cache
 def alternatives(words: str) -> re.Pattern[str]:
     """What finds whole words separated by ``|``; Chinese sets no blanks between its words."""
-    chinese = "[\u3400-\u9fff]"
-    start = rf"(?:(?<![^\W_])|(?={chinese}))"
-    return re.compile(rf"{start}(?:{words})(?:(?![^\W_])|(?<={chinese}))")
+    start = rf"(?:(?<![^\W_])|(?={CHINESE}))"
+    return re.compile(rf"{start}(?:{words})(?:(?![^\W_])|(?<={CHINESE}))")

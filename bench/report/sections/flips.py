@@ -106,7 +106,7 @@ def _by_field(answers: PairedAnswers, id_: str) -> list[Table]:
         Column("lost", "lost", "count"),
         Column("balance", "gained − lost", "count"),
     )
-    names = sorted(gained.keys() | lost.keys(), key=lambda name: -(gained[name] + lost[name]))
+    names = sorted(gained.keys() | lost.keys(), key=lambda name: (-gained[name] - lost[name], name))
     rows = tuple(
         Row(
             {

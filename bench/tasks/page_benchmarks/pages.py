@@ -1,4 +1,4 @@
-"""What is read of a benchmark of pages."""
+"""What an adapter makes of its copy of a benchmark of pages."""
 
 from __future__ import annotations
 
