@@ -274,7 +274,11 @@ def test_a_node_without_the_program_is_one_line(
 
 def test_a_cluster_that_is_not_there_or_is_another_python_is_one_line(ray: PretendedRay) -> None:
     ray.refuses = RuntimeError("Version mismatch: The cluster was started with:\n  Python: 3.12.1")
-    with pytest.raises(EnvironmentProblem, match="no Ray cluster answers here: Version mismatch"):
+    for address in (ANY, "ray://head:10001"):
+        with pytest.raises(EnvironmentProblem, match=r"has other versions: .* Python: 3\.12\.1"):
+            connect(address)
+    ray.refuses = ConnectionError("ray client connection timeout")
+    with pytest.raises(EnvironmentProblem, match="no Ray cluster answers here: ray client"):
         connect(ANY)
     with pytest.raises(EnvironmentProblem, match=r"ray://head:10001 is no Ray cluster"):
         connect("ray://head:10001")

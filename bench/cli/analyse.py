@@ -176,6 +176,10 @@ class ReportChoices:
         "a million tokens read and written; 1.20EUR/h is in euros. NAME= gives the price of one model. The "
         "option may be given several times. Prices may also stand in the table [prices] of bench.toml.",
     )
+    full: bool = choice(
+        help="Make the full report of more than a million answers, too. It holds all of them in memory; "
+        "without this option, the report of so many has only the tables of scores and measurements.",
+    )
     open_it: bool = choice("--open", help="Open the HTML file in a browser.")
     results: Path = only_results_choice()
     as_json: bool = json_choice()
@@ -211,7 +215,7 @@ def report_command(choices: ReportChoices) -> None:
     runs = [RunStore.open(path) for path in paths]
     for run in runs:
         remove_litter(run.path)
-    if are_large(runs):
+    if are_large(runs) and not choices.full:
         report_large(runs, choices.out, title=choices.title, as_json=choices.as_json)
         return
     evaluations = scored(runs)

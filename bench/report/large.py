@@ -38,8 +38,9 @@ MOST_ANSWERS: Final = 1_000_000
 """Answers up to which a report has every question: it holds some 3 kB of memory for each."""
 
 LEFT_OUT: Final = (
-    "This one has the same figures, but for what needs the answers themselves: the comparison of models with "
-    "each other, scores by language, type of document and field, and every single question.",
+    "So what needs the answers themselves is left out: the comparison of models with each other, scores by "
+    "language, type of document and field, and every single question.",
+    "bench show shows a question; bench report --full makes the full report, if there is memory enough.",
 )
 
 
@@ -131,7 +132,8 @@ def _leaderboard(lines: Sequence[_Line], tasks: Sequence[str], title: str) -> Se
         f"Memory is the peak over all batches, measured as {MEMORY_KINDS[kind]}." if kind else ""
     )
     answers = formatting.count(sum(cell.asked for cell in cells))
-    notes = (f"A full report of {answers} answers would need too much memory.", *LEFT_OUT, memory)
+    why = f"The run has {answers} answers, more than a report holds in memory."
+    notes = (why, *LEFT_OUT, memory)
     blocks = (Table("models", columns, rows), Text(tuple(filter(None, notes)), "note", "Large run"))
     return Section("leaderboard", title, blocks, "Leaderboard")
 

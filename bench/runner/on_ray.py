@@ -39,6 +39,8 @@ ADDRESS, GPUS = "BENCH_RAY_ADDRESS", "BENCH_RAY_GPUS"
 """Variables of a model's process: the cluster, and how many GPUs its actor has."""
 ANY = "auto"
 """The cluster of this machine, or the one that the variable ``RAY_ADDRESS`` names."""
+MISMATCH = "Version mismatch:"
+"""With which Ray begins its error where the cluster has another Python or Ray."""
 START_SECONDS = 30.0
 """Between two words about an actor that waits for a place."""
 ATTEMPTS = 3
@@ -313,9 +315,14 @@ def connect(address: str) -> Any:
 
 
 def _no_cluster(where: str, error: Exception) -> EnvironmentProblem:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    text = str(error).strip() or type(error).__name__
+    if text.startswith(MISMATCH):
+        return EnvironmentProblem(
+            f"the Ray cluster has other versions: {one_line(text.removeprefix(MISMATCH), 200)}",
+            hint="install the Python and the Ray of the cluster on this machine",
+        )
     # The client says what happened on the head as a traceback, whose last line is the cause.
-    said = lines[-1] if "Traceback" in str(error) else " ".join(lines)
+    said = text.splitlines()[-1] if "Traceback" in text else text
     return EnvironmentProblem(
         f"{where}: {one_line(said, 200)}",
         hint="ray start --head starts one; --executor ray://HOST:10001 names another one",
@@ -385,7 +392,7 @@ def _check_version(there: Mapping[str, Any]) -> None:
         own, other = _commit(here[name]), _commit(there[name])
         if own != other:
             raise EnvironmentProblem(
-                f"a node of the cluster has {words} {other}, and this machine {own}",
+                f"a node of the cluster has {words} {other[:12]}, and this machine {own[:12]}",
                 hint="install the same version on every node",
             )
 
