@@ -14,8 +14,8 @@ import pytest
 
 from bench.drawing.axes import linear_ticks, log_ticks
 from bench.report import ReportOptions, build, write_report
-from bench.report.browser_data import MAX_TEXT
 from bench.report.field_marks import FieldJudge
+from bench.report.options import MAX_TEXT
 from bench.scoring.evaluation import evaluate
 from tests.run_fixture import FixtureModel, make_run, make_tasks
 

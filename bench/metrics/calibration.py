@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from bench.errors import InvalidInput
+from bench.metrics.metric import MetricRow
 
 DEFAULT_BINS = 15
 """As in torchmetrics and in most papers since Guo et al. (2017)."""
@@ -38,16 +39,9 @@ class Bin(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class CorpusMetric:
+class CorpusMetric(MetricRow):
     """A metric of many samples together: computed from (confidence, correct) pairs."""
 
-    name: str
-    title: str
-    direction: Literal["higher", "lower"]
-    range: tuple[float, float]
-    definition: str
-    source: str
-    variant: str
     compute: Callable[[Sequence[float], Sequence[float]], float | None]
     """From confidences in 0..1 and correctness (0/1, or a score in 0..1) to a value; None without any."""
 

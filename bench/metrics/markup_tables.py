@@ -146,14 +146,19 @@ def is_delimiter(line: str) -> bool:
 
 def pipe_runs(lines: Sequence[str]) -> list[tuple[int, int]]:
     """Return where runs of at least two lines with a pipe begin, and the line behind each."""
+    return runs_of(["|" in line for line in lines])
+
+
+def runs_of(marks: Sequence[bool]) -> list[tuple[int, int]]:
+    """Return where runs of at least two marks begin, and the place behind each."""
     runs = []
     start = 0
-    for number, line in enumerate([*lines, ""]):
-        if "|" in line:
+    for place, mark in enumerate([*marks, False]):
+        if mark:
             continue
-        if number - start >= 2:
-            runs.append((start, number))
-        start = number + 1
+        if place - start >= 2:
+            runs.append((start, place))
+        start = place + 1
     return runs
 
 

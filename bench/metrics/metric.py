@@ -106,8 +106,8 @@ FieldScoreFunction = Callable[[Json, Sequence[Json], QuestionFacts], MetricValue
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
-    """A row of the table: what a number means and where its definition comes from."""
+class MetricRow:
+    """What a table of metrics says of a number: what it means, and where its definition comes from."""
 
     name: str
     title: str
@@ -121,6 +121,12 @@ class Metric:
     """Paper, or reference implementation with its version."""
     variant: str
     """Which of the definitions in use this one is, and how it differs from its neighbours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric(MetricRow):
+    """A metric of single answers."""
+
     answer_types: frozenset[AnswerType]
     score: ScoreFunction
     score_field: FieldScoreFunction | None = None

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bench.metrics.edit import levenshtein
+from bench.metrics.markup_tables import runs_of
 from bench.metrics.metric import check_pairs, search_steps
 from bench.metrics.page_blocks import PageBlock, plain_words
 
@@ -198,7 +199,7 @@ class _Matcher:
                 inside = [
                     is_free[j] and self._stands_in(own, text) for j, own in enumerate(self.texts)
                 ]
-                runs += [(self._joined_distance(i, *run), *run) for run in _runs(inside)]
+                runs += [(self._joined_distance(i, *run), *run) for run in runs_of(inside)]
         joined: dict[int, int] = {}
         taken: set[int] = set()
         for _, start, stop in sorted(run for run in runs if run[0] <= FAR):
@@ -253,16 +254,3 @@ class _Matcher:
         if self.searched > MAX_SEARCH:
             return False
         return fuzz.partial_ratio(short, long, score_cutoff=INSIDE) >= INSIDE
-
-
-def _runs(marks: Sequence[bool]) -> list[tuple[int, int]]:
-    """Where runs of at least two marks begin, and the place behind each."""
-    runs = []
-    start = 0
-    for place, mark in enumerate([*marks, False]):
-        if mark:
-            continue
-        if place - start >= 2:
-            runs.append((start, place))
-        start = place + 1
-    return runs

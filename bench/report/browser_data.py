@@ -15,15 +15,13 @@ from bench.metrics.page_test_rules import run_tests
 from bench.metrics.page_tests import PageTest, described, page_tests_of
 from bench.report.field_marks import FieldJudge
 from bench.report.mistakes import RULE_TEXTS, label
+from bench.report.options import MAX_TEXT
 from bench.report.samples import reference_texts
 from bench.report.views import ReportView, SampleView, TaskView
 from bench.schema import Page
 from bench.scoring.answers import Answer
 from bench.scoring.levels import LEVELS
 from bench.tasks.previews import preview_path
-
-MAX_TEXT = 20_000
-"""Characters of one text that are embedded; the run directory holds the rest."""
 
 MAX_REFERENCES = 50
 """References of one question that are embedded."""

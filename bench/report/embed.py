@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.report.browser_data import MAX_TEXT, sample_columns, sample_texts
-from bench.report.options import ReportOptions
+from bench.report.browser_data import sample_columns, sample_texts
+from bench.report.options import MAX_TEXT, ReportOptions
 from bench.report.views import ReportView, SampleView
 from bench.schema import Page
 from bench.tasks.previews import preview_path

@@ -23,9 +23,8 @@ from markupsafe import Markup
 from bench import formatting
 from bench.drawing import plots, svg
 from bench.report import cells
-from bench.report.browser_data import MAX_TEXT
 from bench.report.embed import NOTHING, embed, json_text
-from bench.report.options import ReportOptions
+from bench.report.options import MAX_TEXT, ReportOptions
 from bench.report.section import (
     Block,
     Browser,

@@ -11,6 +11,8 @@ from bench.scoring.prices import Tariff
 
 MAX_MEGABYTES = 25.0
 """Default size that an HTML report stays under, MB: what most mail systems let through."""
+MAX_TEXT = 20_000
+"""Characters of one text in an HTML report; the run directory holds the rest."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,29 +116,15 @@ def _from_pretrained(plan: LoadingPlan, files: Path) -> Any:
     no_generation: Any = transformers.GenerationConfig
     arguments: dict[str, Any] = {
         "config": config,
-        "dtype": dtype,
         "attn_implementation": pick_attention(spec, device, dtype),
         "device_map": spec.options.get("device_map") or {"": device},
-        "use_safetensors": True,
-        "local_files_only": True,
-        "output_loading_info": True,
-        # They are refused below, by name.
-        "ignore_mismatched_sizes": True,
         # generation_config.json is read by read_decoding; here it could only fail.
         "generation_config": no_generation(),
     }
     if checkpoint.quantization is None and spec.quantization is not None:
         arguments["quantization_config"] = bitsandbytes_config(spec.quantization, dtype)
-    failure: Exception | None = None
-    try:
-        with quiet_transformers():
-            loader = getattr(transformers, CLASSES[checkpoint.model_type])
-            model, report = loader.from_pretrained(files, **arguments)
-    except Exception as error:
-        # Raised below: while the error is handled, its traceback would keep the weights alive.
-        failure = load_failure(checkpoint.folder, error, device)
-    if failure is not None:
-        raise failure
+    kind = getattr(transformers, CLASSES[checkpoint.model_type])
+    model, report = from_pretrained(plan, kind, files, arguments)
     check_weights(checkpoint.folder, report)
     return model
 
@@ -172,6 +158,36 @@ def plan_loading(spec: ModelSpec, checkpoint: LocalCheckpoint) -> LoadingPlan:
     read_adapter(adapter)
     check_base(adapter, checkpoint.folder, str(spec.checkpoint))
     return LoadingPlan(spec, checkpoint, device, dtype, adapter)
+
+
+def from_pretrained(
+    plan: LoadingPlan, kind: Any, files: Path, arguments: Mapping[str, Any]
+) -> tuple[Any, Mapping[str, Any]]:
+    """The model that ``kind``, a class of transformers, makes of ``files``, and its report of the weights.
+
+    Nothing but safetensors of this machine is read. Weights of another shape are in the report.
+
+    Raises:
+        InvalidInput: the checkpoint cannot be used as it is.
+        EnvironmentProblem: an optional package or the device is missing.
+        OutOfMemory: the weights do not fit on the device.
+    """
+    try:
+        with quiet_transformers():
+            model, report = kind.from_pretrained(
+                files,
+                **arguments,
+                dtype=plan.dtype,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+            )
+            return model, report
+    except Exception as error:
+        # Raised below: while the error is handled, its traceback would keep the weights alive.
+        failure = load_failure(plan.checkpoint.folder, error, plan.device)
+    raise failure
 
 
 def finish_loading(

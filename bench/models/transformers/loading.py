@@ -12,12 +12,13 @@ from bench.errors import InvalidInput
 from bench.models.bounded import bounded
 from bench.models.checkpoints import read_checkpoint, stored_weights
 from bench.models.qwen_vl.device import pick_attention
-from bench.models.qwen_vl.failures import load_failure, reason
+from bench.models.qwen_vl.failures import reason
 from bench.models.qwen_vl.loading import (
     LoadedModel,
     LoadingPlan,
     check_weights,
     finish_loading,
+    from_pretrained,
     plan_loading,
     quiet_transformers,
 )
@@ -77,28 +78,14 @@ def _from_pretrained(plan: LoadingPlan, files: Path, config: Any) -> tuple[Any, 
         )
     arguments: dict[str, Any] = {
         "config": config,
-        "dtype": dtype,
         "device_map": {"": device},
-        "use_safetensors": True,
-        "local_files_only": True,
         "trust_remote_code": False,
-        "output_loading_info": True,
-        # They are refused below, by name.
-        "ignore_mismatched_sizes": True,
     }
     # Not every type has every kernel; without a wish, transformers takes the best that this one has.
     if spec.attention != "auto":
         arguments["attn_implementation"] = pick_attention(spec, device, dtype)
-    auto: Any = transformers.AutoModelForImageTextToText
-    failure: Exception | None = None
-    try:
-        with quiet_transformers():
-            model, report = auto.from_pretrained(files, **arguments)
-    except Exception as error:
-        # Raised below: while the error is handled, its traceback would keep the weights alive.
-        failure = load_failure(folder, error, device)
-    if failure is not None:
-        raise failure
+    kind: Any = transformers.AutoModelForImageTextToText
+    model, report = from_pretrained(plan, kind, files, arguments)
     check_weights(folder, {**report, "unexpected_keys": ()})
     unused = sorted(str(name) for name in report.get("unexpected_keys") or ())
     if not unused:
