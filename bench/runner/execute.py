@@ -126,7 +126,7 @@ def _existing(
         return _to_resume(plan, resume)
     for run in find_runs(results):
         part = Part.of(run.record)
-        same = run.record.get("spec_id") == plan.spec_id() and part[:2] == plan.part[:2]
+        same = run.record.get("spec_id") == plan.spec_id() and part.is_same(plan.part)
         if same and (retry_failed or not run.is_concluded()):
             _check_division(run, part)
             return run
@@ -141,7 +141,7 @@ def _existing(
 def _to_resume(plan: RunPlan, resume: Path) -> RunStore:
     run = RunStore.open(resume)
     part = Part.of(run.record)
-    if part[:2] != plan.part[:2]:
+    if not part.is_same(plan.part):
         raise InvalidInput(
             f"{resume} is {_in_words(part)}, but the command asks for {_in_words(plan.part)}",
             hint="give --shard as that run was begun, or leave out --resume",

@@ -199,7 +199,8 @@ class RayModel:
             self._expected = ()
             return
         self._sent |= set(self._expected)
-        with self._told_of_the_cluster():
+        # Where the actor is gone, the call that asks about the pages will say so.
+        with contextlib.suppress(ModelGone), self._told_of_the_cluster():
             self._actor.expect.remote(list(groups), files, tuple(self._sent))
 
     def economize(self) -> str | None:
