@@ -285,6 +285,9 @@ def connect(address: str) -> Any:
             Python or of Ray.
     """
     require_package("--executor ray", "ray", "ray")
+    if address != ANY:
+        # Ray's client is an extra of Ray, which brings this package.
+        require_package("--executor ray://", "grpc", "ray")
     ray = import_module("ray")
     # Ray counts its use and tells its makers unless it is told not to.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
