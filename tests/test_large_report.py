@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bench.errors import InvalidInput
 from bench.formatting import score
 from bench.report import build, large
 from bench.report.section import Table, tables
@@ -75,6 +76,16 @@ def test_the_commands_choose_it_above_the_bound(bench: Any, run: RunStore, tmp_p
     assert bench("score", run.path).status == 0
     assert bench("report", run.path, "--full", "--images", "none").status == 0
     assert (run.path / "report.html").exists()
+
+
+def test_different_tasks_of_one_name_are_refused(run: RunStore) -> None:
+    kept = stored_scores(run)
+    assert kept is not None
+    record = json.loads(json.dumps(run.record))
+    record["tasks"][0]["digest"] = "another"
+    other = kept._replace(run=RunStore(run.path, record))
+    with pytest.raises(InvalidInput, match="different tasks of the name invoices-ru"):
+        large.large_sections([kept, other])
 
 
 def change_answers(run: RunStore) -> None:

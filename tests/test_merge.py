@@ -283,6 +283,8 @@ def test_a_part_of_an_earlier_division_is_not_continued(
     task: Path, parts: list[Path], tmp_path: Path
 ) -> None:
     of_an_earlier_version(parts[0])
+    # It is done, so the command has nothing to do.
+    assert execute(make_plan(task, Part(1, 2)), parts[0].parent).run.path == parts[0]
     (parts[0] / "fake/done.json").unlink()
     for resume in (None, parts[0]):
         with pytest.raises(InvalidInput, match="another version of the program chose"):

@@ -218,6 +218,8 @@ def conclude(
         for evaluation in evaluations:
             write_scores(evaluation)
         report_large(runs, write=not options.no_report, as_json=options.as_json)
+        if options.log_to is not None:
+            click.echo(f"warning: so large a run is not logged to {options.log_to}", err=True)
     else:
         _report(evaluations, options)
     if options.push_to is not None:

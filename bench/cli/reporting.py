@@ -109,14 +109,14 @@ def report_large(
     from bench.report.terminal import terminal_summary
     from bench.scoring.stored import stored_scores
 
-    path = (runs[0].path if destination is None else destination) / "report.md"
-    if destination is not None and destination.suffix == ".md":
-        path = destination
-    elif destination is not None and destination.suffix:
+    path = runs[0].path if destination is None else destination
+    if path.suffix.lower() in {".html", ".htm", ".csv", ".json"} and not path.is_dir():
         raise InvalidInput(
-            f"the report of so large a run is written as Markdown (--out {printable(str(destination))})",
+            f"the report of so large a run is written as Markdown (--out {printable(str(path))})",
             hint="end the name in .md, or name a folder",
         )
+    if path.suffix != ".md" or path.is_dir():
+        path /= "report.md"
     kept = []
     for run in runs:
         scores = stored_scores(run)

@@ -8,10 +8,11 @@ as much memory as there are batches. Its figures are those of the ordinary repor
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from bench import formatting
+from bench.errors import InvalidInput
 from bench.metrics import METRICS
 from bench.metrics.mistakes import MISTAKES
 from bench.report.facts import measure
@@ -38,8 +39,8 @@ MOST_ANSWERS: Final = 1_000_000
 """Answers up to which a report has every question: it holds some 3 kB of memory for each."""
 
 LEFT_OUT: Final = (
-    "So what needs the answers themselves is left out: the comparison of models with each other, scores by "
-    "language, type of document and field, and every single question.",
+    "So what needs the answers themselves is left out: the comparison of models with each other, costs, "
+    "perturbed pages, scores by language, type of document and field, and every single question.",
     "bench show shows a question; bench report --full makes the full report, if there is memory enough.",
 )
 
@@ -67,15 +68,32 @@ def large_sections(runs: Sequence[StoredScores], title: str | None = None) -> tu
     Args:
         runs: what is kept of each run.
         title: the heading; None takes the names of the runs.
+
+    Raises:
+        InvalidInput: two runs have different tasks of one name.
     """
+    _check_tasks(runs)
     lines = list(_lines(runs))
-    tasks = list(dict.fromkeys(task for scores in runs for task in scores.run.task_names()))
+    # Scores are those of clean pages.
+    tasks = list(dict.fromkeys(task for scores in runs for task in scores.run.clean_task_names()))
     names = dict.fromkeys(str(scores.run.record.get("name")) for scores in runs)
     return (
         _leaderboard(lines, tasks, title or " + ".join(names)),
         _by_task(lines, tasks),
         _mistakes(lines, tasks),
     )
+
+
+def _check_tasks(runs: Sequence[StoredScores]) -> None:
+    digests: dict[str, str] = {}
+    for scores in runs:
+        for task in scores.run.task_names():
+            digest = str(scores.run.task_record(task)["digest"])
+            if digests.setdefault(task, digest) != digest:
+                raise InvalidInput(
+                    f"the runs have different tasks of the name {task}, so one table cannot hold both",
+                    hint="report each run alone",
+                )
 
 
 def _lines(runs: Sequence[StoredScores]) -> Iterator[_Line]:
@@ -89,16 +107,18 @@ def _lines(runs: Sequence[StoredScores]) -> Iterator[_Line]:
 def _facts(scores: StoredScores, model: str) -> Facts:
     """What was measured of a model; its batches are kept without the ids of their questions."""
     run = scores.run
-    batches = [
-        {**row, "samples": [None] * len(row["samples"])}
-        for task in run.task_names()
-        for row in run.each_batch(model, task)
-        if isinstance(row.get("samples"), list)
-    ]
-    latencies = [row for task in run.task_names() for row in run.latencies(model, task)]
+    tasks = run.clean_task_names()
+    rows = (row for task in tasks for row in run.each_batch(model, task))
+    batches = list(map(_without_ids, rows))
+    latencies = [row for task in tasks for row in run.latencies(model, task)]
     record = run.model_record(model)
     facts = measure(record, batches, latencies, (), run.monitor(model))
     return of_the_model(facts, recorded_traits(record))
+
+
+def _without_ids(batch: Mapping[str, Any]) -> Mapping[str, Any]:
+    samples = batch.get("samples")
+    return {**batch, "samples": [None] * len(samples)} if isinstance(samples, list) else batch
 
 
 def _score(line: _Line, tasks: Sequence[str]) -> Estimate | None:
@@ -152,7 +172,8 @@ def _row(line: _Line, score: Estimate | None, tasks: Sequence[str], kind: str) -
     own = line.cells(tasks)
     failed = sum(cell.estimates[cell.headline].failed for cell in own)
     asked = sum(cell.asked for cell in own)
-    questions = sum(int(entry["samples"]) for entry in line.scores.run.record["tasks"])
+    run = line.scores.run
+    questions = sum(int(run.task_record(task)["samples"]) for task in run.clean_task_names())
     open_ = f"{formatting.count(asked)} of {formatting.count(questions)} asked"
     cells = {
         "model": model_cell(line.key, note=open_ if asked < questions else ""),

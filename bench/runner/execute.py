@@ -123,12 +123,12 @@ def _existing(
 ) -> RunStore | None:
     """The run with which ``plan`` goes on; None if there is none."""
     if resume is not None:
-        return _to_resume(plan, resume)
+        return _to_resume(plan, resume, retry_failed)
     for run in find_runs(results):
         part = Part.of(run.record)
-        same = run.record.get("spec_id") == plan.spec_id() and part[:2] == plan.part[:2]
+        same = run.record.get("spec_id") == plan.spec_id() and part.is_same(plan.part)
         if same and (retry_failed or not run.is_concluded()):
-            _check_division(run, part)
+            _check_division(run, part, retry_failed)
             return run
     if retry_failed:
         raise InvalidInput(
@@ -138,15 +138,15 @@ def _existing(
     return None
 
 
-def _to_resume(plan: RunPlan, resume: Path) -> RunStore:
+def _to_resume(plan: RunPlan, resume: Path, retry_failed: bool) -> RunStore:
     run = RunStore.open(resume)
     part = Part.of(run.record)
-    if part[:2] != plan.part[:2]:
+    if not part.is_same(plan.part):
         raise InvalidInput(
             f"{resume} is {_in_words(part)}, but the command asks for {_in_words(plan.part)}",
             hint="give --shard as that run was begun, or leave out --resume",
         )
-    _check_division(run, part)
+    _check_division(run, part, retry_failed)
     # As JSON gives it back, so that a tuple does not differ from a list.
     identity = json.loads(json.dumps(plan.identity()))
     changed = differences(run.record.get("spec", {}), identity)
@@ -159,9 +159,12 @@ def _to_resume(plan: RunPlan, resume: Path) -> RunStore:
     return run
 
 
-def _check_division(run: RunStore, part: Part) -> None:
-    """Refuse to go on with a part that has other questions than this version of the program gives it."""
-    if part.division != DIVISION:
+def _check_division(run: RunStore, part: Part, retry_failed: bool) -> None:
+    """Refuse to ask more of a part that has other questions than this version of the program gives it."""
+    if part.division == DIVISION:
+        return
+    is_finished = run.is_complete() and not any(map(run.lost_answers, run.model_names()))
+    if retry_failed or not is_finished:
         raise InvalidInput(
             f"another version of the program chose the questions of {part} in {run.path}",
             hint="finish all parts with that version, or begin all of them again with --fresh",

@@ -199,7 +199,8 @@ class RayModel:
             self._expected = ()
             return
         self._sent |= set(self._expected)
-        with self._told_of_the_cluster():
+        # Where the actor is gone, the call that asks about the pages will say so.
+        with contextlib.suppress(ModelGone), self._told_of_the_cluster():
             self._actor.expect.remote(list(groups), files, tuple(self._sent))
 
     def economize(self) -> str | None:
@@ -284,6 +285,9 @@ def connect(address: str) -> Any:
             Python or of Ray.
     """
     require_package("--executor ray", "ray", "ray")
+    if address != ANY:
+        # Ray's client is an extra of Ray, which brings this package.
+        require_package("--executor ray://", "grpc", "ray")
     ray = import_module("ray")
     # Ray counts its use and tells its makers unless it is told not to.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

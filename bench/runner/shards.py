@@ -39,6 +39,10 @@ class Part(NamedTuple):
         # The first division was not numbered.
         return cls(**{"division": 1, **record[PART]}) if PART in record else cls()
 
+    def is_same(self, other: Part) -> bool:
+        """Whether both are the same part of as many, whatever version of the program divided the run."""
+        return (self.number, self.total) == (other.number, other.total)
+
     def record(self) -> dict[str, Any]:
         """What ``run.json`` says of the part; nothing of a whole run."""
         return {} if self.total == 1 else {PART: self._asdict()}
