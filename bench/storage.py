@@ -22,7 +22,7 @@ from typing import Any
 from bench.errors import EnvironmentProblem, InvalidInput, missing_package, require_package
 from bench.files import storage_errors
 from bench.litter import unfinished_folder
-from bench.parsing import Unreadable, parse_json
+from bench.parsing import MAX_NAME, Unreadable, decoded, parse_json
 from bench.paths import user_cache
 from bench.text import file_name, one_line
 
@@ -252,30 +252,39 @@ def _read_manifest(system: Any, root: str, address: str) -> dict[str, dict[str, 
     try:
         if len(data) > MAX_MANIFEST_BYTES:
             raise ValueError("it is too large")
-        files = parse_json(data.decode(), where)["files"]
+        content = parse_json(decoded(data, where), where)
+        files = content.get("files") if isinstance(content, dict) else None
+        if not isinstance(files, dict):
+            raise ValueError("it does not list the files of the folder")
         sizes = [_checked(name, entry) for name, entry in files.items()]
         if sum(sizes) > MAX_FOLDER_BYTES:
             raise ValueError("the folder is too large")
-    except (KeyError, TypeError, AttributeError, ValueError, Unreadable) as error:
+    except ValueError as error:
         raise InvalidInput(
             f"{where} is damaged: {one_line(str(error), 120)}", hint="push the folder again"
         ) from None
-    return dict(files)
+    except Unreadable as error:
+        raise InvalidInput(
+            f"{where} is damaged: it {error.reason}", hint="push the folder again"
+        ) from None
+    return files
 
 
-def _checked(name: str, entry: Mapping[str, Any]) -> int:
+def _checked(name: str, entry: Any) -> int:
     """The size of a file whose name stays inside the folder."""
     if not all(_is_plain(part) for part in name.split("/")):
         raise ValueError(f"the name {name!r} leads out of the folder")
-    size, digest = entry["bytes"], entry["sha256"]
-    if type(size) is not int or size < 0 or not re.fullmatch("[0-9a-f]{64}", digest):
+    size, digest = (entry.get("bytes"), entry.get("sha256")) if isinstance(entry, dict) else (0, "")
+    is_digest = isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest)
+    if type(size) is not int or size < 0 or not is_digest:
         raise ValueError(f"{name!r} has no size or no digest")
     return size
 
 
 def _is_plain(part: str) -> bool:
     """Whether a file or a folder may have this name here: ``..`` and hidden names are others' tricks."""
-    return bool(part) and not part.startswith(".") and part.isprintable() and "\\" not in part
+    is_odd = part.startswith(".") or "\\" in part or not part.isprintable()
+    return not is_odd and 0 < len(part.encode()) <= MAX_NAME
 
 
 def _open(address: str) -> tuple[Any, str]:

@@ -1,4 +1,4 @@
-"""Fuzzes what the harness reads from outside: pages, checkpoints, adapters, task files, options and runs.
+"""Fuzzes what the harness reads from outside: pages, checkpoints, adapters, tasks, options, runs, baselines.
 
     python benchmarks/fuzz.py --cases 2000 --seed 1
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import os
 import random
 import re
 import shutil
@@ -22,23 +23,30 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import fsspec
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench.errors import BenchError, InvalidInput  # noqa: E402
 from bench.files import read_lines  # noqa: E402
+from bench.gate.baseline import content_digest  # noqa: E402
 from bench.models.catalog import user_models  # noqa: E402
 from bench.models.checkpoints import read_adapter, read_checkpoint, stored_weights  # noqa: E402
 from bench.rundir.listing import find_runs  # noqa: E402
+from bench.storage import MANIFEST, push_folder  # noqa: E402
 from bench.tasks.guard import text_layer  # noqa: E402
 from bench.tasks.loading import check_task  # noqa: E402
 from bench.tasks.pages import open_page, read_pages  # noqa: E402
 from bench.tasks.taskfile import check_task_file  # noqa: E402
 from tests.damage import (  # noqa: E402
     FOR_PROGRAMMERS,
+    Ended,
     call,
     damage,
+    replace_somewhere,
     unguarded_run,
     verbs_that_read,
     write_odd_adapter,
@@ -75,6 +83,31 @@ SAMPLES = b"""\
 {"id": "1", "images": ["page.png"], "question": "Total?", "answers": ["4711.00"], "metadata": {"a": "b"}}
 {"id": "2", "images": ["page.png"], "question": "Date?", "answer": "1 May", "answer_type": "text"}
 """
+RULES = b"""\
+margin = 0.02
+must_pass = ["en-00/q0"]
+
+[tasks]
+invoices-en = 0.03
+
+[fields]
+total = 0.01
+
+[ratios]
+failures = 1.5
+"""
+ODD_NAMES = (
+    "../x",
+    "/etc/passwd",
+    "a/../../x",
+    ".hidden",
+    "a\\b",
+    "a//b",
+    "",
+    "x" * 300,
+    "a\n",
+    "\x00",
+)
 PIECES = (
     b"[" * 5_000,
     b"{" * 5_000,
@@ -179,12 +212,16 @@ def run(folder: Path, draw: random.Random) -> None:
     shutil.copytree(whole_run(), path)
     for _ in range(draw.choice([1, 1, 2])):
         damage(draw.choice(sorted(path.rglob("*.json*"))), draw)
-    ended = call(*draw.choice(verbs_that_read(path)))
-    said = [line for line in ended.complaint.splitlines() if line.startswith("error:")]
-    if ended.status != 0:
+    check_end(call(*draw.choice(verbs_that_read(path))))
+
+
+def check_end(ended: Ended, *statuses: int) -> None:
+    """Raise what a verb has complained of; other exit statuses than 0, 2 and ``statuses`` are faults."""
+    if FOR_PROGRAMMERS.search(ended.complaint) or ended.status not in {0, 2, *statuses}:
+        raise RuntimeError(f"exit status {ended.status}: {ended.complaint}")
+    if ended.status == 2:
+        said = [line for line in ended.complaint.splitlines() if line.startswith("error:")]
         raise InvalidInput("".join(said) or f"no line: {ended.complaint}\n")
-    if FOR_PROGRAMMERS.search(ended.complaint):
-        raise RuntimeError(ended.complaint)
 
 
 UNFINISHED = """\
@@ -202,12 +239,7 @@ options = { default = "value" }
 def unfinished_run() -> Path:
     """A folder with a task, a configuration, and a run of them that was stopped before it was done."""
     folder = Path(tempfile.mkdtemp(prefix="bench-fuzz-unfinished-"))
-    (folder / "mine").mkdir()
-    (folder / "mine" / "page.png").write_bytes((EXAMPLES / "form-en-1.png").read_bytes())
-    rows = [{**json.loads(SAMPLES.splitlines()[0]), "id": f"{number}"} for number in range(6)]
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    (folder / "mine" / "samples.jsonl").write_text(lines)
-    (folder / "bench.toml").write_text(UNFINISHED)
+    write_own_task(folder)
     ended = call(*run_command(folder))
     assert ended.status == 0, ended.complaint
     (path,) = (folder / "results").iterdir()
@@ -218,6 +250,16 @@ def unfinished_run() -> Path:
     outputs.write_bytes(b"".join(outputs.read_bytes().splitlines(keepends=True)[:2]))
     shutil.rmtree(path / "scores")
     return folder
+
+
+def write_own_task(folder: Path) -> None:
+    """Write a task of six questions about one page, and a configuration with two models."""
+    (folder / "mine").mkdir()
+    (folder / "mine" / "page.png").write_bytes((EXAMPLES / "form-en-1.png").read_bytes())
+    rows = [{**json.loads(SAMPLES.splitlines()[0]), "id": f"{number}"} for number in range(6)]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "mine" / "samples.jsonl").write_text(lines)
+    (folder / "bench.toml").write_text(UNFINISHED)
 
 
 def run_command(folder: Path, *more: str) -> list[str]:
@@ -238,18 +280,12 @@ def resume(folder: Path, draw: random.Random) -> None:
         damage(draw.choice(sorted(path.rglob("*.json*"))), draw)
     more = draw.choice([[], ["--resume", str(path)], ["--retry-failed"], ["--fresh"]])
     ended = call(*run_command(work, *more))
-    if FOR_PROGRAMMERS.search(ended.complaint):
-        raise RuntimeError(ended.complaint)
-    said = [line for line in ended.complaint.splitlines() if line.startswith("error:")]
-    if ended.status == 2:
-        raise InvalidInput("".join(said) or f"no line: {ended.complaint}\n")
+    check_end(ended, 3)
     check_that_all_was_asked(work / "results", ended.status)
 
 
 def check_that_all_was_asked(results: Path, status: int) -> None:
     """A command that ends well has left a run with an answer to every question."""
-    if status not in {0, 3}:
-        raise RuntimeError(f"exit status {status}")
     are_whole = [
         all(
             len(each.answered(model, "mine")) == len(each.load_task("mine").samples)
@@ -259,6 +295,121 @@ def check_that_all_was_asked(results: Path, status: int) -> None:
     ]
     if status == 0 and not any(are_whole):
         raise RuntimeError("exit status 0, but answers are missing")
+
+
+@functools.cache
+def baseline_text() -> str:
+    """A baseline of ``whole_run``, without its digest."""
+    path = whole_run().with_suffix(".baseline.json")
+    assert call("gate", f"{whole_run()}:a", "--write-baseline", str(path)).status == 0
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["sha256"]
+    return json.dumps(content)
+
+
+def sealed(content: dict[str, Any]) -> dict[str, Any]:
+    """A baseline with the digest that fits it, as whoever forges one would write it."""
+    body = {key: value for key, value in content.items() if key not in ("format", "version")}
+    try:
+        return {**content, "sha256": content_digest(body)}
+    except ValueError:
+        return content
+
+
+def baseline(folder: Path, draw: random.Random) -> None:
+    """A baseline with other values at any depth, or damaged bytes, and a damaged file of rules."""
+    content = json.loads(baseline_text())
+    for _ in range(draw.choice([0, 1, 1, 2])):
+        replace_somewhere(content, draw)
+    data = json.dumps(sealed(content)).encode()
+    (folder / "b.json").write_bytes(damaged(data, draw) if draw.random() < 0.2 else data)
+    rules = damaged(RULES, draw) if draw.random() < 0.2 else RULES
+    (folder / "gate.toml").write_bytes(rules)
+    more = draw.choice([[], ["--rules", str(folder / "gate.toml")], ["--ratio", "memory=1.1"]])
+    kept = ["--markdown", str(folder / "g.md"), "--junit", str(folder / "g.xml")]
+    shown = draw.choice([kept, ["--json"]])
+    check_end(call("gate", str(folder / "b.json"), f"{whole_run()}:a", *more, *shown), 5, 6, 7)
+
+
+def export(folder: Path, draw: random.Random) -> None:
+    """A damaged run that is exported, or whose scores become a baseline."""
+    path = folder / "results" / "run"
+    shutil.copytree(whole_run(), path)
+    damage(draw.choice(sorted(path.rglob("*.json*"))), draw)
+    out = ["--out", str(folder / "out")]
+    verbs = [
+        ["export", "predictions", str(path), *out, "--pages", "--references"],
+        ["export", "predictions", str(path), *out, "--format", "csv"],
+        ["export", "eee", str(path), *out],
+        ["export", "hf", str(path), "--model", "a", *out],
+        ["gate", f"{path}:a", "--write-baseline", str(folder / "b.json")],
+        ["gate", f"{path}:a", f"{whole_run()}:a", "--must-pass", "en-00/q0"],
+    ]
+    check_end(call(*draw.choice(verbs)), 5, 6, 7)
+
+
+@functools.cache
+def parts() -> Path:
+    """A folder with a task, and with a run of it in two parts."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-fuzz-parts-"))
+    write_own_task(folder)
+    for number in "12":
+        ended = call(*run_command(folder, "--shard", f"{number}/2"))
+        assert ended.status == 0, ended.complaint
+    return folder
+
+
+def part(folder: Path, draw: random.Random) -> None:
+    """Two parts of a run, one or two of whose files are damaged, and the command that joins them."""
+    results = folder / "results"
+    shutil.copytree(parts() / "results", results)
+    for _ in range(draw.choice([1, 1, 2])):
+        damage(draw.choice(sorted(results.rglob("*.json*"))), draw)
+    check_end(call("merge", *map(str, sorted(results.iterdir())), "--no-report"), 4)
+
+
+def manifest(folder: Path, draw: random.Random) -> None:
+    """A folder on object storage whose manifest or files are damaged, and the command that reads it."""
+    system, address = fsspec.filesystem("memory"), "memory://bucket/run"
+    system.store.clear()
+    push_folder(whole_run(), address)
+    name = draw.choice([MANIFEST, MANIFEST, MANIFEST, "run.json"])
+    place = f"/bucket/run/{name}"
+    data = system.cat_file(place)
+    if name == MANIFEST and draw.random() < 0.7:
+        content = json.loads(data)
+        replace_somewhere(content, draw)
+        if draw.random() < 0.3:
+            files = content.get("files")
+            if isinstance(files, dict) and files:
+                files[draw.choice(ODD_NAMES)] = files[draw.choice(list(files))]
+        data = json.dumps(content).encode()
+    else:
+        data = damaged(data, draw)
+    system.pipe_file(place, data)
+    os.environ["XDG_CACHE_HOME"] = str(folder / "home" / "cache")
+    try:
+        check_end(call("report", address, "--out", str(folder / "report" / "a.csv")))
+    finally:
+        # Whatever the manifest says, nothing is written elsewhere.
+        assert {path.name for path in folder.iterdir()} <= {"home", "report"}
+        assert {path.name for path in folder.glob("home/*")} <= {"cache"}
+
+
+def decisions(folder: Path, draw: random.Random) -> None:
+    """Decisions on findings, with other values at any depth or damaged bytes."""
+    write_own_task(folder)
+    rows = [
+        {"key": "a", "decision": "accept", "kind": "duplicate", "ids": ["0"], "message": "x"},
+        {"key": "b", "decision": "mend", "answers": {"1": ["5"], "2": None}, "ids": ["1", "2"]},
+    ]
+    for _ in range(draw.choice([1, 1, 2])):
+        replace_somewhere(draw.choice(rows), draw)
+    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    path = folder / "findings.jsonl"
+    path.write_bytes(damaged(data, draw) if draw.random() < 0.2 else data)
+    check_end(call("data", "audit", str(folder / "mine"), "--apply", str(path)))
+    check_task(folder / "mine").require_task(folder / "mine")
 
 
 def task(folder: Path, draw: random.Random) -> None:
@@ -293,6 +444,11 @@ KINDS: dict[str, Callable[[Path, random.Random], None]] = {
     "records": records,
     "run": run,
     "resume": resume,
+    "baseline": baseline,
+    "export": export,
+    "part": part,
+    "manifest": manifest,
+    "decisions": decisions,
 }
 
 

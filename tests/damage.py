@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import json
 import random
@@ -134,11 +135,12 @@ def replace_somewhere(value: Any, chance: random.Random) -> None:
             case 0:
                 del value[key]
             case 1 if isinstance(value, list):
-                value.append(inside)
+                value.append(copy.deepcopy(inside))
             case 1:
-                value[chance.choice(["id", "name", "text", "__class__"])] = inside
+                value[chance.choice(["id", "name", "text", "__class__"])] = copy.deepcopy(inside)
             case _:
-                value[key] = chance.choice(WRONG_VALUES)
+                # A copy: a value that is damaged later must not become a part of itself.
+                value[key] = copy.deepcopy(chance.choice(WRONG_VALUES))
         return
 
 

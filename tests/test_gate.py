@@ -12,7 +12,14 @@ from xml.etree import ElementTree
 import pytest
 
 from bench.errors import InvalidInput
-from bench.gate.baseline import Baseline, baseline_of, digest, read_baseline, write_baseline
+from bench.gate.baseline import (
+    Baseline,
+    baseline_of,
+    content_digest,
+    digest,
+    read_baseline,
+    write_baseline,
+)
 from bench.gate.outputs import MARKER, as_json, gate_markdown, junit
 from bench.gate.rules import Rules, merged, read_rules
 from bench.gate.verdict import GateResult, judge
@@ -382,10 +389,9 @@ def test_a_baseline_of_the_first_version_is_read(small: Baseline, tmp_path: Path
 
 def resealed(content: dict[str, Any]) -> str:
     """``content`` with a digest that fits it."""
-    from bench.gate.baseline import _sha256
 
     rest = {k: v for k, v in content.items() if k not in ("format", "version", "sha256")}
-    return json.dumps({**content, "sha256": _sha256(rest)})
+    return json.dumps({**content, "sha256": content_digest(rest)})
 
 
 # Rules

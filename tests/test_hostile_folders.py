@@ -9,24 +9,33 @@ import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+from bench.__main__ import main
 from bench.authoring.annotate import annotate
+from bench.authoring.contact_sheet import write_perturbed_pages
 from bench.authoring.drafts import accept_drafts, read_records, write_records
 from bench.authoring.mending import apply_decisions
 from bench.authoring.splitting import split_task
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.files import append_lines, write_json
 from bench.litter import is_free, new_folder
+from bench.models.checkpoints import TUNING_FILE
+from bench.publishing.described import check_new
 from bench.rundir.listing import find_runs
 from bench.rundir.store import RunStore
 from bench.runner.imported import import_predictions
-from bench.schema import ModelSpec
+from bench.runner.perturb import conditions
+from bench.schema import Document, ModelSpec
 from bench.synth import synthesise
-from bench.tasks import check_task, load_task
+from bench.tasks import check_task, find_task, load_task
+from bench.tasks.pages import read_pages
+from bench.tuning.adapter_folder import clear, former
 from tests.conftest import MakeTask
+from tests.source_fixtures import write_parquet
 
 DEAD = 4_194_304
 """The number of a process that cannot be: it is above the largest one."""
@@ -281,3 +290,79 @@ def test_answers_made_elsewhere_become_a_run_when_all_of_it_is_written(
     assert list(results.iterdir()) == []
     run = import_predictions(answers, task, results)
     assert RunStore.open(run.path).record["id"] == run.path.name
+
+
+# What a killed command leaves beside the files that it writes
+
+
+def half_written(path: Path) -> Path:
+    """What a killed process has left of ``path``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    litter = path.with_name(f".{path.name}.{DEAD}-abcdefgh")
+    litter.write_bytes(b"half")
+    return litter
+
+
+def perturb_again(folder: Path) -> Path:
+    litter = half_written(folder / "out" / "p0.png@fax-1.png")
+    document = Document("p0.png", read_pages(folder / "p0.png"))
+    write_perturbed_pages([document], conditions(("crop:1",), 0), folder / "out")
+    return litter
+
+
+def export_again(folder: Path) -> Path:
+    litter = half_written(folder / "out" / "a.jsonl")
+    check_new([folder / "out" / "b.jsonl"], overwrite=False)
+    return litter
+
+
+def train_again(folder: Path) -> Path:
+    litter = half_written(folder / "adapter" / TUNING_FILE)
+    assert former(folder / "adapter", {}) is None
+    return litter
+
+
+def copy_a_data_set_again(folder: Path) -> Path:
+    data = write_parquet("docvqa", folder / "data.parquet")
+    copy = find_task(f"docvqa={data}")
+    (copy / "done.json").unlink()
+    page = half_written(next((copy / "pages").iterdir()))
+    litter = half_written(copy / "samples.jsonl")
+    assert find_task(f"docvqa={data}") == copy
+    assert not page.exists()
+    return litter
+
+
+@pytest.mark.parametrize("again", [perturb_again, export_again, train_again, copy_a_data_set_again])
+def test_the_next_command_removes_what_a_killed_one_has_left(
+    make_task: MakeTask, monkeypatch: pytest.MonkeyPatch, again: Callable[[Path], Path]
+) -> None:
+    folder = make_task()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    assert not again(folder).exists()
+
+
+def test_a_training_that_is_begun_anew_can_be_killed_while_it_removes_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (TUNING_FILE, "history.jsonl", "adapter_config.json"):
+        (tmp_path / name).write_text("{}")
+    removed = []
+    monkeypatch.setattr(Path, "unlink", lambda path, **_: removed.append(path.name))
+    clear(tmp_path)
+    assert removed[-1] == TUNING_FILE
+
+
+def test_ctrl_c_while_the_program_is_loaded_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted(ModuleType):
+        @property
+        def main(self) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "bench.cli", Interrupted("bench.cli"))
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 130
+    assert capsys.readouterr().err == "error: the program was interrupted\n"

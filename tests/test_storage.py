@@ -16,6 +16,7 @@ from bench.models.catalog import resolve
 from bench.rundir.store import RunStore
 from bench.storage import MANIFEST, fetch_folder, is_address, push_folder
 from tests.conftest import MakeTask
+from tests.damage import FOR_PROGRAMMERS
 from tests.run_fixture import MODELS, make_run, make_tasks
 from tests.test_catalog import write_adapter
 
@@ -101,7 +102,8 @@ def test_a_push_that_broke_off_is_no_folder_until_it_is_repeated(
 
 
 @pytest.mark.parametrize(
-    "name", ["../evil", "/etc/evil", "a/../../evil", "a//b", ".hidden", "a\\b", "a\nb", ""]
+    "name",
+    ["../evil", "/etc/evil", "a/../../evil", "a//b", ".hidden", "a\\b", "a\nb", "", "é" * 200],
 )
 def test_a_manifest_cannot_lead_out_of_the_folder(memory: Any, tmp_path: Path, name: str) -> None:
     manifest = {"files": {name: {"bytes": 0, "sha256": "0" * 64}}}
@@ -122,14 +124,18 @@ def test_a_manifest_cannot_lead_out_of_the_folder(memory: Any, tmp_path: Path, n
         '{"files": {"a": {"bytes": -1, "sha256": ""}}}',
         '{"files": {"a": {"bytes": true, "sha256": ""}}}',
         '{"files": {"a": {"bytes": 1e300, "sha256": 7}}}',
+        '{"files": {"a": null}}',
+        '{"files": null}',
+        "\ud800",
         f'{{"files": {{"a": {{"bytes": {10**15}, "sha256": "{"0" * 64}"}}}}}}',
     ],
 )
 def test_a_manifest_that_is_none_is_one_line(memory: Any, text: str) -> None:
-    memory.pipe_file(f"/bucket/bad/{MANIFEST}", text.encode())
+    memory.pipe_file(f"/bucket/bad/{MANIFEST}", text.encode("utf-8", "surrogatepass"))
     with pytest.raises(InvalidInput, match="damaged") as failure:
         fetch_folder("memory://bucket/bad")
     assert "\n" not in str(failure.value)
+    assert not FOR_PROGRAMMERS.search(str(failure.value))
 
 
 def test_a_file_that_somebody_changed_is_refused_and_leaves_nothing(

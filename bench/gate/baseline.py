@@ -244,10 +244,11 @@ def _asked(task: Task, sample: Sample) -> list[Json]:
 
 def digest(value: Json) -> str:
     """The first 16 hexadecimal digits of the sha256 of a JSON value."""
-    return _sha256(value)[:16]
+    return content_digest(value)[:16]
 
 
-def _sha256(value: Json) -> str:
+def content_digest(value: Json) -> str:
+    """The sha256 of a JSON value, hexadecimal."""
     compact = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(compact.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -289,7 +290,7 @@ def _figures(side: Side) -> Figures:
 def write_baseline(path: Path, baseline: Baseline) -> None:
     """Write ``baseline``, atomically; every question is one line, so that a change of it can be reviewed."""
     content = baseline.model_dump(mode="json")
-    head = {"format": FORMAT, "version": VERSION, "sha256": _sha256(content), **content}
+    head = {"format": FORMAT, "version": VERSION, "sha256": content_digest(content), **content}
     questions = head.pop("questions")
     lines = [f"{json.dumps(key)}: {_line(value)}" for key, value in head.items()]
     listed = ",\n".join(_line(question) for question in questions)
@@ -322,7 +323,7 @@ def read_baseline(path: Path) -> Baseline:
             f"bench gate RUN --write-baseline {shell_word(path)}",
         )
     recorded = content.pop("sha256", None)
-    if recorded != _sha256(content):
+    if recorded != content_digest(content):
         raise InvalidInput(
             f"{path} was changed after it was written: its digest does not fit its content",
             hint="restore the file from your repository, or write it again: "
