@@ -80,9 +80,10 @@ def kept_bytes(folder: Path, lora: Lora, dtype: Any, *, checkpointing: bool = Fa
     def keep(tensor: Any) -> Any:
         storage = tensor.untyped_storage()
         sizes[storage.data_ptr()] = storage.nbytes()
-        # Alive, or the next tensor might take its address.
-        alive.append(tensor)
-        return tensor
+        # Alive, or the next tensor might take its address; with its history it would keep itself alive.
+        kept = tensor.detach()
+        alive.append(kept)
+        return kept
 
     with (
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),

@@ -28,13 +28,13 @@ def draw(out: Path, layouts: str, count: int, seed: int) -> None:
 # Its work is bounded by its steps. A slow processor, or a busy one, may take as long as it needs.
 @pytest.mark.timeout(1800)
 def test_a_layout_never_seen_is_learnt_and_the_paired_test_says_so(tmp_path: Path) -> None:
-    draw(tmp_path / "cards", "card", 440, seed=21)
+    draw(tmp_path / "cards", "card", 300, seed=21)
     draw(tmp_path / "known", "lines,columns,ends,grid,stacked", 10, seed=22)
-    bench("data", "split", tmp_path / "cards", "--train", 0.84, "--validation", 0.03)
+    bench("data", "split", tmp_path / "cards", "--train", 0.75, "--validation", 0.03)
     adapter = tmp_path / "adapters" / "tuned"
-    settings = ("--rank", 32, "--learning-rate", 3e-3, "--batch-tokens", 1024)
-    # About once over the documents: a model this small learns few of them by heart instead.
-    plan = ("--max-steps", 165, "--validate-every", 80)
+    settings = ("--rank", 32, "--learning-rate", 2e-3, "--batch-tokens", 512)
+    # Not even once over the documents: a model this small learns few of them by heart instead.
+    plan = ("--max-steps", 190, "--validate-every", 190)
     bench("tune", "-m", NANO, "-t", tmp_path / "cards", "--out", adapter, *settings, *plan)
     # The package may lie elsewhere on another machine, so an adapter names its base as the catalog does.
     config = json.loads((adapter / "adapter_config.json").read_text())

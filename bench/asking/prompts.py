@@ -32,7 +32,6 @@ from bench.formatting import plural
 from bench.parsing import read_text
 from bench.schema import ModelSpec, Sample, Task
 from bench.tasks.csvfile import read_table
-from bench.tasks.hyperbench.bundles import PAGES_PREFIX
 from bench.tasks.problems import Problem
 from bench.text import one_line
 
@@ -156,6 +155,9 @@ class Chooser:
             return self.task.prompt.render(sample.question)
         pages = len(self.task.documents[sample.document_id].pages)
         text = rule.render(sample.question, pages)
+        # Loaded on demand: it brings what reads task folders, which a model's process never does.
+        from bench.tasks.hyperbench.bundles import PAGES_PREFIX
+
         # VLMHyperBench puts the number of pages before every prompt about a bundle.
         head = PAGES_PREFIX.format(pages=pages) + "\n"
         is_bare = text == rule.text and not text.startswith(head)
