@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,9 +21,11 @@ from bench.files import append_lines
 from bench.report.facts import wall_seconds
 from bench.rundir.store import RunStore
 from bench.runner import RunPlan, RunSettings, devices, execute, plan_run
+from bench.runner.answering import sample_ids
 from bench.runner.batches import batched, page_groups
 from bench.runner.devices import parse_devices
-from bench.runner.shards import divide
+from bench.runner.execute import Outcome
+from bench.runner.shards import divide, share_of
 from bench.schema import Document, ModelSpec, Output, Page, PageGroup, Request
 from bench.scoring.evaluation import evaluate, write_scores
 from bench.tasks import load_task
@@ -306,13 +308,11 @@ def test_scores_do_not_depend_on_the_number_of_processes(
     assert len(found) == 1
 
 
-class Killer:
-    """Kills the second process of a model when it has stored something, so many times."""
+class Recorder:
+    """Keeps what is said of a run, and removes a file whenever a process is started again."""
 
-    def __init__(self, results: Path, times: int = 1) -> None:
-        self.results = results
-        self.times = times
-        self.killed = 0
+    def __init__(self, removed: Path | None = None) -> None:
+        self.removed = removed
         self.said: list[Mapping[str, Any]] = []
 
     def started(self, run: RunStore, *, resumed: bool) -> None:
@@ -323,36 +323,31 @@ class Killer:
 
     def event(self, model: str, event: Mapping[str, Any]) -> None:
         self.said.append(event)
-        if self.killed < self.times and list(self.results.rglob("outputs.shard-1.jsonl")):
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
-                words = path.read_bytes().split(b"\0") if path.exists() else []
-                if str(self.results).encode() in b" ".join(words) and b'"number": 1' in b"".join(
-                    words
-                ):
-                    os.kill(int(path.parent.name), signal.SIGKILL)
-                    self.killed += 1
+        if event["event"] == "process" and self.removed is not None:
+            self.removed.unlink(missing_ok=True)
 
 
-NEEDS_PROC = pytest.mark.skipif(
-    not Path("/proc/self/cmdline").exists(), reason="needs /proc to find processes"
-)
+def run_with_deadly_batches(
+    folder: Path, results: Path, deadly: slice, *, again: bool
+) -> tuple[RunPlan, Outcome, Recorder]:
+    """A run on two devices. Some batches of the second process kill it: the first once, or ``again`` all."""
+    batches = list(batched(page_groups(load_task(folder)), 3))
+    own = share_of({"mine": batches}, 1, 2)["mine"]
+    ids = [sample_id for batch in own[deadly] for sample_id in sample_ids(batch)]
+    over = results.with_name("over")
+    script = {"default": "to {sample_id}", "kill": ids, "once": str(over)}
+    asked = plan(folder, ModelSpec("fake", "fake", options=script), latency_samples=2)
+    recorder = Recorder(over if again else None)
+    devices = parse_devices("cpu,cpu")
+    return asked, execute(asked, results, devices=devices, progress=recorder), recorder
 
 
-@NEEDS_PROC
 def test_a_process_that_is_killed_once_is_started_again_while_the_others_work(
     make_task: MakeTask, tmp_path: Path
 ) -> None:
     folder = make_task(documents=12)
-    spec = ModelSpec("fake", "fake", options={"default": "to {sample_id}", "delay": 0.01})
-    killer = Killer(tmp_path / "r")
-    outcome = execute(
-        plan(folder, spec, latency_samples=2),
-        tmp_path / "r",
-        devices=parse_devices("cpu,cpu"),
-        progress=killer,
-    )
-    assert killer.killed == 1
-    (restarted,) = [event for event in killer.said if event["event"] == "process"]
+    _, outcome, recorder = run_with_deadly_batches(folder, tmp_path / "r", slice(1, 4), again=False)
+    (restarted,) = [event for event in recorder.said if event["event"] == "process"]
     assert "process on cpu was ended by signal 9 (SIGKILL)" in restarted["message"]
     assert outcome.failed_models == ()
     assert outcome.run.is_complete()
@@ -363,36 +358,41 @@ def test_a_process_that_is_killed_once_is_started_again_while_the_others_work(
     assert leftovers(outcome.run) == []
 
 
-@NEEDS_PROC
-@pytest.mark.parametrize("then", ["", "cpu,cpu", "cpu,cpu,cpu"])
 def test_a_process_that_is_killed_is_recorded_and_its_part_resumed_on_any_number_of_devices(
-    then: str, make_task: MakeTask, tmp_path: Path
+    make_task: MakeTask, tmp_path: Path
 ) -> None:
     folder = make_task(documents=12)
-    spec = ModelSpec("fake", "fake", options={"default": "to {sample_id}", "delay": 0.01})
-    asked = plan(folder, spec, latency_samples=2)
-    killer = Killer(tmp_path / "r", times=99)
-    broken = execute(asked, tmp_path / "r", devices=parse_devices("cpu,cpu"), progress=killer)
-    assert killer.killed
+    asked, broken, _ = run_with_deadly_batches(folder, tmp_path / "r", slice(1, 4), again=True)
     assert broken.failed_models == ("fake",)
     failure = broken.run.failure("fake")
     assert failure is not None
     assert "process on cpu was ended by signal 9 (SIGKILL)" in failure["message"]
-    kept = len(rows(broken.run))
-    # The other process did its own part, and no more.
-    assert 24 <= kept < 48
-    # A batch may have been killed twice, and then its questions failed.
-    again = parse_devices(then) if then else ()
-    resumed = execute(asked, tmp_path / "r", devices=again, retry_failed=True)
-    assert resumed.run.path == broken.run.path
-    assert resumed.run.is_complete()
-    assert resumed.run.failure("fake") is None
-    found = rows(resumed.run)
-    assert {row["sample_id"]: row["text"] for row in found} == {
-        f"d{d}/q{q}": f"to d{d}/q{q}" for d in range(12) for q in range(4)
-    }
-    assert len(found) == 48
-    assert leftovers(resumed.run) == []
+    # All of the other process's part, the first batch of this one, and three batches that failed.
+    assert len(rows(broken.run)) == 24 + 3 + 9
+    for then in ("", "cpu,cpu", "cpu,cpu,cpu"):
+        results = shutil.copytree(tmp_path / "r", tmp_path / f"on {then}")
+        again = parse_devices(then) if then else ()
+        resumed = execute(asked, results, devices=again, retry_failed=True)
+        assert resumed.run.id == broken.run.id
+        assert resumed.run.is_complete()
+        assert resumed.run.failure("fake") is None
+        found = rows(resumed.run)
+        assert {row["sample_id"]: row["text"] for row in found} == {
+            f"d{d}/q{q}": f"to d{d}/q{q}" for d in range(12) for q in range(4)
+        }
+        assert len(found) == 48
+        assert leftovers(resumed.run) == []
+
+
+def test_a_process_that_is_given_up_after_its_last_batch_leaves_nothing_undone(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    folder = make_task(documents=12)
+    _, outcome, _ = run_with_deadly_batches(folder, tmp_path / "r", slice(-3, None), again=True)
+    assert outcome.run.is_complete()
+    assert outcome.failed_models == ()
+    assert outcome.run.failure("fake") is None
+    assert [row["stop_reason"] for row in rows(outcome.run)].count("error") == 9
 
 
 def test_a_killed_runner_leaves_answers_of_all_processes_readable_and_is_resumed(
@@ -463,7 +463,7 @@ def test_one_process_that_cannot_load_fails_the_model_and_the_others_answers_sta
 
 
 def test_progress_counts_all_processes_together(make_task: MakeTask, tmp_path: Path) -> None:
-    recorder = Killer(tmp_path / "nothing")
+    recorder = Recorder()
     execute(
         plan(make_task(documents=8)),
         tmp_path / "r",
