@@ -750,7 +750,6 @@ def test_a_wrong_variable_is_named_without_its_value(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("BENCH_SERVE_KEEP_SECONDS", "SECRET")
     with pytest.raises(InvalidInput) as caught:
         service_settings()
-    assert "BENCH_SERVE_KEEP_SECONDS" in caught.value.message
-    assert "SECRET" not in caught.value.message
+    assert caught.value.message == "BENCH_SERVE_KEEP_SECONDS: it must be a number"
     monkeypatch.setenv("BENCH_SERVE_KEEP_SECONDS", "5")
     assert service_settings().keep_seconds == 5
