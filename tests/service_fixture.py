@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import uvloop
 from PIL import Image
 
 from bench.models.catalog import resolve
@@ -153,7 +154,8 @@ def listening(folder: Path, script: Script | None = None, **settings: Any) -> It
 
     def thread() -> None:
         try:
-            asyncio.run(whole())
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(whole())
         except BaseException as error:
             begun.put(error)
             raise

@@ -120,12 +120,26 @@ def test_a_restart_loses_no_job_and_answers_none_twice(tmp_path: Path) -> None:
     tell(tmp_path / "s", before)
     (tmp_path / "s" / "pages" / "left-behind").write_bytes(b"of a request that was not accepted")
     answered: list[str] = []
+    kept = {path: path.stat().st_ino for path in (tmp_path / "s" / "pages").iterdir()}
+
+    async def again(it: Running) -> None:
+        # Files that an accepted job needs are not written anew: they are on the disk.
+        assert (await it.run(wait=0, image=data_url(png(40)), prompt="again")).status_code == 202
+        await it.service.intake.tidied()
+        now = {path: path.stat().st_ino for path in (tmp_path / "s" / "pages").iterdir()}
+        assert len(now) == 3
+        assert now.items() <= kept.items()
+
+    tell(tmp_path / "s", again, works=False)
 
     async def after(it: Running) -> None:
         for n, job_id in enumerate(ids):
             reply = await it.client.get(f"/api/v1/status/{job_id}", params={"wait": 5})
             assert reply.json()["output"]["data"]["text"] == f"Q{n}"
-        answered.extend(job.id for call in it.script.calls for job in call)
+        while not it.service.dispatcher.is_idle:
+            await asyncio.sleep(0.01)
+        calls = [job for call in it.script.calls for job in call if job.question.prompt != "again"]
+        answered.extend(job.id for job in calls)
         await it.service.intake.tidied()
         assert list((tmp_path / "s" / "pages").iterdir()) == []
 
@@ -750,7 +764,6 @@ def test_a_wrong_variable_is_named_without_its_value(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("BENCH_SERVE_KEEP_SECONDS", "SECRET")
     with pytest.raises(InvalidInput) as caught:
         service_settings()
-    assert "BENCH_SERVE_KEEP_SECONDS" in caught.value.message
-    assert "SECRET" not in caught.value.message
+    assert caught.value.message == "BENCH_SERVE_KEEP_SECONDS: it must be a number"
     monkeypatch.setenv("BENCH_SERVE_KEEP_SECONDS", "5")
     assert service_settings().keep_seconds == 5

@@ -20,8 +20,8 @@ from bench.service.accepting import Service
 from bench.service.api import about, documents
 from bench.service.chat import CHAT_SCHEMAS, chat
 from bench.service.entrance import Entrance
+from bench.service.problems import problem_message
 from bench.service.refusals import Refusal
-from bench.service.requests import problem_message
 
 _INTRODUCTION = """Asks one vision-language model about page images and PDFs.
 

@@ -160,8 +160,10 @@ def _removed(files: Iterable[Path]) -> None:
 
 
 def _written(path: Path, content: bytes) -> tuple[Page, ...]:
-    # The file is synced together with the row of the first job that needs it.
-    write_bytes_atomically(path, content, is_synced=False)
+    # A job that was accepted before a restart may need the file, which is on the disk already.
+    if not path.exists():
+        # It is synced together with the row of the first job that needs it.
+        write_bytes_atomically(path, content, is_synced=False)
     return read_pages(path)
 
 

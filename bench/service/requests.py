@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Generic, NamedTuple, Self, TypeVar
 
 from pydantic import (
@@ -19,8 +19,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from bench.service.answers import plain
+from bench.service.problems import problem_message
 from bench.service.refusals import Refusal
-from bench.text import one_line
 
 KEY_HEADER = "Idempotency-Key"
 """The header of draft-ietf-httpapi-idempotency-key-header."""
@@ -208,40 +208,6 @@ def invalid(error: ValidationError, kind: type[BaseModel], others: Sequence[str]
     return Refusal(
         422, "invalid_request", f"{where}: {message}" if where else message, field=where or None
     )
-
-
-_MESSAGES = {
-    "missing": "the field is missing",
-    "json_invalid": "the body is not valid JSON",
-    "too_short": "there must be at least {min_length}",
-    "too_long": "there may be at most {max_length}",
-    "string_too_short": "the text must not be empty",
-    "string_too_long": "the text may have at most {max_length} characters",
-    "string_pattern_mismatch": "the text must not be blank",
-    "greater_than_equal": "the number must be at least {ge}",
-    "less_than_equal": "the number may be at most {le}",
-    "finite_number": "the number must be finite",
-    "literal_error": "it must be {expected}",
-    "union_tag_invalid": "its type must be {expected_tags}",
-    "union_tag_not_found": "its type is missing",
-    "bool": "it must be true or false",
-    "dict": "it must be an object",
-    "float": "it must be a number",
-    "int": "it must be a whole number",
-    "list": "it must be a list",
-    "model": "it must be an object",
-    "string": "it must be a text",
-}
-"""What is told of a problem that pydantic calls by this name, or by a name that begins so."""
-
-
-def problem_message(problem: Mapping[str, Any]) -> str:
-    """What is wrong with a value, without the value: pydantic's own words are for programmers."""
-    name, facts = problem["type"], problem.get("ctx", {})
-    if name == "value_error":
-        return one_line(facts["error"], 200)
-    message = _MESSAGES.get(name) or _MESSAGES.get(name.partition("_")[0], "it is not valid")
-    return message.format(**facts)
 
 
 def _field_names(schema: Any) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import signal
 import socket
@@ -72,6 +73,8 @@ async def _serve(spec: ModelSpec, settings: ServiceSettings, listener: socket.so
     )
     service = Service(settings, spec, dispatcher, intake, metrics)
     server = _Server(_configuration(service))
+    # What is there now stays, and the garbage collector need not go through it again and again.
+    gc.freeze()
     signals = _Signals(service, server)
     serving = asyncio.create_task(server.serve([listener]), name="serving")
     working = asyncio.create_task(_work(dispatcher), name="working")
@@ -167,32 +170,31 @@ class BoundedConnection(HttpToolsProtocol):
             self.transport.abort()
 
     def pause_writing(self) -> None:
-        """Begin to wait for a client that does not read its reply."""
+        """Begin to wait until the client reads its reply."""
         super().pause_writing()
-        self._unread = self.loop.call_later(self.reply_seconds, self.transport.abort)
+        self._expect_reading()
 
     def resume_writing(self) -> None:
-        """Stop waiting for it."""
+        """Stop waiting for that, but not for the end of the last reply."""
         super().resume_writing()
-        if self._unread is not None:
-            self._unread.cancel()
+        if not self.transport.is_closing():
+            self._forget_reading()
 
     def on_response_complete(self) -> None:
-        """Wait a bounded time for what is left of a last reply to be read."""
+        """Wait a bounded time until the end of the last reply is read."""
         super().on_response_complete()
         if self.transport.is_closing():
-            self.loop.call_later(self.reply_seconds, self.transport.abort)
+            self._expect_reading()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close a connection without requests; what nobody reads does not keep it open."""
+        """Close a connection without requests, also if its last reply is not read."""
         super().timeout_keep_alive_handler()
-        self.loop.call_later(self.reply_seconds, self.transport.abort)
+        self._expect_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._forget()
-        if self._unread is not None:
-            self._unread.cancel()
+        self._forget_reading()
         super().connection_lost(exc)
 
     def _is_between_requests(self) -> bool:
@@ -202,6 +204,15 @@ class BoundedConnection(HttpToolsProtocol):
         if self._deadline is None:
             self._header_bytes = 0
             self._deadline = self.loop.call_later(self.header_seconds, self.transport.abort)
+
+    def _expect_reading(self) -> None:
+        if self._unread is None:
+            self._unread = self.loop.call_later(self.reply_seconds, self.transport.abort)
+
+    def _forget_reading(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _forget(self) -> None:
         if self._deadline is not None:

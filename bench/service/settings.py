@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from bench.errors import InvalidInput, first_problem
+from bench.errors import InvalidInput
+from bench.service.problems import problem_message
 from bench.text import one_line
 
 PREFIX = "BENCH_SERVE_"
@@ -115,10 +116,10 @@ def service_settings(**options: Any) -> ServiceSettings:
     try:
         settings = ServiceSettings(**given)
     except ValidationError as error:
-        place, problem = first_problem(error)
-        name = place.partition(".")[0]
+        problem = error.errors(include_url=False, include_input=False)[0]
+        name = str(problem["loc"][0])
         where = f"--{name.replace('_', '-')}" if name in given else PREFIX + name.upper()
-        raise InvalidInput(f"{where}: {problem}") from None
+        raise InvalidInput(f"{where}: {problem_message(problem)}") from None
     _check_key(settings)
     return settings
 
