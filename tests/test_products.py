@@ -166,13 +166,13 @@ def test_the_speedup_is_measured_once_and_a_product_that_differs_is_not_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     times = iter([0.0045, 0.002])
-    monkeypatch.setattr(products, "_seconds", lambda _: next(times))
+    monkeypatch.setattr(products, "seconds", lambda _: next(times))
     products.packed_speedup.cache_clear()
     try:
         assert products.packed_speedup() == pytest.approx(2.25)
         assert products.packed_speedup() == pytest.approx(2.25)
         products.packed_speedup.cache_clear()
-        monkeypatch.setattr(products, "_product", lambda *_: torch.zeros(1))
+        monkeypatch.setattr(products, "product", lambda *_: torch.zeros(1))
         assert products.packed_speedup() is None
     finally:
         products.packed_speedup.cache_clear()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bench.models.qwen_vl.generation import Completion, Engine, PromptedQuestion
     from bench.models.qwen_vl.loading import LoadedModel
     from bench.models.qwen_vl.processing import Processor
+    from bench.models.qwen_vl.tree import Attention
 
 
 class _Parts(NamedTuple):
@@ -60,6 +61,8 @@ class QwenVL:
 
     def load(self) -> ModelInfo:
         """Load weights, tokenizer, template and processor; see ``bench.models.model.Model``."""
+        from bench.models.qwen_vl.allocator import keep_freed_memory
+        from bench.models.qwen_vl.blocks import choose_attention, use_in_tower
         from bench.models.qwen_vl.generation import read_decoding
         from bench.models.qwen_vl.loading import load_model, locate
         from bench.models.qwen_vl.processing import Processor
@@ -70,23 +73,41 @@ class QwenVL:
         processor = Processor(self._spec, folder)
         read_decoding(folder, processor.config, processor.tokenizer)
         loaded = load_model(self._spec, folder)
-        info = self.adopt(loaded, processor, folder)
-        # Not those of a model that was adopted: it may be in training.
+        if loaded.device.type == "cpu":
+            keep_freed_memory()
+        # Neither is for a model that was adopted: it may be in training.
+        attention, attends = choose_attention(self._spec, loaded.model)
+        info = self._use(loaded, processor, folder, attention)
+        if attention is not None:
+            use_in_tower(loaded.model, attention)
         products = pack_products(self._spec, loaded.model)
-        return replace(info, details={**info.details, "products": products})
+        record: dict[str, Json] = {"products": products, "attention_products": attends}
+        return replace(info, details={**info.details, **record})
 
     def adopt(self, loaded: LoadedModel, processor: Processor, folder: Path) -> ModelInfo:
         """Use weights that are already loaded, for example those of a model in training.
 
         ``folder`` is the checkpoint's. Returns what ``load`` does.
         """
+        return self._use(loaded, processor, folder, None)
+
+    def _use(
+        self,
+        loaded: LoadedModel,
+        processor: Processor,
+        folder: Path,
+        attention: Attention | None,
+    ) -> ModelInfo:
+        """Build the engine over ``loaded``; ``attention`` is used instead of torch's own."""
         from bench.models.qwen_vl.generation import read_decoding
         from bench.models.qwen_vl.selection import select_engine
 
         config = loaded.model.config
         decoding = read_decoding(folder, config, processor.tokenizer)
         context = int(config.get_text_config().max_position_embeddings)
-        engine, chosen = select_engine(self._spec, loaded.model, processor.reader, decoding)
+        engine, chosen = select_engine(
+            self._spec, loaded.model, processor.reader, decoding, attention
+        )
         token_details = bool(self._spec.options.get("token_details"))
         self._parts = _Parts(loaded, processor, engine, context, token_details)
         details: dict[str, Json] = {

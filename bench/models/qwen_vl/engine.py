@@ -29,7 +29,13 @@ from bench.models.qwen_vl.generation import (
 )
 from bench.models.qwen_vl.pixels import PageReader
 from bench.models.qwen_vl.steps import Steps
-from bench.models.qwen_vl.tree import Cache, TreeCache, tree_shape, use_tree_attention
+from bench.models.qwen_vl.tree import (
+    Attention,
+    Cache,
+    TreeCache,
+    tree_shape,
+    use_tree_attention,
+)
 from bench.schema import Json
 
 
@@ -43,16 +49,18 @@ class TreeEngine(Engine):
         decoding: Decoding,
         limits: plan.Limits,
         steps: Steps | None = None,
+        attention: Attention | None = None,
     ) -> None:
         """Prepare ``model``: its language model attends through the tree from now on.
 
-        With ``steps`` the tree lies in their cache, otherwise under masks (``tree``).
+        With ``steps`` the tree lies in their cache, otherwise under masks (``tree``), where ``attention``
+        replaces torch's own.
         """
         self._model, self._reader, self._decoding, self._limits = model, reader, decoding, limits
         use_tree_attention(model)
         vision.flatten_patch_embedding(model)
         self._shape = tree_shape(model)
-        self._steps = steps
+        self._steps, self._attention = steps, attention
 
     def answer(
         self, documents: Iterable[Prompted], clock: Clock
@@ -149,7 +157,7 @@ class TreeEngine(Engine):
         if self._steps is not None:
             self._steps.begin(columns, self._budget)
             return self._steps.cache, self._steps.decode
-        cache = TreeCache(self._shape, len(columns), max(columns))
+        cache = TreeCache(self._shape, len(columns), max(columns), self._attention)
         return cache, partial(decode, self._model, cache, decoding=self._decoding)
 
 

@@ -22,8 +22,8 @@ MIN_SPEEDUP = 1.15
 """Below that, packing is not worth a result with other last bits."""
 ROWS, INPUTS, OUTPUTS = 128, 512, 1024
 """The product that is timed: MKL takes about 1 ms for it."""
-_TIMES = 5
-"""Both products are timed this often and the shortest time counts: other processes may slow one down."""
+_TIMES = 9
+"""What is compared is timed this often and the shortest time counts: other processes may slow one down."""
 _TYPICAL_ROWS = 200
 """Rows that oneDNN chooses its blocks for; a weight that is packed for them serves any number."""
 
@@ -32,7 +32,7 @@ _TYPICAL_ROWS = 200
 def packed_speedup() -> float | None:
     """How many times as fast a product is with a packed weight; None where oneDNN cannot be had or fails.
 
-    It is measured once in a process, which takes about 10 ms.
+    It is measured once in a process, which takes about 15 ms.
     """
     # Untyped in torch.
     onednn: Any = torch.backends.mkldnn
@@ -41,14 +41,14 @@ def packed_speedup() -> float | None:
     rows, weight = torch.ones(ROWS, INPUTS), torch.ones(OUTPUTS, INPUTS)
     with torch.inference_mode():
         try:
-            packed = _packed(weight)
-            product = _product(rows, packed, None)
+            arranged = packed(weight)
+            computed = product(rows, arranged)
         except (AttributeError, RuntimeError):
             return None
-        if not torch.allclose(product, torch.nn.functional.linear(rows, weight)):
+        if not torch.allclose(computed, torch.nn.functional.linear(rows, weight)):
             return None
-        plain_seconds = _seconds(lambda: torch.nn.functional.linear(rows, weight))
-        return plain_seconds / _seconds(lambda: _product(rows, packed, None))
+        plain_seconds = seconds(lambda: torch.nn.functional.linear(rows, weight))
+        return plain_seconds / seconds(lambda: product(rows, arranged))
 
 
 def pack_products(spec: ModelSpec, model: Any) -> str:
@@ -58,9 +58,9 @@ def pack_products(spec: ModelSpec, model: Any) -> str:
     moment. Weights that are stored in fp32 lie in a mapped file; it stays mapped until all are packed.
     The model cannot be trained, saved or moved to another device afterwards.
     """
-    obstacle = _obstacle(spec, model)
-    if obstacle is not None:
-        return f"torch's own ({obstacle})"
+    reason = obstacle(spec, model)
+    if reason is not None:
+        return f"torch's own ({reason})"
     speedup = packed_speedup()
     if speedup is None:
         return "torch's own (this torch has no oneDNN)"
@@ -76,12 +76,12 @@ class PackedLinear(torch.nn.Module):
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         super().__init__()
         # It has the shape, dtype and device of the plain weight, which transformers reads.
-        self.weight = torch.nn.Parameter(_packed(weight.detach()), requires_grad=False)
+        self.weight = torch.nn.Parameter(packed(weight.detach()), requires_grad=False)
         self.bias = bias
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """(…, inputs) → (…, outputs)."""
-        return _product(rows, self.weight, self.bias)
+        return product(rows, self.weight, self.bias)
 
 
 class FlatConvolution(torch.nn.Module):
@@ -108,8 +108,8 @@ class PackedPatches(PackedLinear):
         return super().forward(rows.flatten(1))
 
 
-def _obstacle(spec: ModelSpec, model: Any) -> str | None:
-    """Why the weights of ``model`` stay as they are; None if they may be packed."""
+def obstacle(spec: ModelSpec, model: Any) -> str | None:
+    """Why the products of ``model`` stay as they are; None if they may be oneDNN's."""
     if spec.options.get("reference", False):
         return "the reference is plain transformers"
     if spec.options.get("packed") is False:
@@ -129,10 +129,10 @@ def _pack(model: Any) -> None:
     holders = Counter(weight.data_ptr() for _, weight in _weights(model))
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
-            packed = _packed_class(child)
+            packed_layer = _packed_class(child)
             # A weight that is shared, as with the embeddings, would be in memory twice.
-            if packed is not None and holders[child.weight.data_ptr()] == 1:
-                setattr(module, name, packed(child.weight, child.bias))
+            if packed_layer is not None and holders[child.weight.data_ptr()] == 1:
+                setattr(module, name, packed_layer(child.weight, child.bias))
     _leave_files(model)
 
 
@@ -158,21 +158,26 @@ def _packed_class(module: Any) -> type[PackedLinear] | None:
     return PackedPatches if type(module) is FlatConvolution else None
 
 
-def _packed(weight: torch.Tensor) -> torch.Tensor:
-    packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, _TYPICAL_ROWS)
-    return packed
+def packed(weight: torch.Tensor) -> torch.Tensor:
+    """``weight`` (outputs, inputs) as ``product`` reads it fastest."""
+    arranged: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, _TYPICAL_ROWS)
+    return arranged
 
 
-def _product(rows: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, packed, bias, "none", [], "")
-    return product
+def product(
+    rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """``torch.nn.functional.linear`` by oneDNN, with a ``weight`` that is packed or has no gaps."""
+    computed: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+    return computed
 
 
-def _seconds(product: Callable[[], object]) -> float:
+def seconds(work: Callable[[], object]) -> float:
+    """The shortest time that ``work`` took."""
     best = float("inf")
     # The first call, which prepares a kernel, is among them and is never the fastest.
     for _ in range(_TIMES + 1):
         started = time.perf_counter()
-        product()
+        work()
         best = min(best, time.perf_counter() - started)
     return best

@@ -12,16 +12,23 @@ from bench.models.qwen_vl.pixels import PageReader
 from bench.models.qwen_vl.plan import limits
 from bench.models.qwen_vl.reference import ReferenceEngine
 from bench.models.qwen_vl.steps import Steps
-from bench.models.qwen_vl.tree import TreeShape, tree_shape
+from bench.models.qwen_vl.tree import Attention, TreeShape, tree_shape
 from bench.models.qwen_vl.varlen import Kernel, plain
 from bench.models.qwen_vl.vision import use_packed_attention
 from bench.schema import Json, ModelSpec
 
 
 def select_engine(
-    spec: ModelSpec, model: Any, reader: PageReader, decoding: Decoding
+    spec: ModelSpec,
+    model: Any,
+    reader: PageReader,
+    decoding: Decoding,
+    attention: Attention | None = None,
 ) -> tuple[Engine, dict[str, Json]]:
-    """The engine that ``spec`` asks for, or the one that ``model`` allows, and what to record of it."""
+    """The engine that ``spec`` asks for, or the one that ``model`` allows, and what to record of it.
+
+    With ``attention`` it replaces torch's own in a tree.
+    """
     if spec.options.get("reference", False):
         return ReferenceEngine(model, reader, decoding), {
             "engine": "reference: plain generate of transformers, one question a call"
@@ -43,7 +50,7 @@ def select_engine(
     details: dict[str, Json] = {"cache_bytes": allowed.cache_bytes}
     choice = _find_kernel(model, wanted)
     if choice.kernel is None:
-        return TreeEngine(model, reader, decoding, allowed), details | {
+        return TreeEngine(model, reader, decoding, allowed, attention=attention), details | {
             "engine": "tree: a document's prefix once, its questions packed behind it",
             "text_attention": f"sdpa over a tree of questions ({choice.reason})",
         }

@@ -79,6 +79,24 @@ class Cache(Protocol):
         ...
 
 
+class Attention(Protocol):
+    """Computes what ``torch.nn.functional.scaled_dot_product_attention`` does."""
+
+    def __call__(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attn_mask: torch.Tensor | None = None,
+        *,
+        is_causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> torch.Tensor:
+        """Attend."""
+        ...
+
+
 class Heads(NamedTuple):
     """One layer's projections of a packed row."""
 
@@ -93,11 +111,14 @@ class Heads(NamedTuple):
 class TreeCache:
     """The rows of a flight."""
 
-    def __init__(self, shape: TreeShape, documents: int, columns: int) -> None:
-        """Reserve ``columns`` tokens for each of ``documents``."""
+    def __init__(
+        self, shape: TreeShape, documents: int, columns: int, attention: Attention | None = None
+    ) -> None:
+        """Reserve ``columns`` tokens for each of ``documents``; without ``attention`` it is torch's own."""
         import torch
 
         self.shape = shape
+        self.attention = attention or torch.nn.functional.scaled_dot_product_attention
         size = (documents, shape.heads, columns, shape.size)
         # Zeros, because what was in memory before may not be a number; see ``forget_branches``.
         self.keys = [
@@ -185,7 +206,7 @@ class PrefixRow:
                     part.repeat_interleave(shape.groups, dim=1) for part in (keys, values)
                 )
             seen.append(
-                torch.nn.functional.scaled_dot_product_attention(
+                self._cache.attention(
                     queries,
                     keys,
                     values,
@@ -227,8 +248,6 @@ class BranchRow:
         The query heads that share a key/value head become further queries of that head, so that keys and
         values are not repeated: (documents, key/value heads, groups x width, size).
         """
-        import torch
-
         shape, cache = self._cache.shape, self._cache
         for stored, new in ((cache.keys[layer], heads.keys), (cache.values[layer], heads.values)):
             stored[self._document, :, self._column] = new[0].transpose(0, 1)
@@ -240,14 +259,14 @@ class BranchRow:
         sorted_[self._row, self._slot] = packed.reshape(-1, shape.heads, shape.groups, shape.size)
         folded = sorted_.permute(0, 2, 3, 1, 4).reshape(documents, shape.heads, -1, shape.size)
         rows = slice(self._first, self._last)
-        seen = torch.nn.functional.scaled_dot_product_attention(
+        seen = cache.attention(
             folded,
             cache.keys[layer][rows, :, : self._length],
             cache.values[layer][rows, :, : self._length],
             attn_mask=self._mask,
             scale=scale,
         )
-        unfolded = seen.view(documents, shape.heads, shape.groups, self._width, shape.size)
+        unfolded = seen.reshape(documents, shape.heads, shape.groups, self._width, shape.size)
         packed_again = unfolded.permute(0, 3, 1, 2, 4)[self._row, self._slot]
         return packed_again.reshape(1, len(packed_again), shape.heads * shape.groups, shape.size)
 

@@ -1,0 +1,161 @@
+"""Attention in blocks sees what torch's own does, is used only where it pays, and changes no answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from bench.models.catalog import resolve  # noqa: E402
+from bench.models.qwen_vl import QwenVL, blocks, products  # noqa: E402
+from bench.models.qwen_vl.loading import CLASSES, load_model  # noqa: E402
+from bench.models.qwen_vl.processing import Processor  # noqa: E402
+from tests.tiny_qwen import make_document, make_group, one_thread  # noqa: E402
+from workshop.tiny_checkpoint import write_tiny_checkpoint  # noqa: E402
+
+_one_thread = pytest.fixture(scope="module", autouse=True)(one_thread)
+
+pytestmark = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN"
+)
+
+torchs = torch.nn.functional.scaled_dot_product_attention
+
+
+@pytest.fixture
+def paying(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor on which oneDNN pays, and rows so short that tiny models are answered in blocks."""
+    monkeypatch.setattr(products, "packed_speedup", lambda: 2.25)
+    monkeypatch.setattr(blocks, "blocks_speedup", lambda: 1.625)
+    monkeypatch.setattr(blocks, "FEWEST_SCORES", 1)
+    monkeypatch.setattr(blocks, "FEWEST_ROWS", 1)
+
+
+def numbers(*shape: int) -> Any:
+    """Numbers as they come from a tower: (1, heads, tokens, size), a token's heads beside each other."""
+    batch, heads, tokens, size = shape
+    return torch.randn(batch, tokens, heads, size).transpose(1, 2)
+
+
+@pytest.mark.parametrize("size", [16, 64, 72, 80, 128])
+@pytest.mark.parametrize(("heads", "shared"), [(2, 2), (6, 1), (8, 2)])
+def test_a_sequence_sees_itself_as_torch_does(
+    size: int, heads: int, shared: int, paying: None
+) -> None:
+    for tokens, causal in ((1, True), (70, False), (70, True), (461, False), (461, True)):
+        query, key, value = (numbers(1, count, tokens, size) for count in (heads, shared, shared))
+        expected = torchs(query, key, value, is_causal=causal, scale=0.3, enable_gqa=True)
+        with torch.inference_mode():
+            seen = blocks.attend(query, key, value, is_causal=causal, scale=0.3)
+        torch.testing.assert_close(seen, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("queries", [1, 40, 300])
+def test_a_mask_hides_what_it_hides_from_torch(queries: int, paying: None) -> None:
+    query = torch.randn(2, 3, queries, 32)
+    # Rows of a cache: more columns are reserved than are in use.
+    key, value = (torch.randn(2, 3, 400, 32)[:, :, :333] for _ in range(2))
+    mask = torch.zeros(2, 1, queries, 333)
+    mask.masked_fill_(torch.rand(mask.shape) < 0.5, float("-inf"))[..., 0] = 0
+    expected = torchs(query, key, value, attn_mask=mask)
+    with torch.inference_mode():
+        seen = blocks.attend(query, key, value, mask)
+    torch.testing.assert_close(seen, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_short_sequences_are_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "product", None)
+    with torch.inference_mode():
+        assert blocks.attend(*(numbers(1, 2, 20, 16) for _ in range(3))).shape == (1, 2, 20, 16)
+
+
+def loaded(folder: Path, dtype: str = "fp32", **options: Any) -> tuple[QwenVL, Any]:
+    """The backend, and what is recorded of its attention."""
+    backend = QwenVL(resolve(str(folder), dtype=dtype, options=options))
+    return backend, backend.load().details["attention_products"]
+
+
+@pytest.mark.parametrize("family", CLASSES)
+def test_answers_are_those_of_torchs_attention(
+    family: str, paying: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_tiny_checkpoint(tmp_path / family, family)
+    plain, said = loaded(folder, packed=False)
+    assert said == "torch's own (packed weights are switched off)"
+    blocked, said = loaded(folder)
+    assert said == (
+        "oneDNN, in blocks of queries (1.6 times as fast as torch's own on this processor)"
+    )
+    used = []
+    product = blocks.product
+    monkeypatch.setattr(blocks, "product", lambda *given: used.append(given) or product(*given))
+    # Several pages of unequal size in one call of the tower, and several windows of Qwen2.5-VL's.
+    pages = make_document(tmp_path, "pages", [(300, 190), (64, 400)])
+    group = make_group(pages, ["Who signed?", "What date?"], max_new_tokens=2)
+    expected, found = (backend.generate([group]).outputs for backend in (plain, blocked))
+    assert used, "the tower and the language model attend in blocks"
+    for one, other in zip(expected, found, strict=True):
+        assert one.error is other.error is None
+        assert other.text == one.text
+        assert other.confidence == pytest.approx(one.confidence, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "dtype", "speedup", "reason"),
+    [
+        ({"packed": False}, "fp32", 2.0, "packed weights are switched off"),
+        ({"reference": True}, "fp32", 2.0, "the reference is plain transformers"),
+        ({}, "bf16", 2.0, "only weights in fp32 are packed"),
+        ({}, "fp32", None, "this torch has no oneDNN"),
+        ({}, "fp32", 0.84, "in blocks it is 0.84 times as fast on this processor"),
+    ],
+)
+def test_blocks_are_used_only_where_they_pay(
+    options: dict[str, Any],
+    dtype: str,
+    speedup: float | None,
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(blocks, "blocks_speedup", lambda: speedup)
+    backend, said = loaded(write_tiny_checkpoint(tmp_path / "tiny"), dtype, **options)
+    assert said == f"torch's own ({reason})"
+    assert backend._parts is not None
+    tower = backend._parts.loaded.model.model.visual
+    assert tower.config._attn_implementation == "sdpa"
+
+
+def test_eager_attention_stays_eager(paying: None, tmp_path: Path) -> None:
+    spec = resolve(str(write_tiny_checkpoint(tmp_path / "tiny")), dtype="fp32", attention="eager")
+    info = QwenVL(spec).load()
+    assert info.details["attention_products"] == "torch's own (eager was asked for)"
+
+
+def test_a_model_that_was_adopted_keeps_torchs_attention(paying: None, tmp_path: Path) -> None:
+    folder = write_tiny_checkpoint(tmp_path / "tiny")
+    spec = resolve(str(folder), dtype="fp32")
+    model = load_model(spec, folder)
+    info = QwenVL(spec).adopt(model, Processor(spec, folder), folder)
+    assert "attention_products" not in info.details
+    assert model.model.model.visual.config._attn_implementation == "sdpa"
+
+
+def test_the_speedup_is_measured_once_and_an_attention_that_differs_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    times = iter([0.0045, 0.002])
+    monkeypatch.setattr(blocks, "seconds", lambda _: next(times))
+    blocks._speedup.cache_clear()
+    try:
+        assert blocks.blocks_speedup() == pytest.approx(2.25)
+        assert blocks.blocks_speedup() == pytest.approx(2.25)
+        blocks._speedup.cache_clear()
+        monkeypatch.setattr(blocks, "attend", lambda query, *_: torch.zeros_like(query))
+        assert blocks.blocks_speedup() is None
+    finally:
+        blocks._speedup.cache_clear()
