@@ -107,9 +107,10 @@ def survives(cluster: Any, folder: Path, executor: str) -> list[str]:
     kept = answered(driver)
     finished(bench(folder, *on_ray, "--out", driver.name))
     log = "".join(path.read_text("utf-8") for path in node.glob("*/log.txt"))
+    lost = log.count("ModelGone: the model's actor is gone")
     return [
         equality(folder, undisturbed),
-        f"{equality(folder, node)} ({log.count('is gone')} actors lost)",
+        f"{equality(folder, node)} (actors lost: {lost})",
         f"{equality(folder, driver)} ({kept} answers kept)",
     ]
 

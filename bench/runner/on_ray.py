@@ -164,7 +164,7 @@ class RayModel:
         self._expected: tuple[str, ...] = ()
         self._sent: set[str] = set()
         actor = self._ray.remote(RemoteReader).options(num_gpus=gpus, num_cpus=1, max_restarts=0)
-        with self._told_of_the_cluster():
+        with self._cluster_errors():
             self._actor = actor.remote(spec, page_limits())
 
     def load(self) -> ModelInfo:
@@ -200,7 +200,7 @@ class RayModel:
             return
         self._sent |= set(self._expected)
         # Where the actor is gone, the call that asks about the pages will say so.
-        with contextlib.suppress(ModelGone), self._told_of_the_cluster():
+        with contextlib.suppress(ModelGone), self._cluster_errors():
             self._actor.expect.remote(list(groups), files, tuple(self._sent))
 
     def economize(self) -> str | None:
@@ -229,7 +229,7 @@ class RayModel:
 
     def _ask(self, method: str, *arguments: Any, waiting: str = "") -> Any:
         """What a method of the actor returns; what goes wrong there goes wrong here."""
-        with self._told_of_the_cluster():
+        with self._cluster_errors():
             call = getattr(self._actor, method).remote(*arguments)
             result = self._wait(call, waiting)
         if isinstance(result, ActorProblem):
@@ -237,7 +237,7 @@ class RayModel:
         return result
 
     @contextlib.contextmanager
-    def _told_of_the_cluster(self) -> Iterator[None]:
+    def _cluster_errors(self) -> Iterator[None]:
         """Say in this program's errors what the cluster cannot do for the block."""
         try:
             yield
