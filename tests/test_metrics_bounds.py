@@ -8,7 +8,7 @@ from bench.metrics import METRICS
 from bench.metrics.metric import MAX_CHARACTERS, TOO_LARGE, as_json
 from bench.metrics.squad import _characters
 from bench.schema import Document, Output, Sample, Task
-from bench.scoring.answers import score_answers
+from bench.scoring.answers import score_models
 from bench.scoring.levels import level
 
 
@@ -17,7 +17,7 @@ def test_what_is_too_large_is_unscored_and_says_so(name):
     answer, reference = ({"a": [f"{c}{i}" for i in range(9_000)]} for c in "xy")
     sample = Sample("s", "d", "?", (reference,), "json")
     task = Task("t", "1", "t", {"d": Document("d", ())}, (sample,), (name,))
-    scored = score_answers(task, {"s": Output("s", json.dumps(answer), "stop")}, {})[0]
+    ((scored,),) = score_models(task, [{"s": Output("s", json.dumps(answer), "stop")}], {})
     assert METRICS[name].score(answer, [reference]) == TOO_LARGE
     assert scored.scores[name].too_large
     assert scored.mistake is None

@@ -11,7 +11,7 @@ from bench.metrics.extract import extract
 from bench.metrics.metric import MAX_CHARACTERS
 from bench.report.facts import measure
 from bench.schema import Document, Output, Sample, Task
-from bench.scoring.answers import score_answers
+from bench.scoring.answers import score_models
 
 any_text = st.text(st.characters(exclude_categories=[]), max_size=60)
 
@@ -156,7 +156,8 @@ REFERENCES_THAT_LOOK_WRAPPED = [
 def answered(text, reference, metrics, *, answer_type="text", stop_reason="stop"):
     sample = Sample("s", "d", "?", (reference,), answer_type)
     task = Task("t", "1", "t", {"d": Document("d", ())}, (sample,), metrics)
-    return score_answers(task, {"s": Output("s", text, stop_reason)}, {})[0]
+    ((answer,),) = score_models(task, [{"s": Output("s", text, stop_reason)}], {})
+    return answer
 
 
 TEXT_METRICS = sorted(name for name, metric in METRICS.items() if "text" in metric.answer_types)
@@ -294,4 +295,5 @@ def test_a_protocol_scores_no_thought(mode):
     sample = Sample("s", "d", "?", ("4711",))
     task = Task("t", "1", "t", {"d": Document("d", ())}, (sample,), ("exact_match",))
     output = Output("s", "<think>4</think>\n\n4711", "stop")
-    assert score_answers(task, {"s": output}, {}, mode)[0].scores["exact_match"].value == 1.0
+    ((answer,),) = score_models(task, [{"s": output}], {}, mode)
+    assert answer.scores["exact_match"].value == 1.0

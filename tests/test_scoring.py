@@ -12,7 +12,7 @@ from bench.metrics.edit import EditCounts
 from bench.rundir.store import RunStore
 from bench.runner import RunSettings, execute, plan_run
 from bench.schema import Document, ModelSpec, Output, Sample, Task
-from bench.scoring.answers import score_answer, score_answers
+from bench.scoring.answers import score_answer, score_models
 from bench.scoring.edit_errors import edit_errors
 from bench.scoring.evaluation import Cell, document_key, evaluate, write_scores
 from bench.scoring.levels import LEVELS, level
@@ -201,7 +201,8 @@ def test_a_task_may_be_averaged_over_its_groups() -> None:
     )
     task = Task("t", "1", "t", documents, samples, ("exact_match",))
     outputs = {name: Output(name, "x" if name in "14" else "y", "stop") for name in "1234"}
-    scores = [answer.scores["exact_match"] for answer in score_answers(task, outputs, {})]
+    (answers,) = score_models(task, [outputs], {})
+    scores = [answer.scores["exact_match"] for answer in answers]
     total = sum(score.weight for score in scores)
     mean = sum(score.weight * (score.value or 0.0) for score in scores) / total
     assert mean == pytest.approx((1 / 3 + 1) / 2)

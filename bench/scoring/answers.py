@@ -152,19 +152,6 @@ def _score(name: str, text: str, sample: Sample) -> MetricValue:
     return score_question(name, text, sample.references, sample.metadata, sample.json_schema)
 
 
-def score_answers(
-    task: Task,
-    outputs: Mapping[str, Output],
-    document_texts: Mapping[str, str],
-    mode: AnswerMode = "extract",
-    *,
-    mistakes: bool = True,
-) -> tuple[Answer, ...]:
-    """Score one model's outputs for ``task``, as ``score_models`` does for several models."""
-    (answers,) = score_models(task, [outputs], document_texts, mode, mistakes=mistakes)
-    return answers
-
-
 def score_models(
     task: Task,
     outputs: Sequence[Mapping[str, Output]],
