@@ -38,8 +38,9 @@ lint: $(VENV)/.ready
 types: $(VENV)/.ready
 	$(BIN)/mypy
 
+# The tests start hundreds of processes: where no bytecode may be kept, each of them compiles the package anew.
 unit: $(VENV)/.ready
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 CASES ?= tests/conformance
 conformance: $(VENV)/.ready

@@ -21,7 +21,7 @@ from PIL import Image
 import bench
 
 ROOT = Path(bench.__file__).resolve().parent.parent
-WEIGHTS_AND_FONTS = ("*.safetensors", "*.otf", "*.ttf", "__pycache__")
+WEIGHTS_AND_FONTS = ("*.safetensors", "*.otf", "*.ttf")
 
 
 class Checkout:
