@@ -356,13 +356,13 @@ class Mortal(Script):
         super().__init__()
         self.blames, self.deaths = blames, deaths
 
-    async def ask(self, jobs: Any) -> Any:
+    async def ask(self, jobs: Any, wrote: Any) -> Any:
         is_deadly = any("deadly" in job.question.prompt for job in jobs)
         if is_deadly and (self.deaths is None or self.deaths > 0):
             self.calls.append(list(jobs))
             self.deaths = None if self.deaths is None else self.deaths - 1
             raise ModelDied("its process was ended by signal 9", blames=self.blames)
-        return await super().ask(jobs)
+        return await super().ask(jobs, wrote)
 
 
 def test_a_job_that_ends_the_process_twice_has_failed_and_takes_no_other_with_it(
