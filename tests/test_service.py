@@ -470,7 +470,7 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ({"image": "data:image/png;base64,"}, 422, "0 bytes"),
     ({"image": data_url(b"SECRET")}, 422, "image 1 is not an image"),
     ({"image": data_url(PAGE[:20])}, 422, "image 1 is"),
-    ({"images": []}, 422, "images: there must be at least 1"),
+    ({"images": []}, 422, "images: at least 1 must be given"),
     ({"images": [PAGE_URL] * 6}, 413, "at most 5 pages"),
     ({"image": data_url(pdf(6))}, 413, "at most 5 pages"),
     ({"image_url": "http://127.0.0.1/SECRET"}, 403, "fetches no pages"),
@@ -527,8 +527,8 @@ def test_a_document_gets_the_label_that_the_model_names(tmp_path: Path) -> None:
         assert output["status"] == "error"
         assert output["message"] == "The model's answer is none of the labels."
         for labels, words in (
-            ([], "labels: there must be at least 2"),
-            (["one"], "labels: there must be at least 2"),
+            ([], "labels: at least 2 must be given"),
+            (["one"], "labels: at least 2 must be given"),
             (["One", "one."], "labels: there must be at least two different labels"),
             (["a", ""], "labels.1: the text must not be empty"),
             ("ab", "labels: it must be a list"),
