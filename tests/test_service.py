@@ -356,13 +356,13 @@ class Mortal(Script):
         super().__init__()
         self.blames, self.deaths = blames, deaths
 
-    async def ask(self, jobs: Any) -> Any:
+    async def ask(self, jobs: Any, wrote: Any) -> Any:
         is_deadly = any("deadly" in job.question.prompt for job in jobs)
         if is_deadly and (self.deaths is None or self.deaths > 0):
             self.calls.append(list(jobs))
             self.deaths = None if self.deaths is None else self.deaths - 1
             raise ModelDied("its process was ended by signal 9", blames=self.blames)
-        return await super().ask(jobs)
+        return await super().ask(jobs, wrote)
 
 
 def test_a_job_that_ends_the_process_twice_has_failed_and_takes_no_other_with_it(
@@ -470,7 +470,7 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ({"image": "data:image/png;base64,"}, 422, "0 bytes"),
     ({"image": data_url(b"SECRET")}, 422, "image 1 is not an image"),
     ({"image": data_url(PAGE[:20])}, 422, "image 1 is"),
-    ({"images": []}, 422, "images: there must be at least 1"),
+    ({"images": []}, 422, "images: at least 1 must be given"),
     ({"images": [PAGE_URL] * 6}, 413, "at most 5 pages"),
     ({"image": data_url(pdf(6))}, 413, "at most 5 pages"),
     ({"image_url": "http://127.0.0.1/SECRET"}, 403, "fetches no pages"),
@@ -527,8 +527,8 @@ def test_a_document_gets_the_label_that_the_model_names(tmp_path: Path) -> None:
         assert output["status"] == "error"
         assert output["message"] == "The model's answer is none of the labels."
         for labels, words in (
-            ([], "labels: there must be at least 2"),
-            (["one"], "labels: there must be at least 2"),
+            ([], "labels: at least 2 must be given"),
+            (["one"], "labels: at least 2 must be given"),
             (["One", "one."], "labels: there must be at least two different labels"),
             (["a", ""], "labels.1: the text must not be empty"),
             ("ab", "labels: it must be a list"),

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ import httpx2
 
 from bench.client import AsyncServiceClient, JobState, ServiceClient
 from bench.errors import EnvironmentProblem, InvalidInput
+from bench.models import reading_along
 from bench.models.catalog import resolve
 from bench.models.model import failed
 from bench.models.openai import Endpoint
 from bench.models.qwen_vl import QwenVL
+from bench.models.reading_along import settled
 from bench.schema import Generation, ModelSpec, Output, PageGroup, Request
 from bench.service import entrance, serve
 from bench.service.jobs import ServiceJob
@@ -104,6 +107,52 @@ def test_a_stream_gives_the_same_answer(it: Listening) -> None:
     assert chunks[-1]["usage"]["completion_tokens"] == 6
 
 
+def streamed_while_held(it: Listening) -> list[dict[str, Any]]:
+    """The chunks of an answer that the model goes on with when its beginning has arrived."""
+    chunks: list[dict[str, Any]] = []
+    it.hold()
+    try:
+        address = f"{it.url}/v1/chat/completions"
+        with httpx2.stream("POST", address, json=chat(stream=True), timeout=20) as reply:
+            for line in reply.iter_lines():
+                if line.startswith("data: {"):
+                    chunks.append(json.loads(line.removeprefix("data: ")))
+                if len(chunks) == 2:
+                    it.go_on()
+    finally:
+        it.go_on()
+    return chunks
+
+
+def test_a_stream_gives_the_answer_while_it_is_written(it: Listening) -> None:
+    deltas = [chunk["choices"][0]["delta"] for chunk in streamed_while_held(it)]
+    assert [delta.get("content", "") for delta in deltas] == ["", "WH", "AT?", ""]
+
+
+def test_an_answer_that_changes_after_its_beginning_was_told_is_an_error(tmp_path: Path) -> None:
+    answers = iter(["first try", "second"])
+    script = Script(lambda job: replace(shouted(job), text=next(answers)))
+    with listening(tmp_path / "s", script) as it:
+        _, beginning, error = streamed_while_held(it)
+    assert beginning["choices"][0]["delta"]["content"] == "fi"
+    assert error["error"]["code"] == "answer_changed"
+
+
+@pytest.mark.parametrize(
+    ("text", "stops", "told"),
+    [
+        ("half a letter: \ufffd", (), "half a letter: "),
+        ("a line\n", ("\n\n",), "a line"),
+        ("a line\n\nmore", ("\n\n",), "a line"),
+        ("<", ("<end>", "<"), ""),
+        ("a <en", ("<end>", "n>"), "a "),
+        ("whole", ("x",), "whole"),
+    ],
+)
+def test_what_may_still_change_is_not_told(text: str, stops: tuple[str, ...], told: str) -> None:
+    assert settled(text, stops) == told
+
+
 def test_what_is_followed_reaches_the_model(it: Listening) -> None:
     parts = [text("first"), image(), text("second"), image()]
     body = chat(*parts, max_completion_tokens=9, stop=["\n", ""])
@@ -178,11 +227,17 @@ def test_the_models_are_listed(it: Listening) -> None:
     assert (row["id"], row["max_model_len"]) == ("fake", 512)
 
 
-def test_the_harness_asks_it_as_any_endpoint_with_the_same_answers(tmp_path: Path) -> None:
+def test_the_harness_asks_it_as_any_endpoint_with_the_same_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = QwenVL(replace(resolve("qwen2-vl-nano"), options={"token_details": True}))
     model.load()
     groups = _some_slips()
     direct = {output.sample_id: output for output in model.generate(groups).outputs}
+    monkeypatch.setattr(reading_along, "PAUSE_SECONDS", 0.0)
+    read = _read_along(model, groups)
+    assert all(texts[-1] == direct[name].text for name, texts in read.items())
+    assert max(map(len, read.values())) > 2
 
     def asked(job: ServiceJob) -> Output:
         question = job.question
@@ -198,6 +253,9 @@ def test_the_harness_asks_it_as_any_endpoint_with_the_same_answers(tmp_path: Pat
         endpoint = Endpoint(spec)
         info = endpoint.load()
         served = {output.sample_id: output for output in endpoint.generate(groups).outputs}
+        assert all(
+            direct[name].text in texts for name, texts in _read_along(endpoint, groups).items()
+        )
         endpoint.close()
     assert info.details["served_models"] == ["fake"]
     assert served.keys() == direct.keys()
@@ -206,6 +264,18 @@ def test_the_harness_asks_it_as_any_endpoint_with_the_same_answers(tmp_path: Pat
         assert served[name].prompt_tokens == output.prompt_tokens
         assert served[name].visual_tokens == output.visual_tokens
         assert served[name].confidence == pytest.approx(output.confidence, abs=1e-5)
+
+
+def _read_along(model: QwenVL | Endpoint, groups: list[PageGroup]) -> dict[str, list[str]]:
+    """What readers are told of each answer; every text goes on where the one before ended."""
+    told: dict[str, list[str]] = {r.sample_id: [""] for group in groups for r in group.requests}
+    model.let_read_along({name: texts.append for name, texts in told.items()})
+    answers = model.generate(groups).outputs
+    model.let_read_along({})
+    for answer in answers:
+        texts = told[answer.sample_id]
+        assert all(later.startswith(sooner) for sooner, later in pairwise([*texts, answer.text]))
+    return told
 
 
 def _some_slips() -> list[PageGroup]:

@@ -128,8 +128,13 @@ def test_a_call_that_never_ends_counts_as_a_death() -> None:
         process = ModelProcess(spec, call_seconds=0.3)
         await process.start()
         page = Page(Path("page.png"), 0, 10, 10, "0" * 64)
+        question = PageQuestion((page,), "?", 5)
+        job = new_job(question, is_read_along=True)
+        told: list[tuple[str, str]] = []
         with pytest.raises(ModelDied, match="no answer within"):
-            await process.ask([new_job(PageQuestion((page,), "?", 5))])
+            await process.ask([job, new_job(question)], lambda *news: told.append(news))
+        # Half of the answer was there.
+        assert told == [(job.id, "la")]
         await process.start()
         await process.stop()
 

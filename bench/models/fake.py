@@ -23,12 +23,13 @@ import atexit
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.errors import EnvironmentProblem, OutOfMemory
 from bench.models.backends import check_options
+from bench.models.reading_along import Reader
 from bench.schema import Batch, ModelInfo, ModelSpec, Output, PageGroup, Request
 
 
@@ -40,6 +41,7 @@ class Fake:
         self.spec = spec
         self.options: dict[str, Any] = dict(spec.options)
         self.chunked = 0
+        self._readers: Mapping[str, Reader] = {}
 
     def load(self) -> ModelInfo:
         """Load nothing; fail where the script says so."""
@@ -51,6 +53,10 @@ class Fake:
 
     def reset(self) -> None:
         """Do nothing, because nothing is remembered."""
+
+    def let_read_along(self, readers: Mapping[str, Reader]) -> None:
+        """See ``bench.models.model.ReadAlong``; half of an answer is told before its delay."""
+        self._readers = readers
 
     def expect(self, groups: Sequence[PageGroup]) -> None:
         """Do nothing, because no page is read."""
@@ -92,14 +98,20 @@ class Fake:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     def _answer(self, request: Request) -> Output:
+        text = self._text(request)
+        reader = self._readers.get(request.sample_id)
+        if reader is not None:
+            reader(text[: len(text) // 2])
         if "delay" in self.options:
             time.sleep(self.options["delay"])
         if any(part in request.sample_id for part in self.options.get("fail", ())):
             return Output(request.sample_id, "", "error", error="RuntimeError: scripted failure")
-        answers = self.options.get("answers", {})
-        text = answers.get(request.sample_id, answers.get(request.question))
-        if text is None:
-            text = self.options.get("default", "")
-            text = text.replace("{question}", request.question)
-            text = text.replace("{sample_id}", request.sample_id)
         return Output(request.sample_id, text, "stop", generated_tokens=len(text.split()))
+
+    def _text(self, request: Request) -> str:
+        answers = self.options.get("answers", {})
+        text: str | None = answers.get(request.sample_id, answers.get(request.question))
+        if text is not None:
+            return text
+        text = str(self.options.get("default", "")).replace("{question}", request.question)
+        return text.replace("{sample_id}", request.sample_id)

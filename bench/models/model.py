@@ -7,9 +7,9 @@ after failures, measures the whole and stores the outputs.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from bench.errors import EnvironmentProblem
 from bench.schema import Batch, ModelInfo, ModelSpec, Output, PageGroup
@@ -104,6 +104,19 @@ class Model(Protocol):
 
         Until ``expect``, calls are timed one by one: what a backend prepares once for many calls belongs
         in here rather than in one of them.
+        """
+        ...
+
+
+@runtime_checkable
+class ReadAlong(Protocol):
+    """A model whose answers can be read while they are written."""
+
+    def let_read_along(self, readers: Mapping[str, Callable[[str], None]]) -> None:
+        """In the next calls, tell each of ``readers``, by its sample, the text of the answer so far.
+
+        What is told is a beginning of the answer as ``generate`` gives it, unless the question has to be
+        asked once more.
         """
         ...
 

@@ -106,10 +106,12 @@ class Service:
         labels: tuple[str, ...] = (),
         is_awaited: bool = True,
         key: str | None = None,
+        is_read_along: bool = False,
     ) -> ServiceJob:
         """A job that is on the disk and will be answered; ``is_awaited`` is that of ``Dispatcher.accept``.
 
-        The same question with the same ``key`` is the same job.
+        The same question with the same ``key`` is the same job. With ``is_read_along``, its client reads the
+        answer while it is written.
 
         Raises:
             Refusal: the model cannot do what is asked, a page cannot be read, or there is no room.
@@ -129,7 +131,8 @@ class Service:
             question = PageQuestion(opened, prompt, limit, stop, system, max_pixels, labels)
             # The second of two equal requests waits until the first one is stored, and then finds it.
             async with self._turn(key):
-                return await self._kept(new_job(question, key), is_awaited)
+                job = new_job(question, key, is_read_along=is_read_along)
+                return await self._kept(job, is_awaited)
         except EnvironmentProblem as error:
             raise storage_refusal(error) from None
         finally:

@@ -238,6 +238,8 @@ async def _accepted(service: Service, body: ChatRequest) -> ServiceJob:
         max_new_tokens=body.limit,
         stop=body.stops,
         system=system,
+        # Probabilities are told for the whole answer, so its text comes as a whole, too.
+        is_read_along=bool(body.stream) and not body.logprobs,
     )
 
 
@@ -270,10 +272,15 @@ class ReplyForm(NamedTuple):
         """The first chunk of a stream."""
         return self._chunk({"delta": {"role": "assistant", "content": ""}})
 
-    def chunks(self, output: Output) -> list[dict[str, Any]]:
-        """The other chunks. The engine gives answers as a whole, so one chunk holds all of the text."""
+    def piece(self, text: str) -> dict[str, Any]:
+        """A chunk with more of the answer."""
+        return self._chunk({"delta": {"content": text}})
+
+    def end(self, output: Output, told: str) -> list[dict[str, Any]]:
+        """The last chunks, with what of the answer was not ``told``."""
+        rest = output.text.removeprefix(told)
         chunks = [
-            self._chunk({"delta": {"content": output.text}, "logprobs": self._logprobs(output)}),
+            self._chunk({"delta": {"content": rest}, "logprobs": self._logprobs(output)}),
             self._chunk({"delta": {}, "finish_reason": output.stop_reason}),
         ]
         if self.with_usage:
@@ -362,12 +369,18 @@ def _answer_of(job: ServiceJob | None) -> Output:
 async def _events(service: Service, job: ServiceJob, form: ReplyForm) -> AsyncIterator[str]:
     """The stream of an answer, as server-sent events."""
     answer = asyncio.ensure_future(service.dispatcher.result(job.id, None))
+    told = ""
     try:
         yield _event(form.beginning())
-        while not (await asyncio.wait({answer}, timeout=BREATH_SECONDS))[0]:
-            yield ": the answer is waited for\n\n"
+        while not answer.done():
+            text = await service.dispatcher.written(job.id, BREATH_SECONDS)
+            if text is None:
+                yield ": the answer is waited for\n\n"
+            elif len(text) > len(told) and text.startswith(told):
+                yield _event(form.piece(text.removeprefix(told)))
+                told = text
         try:
-            chunks = form.chunks(_answer_of(answer.result()))
+            chunks = form.end(_continued(_answer_of(answer.result()), told), told)
         except Refusal as refusal:
             chunks = [refusal.body()]
         for chunk in chunks:
@@ -377,6 +390,18 @@ async def _events(service: Service, job: ServiceJob, form: ReplyForm) -> AsyncIt
         if not answer.done():
             answer.cancel()
             service.forget_soon(job.id)
+
+
+def _continued(output: Output, told: str) -> Output:
+    """``output``, which begins with what was ``told`` of it.
+
+    Raises:
+        Refusal: it does not, because the model was asked once more.
+    """
+    if not output.text.startswith(told):
+        message = "the question was asked again, and the answer is not the one that had begun"
+        raise Refusal(500, "answer_changed", message)
+    return output
 
 
 def _event(value: dict[str, Any]) -> str:

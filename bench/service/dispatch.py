@@ -41,6 +41,15 @@ class LiveJob:
 
     job: ServiceJob
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    written: str = ""
+    """Its answer so far, if its client reads along."""
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    """Whether more of the answer is written, or it has ended."""
+
+    def let_go(self) -> None:
+        """Let those who wait for the answer go on."""
+        self.ended.set()
+        self.news.set()
 
 
 class Dispatcher:
@@ -161,6 +170,21 @@ class Dispatcher:
                 return live.job
         return self.find(job_id)
 
+    async def written(self, job_id: str, seconds: float) -> str | None:
+        """The answer so far, as soon as more of it is written or it has ended; None after ``seconds``."""
+        live = self._live.get(job_id)
+        if live is None:
+            # It has ended. Whoever waits for that learns it next.
+            await asyncio.sleep(0)
+            return ""
+        try:
+            async with asyncio.timeout(seconds):
+                await live.news.wait()
+        except TimeoutError:
+            return None
+        live.news.clear()
+        return live.written
+
     async def forget(self, job_id: str) -> bool:
         """Remove a job with its pages and its result; false if there is none."""
         if self.find(job_id) is None:
@@ -174,7 +198,7 @@ class Dispatcher:
     def release_waiting(self) -> None:
         """Let every request that waits for an answer go on, because none will come any more."""
         for live in self._live.values():
-            live.ended.set()
+            live.let_go()
 
     async def expire(self) -> None:
         """Remove results whose time is over, again and again."""
@@ -265,7 +289,7 @@ class Dispatcher:
         self._asked.update(live.job.id for live in batch)
         started = time.perf_counter()
         try:
-            answered = await self._process.ask([live.job for live in batch])
+            answered = await self._process.ask([live.job for live in batch], self._wrote)
         except ModelDied as death:
             await self._after_death(batch, death)
             return
@@ -284,6 +308,12 @@ class Dispatcher:
         if self.waiting < self._most_questions:
             # The clients of these answers may come back with what makes the next call full.
             await self._keeping
+
+    def _wrote(self, job_id: str, text: str) -> None:
+        live = self._live.get(job_id)
+        if live is not None:
+            live.written = text
+            live.news.set()
 
     async def _keep(
         self, batch: Sequence[LiveJob], ended: Sequence[ServiceJob], answered: CallResult | None
@@ -352,4 +382,4 @@ class Dispatcher:
         del self._live[live.job.id]
         self._asked.discard(live.job.id)
         self._intake.release(live.job.question.pages)
-        live.ended.set()
+        live.let_go()

@@ -98,6 +98,8 @@ class ServiceJob:
     """Of the call that answered it, with all other questions of that call."""
     key: str | None = None
     """What its client calls the request, so that it is accepted once however often it is sent."""
+    is_read_along: bool = False
+    """Whether its client reads the answer while it is written; nobody does so after a restart."""
 
     def ended(self, output: Output, seconds: float | None) -> ServiceJob:
         """The job with its answer, or with its failure."""
@@ -105,9 +107,11 @@ class ServiceJob:
         return replace(self, status=status, output=output, seconds=seconds)
 
 
-def new_job(question: PageQuestion, key: str | None = None) -> ServiceJob:
+def new_job(
+    question: PageQuestion, key: str | None = None, *, is_read_along: bool = False
+) -> ServiceJob:
     """A job that waits, with an id of its own."""
-    return ServiceJob(uuid.uuid4().hex, question, key=key)
+    return ServiceJob(uuid.uuid4().hex, question, key=key, is_read_along=is_read_along)
 
 
 class JobStore:

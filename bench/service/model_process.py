@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -26,6 +26,9 @@ MAX_LINE_BYTES = 256 * 2**20
 LAST_LINES = 30
 """Lines that are kept of what the process writes for a person."""
 STATUS_INVALID = 2
+
+Wrote = Callable[[str, str], None]
+"""Is told the id of a job and the text of its answer so far."""
 
 
 class ModelDied(Exception):
@@ -106,15 +109,15 @@ class ModelProcess:
         info = ModelInfo(**said["info"])
         return Loaded(info, said["seconds"], said["batch_size"])
 
-    async def ask(self, jobs: Sequence[ServiceJob]) -> CallResult:
-        """The answers to ``jobs``, in one batch.
+    async def ask(self, jobs: Sequence[ServiceJob], wrote: Wrote) -> CallResult:
+        """The answers to ``jobs``, in one batch; ``wrote`` is told of those whose clients read along.
 
         Raises:
             ModelDied: the process has ended, and there are no answers.
         """
         try:
             async with asyncio.timeout(self._call_seconds):
-                said = await self._exchange(_groups(jobs))
+                said = await self._exchange(_groups(jobs), wrote)
         except TimeoutError:
             await self.stop()
             message = f"its process gave no answer within {significant(self._call_seconds)} s"
@@ -135,8 +138,8 @@ class ModelProcess:
             await self._listening
         self._process = None
 
-    async def _exchange(self, value: Any) -> dict[str, Any]:
-        """Send one line and return the reply.
+    async def _exchange(self, value: Any, wrote: Wrote | None = None) -> dict[str, Any]:
+        """Send one line and return the reply; ``wrote`` is told what is written before it.
 
         Raises:
             ModelDied: the process ended instead.
@@ -149,10 +152,15 @@ class ModelProcess:
         with contextlib.suppress(ConnectionError):
             process.stdin.write(json.dumps(value).encode() + b"\n")
             await process.stdin.drain()
-        line = await process.stdout.readline()
-        if not line.endswith(b"\n"):
-            raise ModelDied(await self._cause())
-        said: dict[str, Any] = json.loads(line)
+        while True:
+            line = await process.stdout.readline()
+            if not line.endswith(b"\n"):
+                raise ModelDied(await self._cause())
+            said: dict[str, Any] = json.loads(line)
+            if said["event"] != "written":
+                break
+            if wrote is not None:
+                wrote(said["id"], said["text"])
         if said["event"] == "failed":
             await self.stop()
             raise ModelDied(one_line(said["message"], 300), reason=_failure(said))
@@ -202,6 +210,9 @@ def _groups(jobs: Sequence[ServiceJob]) -> list[dict[str, Any]]:
                 "max_new_tokens": asked.max_new_tokens,
                 "stop": asked.stop,
                 "requests": [],
+                "read_along": [],
             }
         groups[shared]["requests"].append((job.id, asked.prompt))
+        if job.is_read_along:
+            groups[shared]["read_along"].append(job.id)
     return list(groups.values())

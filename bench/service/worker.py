@@ -16,13 +16,14 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 from bench.errors import BenchError, OutOfMemory
 from bench.measure import MemoryMeter, is_device_lost, release_memory
 from bench.models import make_model, with_traits
-from bench.models.model import Model, ModelGone, closing
+from bench.models.model import Model, ModelGone, ReadAlong, closing
 from bench.runner.answering import DeviceLost, answer, failures, sample_ids
 from bench.runner.batches import default_batch_size, halves
 from bench.runner.ladder import Ladder
@@ -37,10 +38,14 @@ class _Voice:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        # An endpoint tells several answers at the same time.
+        self._lock = threading.Lock()
 
     def say(self, event: str, **facts: Any) -> None:
-        self._stream.write(json.dumps({"event": event, **facts}, default=fields_of) + "\n")
-        self._stream.flush()
+        line = json.dumps({"event": event, **facts}, default=fields_of) + "\n"
+        with self._lock:
+            self._stream.write(line)
+            self._stream.flush()
 
 
 def main() -> int:
@@ -83,6 +88,7 @@ def _serve(spec: ModelSpec, lines: Iterator[Any], voice: _Voice) -> int:
         )
         for batch in lines:
             groups = [_group(record) for record in batch]
+            _let_read_along(model, batch, voice)
             started = time.perf_counter()
             outputs = _outputs(model, groups)
             voice.say(
@@ -92,6 +98,17 @@ def _serve(spec: ModelSpec, lines: Iterator[Any], voice: _Voice) -> int:
                 memory=meter.reading()._asdict(),
             )
     return 0
+
+
+def _let_read_along(model: Model, batch: Sequence[Mapping[str, Any]], voice: _Voice) -> None:
+    """Have ``model`` tell the answers whose clients read along, where it can."""
+    if isinstance(model, ReadAlong):
+        names = [name for record in batch for name in record["read_along"]]
+        model.let_read_along({name: partial(_tell, voice, name) for name in names})
+
+
+def _tell(voice: _Voice, name: str, text: str) -> None:
+    voice.say("written", id=name, text=text)
 
 
 def _outputs(model: Model, groups: Sequence[PageGroup]) -> list[Output]:

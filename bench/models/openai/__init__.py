@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import traceback
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from bench.models.openai.completions import output_of, token_choices
 from bench.models.openai.jobs import Job, JobQueue, jobs_of
 from bench.models.openai.messages import PageEncoder, SentPage, chat_request
 from bench.models.openai.settings import EndpointSettings, endpoint_settings
+from bench.models.reading_along import Reader, settled
 from bench.schema import Batch, ModelInfo, ModelSpec, Output, PageGroup
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Endpoint:
         self._client: Client | None = None
         self._salt: str | None = None
         self._is_cold = False
+        self._readers: Mapping[str, Reader] = {}
 
     def load(self) -> ModelInfo:
         """Find out what is served there; nothing is loaded on this machine."""
@@ -122,6 +124,10 @@ class Endpoint:
         if self._client is not None:
             self._client.close()
 
+    def let_read_along(self, readers: Mapping[str, Reader]) -> None:
+        """See ``bench.models.model.ReadAlong``: these answers come as streams."""
+        self._readers = readers
+
     def expect(self, groups: Sequence[PageGroup]) -> None:
         """Nothing is read ahead: pages are encoded while others are being answered."""
 
@@ -166,6 +172,7 @@ class Endpoint:
     def _ask(self, job: Job, *, alone: bool) -> tuple[Output, Reply | None]:
         """The output of a job, and the reply that it is made of; None where there was none."""
         assert self._client is not None
+        reader = self._reader(job)
         try:
             pages = job.pages.sent()
 
@@ -176,7 +183,7 @@ class Endpoint:
                     job.group,
                     job.request,
                     pages,
-                    stream=alone,
+                    stream=alone or reader is not None,
                     cache_salt=self._salt,
                 )
 
@@ -186,7 +193,7 @@ class Endpoint:
                     self.reset()
                 return body()
 
-            reply = self._client.complete(body(), again if alone else None)
+            reply = self._client.complete(body(), again if alone else None, reader)
             self._is_cold = False
             output = output_of(
                 reply, job.group, job.request, _visual_tokens(pages), self._spec.checkpoint
@@ -201,6 +208,12 @@ class Endpoint:
                 traceback.print_exc()
             return failed(job.request.sample_id, error), None
         return output, reply
+
+    def _reader(self, job: Job) -> Reader | None:
+        """Who reads the answer to ``job`` along; it may be cut at a stop string later."""
+        reader = self._readers.get(job.request.sample_id)
+        stops = job.group.generation.stop
+        return None if reader is None else lambda text: reader(settled(text, stops))
 
 
 def _visual_tokens(pages: Sequence[SentPage]) -> int | None:

@@ -15,6 +15,7 @@ from bench.formatting import byte_size, plural
 from bench.models.openai.concurrency import AdaptiveLimit, RateLimit
 from bench.models.openai.settings import EndpointSettings, api_key
 from bench.models.openai.streak import FailureStreak
+from bench.models.reading_along import Reader
 from bench.parsing import Unreadable, decoded, parse_json
 from bench.text import one_line
 
@@ -161,20 +162,24 @@ class Client:
         )
 
     def complete(
-        self, request: Mapping[str, Any], renew: Callable[[], Mapping[str, Any]] | None = None
+        self,
+        request: Mapping[str, Any],
+        renew: Callable[[], Mapping[str, Any]] | None = None,
+        reader: Reader | None = None,
     ) -> Reply:
         """The answer to one chat completion request.
 
         Args:
             request: the body.
             renew: gives the body of every further attempt; None sends the same again.
+            reader: is told the text so far of an answer that comes as a stream.
 
         Raises:
             EndpointError: the endpoint refused it, or every attempt failed.
             ModelGone: several requests in a row failed, so the endpoint is not asked any more.
         """
         try:
-            reply = self._persist(request, renew)
+            reply = self._persist(request, renew, reader)
         except EndpointError as error:
             if error.about_the_request:
                 self._streak.broken()
@@ -185,7 +190,10 @@ class Client:
         return reply
 
     def _persist(
-        self, request: Mapping[str, Any], renew: Callable[[], Mapping[str, Any]] | None
+        self,
+        request: Mapping[str, Any],
+        renew: Callable[[], Mapping[str, Any]] | None,
+        reader: Reader | None,
     ) -> Reply:
         content = _content(request)
         began = time.perf_counter()
@@ -199,7 +207,7 @@ class Client:
                 with self.limit.place():
                     sent = time.perf_counter()
                     first_sent = first_sent or sent
-                    reply = self._attempt(content)
+                    reply = self._attempt(content, reader)
                     seconds = time.perf_counter() - sent
             except _Passing as problem:
                 pause = max(problem.retry_after, _pause(attempt))
@@ -225,7 +233,7 @@ class Client:
                     waited_seconds=first_sent - began,
                 )
 
-    def _attempt(self, content: bytes) -> Reply:
+    def _attempt(self, content: bytes, reader: Reader | None) -> Reply:
         import httpx2
 
         started = time.perf_counter()
@@ -237,7 +245,7 @@ class Client:
                 if response.status_code != 200:
                     self._refuse(response, b"".join(chunks), len(content))
                 if response.headers.get("content-type", "").startswith("text/event-stream"):
-                    body, first_token = self._streamed(chunks, started)
+                    body, first_token = self._streamed(chunks, started, reader)
                 else:
                     body, first_token = _parsed(b"".join(chunks)), None
         except httpx2.TimeoutException:
@@ -318,7 +326,7 @@ class Client:
         raise RequestRefused(reason) if status in ABOUT_THE_REQUEST else EndpointError(reason)
 
     def _streamed(
-        self, chunks: Iterator[bytes], started: float
+        self, chunks: Iterator[bytes], started: float, reader: Reader | None
     ) -> tuple[dict[str, Any], float | None]:
         """A stream of server-sent events put together into one completion, and when its first token came."""
         text: list[str] = []
@@ -351,6 +359,8 @@ class Client:
                     if first_token is None:
                         first_token = time.perf_counter() - started
                     text.append(said)
+                    if reader is not None:
+                        reader("".join(text))
                 probabilities = choice.get("logprobs")
                 if isinstance(probabilities, Mapping):
                     logprobs += _list(probabilities.get("content"))

@@ -12,7 +12,7 @@ Papers: arXiv 2409.12191 (Qwen2-VL), 2502.13923 (Qwen2.5-VL).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bench.models.qwen_vl.loading import LoadedModel
     from bench.models.qwen_vl.processing import Processor
     from bench.models.qwen_vl.tree import Attention
+    from bench.models.reading_along import Reader
 
 
 class _Parts(NamedTuple):
@@ -58,6 +59,7 @@ class QwenVL:
         self._reference = bool(spec.options.get("reference", False))
         self._reuse = spec.options.get("reuse") is not False and not self._reference
         self._parts: _Parts | None = None
+        self._readers: Mapping[str, Reader] = {}
 
     def load(self) -> ModelInfo:
         """Load weights, tokenizer, template and processor; see ``bench.models.model.Model``."""
@@ -158,6 +160,10 @@ class QwenVL:
         questions = sum(len(group.requests) for group in groups)
         raise out_of_memory(failure, f"answering {plural(questions, 'question')} at once") from None
 
+    def let_read_along(self, readers: Mapping[str, Reader]) -> None:
+        """See ``bench.models.model.ReadAlong``."""
+        self._readers = readers
+
     def expect(self, groups: Sequence[PageGroup]) -> None:
         """Let worker threads read the pages of ``groups`` ahead; see ``bench.models.model.Model``."""
         from bench.models.qwen_vl.prompting import Prompting
@@ -181,7 +187,9 @@ class QwenVL:
         """One output per request, in the groups' order."""
         from bench.models.qwen_vl.prompting import Prompting
 
-        prompting = Prompting(parts.processor, parts.context, reuse=self._reuse)
+        prompting = Prompting(
+            parts.processor, parts.context, reuse=self._reuse, readers=self._readers
+        )
         answers = parts.engine.answer(prompting.documents(groups), clock)
         outputs = dict(prompting.settled)
         for question, answer in answers:

@@ -84,6 +84,8 @@ def record(branch: QuestionBranch, token: int, probability: float, decoding: Dec
     branch.probabilities.append(probability)
     # An answer whose logits are not numbers is a failure; it need not be gone on with.
     branch.ended = token in decoding.end_tokens or probability != probability
+    if branch.heard is not None and probability == probability:
+        branch.heard(branch.ids)
 
 
 def seen_tokens(

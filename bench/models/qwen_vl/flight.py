@@ -113,7 +113,9 @@ class Flight:
 
     def _ask(self, asked: Sequence[FlightQuestion], clock: Clock) -> list[Completion]:
         branches = [
-            QuestionBranch(row, number, question.ids, self._positions[row], question.limit)
+            QuestionBranch(
+                row, number, question.ids, self._positions[row], question.limit, question.heard
+            )
             for row, number, question in asked
         ]
         for branch in branches:

@@ -7,7 +7,7 @@ decoding is greedy, and what is not followed is on the record.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -57,6 +57,8 @@ class PromptedQuestion(NamedTuple):
     prompt_tokens: int
     """Prefix and question."""
     visual_tokens: int
+    heard: Callable[[Sequence[int]], None] | None = None
+    """Is told the tokens of the answer while they are written; None if nobody reads along."""
 
     @property
     def limit(self) -> int:

@@ -140,7 +140,7 @@ class _Greedy:
         self._prompt, self._decoding = prompt, decoding
         # A row is a document of its own here, and its positions are kept by the engine.
         self.branches = [
-            QuestionBranch(number, 0, row.question.ids, 0, row.question.limit)
+            QuestionBranch(number, 0, row.question.ids, 0, row.question.limit, row.question.heard)
             for number, row in enumerate(rows)
         ]
         self._seen: torch.Tensor | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from bench.errors import InvalidInput
@@ -10,6 +10,7 @@ from bench.models.model import failed
 from bench.models.qwen_vl.generation import Prompted, PromptedQuestion
 from bench.models.qwen_vl.pixels import PagePixels, ReadRequest
 from bench.models.qwen_vl.processing import Processor
+from bench.models.reading_along import Reader, ReadingAlong
 from bench.schema import Output, PageGroup, Request
 
 
@@ -24,9 +25,24 @@ class _Asked(NamedTuple):
 class Prompting:
     """One call's way from groups to prompted documents."""
 
-    def __init__(self, processor: Processor, context: int, *, reuse: bool) -> None:
-        """``context`` is in tokens; without ``reuse`` every request brings its pages anew."""
+    def __init__(
+        self,
+        processor: Processor,
+        context: int,
+        *,
+        reuse: bool,
+        readers: Mapping[str, Reader] | None = None,
+    ) -> None:
+        """Prepare a call.
+
+        Args:
+            processor: of the model.
+            context: tokens that the model holds.
+            reuse: whether requests on the same pages share them; otherwise each brings its pages anew.
+            readers: who reads along, by the sample.
+        """
         self._processor, self._context, self._reuse = processor, context, reuse
+        self._readers = readers or {}
         self.settled: dict[int, Output] = {}
         """Place → output of each request that the model is not asked; complete after ``documents``."""
 
@@ -88,4 +104,7 @@ class Prompting:
         if limit < 1:
             self.settled[place] = Output(request.sample_id, "", "length", prompt, visual, 0)
             return None
-        return PromptedQuestion(place, request, group, ids, prompt, visual)
+        reader, heard = self._readers.get(request.sample_id), None
+        if reader is not None:
+            heard = ReadingAlong(reader, self._processor.text, group.generation.stop)
+        return PromptedQuestion(place, request, group, ids, prompt, visual, heard)

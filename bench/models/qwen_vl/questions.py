@@ -7,7 +7,7 @@ of the assistant's. It sees its document's prefix and itself, not its neighbours
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,8 @@ class QuestionBranch:
     """Position of the next token; text has the same one in all three dimensions of mRoPE."""
     limit: int
     """Tokens that the answer may have."""
+    heard: Callable[[Sequence[int]], None] | None = None
+    """See ``PromptedQuestion``."""
     ids: list[int] = field(default_factory=list)
     """The answer's tokens so far."""
     probabilities: list[float] = field(default_factory=list)

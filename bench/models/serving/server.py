@@ -14,6 +14,7 @@ from bench.models.footprint import local_folder, published_shape
 from bench.models.model import ModelGone
 from bench.models.openai import Endpoint
 from bench.models.openai.settings import endpoint_settings
+from bench.models.reading_along import Reader
 from bench.models.serving.counters import Counters
 from bench.models.serving.engines import ENGINES, QUANTIZED_AT_LOAD
 from bench.models.serving.launch import Launch, launch, runs_on_gpu, starter
@@ -86,6 +87,11 @@ class ManagedServer:
             return batch
         notes = {**batch.notes, **self._counters.since_last()}
         return replace(batch, notes=notes, memory=processes_memory(self._server.processes()))
+
+    def let_read_along(self, readers: Mapping[str, Reader]) -> None:
+        """See ``bench.models.model.ReadAlong``."""
+        assert self._endpoint is not None
+        self._endpoint.let_read_along(readers)
 
     def close(self) -> None:
         """End the server with everything that it has started."""
