@@ -61,7 +61,6 @@ class QwenVL:
 
     def load(self) -> ModelInfo:
         """Load weights, tokenizer, template and processor; see ``bench.models.model.Model``."""
-        from bench.models.qwen_vl.allocator import keep_freed_memory
         from bench.models.qwen_vl.blocks import choose_attention, use_in_tower
         from bench.models.qwen_vl.generation import read_decoding
         from bench.models.qwen_vl.loading import load_model, locate
@@ -73,8 +72,6 @@ class QwenVL:
         processor = Processor(self._spec, folder)
         read_decoding(folder, processor.config, processor.tokenizer)
         loaded = load_model(self._spec, folder)
-        if loaded.device.type == "cpu":
-            keep_freed_memory()
         # Neither is for a model that was adopted: it may be in training.
         attention, attends = choose_attention(self._spec, loaded.model)
         info = self._use(loaded, processor, folder, attention)
