@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from bench.models.catalog import resolve  # noqa: E402
-from bench.models.qwen_vl import QwenVL, blocks, products  # noqa: E402
+from bench.models.qwen_vl import QwenVL, allocator, blocks, products  # noqa: E402
 from bench.models.qwen_vl.loading import CLASSES, load_model  # noqa: E402
 from bench.models.qwen_vl.processing import Processor  # noqa: E402
 from bench.models.qwen_vl.vision import PACKED  # noqa: E402
@@ -165,3 +167,15 @@ def test_the_speedup_is_measured_once_and_an_attention_that_differs_is_not_used(
         assert blocks.blocks_speedup() is None
     finally:
         blocks._speedup.cache_clear()
+
+
+def test_freed_memory_is_kept_by_glibc_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = allocator.keep_freed_memory.__wrapped__
+    assert kept() == (platform.libc_ver()[0] == "glibc")
+    settings: list[tuple[int, int]] = []
+    refusing = SimpleNamespace(mallopt=lambda *setting: settings.append(setting) or 0)
+    monkeypatch.setattr(allocator.sys, "platform", "linux")
+    for library, calls in ((SimpleNamespace(), 0), (refusing, 2)):
+        monkeypatch.setattr(allocator.ctypes, "CDLL", lambda _, library=library: library)
+        assert not kept()
+        assert len(settings) == calls
