@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +13,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from bench.models.catalog import resolve  # noqa: E402
-from bench.models.qwen_vl import QwenVL, blocks, products  # noqa: E402
+from bench.models.qwen_vl import QwenVL, allocator, blocks, products  # noqa: E402
 from bench.models.qwen_vl.loading import CLASSES, load_model  # noqa: E402
 from bench.models.qwen_vl.processing import Processor  # noqa: E402
+from bench.models.qwen_vl.vision import PACKED  # noqa: E402
 from tests.tiny_qwen import make_document, make_group, one_thread  # noqa: E402
 from workshop.tiny_checkpoint import write_tiny_checkpoint  # noqa: E402
 
@@ -85,7 +88,7 @@ def test_answers_are_those_of_torchs_attention(
 ) -> None:
     folder = write_tiny_checkpoint(tmp_path / family, family)
     plain, said = loaded(folder, packed=False)
-    assert said == "torch's own (packed weights are switched off)"
+    assert said == "torch's own (oneDNN is switched off by packed = false)"
     blocked, said = loaded(folder)
     assert said == (
         "oneDNN, in blocks of queries (1.6 times as fast as torch's own on this processor)"
@@ -107,9 +110,9 @@ def test_answers_are_those_of_torchs_attention(
 @pytest.mark.parametrize(
     ("options", "dtype", "speedup", "reason"),
     [
-        ({"packed": False}, "fp32", 2.0, "packed weights are switched off"),
+        ({"packed": False}, "fp32", 2.0, "oneDNN is switched off by packed = false"),
         ({"reference": True}, "fp32", 2.0, "the reference is plain transformers"),
-        ({}, "bf16", 2.0, "only weights in fp32 are packed"),
+        ({}, "bf16", 2.0, "oneDNN is used in fp32 only"),
         ({}, "fp32", None, "this torch has no oneDNN"),
         ({}, "fp32", 0.84, "in blocks it is 0.84 times as fast on this processor"),
     ],
@@ -130,10 +133,15 @@ def test_blocks_are_used_only_where_they_pay(
     assert tower.config._attn_implementation == "sdpa"
 
 
-def test_eager_attention_stays_eager(paying: None, tmp_path: Path) -> None:
-    spec = resolve(str(write_tiny_checkpoint(tmp_path / "tiny")), dtype="fp32", attention="eager")
-    info = QwenVL(spec).load()
-    assert info.details["attention_products"] == "torch's own (eager was asked for)"
+def test_another_attention_that_was_asked_for_stays(paying: None, tmp_path: Path) -> None:
+    folder = write_tiny_checkpoint(tmp_path / "tiny")
+    eager = QwenVL(resolve(str(folder), dtype="fp32", attention="eager")).load()
+    assert eager.details["attention_products"] == "torch's own (eager was asked for)"
+    cascade, said = loaded(folder, engine="cascade")
+    assert said == "torch's own (a cascade has its own)"
+    assert cascade._parts is not None
+    tower = cascade._parts.loaded.model.model.visual
+    assert tower.config._attn_implementation == PACKED
 
 
 def test_a_model_that_was_adopted_keeps_torchs_attention(paying: None, tmp_path: Path) -> None:
@@ -159,3 +167,15 @@ def test_the_speedup_is_measured_once_and_an_attention_that_differs_is_not_used(
         assert blocks.blocks_speedup() is None
     finally:
         blocks._speedup.cache_clear()
+
+
+def test_freed_memory_is_kept_by_glibc_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = allocator.keep_freed_memory.__wrapped__
+    assert kept() == (platform.libc_ver()[0] == "glibc")
+    settings: list[tuple[int, int]] = []
+    refusing = SimpleNamespace(mallopt=lambda *setting: settings.append(setting) or 0)
+    monkeypatch.setattr(allocator.sys, "platform", "linux")
+    for library, calls in ((SimpleNamespace(), 0), (refusing, 2)):
+        monkeypatch.setattr(allocator.ctypes, "CDLL", lambda _, library=library: library)
+        assert not kept()
+        assert len(settings) == calls

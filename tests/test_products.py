@@ -116,9 +116,9 @@ def test_plain_weights_and_their_file_are_given_back(paying: None, tmp_path: Pat
 @pytest.mark.parametrize(
     ("options", "dtype", "speedup", "reason"),
     [
-        ({"packed": False}, "fp32", 2.0, "packed weights are switched off"),
+        ({"packed": False}, "fp32", 2.0, "oneDNN is switched off by packed = false"),
         ({"reference": True}, "fp32", 2.0, "the reference is plain transformers"),
-        ({}, "bf16", 2.0, "only weights in fp32 are packed"),
+        ({}, "bf16", 2.0, "oneDNN is used in fp32 only"),
         ({}, "fp32", None, "this torch has no oneDNN"),
         ({}, "fp32", 1.04, "with packed weights they are 1 times as fast on this processor"),
     ],

@@ -4,7 +4,8 @@ The data go one way: ``loading`` puts the weights on a device, ``processing`` re
 ``prompting`` turns groups into pages and tokens, an engine turns those into answers. Read the engine's files
 in the order of the data: ``pixels``, ``vision``, ``prefix``, ``questions``, ``decode``,
 with ``tree`` for the memory between them and ``engine`` for the whole. On a GPU, ``cascade`` (on ``varlen``)
-replaces ``tree``, and ``steps`` replaces ``decode``; ``cuda`` contains what only CUDA can do.
+replaces ``tree``, and ``steps`` replaces ``decode``; ``cuda`` contains what only CUDA can do. On a CPU,
+``products`` and ``blocks`` replace torch's own products and attention where they are faster.
 
 Papers: arXiv 2409.12191 (Qwen2-VL), 2502.13923 (Qwen2.5-VL).
 """
@@ -63,7 +64,6 @@ class QwenVL:
 
     def load(self) -> ModelInfo:
         """Load weights, tokenizer, template and processor; see ``bench.models.model.Model``."""
-        from bench.models.qwen_vl.allocator import keep_freed_memory
         from bench.models.qwen_vl.blocks import choose_attention, use_in_tower
         from bench.models.qwen_vl.generation import read_decoding
         from bench.models.qwen_vl.loading import load_model, locate
@@ -75,8 +75,6 @@ class QwenVL:
         processor = Processor(self._spec, folder)
         read_decoding(folder, processor.config, processor.tokenizer)
         loaded = load_model(self._spec, folder)
-        if loaded.device.type == "cpu":
-            keep_freed_memory()
         # Neither is for a model that was adopted: it may be in training.
         attention, attends = choose_attention(self._spec, loaded.model)
         info = self._use(loaded, processor, folder, attention)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from bench.models.qwen_vl.allocator import keep_freed_memory
 from bench.models.qwen_vl.products import MIN_SPEEDUP, obstacle, packed, product, seconds
 from bench.models.qwen_vl.tree import Attention
 from bench.schema import ModelSpec
@@ -64,11 +65,11 @@ def _speedup(threads: int) -> float | None:
 
 def choose_attention(spec: ModelSpec, model: Any) -> tuple[Attention | None, str]:
     """``attend`` where ``model`` may use it and it pays, else None; and what was decided."""
-    reason = obstacle(spec, model)
-    if reason is None and "sdpa" not in str(model.config._attn_implementation):
-        reason = f"{model.config._attn_implementation} was asked for"
+    reason = _obstacle(spec, model)
     if reason is not None:
         return None, f"torch's own ({reason})"
+    # Before the trial: its products are as large as those that follow.
+    keep_freed_memory()
     speedup = blocks_speedup()
     if speedup is None:
         return None, "torch's own (this torch has no oneDNN)"
@@ -81,6 +82,14 @@ def choose_attention(spec: ModelSpec, model: Any) -> tuple[Attention | None, str
         attend,
         f"oneDNN, in blocks of queries ({speedup:.2g} times as fast as torch's own on this processor)",
     )
+
+
+def _obstacle(spec: ModelSpec, model: Any) -> str | None:
+    """Why the attention of ``model`` stays as it is; None if it may be in blocks."""
+    if spec.options.get("engine") == "cascade":
+        return "a cascade has its own"
+    chosen = model.config._attn_implementation
+    return obstacle(spec, model) if chosen == "sdpa" else f"{chosen} was asked for"
 
 
 def attend(

@@ -113,13 +113,13 @@ def obstacle(spec: ModelSpec, model: Any) -> str | None:
     if spec.options.get("reference", False):
         return "the reference is plain transformers"
     if spec.options.get("packed") is False:
-        return "packed weights are switched off"
+        return "oneDNN is switched off by packed = false"
     if model.device.type != "cpu":
-        return "weights are packed on a CPU only"
+        return "oneDNN is for a CPU"
     if getattr(model.config, "quantization_config", None) is not None:
         return "the model is quantized"
     if model.dtype != torch.float32:
-        return "only weights in fp32 are packed"
+        return "oneDNN is used in fp32 only"
     if any(hasattr(module, "base_layer") for module in model.modules()):
         return "an adapter lies beside the weights"
     return None
