@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench.errors import BenchError, InvalidInput  # noqa: E402
-from bench.files import read_lines  # noqa: E402
+from bench.files import read_lines, write_json  # noqa: E402
 from bench.gate.baseline import content_digest  # noqa: E402
 from bench.models.catalog import user_models  # noqa: E402
 from bench.models.checkpoints import read_adapter, read_checkpoint, stored_weights  # noqa: E402
@@ -348,6 +348,25 @@ def export(folder: Path, draw: random.Random) -> None:
     check_end(call(*draw.choice(verbs)), 5, 6, 7)
 
 
+def check(folder: Path, draw: random.Random) -> None:
+    """A run whose record of ``bench check`` is damaged, and its report."""
+    path = folder / "results" / "run"
+    shutil.copytree(whole_run(), path)
+    record = {
+        **{"when": "2026-01-01T00:00:00Z", "runs": ["x", "y"], "how": ["in batches", "alone"]},
+        **{"checked": "a", "against": "b", "verdict": "differs", "sentence": "one differs"},
+        **{"margin": 0.01, "rows": [{"task": "invoices-en", "answers": 3}]},
+        "differing": [{"task": "t", "sample_id": "1", "first": "x", "second": "y",
+                       "divergence": {"sentence": "at the first token"}}],
+    }  # fmt: skip
+    write_json(path / "a" / "checks.json", record)
+    damage(path / "a" / "checks.json", draw)
+    if (path / "a" / "checks.json").is_file():
+        data = (path / "a" / "checks.json").read_bytes().replace(b"\n", b"") + b"\n"
+        (path / "a" / "checks.jsonl").write_bytes(data)
+    check_end(call("report", str(path), "--format", "html,md,csv,json"))
+
+
 @functools.cache
 def parts() -> Path:
     """A folder with a task, and with a run of it in two parts."""
@@ -446,6 +465,7 @@ KINDS: dict[str, Callable[[Path, random.Random], None]] = {
     "resume": resume,
     "baseline": baseline,
     "export": export,
+    "check": check,
     "part": part,
     "manifest": manifest,
     "decisions": decisions,

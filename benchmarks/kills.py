@@ -121,7 +121,12 @@ def _started(folder: Path, arguments: tuple[str, ...]) -> Iterator[subprocess.Po
     process = subprocess.Popen(
         [sys.executable, "-m", "bench", *arguments],
         cwd=folder,
-        env={**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "HF_HOME": str(folder / "hf")},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "XDG_CACHE_HOME": str(folder / "cache"),
+            "HF_HOME": str(folder / "hf"),
+        },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -161,7 +166,8 @@ def _files(folder: Path, varies: tuple[str, ...]) -> dict[str, str]:
 
 def _fault(kind: Kind, folder: Path, whole: dict[str, str], stopped: Ended) -> str:
     """What is wrong after a command was stopped; empty if nothing is."""
-    if "Traceback" in stopped.complaint:
+    # Before the first module of the program is imported, a traceback is Python's own.
+    if "Traceback" in stopped.complaint and f"{ROOT}/bench/" in stopped.complaint:
         return f"a traceback: {stopped.complaint}"
     again = _bench(folder, *kind.arguments)
     if again.status == 2 and kind.hint in again.complaint:
