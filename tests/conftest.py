@@ -23,10 +23,10 @@ settings.load_profile("fixed")
 
 
 LONGEST_FIRST = (
-    *("test_tuning_nano", "test_engine", "test_tuning", "test_pretend_cuda", "test_runner"),
-    *("test_devices", "test_sources_hub", "test_cli", "test_openai", "test_checkpoint_files"),
-    *("test_qwen_vl", "test_engine_steps", "test_guard", "test_report_browser"),
-    *("test_qwen_vl_loading", "test_hyperbench", "test_metrics", "test_pretraining"),
+    *("test_tuning_nano", "test_tuning", "test_engine", "test_pretend_cuda", "test_sources_hub"),
+    *("test_runner", "test_devices", "test_openai", "test_checkpoint_files", "test_report_browser"),
+    *("test_openai_faults", "test_hyperbench", "test_metrics", "test_pretraining", "test_adding"),
+    *("test_service_process", "test_engine_steps", "test_cli", "test_sweep", "test_report"),
 )
 """Files that take longest: begun last, one of them would keep the other processes waiting."""
 
