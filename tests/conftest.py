@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,10 +23,10 @@ settings.load_profile("fixed")
 
 
 LONGEST_FIRST = (
-    *("test_tuning_nano", "test_engine", "test_tuning", "test_pretend_cuda", "test_runner"),
-    *("test_devices", "test_sources_hub", "test_cli", "test_openai", "test_checkpoint_files"),
-    *("test_qwen_vl", "test_engine_steps", "test_guard", "test_report_browser"),
-    *("test_qwen_vl_loading", "test_hyperbench", "test_metrics", "test_pretraining"),
+    *("test_tuning_nano", "test_tuning", "test_engine", "test_pretend_cuda", "test_sources_hub"),
+    *("test_runner", "test_devices", "test_openai", "test_checkpoint_files", "test_report_browser"),
+    *("test_openai_faults", "test_hyperbench", "test_metrics", "test_pretraining", "test_adding"),
+    *("test_service_process", "test_engine_steps", "test_cli", "test_sweep", "test_report"),
 )
 """Files that take longest: begun last, one of them would keep the other processes waiting."""
 
@@ -38,17 +38,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Iterator[None]:
+def pytest_collection() -> Generator[None, object, object]:
     """Spare the garbage collector what stays until the end.
 
     The tests and the libraries that they import are a million objects. The collector would look at them
     while they are made, and again for every model that is loaded or ends.
     """
     gc.disable()
-    yield
+    collected = yield
     gc.collect()
     gc.freeze()
     gc.enable()
+    return collected
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from bench.measure import collector_paused  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
-from bench.models.qwen_vl import QwenVL, products  # noqa: E402
+from bench.models.qwen_vl import QwenVL, products, vision  # noqa: E402
 from bench.models.qwen_vl.loading import CLASSES, load_model  # noqa: E402
 from bench.models.qwen_vl.processing import Processor  # noqa: E402
 from tests.tiny_qwen import edit_json, make_document, make_group, one_thread  # noqa: E402
@@ -106,9 +107,14 @@ def test_plain_weights_and_their_file_are_given_back(paying: None, tmp_path: Pat
     spec = resolve(str(folder), dtype="fp32")
     model = load_model(spec, folder).model
     gone = [weakref.ref(module.weight) for module in model.modules() if is_plain(module)]
-    products.pack_products(spec, model)
-    # The head stays, with the weight of the embeddings.
-    assert [weight() is None for weight in gone] == [True] * (len(gone) - 1) + [False]
+    convolution = weakref.ref(model.model.visual.patch_embed.proj)
+    # None of them waits for the garbage collector.
+    with collector_paused():
+        assert vision.flatten_patch_embedding(model)
+        products.pack_products(spec, model)
+        assert convolution() is None
+        # The head stays, with the weight of the embeddings.
+        assert [weight() is None for weight in gone] == [True] * (len(gone) - 1) + [False]
     if sys.platform == "linux":
         assert str(folder) not in Path("/proc/self/maps").read_text(encoding="utf-8")
 
