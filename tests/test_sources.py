@@ -513,9 +513,11 @@ def test_a_full_disk_stops_with_a_way_out(tmp_path: Path, monkeypatch: pytest.Mo
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(EnvironmentProblem, match="disk is full"):
         find_task(f"docvqa={path}")
+    # Nothing that takes up space is left.
+    assert not [file for file in cache_root().rglob("*") if file.is_file()]
 
 
 def test_the_cached_folder_is_a_task_of_its_own(tmp_path: Path) -> None:

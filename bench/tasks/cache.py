@@ -22,7 +22,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from bench.errors import InvalidInput
 from bench.files import open_temporary, storage_errors, write_atomically, write_json
@@ -253,23 +253,31 @@ def _write_samples(
 ) -> int:
     """Write ``samples.jsonl`` line by line; it gets its name when it is complete."""
     count = 0
-    descriptor, temporary = open_temporary(out / SAMPLES)
+    with _replacing(out / SAMPLES) as stream:
+        for row in rows:
+            for sample in mapper.samples(row):
+                line = json.dumps(sample, ensure_ascii=False) + "\n"
+                stream.write(line.encode("utf-8", "backslashreplace"))
+                count += 1
+            if progress is not None:
+                progress(mapper.rows)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return count
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write into that becomes ``path`` when the block ends, and nothing if it fails."""
+    descriptor, temporary = open_temporary(path)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as stream:
-            for row in rows:
-                for sample in mapper.samples(row):
-                    stream.write(json.dumps(sample, ensure_ascii=False) + "\n")
-                    count += 1
-                if progress is not None:
-                    progress(mapper.rows)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(out / SAMPLES)
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+        temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    return count
 
 
 class _PageStore:
@@ -295,7 +303,5 @@ class _PageStore:
         path = self.folder / name
         if path.is_file() and path.stat().st_size == len(data):
             return
-        descriptor, temporary = open_temporary(path)
-        with os.fdopen(descriptor, "wb") as stream:
+        with _replacing(path) as stream:
             stream.write(data)
-        temporary.replace(path)
