@@ -170,8 +170,10 @@ def test_a_page_is_known_by_its_pixels(tmp_path: Path) -> None:
         image.save(tmp_path / "b.tiff")
         image.crop((0, 0, 60, 59)).save(tmp_path / "c.png")
     broken = tmp_path / "d.png"
-    broken.write_bytes((tmp_path / "a.png").read_bytes()[:-40])
+    shutil.copy(tmp_path / "a.png", broken)
     pages = [read_pages(tmp_path / name)[0] for name in ("a.png", "b.tiff", "c.png", "d.png")]
+    # A page that is cut off from the beginning is refused.
+    broken.write_bytes(broken.read_bytes()[:-40])
     found = [page_contents(pages)[page] for page in pages]
     assert found[0] == found[1]
     assert len(set(found)) == 3
