@@ -470,6 +470,18 @@ def test_the_first_run_makes_a_baseline_and_the_next_is_gated(tmp_path: Path, be
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
 
 
+def test_a_run_that_is_compared_with_itself_is_noted(tmp_path: Path, bench: Any) -> None:
+    results, tasks = tmp_path / "results", make_tasks(2, 1, ("en",))
+    run_of(results, tasks=tasks, name="first")
+    bench("gate", "first", "--write-baseline", "b.json")
+    run_of(results, tasks=tasks, name="second")
+    for baseline in ("first", "b.json"):
+        itself = json.loads(bench("gate", baseline, "first", "--json").out)
+        assert any("compared with itself" in note for note in itself["notes"])
+        other = json.loads(bench("gate", baseline, "second", "--json").out)
+        assert not any("compared with itself" in note for note in other["notes"])
+
+
 def test_a_gate_replaces_only_what_a_gate_has_written(tmp_path: Path, bench: Any) -> None:
     run = run_of(tmp_path / "results", tasks=make_tasks(2, 1, ("en",)))
     record = run.path / "run.json"
