@@ -11,6 +11,7 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,10 @@ from typing import Any
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.formatting import byte_size
 from bench.parsing import MAX_LINE_BYTES, Unreadable, decoded, open_regular, parse_json
-from bench.text import shell_word
+from bench.text import one_line, shell_word
+
+MARKED_BYTES = 2**16
+"""At each end of a file, where ``check_replaceable`` looks for what says which kind of file it is."""
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -52,6 +56,33 @@ def write_bytes_atomically(path: Path, data: bytes, *, is_synced: bool = True) -
             raise
         if is_synced:
             _sync(path.parent)
+
+
+def check_replaceable(path: Path, what: str, mark: str) -> None:
+    """Refuse to replace a file that a person named for ``what`` if it is something else.
+
+    A file that does not exist or is empty may be written.
+
+    Args:
+        path: what will be written.
+        what: what the file should be, with its article.
+        mark: a regular expression that is found near the beginning or the end of every such file.
+
+    Raises:
+        InvalidInput: the file is something else, or cannot be read.
+    """
+    if not path.exists():
+        return
+    with open_regular(path) as stream:
+        ends = stream.read(MARKED_BYTES)
+        size = os.fstat(stream.fileno()).st_size
+        stream.seek(max(len(ends), size - MARKED_BYTES))
+        ends += stream.read(MARKED_BYTES)
+    if ends and re.search(mark.encode(), ends, re.MULTILINE) is None:
+        raise InvalidInput(
+            f"{one_line(path, 300)} exists already and is not {what}, so it is not replaced",
+            hint="choose another name, or move the file away first",
+        )
 
 
 def open_temporary(path: Path) -> tuple[int, Path]:

@@ -219,6 +219,42 @@ def test_findings_are_accepted_or_mended_and_the_version_says_so(
     assert load_task(folder).version == "1+mended.2"
 
 
+def test_decisions_in_the_file_of_findings_stay_until_they_are_carried_out(
+    tmp_path: Path, bench: Any
+) -> None:
+    folder = tmp_path / "t"
+    task_of(folder, ROWS)
+    findings = tmp_path / "f.jsonl"
+    bench("data", "audit", folder, "--out", findings)
+    decide(findings, ("mend", {"a": ["12.00"], "b": None}), ("accept", None))
+    # Some editors leave the last line without its end.
+    findings.write_text(findings.read_text(encoding="utf-8").rstrip("\n"), encoding="utf-8")
+    decided = [json.loads(line) for line in findings.read_text(encoding="utf-8").splitlines()]
+    result = bench("data", "audit", folder, "--out", findings)
+    assert (result.status, "2 decisions in it stayed" in result.out) == (0, True)
+    assert list(read_lines(findings)) == decided
+
+    # A decision on something that this audit does not find, such as what runs get wrong, stays as well.
+    other = {"key": "other", "decision": "accept", "ids": ["c"], "answers": {"c": ["1 May"]}}
+    with findings.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(other) + "\n")
+    bench("data", "audit", folder, "--out", findings)
+    assert list(read_lines(findings)) == [*decided, other]
+    assert "2 findings accepted" in bench("data", "audit", folder, "--apply", findings).out
+    result = bench("data", "audit", folder, "--out", findings)
+    assert "Findings " in result.out and list(read_lines(findings)) == []
+
+
+def test_findings_replace_no_other_file(tmp_path: Path, bench: Any) -> None:
+    folder = tmp_path / "t"
+    task_of(folder, ROWS)
+    samples = folder / "samples.jsonl"
+    before = samples.read_bytes()
+    result = bench("data", "audit", folder, "--out", samples)
+    assert (result.status, "is no finding" in result.err) == (2, True)
+    assert samples.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
@@ -231,7 +267,7 @@ def test_findings_are_accepted_or_mended_and_the_version_says_so(
             '{"key": "k", "decision": "mend", "answers": {"a":null,"b":null,"c":null,"d":null}}',
             "no question would be left",
         ),
-        ('{"decision": "accept"}', "the key is missing"),
+        ('{"decision": "accept"}', "the key or the decision is missing"),
         ("[]", "expected a JSON object"),
         ("", "contains no finding"),
     ],

@@ -690,6 +690,44 @@ def test_a_file_of_a_kind_that_no_report_has_is_refused(
     assert (tmp_path / "2026.11" / "report.md").is_file()
 
 
+def test_a_report_replaces_only_a_report_and_names_its_file(
+    bench: Any, finished: Path, tmp_path: Path
+) -> None:
+    for name in ("x.md", "x.html", "x.json", "x.csv"):
+        path = tmp_path / name
+        path.write_text("format,mine\n", encoding="utf-8")
+        result = bench("report", finished, "-o", name)
+        assert (result.status, "is not a report of this format" in result.err) == (2, True)
+        assert path.read_text(encoding="utf-8") == "format,mine\n"
+        path.unlink()
+        for _ in range(2):
+            result = bench("report", finished, "-o", name, "--images", "none")
+            assert (result.status, f"   {name}\n" in result.out) == (0, True)
+    (tmp_path / "x-samples.csv").write_text("mine", encoding="utf-8")
+    assert bench("report", finished, "-o", "x.csv").status == 2
+
+
+def test_the_models_of_bench_toml_are_listed_first(bench: Any, tmp_path: Path) -> None:
+    toml = tmp_path / "bench.toml"
+    toml.write_text(
+        '[models.mine]\nmodel = "qwen2-vl-2b"\n[models.ocr-fast]\nmodel = "ocr"\n'
+        '[models.gone]\nmodel = "no-such-model"\n[models.far]\nmodel = "s3://bucket/adapter"\n',
+        encoding="utf-8",
+    )
+    result = bench("list", "models", "--json")
+    rows = json.loads(result.out)
+    names = [row["name"] for row in rows]
+    assert names[:4] == ["mine", "ocr-fast", "gone", "far"]
+    assert names.count("ocr-fast") == 1 and "qwen2-vl-2b" in names
+    assert rows[0]["license"] == "apache-2.0" and rows[3]["checkpoint"] == "s3://bucket/adapter"
+    assert all(row.keys() == rows[0].keys() for row in rows)
+    assert "warning: gone: there is no model 'no-such-model'" in result.err
+    toml.write_text("[models", encoding="utf-8")
+    result = bench("list", "models")
+    assert (result.status, "not valid TOML" in result.err) == (0, True)
+    assert "qwen2-vl-2b" in result.out
+
+
 def test_a_table_for_a_program_has_one_line_a_row_and_no_colour(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -470,6 +470,41 @@ def test_the_first_run_makes_a_baseline_and_the_next_is_gated(tmp_path: Path, be
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
 
 
+def test_a_run_that_is_compared_with_itself_is_noted(tmp_path: Path, bench: Any) -> None:
+    results, tasks = tmp_path / "results", make_tasks(2, 1, ("en",))
+    run_of(results, tasks=tasks, name="first")
+    bench("gate", "first", "--write-baseline", "b.json")
+    run_of(results, tasks=tasks, name="second")
+    for baseline in ("first", "b.json"):
+        itself = json.loads(bench("gate", baseline, "first", "--json").out)
+        assert any("compared with itself" in note for note in itself["notes"])
+        other = json.loads(bench("gate", baseline, "second", "--json").out)
+        assert not any("compared with itself" in note for note in other["notes"])
+
+
+def test_a_gate_replaces_only_what_a_gate_has_written(tmp_path: Path, bench: Any) -> None:
+    run = run_of(tmp_path / "results", tasks=make_tasks(2, 1, ("en",)))
+    record = run.path / "run.json"
+    result = bench("gate", record, "last")
+    assert (result.status, f"--write-baseline {record}" in result.err) == (2, False)
+    precious = tmp_path / "precious.txt"
+    precious.write_text("years of work", encoding="utf-8")
+    for option in ("--write-baseline", "--markdown", "--junit"):
+        for path in (precious, record):
+            before = path.read_bytes()
+            result = bench("gate", "last", "last", option, path)
+            assert (result.status, "is not replaced" in result.err) == (2, True)
+            assert path.read_bytes() == before
+    files = ("--write-baseline", "b.json", "--markdown", "g.md", "--junit", "g.xml")
+    for name in files[1::2]:
+        # What mktemp makes is empty.
+        (tmp_path / name).touch()
+    assert bench("gate", "last", "last", *files).status == 0
+    (tmp_path / "b.json").write_text('{"format": "docvlm-bench baseline",\n<<<<<<< HEAD')
+    assert bench("gate", "last", "last", *files).status == 0
+    assert read_baseline(tmp_path / "b.json").run == run.id
+
+
 def test_a_model_of_the_baseline_that_the_run_lacks_is_an_obstacle(
     tmp_path: Path, bench: Any
 ) -> None:

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from bench.cli import cli
+from bench.cli.progress import RunProgress
 from bench.errors import InvalidInput
 from bench.files import write_json
 from bench.rundir.checksums import with_checksum
@@ -289,6 +290,17 @@ def test_a_part_of_an_earlier_division_is_not_continued(
     for resume in (None, parts[0]):
         with pytest.raises(InvalidInput, match="another version of the program chose"):
             execute(make_plan(task, Part(1, 2)), parts[0].parent, resume=resume)
+
+
+def test_a_part_that_goes_on_says_what_it_has_of_itself(
+    parts: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    RunProgress().started(RunStore.open(parts[0]), resumed=True)
+    done = capsys.readouterr().err
+    assert "has all answers of part 1 of 2" in done and "Continuing" not in done
+    (parts[0] / "fake/done.json").unlink()
+    RunProgress().started(RunStore.open(parts[0]), resumed=True)
+    assert capsys.readouterr().err.startswith(f"Continuing part 1 of 2, {parts[0]}; it already has")
 
 
 def test_a_missing_part_a_whole_run_and_a_busy_one_are_named(

@@ -17,8 +17,8 @@ import tomlkit
 from bench.authoring.audit import Finding
 from bench.authoring.drafts import read_records, write_records
 from bench.errors import InvalidInput
-from bench.files import read_lines, write_atomically, write_json, write_lines
-from bench.parsing import kind_of, read_json_object
+from bench.files import write_atomically, write_json, write_lines
+from bench.parsing import kind_of, parse_json, read_json_object, read_text
 from bench.schema import MENDED, Task
 from bench.tasks.samples import SAMPLES
 from bench.tasks.taskfile import TASK_FILE, has_task_file, read_task_document
@@ -59,19 +59,77 @@ def accepted_keys(folder: Path) -> frozenset[str]:
     return frozenset(keys)
 
 
-def write_findings(path: Path, findings: Iterable[Finding], task: Task) -> None:
-    """Write one finding a line, with its references, for a person to decide on."""
+def write_findings(
+    path: Path, findings: Iterable[Finding], task: Task, accepted: frozenset[str] = frozenset()
+) -> int:
+    """Write one finding a line, with its references, for a person to decide on.
+
+    What a person has decided in ``path`` stays, until it is carried out.
+
+    Args:
+        path: a new file, or one of findings.
+        findings: what the audit has found.
+        task: the task that was audited.
+        accepted: keys of the findings that were accepted.
+
+    Returns:
+        How many decisions of ``path`` were kept.
+
+    Raises:
+        InvalidInput: ``path`` is a file of something else.
+    """
+    earlier = {row["key"]: row for row in _findings_in(path)} if path.exists() else {}
     references = {sample.id: list(sample.references) for sample in task.samples}
-    rows = [
-        {
+    rows: list[Mapping[str, Any]] = []
+    for finding in findings:
+        new = {
             "key": finding.key,
             "decision": "",
             **asdict(finding),
             "answers": {id_: references[id_] for id_ in finding.ids},
         }
-        for finding in findings
-    ]
+        # A key stands for the same references, so other answers in the file are a person's.
+        rows.append(earlier.pop(finding.key, new))
+    # An audit without the same --run or --against finds less.
+    rows += [row for row in earlier.values() if _is_open(row, references, accepted)]
     write_lines(path, rows)
+    return sum(1 for row in rows if row["decision"])
+
+
+def _findings_in(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file of findings.
+
+    Raises:
+        InvalidInput: a line is not a finding.
+    """
+    rows = []
+    # Not ``read_lines``: an editor may leave the last line without its end, and it counts.
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        row = parse_json(line, where)
+        if not isinstance(row, dict):
+            raise InvalidInput(f"{where}: expected a JSON object {{…}} on this line")
+        if not isinstance(row.get("key"), str) or "decision" not in row:
+            raise InvalidInput(
+                f"{where}: this line is no finding of an audit: the key or the decision is missing",
+                hint="name a file of findings, or one that does not exist",
+            )
+        rows.append(row)
+    return rows
+
+
+def _is_open(
+    row: Mapping[str, Any], references: Mapping[str, list[str]], accepted: frozenset[str]
+) -> bool:
+    """Whether a person has decided ``row``, and the decision has not been carried out."""
+    answers = row.get("answers")
+    if row["decision"] == "accept":
+        return row["key"] not in accepted
+    if row["decision"] == "mend" and isinstance(answers, dict):
+        return any(references.get(id_) != answer for id_, answer in answers.items())
+    return bool(row["decision"])
 
 
 def apply_decisions(folder: Path, path: Path) -> Decided:
@@ -80,8 +138,8 @@ def apply_decisions(folder: Path, path: Path) -> Decided:
     Raises:
         InvalidInput: a line is not valid, or the task is not one that can be changed here.
     """
-    rows = list(read_lines(path))
-    if not path.is_file() or not rows:
+    rows = _findings_in(path) if path.exists() else []
+    if not rows:
         raise InvalidInput(
             f"{path} contains no finding",
             hint=f"bench data audit {shell_word(folder)} --out {shell_word(path)}",
@@ -123,8 +181,6 @@ def _check(row: Mapping[str, Any], where: str) -> None:
         raise InvalidInput(
             f'{where}: decision should be "accept", "mend" or "", not {kind_of(decision)}'
         )
-    if not isinstance(row.get("key"), str):
-        raise InvalidInput(f"{where}: the key is missing")
     if decision != "mend":
         return
     answers = row.get("answers")

@@ -84,16 +84,20 @@ def audit_command(options: AuditOptions) -> None:
     named = expand_tasks(options.against) if options.against else []
     others = [load_task(each) for each in named if each.resolve() != folder.resolve()]
     findings = audit(task, others, _evaluations(options.runs, options.results, task.name))
-    accepted = frozenset() if options.everything else accepted_keys(folder)
-    shown = [finding for finding in findings if finding.key not in accepted]
+    accepted = accepted_keys(folder)
+    hides = frozenset() if options.everything else accepted
+    shown = [finding for finding in findings if finding.key not in hides]
     if options.out is not None:
-        write_findings(options.out, shown, task)
+        kept = write_findings(options.out, shown, task, accepted)
     if options.as_json:
         echo_json([{"key": finding.key, **asdict(finding)} for finding in shown])
         return
     _print_findings(shown, task)
     if hidden := len(findings) - len(shown):
         click.echo(f"{plural(hidden, 'finding')} accepted before; --all shows all.")
+    if options.out is not None:
+        decisions = f"; {plural(kept, 'decision')} in it stayed" if kept else ""
+        click.echo(f"Findings {printable(str(options.out))}{decisions}")
 
 
 def _evaluations(runs: Sequence[str], results: Path, task: str) -> list[Evaluation]:

@@ -117,6 +117,7 @@ def gate_command(options: GateOptions) -> None:
             hint=f"bench gate BASELINE {shell_word(options.sides[0])}, or --write-baseline FILE to make a "
             "baseline",
         )
+    _check_files(options)
     run = find_sides(options.sides[-1], None, options.results, mistakes=True)
     repeats = [side for name in options.repeats for side in find_sides(name, None, options.results)]
     _check_repeats(run, repeats)
@@ -125,6 +126,20 @@ def gate_command(options: GateOptions) -> None:
         _write_baseline(options, after)
         return
     _gate(options, after)
+
+
+def _check_files(options: GateOptions) -> None:
+    """Refuse to replace files that are not what this verb writes, before anything is computed."""
+    from bench.files import check_replaceable
+    from bench.gate.baseline import MARK
+    from bench.gate.outputs import JUNIT_SUITE, MARKER
+
+    if options.write_baseline is not None:
+        check_replaceable(options.write_baseline, "a baseline", MARK)
+    if options.markdown is not None:
+        check_replaceable(options.markdown, "the Markdown of a gate", MARKER)
+    if options.junit is not None:
+        check_replaceable(options.junit, "the JUnit XML of a gate", f'name="{JUNIT_SUITE}"')
 
 
 def _gate(options: GateOptions, after: Baseline) -> None:

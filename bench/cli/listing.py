@@ -11,17 +11,20 @@ import click
 
 from bench.cli import echo_json
 from bench.cli.commands import argument, takes
+from bench.cli.config_file import bench_toml
 from bench.cli.lookup import FIRST_RUN
 from bench.cli.options import json_choice, results_choice
 from bench.cli.tables import table
-from bench.errors import InvalidInput
+from bench.errors import BenchError, InvalidInput
 from bench.formatting import count
 from bench.text import one_line, printable
 
 if TYPE_CHECKING:
     from bench.metrics import Metric
     from bench.metrics.calibration import CorpusMetric
+    from bench.models.catalog import CatalogEntry
     from bench.rundir.store import RunStore
+    from bench.schema import ModelSpec
 
 KINDS = ("models", "tasks", "metrics", "prompts", "runs")
 TITLES = {
@@ -65,31 +68,80 @@ def list_command(options: ListOptions) -> None:
 
 
 def _models() -> list[TableRow]:
+    """The models of ``bench.toml``, whose names come before those of the catalog, and the catalog's."""
     from bench.models.catalog import catalog
+
+    own = _own_models()
+    names = {row["name"] for row in own}
+    listed = [_model(entry.spec(), entry) for entry in catalog().values()]
+    return [*own, *(row for row in listed if row["name"] not in names)]
+
+
+def _own_models() -> list[TableRow]:
+    """The tables [models.NAME] of ``bench.toml``; what is wrong in one is a warning."""
+    from bench.models.catalog import entry_of, resolve, user_models
+    from bench.storage import is_address
+
+    path = bench_toml()
+    if path is None:
+        return []
+    rows: list[TableRow] = []
+    try:
+        tables = user_models(path)
+    except InvalidInput as error:
+        click.echo(f"warning: {printable(error.message)}", err=True)
+        return []
+    for name, own in tables.items():
+        source = getattr(own, "model", None)
+        if source is not None and is_address(source):
+            # To look into it would download it.
+            rows.append({**_UNKNOWN_MODEL, "name": name, "checkpoint": source})
+            continue
+        try:
+            spec = resolve(name, bench_toml=path)
+        except BenchError as error:
+            click.echo(f"warning: {printable(name)}: {printable(error.message)}", err=True)
+            rows.append({**_UNKNOWN_MODEL, "name": name, "checkpoint": source})
+            continue
+        rows.append(_model(spec, entry_of(spec.checkpoint or "", spec.quantization)))
+    return rows
+
+
+_UNKNOWN_MODEL: TableRow = {
+    "name": None,
+    "checkpoint": None,
+    "license": None,
+    "size": None,
+    "docvqa": None,
+    "pages": None,
+    "memory_gib": None,
+    "here": "no",
+}
+"""A model of which nothing is known before it is downloaded, or because its table is wrong."""
+
+
+def _model(spec: ModelSpec, entry: CatalogEntry | None) -> TableRow:
+    """One model; ``entry`` is the catalog's row of its checkpoint."""
     from bench.models.footprint import expected_memory, is_local
     from bench.models.settings import LOADED_QUANTIZED
     from bench.scoring.published import headline_scores
 
-    published = headline_scores()
-    rows = []
-    for entry in catalog().values():
-        memory = expected_memory(entry.spec())
-        # Nobody publishes scores of weights that are quantized while they are loaded.
-        is_published = entry.quantization not in LOADED_QUANTIZED
-        headline = published.get(entry.checkpoint or "", {}) if is_published else {}
-        rows.append(
-            {
-                "name": entry.name,
-                "checkpoint": entry.checkpoint,
-                "license": entry.license,
-                "size": entry.size or (count(entry.parameters) if entry.parameters else None),
-                "docvqa": headline.get("docvqa"),
-                "pages": _page_scores(headline),
-                "memory_gib": round(memory / 2**30, 1) if memory else None,
-                "here": "yes" if is_local(entry.spec()) else "no",
-            }
-        )
-    return rows
+    memory = expected_memory(spec)
+    # Nobody publishes scores of weights that are quantized while they are loaded, or of an adapter.
+    is_published = spec.quantization not in LOADED_QUANTIZED and spec.adapter is None
+    headline = headline_scores().get(spec.checkpoint or "", {}) if is_published else {}
+    parameters = entry.parameters if entry is not None else None
+    size = entry.size if entry is not None else None
+    return {
+        "name": spec.name,
+        "checkpoint": spec.checkpoint,
+        "license": entry.license if entry is not None else None,
+        "size": size or (count(parameters) if parameters else None),
+        "docvqa": headline.get("docvqa"),
+        "pages": _page_scores(headline),
+        "memory_gib": round(memory / 2**30, 1) if memory else None,
+        "here": "yes" if is_local(spec) else "no",
+    }
 
 
 def _page_scores(headline: Mapping[str, str]) -> str | None:

@@ -128,15 +128,26 @@ class RunProgress(Bars):
                 for task in run.task_names():
                     if count := len(run.outputs(model, task)):
                         self.finished[model, task] = count
-            done = sum(self.finished.values())
-            answers = plural(self.total, "answer")
-            self.say(f"Continuing the run {run.path}; it already has {done:,} of {answers}")
+            self.say(self._resumed(run))
         else:
             self.say(f"The run is kept in {run.path}")
         if self.progress is not None:
             self.overall = self.progress.add_task(
                 "all models", total=self.total, completed=sum(self.finished.values()), note=""
             )
+
+    def _resumed(self, run: RunStore) -> str:
+        """What is already there of a run; how many answers a part will have is known to its workers only."""
+        from bench.runner.shards import Part
+
+        part = Part.of(run.record)
+        done = sum(self.finished.values())
+        if part.total == 1:
+            answers = plural(self.total, "answer")
+            return f"Continuing the run {run.path}; it already has {done:,} of {answers}"
+        if run.is_complete():
+            return f"{run.path} has all answers of {part} ({done:,})"
+        return f"Continuing {part}, {run.path}; it already has {plural(done, 'answer')}"
 
     def stopping(self) -> None:
         """Answer the first Ctrl-C."""

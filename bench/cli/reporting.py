@@ -183,12 +183,15 @@ def _write_previews(
 
 
 def check_destination(path: Path | None) -> None:
-    """Refuse a file of a kind that no report has.
+    """Refuse a file of a kind that no report has, and one that is there already and is no report.
 
     Raises:
-        InvalidInput: ``path`` ends in a suffix such as ``.pdf``, and is not a folder that exists.
+        InvalidInput: ``path`` ends in a suffix such as ``.pdf``, and is not a folder that exists; or the
+            report would replace another file.
     """
+    from bench.files import check_replaceable
     from bench.report import FORMATS
+    from bench.report.write import MARKS, SUFFIXES, named_files
 
     # ".1" of "reports/2026.1" is part of a folder's name, ".pdf" is a kind of file.
     if path is None or path.is_dir() or not re.fullmatch(r"\.[A-Za-z]\w{1,4}", path.suffix):
@@ -199,6 +202,8 @@ def check_destination(path: Path | None) -> None:
             f"a report cannot be written as {path.suffix} (--out {printable(str(path))})",
             hint=f"end the name in {', '.join(known)}, or name a folder that exists",
         )
+    for file in named_files(path):
+        check_replaceable(file, "a report of this format", MARKS[SUFFIXES[path.suffix.lower()]])
 
 
 def sections_to_print(view: ReportView, *, as_json: bool) -> tuple[Section, ...]:
@@ -222,15 +227,24 @@ def print_summary(
         click.echo("\n".join(wrapped(line, line_width()) for line in _nothing_measured(view)))
         return
     click.echo(terminal_summary(sections, line_width(), color=has_color()).rstrip())
-    for path in written:
-        if path.suffix in {".html", ""}:
-            click.echo(f"{'Report' if path.suffix else 'Scores'}   {path}")
+    for path in _documents(written):
+        click.echo(f"{'Report' if path.suffix else 'Scores'}   {path}")
     tables = [path for path in written if path.suffix == ".csv" and path.parent.name != "tables"]
     # A folder of VLMHyperBench's files holds hundreds of them.
     for place in dict.fromkeys(
         path.parent if path.parent.name == "vlmhyperbench" else path for path in tables
     ):
         click.echo(f"Table    {place}")
+
+
+def _documents(written: Sequence[Path]) -> list[Path]:
+    """What to open: the page, or the Markdown where there is no page; and JSON, or a folder of scores."""
+    own = [path for path in written if path.parent.name not in ("tables", "vlmhyperbench")]
+    suffixes = {path.suffix.lower() for path in own}
+    shown = {"", ".html", ".htm", ".json"}
+    if suffixes.isdisjoint({".html", ".htm"}):
+        shown.add(".md")
+    return [path for path in own if path.suffix.lower() in shown]
 
 
 def log_results(

@@ -32,6 +32,8 @@ from bench.text import one_line, shell_word, utc_now
 FORMAT = "docvlm-bench baseline"
 VERSION = 2
 """Raised when an older program would misread a newer file."""
+MARK = f'"{FORMAT}"'
+"""In every baseline, also in one that is damaged."""
 READABLE = (1, VERSION)
 """Version 1 does not say which answers are right."""
 
@@ -312,7 +314,8 @@ def read_baseline(path: Path) -> Baseline:
     if content.pop("format", None) != FORMAT:
         raise InvalidInput(
             f"{path} is not a baseline of this program",
-            hint=f"bench gate RUN --write-baseline {shell_word(path)}",
+            hint="name a run by its folder or its id, or write a baseline into a new file: bench gate RUN "
+            "--write-baseline gate/baseline.json",
         )
     version = content.pop("version", None)
     if version not in READABLE:

@@ -18,6 +18,8 @@ from bench.text import one_line
 MARKER = "<!-- docvlm-bench gate -->"
 """First line of the Markdown, by which a workflow finds the comment that it wrote before."""
 
+JUNIT_SUITE = "docvlm-bench gate"
+
 SHOWN = 8
 """Rows that one sentence names; the tables have all of them."""
 
@@ -271,7 +273,7 @@ def gate_markdown(result: GateResult) -> str:
 
 def junit(result: GateResult) -> str:
     """JUnit XML: a test case for every row; what cannot be told is a failure unless the rules pass it."""
-    suite = ElementTree.Element("testsuite", name="docvlm-bench gate")
+    suite = ElementTree.Element("testsuite", name=JUNIT_SUITE)
     counts = {"failure": 0, "error": 0, "skipped": 0}
     for kind, name, outcome, text in _cases(result):
         case = ElementTree.SubElement(

@@ -221,6 +221,11 @@ def _notes(
             "A row without a changed answer passes, but its documents are too few to show what would happen "
             "on others."
         )
+    if before.run == after.run and all(old == new for old, new in pairs):
+        notes.append(
+            f"The baseline is of the same run, {one_line(after.run, 80)}, so the run was compared with "
+            "itself. If this is not meant, name another run."
+        )
     return notes
 
 

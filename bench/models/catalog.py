@@ -257,7 +257,8 @@ def user_models(bench_toml: Path) -> Mapping[str, UserTable]:
     for name in tables:
         if file_name(name) != name:
             raise InvalidInput(
-                f"{bench_toml}: {one_line(name, 60)!r} cannot be a model's name, because it names a folder",
+                f"{bench_toml}: {one_line(name, 60)!r} cannot be a model's name: expected "
+                "letters, digits and _ . + - = @, with no . or - at an end",
                 hint=f"call it {file_name(name)!r}",
             )
     rows: dict[str, UserTable] = {}

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+import bench
 from bench import formatting
 from bench.errors import InvalidInput
 from bench.metrics import METRICS
@@ -34,6 +35,7 @@ from bench.report.section import (
 from bench.schema import Estimate
 from bench.scoring.levels import common_direction, higher_is_better
 from bench.scoring.stored import StoredCell, StoredScores
+from bench.text import utc_now
 
 MOST_ANSWERS: Final = 1_000_000
 """Answers up to which a report has every question: it holds some 3 kB of memory for each."""
@@ -221,6 +223,10 @@ def _mistakes(lines: Sequence[_Line], tasks: Sequence[str]) -> Section:
         if any(of_line[kind] for of_line in counts.values()):
             cells = model_cells({key: DataCell(of_line[kind]) for key, of_line in counts.items()})
             rows.append(Row({"kind": DataCell(label(kind))} | cells))
-    return Section(
-        "mistakes", "Kinds of mistakes", (Table("kinds", columns, tuple(rows)),), "Mistakes"
+    program = Text(
+        (f"docvlm-bench {bench.__version__}, {formatting.moment(utc_now())}",),
+        "note",
+        outputs=frozenset(("markdown",)),
     )
+    table = Table("kinds", columns, tuple(rows))
+    return Section("mistakes", "Kinds of mistakes", (table, program), "Mistakes")

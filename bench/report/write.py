@@ -57,10 +57,20 @@ FOLDERS: Mapping[str, tuple[str, Callable[[Drawing], dict[str, str]]]] = {
 }
 """Format → name of a folder, and what makes its files: name → content."""
 
+MARKS: Mapping[str, str] = {
+    "html": '<meta name="generator" content="docvlm-bench',
+    # A report that is too long ends with the second sentence.
+    "md": r"^docvlm-bench \S+, \d{4}-\d\d-\d\d|^_The rest did not fit here",
+    "csv": r"^(\xef\xbb\xbf)?(rank,model,run|task,sample_id),",
+    "json": r'^"bench_version": ',
+}
+"""Format → a regular expression that is found near the beginning or the end of each of its files."""
+
 _UTF8_MARK = "\ufeff"
 """Without it, Excel reads a CSV in the encoding of its country: Cyrillic and Chinese become nonsense."""
 
-_SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".csv": "csv", ".json": "json"}
+SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".csv": "csv", ".json": "json"}
+"""Suffix of a file that a person named → the format that it gets."""
 
 
 def write_report(
@@ -110,7 +120,7 @@ def write_view(
             raise InvalidInput(f"unknown report format {name!r}", hint=did_you_mean(name, known))
     folder, single = _destination(view, out)
     if single is not None:
-        formats = [_SUFFIXES[single.suffix.lower()]]
+        formats = [SUFFIXES[single.suffix.lower()]]
     drawn = make_sections(view) if sections is None else sections
     drawing = Drawing(view, drawn, options or ReportOptions(), folder)
     remove_litter_beside([folder / "report.html"])
@@ -119,7 +129,7 @@ def write_view(
         for number, (file, draw) in enumerate(FORMATS.get(name, {}).items()):
             path = folder / file
             if single is not None:
-                path = single if number == 0 else single.with_name(f"{single.stem}-{file}")
+                path = named_files(single)[number]
             _write(path, draw(replace(drawing, path=path)))
             written.append(path)
         # One file was asked for: no folder stands beside it.
@@ -130,6 +140,12 @@ def write_view(
                 _write(path, text)
                 written.append(path)
     return written
+
+
+def named_files(single: Path) -> list[Path]:
+    """What is written where a person named one file: that, and what its format has besides."""
+    _, *others = FORMATS[SUFFIXES[single.suffix.lower()]]
+    return [single, *(single.with_name(f"{single.stem}-{other}") for other in others)]
 
 
 def _write(path: Path, text: str) -> None:
@@ -147,6 +163,6 @@ def _destination(view: ReportView, out: Path | None) -> tuple[Path, Path | None]
             return first, None
         name = "report-" + "-".join(run.id.rsplit("-", 1)[-1] for run in view.runs[:4])
         return first.parent / file_name(name), None
-    if out.suffix.lower() in _SUFFIXES and not out.is_dir():
+    if out.suffix.lower() in SUFFIXES and not out.is_dir():
         return out.parent, out
     return out, None
