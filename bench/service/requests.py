@@ -39,7 +39,9 @@ VisualTokens = Annotated[
 Wait = Annotated[
     float,
     Field(
-        ge=0, le=3600, description="Seconds to wait for the answer; after them the reply is 202."
+        ge=0,
+        description="Seconds to wait for the answer; after them the reply is 202. "
+        "More than the service allows is shortened to that.",
     ),
 ]
 
