@@ -508,6 +508,9 @@ def test_what_is_not_valid_is_refused_without_an_echo(tmp_path: Path) -> None:
             reply = await it.client.post("/api/v1/run", files={"files": PAGE}, data=fields)
             assert reply.status_code == 422
             assert reply.json()["error"]["message"].startswith(words)
+        reply = await it.client.post("/api/v1/run", files={"SECRET": PAGE})
+        assert (reply.status_code, reply.json()["error"]["param"]) == (422, "files")
+        assert "SECRET" not in reply.text
         assert (
             await it.client.get("/api/v1/status/x", params={"wait": "SECRET"})
         ).status_code == 422
@@ -601,7 +604,10 @@ def test_the_service_tells_what_it_is_and_how_it_does(tmp_path: Path) -> None:
         assert 'bench_model_memory_bytes{kind="rss"} 1000.0' in metrics
         assert 'path="/api/v1/run",status="200"' in metrics
         assert (await it.client.get("/nowhere/SECRET")).status_code == 404
-        assert (await it.client.put("/livez")).status_code == 405
+        wrong = await it.client.put("/livez")
+        assert (wrong.status_code, wrong.json()["error"]["code"]) == (405, "method_not_allowed")
+        for address in ("/livez", "/ready", "/metrics", "/v1/models"):
+            assert (await it.client.head(address)).status_code == 200
         assert "SECRET" not in (await it.client.get("/metrics")).text
 
     tell(tmp_path / "s", story)
