@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import time
 import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -33,6 +34,7 @@ POLL_SECONDS = 10.0
 REPLY_SECONDS = 60.0
 """How long the service may take for a reply, beside that."""
 LONGEST_PAUSE = 60.0
+_IMAGE_NUMBER = re.compile(r"\bimage ([0-9]{1,4})\b")
 
 Page = str | Path | bytes
 """A file, its content, or an ``https`` address that the service may fetch."""
@@ -128,7 +130,10 @@ class _Client:
         body = _body(pages, {"wait": 0, **fields})
         # The service asks a question once, however often it comes with the same key.
         body["headers"] = {"idempotency-key": uuid.uuid4().hex}
-        reply = yield from self._persisting(_Send("POST", path, body))
+        try:
+            reply = yield from self._persisting(_Send("POST", path, body))
+        except InvalidInput as error:
+            raise InvalidInput(_naming(error.message, pages), hint=error.hint) from None
         return _state(reply)
 
     def _polling(self, job_id: str, seconds: float) -> _Steps[JobState]:
@@ -389,6 +394,15 @@ def _body(pages: Sequence[Page], fields: Mapping[str, Any]) -> dict[str, Any]:
         "data": fields,
         "files": [("files", (f"page-{n}", _content(page))) for n, page in enumerate(pages, 1)],
     }
+
+
+def _naming(message: str, pages: Sequence[Page]) -> str:
+    """``message`` with the name of the file that the service calls ``image N``, because it knows no names."""
+    match = _IMAGE_NUMBER.search(message)
+    number = int(match[1]) if match else 0
+    if not 0 < number <= len(pages) or isinstance(pages[number - 1], bytes):
+        return message
+    return _IMAGE_NUMBER.sub(lambda _: one_line(pages[number - 1], 100), message, count=1)
 
 
 def _is_address(page: Page) -> bool:

@@ -78,6 +78,36 @@ def test_the_commands_choose_it_above_the_bound(bench: Any, run: RunStore, tmp_p
     assert (run.path / "report.html").exists()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--format", "csv,json"),
+        ("--format", "html"),
+        ("--format", "md,csv"),
+        ("--price", "1/h"),
+        ("--images", "none"),
+        ("--max-mb", "3"),
+        ("--open",),
+    ],
+)
+def test_an_option_that_it_cannot_follow_is_refused(
+    bench: Any, run: RunStore, options: tuple[str, ...]
+) -> None:
+    done = bench("report", run.path, *options)
+    assert done.status == 2
+    assert f"cannot follow {options[0]}" in done.err
+    assert not (run.path / "report.md").exists()
+
+
+@pytest.mark.parametrize(("out", "file"), [("v1.2", "v1.2/report.md"), ("X.MD", "X.MD")])
+def test_its_place_is_a_folder_or_a_markdown_file(
+    bench: Any, run: RunStore, tmp_path: Path, out: str, file: str
+) -> None:
+    done = bench("report", run.path, "--out", tmp_path / out, "--format", "md")
+    assert done.status == 0
+    assert (tmp_path / file).is_file()
+
+
 def test_different_tasks_of_one_name_are_refused(run: RunStore) -> None:
     kept = stored_scores(run)
     assert kept is not None

@@ -180,6 +180,19 @@ def test_verdict_says_where_all_models_score_the_same(tmp_path):
     assert said(view_of(run))[1].endswith("exactly as equal.")
 
 
+@pytest.mark.parametrize("latencies", [(0.0008, 0.0002), (0.052, 0.01)])
+def test_verdict_names_no_trade_whose_numbers_look_alike(tmp_path, latencies):
+    models = [
+        dataclasses.replace(model, seconds=second, memory=memory)
+        for model, second, memory in zip((RIGHT, WRONG), latencies, (2**12, 2**11), strict=True)
+    ]
+    view = view_of(make_run(tmp_path, models))
+    slow, fast = (seconds(row.facts.latency.p50) for row in view.rows)
+    told = [sentence for sentence in said(view) if "times faster" in sentence]
+    assert bool(told) == (slow != fast)
+    assert not any("0.00 GiB" in sentence and "instead" in sentence for sentence in said(view))
+
+
 def test_verdict_names_the_trade_of_a_faster_and_smaller_model(tmp_path):
     light = dataclasses.replace(WRONG, name="light", seconds=0.05, memory=2**30)
     trade = said(view_of(make_run(tmp_path, [RIGHT, light])))[2]

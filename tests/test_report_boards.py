@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from bench.drawing.names import shortened
-from bench.report import build
+from bench.report import build, make_sections, terminal_summary
 from bench.report.boards import groups
+from bench.report.markdown import markdown
+from bench.report.section import Section, Text
 from bench.scoring.evaluation import evaluate
 from tests.run_fixture import FixtureModel, make_run, make_tasks
 
@@ -62,6 +64,46 @@ def test_models_that_share_no_question_stand_on_two_boards(tmp_path):
     assert not view.pairs
     assert view.verdict.leaders == ("right", "wrong")
     assert any("separate boards" in caveat.text for caveat in view.caveats)
+
+
+def test_the_sentences_of_a_board_stand_together_and_name_its_leader(tmp_path):
+    tasks = make_tasks(4, 2, ["ru", "en"])
+    names = [
+        FixtureModel(name, skill=skill)
+        for name, skill in (("a", 2.0), ("b", -1.0), ("d", 2.0), ("e", -1.0))
+    ]
+    runs = [
+        make_run(tmp_path / "ru", names[:2], tasks[:1], name="ru", previews=False),
+        make_run(tmp_path / "en", names[2:], tasks[1:], name="en", previews=False),
+    ]
+    view = build([evaluate(run) for run in runs])
+    first, second = view.verdict.boards
+    assert [clauses[0].text for clauses in (first, second)] == [
+        "Of a and b, take a.",
+        "Of d and e, take d.",
+    ]
+    assert first[1].text.startswith("a scores ")
+    assert second[1].text.startswith("d scores ")
+    assert not any(clause.text.startswith("It ") for clause in (*first, *second))
+    written = markdown(make_sections(view))
+    assert (
+        written.index("take a.")
+        < written.index("a scores ")
+        < written.index("take d.")
+        < written.index("d scores ")
+    )
+
+
+def test_a_terminal_cuts_long_sentences_between_words():
+    words = " ".join(f"word-{number}" for number in range(200))
+    section = Section(
+        "top", "T", (Text((words,), "headline"), Text((words,), "warning", "Warning"))
+    )
+    printed = terminal_summary([section], 5000)
+    for line in printed.splitlines():
+        *whole, last = line.split()[1:]
+        assert last == "…"
+        assert set(whole) < set(words.split())
 
 
 def test_a_handful_of_common_questions_makes_no_board():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import sqlite3
@@ -464,7 +465,10 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ),
     ({"image": PAGE_URL, "max_new_tokens": 9999}, 422, "at most 4096 tokens"),
     ({"image": PAGE_URL, "visual_tokens": 64}, 422, "cannot be told how many visual tokens"),
-    ({"image": "SECRET"}, 403, "fetches no pages"),
+    ({"image": "SECRET"}, 422, "begin with data:image/png;base64,"),
+    ({"images": [base64.b64encode(PAGE).decode()]}, 422, "begin with data:image/png;base64,"),
+    ({"image_url": "SECRET.png"}, 422, "begin with data:image/png;base64,"),
+    ({"image": "data:image/png;base64,SECRE"}, 422, "a multiple of four"),
     ({"image": "data:image/png;base64,SECRET!"}, 422, "not valid base64"),
     ({"image": "data:image/png,SECRET"}, 422, "data:image/png;base64"),
     ({"image": "data:image/png;base64,"}, 422, "0 bytes"),
@@ -504,6 +508,9 @@ def test_what_is_not_valid_is_refused_without_an_echo(tmp_path: Path) -> None:
             reply = await it.client.post("/api/v1/run", files={"files": PAGE}, data=fields)
             assert reply.status_code == 422
             assert reply.json()["error"]["message"].startswith(words)
+        reply = await it.client.post("/api/v1/run", files={"SECRET": PAGE})
+        assert (reply.status_code, reply.json()["error"]["param"]) == (422, "files")
+        assert "SECRET" not in reply.text
         assert (
             await it.client.get("/api/v1/status/x", params={"wait": "SECRET"})
         ).status_code == 422
@@ -511,6 +518,28 @@ def test_what_is_not_valid_is_refused_without_an_echo(tmp_path: Path) -> None:
         assert list((tmp_path / "s" / "pages").iterdir()) == []
 
     tell(tmp_path / "s", story, pages=5)
+
+
+def test_base64_may_have_line_breaks(tmp_path: Path) -> None:
+    async def story(it: Running) -> None:
+        for text in (base64.encodebytes(PAGE).decode(), base64.b64encode(PAGE).decode() + "\r\n"):
+            reply = await it.run(image="data:image/png;base64," + text)
+            assert reply.status_code == 200
+
+    tell(tmp_path / "s", story)
+
+
+def test_a_longer_wait_is_shortened_to_what_the_service_allows(tmp_path: Path) -> None:
+    async def story(it: Running) -> None:
+        it.script.go_on.clear()
+        for wait in (0.02, 301, 1e9):
+            told = await it.run(wait=wait)
+            assert told.status_code == 202
+            address = f"/api/v1/status/{told.json()['id']}"
+            assert (await it.client.get(address, params={"wait": wait})).status_code == 200
+        it.script.go_on.set()
+
+    tell(tmp_path / "s", story, most_wait_seconds=0.01)
 
 
 def test_a_document_gets_the_label_that_the_model_names(tmp_path: Path) -> None:
@@ -575,7 +604,10 @@ def test_the_service_tells_what_it_is_and_how_it_does(tmp_path: Path) -> None:
         assert 'bench_model_memory_bytes{kind="rss"} 1000.0' in metrics
         assert 'path="/api/v1/run",status="200"' in metrics
         assert (await it.client.get("/nowhere/SECRET")).status_code == 404
-        assert (await it.client.put("/livez")).status_code == 405
+        wrong = await it.client.put("/livez")
+        assert (wrong.status_code, wrong.json()["error"]["code"]) == (405, "method_not_allowed")
+        for address in ("/livez", "/ready", "/metrics", "/v1/models"):
+            assert (await it.client.head(address)).status_code == 200
         assert "SECRET" not in (await it.client.get("/metrics")).text
 
     tell(tmp_path / "s", story)

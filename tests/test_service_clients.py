@@ -164,6 +164,28 @@ def test_what_is_followed_reaches_the_model(it: Listening) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (chat(image(), text("x"), n=2), "n"),
+        (chat(image(), text("x"), frequency_penalty=0.5), "frequency_penalty"),
+        (chat(image(), text("x"), tools=[{"type": "function"}]), "tools"),
+        (chat(image(), text("x"), response_format={"type": "json_object"}), "response_format"),
+        (chat(image(), text("x"), max_tokens=10**6), "max_tokens"),
+        (chat(image(), text("x"), max_completion_tokens=10**6), "max_completion_tokens"),
+        (chat({"type": "image_url", "image_url": "x"}), "messages.0.content.0.image_url"),
+        (chat({"type": "image_url"}), "messages.0.content.0.image_url"),
+        (chat({"type": "text", "text": 5}), "messages.0.content.0.text"),
+    ],
+)
+def test_a_refusal_names_the_field_as_it_was_sent(
+    it: Listening, body: dict[str, Any], field: str
+) -> None:
+    reply = complete(it, body)
+    assert reply.status_code == 422
+    assert reply.json()["error"]["param"] == field
+
+
+@pytest.mark.parametrize(
     ("body", "status"),
     [
         (chat(model="other"), 404),
@@ -301,6 +323,12 @@ def test_a_python_client_asks_and_is_told_every_state(it: Listening, tmp_path: P
         client.forget(submitted.id)
         with pytest.raises(InvalidInput, match="no such job"):
             client.state(submitted.id)
+        readme = tmp_path / "README.md"
+        readme.write_text("# no image", "utf-8")
+        with pytest.raises(InvalidInput, match=r"/README\.md is not an image"):
+            client.ask([scan, readme], "?")
+        with pytest.raises(InvalidInput, match="image 2 is not an image"):
+            client.ask([scan, b"no image"], "?")
         with pytest.raises(InvalidInput, match="fetches no pages"):
             client.ask(["https://pages.example/x.png", scan], "?")
         with pytest.raises(InvalidInput, match="there is no page"):

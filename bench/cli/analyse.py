@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench import formatting
 from bench.cli.commands import argument, choice, takes
 from bench.cli.config_file import known_prices
 from bench.cli.lookup import find_run
@@ -41,6 +42,11 @@ from bench.text import one_line, printable, shell_word
 if TYPE_CHECKING:
     from bench.report import ReportView
     from bench.rundir.store import RunStore
+
+DEFAULT_IMAGES = "all"
+"""Pages whose images are put into the HTML."""
+DEFAULT_MB = 25.0
+"""Size in megabytes that the HTML file keeps below."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,14 +165,14 @@ class ReportChoices:
         help="Write these formats, separated by commas: html, md, csv, json, vlmhyperbench.",
     )
     images: str = choice(
-        default="all",
+        default=DEFAULT_IMAGES,
         metavar="WHICH",
         help="Put page images into the HTML: none, failures (pages of wrong answers), all, or a number of "
         "pages.",
     )
     max_mb: float = choice(
         type=click.FloatRange(0),
-        default=25.0,
+        default=DEFAULT_MB,
         metavar="MB",
         help="Keep the HTML file below this size by leaving page images out.",
     )
@@ -218,6 +224,7 @@ def report_command(choices: ReportChoices) -> None:
     for run in runs:
         remove_litter(run.path)
     if are_large(runs) and not choices.full:
+        _refuse_what_only_the_full_report_has(choices)
         report_large(runs, choices.out, title=choices.title, as_json=choices.as_json)
         return
     evaluations = scored(runs)
@@ -232,6 +239,24 @@ def report_command(choices: ReportChoices) -> None:
         webbrowser.open(page.resolve().as_uri())
 
 
+def _refuse_what_only_the_full_report_has(choices: ReportChoices) -> None:
+    """Refuse options that the report of a large run does not follow, rather than pass them over."""
+    asked = {
+        "--format": "md" not in choices.formats or not {"html", "md"}.issuperset(choices.formats),
+        "--images": choices.images != DEFAULT_IMAGES,
+        "--max-mb": choices.max_mb != DEFAULT_MB,
+        "--price": bool(choices.price),
+        "--open": choices.open_it,
+    }
+    flags = [flag for flag, is_asked in asked.items() if is_asked]
+    if flags:
+        raise InvalidInput(
+            "the report of so many answers is one Markdown file without costs and page images; "
+            f"it cannot follow {formatting.listed(flags)}",
+            hint=f"leave out {formatting.listed(flags)}, or make the full report with --full",
+        )
+
+
 def _repeated(choices: ReportChoices) -> tuple[str, ...]:
     """The options with which ``bench report --open`` shows the same page, which is an HTML file."""
     options: list[str] = []
@@ -239,7 +264,7 @@ def _repeated(choices: ReportChoices) -> tuple[str, ...]:
         options += ["--out", str(choices.out)]
     if choices.title is not None:
         options += ["--title", choices.title]
-    if choices.images != "all":
+    if choices.images != DEFAULT_IMAGES:
         options += ["--images", choices.images]
     for price in choices.price:
         options += ["--price", price]

@@ -115,7 +115,7 @@ def report_large(
             f"the report of so large a run is written as Markdown (--out {printable(str(path))})",
             hint="end the name in .md, or name a folder",
         )
-    if path.suffix != ".md" or path.is_dir():
+    if path.suffix.lower() != ".md" or path.is_dir():
         path /= "report.md"
     kept = []
     for run in runs:

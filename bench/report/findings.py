@@ -73,14 +73,19 @@ class Verdict:
     """The sentences that lead: which model to take."""
     detail: str
     """The other sentences."""
-    clauses: tuple[Clause, ...]
-    """All sentences with their evidence: those that lead first, then by how much, at what price, and where
-    another model is better."""
+    boards: tuple[tuple[Clause, ...], ...]
+    """The sentences of each board with their evidence: those that lead first, then by how much, at what
+    price, and where another model is better. Where nothing is ranked, one sentence."""
     points: tuple[Highlight, ...]
     leaders: tuple[str, ...] = ()
     """Key of the leading model of each board."""
     next_step: str = ""
     """What to do if there is no result."""
+
+    @property
+    def clauses(self) -> tuple[Clause, ...]:
+        """All sentences, board by board."""
+        return tuple(clause for clauses in self.boards for clause in clauses)
 
 
 @dataclass(frozen=True, slots=True)

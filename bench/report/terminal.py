@@ -122,16 +122,25 @@ def _line(text: str, limit: int) -> str:
     return one_line(text, limit).replace(" %", "%")
 
 
+def _prose(text: str, limit: int) -> str:
+    """Sentences for one line, of which the last words are left out where they are too long."""
+    line = _line(text, limit)
+    if not line.endswith("…") or line == _line(text, limit + 1):
+        return line
+    start = line.rpartition(" ")[0]
+    return f"{start} …" if start else line
+
+
 def _lines(block: Block) -> list[str]:
     match block:
         case Text(kind="warning" | "error" | "note"):
-            return [_line(sentence, 400) for sentence in block.sentences]
+            return [_prose(sentence, 400) for sentence in block.sentences]
         case Text():
             text = " ".join(block.sentences)
-            return [_line(text, 600)] if text else []
+            return [_prose(text, 600)] if text else []
         case Terms():
             return [
-                _line(f"{term.name}: {', '.join(filter(None, (term.model, term.text)))}", 400)
+                _prose(f"{term.name}: {', '.join(filter(None, (term.model, term.text)))}", 400)
                 for term in block.items
             ]
         case Excerpts():

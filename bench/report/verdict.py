@@ -31,31 +31,32 @@ def judge(rows: Sequence[ModelRow], ranking: Ranking) -> Verdict:
     """The verdict over ``rows``, which stand in the order of ``ranking``."""
     if not ranking.boards:
         nothing = Clause(_nothing(rows), "leaderboard", leads=True)
-        return _verdict((nothing,), next_step=_way_out(rows))
+        return _verdict([[nothing]], next_step=_way_out(rows))
     by_key = {row.key: row for row in rows}
-    clauses: list[Clause] = []
+    boards: list[list[Clause]] = []
     for number, board in enumerate(ranking.boards):
         ranked = [by_key[key] for key in board.keys]
         among = f"Of {formatting.listed(board.keys, 3)}, take" if len(ranking.boards) > 1 else ""
-        clauses += _recommendation(ranked, ranking.pairs, ranking.reversals[number], board, among)
+        reversals = ranking.reversals[number]
+        boards.append(_recommendation(ranked, ranking.pairs, reversals, board, among))
     leaders = tuple(board.keys[0] for board in ranking.boards)
     points = _highlights([row for row in rows if row.ranked])
-    return _verdict(clauses, leaders, points)
+    return _verdict(boards, leaders, points)
 
 
 def _verdict(
-    clauses: Sequence[Clause],
+    boards: Sequence[Sequence[Clause]],
     leaders: tuple[str, ...] = (),
     points: Sequence[Highlight] = (),
     next_step: str = "",
 ) -> Verdict:
-    leading = [clause for clause in clauses if clause.leads]
-    others = [clause for clause in clauses if not clause.leads]
+    leading = [clause for clauses in boards for clause in clauses if clause.leads]
+    others = [clause for clauses in boards for clause in clauses if not clause.leads]
     return Verdict(
         best=leaders[0] if leaders else None,
         headline=" ".join(clause.text for clause in leading),
         detail=" ".join(clause.text for clause in others),
-        clauses=(*leading, *others),
+        boards=tuple(tuple(sorted(clauses, key=lambda each: not each.leads)) for clauses in boards),
         points=tuple(points),
         leaders=leaders,
         next_step=next_step,
@@ -98,16 +99,18 @@ def _recommendation(
         if best.key in (pair.first, pair.second)
     }
     scored = _scored(best, board)
+    # Beside the sentences of another board, "it" could be the leader of that one.
+    subject = best.key if among else "It"
     if not others:
         who = f"{best.key}, alone on its board," if among else best.key
         lone = f"{who} scores {scored}."
-        return [Clause(lone, "leaderboard", leads=not among), *_own_price(best)]
+        return [Clause(lone, "leaderboard", leads=not among), *_own_price(best, subject)]
     clauses = [
         Clause(f"{among or 'Take'} {best.key}.", "leaderboard", leads=True),
         *_on_usual_gpu(best, others),
-        Clause(_lead(best, others, against, scored), "compare"),
+        Clause(f"{subject} {_lead(best, others, against, scored)}", "compare"),
     ]
-    clauses += _trades(best, others, against)
+    clauses += _trades(best, others, against) or _own_price(best, subject)
     clauses += _exceptions(reversals)
     return clauses
 
@@ -128,14 +131,14 @@ def _lead(best: ModelRow, others: Sequence[ModelRow], against: dict[str, Pair], 
     same = [row.key for row in others if _value(row) == _value(best)]
     tied = [row.key for row in others if row.key in against and not against[row.key].separated]
     if len(same) == len(others):
-        return f"It scores {scored}, exactly as {formatting.listed(same)}."
+        return f"scores {scored}, exactly as {formatting.listed(same)}."
     if all(pair.p_holm is None for pair in against.values()):
-        return f"It scores {scored}, but there are too few documents to test the differences between models."
+        return f"scores {scored}, but there are too few documents to test the differences between models."
     if not tied:
         gap = _gap(against[others[0].key])
-        return f"It scores {scored}, and leads {others[0].key}, the next best, by {gap}."
+        return f"scores {scored}, and leads {others[0].key}, the next best, by {gap}."
     advice = _advice(tied[0], against[tied[0]], alone=len(tied) == 1)
-    return f"It scores {scored}, but cannot be told from {formatting.listed(tied)}{advice}"
+    return f"scores {scored}, but cannot be told from {formatting.listed(tied)}{advice}"
 
 
 def _advice(name: str, pair: Pair, *, alone: bool) -> str:
@@ -163,7 +166,7 @@ def _gap(pair: Pair) -> str:
 # What it costs, and who costs less
 
 
-def _own_price(row: ModelRow) -> list[Clause]:
+def _own_price(row: ModelRow, subject: str) -> list[Clause]:
     parts = []
     if (latency := at(row.facts, "latency.p50")) is not None:
         parts.append(f"takes {formatting.seconds(latency)} per question (p50)")
@@ -171,7 +174,7 @@ def _own_price(row: ModelRow) -> list[Clause]:
         parts.append(f"needs {_memory(row)}")
     if row.cost_per_1000_pages is not None:
         parts.append(f"costs {_money(row)} per 1,000 pages")
-    return [Clause(f"It {formatting.listed(parts)}.", "speed")] if parts else []
+    return [Clause(f"{subject} {formatting.listed(parts)}.", "speed")] if parts else []
 
 
 def _trades(best: ModelRow, others: Sequence[ModelRow], against: dict[str, Pair]) -> list[Clause]:
@@ -188,12 +191,12 @@ def _trades(best: ModelRow, others: Sequence[ModelRow], against: dict[str, Pair]
         behind = _behind(by_key[key], best, against.get(key))
         text = f"{key} {formatting.listed([*advantages, behind])}."
         clauses.append(Clause(text, "tradeoff"))
-    return clauses or _own_price(best)
+    return clauses
 
 
 def _faster(row: ModelRow, best: ModelRow) -> str:
     own, other = at(row.facts, "latency.p50"), at(best.facts, "latency.p50")
-    if own is None or other is None or own <= 0 or other < CLEARLY * own:
+    if own is None or other is None or own <= 0 or not _is_less(own, other, formatting.seconds):
         return ""
     where = " on other hardware" if row.hardware != best.hardware else ""
     return (
@@ -206,16 +209,21 @@ def _smaller(row: ModelRow, best: ModelRow) -> str:
     own, other = row.facts.memory, best.facts.memory
     if own is None or other is None or own.kind != other.kind:
         return ""
-    if other.bytes < CLEARLY * own.bytes:
+    if not _is_less(own.bytes, other.bytes, formatting.gib):
         return ""
     return f"needs {_memory(row)} instead of {formatting.gib(other.bytes)}"
 
 
 def _cheaper(row: ModelRow, best: ModelRow) -> str:
     own, other = row.cost_per_1000_pages, best.cost_per_1000_pages
-    if own is None or other is None or other < CLEARLY * own:
+    if own is None or other is None or not _is_less(own, other, formatting.significant):
         return ""
     return f"costs {_money(row)} per 1,000 pages instead of {formatting.significant(other)}"
+
+
+def _is_less(own: float, other: float, written: Callable[[float], str]) -> bool:
+    """Whether a cost is clearly less than another, also to a reader who sees both as they are written."""
+    return other >= CLEARLY * own and written(own) != written(other)
 
 
 def _behind(row: ModelRow, best: ModelRow, pair: Pair | None) -> str:
@@ -223,7 +231,8 @@ def _behind(row: ModelRow, best: ModelRow, pair: Pair | None) -> str:
     distance = abs((own or 0.0) - (other or 0.0))
     if distance == 0:
         return "scores the same"
-    behind = f"is {formatting.score(distance)} behind"
+    far = formatting.score(distance)
+    behind = "is less than 0.001 behind" if far == formatting.score(0.0) else f"is {far} behind"
     return behind if pair is None or pair.separated else f"{behind}, within the noise"
 
 

@@ -88,7 +88,8 @@ class Service:
         for page in pages:
             if isinstance(page, bytes):
                 contents.append(page)
-            elif page.url[:5].lower() == "data:":
+            # An address has "://", which no base64 has: data without their beginning are no address.
+            elif page.url[:5].lower() == "data:" or "://" not in page.url:
                 contents.append(data_url_content(page.url, page.field))
             else:
                 contents.append(await fetch(page.url, self.settings, page.field))

@@ -33,7 +33,14 @@ def the_service(request: Request) -> Service:
     return service
 
 
-Wait = Annotated[float, Query(ge=0, le=3600, description="Seconds to wait for the end of the job.")]
+Wait = Annotated[
+    float,
+    Query(
+        ge=0,
+        description="Seconds to wait for the end of the job. "
+        "More than the service allows is shortened to that.",
+    ),
+]
 
 documents = APIRouter(prefix="/api/v1", tags=["documents"])
 about = APIRouter(tags=["about the service"])

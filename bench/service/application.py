@@ -43,6 +43,10 @@ def make_application(service: Service) -> FastAPI:
     app.state.service = service
     for router in (documents, chat, about):
         app.include_router(router)
+    for route in [*documents.routes, *chat.routes, *about.routes]:
+        if isinstance(route, APIRoute) and route.methods == {"GET"}:
+            # What watches a service often asks for the head alone; the server then sends no body.
+            app.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
     app.add_exception_handler(RequestValidationError, _invalid_parameter)
     app.add_exception_handler(HTTPException, _not_routed)
     app.openapi = cache(partial(_description, app.openapi))  # type: ignore[method-assign]
@@ -98,7 +102,10 @@ async def _invalid_parameter(_: Request, error: Exception) -> JSONResponse:
 async def _not_routed(_: Request, error: Exception) -> JSONResponse:
     """The reply to an address or a method that does not exist."""
     assert isinstance(error, HTTPException)
-    said = {404: "there is no such address", 405: "the address does not take this method"}
-    message = said.get(error.status_code, "the request is not valid")
-    refusal = Refusal(error.status_code, "not_found", message)
+    said = {
+        404: ("not_found", "there is no such address"),
+        405: ("method_not_allowed", "the address does not take this method"),
+    }
+    code, message = said.get(error.status_code, ("invalid_request", "the request is not valid"))
+    refusal = Refusal(error.status_code, code, message)
     return JSONResponse(refusal.body(), refusal.status, error.headers)

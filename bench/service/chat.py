@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 import bench
 from bench.schema import Output, TokenChoice
@@ -124,21 +124,33 @@ class ChatRequest(BaseModel):
     tools: list[Any] | None = None
     functions: list[Any] | None = None
 
-    @model_validator(mode="after")
-    def _nothing_that_is_not_followed(self) -> Self:
-        form = self.response_format
-        problems = {
-            "n must be 1": self.n not in {None, 1},
-            "presence_penalty must be 0": bool(self.presence_penalty),
-            "frequency_penalty must be 0": bool(self.frequency_penalty),
-            "logit_bias is not followed": bool(self.logit_bias),
-            "tools are not followed": bool(self.tools or self.functions),
-            "response_format must be text": form is not None and form.type != "text",
-        }
-        for problem, is_there in problems.items():
-            if is_there:
-                raise ValueError(problem)
-        return self
+    @field_validator("n")
+    @classmethod
+    def _one_answer(cls, value: int | None) -> int | None:
+        if value not in {None, 1}:
+            raise ValueError("the number must be 1")
+        return value
+
+    @field_validator("presence_penalty", "frequency_penalty")
+    @classmethod
+    def _no_penalty(cls, value: float | None) -> float | None:
+        if value:
+            raise ValueError("the number must be 0")
+        return value
+
+    @field_validator("logit_bias", "tools", "functions")
+    @classmethod
+    def _nothing_that_is_not_followed(cls, value: Any) -> Any:
+        if value:
+            raise ValueError("this service cannot follow it")
+        return value
+
+    @field_validator("response_format")
+    @classmethod
+    def _plain_text(cls, value: AnswerFormat | None) -> AnswerFormat | None:
+        if value is not None and value.type != "text":
+            raise ValueError("its type must be text")
+        return value
 
     @property
     def limit(self) -> int | None:
@@ -232,15 +244,21 @@ async def complete(request: Request) -> Response:
 
 async def _accepted(service: Service, body: ChatRequest) -> ServiceJob:
     system, message = body.question()
-    return await service.accept(
-        message.images(),
-        message.text(),
-        max_new_tokens=body.limit,
-        stop=body.stops,
-        system=system,
-        # Probabilities are told for the whole answer, so its text comes as a whole, too.
-        is_read_along=bool(body.stream) and not body.logprobs,
-    )
+    try:
+        return await service.accept(
+            message.images(),
+            message.text(),
+            max_new_tokens=body.limit,
+            stop=body.stops,
+            system=system,
+            # Probabilities are told for the whole answer, so its text comes as a whole, too.
+            is_read_along=bool(body.stream) and not body.logprobs,
+        )
+    except Refusal as refusal:
+        if refusal.field == "max_new_tokens":
+            # The client knows the limit by another name.
+            refusal.field = "max_completion_tokens" if body.max_completion_tokens else "max_tokens"
+        raise
 
 
 class ReplyForm(NamedTuple):

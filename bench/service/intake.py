@@ -178,14 +178,19 @@ def data_url_content(url: str, field: str) -> bytes:
         raise Refusal(
             422,
             "invalid_data_url",
-            "an image should be a URL like data:image/png;base64,iVBORw0…",
+            "an image should begin with data:image/png;base64, and its data in base64 should follow",
             field=field,
         )
     try:
-        content = base64.b64decode(payload, validate=True)
+        # Programs such as base64 break the lines of what they write.
+        content = base64.b64decode("".join(payload.split()), validate=True)
     except (binascii.Error, ValueError):
         raise Refusal(
-            422, "invalid_base64", "the data of an image is not valid base64", field=field
+            422,
+            "invalid_base64",
+            "the data of an image is not valid base64: expected letters, digits, + and /, and = only to fill "
+            "up to a multiple of four",
+            field=field,
         ) from None
     if not content:
         raise Refusal(422, "empty_image", "an image is empty (0 bytes)", field=field)

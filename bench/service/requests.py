@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Annotated, Any, Generic, NamedTuple, Self, TypeVar
 
 from pydantic import (
@@ -39,7 +40,9 @@ VisualTokens = Annotated[
 Wait = Annotated[
     float,
     Field(
-        ge=0, le=3600, description="Seconds to wait for the answer; after them the reply is 202."
+        ge=0,
+        description="Seconds to wait for the answer; after them the reply is 202. "
+        "More than the service allows is shortened to that.",
     ),
 ]
 
@@ -198,7 +201,9 @@ def invalid(error: ValidationError, kind: type[BaseModel], others: Sequence[str]
     # Of a field that may be one of several things, the deepest problem is about the one that was meant.
     problem = max(problems, key=lambda problem: len(problem["loc"]))
     known = _field_names(kind.model_json_schema())
-    place = [str(part) for part in problem["loc"] if isinstance(part, int) or part in known]
+    # A field that may be one of several things is followed by the name of the one that was meant.
+    parts = [part for part, _ in groupby(problem["loc"])]
+    place = [str(part) for part in parts if isinstance(part, int) or part in known]
     message = problem_message(problem)
     if problem["type"] == "extra_forbidden":
         message = (
@@ -229,6 +234,13 @@ async def _read_form(request: Request, kind: type[Fields]) -> SentRequest[Fields
         async with request.form(max_files=MAX_IMAGES, max_fields=200) as form:
             for name, value in form.multi_items():
                 if isinstance(value, UploadFile):
+                    if name != "files":
+                        raise Refusal(
+                            422,
+                            "invalid_request",
+                            "a file of the form should be called files",
+                            field="files",
+                        )
                     files.append(await value.read())
                 elif name == "labels":
                     labels.append(value)

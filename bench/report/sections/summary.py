@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench import formatting
 from bench.report.caveats import CAUSES
+from bench.report.findings import Clause
 from bench.report.samples import worst
 from bench.report.section import EVERYWHERE, PAGE, TERMINAL, Block, Code, Section, Term, Terms, Text
 from bench.report.views import ReportView, RunView
@@ -20,21 +22,14 @@ GRAVE = ("state", "failures")
 
 def section(view: ReportView) -> Section:
     """The head of the report."""
-    verdict = view.verdict
     figures = tuple(
         Term(highlight.label, highlight.text, model=highlight.model)
-        for highlight in verdict.points
+        for highlight in view.verdict.points
         if len(view.rows) > 1
     )
     grave = sum(caveat.kind in GRAVE for caveat in view.caveats)
     blocks: tuple[Block, ...] = (
-        Text(
-            tuple(clause.text for clause in verdict.clauses),
-            "headline",
-            label="Summary",
-            grave=sum(clause.leads for clause in verdict.clauses),
-            evidence=tuple(clause.evidence for clause in verdict.clauses),
-        ),
+        *map(_said, view.verdict.boards),
         *_next_on_the_page(view),
         Terms(figures, "figures", EVERYWHERE - PAGE),
         Text(
@@ -48,6 +43,17 @@ def section(view: ReportView) -> Section:
         *(Code(command, "command", "Next", TERMINAL) for command in _next_commands(view)),
     )
     return Section("top", view.title, blocks, short="Summary")
+
+
+def _said(clauses: Sequence[Clause]) -> Text:
+    """What the verdict says of one board."""
+    return Text(
+        tuple(clause.text for clause in clauses),
+        "headline",
+        label="Summary",
+        grave=sum(clause.leads for clause in clauses),
+        evidence=tuple(clause.evidence for clause in clauses),
+    )
 
 
 def _next_on_the_page(view: ReportView) -> tuple[Text, ...]:
