@@ -18,7 +18,7 @@ from bench.authoring.audit import Finding
 from bench.authoring.drafts import read_records, write_records
 from bench.errors import InvalidInput
 from bench.files import write_atomically, write_json, write_lines
-from bench.parsing import kind_of, parse_json, read_json_object, read_text
+from bench.parsing import MAX_TABLE_BYTES, kind_of, parse_json, read_json_object, read_text
 from bench.schema import MENDED, Task
 from bench.tasks.samples import SAMPLES
 from bench.tasks.taskfile import TASK_FILE, has_task_file, read_task_document
@@ -104,7 +104,7 @@ def _findings_in(path: Path) -> list[dict[str, Any]]:
     """
     rows = []
     # Not ``read_lines``: an editor may leave the last line without its end, and it counts.
-    for number, line in enumerate(read_text(path).split("\n"), 1):
+    for number, line in enumerate(read_text(path, MAX_TABLE_BYTES).split("\n"), 1):
         if not line.strip():
             continue
         where = f"{path}:{number}"

@@ -97,7 +97,8 @@ def audit_command(options: AuditOptions) -> None:
         click.echo(f"{plural(hidden, 'finding')} accepted before; --all shows all.")
     if options.out is not None:
         decisions = f"; {plural(kept, 'decision')} in it stayed" if kept else ""
-        click.echo(f"Findings {printable(str(options.out))}{decisions}")
+        nothing = " (empty)" if not shown and not kept else ""
+        click.echo(f"Findings {printable(str(options.out))}{nothing}{decisions}")
 
 
 def _evaluations(runs: Sequence[str], results: Path, task: str) -> list[Evaluation]:
