@@ -78,20 +78,22 @@ def write_findings(
     Raises:
         InvalidInput: ``path`` is a file of something else.
     """
-    earlier = {row["key"]: row for row in _findings_in(path)} if path.exists() else {}
     references = {sample.id: list(sample.references) for sample in task.samples}
+    earlier = _findings_in(path) if path.exists() else []
+    still_open = {row["key"]: row for row in earlier if _is_open(row, references, accepted)}
     rows: list[Mapping[str, Any]] = []
     for finding in findings:
+        own = {id_: references[id_] for id_ in finding.ids}
         new = {
             "key": finding.key,
             "decision": "",
             **asdict(finding),
-            "answers": {id_: references[id_] for id_ in finding.ids},
+            "references": own,
+            "answers": own,
         }
-        # A key stands for the same references, so other answers in the file are a person's.
-        rows.append(earlier.pop(finding.key, new))
+        rows.append(still_open.pop(finding.key, new))
     # An audit without the same --run or --against finds less.
-    rows += [row for row in earlier.values() if _is_open(row, references, accepted)]
+    rows += still_open.values()
     write_lines(path, rows)
     return sum(1 for row in rows if row["decision"])
 
@@ -123,13 +125,13 @@ def _findings_in(path: Path) -> list[dict[str, Any]]:
 def _is_open(
     row: Mapping[str, Any], references: Mapping[str, list[str]], accepted: frozenset[str]
 ) -> bool:
-    """Whether a person has decided ``row``, and the decision has not been carried out."""
+    """Whether a person has decided or corrected ``row``, and that has not been carried out."""
     answers = row.get("answers")
     if row["decision"] == "accept":
         return row["key"] not in accepted
     if row["decision"] == "mend" and isinstance(answers, dict):
         return any(references.get(id_) != answer for id_, answer in answers.items())
-    return bool(row["decision"])
+    return bool(row["decision"]) or answers != row.get("references", answers)
 
 
 def apply_decisions(folder: Path, path: Path) -> Decided:
