@@ -69,10 +69,16 @@ def check_replaceable(path: Path, what: str, mark: str) -> None:
         mark: a regular expression that is found near the beginning or the end of every such file.
 
     Raises:
-        InvalidInput: the file is something else, or cannot be read.
+        InvalidInput: the file is something else, no regular file, or cannot be read.
     """
     if not path.exists():
         return
+    if not path.is_file():
+        # A new file would take the place of a device or a pipe.
+        raise InvalidInput(
+            f"{one_line(path, 300)} is a folder, a pipe or a device, so it is not replaced",
+            hint="name a file",
+        )
     with open_regular(path) as stream:
         ends = stream.read(MARKED_BYTES)
         size = os.fstat(stream.fileno()).st_size

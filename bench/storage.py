@@ -38,12 +38,13 @@ _DRIVERS = {
     "gcs": ("gcsfs", "gs"),
     "az": ("adlfs", "az"),
     "abfs": ("adlfs", "az"),
-    # Of this process alone: for tests, and to try the functions of this module.
+    # For tests, and to try the functions of this module: see ``ends_with_process``.
     "memory": ("fsspec", "storage"),
 }
 """Scheme of an address → the package of its driver, and the extra that installs it."""
 _ADDRESS = re.compile(rf"({'|'.join(_DRIVERS)})://\S+")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+# fsspec chains addresses, as in simplecache::s3://bucket; here only one is taken.
+_URL = re.compile(r"(?:[\w.+-]+::)*[A-Za-z][A-Za-z0-9+.-]+:/")
 _USER = re.compile(r"[^/]+://([^/]*@)")
 _TRIAL = "trial.docvlm-bench.txt"
 """A file that shows whether an address can be written to."""
@@ -71,6 +72,11 @@ def is_address(text: str) -> bool:
 def is_url(text: str) -> bool:
     """Whether ``text`` begins as an address of any kind does, so that it means no path of this machine."""
     return _URL.match(text) is not None
+
+
+def ends_with_process(address: str) -> bool:
+    """Whether what is stored at ``address`` is lost when this process ends."""
+    return address.startswith("memory://")
 
 
 def check_address(address: str, *, ask: bool = True) -> None:
@@ -295,6 +301,7 @@ def _open(address: str) -> tuple[Any, str]:
             f"{one_line(address, 80)} is no address of object storage",
             hint="s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or az://CONTAINER/FOLDER",
         )
+    _check_path(address)
     require_package("object storage", "fsspec", "storage")
     import fsspec
 
@@ -307,6 +314,17 @@ def _open(address: str) -> tuple[Any, str]:
     if not root.strip("/"):
         raise InvalidInput(f"{one_line(address, 120)} names no folder")
     return system, root.rstrip("/")
+
+
+def _check_path(address: str) -> None:
+    """Refuse a path that means another folder than it says: object storage knows no folder above."""
+    # A password may hold anything.
+    _, _, path = _USER.sub("://", address, count=1).partition("://")
+    if any(part in (".", "..") for part in path.split("/")) or "?" in path or "#" in path:
+        raise InvalidInput(
+            f"{one_line(address, 120)} holds . or .. as a folder, or a ? or a #",
+            hint="write the whole path of the folder, and put settings of the storage into its own files",
+        )
 
 
 @contextlib.contextmanager

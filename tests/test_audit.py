@@ -244,6 +244,14 @@ def test_decisions_in_the_file_of_findings_stay_until_they_are_carried_out(
     result = bench("data", "audit", folder, "--out", findings)
     assert "Findings " in result.out and list(read_lines(findings)) == []
 
+    # What was carried out begins anew, and an answer that is corrected and not decided stays.
+    bench("data", "audit", folder, "--all", "--out", findings)
+    decide(findings, ("", {"c": ["2 May"]}))
+    bench("data", "audit", folder, "--all", "--out", findings)
+    assert [(row["decision"], row["answers"]) for row in read_lines(findings)] == [
+        ("", {"c": ["2 May"]})
+    ]
+
 
 def test_findings_replace_no_other_file(tmp_path: Path, bench: Any) -> None:
     folder = tmp_path / "t"

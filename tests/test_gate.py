@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -495,6 +496,10 @@ def test_a_gate_replaces_only_what_a_gate_has_written(tmp_path: Path, bench: Any
             result = bench("gate", "last", "last", option, path)
             assert (result.status, "is not replaced" in result.err) == (2, True)
             assert path.read_bytes() == before
+    os.mkfifo(tmp_path / "pipe")
+    result = bench("gate", "last", "last", "--markdown", "pipe")
+    assert (result.status, "a pipe or a device" in result.err) == (2, True)
+    assert (tmp_path / "pipe").is_fifo()
     files = ("--write-baseline", "b.json", "--markdown", "g.md", "--junit", "g.xml")
     for name in files[1::2]:
         # What mktemp makes is empty.

@@ -303,6 +303,16 @@ def test_a_part_that_goes_on_says_what_it_has_of_itself(
     assert capsys.readouterr().err.startswith(f"Continuing part 1 of 2, {parts[0]}; it already has")
 
 
+def test_the_bar_of_a_part_fills(parts: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    # Standard error is then a terminal for rich.
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    progress = RunProgress()
+    progress.started(RunStore.open(parts[0]), resumed=False)
+    progress.event("fake", {"event": "task", "task": "mine", "done": 9, "total": 9, "failed": 0})
+    assert progress.progress is not None
+    assert [(bar.completed, bar.total) for bar in progress.progress.tasks] == [(9, 9), (9, 9)]
+
+
 def test_a_missing_part_a_whole_run_and_a_busy_one_are_named(
     made: Path, parts: list[Path], tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from bench.authoring.contact_sheet import write_perturbed_pages
 from bench.cli import main
 from bench.errors import InvalidInput
 from bench.gate.baseline import baseline_of
@@ -25,7 +26,7 @@ from bench.runner.merge import merge
 from bench.runner.perturb import conditions, perturbed_task, with_perturbed
 from bench.runner.shards import Part
 from bench.runner.spec import differences
-from bench.schema import ModelSpec, Output, Perturbation, Task
+from bench.schema import Document, ModelSpec, Output, Perturbation, Task
 from bench.scoring.comparison import Side
 from bench.scoring.evaluation import evaluate
 from bench.scoring.frames import answers
@@ -372,3 +373,12 @@ def test_the_pictures_are_those_that_a_model_is_shown(
         )
     alone, of_task = (tmp_path / at / "d0.png@fax-2.png" for at in ("f", "."))
     assert alone.read_bytes() == of_task.read_bytes()
+
+
+def test_a_sheet_of_perturbed_pages_replaces_no_page(tmp_path: Path) -> None:
+    page = tmp_path / "a.jpg"
+    Image.new("RGB", (60, 40), "white").save(page)
+    before = page.read_bytes()
+    with pytest.raises(InvalidInput, match="a sheet would replace it"):
+        write_perturbed_pages([Document("a", read_pages(page))], conditions(["fax:1"], 0), tmp_path)
+    assert page.read_bytes() == before

@@ -149,11 +149,16 @@ def test_a_file_that_somebody_changed_is_refused_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    "address", ["memory://", "s3:/bucket", "https://host/x", "file:///etc", "x"]
+    "address",
+    [
+        *("memory://", "s3:/bucket", "https://host/x", "file:///etc", "x", "dir::memory://x"),
+        *("memory://a/../../b", "s3://a/./b", "memory://a?x=1", "memory://me:secret@a/b#f"),
+    ],
 )
 def test_what_is_no_address_is_refused(memory: Any, folder: Path, address: str) -> None:
-    with pytest.raises(InvalidInput):
+    with pytest.raises(InvalidInput) as failure:
         push_folder(folder, address)
+    assert "secret" not in failure.value.message
 
 
 def test_a_password_that_a_driver_repeats_is_not_shown(
@@ -190,6 +195,12 @@ def test_a_run_is_pushed_and_named_by_its_address(memory: Any, tmp_path: Path, b
     run = make_run(tmp_path / "results", MODELS[:2], make_tasks(4, 2, ["en"]), previews=False)
     done = bench("push", run.path, "memory://bucket/runs")
     assert done.status == 0, done.err
+    assert "note: memory:// is the memory of this process" in done.err
+    for typed in ("s3://", "file:///tmp/x", "memory://a/.."):
+        refused = bench("push", run.path, typed)
+        assert (refused.status, refused.err.startswith(f"error: {typed} ")) == (2, True), (
+            refused.err
+        )
     address = done.out.strip()
     assert address == f"memory://bucket/runs/{run.path.name}"
     copy = find_run(address, tmp_path)
@@ -304,6 +315,7 @@ def test_a_dry_run_says_where_the_run_goes_and_writes_nothing_there(
     ("command", "said"),
     [
         ("run -m fake --out s3:/bucket/runs", "expected a folder, or an address such as s3://"),
+        ("run -m fake --out dir::memory://runs", "expected a folder, or an address such as s3://"),
         ("run -m fake --out https://host/runs", "expected a folder, or an address such as s3://"),
         ("merge a b --out S3://bucket/runs", "expected a folder, or an address such as s3://"),
         ("report last --out s3://bucket/report", "expected a path on this machine"),

@@ -39,9 +39,12 @@ def write_perturbed_pages(
         The sheets.
 
     Raises:
-        InvalidInput: a page cannot be opened, or two documents would write the same file.
+        InvalidInput: a page cannot be opened, or two documents would write the same file, or one would
+            replace a page.
     """
     sheets: list[Path] = []
+    documents = list(documents)
+    pages = {page.path.resolve() for document in documents for page in document.pages}
     for document in documents:
         for number, page in enumerate(document.pages):
             name = file_name(document.id + (f"-{number + 1}" if len(document.pages) > 1 else ""))
@@ -50,6 +53,11 @@ def write_perturbed_pages(
                 raise InvalidInput(
                     f"two documents would be written as {sheet}",
                     hint="write them into folders of their own: --out DIR",
+                )
+            if sheet.resolve() in pages:
+                raise InvalidInput(
+                    f"{sheet} is a page of the task, and a sheet would replace it",
+                    hint="write the pictures into another folder: --out DIR",
                 )
             remove_litter_beside([sheet])
             columns: dict[str, list[Image]] = {"clean": [_thumbnail(open_page(page))]}

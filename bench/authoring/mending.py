@@ -18,7 +18,7 @@ from bench.authoring.audit import Finding
 from bench.authoring.drafts import read_records, write_records
 from bench.errors import InvalidInput
 from bench.files import write_atomically, write_json, write_lines
-from bench.parsing import kind_of, parse_json, read_json_object, read_text
+from bench.parsing import MAX_TABLE_BYTES, kind_of, parse_json, read_json_object, read_text
 from bench.schema import MENDED, Task
 from bench.tasks.samples import SAMPLES
 from bench.tasks.taskfile import TASK_FILE, has_task_file, read_task_document
@@ -78,20 +78,22 @@ def write_findings(
     Raises:
         InvalidInput: ``path`` is a file of something else.
     """
-    earlier = {row["key"]: row for row in _findings_in(path)} if path.exists() else {}
     references = {sample.id: list(sample.references) for sample in task.samples}
+    earlier = _findings_in(path) if path.exists() else []
+    still_open = {row["key"]: row for row in earlier if _is_open(row, references, accepted)}
     rows: list[Mapping[str, Any]] = []
     for finding in findings:
+        own = {id_: references[id_] for id_ in finding.ids}
         new = {
             "key": finding.key,
             "decision": "",
             **asdict(finding),
-            "answers": {id_: references[id_] for id_ in finding.ids},
+            "references": own,
+            "answers": own,
         }
-        # A key stands for the same references, so other answers in the file are a person's.
-        rows.append(earlier.pop(finding.key, new))
+        rows.append(still_open.pop(finding.key, new))
     # An audit without the same --run or --against finds less.
-    rows += [row for row in earlier.values() if _is_open(row, references, accepted)]
+    rows += still_open.values()
     write_lines(path, rows)
     return sum(1 for row in rows if row["decision"])
 
@@ -104,7 +106,7 @@ def _findings_in(path: Path) -> list[dict[str, Any]]:
     """
     rows = []
     # Not ``read_lines``: an editor may leave the last line without its end, and it counts.
-    for number, line in enumerate(read_text(path).split("\n"), 1):
+    for number, line in enumerate(read_text(path, MAX_TABLE_BYTES).split("\n"), 1):
         if not line.strip():
             continue
         where = f"{path}:{number}"
@@ -123,13 +125,13 @@ def _findings_in(path: Path) -> list[dict[str, Any]]:
 def _is_open(
     row: Mapping[str, Any], references: Mapping[str, list[str]], accepted: frozenset[str]
 ) -> bool:
-    """Whether a person has decided ``row``, and the decision has not been carried out."""
+    """Whether a person has decided or corrected ``row``, and that has not been carried out."""
     answers = row.get("answers")
     if row["decision"] == "accept":
         return row["key"] not in accepted
     if row["decision"] == "mend" and isinstance(answers, dict):
         return any(references.get(id_) != answer for id_, answer in answers.items())
-    return bool(row["decision"])
+    return bool(row["decision"]) or answers != row.get("references", answers)
 
 
 def apply_decisions(folder: Path, path: Path) -> Decided:

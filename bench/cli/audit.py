@@ -91,13 +91,15 @@ def audit_command(options: AuditOptions) -> None:
         kept = write_findings(options.out, shown, task, accepted)
     if options.as_json:
         echo_json([{"key": finding.key, **asdict(finding)} for finding in shown])
-        return
-    _print_findings(shown, task)
-    if hidden := len(findings) - len(shown):
-        click.echo(f"{plural(hidden, 'finding')} accepted before; --all shows all.")
+    else:
+        _print_findings(shown, task)
+        if hidden := len(findings) - len(shown):
+            click.echo(f"{plural(hidden, 'finding')} accepted before; --all shows all.")
     if options.out is not None:
         decisions = f"; {plural(kept, 'decision')} in it stayed" if kept else ""
-        click.echo(f"Findings {printable(str(options.out))}{decisions}")
+        nothing = " (empty)" if not shown and not kept else ""
+        place = printable(str(options.out))
+        click.echo(f"Findings {place}{nothing}{decisions}", err=options.as_json)
 
 
 def _evaluations(runs: Sequence[str], results: Path, task: str) -> list[Evaluation]:

@@ -79,32 +79,32 @@ def _models() -> list[TableRow]:
 
 def _own_models() -> list[TableRow]:
     """The tables [models.NAME] of ``bench.toml``; what is wrong in one is a warning."""
-    from bench.models.catalog import entry_of, resolve, user_models
-    from bench.storage import is_address
+    from bench.models.catalog import user_models
 
     path = bench_toml()
     if path is None:
         return []
-    rows: list[TableRow] = []
     try:
         tables = user_models(path)
     except InvalidInput as error:
         click.echo(f"warning: {printable(error.message)}", err=True)
         return []
-    for name, own in tables.items():
-        source = getattr(own, "model", None)
-        if source is not None and is_address(source):
-            # To look into it would download it.
-            rows.append({**_UNKNOWN_MODEL, "name": name, "checkpoint": source})
-            continue
+    return [_own_model(name, getattr(table, "model", None), path) for name, table in tables.items()]
+
+
+def _own_model(name: str, source: str | None, path: Path) -> TableRow:
+    """One model of ``path``; ``source`` is the model that its table builds on."""
+    from bench.models.catalog import entry_of, resolve
+    from bench.storage import is_address
+
+    # To look into what lies on object storage would download it.
+    if source is None or not is_address(source):
         try:
             spec = resolve(name, bench_toml=path)
+            return _model(spec, entry_of(spec.checkpoint or "", spec.quantization))
         except BenchError as error:
             click.echo(f"warning: {printable(name)}: {printable(error.message)}", err=True)
-            rows.append({**_UNKNOWN_MODEL, "name": name, "checkpoint": source})
-            continue
-        rows.append(_model(spec, entry_of(spec.checkpoint or "", spec.quantization)))
-    return rows
+    return {**_UNKNOWN_MODEL, "name": name, "checkpoint": source}
 
 
 _UNKNOWN_MODEL: TableRow = {

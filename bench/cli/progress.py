@@ -113,7 +113,8 @@ class RunProgress(Bars):
 
     def __init__(self, *, quiet: bool = False) -> None:
         super().__init__(Rate(), TimeRemainingColumn(compact=True), quiet=quiet)
-        self.total = self.per_model = 0
+        self.totals: dict[tuple[str, str], int] = {}
+        """Answers that a model will have of a task; of a part of a run, known when the task begins."""
         self.finished: dict[tuple[str, str], int] = {}
         self.shown: dict[tuple[str, str], float] = {}
         self.bars: dict[str, TaskID] = {}
@@ -121,8 +122,11 @@ class RunProgress(Bars):
 
     def started(self, run: RunStore, *, resumed: bool) -> None:
         """Name the run directory, and say how much of a resumed run is already done."""
-        self.per_model = sum(int(entry["samples"]) for entry in run.record["tasks"])
-        self.total = self.per_model * len(run.model_names())
+        self.totals = {
+            (model, entry["name"]): int(entry["samples"])
+            for model in run.model_names()
+            for entry in run.record["tasks"]
+        }
         if resumed:
             for model in run.model_names():
                 for task in run.task_names():
@@ -133,7 +137,10 @@ class RunProgress(Bars):
             self.say(f"The run is kept in {run.path}")
         if self.progress is not None:
             self.overall = self.progress.add_task(
-                "all models", total=self.total, completed=sum(self.finished.values()), note=""
+                "all models",
+                total=sum(self.totals.values()),
+                completed=sum(self.finished.values()),
+                note="",
             )
 
     def _resumed(self, run: RunStore) -> str:
@@ -143,7 +150,7 @@ class RunProgress(Bars):
         part = Part.of(run.record)
         done = sum(self.finished.values())
         if part.total == 1:
-            answers = plural(self.total, "answer")
+            answers = plural(sum(self.totals.values()), "answer")
             return f"Continuing the run {run.path}; it already has {done:,} of {answers}"
         if run.is_complete():
             return f"{run.path} has all answers of {part} ({done:,})"
@@ -179,14 +186,20 @@ class RunProgress(Bars):
 
     def _task(self, model: str, event: Mapping[str, Any]) -> None:
         key = (model, str(event["task"]))
-        self.finished[key] = event["done"]
+        self.finished[key], self.totals[key] = event["done"], event["total"]
         note = f"{event['failed']:,} failed" if event["failed"] else ""
         if self.progress is not None and self.overall is not None:
             if model not in self.bars:
-                self.bars[model] = self.progress.add_task(model, total=self.per_model, note=note)
+                self.bars[model] = self.progress.add_task(model, total=None, note=note)
             done = sum(count for (name, _), count in self.finished.items() if name == model)
-            self.progress.update(self.bars[model], completed=done, note=f"{event['task']} {note}")
-            self.progress.update(self.overall, completed=sum(self.finished.values()))
+            total = sum(count for (name, _), count in self.totals.items() if name == model)
+            words = f"{event['task']} {note}"
+            self.progress.update(self.bars[model], completed=done, total=total, note=words)
+            self.progress.update(
+                self.overall,
+                completed=sum(self.finished.values()),
+                total=sum(self.totals.values()),
+            )
             return
         now = time.monotonic()
         last = event["done"] == event["total"]

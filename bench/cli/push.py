@@ -77,14 +77,21 @@ def push_below(folder: Path, address: str, *, replace: bool = False) -> tuple[st
     """
     from bench.rundir.pushing import mark_push
     from bench.rundir.record import RUN_FILE
-    from bench.storage import push_folder
+    from bench.storage import check_address, ends_with_process, push_folder
 
+    # As it was typed, so that a message repeats nothing else.
+    check_address(address, ask=False)
     place = f"{address.rstrip('/')}/{folder.resolve().name}"
     with LateProgress("copying, by bytes") as progress:
         copied = push_folder(
             folder, place, replace=replace, known_by=RUN_FILE, progress=progress.step
         )
     mark_push(folder, awaited=False)
+    if ends_with_process(place):
+        click.echo(
+            "note: memory:// is the memory of this process, so this copy is gone when the command ends",
+            err=True,
+        )
     return place, copied
 
 
