@@ -275,6 +275,14 @@ def test_two_models_of_one_run_are_compared_question_by_question(
     assert row["difference"]["difference"] == pytest.approx(row["second"] - row["first"])
 
 
+def test_an_unknown_model_is_told_where_it_was_looked_for(bench: Any, finished: Path) -> None:
+    newest = bench("compare", "bad", "goood").err
+    assert f"neither a model of the newest run, {finished.name}, nor a run in" in newest
+    assert "RUN:MODEL names a model of another run" in newest
+    named = bench("compare", "bad", "goood", "--run", finished.name).err
+    assert f"neither a model of {finished.name} nor a run in" in named
+
+
 def test_a_comparison_can_be_broken_down(bench: Any, finished: Path) -> None:
     result = bench("compare", "bad", "good", "--by", "field")
     assert "mine · field=f0" in result.out

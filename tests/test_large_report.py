@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from bench.cli.execution import conclude
 from bench.errors import InvalidInput
 from bench.formatting import score
 from bench.report import build, large
@@ -106,6 +108,19 @@ def test_its_place_is_a_folder_or_a_markdown_file(
     done = bench("report", run.path, "--out", tmp_path / out, "--format", "md")
     assert done.status == 0
     assert (tmp_path / file).is_file()
+
+
+def test_a_run_by_user_config_says_that_its_files_are_left_out(
+    run: RunStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = SimpleNamespace(
+        no_report=False, push_to=None, log_to="trackio", as_json=False, max_errors=1.0, has_csv=True
+    )
+    conclude([run], (), 2, options)
+    warnings = capsys.readouterr().err
+    assert "not logged to trackio" in warnings
+    assert "no files of VLMHyperBench" in warnings
+    assert (run.path / "report.md").is_file()
 
 
 def test_different_tasks_of_one_name_are_refused(run: RunStore) -> None:

@@ -94,6 +94,17 @@ def test_the_sentences_of_a_board_stand_together_and_name_its_leader(tmp_path):
     )
 
 
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_a_terminal_shows_the_models_of_each_board(tmp_path, width):
+    tasks = make_tasks(4, 2, ["ru", "en"])
+    view = joint(tmp_path, tasks[:1], tasks[1:])
+    table, *_ = terminal_summary(make_sections(view), width).split("\n\n")
+    assert [name for name in ("right", "wrong") if name in table.split()] == ["right", "wrong"]
+    words = " ".join(table.split())
+    assert words.count("Ranked on 8 questions of invoices-") == 2
+    assert all(len(line) <= width for line in table.splitlines())
+
+
 def test_a_terminal_cuts_long_sentences_between_words():
     words = " ".join(f"word-{number}" for number in range(200))
     section = Section(

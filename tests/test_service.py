@@ -467,6 +467,8 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ({"image": PAGE_URL, "visual_tokens": 64}, 422, "cannot be told how many visual tokens"),
     ({"image": "SECRET"}, 422, "begin with data:image/png;base64,"),
     ({"images": [base64.b64encode(PAGE).decode()]}, 422, "begin with data:image/png;base64,"),
+    ({"images": [PAGE_URL, "data:image/png;base64,"]}, 422, "image 2: an image is empty"),
+    ({"images": [PAGE_URL, "https://a.example/SECRET"]}, 403, "image 2: this service fetches no"),
     ({"image_url": "SECRET.png"}, 422, "begin with data:image/png;base64,"),
     ({"image": "data:image/png;base64,SECRE"}, 422, "a multiple of four"),
     ({"image": "data:image/png;base64,SECRET!"}, 422, "not valid base64"),

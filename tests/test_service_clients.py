@@ -327,6 +327,8 @@ def test_a_python_client_asks_and_is_told_every_state(it: Listening, tmp_path: P
         readme.write_text("# no image", "utf-8")
         with pytest.raises(InvalidInput, match=r"/README\.md is not an image"):
             client.ask([scan, readme], "?")
+        with pytest.raises(InvalidInput, match=r"https://pages\.example/y\.png: this service"):
+            client.ask([scan, "https://pages.example/y.png"], "?")
         with pytest.raises(InvalidInput, match="image 2 is not an image"):
             client.ask([scan, b"no image"], "?")
         with pytest.raises(InvalidInput, match="fetches no pages"):

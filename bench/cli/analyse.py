@@ -74,8 +74,8 @@ class ScoreOptions:
 def score_command(options: ScoreOptions) -> None:
     """Score stored answers, without a model.
 
-    SOURCE is a run (a path, a name, a part of a name, or "last"), or a file of answers that another program
-    made: JSON Lines with sample_id and text.
+    SOURCE is a run (a path, a name, a part of a name, or "last", which is the newest run, finished or not),
+    or a file of answers that another program made: JSON Lines with sample_id and text.
     """
     from bench.cli.progress import scoring_progress
     from bench.litter import remove_litter
@@ -198,7 +198,8 @@ class ReportChoices:
 def report_command(choices: ReportChoices) -> None:
     """Write the report of one run, or of several runs together.
 
-    RUN is the path of a run, its name, a part of its name, or "last".
+    RUN is the path of a run, its name, a part of its name, or "last", which is the newest run, finished or
+    not.
     """
     from bench.litter import remove_litter
     from bench.report import ReportOptions, build, make_sections
@@ -300,8 +301,9 @@ class ShowOptions:
 def show_command(options: ShowOptions) -> None:
     """Show one question of a run with every model's answer.
 
-    RUN is the path of a run, its name, a part of its name, or "last". Without SAMPLE, the questions of the
-    run are listed with their ids, and with a mark for each model's answer.
+    RUN is the path of a run, its name, a part of its name, or "last", which is the newest run, finished or
+    not. Without SAMPLE, the questions of the run are listed with their ids, and with a mark for each model's
+    answer.
     """
     from bench.cli.progress import scoring_progress
     from bench.report import show_sample

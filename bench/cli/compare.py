@@ -57,10 +57,11 @@ class CompareOptions:
 def compare_command(options: CompareOptions) -> None:
     """Compare model B with model A, question by question.
 
-    A and B are two runs, two models of one run, or RUN:MODEL each. The command first says which of the two is
-    better and by how much, or how large a difference can still be. Then it prints the paired differences of
-    all tasks together and of each task, and the answers that only one of the two models got right. If bench
-    tune made B, every task is marked: B was trained on it, it is the test part, or B was not trained on it.
+    A and B are two runs, two models of one run, or RUN:MODEL each. Models are looked for in the newest run,
+    unless --run names another. The command first says which of the two is better and by how much, or how
+    large a difference can still be. Then it prints the paired differences of all tasks together and of each
+    task, and the answers that only one of the two models got right. If bench tune made B, every task is
+    marked: B was trained on it, it is the test part, or B was not trained on it.
     """
     from bench.scoring.comparison import as_json, compare, usual_keys
 

@@ -220,6 +220,8 @@ def conclude(
         report_large(runs, write=not options.no_report, as_json=options.as_json)
         if options.log_to is not None:
             click.echo(f"warning: so large a run is not logged to {options.log_to}", err=True)
+        if options.has_csv and not options.no_report:
+            click.echo("warning: so large a run gets no files of VLMHyperBench", err=True)
     else:
         _report(evaluations, options)
     if options.push_to is not None:

@@ -98,7 +98,7 @@ def gate_command(options: GateOptions) -> None:
 
     BASELINE is a file from --write-baseline, a run, or RUN:MODEL. RUN is a run or RUN:MODEL. The exit status
     is 0 if the gate passes, 5 if the run has regressed, 6 if the documents or the repetitions are too few to
-    tell, and 7 if the two cannot be compared.
+    tell, and 7 if the two cannot be compared. A pipeline fails on every status but 0, so on 6, too.
 
     \b
     bench gate last --write-baseline gate/baseline.json

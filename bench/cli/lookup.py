@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bench.scoring.comparison import Side
 
 NEWEST = {"last", "latest"}
-"""Words for the newest run."""
+"""Words for the newest run, whether it has finished or not."""
 FIRST_RUN = "bench run --models ocr --tasks all"
 """What to type if there is no run yet."""
 
@@ -142,8 +142,10 @@ def _run_and_model(name: str, inside: str | None, results: Path) -> tuple[str, s
     if name in run.model_names():
         return str(run.path), name
     if not any(name in run_id for run_id in ids):
+        looked_in = f"the newest run, {run.id}," if inside is None else run.id
         raise InvalidInput(
-            f"{one_line(name, 60)!r} is neither a model of {run.id} nor a run in {results}",
+            f"{one_line(name, 60)!r} is neither a model of {looked_in} nor a run in {results} "
+            "(RUN:MODEL names a model of another run)",
             hint=did_you_mean(name, [*run.model_names(), *ids]),
         )
     return name, ""

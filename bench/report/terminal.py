@@ -162,11 +162,13 @@ def _print_table(console: Console, table: Table, width: int) -> None:
             # A model's name may be a path: folded, it stays whole.
             overflow="fold",
         )
+    # In a column of numbers, which is never folded, a long title would take the room of the names.
+    names = next((i for i, part in enumerate(text.columns) if not is_numeric(part.column)), 0)
     group = ""
     for row, cells in zip(table.rows, text.rows, strict=True):
         if row.group and row.group != group:
             group = row.group
-            drawn.add_row(RichText(one_line(group, MAX_CELL), style="bold"))
+            drawn.add_row(*[""] * names, RichText(one_line(group, MAX_CELL), style="bold"))
         style = _STYLES[row.state]
         drawn.add_row(*(RichText(_line(cell, MAX_CELL), style=style) for cell in cells))
     console.print(drawn)
@@ -223,6 +225,9 @@ def _needed(table: Table, columns: Sequence[Column]) -> int:
         widest = max(cell_len(row[number]) for row in text.rows)
         if not is_numeric(part.column):
             widest = min(widest, SHORT_NAME if part.column.header else READABLE)
+        if part.column.header and any(row.group for row in table.rows):
+            # The titles of groups stand among the names.
+            widest = SHORT_NAME
         heading = max(map(cell_len, _title(part).splitlines()), default=0)
         total += max(heading, widest) + GAP
     return total - GAP

@@ -85,15 +85,22 @@ class Service:
         if len(pages) > self.settings.pages:
             raise too_many_pages(self.settings.pages)
         contents = []
-        for page in pages:
-            if isinstance(page, bytes):
-                contents.append(page)
-            # An address has "://", which no base64 has: data without their beginning are no address.
-            elif page.url[:5].lower() == "data:" or "://" not in page.url:
-                contents.append(data_url_content(page.url, page.field))
-            else:
-                contents.append(await fetch(page.url, self.settings, page.field))
+        for number, page in enumerate(pages, 1):
+            try:
+                contents.append(await self._content(page))
+            except Refusal as refusal:
+                if len(pages) > 1:
+                    refusal.message = f"image {number}: {refusal.message}"
+                raise
         return contents
+
+    async def _content(self, page: Source | bytes) -> bytes:
+        if isinstance(page, bytes):
+            return page
+        # An address has "://", which no base64 has: data without their beginning are no address.
+        if page.url[:5].lower() == "data:" or "://" not in page.url:
+            return data_url_content(page.url, page.field)
+        return await fetch(page.url, self.settings, page.field)
 
     async def accept(
         self,
