@@ -27,7 +27,8 @@ from PIL import Image, ImageDraw, ImageFont
 from bench.models.catalog import resolve
 from bench.models.qwen_vl import QwenVL
 from bench.models.qwen_vl.clock import Clock
-from bench.models.qwen_vl.generation import Completion, Prompted
+from bench.models.qwen_vl.generation import Completion, Prompted, read_decoding
+from bench.models.qwen_vl.loading import locate
 from bench.models.qwen_vl.prompting import Prompting
 from bench.runner.batches import batched
 from bench.schema import Document, Generation, PageGroup, Request
@@ -145,11 +146,11 @@ def generate_padded(model: QwenVL, documents: Sequence[Prompted]) -> list[tuple[
     """Rows padded on the left through ``generate`` of transformers, as peers batch."""
     parts = model._parts
     assert parts is not None
-    inner, ends = parts.loaded.model, set(parts.loaded.model.generation_config.eos_token_id)
+    inner, processor = parts.loaded.model, parts.processor
+    decoding = read_decoding(locate(model._spec), processor.config, processor.tokenizer)
     rows = [(document, question) for document in documents for question in document.questions]
     longest = max(question.prompt_tokens for _, question in rows)
-    pad = inner.generation_config.pad_token_id
-    ids = torch.full((len(rows), longest), pad)
+    ids = torch.full((len(rows), longest), decoding.pad_token)
     mask = torch.zeros_like(ids)
     for index, (document, question) in enumerate(rows):
         start = longest - question.prompt_tokens
@@ -160,14 +161,18 @@ def generate_padded(model: QwenVL, documents: Sequence[Prompted]) -> list[tuple[
         input_ids=ids,
         attention_mask=mask,
         mm_token_type_ids=(ids == inner.config.image_token_id).int(),
-        pixel_values=torch.cat([parts.processor.reader.values(p, ids.device) for p in pages]),
+        pixel_values=torch.cat([processor.reader.values(p, ids.device) for p in pages]),
         image_grid_thw=torch.tensor([(1, page.height, page.width) for page in pages]),
         max_new_tokens=max(question.limit for _, question in rows),
         do_sample=False,
+        eos_token_id=list(decoding.end_tokens),
+        pad_token_id=decoding.pad_token,
     )
     found = []
     for (_, question), row in zip(rows, output[:, longest:].tolist(), strict=True):
-        end = next((index + 1 for index, token in enumerate(row) if token in ends), len(row))
+        end = next(
+            (index + 1 for index, token in enumerate(row) if token in decoding.end_tokens), len(row)
+        )
         found.append((question, Completion.of(row[:end], [0.0], ended=end < len(row))))
     return found
 
