@@ -58,7 +58,12 @@ class Watch:
             sys.exit(f"{model}: {event['message']}")
         if event["event"] not in {"loaded", "task"}:
             return
-        [child] = psutil.Process().children()
+        # Pages are opened in another process.
+        [child] = [
+            child
+            for child in psutil.Process().children()
+            if "bench.runner.worker" in child.cmdline()
+        ]
         spent = child.cpu_times()
         now = (time.perf_counter(), spent.user + spent.system)
         if event["event"] == "loaded":
