@@ -25,8 +25,9 @@ SCORES = 2**18
 """Scores of a block for each thread: 1 MiB, about what a core keeps near."""
 LEAST_ROWS, MOST_ROWS = 64, 256
 """Queries of a block for each thread, whatever ``SCORES`` says. Fewer make a product slow."""
-FEWEST_SCORES, FEWEST_ROWS = 2**16, 32
-"""With less, for one key/value head, the calls cost what the products save: torch's own attention is used."""
+FEWEST_SCORES, FEWEST_ROWS = 2**18, 32
+"""With less, for one key/value head, the calls cost what the products save, and so do the kernels that oneDNN
+compiles for each number of tokens (0.5 ms): torch's own attention is used."""
 PACKED_ROWS = 256
 """Queries for which it pays to pack keys and values that all of them see."""
 TRIAL = (512, 1024, 64)
