@@ -114,3 +114,20 @@ def test_a_device_map_that_cannot_be_is_refused_before_loading(
     spec = resolve(str(write_tiny_checkpoint(tmp_path / "tiny")), **settings)
     with pytest.raises(InvalidInput, match=message):
         QwenVL(spec)
+
+
+def test_a_layer_on_the_disk_takes_no_tied_weight_that_lay_at_the_address_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spread(monkeypatch)
+    model = QwenVL(
+        resolve(str(write_tiny_checkpoint(tmp_path / "tiny")), options={"device_map": "auto"})
+    )
+    model.load()
+    assert model._parts is not None
+    outer = [getattr(m, "_hf_hook", None) for m in model._parts.loaded.model.modules()]
+    hooks = [hook for each in outer for hook in getattr(each, "hooks", (each,))]
+    offloaded = [hook for hook in hooks if getattr(hook, "offload", False)]
+    assert offloaded
+    # The addresses that accelerate has noted are those of weights that have gone meanwhile.
+    assert not any(hook.tied_params_map for hook in offloaded)

@@ -81,6 +81,19 @@ def pick_attention(spec: ModelSpec, device: torch.device, dtype: torch.dtype) ->
     return "flash_attention_2" if usable else "sdpa"
 
 
+def part_offloaded(model: Any) -> None:
+    """Let each layer that accelerate fetches from main memory or the disk know only its own tied weights.
+
+    accelerate finds tied weights by their address, in a table that all layers share. Where a tied weight was
+    freed, another one may lie at its address, and would be taken for it.
+    """
+    for module in model.modules():
+        outer: Any = getattr(module, "_hf_hook", None)
+        for hook in getattr(outer, "hooks", (outer,)):
+            if getattr(hook, "offload", False):
+                hook.tied_params_map = {}
+
+
 def weights_by_device(spec: ModelSpec, model: Any) -> dict[str, int]:
     """Bytes of the weights on each device, by accelerate's map of ``model``.
 

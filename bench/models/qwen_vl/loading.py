@@ -26,7 +26,13 @@ from bench.models.checkpoints import (
 )
 from bench.models.qwen_vl.adapters import with_adapter
 from bench.models.qwen_vl.configuration import read_configuration
-from bench.models.qwen_vl.device import pick_attention, pick_device, pick_dtype, weights_by_device
+from bench.models.qwen_vl.device import (
+    part_offloaded,
+    pick_attention,
+    pick_device,
+    pick_dtype,
+    weights_by_device,
+)
 from bench.models.qwen_vl.download import fetch, offline
 from bench.models.qwen_vl.failures import load_failure
 from bench.models.qwen_vl.quantization import (
@@ -99,6 +105,7 @@ def load_model(spec: ModelSpec, folder: Path) -> LoadedModel:
     details: dict[str, Json] = {"quantization": quantization}
     if spec.options.get("device_map") is not None:
         details["device_map"] = weights_by_device(spec, model)
+        part_offloaded(model)
         # Where pages and tokens enter; each layer fetches its input from there or from the layer before.
         plan = plan._replace(device=model.device)
     merge = bool(spec.options.get("merge_adapter", quantization is None))
