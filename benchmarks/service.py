@@ -127,8 +127,11 @@ def overhead(
     from bench.models import make_model
     from bench.models.catalog import resolve
     from bench.runner.batches import page_groups, singles
+    from bench.runner.threads import set_threads
     from bench.tasks import load_task
 
+    # As in the process of a service or a run: torch reads it when it is imported.
+    set_threads()
     groups = page_groups(load_task(ROOT / "tasks" / "slips"))
     questions = [
         (group.document.pages[0].path, r.prompt) for group in groups for r in group.requests
