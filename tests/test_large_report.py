@@ -133,6 +133,19 @@ def test_different_tasks_of_one_name_are_refused(run: RunStore) -> None:
         large.large_sections([kept, other])
 
 
+def test_rows_of_one_model_in_two_runs_are_called_as_in_the_ordinary_report(
+    run: RunStore, tmp_path: Path
+) -> None:
+    again = make_run(tmp_path, MODELS, make_tasks(4, 3, ["ru", "en"]), name="again", previews=False)
+    write_scores(evaluate(again))
+    runs = [run, again]
+    kept = [scores for each in runs if (scores := stored_scores(each)) is not None]
+    rows = only_table(large.large_sections(kept)[0]).rows
+    view = build([evaluate(each) for each in runs])
+    assert {row.model for row in rows} == {row.key for row in view.rows}
+    assert len(rows) == 2 * len(MODELS)
+
+
 def change_answers(run: RunStore) -> None:
     path = run.cell_folder(run.model_names()[0], run.task_names()[0]) / "outputs.jsonl"
     path.write_text("".join(path.read_text("utf-8").splitlines(keepends=True)[1:]), "utf-8")

@@ -221,14 +221,21 @@ def test_what_goes_wrong_there_goes_wrong_here(
     assert not isinstance(refused.value, ModelGone)
 
 
-def test_an_actor_that_dies_lets_another_go_on(
-    ray: PretendedRay, groups: Sequence[PageGroup]
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RayError("The actor died\nunexpectedly."), "The actor died unexpectedly"),
+        # A client that has lost its head.
+        (ConnectionError("Client is shutting down."), "Client is shutting down"),
+    ],
+    ids=["actor", "head"],
+)
+def test_an_actor_that_is_gone_lets_another_go_on(
+    error: Exception, said: str, ray: PretendedRay, groups: Sequence[PageGroup]
 ) -> None:
     remote = model(ray)
-    ray.dead = RayError("The actor died\nunexpectedly.")
-    with pytest.raises(
-        ModelGone, match="the model's actor is gone: The actor died unexpectedly"
-    ) as gone:
+    ray.dead = error
+    with pytest.raises(ModelGone, match=f"the model's actor is gone: {said}") as gone:
         remote.generate(groups)
     assert gone.value.restarts
 
@@ -294,18 +301,6 @@ def test_a_client_tries_again_where_its_server_on_the_head_does_not_start(
         connect("ray://head:10001")
     # The cause, and not the beginning of the traceback.
     assert failure.value.message.endswith("cluster: RuntimeError: Starting the server failed.")
-
-
-def test_a_client_that_loses_its_head_lets_another_go_on(
-    ray: PretendedRay, groups: Sequence[PageGroup]
-) -> None:
-    remote = model(ray)
-    ray.dead = ConnectionError("Client is shutting down.")
-    with pytest.raises(
-        ModelGone, match="the model's actor is gone: Client is shutting down"
-    ) as gone:
-        remote.generate(groups)
-    assert gone.value.restarts
 
 
 def test_a_head_without_the_program_is_one_line(

@@ -100,9 +100,7 @@ def score_command(options: ScoreOptions) -> None:
         )
     if are_large([run]):
         write_scores(evaluation)
-        report_large([run], write=False, as_json=options.as_json)
-        if options.log_to is not None:
-            click.echo(f"warning: so large a run is not logged to {options.log_to}", err=True)
+        report_large([run], write=False, as_json=options.as_json, log_to=options.log_to)
         return
     view = build([evaluation])
     sections = sections_to_print(view, as_json=options.as_json)

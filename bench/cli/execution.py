@@ -217,9 +217,9 @@ def conclude(
     if are_large(runs):
         for evaluation in evaluations:
             write_scores(evaluation)
-        report_large(runs, write=not options.no_report, as_json=options.as_json)
-        if options.log_to is not None:
-            click.echo(f"warning: so large a run is not logged to {options.log_to}", err=True)
+        report_large(
+            runs, write=not options.no_report, as_json=options.as_json, log_to=options.log_to
+        )
         if options.has_csv and not options.no_report:
             click.echo("warning: so large a run gets no files of VLMHyperBench", err=True)
     else:

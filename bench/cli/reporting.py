@@ -95,8 +95,11 @@ def report_large(
     title: str | None = None,
     write: bool = True,
     as_json: bool = False,
+    log_to: str | None = None,
 ) -> None:
     """Print what is known of large runs without reading their answers, and write it as Markdown.
+
+    No tracker can log them; if ``log_to`` names one, a warning says so.
 
     Raises:
         InvalidInput: the scores of a run are not on the disk, or ``destination`` is of another kind.
@@ -126,6 +129,8 @@ def report_large(
                 hint=f"bench score {shell_word(run.path)}",
             )
         kept.append(scores)
+    if log_to is not None:
+        click.echo(f"warning: so large a run is not logged to {log_to}", err=True)
     sections = large_sections(kept, title)
     if write:
         write_atomically(path, markdown(sections))

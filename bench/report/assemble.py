@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import bench
 from bench.measure import collector_paused
@@ -20,10 +18,11 @@ from bench.report.joining import in_order, join_samples
 from bench.report.mistakes import extraction_views, mistake_views
 from bench.report.options import ReportOptions
 from bench.report.ranking import Scored, pareto
-from bench.report.records import at, nested, text
+from bench.report.records import at
 from bench.report.robustness import robustness
-from bench.report.rows import RowSource, hardware, model_row, sentences
-from bench.report.run_names import distinct_names
+from bench.report.rows import RowSource, model_row
+from bench.report.run_names import keys_of_rows
+from bench.report.runs import run_view
 from bench.report.sweep import sweep_views
 from bench.report.verdict import judge
 from bench.report.views import (
@@ -55,7 +54,7 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
         options: the title is used here, the rest by the renderers.
     """
     options = options or ReportOptions()
-    runs = tuple(_run_view(evaluation) for evaluation in evaluations)
+    runs = tuple(run_view(evaluation.run) for evaluation in evaluations)
     keys = _task_keys(evaluations)
     # Scores and ranks are those of clean pages; what perturbed pages change is looked at beside them.
     clean = [evaluation.clean for evaluation in evaluations]
@@ -165,66 +164,15 @@ def _task_keys(evaluations: Sequence[Evaluation]) -> list[dict[str, str]]:
     ]
 
 
-def _run_view(evaluation: Evaluation) -> RunView:
-    run = evaluation.run
-    record = run.record
-    environment = record.get("environment")
-    git = nested(environment, "git")
-    command = record.get("command")
-    arguments = [str(part) for part in command] if isinstance(command, list) else []
-    labels = record.get("labels")
-    protocol = text(nested(record, "protocol", "name"))
-    return RunView(
-        id=run.id,
-        name=text(record.get("name")) or run.id,
-        path=str(run.path),
-        started=text(record.get("started")),
-        state=run.state(),
-        command=shlex.join(arguments),
-        labels={str(k): str(v) for k, v in labels.items()} if isinstance(labels, Mapping) else {},
-        hardware=hardware(environment, "cuda" if nested(environment, "gpus") else "cpu"),
-        software=_software(environment),
-        record_version=text(nested(environment, "bench")),
-        commit=text(nested(git, "commit")),
-        dirty=bool(nested(git, "dirty")),
-        protocol="" if protocol == "native" else protocol,
-        protocol_title=text(nested(record, "protocol", "title")),
-        deviations=sentences(nested(record, "protocol", "deviations")),
-        differences=sentences(nested(record, "protocol", "differences")),
-        warnings=sentences(record.get("warnings")),
-        record={key: value for key, value in record.items() if key != "tasks"},
-    )
-
-
-def _software(environment: Any) -> str:
-    parts = []
-    for label, key in (("docvlm-bench", "bench"), ("Python", "python"), ("CUDA", "cuda")):
-        if value := text(nested(environment, key)):
-            parts.append(f"{label} {value}")
-    gpus = nested(environment, "gpus")
-    if isinstance(gpus, list) and gpus and (driver := text(nested(gpus[0], "driver"))):
-        parts.append(f"driver {driver}")
-    packages = nested(environment, "packages")
-    if isinstance(packages, Mapping):
-        parts += [f"{name} {version}" for name, version in packages.items() if version]
-    return ", ".join(parts)
-
-
 def _sources(
     evaluations: Sequence[Evaluation], runs: Sequence[RunView], keys: Sequence[Mapping[str, str]]
 ) -> list[RowSource]:
-    counts = Counter(model for evaluation in evaluations for model in evaluation.models)
-    sources: list[RowSource] = []
-    taken: set[str] = set()
-    names = distinct_names(runs)
-    for evaluation, run, task_keys in zip(evaluations, runs, keys, strict=True):
-        for model in evaluation.models:
-            key = model if counts[model] == 1 else f"{model} @ {names[run.id]}"
-            while key in taken:
-                key += "′"
-            taken.add(key)
-            sources.append(RowSource(key, model, evaluation, run, task_keys))
-    return sources
+    row_keys = keys_of_rows([evaluation.models for evaluation in evaluations], runs)
+    return [
+        RowSource(key, model, evaluation, run, task_keys)
+        for evaluation, run, task_keys, own in zip(evaluations, runs, keys, row_keys, strict=True)
+        for model, key in own.items()
+    ]
 
 
 def _task_views(

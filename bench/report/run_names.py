@@ -36,6 +36,29 @@ def distinct_names(runs: Sequence[RunView]) -> dict[str, str]:
     return names
 
 
+def keys_of_rows(models: Sequence[Sequence[str]], runs: Sequence[RunView]) -> list[dict[str, str]]:
+    """For each of the ``runs``: its models → the keys of their rows, each key once in the whole report.
+
+    Args:
+        models: the models of each run.
+        runs: as many runs.
+    """
+    counts = Counter(model for of_run in models for model in of_run)
+    names = distinct_names(runs)
+    taken: set[str] = set()
+    keys: list[dict[str, str]] = []
+    for of_run, run in zip(models, runs, strict=True):
+        own: dict[str, str] = {}
+        for model in of_run:
+            key = model if counts[model] == 1 else f"{model} @ {names[run.id]}"
+            while key in taken:
+                key += "′"
+            taken.add(key)
+            own[model] = key
+        keys.append(own)
+    return keys
+
+
 def _told_apart(runs: Sequence[RunView]) -> dict[str, str]:
     """Id → words that no other of the ``runs`` has; the id where there are none."""
     days = [formatting.moment(run.started[:10]) for run in runs]
