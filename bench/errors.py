@@ -97,10 +97,23 @@ def require_package(feature: str, package: str, extra: str) -> None:
     Raises:
         EnvironmentProblem: it is not installed.
     """
-    spec = importlib.util.find_spec(package)
-    # A folder of that name, such as the one that wandb makes where it is used, is no package.
-    if spec is None or spec.origin is None:
+    if not _is_installed(package):
         raise missing_package(feature, package, extra)
+
+
+def _is_installed(package: str) -> bool:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is not None:
+        return spec is not None
+    # A package without a file of its own, such as optimum, or just a folder of that name, such as the one
+    # that wandb makes where it is used.
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        distribution(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def install_command(extra: str) -> str:

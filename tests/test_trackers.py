@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bench.errors import require_package
 from bench.publishing import TRACKERS, check_tracker, trackers
 from bench.rundir.store import RunStore
 from bench.scoring.evaluation import evaluate
@@ -136,6 +137,18 @@ def test_a_folder_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("sys.path", [str(tmp_path)])
     with pytest.raises(Exception, match="needs the package wandb"):
         check_tracker("wandb")
+
+
+def test_an_installed_package_need_have_no_file_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As optimum has none, without which no GPTQ checkpoint can be loaded."""
+    (tmp_path / "wandb" / "sdk").mkdir(parents=True)
+    record = tmp_path / "wandb-1.0.dist-info"
+    record.mkdir()
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: wandb\nVersion: 1.0\n")
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    require_package("a test", "wandb", "wandb")
 
 
 def test_a_part_of_a_run_has_nothing_to_log(
