@@ -814,6 +814,13 @@ def test_the_key_is_nowhere_in_the_run_directory_whatever_the_server_says(
     monkeypatch.setenv("MY_KEY", KEY)
     server.models = ["reader", f"other-{KEY}"]
     server.version = f"1.0 {KEY}"
+    # In turn, whatever the order in which the questions come: each document asks for one of them.
+    choices = [
+        {"message": {"content": f"yes {KEY}"}, "finish_reason": "stop"},
+        {"message": {"content": [{"text": f"yes {KEY}"}]}, "finish_reason": "stop"},
+        # A reason that is cut where it is shown.
+        {"message": {"content": f"yes {KEY}"}, "finish_reason": "x" * 30 + KEY},
+    ]
 
     def echoing(handler: Handler, body: dict[str, Any]) -> bool:
         question = body["messages"][-1]["content"][-1]["text"]
@@ -825,16 +832,14 @@ def test_the_key_is_nowhere_in_the_run_directory_whatever_the_server_says(
         elif "field 2" in question:
             return echoing_in_a_stream(handler, body)
         else:
-            # An answer, in text or in parts, and a reason that is cut where it is shown.
-            said: Any = f"yes {KEY}" if len(server.requests) % 2 else [{"text": f"yes {KEY}"}]
-            finish = "stop" if len(server.requests) % 3 else "x" * 30 + KEY
-            choice = {"message": {"content": said}, "finish_reason": finish}
+            choice = choices.pop()
             handler.send(200, {"system_fingerprint": KEY, "model": KEY, "choices": [choice]})
         return True
 
     server.reaction = echoing
     run = run_of(server, make_task(), tmp_path / "r", api_key_env="MY_KEY", attempts=1)
     outputs = run.outputs("served", "mine").values()
+    assert not choices
     assert {output.stop_reason for output in outputs} == {"stop", "error"}
     for path in run.path.rglob("*"):
         if path.is_file():
