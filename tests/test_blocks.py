@@ -16,6 +16,7 @@ from bench.models.catalog import resolve  # noqa: E402
 from bench.models.qwen_vl import QwenVL, allocator, blocks, products  # noqa: E402
 from bench.models.qwen_vl.loading import CLASSES, load_model  # noqa: E402
 from bench.models.qwen_vl.processing import Processor  # noqa: E402
+from bench.models.qwen_vl.tree import Heads, TreeCache, TreeShape  # noqa: E402
 from bench.models.qwen_vl.vision import PACKED  # noqa: E402
 from tests.tiny_qwen import make_document, make_group, one_thread  # noqa: E402
 from workshop.tiny_checkpoint import write_tiny_checkpoint  # noqa: E402
@@ -57,17 +58,75 @@ def test_a_sequence_sees_itself_as_torch_does(
         torch.testing.assert_close(seen, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("queries", [1, 40, 300])
-def test_a_mask_hides_what_it_hides_from_torch(queries: int, paying: None) -> None:
-    query = torch.randn(2, 3, queries, 32)
-    # Rows of a cache: more columns are reserved than are in use.
-    key, value = (torch.randn(2, 3, 400, 32)[:, :, :333] for _ in range(2))
-    mask = torch.zeros(2, 1, queries, 333)
-    mask.masked_fill_(torch.rand(mask.shape) < 0.5, float("-inf"))[..., 0] = 0
-    expected = torchs(query, key, value, attn_mask=mask)
+@pytest.mark.parametrize("groups", [1, 3])
+def test_branches_see_their_prefix_and_themselves_as_torch_does(groups: int, paying: None) -> None:
+    shape = TreeShape(2, 2, groups, 32, torch.float32, torch.device("cpu"))
+    caches = [TreeCache(shape, 3, 1000, attention) for attention in (None, blocks.attend)]
+    # The prompts of documents that ask unequally much; then answers, whose columns lie in turns.
+    prompts = [(0, 0)] * 60 + [(0, 1)] * 130 + [(0, 2)] * 7 + [(2, 0)] * 90
+    steps = [(0, 0), (0, 2), (2, 0)]
+    rows = [prompts, steps, steps[1:], [(1, 0)] * 40, [*steps, (0, 1)]]
     with torch.inference_mode():
-        seen = blocks.attend(query, key, value, mask)
-    torch.testing.assert_close(seen, expected, rtol=1e-4, atol=1e-5)
+        lengths = (1, 300, 461)
+        heads = drawn_heads(shape, sum(lengths))
+        expected, seen = (
+            cache.prefix((0, 1, 2), lengths).attend(0, heads, 0.3) for cache in caches
+        )
+        torch.testing.assert_close(seen, expected, rtol=1e-4, atol=1e-5)
+        for row in rows:
+            heads = drawn_heads(shape, len(row))
+            documents, questions = zip(*row, strict=True)
+            expected, seen = (
+                cache.branches(documents, questions).attend(0, heads, 0.3) for cache in caches
+            )
+            torch.testing.assert_close(seen, expected, rtol=1e-4, atol=1e-5)
+
+
+def drawn_heads(shape: TreeShape, tokens: int) -> Heads:
+    """Queries, keys and values of a packed row."""
+    return Heads(
+        numbers(1, shape.heads * shape.groups, tokens, shape.size),
+        numbers(1, shape.heads, tokens, shape.size),
+        numbers(1, shape.heads, tokens, shape.size),
+    )
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("sharpness", [0.1, 2.0, 8.0])
+def test_scores_of_any_size_are_as_precise_as_torchs(
+    sharpness: float, causal: bool, paying: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    softmax = blocks._by_softmax
+    again = []
+    monkeypatch.setattr(blocks, "_by_softmax", lambda *given: again.append(1) or softmax(*given))
+    torch.manual_seed(0)
+    query, key = (sharpness * numbers(1, 2, 700, 64) for _ in range(2))
+    value = numbers(1, 2, 700, 64)
+    exact = torchs(query.double(), key.double(), value.double(), is_causal=causal)
+    with torch.inference_mode():
+        seen = blocks.attend(query, key, value, is_causal=causal)
+    deviation = (torchs(query, key, value, is_causal=causal) - exact).abs().max()
+    assert (seen - exact).abs().max() < 2 * deviation + 4e-6
+    # Where scores lie hundreds apart, no sample tells how large they are.
+    assert bool(again) == (sharpness == 8.0)
+
+
+def test_one_key_far_above_all_others_is_seen(paying: None) -> None:
+    query, key, value = (numbers(1, 1, 300, 16) for _ in range(3))
+    key[:, :, 161] *= 1000
+    with torch.inference_mode():
+        seen = blocks.attend(query, key, value)
+    torch.testing.assert_close(seen, torchs(query, key, value), rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_not_a_number_reaches_whoever_sees_it(paying: None) -> None:
+    query, key, value = (numbers(1, 1, 300, 16) for _ in range(3))
+    key[:, :, 200] = float("nan")
+    before = torchs(*(part[:, :, :200] for part in (query, key, value)), is_causal=True)
+    with torch.inference_mode():
+        seen = blocks.attend(query, key, value, is_causal=True)
+    torch.testing.assert_close(seen[:, :, :200], before, rtol=1e-4, atol=1e-5)
+    assert seen[:, :, 200:].isnan().all()
 
 
 def test_short_sequences_are_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from bench.models.qwen_vl.clock import Clock  # noqa: E402
 from bench.models.qwen_vl.generation import Completion, Prompted  # noqa: E402
 from bench.models.qwen_vl.loading import CLASSES  # noqa: E402
 from bench.models.qwen_vl.prompting import Prompting  # noqa: E402
-from bench.schema import Output, PageGroup, TokenChoice  # noqa: E402
+from bench.schema import Generation, Output, PageGroup, TokenChoice  # noqa: E402
 from tests.tiny_qwen import edit_json, make_document, make_group, one_thread  # noqa: E402
 from workshop.tiny_checkpoint import write_tiny_checkpoint  # noqa: E402
 
@@ -177,6 +177,23 @@ def test_neither_order_nor_company_changes_an_answer(
     for size in (1, 2, 7):
         for start in range(0, len(singles), size):
             compare(reference, model, singles[start : start + size])
+
+
+@pytest.mark.parametrize("engine", ["tree", "cascade"])
+def test_only_the_last_token_of_a_question_passes_the_whole_of_the_last_layer(
+    engine: str, checkpoint: Path, groups: list[PageGroup]
+) -> None:
+    model = load(checkpoint, engine=engine)
+    assert model._parts is not None
+    language_model = model._parts.loaded.model.model.language_model
+    last = language_model.layers[-1].mlp
+    passing: list[int] = []
+    last.register_forward_hook(lambda _, given, output: passing.append(output.shape[1]))
+    answers(model, documents(model, [replace(groups[2], generation=Generation(1))]))
+    if "qwen3" in checkpoint.name:
+        # Features of the tiny tower are added behind the last layer, too.
+        passing.pop(0)
+    assert passing == [len(groups[2].requests)]
 
 
 @pytest.mark.parametrize("engine", ["tree", "cascade", "padded"])

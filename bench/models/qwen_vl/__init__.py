@@ -3,9 +3,10 @@
 The data go one way: ``loading`` puts the weights on a device, ``processing`` reads what belongs to them,
 ``prompting`` turns groups into pages and tokens, an engine turns those into answers. Read the engine's files
 in the order of the data: ``pixels``, ``vision``, ``prefix``, ``questions``, ``decode``,
-with ``tree`` for the memory between them and ``engine`` for the whole. On a GPU, ``cascade`` (on ``varlen``)
-replaces ``tree``, and ``steps`` replaces ``decode``; ``cuda`` contains what only CUDA can do. On a CPU,
-``products`` and ``blocks`` replace torch's own products and attention where they are faster.
+with ``tree`` for the memory between them and ``engine`` for the whole; ``last_layer`` leaves out what nobody
+reads. On a GPU, ``cascade`` (on ``varlen``) replaces ``tree``, and ``steps`` replaces ``decode``; ``cuda``
+contains what only CUDA can do. On a CPU, ``products`` and ``blocks`` replace torch's own products and
+attention where they are faster.
 
 Papers: arXiv 2409.12191 (Qwen2-VL), 2502.13923 (Qwen2.5-VL).
 """

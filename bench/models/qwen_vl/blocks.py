@@ -1,39 +1,51 @@
 """Attention on a CPU, a block of queries at a time, with the products of oneDNN.
 
 In fp32 torch's fused attention multiplies with MKL, whose products are slow on some processors. Here a block
-of queries is multiplied with all keys that it sees, its scores become weights in place, and the weights are
-multiplied with the values. A block has so few queries that its scores stay in the processor's cache, and
-nothing larger is held, however long a page is.
+of queries is multiplied with the keys that all of its queries see, the weights of the softmax are made within
+that product, and they are multiplied with the values. Nothing larger than a block's weights is held, however
+long a page is.
+
+**Weights within the product.** oneDNN cannot end a product with an exponential, but with a sigmoid it can:
+sigmoid(x) = exp(x) / (1 + exp(x)), and where x is -17 or less, 1 + exp(x) is 1 in fp32. So the scores of a
+query are shifted to there, which the division by the sum of its weights takes away again. How far is guessed
+from its scores for some of the keys. The largest of these is shifted to ``SHIFT``, which leaves room for
+larger ones. Whether all have fitted is seen from the sum: if it is at most exp(-17), so is each weight. A
+block with a larger sum is computed again with torch's softmax.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Any
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 
 from bench.models.qwen_vl.allocator import keep_freed_memory
-from bench.models.qwen_vl.products import MIN_SPEEDUP, obstacle, packed, product, seconds
-from bench.models.qwen_vl.tree import Attention
+from bench.models.qwen_vl.products import MIN_SPEEDUP, obstacle, product, seconds
+from bench.models.qwen_vl.tree import Attention, Visible, torchs_attention
 from bench.schema import ModelSpec
 
 NAME = "bench_blocks"
 """Name of the vision tower's attention among transformers' attention implementations."""
 
-SCORES = 2**18
-"""Scores of a block for each thread: 1 MiB, about what a core keeps near."""
-LEAST_ROWS, MOST_ROWS = 64, 256
+SCORES = 2**20
+"""Scores of a block for each thread: 4 MiB."""
+LEAST_ROWS, MOST_ROWS = 64, 512
 """Queries of a block for each thread, whatever ``SCORES`` says. Fewer make a product slow."""
 FEWEST_SCORES, FEWEST_ROWS = 2**18, 32
 """With less, for one key/value head, the calls cost what the products save, and so do the kernels that oneDNN
 compiles for each number of tokens (0.5 ms): torch's own attention is used."""
-PACKED_ROWS = 256
-"""Queries for which it pays to pack keys and values that all of them see."""
+SAMPLED_KEYS = 64
+"""Keys, or up to twice as many, from which a row's shift is guessed."""
+SHIFT = -47.0
+"""Where the largest sampled score of a row is shifted to."""
+MOST_SUM = math.exp(-17.0)
+"""What the weights of a row may come to. They come to exp(``SHIFT``) at least; weights below exp(-87), which
+are 0 in fp32, do not count beside that."""
 TRIAL = (512, 1024, 64)
 """Queries, keys and head size of the attention that is timed: torch's own takes about 1.4 ms for it."""
-
-_TORCH: Attention = torch.nn.functional.scaled_dot_product_attention
 
 
 def blocks_speedup() -> float | None:
@@ -58,9 +70,9 @@ def _speedup(threads: int) -> float | None:
             seen = attend(query, key, value)
         except (AttributeError, RuntimeError):
             return None
-        if not torch.allclose(seen, _TORCH(query, key, value), rtol=1e-4, atol=1e-5):
+        if not torch.allclose(seen, torchs_attention(query, key, value), rtol=1e-4, atol=1e-5):
             return None
-        torchs = seconds(lambda: _TORCH(query, key, value))
+        torchs = seconds(lambda: torchs_attention(query, key, value))
         return torchs / seconds(lambda: attend(query, key, value))
 
 
@@ -97,54 +109,35 @@ def attend(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attn_mask: torch.Tensor | None = None,
+    visible: Visible | None = None,
     *,
     is_causal: bool = False,
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> torch.Tensor:
-    """What ``torch.nn.functional.scaled_dot_product_attention`` computes, for tensors in fp32 on a CPU.
-
-    Args:
-        query: (batch, query heads, queries, size).
-        key: (batch, key/value heads, tokens, size).
-        value: like ``key``.
-        attn_mask: (batch, 1, queries, tokens), added to the scores.
-        is_causal: query i sees the first i + 1 keys; there are as many of both.
-        scale: factor of the scores; None is one over the square root of ``size``.
-        enable_gqa: as for torch; here consecutive query heads share a key/value head in any case.
-    """
+    """See ``Attention``; for tensors in fp32 on a CPU."""
     batch, heads, queries, size = query.shape
     shared, tokens = key.shape[1], key.shape[2]
     groups = heads // shared
     rows = groups * queries
     if rows < FEWEST_ROWS or rows * tokens < FEWEST_SCORES:
-        return _TORCH(
-            query,
-            key,
-            value,
-            attn_mask,
-            is_causal=is_causal,
-            scale=scale,
-            enable_gqa=enable_gqa,
+        return torchs_attention(
+            query, key, value, visible, is_causal=is_causal, scale=scale, enable_gqa=enable_gqa
         )
     factor = size**-0.5 if scale is None else scale
     # As the callers want it in the end: what all heads of a token saw lies together.
     seen = query.new_empty(batch, queries, heads, size).transpose(1, 2)
-    for document in range(batch):
-        mask = None if attn_mask is None else attn_mask[document, 0]
+    for row in range(batch):
+        count = queries if visible is None else len(visible.reaches[row])
+        if visible is not None:
+            sight = _branches(visible, row)
+        else:
+            sight = _earlier() if is_causal else _everything(tokens)
         for head in range(shared):
             own = slice(head * groups, (head + 1) * groups)
-            _see(
-                query[document, own],
-                # oneDNN has no fast product for rows with gaps between them.
-                key[document, head].contiguous(),
-                value[document, head].contiguous(),
-                seen[document, own],
-                mask,
-                is_causal=is_causal,
-                factor=factor,
-            )
+            # oneDNN has no fast product for rows with gaps between them.
+            keys, values = key[row, head].contiguous(), value[row, head].contiguous()
+            _see(query[row, own, :count] * factor, keys, values, seen[row, own, :count], sight)
     return seen
 
 
@@ -168,37 +161,118 @@ def use_in_tower(model: Any, attention: Attention) -> None:
     model.model.visual.config._attn_implementation = NAME
 
 
+class Block(NamedTuple):
+    """Queries, and the keys that they see."""
+
+    rows: torch.Tensor
+    """(groups x queries, size), scaled."""
+    common: int
+    """All see so many keys at the beginning."""
+    near: slice
+    """Further keys, which some of them see."""
+    hidden: torch.Tensor | None
+    """(queries, keys of ``near``): which of these a query does not see; None without further keys."""
+
+
+class Sight(NamedTuple):
+    """Which keys queries see; see ``Block``."""
+
+    common: int | None
+    """None: a block sees all keys before its first query."""
+    further: Callable[[int, int], tuple[slice, torch.Tensor | None]]
+    """For the queries between two numbers: ``near`` and ``hidden``."""
+
+
+def _everything(tokens: int) -> Sight:
+    return Sight(tokens, lambda first, last: (slice(0), None))
+
+
+def _earlier() -> Sight:
+    """Query i sees the first i + 1 keys."""
+
+    def further(first: int, last: int) -> tuple[slice, torch.Tensor]:
+        ahead = torch.ones(last - first, last - first, dtype=torch.bool).triu(1)
+        return slice(first, last), ahead
+
+    return Sight(None, further)
+
+
+def _branches(visible: Visible, row: int) -> Sight:
+    """What the tokens of the document ``row`` see."""
+    reaches, columns = visible.reaches[row], visible.columns[row]
+
+    def further(first: int, last: int) -> tuple[slice, torch.Tensor]:
+        block = reaches[first:last]
+        near = slice(min(reach.start for reach in block), max(reach.stop for reach in block))
+        return near, ~columns[first:last, near]
+
+    return Sight(visible.prefixes[row], further)
+
+
 def _see(
     queries: torch.Tensor,
     keys: torch.Tensor,
     values: torch.Tensor,
     seen: torch.Tensor,
-    mask: torch.Tensor | None,
-    *,
-    is_causal: bool,
-    factor: float,
+    sight: Sight,
 ) -> None:
-    """Fill ``seen`` with what ``queries``, both (groups, queries, size), see of one head's ``keys``."""
+    """Fill ``seen`` with what scaled ``queries`` see of one head's ``keys``.
+
+    Queries and ``seen`` are (groups, queries, size), keys and values (tokens, size).
+    """
     groups, count, size = queries.shape
+    # The product with this last column takes a number of a row's own from its scores.
+    known = torch.cat([keys, keys.new_ones(len(keys), 1)], -1)
     step = max(1, _block_rows(len(keys)) // groups)
-    ahead = queries.new_full((step, step), float("-inf")).triu(1) if is_causal else None
-    known, told = keys, values.t()
-    if not is_causal and count >= PACKED_ROWS:
-        known, told = packed(known), packed(told)
     for first in range(0, count, step):
         last = min(first + step, count)
-        # A causal block sees no key behind its last query.
-        tokens = last if is_causal else len(keys)
-        rows = queries[:, first:last].reshape(-1, size) * factor
-        scores = product(rows, known[:tokens] if is_causal else known)
-        by_group = scores.view(groups, last - first, tokens)
-        if ahead is not None:
-            by_group[:, :, first:] += ahead[: last - first, : last - first]
-        if mask is not None:
-            by_group += mask[first:last]
-        torch.softmax(scores, -1, out=scores)
-        of_rows = product(scores, told[:, :tokens] if is_causal else told)
-        seen[:, first:last] = of_rows.view(groups, last - first, size)
+        common = first if sight.common is None else sight.common
+        near, hidden = sight.further(first, last)
+        block = Block(queries[:, first:last].reshape(-1, size), common, near, hidden)
+        of_rows = _by_sigmoid(block, known, values)
+        if of_rows is None:
+            of_rows = _by_softmax(block, keys, values)
+        seen[:, first:last] = of_rows.view(groups, -1, size)
+
+
+def _by_sigmoid(block: Block, known: torch.Tensor, values: torch.Tensor) -> torch.Tensor | None:
+    """What the rows of ``block`` see: (rows, size); None if a score is too far above those of the sample.
+
+    ``known`` is (tokens, size + 1), its last column ones.
+    """
+    rows, common, near, hidden = block
+    size = rows.shape[1]
+    scores = rows @ known[: common : max(1, common // SAMPLED_KEYS), :size].t()
+    if hidden is not None:
+        # So few keys that torch's products serve, which need not be compiled for each number of them.
+        of_near = rows @ known[near, :size].t()
+        of_near.view(-1, *hidden.shape).masked_fill_(hidden, float("-inf"))
+        scores = torch.cat([scores, of_near], 1)
+    shifts = SHIFT - scores.amax(-1, keepdim=True)
+    sums = torch.zeros_like(shifts)
+    weighted = torch.zeros_like(rows)
+    if common > 0:
+        weights = product(torch.cat([rows, shifts], 1), known[:common], None, "sigmoid")
+        sums += weights.sum(-1, keepdim=True)
+        weighted += product(weights, values[:common].t())
+    if hidden is not None:
+        weights = of_near.add_(shifts).exp_()
+        sums += weights.sum(-1, keepdim=True)
+        weighted += weights @ values[near]
+    return None if bool((sums > MOST_SUM).any()) else weighted.div_(sums)
+
+
+def _by_softmax(block: Block, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """What the rows of ``block`` see, by torch's own attention."""
+    rows, common, near, hidden = block
+    visible = None
+    if hidden is not None:
+        keys, values = (torch.cat([part[:common], part[near]]) for part in (keys, values))
+        of_group = torch.cat([hidden.new_ones(len(hidden), common), ~hidden], 1)
+        visible = of_group.repeat(len(rows) // len(hidden), 1)
+    query, key, value = (part[None, None] for part in (rows, keys, values))
+    torchs = torch.nn.functional.scaled_dot_product_attention
+    return torchs(query, key, value, attn_mask=visible, scale=1.0)[0, 0]
 
 
 def _block_rows(tokens: int) -> int:

@@ -175,6 +175,8 @@ class PrefixRun:
         queries, keys, values = (part[0].transpose(0, 1) for part in heads)
         self._cache.keys[layer][self._places] = keys
         self._cache.values[layer][self._places] = values
+        if layer == self._cache.shape.layers - 1:
+            return queries.unsqueeze(0)
         seen = self._cache.kernel(queries, keys, values, self._segments, causal=True, scale=scale)
         return seen.values.unsqueeze(0)
 

@@ -165,10 +165,16 @@ def packed(weight: torch.Tensor) -> torch.Tensor:
 
 
 def product(
-    rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
+    rows: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    then: str = "none",
 ) -> torch.Tensor:
-    """``torch.nn.functional.linear`` by oneDNN, with a ``weight`` that is packed or has no gaps."""
-    computed: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+    """``torch.nn.functional.linear`` by oneDNN, with a ``weight`` that is packed or has no gaps.
+
+    ``then`` is what becomes of each result before it is stored, such as "sigmoid".
+    """
+    computed: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, then, [], "")
     return computed
 
 

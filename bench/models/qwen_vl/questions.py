@@ -71,9 +71,7 @@ def ask(
         while len(prompts[0]) > row_tokens:
             forward(model, cache, pack, [prompts[0][:row_tokens]])
             prompts = [prompts[0][row_tokens:]]
-        last = torch.tensor([len(prompt) for prompt in prompts]).cumsum(0) - 1
-        hidden = forward(model, cache, pack, prompts)
-        logits.append(model.lm_head(hidden[upload(last, hidden.device)]))
+        logits.append(model.lm_head(forward(model, cache, pack, prompts)))
     return torch.cat(logits)
 
 
@@ -83,7 +81,7 @@ def forward(
     """Let each branch go on by its ``tokens``, all of them in one packed row.
 
     Returns:
-        (tokens, hidden size): what the language model makes of every token.
+        (branches, hidden size): what the language model makes of the last token of each.
     """
     import torch
 
@@ -98,10 +96,12 @@ def forward(
         ids += new
         branch.position += len(new)
     index = upload(torch.tensor([ids, positions]), model.device)
+    last = torch.tensor([len(new) for new in tokens]).cumsum(0) - 1
     hidden: torch.Tensor = model.model.language_model(
         inputs_embeds=model.get_input_embeddings()(index[0]).unsqueeze(0),
         position_ids=index[1].expand(3, 1, -1),
         use_cache=False,
+        wanted=upload(last, model.device),
         row=cache.branches(documents, numbers),
     ).last_hidden_state
     return hidden[0]

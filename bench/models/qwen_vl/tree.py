@@ -18,9 +18,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from bench.models.qwen_vl.cuda import serves_grouped_queries
+from bench.models.qwen_vl.last_layer import trim_last_layer
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +57,10 @@ class TreeRow(Protocol):
     """A packed row of tokens on its way through the language model."""
 
     def attend(self, layer: int, heads: Heads, scale: float) -> torch.Tensor:
-        """Store the row's keys and values, and return what its queries see: (1, tokens, heads, size)."""
+        """Store the row's keys and values, and return what its queries see: (1, tokens, heads, size).
+
+        Of a prefix nobody reads what the queries of the last layer see, so it may be anything.
+        """
         ...
 
 
@@ -87,13 +92,23 @@ class Attention(Protocol):
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
-        attn_mask: torch.Tensor | None = None,
+        visible: Visible | None = None,
         *,
         is_causal: bool = False,
         scale: float | None = None,
         enable_gqa: bool = False,
     ) -> torch.Tensor:
-        """Attend."""
+        """Attend; consecutive query heads share a key/value head.
+
+        Args:
+            query: (batch, query heads, queries, size).
+            key: (batch, key/value heads, tokens, size).
+            value: like ``key``.
+            visible: what the queries see, for branches; without it they see all keys.
+            is_causal: query i sees the first i + 1 keys; there are as many of both.
+            scale: factor of the scores; None is one over the square root of ``size``.
+            enable_gqa: whether there are more query heads than key/value heads, where nothing is ``visible``.
+        """
         ...
 
 
@@ -118,7 +133,7 @@ class TreeCache:
         import torch
 
         self.shape = shape
-        self.attention = attention or torch.nn.functional.scaled_dot_product_attention
+        self.attention = attention or torchs_attention
         size = (documents, shape.heads, columns, shape.size)
         # Zeros, because what was in memory before may not be a number; see ``forget_branches``.
         self.keys = [
@@ -127,13 +142,16 @@ class TreeCache:
         self.values = [torch.zeros_like(keys) for keys in self.keys]
         self.owner = torch.full((documents, columns), _FREE, dtype=torch.int32, device=shape.device)
         """(documents, columns): the question that a column belongs to."""
+        self.prefixes = [0] * documents
+        """The columns of each document's prefix."""
+        self.starts: dict[tuple[int, int], int] = {}
+        """(document, question) → the first column of its branch."""
         self._used = [0] * documents
-        self._prefix = [0] * documents
 
     def prefix(self, documents: Sequence[int], lengths: Sequence[int]) -> PrefixRow:
         """A packed row of whole prefixes: ``lengths[i]`` tokens of document ``documents[i]``."""
         for document, length in zip(documents, lengths, strict=True):
-            self._used[document] = self._prefix[document] = length
+            self._used[document] = self.prefixes[document] = length
             self.owner[document, :length] = _PREFIX
         return PrefixRow(self, tuple(documents), tuple(lengths))
 
@@ -147,32 +165,29 @@ class TreeCache:
         """
         import torch
 
+        counts = Counter(documents)
+        first, last = min(counts), max(counts) + 1
+        reaches: list[list[Reach]] = [[] for _ in range(first, last)]
         slots, columns = [], []
-        counts: Counter[int] = Counter()
-        for document in documents:
-            slots.append(counts[document])
-            columns.append(self._used[document] + counts[document])
-            counts[document] += 1
-        for document, count in counts.items():
-            self._used[document] += count
-        first, last = min(counts), max(counts)
+        for document, question in zip(documents, questions, strict=True):
+            own = reaches[document - first]
+            column = self._used[document]
+            start = self.starts.setdefault((document, question), column)
+            slots.append(len(own))
+            columns.append(column)
+            own.append(Reach(start, column + 1))
+            self._used[document] += 1
         index = torch.tensor([documents, slots, columns, questions], device=self.shape.device)
         self.owner[index[0], index[2]] = index[3].int()
-        return BranchRow(
-            self,
-            first=first,
-            last=last + 1,
-            width=max(counts.values()),
-            length=max(self._used[first : last + 1]),
-            index=index,
-        )
+        return BranchRow(self, first, reaches, index)
 
     def forget_branches(self, *, wipe: bool = False) -> None:
         """Free the columns behind the prefixes; ``wipe`` them where they hold what is not a number.
 
         A masked column still meets its weight of 0, and 0 times NaN is NaN.
         """
-        self._used = list(self._prefix)
+        self._used = list(self.prefixes)
+        self.starts = {}
         self.owner[self.owner >= 0] = _FREE
         if wipe:
             free = (self.owner == _FREE)[:, None, :, None]
@@ -201,6 +216,8 @@ class PrefixRow:
         ):
             self._cache.keys[layer][document, :, :length] = keys[0]
             self._cache.values[layer][document, :, :length] = values[0]
+            if layer == shape.layers - 1:
+                continue
             if not grouped:
                 keys, values = (
                     part.repeat_interleave(shape.groups, dim=1) for part in (keys, values)
@@ -215,80 +232,123 @@ class PrefixRow:
                     enable_gqa=grouped and shape.groups > 1,
                 )
             )
-        return torch.cat(seen, dim=2).transpose(1, 2)
+        return torch.cat(seen or [heads.queries], dim=2).transpose(1, 2)
+
+
+class Reach(NamedTuple):
+    """Columns between which a token's own branch lies, up to itself; other branches may lie among them."""
+
+    start: int
+    stop: int
+
+
+class Visible:
+    """What tokens of branches see: their document's prefix, and their own branch up to themselves."""
+
+    def __init__(
+        self, cache: TreeCache, first: int, reaches: Sequence[Sequence[Reach]], index: torch.Tensor
+    ) -> None:
+        """``reaches`` and ``index`` are those of a ``BranchRow`` from document ``first`` on.
+
+        It holds true until the next tokens are stored in ``cache``.
+        """
+        last = first + len(reaches)
+        self.reaches = reaches
+        """For each document those of its tokens, in the order of their slots."""
+        self.prefixes = cache.prefixes[first:last]
+        """The columns of each document that all its tokens see."""
+        self.width = max(map(len, reaches))
+        """Slots of a document."""
+        self.length = max(max((0, *(reach.stop for reach in own))) for own in reaches)
+        """Columns in use."""
+        self._cache, self._rows, self._index = cache, slice(first, last), index
+
+    @cached_property
+    def columns(self) -> torch.Tensor:
+        """(documents, slots, columns): whether the token in a slot sees a column.
+
+        Slots without a token see the prefix, because a softmax over nothing is not a number.
+        """
+        import torch
+
+        document, slot, column, question = self._index
+        row = document - self._rows.start
+        size = (len(self.reaches), self.width)
+        asking = torch.full(size, _NOBODY, dtype=torch.int32, device=question.device)
+        asking[row, slot] = question.int()
+        newest = torch.zeros(size, dtype=torch.long, device=question.device)
+        newest[row, slot] = column
+        owner = self._cache.owner[self._rows, None, : self.length]
+        earlier = torch.arange(self.length, device=question.device) <= newest.unsqueeze(2)
+        return (owner == _PREFIX) | ((owner == asking.unsqueeze(2)) & earlier)
+
+    @cached_property
+    def mask(self) -> torch.Tensor:
+        """What to add to the scores of folded queries: (documents, 1, groups x slots, columns), 0 or -inf."""
+        import torch
+
+        shape = self._cache.shape
+        scores = torch.zeros(self.columns.shape, dtype=shape.dtype, device=shape.device)
+        scores.masked_fill_(~self.columns, float("-inf"))
+        return scores.repeat(1, shape.groups, 1).unsqueeze(1)
 
 
 class BranchRow:
     """Tokens of questions or answers, behind the prefixes of their documents."""
 
     def __init__(
-        self,
-        cache: TreeCache,
-        *,
-        first: int,
-        last: int,
-        width: int,
-        length: int,
-        index: torch.Tensor,
+        self, cache: TreeCache, first: int, reaches: Sequence[Sequence[Reach]], index: torch.Tensor
     ) -> None:
         """``index`` holds (document, slot, column, question) of every token: (4, tokens).
 
-        ``first`` to ``last`` are the documents concerned, ``width`` the tokens of the one that has most,
-        ``length`` the columns in use.
+        ``reaches`` are those of the documents from ``first`` on, each with its tokens.
         """
-        self._cache, self._first, self._last = cache, first, last
-        self._width, self._length = width, length
+        self._cache, self._visible = cache, Visible(cache, first, reaches, index)
+        self._rows = slice(first, first + len(reaches))
         self._document, self._slot, self._column = index[0], index[1], index[2]
         self._row = index[0] - first
-        self._mask = self._visible(index[3])
 
     def attend(self, layer: int, heads: Heads, scale: float) -> torch.Tensor:
-        """See ``TreeRow``.
-
-        The query heads that share a key/value head become further queries of that head, so that keys and
-        values are not repeated: (documents, key/value heads, groups x width, size).
-        """
-        shape, cache = self._cache.shape, self._cache
+        """See ``TreeRow``."""
+        cache, visible = self._cache, self._visible
         for stored, new in ((cache.keys[layer], heads.keys), (cache.values[layer], heads.values)):
             stored[self._document, :, self._column] = new[0].transpose(0, 1)
-        documents = self._last - self._first
-        sorted_ = heads.queries.new_zeros(
-            documents, self._width, shape.heads, shape.groups, shape.size
-        )
         packed = heads.queries[0].transpose(0, 1)
-        sorted_[self._row, self._slot] = packed.reshape(-1, shape.heads, shape.groups, shape.size)
-        folded = sorted_.permute(0, 2, 3, 1, 4).reshape(documents, shape.heads, -1, shape.size)
-        rows = slice(self._first, self._last)
+        by_document = packed.new_zeros(len(visible.reaches), visible.width, *packed.shape[1:])
+        by_document[self._row, self._slot] = packed
         seen = cache.attention(
-            folded,
-            cache.keys[layer][rows, :, : self._length],
-            cache.values[layer][rows, :, : self._length],
-            attn_mask=self._mask,
+            by_document.transpose(1, 2),
+            cache.keys[layer][self._rows, :, : visible.length],
+            cache.values[layer][self._rows, :, : visible.length],
+            visible,
             scale=scale,
         )
-        unfolded = seen.reshape(documents, shape.heads, shape.groups, self._width, shape.size)
-        packed_again = unfolded.permute(0, 3, 1, 2, 4)[self._row, self._slot]
-        return packed_again.reshape(1, len(packed_again), shape.heads * shape.groups, shape.size)
+        return seen.transpose(1, 2)[self._row, self._slot].unsqueeze(0)
 
-    def _visible(self, questions: torch.Tensor) -> torch.Tensor:
-        """What to add to the scores: (documents, 1, groups x width, length), 0 or minus infinity.
 
-        Slots without a token see the prefix, because a softmax over nothing is not a number.
-        """
-        import torch
+def torchs_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    visible: Visible | None = None,
+    *,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> torch.Tensor:
+    """See ``Attention``.
 
-        device = questions.device
-        size = (self._last - self._first, self._width)
-        asking = torch.full(size, _NOBODY, dtype=torch.int32, device=device)
-        asking[self._row, self._slot] = questions.int()
-        newest = torch.zeros(size, dtype=torch.long, device=device)
-        newest[self._row, self._slot] = self._column
-        owner = self._cache.owner[self._first : self._last, None, : self._length]
-        earlier = torch.arange(self._length, device=device) <= newest.unsqueeze(2)
-        visible = (owner == _PREFIX) | ((owner == asking.unsqueeze(2)) & earlier)
-        scores = torch.zeros(visible.shape, dtype=self._cache.shape.dtype, device=device)
-        scores.masked_fill_(~visible, float("-inf"))
-        return scores.repeat(1, self._cache.shape.groups, 1).unsqueeze(1)
+    The query heads of branches that share a key/value head become further queries of that head, so that
+    keys and values are not repeated: (documents, key/value heads, groups x slots, size).
+    """
+    import torch
+
+    torchs = torch.nn.functional.scaled_dot_product_attention
+    if visible is None:
+        return torchs(query, key, value, is_causal=is_causal, scale=scale, enable_gqa=enable_gqa)
+    documents, heads, _, size = key.shape
+    folded = query.reshape(documents, heads, -1, size)
+    return torchs(folded, key, value, attn_mask=visible.mask, scale=scale).reshape(query.shape)
 
 
 def attend(
@@ -307,11 +367,15 @@ def attend(
 
 
 def use_tree_attention(model: Any) -> None:
-    """Let the language model of ``model`` call ``attend``; the vision tower keeps its own attention."""
+    """Let the language model of ``model`` call ``attend``, and its last layer compute what is read of it.
+
+    The vision tower keeps its own attention.
+    """
     from transformers import AttentionInterface
 
     AttentionInterface.register(ATTENTION, attend)
     model.model.language_model.set_attn_implementation(ATTENTION)
+    trim_last_layer(model)
 
 
 def tree_shape(model: Any) -> TreeShape:
