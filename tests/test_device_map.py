@@ -73,6 +73,7 @@ def test_a_model_in_several_places_gives_the_answers_of_one_in_one_place(
     assert placed.keys() == {"cpu", "meta"}
     assert all(count > 0 for count in placed.values())
     if not options:
+        assert "parts of the model lie elsewhere" in str(info.details["products"])
         assert "padded" in str(info.details["engine"])
         assert "several devices" in str(info.details["engine"])
 

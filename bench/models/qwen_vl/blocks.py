@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import torch
 
 from bench.models.qwen_vl.allocator import keep_freed_memory
-from bench.models.qwen_vl.products import MIN_SPEEDUP, obstacle, product, seconds
+from bench.models.qwen_vl.products import MIN_SPEEDUP, Then, obstacle, product, seconds
 from bench.models.qwen_vl.tree import Attention, Visible, torchs_attention
 from bench.schema import ModelSpec
 
@@ -39,11 +39,14 @@ FEWEST_SCORES, FEWEST_ROWS = 2**18, 32
 compiles for each number of tokens (0.5 ms): torch's own attention is used."""
 SAMPLED_KEYS = 64
 """Keys, or up to twice as many, from which a row's shift is guessed."""
+NEAR_KEYS = 64
+"""Keys of branches are taken in multiples of so many."""
 SHIFT = -47.0
 """Where the largest sampled score of a row is shifted to."""
 MOST_SUM = math.exp(-17.0)
 """What the weights of a row may come to. They come to exp(``SHIFT``) at least; weights below exp(-87), which
 are 0 in fp32, do not count beside that."""
+SIGMOID = Then("sigmoid")
 TRIAL = (512, 1024, 64)
 """Queries, keys and head size of the attention that is timed: torch's own takes about 1.4 ms for it."""
 
@@ -199,14 +202,18 @@ def _earlier() -> Sight:
 
 def _branches(visible: Visible, row: int) -> Sight:
     """What the tokens of the document ``row`` see."""
-    reaches, columns = visible.reaches[row], visible.columns[row]
+    reaches, prefix, columns = visible.reaches[row], visible.prefixes[row], visible.columns[row]
 
     def further(first: int, last: int) -> tuple[slice, torch.Tensor]:
         block = reaches[first:last]
-        near = slice(min(reach.start for reach in block), max(reach.stop for reach in block))
+        start, stop = min(reach.start for reach in block), max(reach.stop for reach in block)
+        # In steps, because oneDNN compiles a kernel for each number of keys (0.5 ms).
+        width = math.ceil((stop - start) / NEAR_KEYS) * NEAR_KEYS
+        stop = min(start + width, visible.length)
+        near = slice(max(prefix, stop - width), stop)
         return near, ~columns[first:last, near]
 
-    return Sight(visible.prefixes[row], further)
+    return Sight(prefix, further)
 
 
 def _see(
@@ -236,30 +243,26 @@ def _see(
 
 
 def _by_sigmoid(block: Block, known: torch.Tensor, values: torch.Tensor) -> torch.Tensor | None:
-    """What the rows of ``block`` see: (rows, size); None if a score is too far above those of the sample.
+    """What the rows of ``block`` see: (rows, size); None if it cannot be told in this way.
 
+    That is so if there are no common keys to sample, or if a score is too far above those of the sample.
     ``known`` is (tokens, size + 1), its last column ones.
     """
     rows, common, near, hidden = block
-    size = rows.shape[1]
-    scores = rows @ known[: common : max(1, common // SAMPLED_KEYS), :size].t()
+    if common == 0:
+        return None
+    sample = known[: common : max(1, common // SAMPLED_KEYS), :-1]
+    shifts = SHIFT - (rows @ sample.t()).amax(-1, keepdim=True)
+    shifted = torch.cat([rows, shifts], 1)
+    weights = product(shifted, known[:common], None, SIGMOID)
+    sums = weights.sum(-1, keepdim=True)
+    seen = product(weights, values[:common].t())
     if hidden is not None:
-        # So few keys that torch's products serve, which need not be compiled for each number of them.
-        of_near = rows @ known[near, :size].t()
-        of_near.view(-1, *hidden.shape).masked_fill_(hidden, float("-inf"))
-        scores = torch.cat([scores, of_near], 1)
-    shifts = SHIFT - scores.amax(-1, keepdim=True)
-    sums = torch.zeros_like(shifts)
-    weighted = torch.zeros_like(rows)
-    if common > 0:
-        weights = product(torch.cat([rows, shifts], 1), known[:common], None, "sigmoid")
+        weights = product(shifted, known[near], None, SIGMOID)
+        weights.view(-1, *hidden.shape).masked_fill_(hidden, 0.0)
         sums += weights.sum(-1, keepdim=True)
-        weighted += product(weights, values[:common].t())
-    if hidden is not None:
-        weights = of_near.add_(shifts).exp_()
-        sums += weights.sum(-1, keepdim=True)
-        weighted += weights @ values[near]
-    return None if bool((sums > MOST_SUM).any()) else weighted.div_(sums)
+        seen += product(weights, values[near].t())
+    return None if bool((sums > MOST_SUM).any()) else seen.div_(sums)
 
 
 def _by_softmax(block: Block, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ import functools
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -26,6 +26,37 @@ _TIMES = 9
 """What is compared is timed this often and the shortest time counts: other processes may slow one down."""
 _TYPICAL_ROWS = 200
 """Rows that oneDNN chooses its blocks for; a weight that is packed for them serves any number."""
+
+
+class Then(NamedTuple):
+    """What a product does with its results before it stores them, in the words of torch's operator."""
+
+    name: str = "none"
+    algorithm: str = ""
+
+
+NOTHING = Then()
+
+
+class Fused(NamedTuple):
+    """An activation as a ``Then``: activation(x) = then(factor x) / factor."""
+
+    then: Then
+    factor: float = 1.0
+
+
+_FUSED = {
+    "SiLUActivation": Fused(Then("swish")),
+    "QuickGELUActivation": Fused(Then("swish"), 1.702),
+    "GELUTanh": Fused(Then("gelu", "tanh")),
+}
+"""Class of an activation in transformers → how the product before it computes it."""
+_MLPS = (
+    ("fc1", "act", "fc2"),
+    ("linear_fc1", "act_fn", "linear_fc2"),
+    ("gate_proj", "act_fn", "down_proj"),
+)
+"""Names in an MLP: the layer before the activation, the activation, the layer behind it."""
 
 
 @functools.cache
@@ -66,22 +97,26 @@ def pack_products(spec: ModelSpec, model: Any) -> str:
         return "torch's own (this torch has no oneDNN)"
     if speedup < MIN_SPEEDUP:
         return f"torch's own (with packed weights they are {speedup:.2g} times as fast on this processor)"
+    for module in list(model.modules()):
+        _fuse_activation(module)
     _pack(model)
     return f"oneDNN, packed weights ({speedup:.2g} times as fast as torch's own on this processor)"
 
 
 class PackedLinear(torch.nn.Module):
-    """Computes what a ``torch.nn.Linear`` with this weight and bias does."""
+    """Computes what a ``torch.nn.Linear`` with this weight and bias does, and the activation behind it."""
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+    def __init__(
+        self, weight: torch.Tensor, bias: torch.Tensor | None, then: Then = NOTHING
+    ) -> None:
         super().__init__()
         # It has the shape, dtype and device of the plain weight, which transformers reads.
         self.weight = torch.nn.Parameter(packed(weight.detach()), requires_grad=False)
-        self.bias = bias
+        self.bias, self.then = bias, then
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """(…, inputs) → (…, outputs)."""
-        return product(rows, self.weight, self.bias)
+        return product(rows, self.weight, self.bias, self.then)
 
 
 class FlatConvolution(torch.nn.Module):
@@ -100,8 +135,10 @@ class FlatConvolution(torch.nn.Module):
 class PackedPatches(PackedLinear):
     """Computes what a ``FlatConvolution`` with this weight and bias does."""
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
-        super().__init__(weight.flatten(1), bias)
+    def __init__(
+        self, weight: torch.Tensor, bias: torch.Tensor | None, then: Then = NOTHING
+    ) -> None:
+        super().__init__(weight.flatten(1), bias, then)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """(patches, channels, temporal, height, width) → (patches, features)."""
@@ -116,6 +153,8 @@ def obstacle(spec: ModelSpec, model: Any) -> str | None:
         return "oneDNN is switched off by packed = false"
     if model.device.type != "cpu":
         return "oneDNN is for a CPU"
+    if any(weight.is_meta for weight in model.parameters()):
+        return "parts of the model lie elsewhere"
     if getattr(model.config, "quantization_config", None) is not None:
         return "the model is quantized"
     if model.dtype != torch.float32:
@@ -125,6 +164,23 @@ def obstacle(spec: ModelSpec, model: Any) -> str | None:
     return None
 
 
+def _fuse_activation(mlp: Any) -> None:
+    """Let the product before the activation of ``mlp``, if it is one, compute it before it stores results."""
+    for names in _MLPS:
+        layers: list[Any] = [getattr(mlp, name, None) for name in names]
+        before, activation, behind = layers
+        fused = _FUSED.get(type(activation).__name__)
+        if fused is None or not (_is_packable(before) and _is_packable(behind)):
+            continue
+        setattr(mlp, names[1], torch.nn.Identity())
+        before.then = fused.then
+        if fused.factor != 1.0:
+            # Copies: weights that were stored in fp32 lie in a file.
+            for parameter in before.parameters():
+                parameter.data = parameter * fused.factor
+            behind.weight.data = behind.weight / fused.factor
+
+
 def _pack(model: Any) -> None:
     holders = Counter(weight.data_ptr() for _, weight in _weights(model))
     for module in list(model.modules()):
@@ -132,7 +188,8 @@ def _pack(model: Any) -> None:
             packed_layer = _packed_class(child)
             # A weight that is shared, as with the embeddings, would be in memory twice.
             if packed_layer is not None and holders[child.weight.data_ptr()] == 1:
-                setattr(module, name, packed_layer(child.weight, child.bias))
+                then = getattr(child, "then", NOTHING)
+                setattr(module, name, packed_layer(child.weight, child.bias, then))
     _leave_files(model)
 
 
@@ -152,10 +209,14 @@ def _weights(model: Any) -> Any:
 
 def _packed_class(module: Any) -> type[PackedLinear] | None:
     """What ``module`` becomes; None if it stays."""
-    # Not ``isinstance``: other kinds of layers inherit from it.
-    if type(module) is torch.nn.Linear and module.weight.dtype == torch.float32:
+    if _is_packable(module):
         return PackedLinear
     return PackedPatches if type(module) is FlatConvolution else None
+
+
+def _is_packable(module: Any) -> bool:
+    # Not ``isinstance``: other kinds of layers inherit from it.
+    return type(module) is torch.nn.Linear and module.weight.dtype == torch.float32
 
 
 def packed(weight: torch.Tensor) -> torch.Tensor:
@@ -168,13 +229,12 @@ def product(
     rows: torch.Tensor,
     weight: torch.Tensor,
     bias: torch.Tensor | None = None,
-    then: str = "none",
+    then: Then = NOTHING,
 ) -> torch.Tensor:
-    """``torch.nn.functional.linear`` by oneDNN, with a ``weight`` that is packed or has no gaps.
-
-    ``then`` is what becomes of each result before it is stored, such as "sigmoid".
-    """
-    computed: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, then, [], "")
+    """``torch.nn.functional.linear`` by oneDNN, with a ``weight`` that is packed or has no gaps."""
+    computed: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
+        rows, weight, bias, then.name, [], then.algorithm
+    )
     return computed
 
 
