@@ -33,7 +33,7 @@ torchs = torch.nn.functional.scaled_dot_product_attention
 @pytest.fixture
 def paying(monkeypatch: pytest.MonkeyPatch) -> None:
     """A processor on which oneDNN pays, and rows so short that tiny models are answered in blocks."""
-    monkeypatch.setattr(products, "packed_speedup", lambda: 2.25)
+    monkeypatch.setattr(products, "packed_speedup", lambda *_: 2.25)
     monkeypatch.setattr(blocks, "blocks_speedup", lambda: 1.625)
     monkeypatch.setattr(blocks, "FEWEST_SCORES", 1)
     monkeypatch.setattr(blocks, "FEWEST_ROWS", 1)

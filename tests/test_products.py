@@ -30,7 +30,7 @@ needs_onednn = pytest.mark.skipif(
 @pytest.fixture
 def paying(monkeypatch: pytest.MonkeyPatch) -> None:
     """A processor on which packed weights pay."""
-    monkeypatch.setattr(products, "packed_speedup", lambda: 2.25)
+    monkeypatch.setattr(products, "packed_speedup", lambda *_: 2.25)
 
 
 def loaded(folder: Path, dtype: str = "fp32", **options: Any) -> tuple[QwenVL, Any, Any]:
@@ -148,7 +148,7 @@ def test_weights_are_packed_only_where_it_pays(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(products, "packed_speedup", lambda: speedup)
+    monkeypatch.setattr(products, "packed_speedup", lambda *_: speedup)
     folder = write_tiny_checkpoint(tmp_path / "tiny")
     _, model, said = loaded(folder, dtype, **options)
     assert said == f"torch's own ({reason})"
@@ -179,6 +179,21 @@ def test_a_model_that_was_adopted_is_never_packed(paying: None, tmp_path: Path) 
 
 
 @needs_onednn
+def test_a_small_model_is_timed_with_a_layer_of_its_own_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[tuple[int, int]] = []
+    monkeypatch.setattr(products, "packed_speedup", lambda *size: sizes.append(size))
+    folder = write_tiny_checkpoint(tmp_path / "tiny")
+    _, model, _ = loaded(folder)
+    text = model.config.get_text_config()
+    assert sizes == [(text.hidden_size, text.intermediate_size)]
+    monkeypatch.setattr(text, "hidden_size", 4096)
+    products.pack_products(resolve(str(folder), dtype="fp32"), model)
+    assert sizes[1] == (products.INPUTS, text.intermediate_size)
+
+
+@needs_onednn
 def test_the_speedup_is_measured_once_and_a_product_that_differs_is_not_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -186,10 +201,10 @@ def test_the_speedup_is_measured_once_and_a_product_that_differs_is_not_used(
     monkeypatch.setattr(products, "seconds", lambda _: next(times))
     products.packed_speedup.cache_clear()
     try:
-        assert products.packed_speedup() == pytest.approx(2.25)
-        assert products.packed_speedup() == pytest.approx(2.25)
+        assert products.packed_speedup(512, 1024) == pytest.approx(2.25)
+        assert products.packed_speedup(512, 1024) == pytest.approx(2.25)
         products.packed_speedup.cache_clear()
         monkeypatch.setattr(products, "product", lambda *_: torch.zeros(1))
-        assert products.packed_speedup() is None
+        assert products.packed_speedup(512, 1024) is None
     finally:
         products.packed_speedup.cache_clear()
