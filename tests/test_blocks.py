@@ -97,12 +97,13 @@ def test_scores_of_any_size_are_as_precise_as_torchs(
     sharpness: float, causal: bool, paying: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     softmax = blocks._by_softmax
-    again = []
-    monkeypatch.setattr(
-        blocks,
-        "_by_softmax",
-        lambda block, *given: again.append(block.common) or softmax(block, *given),
-    )
+    again: list[int] = []
+
+    def counted(rows: Any, keys: Any, values: Any, sight: blocks.Sight) -> Any:
+        again.append(sight.common)
+        return softmax(rows, keys, values, sight)
+
+    monkeypatch.setattr(blocks, "_by_softmax", counted)
     torch.manual_seed(0)
     query, key = (sharpness * numbers(1, 2, 700, 64) for _ in range(2))
     value = numbers(1, 2, 700, 64)

@@ -131,16 +131,15 @@ def attend(
     # As the callers want it in the end: what all heads of a token saw lies together.
     seen = query.new_empty(batch, queries, heads, size).transpose(1, 2)
     for row in range(batch):
-        count = queries if visible is None else len(visible.reaches[row])
+        count = queries
+        seeing = _earlier if is_causal else _everything(tokens)
         if visible is not None:
-            sight = _branches(visible, row)
-        else:
-            sight = _earlier() if is_causal else _everything(tokens)
+            count, seeing = len(visible.reaches[row]), _branches(visible, row)
         for head in range(shared):
             own = slice(head * groups, (head + 1) * groups)
             # oneDNN has no fast product for rows with gaps between them.
             keys, values = key[row, head].contiguous(), value[row, head].contiguous()
-            _see(query[row, own, :count] * factor, keys, values, seen[row, own, :count], sight)
+            _see(query[row, own, :count] * factor, keys, values, seen[row, own, :count], seeing)
     return seen
 
 
@@ -164,11 +163,9 @@ def use_in_tower(model: Any, attention: Attention) -> None:
     model.model.visual.config._attn_implementation = NAME
 
 
-class Block(NamedTuple):
-    """Queries, and the keys that they see."""
+class Sight(NamedTuple):
+    """The keys that a block of queries sees."""
 
-    rows: torch.Tensor
-    """(groups x queries, size), scaled."""
     common: int
     """All see so many keys at the beginning."""
     near: slice
@@ -177,43 +174,35 @@ class Block(NamedTuple):
     """(queries, keys of ``near``): which of these a query does not see; None without further keys."""
 
 
-class Sight(NamedTuple):
-    """Which keys queries see; see ``Block``."""
-
-    common: int | None
-    """None: a block sees all keys before its first query."""
-    further: Callable[[int, int], tuple[slice, torch.Tensor | None]]
-    """For the queries between two numbers: ``near`` and ``hidden``."""
+Seeing = Callable[[int, int], Sight]
+"""What the queries between two numbers see."""
 
 
-def _everything(tokens: int) -> Sight:
-    return Sight(tokens, lambda first, last: (slice(0), None))
+def _everything(tokens: int) -> Seeing:
+    sight = Sight(tokens, slice(0), None)
+    return lambda first, last: sight
 
 
-def _earlier() -> Sight:
+def _earlier(first: int, last: int) -> Sight:
     """Query i sees the first i + 1 keys."""
-
-    def further(first: int, last: int) -> tuple[slice, torch.Tensor]:
-        ahead = torch.ones(last - first, last - first, dtype=torch.bool).triu(1)
-        return slice(first, last), ahead
-
-    return Sight(None, further)
+    ahead = torch.ones(last - first, last - first, dtype=torch.bool).triu(1)
+    return Sight(first, slice(first, last), ahead)
 
 
-def _branches(visible: Visible, row: int) -> Sight:
+def _branches(visible: Visible, row: int) -> Seeing:
     """What the tokens of the document ``row`` see."""
     reaches, prefix, columns = visible.reaches[row], visible.prefixes[row], visible.columns[row]
 
-    def further(first: int, last: int) -> tuple[slice, torch.Tensor]:
+    def seeing(first: int, last: int) -> Sight:
         block = reaches[first:last]
         start, stop = min(reach.start for reach in block), max(reach.stop for reach in block)
         # In steps, because oneDNN compiles a kernel for each number of keys (0.5 ms).
         width = math.ceil((stop - start) / NEAR_KEYS) * NEAR_KEYS
         stop = min(start + width, visible.length)
         near = slice(max(prefix, stop - width), stop)
-        return near, ~columns[first:last, near]
+        return Sight(prefix, near, ~columns[first:last, near])
 
-    return Sight(prefix, further)
+    return seeing
 
 
 def _see(
@@ -221,34 +210,35 @@ def _see(
     keys: torch.Tensor,
     values: torch.Tensor,
     seen: torch.Tensor,
-    sight: Sight,
+    seeing: Seeing,
 ) -> None:
     """Fill ``seen`` with what scaled ``queries`` see of one head's ``keys``.
 
     Queries and ``seen`` are (groups, queries, size), keys and values (tokens, size).
     """
     groups, count, size = queries.shape
-    # The product with this last column takes a number of a row's own from its scores.
+    # The product with this last column adds a number of a row's own to its scores.
     known = torch.cat([keys, keys.new_ones(len(keys), 1)], -1)
     step = max(1, _block_rows(len(keys)) // groups)
     for first in range(0, count, step):
         last = min(first + step, count)
-        common = first if sight.common is None else sight.common
-        near, hidden = sight.further(first, last)
-        block = Block(queries[:, first:last].reshape(-1, size), common, near, hidden)
-        of_rows = _by_sigmoid(block, known, values)
+        rows = queries[:, first:last].reshape(-1, size)
+        sight = seeing(first, last)
+        of_rows = _by_sigmoid(rows, known, values, sight)
         if of_rows is None:
-            of_rows = _by_softmax(block, keys, values)
+            of_rows = _by_softmax(rows, keys, values, sight)
         seen[:, first:last] = of_rows.view(groups, -1, size)
 
 
-def _by_sigmoid(block: Block, known: torch.Tensor, values: torch.Tensor) -> torch.Tensor | None:
-    """What the rows of ``block`` see: (rows, size); None if it cannot be told in this way.
+def _by_sigmoid(
+    rows: torch.Tensor, known: torch.Tensor, values: torch.Tensor, sight: Sight
+) -> torch.Tensor | None:
+    """What ``rows`` see, both (groups x queries, size); None if it cannot be told in this way.
 
     That is so if there are no common keys to sample, or if a score is too far above those of the sample.
     ``known`` is (tokens, size + 1), its last column ones.
     """
-    rows, common, near, hidden = block
+    common, near, hidden = sight
     if common == 0:
         return None
     sample = known[: common : max(1, common // SAMPLED_KEYS), :-1]
@@ -265,17 +255,19 @@ def _by_sigmoid(block: Block, known: torch.Tensor, values: torch.Tensor) -> torc
     return None if bool((sums > MOST_SUM).any()) else seen.div_(sums)
 
 
-def _by_softmax(block: Block, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """What the rows of ``block`` see, by torch's own attention."""
-    rows, common, near, hidden = block
-    visible = None
+def _by_softmax(
+    rows: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, sight: Sight
+) -> torch.Tensor:
+    """What ``rows`` see, both (groups x queries, size), by torch's own attention."""
+    common, near, hidden = sight
+    mask = None
     if hidden is not None:
         keys, values = (torch.cat([part[:common], part[near]]) for part in (keys, values))
         of_group = torch.cat([hidden.new_ones(len(hidden), common), ~hidden], 1)
-        visible = of_group.repeat(len(rows) // len(hidden), 1)
+        mask = of_group.repeat(len(rows) // len(hidden), 1)
     query, key, value = (part[None, None] for part in (rows, keys, values))
     torchs = torch.nn.functional.scaled_dot_product_attention
-    return torchs(query, key, value, attn_mask=visible, scale=1.0)[0, 0]
+    return torchs(query, key, value, attn_mask=mask, scale=1.0)[0, 0]
 
 
 def _block_rows(tokens: int) -> int:
