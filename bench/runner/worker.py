@@ -57,7 +57,7 @@ class Worker:
         self.settings = RunSettings.from_record(run.record["spec"]["settings"])
         self.stop = threading.Event()
         self.is_loading = True
-        self.model: Model = model_for_process(self.spec)
+        self.model: Model = model_for_process(_on_own_gpu(self.spec, shard))
         self.places: dict[str, dict[str, int]] = {}
         """Task → sample id → place among the task's questions, by which the parent is told what is asked."""
         self.part = Part.of(run.record)
@@ -173,7 +173,7 @@ class Worker:
         self.ladder = self._ladder(info)
         if self.settings.warmup:
             record["first_call_seconds"] = self._warm_up(everything)
-        if self.shard.device.isdigit():
+        if self.shard.device.isdigit() and info.device.startswith("cuda"):
             # This process sees no other GPU and calls it the first; the record has its number on the machine.
             record["device"] = f"cuda:{self.shard.device}"
         if self.shard.total > 1:
@@ -397,13 +397,19 @@ def main(arguments: Sequence[str]) -> int:
             traceback.print_exc()
             restarts = isinstance(error, ModelGone) and error.restarts
             if restarts or isinstance(error, DeviceLost) or is_device_lost(error):
-                lost = {"event": "lost", "shard": shard.number, "message": str(error)}
+                said = one_line(str(error), 500)
+                lost = {"event": "lost", "shard": shard.number, "message": said}
                 events.write(json.dumps(lost) + "\n")
                 events.flush()
                 # At once: what a dead GPU still holds cannot be freed, and trying may hang.
                 os._exit(LOST)
             _report_failure(run, name, events, shard, error)
             return FAILED
+
+
+def _on_own_gpu(spec: ModelSpec, shard: Shard) -> ModelSpec:
+    """``spec`` on the GPU that this process was given: ``auto`` would leave one that torch cannot use."""
+    return dataclasses.replace(spec, device="cuda") if shard.device.isdigit() else spec
 
 
 def _whole(info: ModelInfo, name: str) -> int:
