@@ -396,6 +396,24 @@ def test_a_process_asks_for_the_gpu_that_it_was_given_and_records_what_it_got(
     assert (asked_for, record["device"]) == (["cuda"], recorded)
 
 
+def test_a_run_that_began_on_a_gpu_does_not_go_on_on_the_cpu(
+    make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_for: list[str] = []
+
+    class Vanishes(Fake):
+        def load(self) -> ModelInfo:
+            asked_for.append(self.spec.device)
+            return replace(super().load(), device="cuda:0")
+
+    monkeypatch.setattr(worker, "model_for_process", Vanishes)
+    asked = plan(make_task(documents=1), latency_samples=0, warmup=False)
+    run = RunStore.create(tmp_path / "r", "run", run_record(asked), asked.tasks, known_texts(asked))
+    for _ in range(2):
+        worker.Worker(run, "fake", io.StringIO(), Shard()).work()
+    assert asked_for == ["auto", "cuda"]
+
+
 def test_a_process_that_is_killed_once_is_started_again_while_the_others_work(
     make_task: MakeTask, tmp_path: Path
 ) -> None:

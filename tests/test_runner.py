@@ -22,6 +22,7 @@ from bench.errors import InvalidInput
 from bench.models.fake import Fake
 from bench.rundir.store import RunStore
 from bench.runner import RunPlan, RunSettings, execute, plan_run, worker
+from bench.runner.answering import sample_ids
 from bench.runner.batches import batched, latency_questions, page_groups
 from bench.runner.run_record import known_texts, run_record
 from bench.runner.shards import Shard
@@ -570,6 +571,24 @@ def test_only_the_batch_that_ends_the_process_twice_fails(
     failed = {key: output.error for key, output in outputs.items() if output.error is not None}
     assert failed.keys() == {f"d1/q{question}" for question in range(4)}
     assert all(message.startswith(error) for message in failed.values())
+
+
+def test_a_document_that_ends_the_process_in_its_first_call_fails_alone(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    """The smallest document, which the first call asks about, is one like all others."""
+    folder, recorder = make_task(), Recorder()
+    smallest = page_groups(load_task(folder))[-1]
+    ids = sample_ids([smallest])
+    asked = plan(folder, fake(kill=ids[:1]), batch_size=4, latency_samples=0)
+    outcome = execute(asked, tmp_path / "r", progress=recorder)
+    assert outcome.failed_models == ()
+    outputs = outcome.run.outputs("fake", "mine")
+    assert len(outputs) == 12
+    failed = [key for key, output in outputs.items() if output.error is not None]
+    assert failed == ids
+    said = [event["message"] for event in recorder.events if event["event"] == "process"]
+    assert "It starts again, with another document first." in said[0]
 
 
 def test_a_model_whose_every_batch_ends_the_process_is_given_up(

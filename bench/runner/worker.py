@@ -57,7 +57,7 @@ class Worker:
         self.settings = RunSettings.from_record(run.record["spec"]["settings"])
         self.stop = threading.Event()
         self.is_loading = True
-        self.model: Model = model_for_process(_on_own_gpu(self.spec, shard))
+        self.model: Model = model_for_process(self._placed())
         self.places: dict[str, dict[str, int]] = {}
         """Task → sample id → place among the task's questions, by which the parent is told what is asked."""
         self.part = Part.of(run.record)
@@ -70,6 +70,17 @@ class Worker:
             local=measures_locally(self.spec) and not is_on_cluster(),
             alone=shard.total == 1,
         )
+
+    def _placed(self) -> ModelSpec:
+        """The model, bound to a GPU where this process was given one or the run began on one.
+
+        ``auto`` would answer on the CPU, and go on there in mid-run, where torch can no longer use the GPU.
+        """
+        earlier = str((self.run.model_record(self.name) or {}).get("device"))
+        began_on_gpu = self.spec.device == "auto" and earlier.startswith("cuda")
+        if began_on_gpu or self.shard.device.isdigit():
+            return dataclasses.replace(self.spec, device="cuda")
+        return self.spec
 
     def emit(self, event: str, **facts: Any) -> None:
         """Tell the parent; a parent that is gone is noticed elsewhere."""
@@ -203,10 +214,12 @@ class Worker:
         return ladder
 
     def _warm_up(self, groups: Sequence[PageGroup]) -> float | None:
-        """Seconds of the first call, which asks about the smallest document; its answer is not kept."""
+        """Seconds of the first call, which asks about a small document; its answer is not kept."""
         if not groups:
             return None
-        smallest = singles([groups[-1]])[0]
+        chosen = groups[-1 - min(self.shard.warm_up, len(groups) - 1)]
+        smallest = singles([chosen])[0]
+        self.emit("warming")
         started = time.perf_counter()
         # Where not even this question fits, the first batch records it.
         answer_alone(self.model, smallest)
@@ -405,11 +418,6 @@ def main(arguments: Sequence[str]) -> int:
                 os._exit(LOST)
             _report_failure(run, name, events, shard, error)
             return FAILED
-
-
-def _on_own_gpu(spec: ModelSpec, shard: Shard) -> ModelSpec:
-    """``spec`` on the GPU that this process was given: ``auto`` would leave one that torch cannot use."""
-    return dataclasses.replace(spec, device="cuda") if shard.device.isdigit() else spec
 
 
 def _whole(info: ModelInfo, name: str) -> int:
