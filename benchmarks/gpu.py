@@ -201,7 +201,7 @@ def measure(options: argparse.Namespace, subject: str, sections: Sequence[str]) 
             torch.cuda.set_device(device)
     except (EnvironmentProblem, RuntimeError) as caught:
         for section in sections:
-            write(seconds=0.0, error=f"{caught}"[:400])
+            write(section=section, seconds=0.0, error=f"{caught}"[:400])
         return
 
     with tempfile.TemporaryDirectory() as name:
