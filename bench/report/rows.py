@@ -91,7 +91,11 @@ def model_row(source: RowSource, levels: Mapping[Level, int], *, comparable: boo
         hardware=_machine(run, record, device, traits),
         parameters=_whole(nested(record, "parameters")),
         setup=_setup(run.model_spec(model), record, facts),
-        warnings=(*sentences(nested(record, "details", "warnings")), *_turned_pages(batches)),
+        warnings=(
+            *sentences(nested(record, "details", "warnings")),
+            *_turned_pages(batches),
+            *_without_graphs(batches),
+        ),
         page_reuse=_page_reuse(nested(record, "details")),
         trained={task: part for task, part in trained.items() if part is not None},
     )
@@ -217,6 +221,18 @@ def _turned_pages(batches: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     count = formatting.plural(len(turned), "page")
     return [f"{count} lay sideways or upside down, and it turned them before it read them"]
+
+
+def _without_graphs(batches: Sequence[Mapping[str, Any]]) -> list[str]:
+    """In how many calls the model decoded more slowly than its record says, as the notes of its batches say."""
+    noted = [text(nested(batch, "notes", "decoding_steps")) for batch in batches]
+    reasons = [note.partition(": ")[2] for note in noted if note]
+    if not reasons:
+        return []
+    calls = formatting.plural(len(batches), "call")
+    return [
+        f"{len(reasons):,} of {calls} decoded without CUDA graphs, which is slower: {reasons[0]}"
+    ]
 
 
 def _page_reuse(details: Any) -> str:
