@@ -20,6 +20,8 @@ from bench.models.qwen_vl.device import pick_dtype  # noqa: E402
 from bench.models.qwen_vl.loading import (  # noqa: E402
     CLASSES,
     LoadedModel,
+    LoadingPlan,
+    finish_loading,
     load_model,
 )
 from bench.models.qwen_vl.processing import Processor  # noqa: E402
@@ -539,6 +541,23 @@ def test_no_matrix_of_scores_is_written_down_where_flash_attention_is_missing(
         monkeypatch.setattr("bench.models.qwen_vl.tree.serves_grouped_queries", lambda *_: True)
         model.generate(groups)
         assert gpu.score_matrices, "the pretend GPU tells the difference"
+
+
+@pytest.mark.parametrize(("dtype", "rounded"), [("fp32", False), ("bf16", True)])
+def test_convolutions_in_fp32_are_not_rounded_to_tf32(
+    dtype: str,
+    rounded: bool,
+    checkpoints: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The engine's patch embedding is a product, the reference's a convolution."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    folder = checkpoints["qwen2_vl"]
+    checkpoint = read_checkpoint(folder)
+    number = {"fp32": torch.float32, "bf16": torch.bfloat16}[dtype]
+    plan = LoadingPlan(resolve(str(folder), dtype=dtype), checkpoint, DEVICE, number, None)
+    finish_loading(plan, load_model(resolve(str(folder), device="cpu"), folder).model, {})
+    assert torch.backends.cudnn.allow_tf32 is rounded
 
 
 def test_fused_attention_rules_out_a_matrix_of_scores_where_there_is_a_fused_kernel() -> None:
