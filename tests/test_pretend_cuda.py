@@ -543,6 +543,20 @@ def test_no_matrix_of_scores_is_written_down_where_flash_attention_is_missing(
         assert gpu.score_matrices, "the pretend GPU tells the difference"
 
 
+@pytest.mark.parametrize("family", FAMILY)
+def test_no_layer_of_a_tower_waits_where_flash_attention_is_missing(
+    family: str, checkpoints: dict[str, Path], groups: list[PageGroup]
+) -> None:
+    reference = expected(checkpoints[family], groups, dtype="fp32", engine="tree")
+    with pretend_gpu() as gpu:
+        model, _ = on_gpu(checkpoints[family], dtype="fp32")
+        gpu.waits.clear()
+        assert answers(model.generate(groups)) == reference
+    (calls,) = [n for what, n in gpu.waits.items() if "copy at bench/models/qwen_vl/vision" in what]
+    in_the_model = [n for what, n in gpu.waits.items() if "tolist at transformers/models" in what]
+    assert max(in_the_model) == calls
+
+
 @pytest.mark.parametrize(("dtype", "rounded"), [("fp32", False), ("bf16", True)])
 def test_convolutions_in_fp32_are_not_rounded_to_tf32(
     dtype: str,

@@ -91,11 +91,7 @@ def model_row(source: RowSource, levels: Mapping[Level, int], *, comparable: boo
         hardware=_machine(run, record, device, traits),
         parameters=_whole(nested(record, "parameters")),
         setup=_setup(run.model_spec(model), record, facts),
-        warnings=(
-            *sentences(nested(record, "details", "warnings")),
-            *_turned_pages(batches),
-            *_without_graphs(batches),
-        ),
+        warnings=_warnings(record, batches),
         page_reuse=_page_reuse(nested(record, "details")),
         trained={task: part for task, part in trained.items() if part is not None},
     )
@@ -209,6 +205,14 @@ def sentences(value: Any) -> tuple[str, ...]:
     """The texts of a record's list; records are other programs' work, so anything else is passed over."""
     items = [value] if isinstance(value, str) else value if isinstance(value, list) else []
     return tuple(dict.fromkeys(item.strip() for item in items if isinstance(item, str) and item))
+
+
+def _warnings(
+    record: Mapping[str, Any] | None, batches: Sequence[Mapping[str, Any]]
+) -> tuple[str, ...]:
+    """What the model said of its own limits, when it was loaded and in its batches."""
+    at_loading = sentences(nested(record, "details", "warnings"))
+    return (*at_loading, *_turned_pages(batches), *_without_graphs(batches))
 
 
 def _turned_pages(batches: Sequence[Mapping[str, Any]]) -> list[str]:
