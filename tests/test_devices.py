@@ -264,6 +264,12 @@ def test_a_dry_run_looks_at_the_memory_of_the_gpus_that_would_be_used(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-A,GPU-C,GPU-B")
     assert "will probably not fit" not in dry_run(capfd, *common, "0,1")[1]
     assert "will probably not fit" in dry_run(capfd, *common, "2")[1]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-B")
+    assert "will probably not fit" in dry_run(capfd, *common[:-1])[1]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-B,GPU-C")
+    assert "will probably not fit" not in dry_run(capfd, *common[:-1])[1]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "No GPU was found" in dry_run(capfd, *common[:-1])[1]
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     Path("bench.toml").write_text(
         '[models.large]\nmodel = "qwen2-vl-72b"\noptions = { device_map = "auto" }\n'

@@ -273,6 +273,31 @@ def test_a_driver_that_answers_nothing_ends_nothing(monkeypatch: pytest.MonkeyPa
     assert memory_now()["process"] is None
 
 
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ("", "CUDA_VISIBLE_DEVICES leaves no GPU of this machine"),
+        ("1,1", "CUDA_VISIBLE_DEVICES leaves no GPU of this machine"),
+        ("1", "CUDA_VISIBLE_DEVICES=1 leaves 1 GPU; in bench run: --devices 0"),
+        (None, "2 GPUs; bench run --devices 0,1 divides"),
+    ],
+)
+def test_the_doctor_obeys_the_choice_of_gpus(
+    chosen: str | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+    monkeypatch.setattr(doctor, "gpus", lambda: [{"name": "H100"}, {"name": "H100"}])
+    monkeypatch.setattr(doctor, "_torch_obstacle", lambda: "No CUDA GPUs are available")
+    monkeypatch.setattr(doctor, "_version", {"torch": "2.13.0", "transformers": "5.23.0"}.get)
+    *_, last = doctor._gpu()
+    assert last.found.startswith(said)
+    # What a person has hidden is no fault of torch.
+    (torch,) = [check for check in doctor._torch() if check.name == "torch"]
+    assert torch.state == ("ok" if "no GPU" in said else "missing")
+
+
 def test_the_doctor_says_when_torch_cannot_use_the_gpu_that_the_driver_sees(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

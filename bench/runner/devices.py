@@ -65,7 +65,9 @@ def parse_devices(text: str) -> tuple[Device, ...]:
     for number in numbers:
         if number >= len(visible):
             known = ", ".join(f"{index} ({name})" for index, (_, name) in enumerate(visible))
-            exist = f"these do: {known}" if visible else "no GPU is visible"
+            hidden = visible_gpus() == []
+            none = "CUDA_VISIBLE_DEVICES leaves none" if hidden else "no GPU is visible"
+            exist = f"these do: {known}" if visible else none
             raise EnvironmentProblem(
                 f"GPU {number} does not exist; {exist}",
                 hint="bench doctor shows the GPUs; --devices cpu,cpu needs none",
