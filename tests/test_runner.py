@@ -23,7 +23,12 @@ from bench.models.fake import Fake
 from bench.rundir.store import RunStore
 from bench.runner import RunPlan, RunSettings, execute, plan_run, worker
 from bench.runner.answering import sample_ids
-from bench.runner.batches import batched, latency_questions, page_groups
+from bench.runner.batches import (
+    batched,
+    default_batch_size,
+    latency_questions,
+    page_groups,
+)
 from bench.runner.run_record import known_texts, run_record
 from bench.runner.shards import Shard
 from bench.runner.spec import ALWAYS_RECORDED
@@ -338,6 +343,24 @@ def test_questions_of_a_document_stay_together_where_they_fit(make_task: MakeTas
     assert sizes == [[3], [3], [3], [3]]
     cut = [[len(group.requests) for group in batch] for batch in batched(groups, 2)]
     assert cut == [[2], [1, 1], [2], [2], [1, 1], [2]]
+
+
+@pytest.mark.parametrize(
+    ("questions", "device", "weights", "size"),
+    [
+        (5, "cpu", 2**28, 80),
+        (1, "cpu", 2**28, 16),
+        (30, "cpu", 2**28, 128),
+        # A large model takes minutes for a call, which a kill would lose.
+        (5, "cpu", 2**31, 16),
+        (5, "cuda:0", 2**28, 64),
+    ],
+)
+def test_a_call_on_a_cpu_holds_documents_rather_than_questions(
+    questions: int, device: str, weights: int, size: int, make_task: MakeTask
+) -> None:
+    groups = page_groups(load_task(make_task(documents=2, questions=questions)))
+    assert default_batch_size(device, groups, weights) == size
 
 
 def test_largest_documents_come_first(make_task: MakeTask) -> None:
