@@ -15,6 +15,7 @@ from bench.errors import EnvironmentProblem, OutOfMemory  # noqa: E402
 from bench.measure import release_memory  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
 from bench.models.checkpoints import read_checkpoint  # noqa: E402
+from bench.models.model import ModelGone  # noqa: E402
 from bench.models.qwen_vl import QwenVL, cuda  # noqa: E402
 from bench.models.qwen_vl.device import pick_dtype  # noqa: E402
 from bench.models.qwen_vl.loading import (  # noqa: E402
@@ -462,6 +463,19 @@ def test_an_allocator_that_cannot_be_mended_ends_with_what_to_type(
         patch.setattr(torch._C, "_cuda_endAllocateToPool", lambda *_: None)
         with pytest.raises(EnvironmentProblem, match="cannot manage the GPU's memory") as raised:
             on_gpu(checkpoints["qwen2_vl"])
+    assert "graphs = false" in str(raised.value.hint)
+
+
+def test_an_allocator_that_breaks_in_mid_run_costs_the_process_and_no_answer(
+    checkpoints: dict[str, Path], groups: list[PageGroup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.models.qwen_vl.selection.Graphs", RefusesLater)
+    with pretend_gpu((2, 6)), monkeypatch.context() as patch:
+        model, _ = on_gpu(checkpoints["qwen2_vl"])
+        patch.setattr(torch._C, "_cuda_endAllocateToPool", lambda *_: None)
+        with pytest.raises(ModelGone, match="cannot manage the GPU's memory") as raised:
+            model.generate(groups)
+    assert raised.value.restarts
     assert "graphs = false" in str(raised.value.hint)
 
 

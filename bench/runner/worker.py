@@ -410,7 +410,8 @@ def main(arguments: Sequence[str]) -> int:
             traceback.print_exc()
             restarts = isinstance(error, ModelGone) and error.restarts
             if restarts or isinstance(error, DeviceLost) or is_device_lost(error):
-                said = one_line(str(error), 500)
+                hint = error.hint if isinstance(error, BenchError) else None
+                said = one_line(f"{error}; {hint}" if hint else error, 500)
                 lost = {"event": "lost", "shard": shard.number, "message": said}
                 events.write(json.dumps(lost) + "\n")
                 events.flush()

@@ -23,7 +23,9 @@ from contextlib import suppress
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.errors import EnvironmentProblem
 from bench.measure import is_out_of_memory
+from bench.models.model import ModelGone
 from bench.models.qwen_vl.cascade import CascadeCache
 from bench.models.qwen_vl.cuda import Graphs, Sent, send, upload
 from bench.models.qwen_vl.decode import best_tokens, penalized, record, seen_tokens
@@ -343,6 +345,11 @@ class Steps:
             self.obstacle = one_line(str(error), 200)
             self.refused_later = self.obstacle if self._proven else None
             return grid
+        except EnvironmentProblem as error:
+            if not self._proven:
+                raise
+            # No question is at fault: only another process can go on.
+            raise ModelGone(error.message, hint=error.hint, restarts=True) from error
         made.captured = True
         self._grids[grid.shape] = made
         return made
