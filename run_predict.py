@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from bench.errors import BenchError
-from bench.measure import gpu_failure, is_device_lost
+from bench.measure import gpu_failure
 from bench.models.catalog import resolve
 from bench.runner.predict import default_model, describe, example_page, predict
 from bench.runner.threads import set_threads
@@ -26,9 +26,9 @@ def main() -> int:
     except BenchError as error:
         return _complain(error)
     except RuntimeError as error:
-        if not is_device_lost(error):
+        if (failure := gpu_failure(error)) is None:
             raise
-        return _complain(gpu_failure(error))
+        return _complain(failure)
     except KeyboardInterrupt:
         return 130
     return 0

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -13,6 +14,7 @@ import run_predict
 from bench.cli import main
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.models.catalog import resolve
+from bench.models.fake import Fake
 from bench.runner.predict import default_model, describe, predict
 from bench.schema import ModelSpec
 
@@ -157,6 +159,20 @@ def test_a_lost_gpu_is_one_line_with_what_to_type(
     )
     assert "bench doctor" in hint
     assert error in of_the_script
+
+
+def test_memory_that_runs_out_while_a_model_is_loaded_is_one_line(
+    page: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_full(_: Any) -> None:
+        raise RuntimeError("CUDA error: out of memory\nCompile with `TORCH_USE_CUDA_DSA`")
+
+    monkeypatch.setattr(Fake, "load", is_full)
+    monkeypatch.setattr(sys, "argv", ["run_predict.py", "--model", "fake", "--image", str(page)])
+    assert run_predict.main() == 3
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error == "error: memory ran out: CUDA error: out of memory"
+    assert "quantized" in hint
 
 
 def test_the_script_answers_from_a_checkpoint_folder(page: Path, tmp_path: Path) -> None:

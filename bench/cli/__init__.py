@@ -152,11 +152,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             said = error.count
         status = _complain(error.message, error.hint, error.exit_code, said)
     except RuntimeError as error:
-        from bench.measure import gpu_failure, is_device_lost
+        from bench.measure import gpu_failure
 
-        if not is_device_lost(error):
+        if (failure := gpu_failure(error)) is None:
             raise
-        failure = gpu_failure(error)
         status = _complain(failure.message, failure.hint, failure.exit_code)
     except (KeyboardInterrupt, click.Abort):
         status = _complain("the program was interrupted", None, 130)

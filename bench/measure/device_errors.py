@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bench.errors import EnvironmentProblem
+from bench.errors import EnvironmentProblem, OutOfMemory
 from bench.measure.nvml import torch_with_cuda
 from bench.text import one_line
 
@@ -72,14 +72,21 @@ def is_device_lost(error: BaseException) -> bool:
     return (of_the_device or _any_in(_OF_THE_DEVICE, error)) and not _still_computes()
 
 
-def gpu_failure(error: BaseException) -> EnvironmentProblem:
-    """``error``, for which ``is_device_lost`` is true, for a person."""
+def gpu_failure(error: BaseException) -> EnvironmentProblem | None:
+    """``error`` for a person, where memory ran out or the GPU is lost; else None."""
     # torch adds advice for people who write kernels.
-    said = str(error).partition("\n")[0]
-    return EnvironmentProblem(
-        f"the GPU cannot be used: {one_line(said)}",
-        hint="bench doctor tries the GPU, and nvidia-smi shows who else uses it; then the same command again",
-    )
+    said = one_line(str(error).partition("\n")[0])
+    if is_out_of_memory(error):
+        return OutOfMemory(
+            f"memory ran out: {said}",
+            hint="bench doctor shows what is free; a quantized model (-int4, -nf4) needs less",
+        )
+    if is_device_lost(error):
+        return EnvironmentProblem(
+            f"the GPU cannot be used: {said}",
+            hint="bench doctor tries the GPU, and nvidia-smi shows who else uses it",
+        )
+    return None
 
 
 def _still_computes() -> bool:

@@ -19,7 +19,6 @@ Where every step is waited for anyway, as on a CPU, ``decode`` wastes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -197,12 +196,16 @@ class Steps:
         self.captures_within_calls = False
         if not self.cache.keys:
             return
-        # Where memory does not hold a graph, the step is launched.
-        with torch.inference_mode(), suppress(torch.OutOfMemoryError):
-            self._grid(StepShape(1, 1, *self._longest)).launched = PAYS_AFTER
-            for grid in list(self._grids.values()):
-                if self._pays(grid):
-                    self._captured(grid)
+        try:
+            with torch.inference_mode():
+                self._grid(StepShape(1, 1, *self._longest)).launched = PAYS_AFTER
+                for grid in list(self._grids.values()):
+                    if self._pays(grid):
+                        self._captured(grid)
+        except RuntimeError as error:
+            # Where memory does not hold a graph, the step is launched.
+            if not is_out_of_memory(error):
+                raise
 
     def release(self) -> None:
         """Free all memory."""
