@@ -187,6 +187,8 @@ WAITS: dict[str, Callable[[Any], Any]] = {
     "a condition": lambda tensor: bool(tensor.sum() > 0),
     "an index by a mask": lambda tensor: tensor[tensor > 1],
     "counting": lambda tensor: tensor.nonzero(),
+    "counting values": lambda tensor: tensor.bincount(),
+    "comparing": lambda tensor: torch.allclose(tensor, tensor),
     "copying to the host": lambda tensor: tensor.cpu(),
     "a number from the host": lambda tensor: torch.tensor([1], device=DEVICE),
     "an index from the host": lambda tensor: tensor[torch.tensor([0])],
@@ -202,6 +204,17 @@ def test_a_hidden_wait_is_counted_and_breaks_a_capture(what: str) -> None:
         assert gpu.waits.total() == before + 1
         with pytest.raises(RuntimeError, match="not permitted when stream is capturing"):
             cuda.Graphs().capture(lambda: WAITS[what](tensor))
+
+
+def test_an_event_cannot_be_waited_for_in_a_capture() -> None:
+    def send_and_wait() -> None:
+        cuda.send(torch.ones(1, 2, device=DEVICE)).read()
+
+    with pretend_gpu() as gpu:
+        send_and_wait()
+        with pytest.raises(RuntimeError, match="not permitted when stream is capturing"):
+            cuda.Graphs().capture(send_and_wait)
+        assert gpu.captures == 0
 
 
 def test_a_seeded_wait_in_a_step_keeps_it_from_being_captured(
