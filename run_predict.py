@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from bench.errors import BenchError
+from bench.measure import gpu_failure
 from bench.models.catalog import resolve
 from bench.runner.predict import default_model, describe, example_page, predict
 from bench.runner.threads import set_threads
@@ -23,13 +24,22 @@ def main() -> int:
     try:
         _ask(options)
     except BenchError as error:
-        print(f"error: {printable(error.message)}", file=sys.stderr)
-        if error.hint is not None:
-            print(f"try: {printable(error.hint)}", file=sys.stderr)
-        return error.exit_code
+        return _complain(error)
+    except RuntimeError as error:
+        if (failure := gpu_failure(error)) is None:
+            raise
+        return _complain(failure)
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _complain(error: BenchError) -> int:
+    """Print what went wrong and what to type; the exit code."""
+    print(f"error: {printable(error.message)}", file=sys.stderr)
+    if error.hint is not None:
+        print(f"try: {printable(error.hint)}", file=sys.stderr)
+    return error.exit_code
 
 
 def _ask(options: argparse.Namespace) -> None:

@@ -22,6 +22,7 @@ code at a tiny size, to try the program itself. Nothing here is a test.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.metadata
 import importlib.util
 import json
@@ -62,10 +63,13 @@ if missing := missing_packages():
         f"--find-links .whl --target .site {' '.join(missing)}' here and set PYTHONPATH=.site"
     )
 
+from bench.errors import EnvironmentProblem  # noqa: E402
 from bench.models.architectures import Architecture, Vision  # noqa: E402
+from bench.models.qwen_vl.device import pick_device  # noqa: E402
 
 PACKAGES = ("torch", "transformers", "docvlm-bench", "accelerate", "flash-attn", "numpy", "pillow")
 DEVICE_SECTIONS = ("rates", "kernels")
+MODELS = ["qwen2-vl-2b", "qwen2-vl-7b"]
 MODEL_SECTIONS = ("reference", "engine", "agreement", "steps", "ways")
 
 NAMES = frozenset({"what", "kernel", "tokens", "questions", "way", "prefix", "documents", "width"})
@@ -102,6 +106,8 @@ def main(given: Sequence[str] | None = None) -> None:
     (options.out / "gpu.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
     (options.out / "gpu.md").write_text(markdown(found, results), encoding="utf-8")
     show(f"wrote {options.out / 'gpu.json'} and {options.out / 'gpu.md'}")
+    if not any(result.rows or result.error in {None, NOT_RUN} for result in results):
+        sys.exit(f"nothing was measured: {results[0].error}")
 
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
@@ -109,7 +115,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--tiny", action="store_true", help="a tiny model and tiny pages")
-    parser.add_argument("--models", nargs="+", default=["qwen2-vl-2b", "qwen2-vl-7b"])
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
     parser.add_argument("--minutes", type=float, default=8)
     parser.add_argument(
         "--out", type=Path, default=Path("gpu"), help="folder for gpu.json and gpu.md"
@@ -184,14 +190,19 @@ def measure(options: argparse.Namespace, subject: str, sections: Sequence[str]) 
     import torch
 
     scale = found.TINY if options.tiny else found.REAL
-    device = torch.device(options.device)
-    if device.type == "cuda":
-        device = torch.device("cuda", device.index or 0)
-        torch.cuda.set_device(device)
 
     def write(**line: Any) -> None:
         with options.results.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"section": section} | line) + "\n")
+
+    try:
+        device = pick_device(options.device)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+    except (EnvironmentProblem, RuntimeError) as caught:
+        for section in sections:
+            write(section=section, seconds=0.0, error=f"{caught}"[:400])
+        return
 
     with tempfile.TemporaryDirectory() as name:
         section = sections[0]
@@ -227,9 +238,11 @@ def about(options: argparse.Namespace) -> dict[str, Any]:
             continue
     found["device"] = platform.processor() or platform.machine()
     if options.device.startswith("cuda") and torch.cuda.is_available():
-        shape = torch.cuda.get_device_properties(options.device)
-        found["device"] = f"{shape.name}, {shape.total_memory / 1e9:.0f} GB"
         found["cuda"], found["cudnn"] = torch.version.cuda, torch.backends.cudnn.version()
+        # A GPU that was lost on the way must not cost what was measured before.
+        with contextlib.suppress(RuntimeError, AssertionError):
+            shape = torch.cuda.get_device_properties(options.device)
+            found["device"] = f"{shape.name}, {shape.total_memory / 1e9:.0f} GB"
     return found
 
 

@@ -368,6 +368,8 @@ def test_a_mistake_in_the_catalog_is_named() -> None:
         ({"attention": "flash"}, "attention 'flash' does not exist"),
         ({"quantization": "int3"}, "quantization 'int3' does not exist"),
         ({"device": "gpu"}, "device 'gpu' should be"),
+        ({"device": "cuda:01"}, "device 'cuda:01' should be"),
+        ({"device": "cuda:200"}, "device 'cuda:200' should be"),
         ({"max_pixels": 0}, "above 0"),
         ({"min_pixels": 10, "max_pixels": 9}, "should not be above"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import signal
@@ -10,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +20,18 @@ import pytest
 from bench.cli import main
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.files import append_lines
+from bench.measure import visible_gpus
+from bench.models.fake import Fake
 from bench.report.facts import wall_seconds
 from bench.rundir.store import RunStore
-from bench.runner import RunPlan, RunSettings, devices, execute, plan_run
+from bench.runner import RunPlan, RunSettings, devices, execute, plan_run, worker
 from bench.runner.answering import sample_ids
 from bench.runner.batches import batched, page_groups
 from bench.runner.devices import parse_devices
 from bench.runner.execute import Outcome
-from bench.runner.shards import divide, share_of
-from bench.schema import Document, ModelSpec, Output, Page, PageGroup, Request
+from bench.runner.run_record import known_texts, run_record
+from bench.runner.shards import Shard, divide, share_of
+from bench.schema import Document, ModelInfo, ModelSpec, Output, Page, PageGroup, Request
 from bench.scoring.evaluation import evaluate, write_scores
 from bench.tasks import load_task
 from tests.conftest import MakeTask
@@ -146,6 +151,28 @@ def test_numbers_count_what_a_batch_system_left_visible(monkeypatch: pytest.Monk
         parse_devices("2")
 
 
+@pytest.mark.parametrize(
+    ("chosen", "left"),
+    [
+        (None, None),
+        ("", []),
+        ("-1", []),
+        ("NoDevFiles", []),
+        (" 1 ,0", ["1", "0"]),
+        ("0,0", []),
+        ("1,-1,0", ["1"]),
+        ("GPU-aa,MIG-bb,MIG-GPU-cc/1/0", ["GPU-aa", "MIG-bb", "MIG-GPU-cc/1/0"]),
+    ],
+)
+def test_the_variable_is_read_as_cuda_reads_it(
+    chosen: str | None, left: list[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+    assert visible_gpus() == left
+
+
 def test_a_gpu_that_does_not_exist_is_answered_with_those_that_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -237,6 +264,12 @@ def test_a_dry_run_looks_at_the_memory_of_the_gpus_that_would_be_used(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-A,GPU-C,GPU-B")
     assert "will probably not fit" not in dry_run(capfd, *common, "0,1")[1]
     assert "will probably not fit" in dry_run(capfd, *common, "2")[1]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-B")
+    assert "will probably not fit" in dry_run(capfd, *common[:-1])[1]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-B,GPU-C")
+    assert "will probably not fit" not in dry_run(capfd, *common[:-1])[1]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "No GPU was found" in dry_run(capfd, *common[:-1])[1]
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     Path("bench.toml").write_text(
         '[models.large]\nmodel = "qwen2-vl-72b"\noptions = { device_map = "auto" }\n'
@@ -340,6 +373,51 @@ def run_with_deadly_batches(
     recorder = Recorder(over if again else None)
     devices = parse_devices("cpu,cpu")
     return asked, execute(asked, results, devices=devices, progress=recorder), recorder
+
+
+@pytest.mark.parametrize(
+    ("loaded_on", "recorded"), [("cuda:0", "cuda:5"), ("cpu", "cpu")], ids=["GPU", "CPU"]
+)
+def test_a_process_asks_for_the_gpu_that_it_was_given_and_records_what_it_got(
+    loaded_on: str,
+    recorded: str,
+    make_task: MakeTask,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without a GPU that torch can use, a model must not answer on the CPU as if it were the GPU."""
+    asked_for: list[str] = []
+
+    class OnDevice(Fake):
+        def load(self) -> ModelInfo:
+            asked_for.append(self.spec.device)
+            return replace(super().load(), device=loaded_on)
+
+    monkeypatch.setattr(worker, "model_for_process", OnDevice)
+    asked = plan(make_task(documents=1), latency_samples=0, warmup=False)
+    run = RunStore.create(tmp_path / "r", "run", run_record(asked), asked.tasks, known_texts(asked))
+    assert worker.Worker(run, "fake", io.StringIO(), Shard(device="5")).work() == 0
+    record = run.model_record("fake")
+    assert record is not None
+    assert (asked_for, record["device"]) == (["cuda"], recorded)
+
+
+def test_a_run_that_began_on_a_gpu_does_not_go_on_on_the_cpu(
+    make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_for: list[str] = []
+
+    class Vanishes(Fake):
+        def load(self) -> ModelInfo:
+            asked_for.append(self.spec.device)
+            return replace(super().load(), device="cuda:0")
+
+    monkeypatch.setattr(worker, "model_for_process", Vanishes)
+    asked = plan(make_task(documents=1), latency_samples=0, warmup=False)
+    run = RunStore.create(tmp_path / "r", "run", run_record(asked), asked.tasks, known_texts(asked))
+    for _ in range(2):
+        worker.Worker(run, "fake", io.StringIO(), Shard()).work()
+    assert asked_for == ["auto", "cuda"]
 
 
 def test_a_process_that_is_killed_once_is_started_again_while_the_others_work(

@@ -261,6 +261,8 @@ def test_what_is_copied_exists_and_enters_the_build() -> None:
         "bench/models/model.safetensors",
         "bench/__pycache__/store.cpython-311.pyc",
         ".env",
+        "bench/.env",
+        "docker/.env.local",
     ],
 )
 def test_weights_results_and_secrets_never_enter_the_build(path: str) -> None:

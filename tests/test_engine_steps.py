@@ -428,6 +428,25 @@ def test_no_call_that_is_timed_alone_holds_a_capture(
     assert graphs.captured > captured, "calls that are timed together may hold one"
 
 
+@pytest.mark.parametrize(
+    "message", ["CUDA out of memory. Tried to allocate 2 GiB", "CUDA error: out of memory"]
+)
+def test_a_capture_between_calls_that_memory_does_not_hold_is_left_out(
+    message: str, checkpoint: Path, groups: list[PageGroup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class IsFull(Replays):
+        def capture(self, step: Callable[[], None]) -> Callable[[], None]:
+            raise RuntimeError(message)
+
+    monkeypatch.setattr(selection, "_graphs", lambda *_: Replays())
+    model = load(checkpoint)
+    expected = texts(model, groups[2:])
+    monkeypatch.setattr(steps_of(model), "_graphs", IsFull())
+    model.reset()
+    assert texts(model, groups[2:]) == expected
+    assert steps_of(model).obstacle is None
+
+
 def test_memory_grows_by_doubling_within_what_is_planned() -> None:
     shape = TreeShape(layers=1, heads=1, groups=1, size=4, dtype=torch.float32, device=CPU)
     cache = CascadeCache(shape, plain)

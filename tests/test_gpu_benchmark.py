@@ -34,16 +34,22 @@ def sections(gpu: Any) -> Any:
     return importlib.import_module("gpu_sections")
 
 
-def test_every_section_runs_without_a_gpu(
-    gpu: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def here(
+def in_this_process(gpu: Any) -> Any:
+    """In the place of ``gpu.child``."""
+
+    def measure(
         options: argparse.Namespace, subject: str, names: Sequence[str], file: Path, left: float
     ) -> None:
         options.results = file
         gpu.measure(options, subject, names)
 
-    monkeypatch.setattr(gpu, "child", here)
+    return measure
+
+
+def test_every_section_runs_without_a_gpu(
+    gpu: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "child", in_this_process(gpu))
     gpu.main(["--device", "cpu", "--tiny", "--out", str(tmp_path)])
     report = json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))
     results = {result["section"]: result for result in report["results"]}
@@ -90,6 +96,28 @@ def test_what_there_is_no_time_for_is_said(gpu: Any, tmp_path: Path) -> None:
     gpu.main(["--device", "cpu", "--tiny", "--minutes", "0", "--out", str(tmp_path)])
     tables = (tmp_path / "gpu.md").read_text(encoding="utf-8")
     assert tables.count("not run: out of time") == 7
+
+
+def test_a_device_that_is_not_there_is_said_in_the_report(
+    gpu: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "child", in_this_process(gpu))
+    with pytest.raises(SystemExit, match="nothing was measured: the model is to run on cuda"):
+        gpu.main(["--tiny", "--out", str(tmp_path)])
+    assert "sees no GPU" in (tmp_path / "gpu.md").read_text(encoding="utf-8")
+
+
+def test_a_gpu_that_is_lost_on_the_way_costs_no_report(
+    gpu: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_lost(_: str) -> None:
+        raise RuntimeError("CUDA error: GPU is lost")
+
+    monkeypatch.setattr(gpu, "supervise", lambda *_: [gpu.Result("device", "rates")])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", is_lost)
+    gpu.main(["--tiny", "--out", str(tmp_path)])
+    assert (tmp_path / "gpu.json").is_file()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -272,6 +273,31 @@ def test_a_driver_that_answers_nothing_ends_nothing(monkeypatch: pytest.MonkeyPa
     assert memory_now()["process"] is None
 
 
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ("", "CUDA_VISIBLE_DEVICES leaves no GPU of this machine"),
+        ("1,1", "CUDA_VISIBLE_DEVICES leaves no GPU of this machine"),
+        ("1", "CUDA_VISIBLE_DEVICES=1 leaves 1 GPU; in bench run: --devices 0"),
+        (None, "2 GPUs; bench run --devices 0,1 divides"),
+    ],
+)
+def test_the_doctor_obeys_the_choice_of_gpus(
+    chosen: str | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+    monkeypatch.setattr(doctor, "gpus", lambda: [{"name": "H100"}, {"name": "H100"}])
+    monkeypatch.setattr(doctor, "_torch_obstacle", lambda: "No CUDA GPUs are available")
+    monkeypatch.setattr(doctor, "_version", {"torch": "2.13.0", "transformers": "5.23.0"}.get)
+    *_, last = doctor._gpu()
+    assert last.found.startswith(said)
+    # What a person has hidden is no fault of torch.
+    (torch,) = [check for check in doctor._torch() if check.name == "torch"]
+    assert torch.state == ("ok" if "no GPU" in said else "missing")
+
+
 def test_the_doctor_says_when_torch_cannot_use_the_gpu_that_the_driver_sees(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -310,6 +336,13 @@ class AcceleratorError(RuntimeError):
         (RuntimeError("CUDA driver error: out of memory"), True),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), True),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        # As cuDNN 9 calls it, which both images have.
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
+        (RuntimeError("cusolver error: CUSOLVER_STATUS_ALLOC_FAILED, when calling `c`"), True),
+        (RuntimeError("Triton Error [CUDA]: out of memory"), True),
+        # On a part of a divided GPU the allocator may not ask the driver for its figures.
+        (RuntimeError('NVML_SUCCESS == r INTERNAL ASSERT FAILED at "CUDACachingAllocator"'), True),
+        (RuntimeError("std::bad_alloc"), True),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
         (AcceleratorError("CUDA error: an illegal memory access was encountered"), False),
         (ValueError("CUDA out of memory"), False),
@@ -322,25 +355,57 @@ def test_a_lack_of_memory_is_recognised_by_its_class_or_its_words(
 
 
 class Cuda(SimpleNamespace):
-    """torch with one GPU, on which a small computation raises ``error`` if there is one."""
+    """torch with two GPUs of which ``used`` hold memory; a small computation on the last raises ``error``."""
 
-    def __init__(self, error: Exception | None) -> None:
-        super().__init__(cuda=SimpleNamespace(is_available=lambda: True))
-        self.error = error
+    def __init__(self, error: Exception | None, used: Sequence[int] = (0,)) -> None:
+        cuda = SimpleNamespace(
+            is_available=lambda: True,
+            device_count=lambda: 2,
+            current_device=lambda: 0,
+            memory_reserved=lambda index: 100 * (index in used),
+        )
+        super().__init__(cuda=cuda)
+        self.error, self.sick = error, f"cuda:{max(used, default=0)}"
+        self.device = ""
 
-    def zeros(self, *_: Any, **__: Any) -> Cuda:
+    def zeros(self, *_: Any, device: str) -> Cuda:
+        self.device = device
         return self
 
     def add_(self, number: int) -> Cuda:
         return self
 
     def item(self) -> float:
-        if self.error is not None:
+        if self.error is not None and self.device == self.sick:
             raise self.error
         return 1.0
 
 
 ILLEGAL = AcceleratorError("CUDA error: an illegal memory access was encountered")
+NOT_BEGUN = RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate`")
+
+
+def test_a_library_that_cannot_begin_lacks_memory_where_the_gpu_computes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    full = OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB")
+    for then, lacks_memory in ((None, True), (full, True), (ILLEGAL, False)):
+        monkeypatch.setitem(sys.modules, "torch", Cuda(then))
+        assert is_out_of_memory(NOT_BEGUN) is lacks_memory
+        assert is_device_lost(NOT_BEGUN) is not lacks_memory
+
+
+@pytest.mark.parametrize("used", [(0, 1), (1,), ()])
+def test_every_gpu_that_holds_memory_is_tried(
+    used: Sequence[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", Cuda(ILLEGAL, used))
+    assert is_device_lost(ILLEGAL)
+
+
+def test_a_gpu_that_is_only_full_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", Cuda(OutOfMemoryError("CUDA out of memory")))
+    assert not is_device_lost(AcceleratorError("CUDA error: invalid argument"))
 
 
 @pytest.mark.parametrize(
@@ -349,6 +414,7 @@ ILLEGAL = AcceleratorError("CUDA error: an illegal memory access was encountered
         (ILLEGAL, ILLEGAL, True),
         (RuntimeError("CUDA error: device-side assert triggered"), ILLEGAL, True),
         (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), ILLEGAL, True),
+        (RuntimeError("Triton Error [CUDA]: unspecified launch failure"), ILLEGAL, True),
         # An error of one call only: the GPU goes on.
         (AcceleratorError("CUDA error: invalid argument"), None, False),
         (AcceleratorError("CUDA error: out of memory"), ILLEGAL, False),

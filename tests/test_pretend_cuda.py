@@ -15,11 +15,14 @@ from bench.errors import EnvironmentProblem, OutOfMemory  # noqa: E402
 from bench.measure import release_memory  # noqa: E402
 from bench.models.catalog import resolve  # noqa: E402
 from bench.models.checkpoints import read_checkpoint  # noqa: E402
+from bench.models.model import ModelGone  # noqa: E402
 from bench.models.qwen_vl import QwenVL, cuda  # noqa: E402
 from bench.models.qwen_vl.device import pick_dtype  # noqa: E402
 from bench.models.qwen_vl.loading import (  # noqa: E402
     CLASSES,
     LoadedModel,
+    LoadingPlan,
+    finish_loading,
     load_model,
 )
 from bench.models.qwen_vl.processing import Processor  # noqa: E402
@@ -184,6 +187,8 @@ WAITS: dict[str, Callable[[Any], Any]] = {
     "a condition": lambda tensor: bool(tensor.sum() > 0),
     "an index by a mask": lambda tensor: tensor[tensor > 1],
     "counting": lambda tensor: tensor.nonzero(),
+    "counting values": lambda tensor: tensor.bincount(),
+    "comparing": lambda tensor: torch.allclose(tensor, tensor),
     "copying to the host": lambda tensor: tensor.cpu(),
     "a number from the host": lambda tensor: torch.tensor([1], device=DEVICE),
     "an index from the host": lambda tensor: tensor[torch.tensor([0])],
@@ -199,6 +204,17 @@ def test_a_hidden_wait_is_counted_and_breaks_a_capture(what: str) -> None:
         assert gpu.waits.total() == before + 1
         with pytest.raises(RuntimeError, match="not permitted when stream is capturing"):
             cuda.Graphs().capture(lambda: WAITS[what](tensor))
+
+
+def test_an_event_cannot_be_waited_for_in_a_capture() -> None:
+    def send_and_wait() -> None:
+        cuda.send(torch.ones(1, 2, device=DEVICE)).read()
+
+    with pretend_gpu() as gpu:
+        send_and_wait()
+        with pytest.raises(RuntimeError, match="not permitted when stream is capturing"):
+            cuda.Graphs().capture(send_and_wait)
+        assert gpu.captures == 0
 
 
 def test_a_seeded_wait_in_a_step_keeps_it_from_being_captured(
@@ -463,6 +479,19 @@ def test_an_allocator_that_cannot_be_mended_ends_with_what_to_type(
     assert "graphs = false" in str(raised.value.hint)
 
 
+def test_an_allocator_that_breaks_in_mid_run_costs_the_process_and_no_answer(
+    checkpoints: dict[str, Path], groups: list[PageGroup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.models.qwen_vl.selection.Graphs", RefusesLater)
+    with pretend_gpu((2, 6)), monkeypatch.context() as patch:
+        model, _ = on_gpu(checkpoints["qwen2_vl"])
+        patch.setattr(torch._C, "_cuda_endAllocateToPool", lambda *_: None)
+        with pytest.raises(ModelGone, match="cannot manage the GPU's memory") as raised:
+            model.generate(groups)
+    assert raised.value.restarts
+    assert "graphs = false" in str(raised.value.hint)
+
+
 class Linear8bitLt(torch.nn.Linear):  # type: ignore[misc]
     """Named as the INT8 layer of bitsandbytes, which waits for the device."""
 
@@ -539,6 +568,37 @@ def test_no_matrix_of_scores_is_written_down_where_flash_attention_is_missing(
         monkeypatch.setattr("bench.models.qwen_vl.tree.serves_grouped_queries", lambda *_: True)
         model.generate(groups)
         assert gpu.score_matrices, "the pretend GPU tells the difference"
+
+
+@pytest.mark.parametrize("family", FAMILY)
+def test_no_layer_of_a_tower_waits_where_flash_attention_is_missing(
+    family: str, checkpoints: dict[str, Path], groups: list[PageGroup]
+) -> None:
+    reference = expected(checkpoints[family], groups, dtype="fp32", engine="tree")
+    with pretend_gpu() as gpu:
+        model, _ = on_gpu(checkpoints[family], dtype="fp32")
+        gpu.waits.clear()
+        assert answers(model.generate(groups)) == reference
+    (calls,) = [n for what, n in gpu.waits.items() if "copy at bench/models/qwen_vl/vision" in what]
+    in_the_model = [n for what, n in gpu.waits.items() if "tolist at transformers/models" in what]
+    assert max(in_the_model) == calls
+
+
+@pytest.mark.parametrize(("dtype", "rounded"), [("fp32", False), ("bf16", True)])
+def test_convolutions_in_fp32_are_not_rounded_to_tf32(
+    dtype: str,
+    rounded: bool,
+    checkpoints: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The engine's patch embedding is a product, the reference's a convolution."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    folder = checkpoints["qwen2_vl"]
+    checkpoint = read_checkpoint(folder)
+    number = {"fp32": torch.float32, "bf16": torch.bfloat16}[dtype]
+    plan = LoadingPlan(resolve(str(folder), dtype=dtype), checkpoint, DEVICE, number, None)
+    finish_loading(plan, load_model(resolve(str(folder), device="cpu"), folder).model, {})
+    assert torch.backends.cudnn.allow_tf32 is rounded
 
 
 def test_fused_attention_rules_out_a_matrix_of_scores_where_there_is_a_fused_kernel() -> None:

@@ -374,3 +374,14 @@ def test_a_checkpoint_cannot_bring_its_own_code(checkpoint: Path) -> None:
 def test_an_error_for_people_is_a_bench_error(tmp_path: Path) -> None:
     with pytest.raises(BenchError):
         QwenVL(ModelSpec("nothing", "qwen_vl"))
+
+
+def test_a_gpu_that_fails_while_weights_are_loaded_is_not_the_checkpoints_fault(
+    tmp_path: Path,
+) -> None:
+    busy = "CUDA error: all CUDA-capable devices are busy or unavailable"
+    error = RuntimeError(f"{busy}\nCUDA kernel errors might be asynchronously reported")
+    failure = failures.load_failure(tmp_path, error, torch.device("cuda"))
+    assert isinstance(failure, EnvironmentProblem)
+    assert failure.message == f"the GPU cannot be used: {busy}"
+    assert "config.json" not in str(failure.hint)

@@ -401,6 +401,21 @@ def test_pages_that_a_model_turned_itself_are_counted(tmp_path):
     ]
 
 
+def test_graphs_that_were_refused_in_mid_run_are_said(tmp_path):
+    details = {"decoding_steps": "CUDA graphs, one a shape"}
+    run = make_run(tmp_path, [dataclasses.replace(RIGHT, details=details)])
+    (task, *_) = run.task_names()
+    before = len([row for name in run.task_names() for row in run.batches("right", name)])
+    refused = "no CUDA graphs since then: CUDA error: operation not permitted"
+    for _ in range(2):
+        run.append_batch("right", task, {"samples": [], "notes": {"decoding_steps": refused}})
+    (said,) = [caveat.text for caveat in view_of(run).caveats if caveat.kind == "model"]
+    assert said == (
+        f"right: 2 of {before + 2} calls decoded without CUDA graphs, which is slower: "
+        "CUDA error: operation not permitted."
+    )
+
+
 def test_models_that_warn_of_the_same_share_a_line(tmp_path):
     models = [dataclasses.replace(m, details={"warnings": ["Slow!"]}) for m in (RIGHT, WRONG)]
     caveats = view_of(make_run(tmp_path, models)).caveats

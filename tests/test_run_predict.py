@@ -5,12 +5,16 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+import run_predict
+from bench.cli import main
 from bench.errors import EnvironmentProblem, InvalidInput
 from bench.models.catalog import resolve
+from bench.models.fake import Fake
 from bench.runner.predict import default_model, describe, predict
 from bench.schema import ModelSpec
 
@@ -124,12 +128,51 @@ def test_the_default_model_is_chosen_by_the_gpu_that_will_be_used(
         "cpu": "2b",
     }
     assert {device: default_model(device)[-2:] for device in devices} == devices
+    # No names of devices: that is said where the model is resolved.
+    assert {default_model(name)[-2:] for name in ("gpu", "cuda:-1", "cuda:99999999999")} == {"2b"}
 
     def is_lost(_: int) -> None:
         raise RuntimeError("CUDA error: GPU is lost")
 
     monkeypatch.setattr(torch.cuda, "mem_get_info", is_lost)
     assert default_model("cuda:1") == "qwen2-vl-2b"
+
+
+def test_a_lost_gpu_is_one_line_with_what_to_type(
+    page: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (page.parent / "bench.toml").write_text(
+        '[models.sick]\nmodel = "fake"\noptions = { lose = ["question"] }\n', encoding="utf-8"
+    )
+    monkeypatch.chdir(page.parent)
+    asked = ["--model", "sick", "--image", str(page), "--question", "What?"]
+    monkeypatch.setattr(sys, "argv", ["run_predict.py", *asked])
+    assert run_predict.main() == 3
+    of_the_script = capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", str(page), "-q", "What?", "-m", "sick"])
+    assert ended.value.code == 3
+    error, hint = capsys.readouterr().err.splitlines()
+    assert (
+        error
+        == "error: the GPU cannot be used: CUDA error: an illegal memory access was encountered"
+    )
+    assert "bench doctor" in hint
+    assert error in of_the_script
+
+
+def test_memory_that_runs_out_while_a_model_is_loaded_is_one_line(
+    page: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_full(_: Any) -> None:
+        raise RuntimeError("CUDA error: out of memory\nCompile with `TORCH_USE_CUDA_DSA`")
+
+    monkeypatch.setattr(Fake, "load", is_full)
+    monkeypatch.setattr(sys, "argv", ["run_predict.py", "--model", "fake", "--image", str(page)])
+    assert run_predict.main() == 3
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error == "error: memory ran out: CUDA error: out of memory"
+    assert "quantized" in hint
 
 
 def test_the_script_answers_from_a_checkpoint_folder(page: Path, tmp_path: Path) -> None:

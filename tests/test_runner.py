@@ -22,7 +22,13 @@ from bench.errors import InvalidInput
 from bench.models.fake import Fake
 from bench.rundir.store import RunStore
 from bench.runner import RunPlan, RunSettings, execute, plan_run, worker
-from bench.runner.batches import batched, latency_questions, page_groups
+from bench.runner.answering import sample_ids
+from bench.runner.batches import (
+    batched,
+    default_batch_size,
+    latency_questions,
+    page_groups,
+)
 from bench.runner.run_record import known_texts, run_record
 from bench.runner.shards import Shard
 from bench.runner.spec import ALWAYS_RECORDED
@@ -339,6 +345,24 @@ def test_questions_of_a_document_stay_together_where_they_fit(make_task: MakeTas
     assert cut == [[2], [1, 1], [2], [2], [1, 1], [2]]
 
 
+@pytest.mark.parametrize(
+    ("questions", "device", "weights", "size"),
+    [
+        (5, "cpu", 2**28, 80),
+        (1, "cpu", 2**28, 16),
+        (30, "cpu", 2**28, 128),
+        # A large model takes minutes for a call, which a kill would lose.
+        (5, "cpu", 2**31, 16),
+        (5, "cuda:0", 2**28, 64),
+    ],
+)
+def test_a_call_on_a_cpu_holds_documents_rather_than_questions(
+    questions: int, device: str, weights: int, size: int, make_task: MakeTask
+) -> None:
+    groups = page_groups(load_task(make_task(documents=2, questions=questions)))
+    assert default_batch_size(device, groups, weights) == size
+
+
 def test_largest_documents_come_first(make_task: MakeTask) -> None:
     groups = page_groups(load_task(make_task(documents=3)))
     assert [group.document.id for group in groups] == ["p2.png", "p1.png", "p0.png"]
@@ -570,6 +594,24 @@ def test_only_the_batch_that_ends_the_process_twice_fails(
     failed = {key: output.error for key, output in outputs.items() if output.error is not None}
     assert failed.keys() == {f"d1/q{question}" for question in range(4)}
     assert all(message.startswith(error) for message in failed.values())
+
+
+def test_a_document_that_ends_the_process_in_its_first_call_fails_alone(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    """The smallest document, which the first call asks about, is one like all others."""
+    folder, recorder = make_task(), Recorder()
+    smallest = page_groups(load_task(folder))[-1]
+    ids = sample_ids([smallest])
+    asked = plan(folder, fake(kill=ids[:1]), batch_size=4, latency_samples=0)
+    outcome = execute(asked, tmp_path / "r", progress=recorder)
+    assert outcome.failed_models == ()
+    outputs = outcome.run.outputs("fake", "mine")
+    assert len(outputs) == 12
+    failed = [key for key, output in outputs.items() if output.error is not None]
+    assert failed == ids
+    said = [event["message"] for event in recorder.events if event["event"] == "process"]
+    assert "It starts again, with another document first." in said[0]
 
 
 def test_a_model_whose_every_batch_ends_the_process_is_given_up(

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
 from bench.client import ServiceClient
-from bench.schema import ModelSpec, Page
+from bench.schema import ModelInfo, ModelSpec, Page
 from bench.service.jobs import JobStore, PageQuestion, new_job
 from bench.service.model_process import ModelDied, ModelProcess
 from tests.service_fixture import png
@@ -139,6 +140,28 @@ def test_a_call_that_never_ends_counts_as_a_death() -> None:
         await process.stop()
 
     asyncio.run(story())
+
+
+def test_a_model_that_began_on_a_gpu_does_not_come_back_on_the_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked_for: list[str] = []
+
+    async def loaded(_: ModelProcess, spec: dict[str, Any]) -> dict[str, Any]:
+        asked_for.append(spec["device"])
+        info = asdict(ModelInfo("fake", {}, device="cuda:0"))
+        return {"info": info, "seconds": 0.1, "batch_size": 8}
+
+    monkeypatch.setattr(ModelProcess, "_exchange", loaded)
+
+    async def story() -> None:
+        process = ModelProcess(ModelSpec("fake", "fake"), call_seconds=1)
+        for _ in range(2):
+            await process.start()
+            await process.stop()
+
+    asyncio.run(story())
+    assert asked_for == ["auto", "cuda"]
 
 
 def test_a_port_in_use_is_one_line(tmp_path: Path, bench: Any) -> None:

@@ -29,6 +29,7 @@ from bench.measure.engines import find_engine
 from bench.models.catalog import resolve, resolve_all
 from bench.models.footprint import expected_memory
 from bench.models.model import ModelGone
+from bench.models.serving import launch as launching
 from bench.models.serving.counters import read_counters
 from bench.models.serving.engines import server_flags
 from bench.models.serving.server import ManagedServer
@@ -119,6 +120,49 @@ def gone(served: Served, seconds: float = 10.0) -> bool:
 def flags_of(spec: ModelSpec, *, on_gpu: bool = True, **bounds: int) -> list[str]:
     settings, _ = split_options(spec)
     return server_flags(spec, settings, bounds, on_gpu=on_gpu, port=8123)
+
+
+@pytest.mark.parametrize(
+    ("visible", "device", "named", "flag"),
+    [
+        (None, "auto", None, "all"),
+        (None, "cuda:1", "1", "device=1"),
+        ("5,GPU-77", "cuda:1", "GPU-77", "device=GPU-77"),
+        ("5", "cuda", "5", "device=5"),
+        ("5,6", "auto", "5,6", '"device=5,6"'),
+    ],
+)
+def test_a_server_gets_the_gpus_that_were_left_to_this_program(
+    visible: str | None,
+    device: str,
+    named: str | None,
+    flag: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(launching, "gpus", lambda: [{"name": "H100"}])
+    monkeypatch.setattr(launching.shutil, "which", lambda name: name)
+    spec = ModelSpec("m", "vllm", "org/m", device=device, options={"command": "vllm serve"})
+    settings, _ = split_options(spec)
+    started = launching.launch(spec, settings, {}, 8123)
+    assert started.environment.get("CUDA_VISIBLE_DEVICES") == named
+    in_image = launching.launch(
+        spec, settings.model_copy(update={"command": None, "image": "i"}), {}, 8123
+    )
+    assert in_image.words[in_image.words.index("--gpus") + 1] == flag
+
+
+def test_a_server_on_a_gpu_that_was_not_left_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launching, "gpus", lambda: [{"name": "H100"}] * 8)
+    spec = ModelSpec("m", "vllm", "org/m", device="cuda:1", options={"command": "vllm serve"})
+    settings, _ = split_options(spec)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
+    with pytest.raises(EnvironmentProblem, match="CUDA_VISIBLE_DEVICES leaves 1 GPU"):
+        launching.launch(spec, settings, {}, 8123)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert not launching.runs_on_gpu(replace(spec, device="auto"))
 
 
 def test_vllm_is_told_everything_at_launch() -> None:

@@ -49,6 +49,8 @@ def test_the_limit_of_a_control_group_is_read(groups: Groups) -> None:
 def test_no_limit_is_none(groups: Groups, tmp_path: Path) -> None:
     assert cgroup_cores(*groups("0::/\n", cpu_max="max 100000\n")) is None
     assert cgroup_cores(tmp_path / "nowhere", tmp_path / "nothing") is None
+    (tmp_path / "own").write_bytes(b"0::/\xff\n")
+    assert cgroup_cores(tmp_path / "fs", tmp_path / "own") is None
 
 
 def test_the_least_limit_of_the_groups_above_counts(groups: Groups) -> None:
@@ -93,8 +95,12 @@ def test_what_a_person_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_in_force_is_recorded() -> None:
-    given = {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive", "HOME": "/"}
-    assert thread_record(given) == {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"}
+    set_by_somebody = {
+        "OMP_NUM_THREADS": "2",
+        "MKL_NUM_THREADS": "1",
+        "OMP_WAIT_POLICY": "passive",
+    }
+    assert thread_record({**set_by_somebody, "HOME": "/"}) == set_by_somebody
 
 
 def test_a_process_that_computes_itself_is_set_before_torch_is_there(

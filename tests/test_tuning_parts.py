@@ -11,9 +11,11 @@ from PIL import Image
 
 from bench.authoring.splitting import split_task
 from bench.errors import InvalidInput
+from bench.models.catalog import resolve
 from bench.schema import Task
 from bench.tasks import load_task
 from bench.tasks.contents import clusters, page_contents
+from bench.tuning import base_model
 from bench.tuning.parts import find_parts
 from tests.tiny_qwen import draw_page
 
@@ -182,3 +184,17 @@ def test_a_page_is_known_by_its_pixels(tmp_path: Path) -> None:
 def test_clusters_join_through_others() -> None:
     assert clusters([["d"], ["a", "c"], ["b"], ["c", "d"]]) == [[0, 1, 3], [2]]
     assert clusters([]) == []
+
+
+def test_a_gpu_without_bf16_trains_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers may be computed in fp16 there, but gradients overflow."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(base_model, "pick_device", lambda _: torch.device("cuda:0"))
+    chosen = {}
+    for capability in ((7, 5), (8, 0)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, c=capability: c)
+        chosen[capability] = [
+            base_model.trainable(resolve("qwen2-vl-2b", dtype=dtype)).dtype
+            for dtype in ("auto", "bf16")
+        ]
+    assert chosen == {(7, 5): ["fp32", "bf16"], (8, 0): ["auto", "bf16"]}

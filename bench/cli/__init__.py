@@ -151,6 +151,12 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             print_list(error.problems, "problems", error.subject, err=True)
             said = error.count
         status = _complain(error.message, error.hint, error.exit_code, said)
+    except RuntimeError as error:
+        from bench.measure import gpu_failure
+
+        if (failure := gpu_failure(error)) is None:
+            raise
+        status = _complain(failure.message, failure.hint, failure.exit_code)
     except (KeyboardInterrupt, click.Abort):
         status = _complain("the program was interrupted", None, 130)
     except BrokenPipeError:

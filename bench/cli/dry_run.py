@@ -14,7 +14,7 @@ from bench.asking.prompts import prompts_record
 from bench.asking.protocols import NATIVE
 from bench.cli.tables import table
 from bench.formatting import byte_size, plural
-from bench.measure import gpus
+from bench.measure import gpus, visible_gpus
 from bench.models.footprint import download_size, expected_memory, expected_weights
 from bench.runner import RunPlan
 from bench.runner.batches import batched, default_batch_size, page_groups
@@ -177,7 +177,8 @@ def _placement(models: Sequence[Mapping[str, Any]]) -> list[str]:
 def _memory(facts: Mapping[str, Any], devices: Sequence[Device]) -> list[str]:
     """What the GPUs have free, and which models are not expected to fit."""
     seen = facts["gpus"]
-    if not seen:
+    visible = visible_gpus()
+    if not seen or visible == []:
         return ["No GPU was found, so models with weights would run on the CPU."]
     lines = [
         f"{gpu['name']}: {byte_size(gpu.get('free_bytes'))} of {byte_size(gpu.get('memory_bytes'))} are free"
@@ -187,16 +188,17 @@ def _memory(facts: Mapping[str, Any], devices: Sequence[Device]) -> list[str]:
         return lines
     # A driver that does not say how much is free must not make every model seem too large.
     free = [gpu.get("free_bytes", float("inf")) for gpu in seen]
-    entries = [device.environment["CUDA_VISIBLE_DEVICES"] for device in devices]
+    entries = [device.environment["CUDA_VISIBLE_DEVICES"] for device in devices] or visible or []
     # A batch system may name GPUs by other words than these; then any of them may be meant.
     used = [
         room
         for number, (gpu, room) in enumerate(zip(seen, free, strict=True))
         if _names(entries, number, gpu)
     ]
-    one_gpu = min(used or free) if devices else max(free)
+    used = used or free
+    one_gpu = min(used) if devices else max(used)
     for model in facts["models"]:
-        room = one_gpu if model["device_map"] is None else sum(free)
+        room = one_gpu if model["device_map"] is None else sum(used)
         if (model["expected_memory_bytes"] or 0) > room:
             lines.append(
                 f"{model['name']} will probably not fit. A smaller --visual-tokens or an Int4 variant needs "

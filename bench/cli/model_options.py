@@ -40,7 +40,8 @@ engine_choice = partial(choice, group="Engine")
 dtype_choice = partial(
     engine_choice,
     type=click.Choice(["auto", "bf16", "fp16", "fp32"]),
-    help="Compute in this number format. Without the option, auto takes bf16 on a GPU and fp32 on a CPU.",
+    help="Compute in this number format. Without the option, auto takes bf16 on a GPU (fp16 on one without "
+    "bf16, such as T4, V100 and RTX 20) and fp32 on a CPU.",
 )
 device_choice = partial(
     engine_choice,

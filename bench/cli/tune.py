@@ -102,7 +102,11 @@ class TuneOptions(ModelOptions):
         type=click.Choice(["nf4", "int8"]),
         help="Load the base model in 4 bits (nf4) or 8 bits (int8), as QLoRA does.",
     )
-    dtype: str | None = dtype_choice(type=click.Choice(["auto", "bf16", "fp32"]))
+    dtype: str | None = dtype_choice(
+        type=click.Choice(["auto", "bf16", "fp32"]),
+        help="Load the base model in this number format. Without the option, auto takes bf16 on a GPU that "
+        "has it, and fp32 elsewhere.",
+    )
     device: str | None = engine_choice(
         metavar="DEVICE",
         help="Train on this device: auto, cpu or cuda. Without the option, auto takes a GPU if there is one.",

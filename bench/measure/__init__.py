@@ -7,9 +7,9 @@ used. ``device_errors``: out of memory, and a lost GPU. ``nvml``: the questions 
 what this machine lacks, and how to install it.
 """
 
-from bench.measure.device_errors import is_device_lost, is_out_of_memory
+from bench.measure.device_errors import gpu_failure, is_device_lost, is_out_of_memory
 from bench.measure.energy import EnergyMeter
-from bench.measure.environment import environment, gpus
+from bench.measure.environment import environment, gpus, visible_gpus
 from bench.measure.memory import (
     Memory,
     MemoryMeter,
@@ -29,11 +29,13 @@ __all__ = [
     "collector_paused",
     "environment",
     "free_gpu_memory",
+    "gpu_failure",
     "gpus",
     "is_device_lost",
     "is_out_of_memory",
     "memory_now",
     "processes_memory",
     "release_memory",
+    "visible_gpus",
     "watch",
 ]

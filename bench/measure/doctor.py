@@ -22,7 +22,7 @@ import bench
 from bench.errors import EnvironmentProblem, install_command
 from bench.formatting import gib, listed, plural
 from bench.measure.engines import KnownEngine, engine_version, find_engine, how_to_install
-from bench.measure.environment import gpus
+from bench.measure.environment import gpus, visible_gpus
 from bench.measure.tesseract import tesseract_languages
 from bench.paths import hub_cache
 from bench.rundir.lock import HOLDER_FILE, has_flock
@@ -73,11 +73,15 @@ def _python() -> Iterator[Check]:
 
 
 def _gpu() -> Iterator[Check]:
-    seen = gpus()
+    seen, visible = gpus(), visible_gpus()
+    slow = "so models with weights run slowly on the CPU"
     if not seen:
         cure = "install the NVIDIA driver, or start the container with --gpus all"
-        message = "no GPU is visible, so models with weights run slowly on the CPU"
-        yield Check("GPU", "note", message, cure)
+        yield Check("GPU", "note", f"no GPU is visible, {slow}", cure)
+    elif visible == []:
+        message = f"CUDA_VISIBLE_DEVICES leaves no GPU of this machine, {slow}"
+        yield Check("GPU", "note", message, "unset CUDA_VISIBLE_DEVICES")
+        return
     for number, gpu in enumerate(seen):
         name = "GPU" if len(seen) == 1 else f"GPU {number}"
         yield Check(name, "ok", _described(gpu))
@@ -85,8 +89,13 @@ def _gpu() -> Iterator[Check]:
         if free is not None and total is not None and free < total / 2:
             taken = "other processes hold more than half of its memory"
             yield Check(f"{name} memory", "note", taken, "nvidia-smi")
-    if len(seen) > 1:
+    if len(seen) > 1 and visible is None:
         yield _several(seen)
+    elif seen and visible is not None:
+        numbers = ",".join(map(str, range(len(visible))))
+        chosen = one_line(",".join(visible), 60)
+        left = f"CUDA_VISIBLE_DEVICES={chosen} leaves {plural(len(visible), 'GPU')}"
+        yield Check("GPUs", "ok", f"{left}; in bench run: --devices {numbers}")
 
 
 def _described(gpu: Mapping[str, Any]) -> str:
@@ -116,7 +125,7 @@ def _torch() -> Iterator[Check]:
         return
     # The local part of the version names the build: +cpu, +cu124; without one it is the default CUDA build.
     build = version.partition("+")[2] or "default build"
-    seen = gpus()
+    seen = gpus() if visible_gpus() != [] else []
     if seen and build == "cpu":
         cure = "pip install --force-reinstall torch"
         yield Check("torch", "missing", f"{version} was built without GPU support", cure)

@@ -6,6 +6,7 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,28 @@ def gpus() -> list[dict[str, Any]]:
             return []
         version = ask(nvml, "nvmlSystemGetDriverVersion")
         return [_gpu(nvml, handle, version) for handle in devices(nvml)]
+
+
+def visible_gpus() -> list[str] | None:
+    """The GPUs that ``CUDA_VISIBLE_DEVICES`` leaves, in its own words; None where it is not set.
+
+    As CUDA does, this stops at the first word that names no GPU, and finds none where one is named twice.
+    """
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is None:
+        return None
+    words: list[str] = []
+    for word in map(str.strip, chosen.split(",")):
+        if word in words:
+            return []
+        if not _CUDA_WORD.fullmatch(word):
+            break
+        words.append(word)
+    return words
+
+
+_CUDA_WORD = re.compile(r"[0-9]+|GPU-.+|MIG-.+")
+"""A number, or a unique name or the beginning of one."""
 
 
 def _gpu(nvml: Any, handle: Any, version: str | None) -> dict[str, Any]:

@@ -152,13 +152,14 @@ def free_gpu_memory(device: str = "auto") -> int | None:
         return None
     import torch
 
-    number = torch.device("cuda" if device == "auto" else device).index or 0
-    if not torch.cuda.is_available() or number >= torch.cuda.device_count():
-        return None
     try:
+        number = torch.device("cuda" if device == "auto" else device).index or 0
+        if not torch.cuda.is_available() or number >= torch.cuda.device_count():
+            return None
         free, _ = torch.cuda.mem_get_info(number)
     except RuntimeError:
-        # A GPU that is lost, or that another process has for itself, will be reported when it is used.
+        # A name that is none, a GPU that is lost, or that another process has for itself: that will be said
+        # when it is used.
         return None
     return int(free)
 

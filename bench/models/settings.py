@@ -45,7 +45,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "attention": ("auto", "sdpa", "flash_attention_2", "eager"),
     "quantization": get_args(Quantization),
 }
-_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+# torch takes no leading zero, and keeps the number in one byte.
+_DEVICE = re.compile(r"auto|cpu|cuda(:(0|[1-9][0-9]?))?")
 
 _MISSING: dict[str, str] = {
     "revision": "choice of revisions",

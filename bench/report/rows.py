@@ -91,7 +91,7 @@ def model_row(source: RowSource, levels: Mapping[Level, int], *, comparable: boo
         hardware=_machine(run, record, device, traits),
         parameters=_whole(nested(record, "parameters")),
         setup=_setup(run.model_spec(model), record, facts),
-        warnings=(*sentences(nested(record, "details", "warnings")), *_turned_pages(batches)),
+        warnings=_warnings(record, batches),
         page_reuse=_page_reuse(nested(record, "details")),
         trained={task: part for task, part in trained.items() if part is not None},
     )
@@ -207,6 +207,14 @@ def sentences(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(item.strip() for item in items if isinstance(item, str) and item))
 
 
+def _warnings(
+    record: Mapping[str, Any] | None, batches: Sequence[Mapping[str, Any]]
+) -> tuple[str, ...]:
+    """What the model said of its own limits, when it was loaded and in its batches."""
+    at_loading = sentences(nested(record, "details", "warnings"))
+    return (*at_loading, *_turned_pages(batches), *_without_graphs(batches))
+
+
 def _turned_pages(batches: Sequence[Mapping[str, Any]]) -> list[str]:
     """How many pages the model turned upright by itself, as the notes of its batches say."""
     turned: set[str] = set()
@@ -217,6 +225,18 @@ def _turned_pages(batches: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     count = formatting.plural(len(turned), "page")
     return [f"{count} lay sideways or upside down, and it turned them before it read them"]
+
+
+def _without_graphs(batches: Sequence[Mapping[str, Any]]) -> list[str]:
+    """In how many calls CUDA graphs were not used although its record names them, by the batches' notes."""
+    noted = [text(nested(batch, "notes", "decoding_steps")) for batch in batches]
+    reasons = [note.partition(": ")[2] for note in noted if note]
+    if not reasons:
+        return []
+    calls = formatting.plural(len(batches), "call")
+    return [
+        f"{len(reasons):,} of {calls} decoded without CUDA graphs, which is slower: {reasons[0]}"
+    ]
 
 
 def _page_reuse(details: Any) -> str:

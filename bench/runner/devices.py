@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from bench.errors import EnvironmentProblem, InvalidInput
-from bench.measure import gpus
+from bench.measure import gpus, visible_gpus
 from bench.measure.cores import usable_cores
 from bench.text import one_line
 
@@ -65,7 +65,9 @@ def parse_devices(text: str) -> tuple[Device, ...]:
     for number in numbers:
         if number >= len(visible):
             known = ", ".join(f"{index} ({name})" for index, (_, name) in enumerate(visible))
-            exist = f"these do: {known}" if visible else "no GPU is visible"
+            hidden = visible_gpus() == []
+            none = "CUDA_VISIBLE_DEVICES leaves none" if hidden else "no GPU is visible"
+            exist = f"these do: {known}" if visible else none
             raise EnvironmentProblem(
                 f"GPU {number} does not exist; {exist}",
                 hint="bench doctor shows the GPUs; --devices cpu,cpu needs none",
@@ -75,17 +77,10 @@ def parse_devices(text: str) -> tuple[Device, ...]:
 
 def _visible() -> list[tuple[str, str]]:
     """What ``CUDA_VISIBLE_DEVICES`` would call each GPU, and its name, in the order of their numbers."""
-    seen = gpus()
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    seen, chosen = gpus(), visible_gpus()
     if chosen is None or not seen:
         return [(str(gpu.get("uuid", index)), str(gpu["name"])) for index, gpu in enumerate(seen)]
-    visible = []
-    for entry in map(str.strip, chosen.split(",")):
-        # CUDA itself stops at the first entry that it does not know.
-        if entry in {"", "-1"}:
-            break
-        visible.append((entry, f"{entry} of CUDA_VISIBLE_DEVICES"))
-    return visible
+    return [(word, f"{one_line(word, 60)} of CUDA_VISIBLE_DEVICES") for word in chosen]
 
 
 def _gpu_environment(visible: str) -> dict[str, str]:

@@ -129,6 +129,8 @@ class _Process:
     """What it is asking its model; None between two calls."""
     answered: bool = False
     """Whether it has answered a call since it was started."""
+    warming: bool = False
+    """Whether it is in its first call, whose answer is not kept."""
     said: str | None = None
     """Why it ended, in its own words."""
     died_in: _Call | None = None
@@ -197,7 +199,7 @@ class _Processes:
     def _start(self, process: _Process) -> None:
         process.events, writer = os.pipe()
         self._waiting.register(process.events, selectors.EVENT_READ, process)
-        process.unread, process.answered = b"", False
+        process.unread, process.answered, process.warming = b"", False, False
         process.call = process.said = None
         try:
             process.child = self._spawn(process, writer)
@@ -270,7 +272,10 @@ class _Processes:
             process.call = _Call(event["task"], event["first"], event["questions"], event["alone"])
         elif kind == "lost":
             process.said = str(event["message"])
+        elif kind == "warming":
+            process.warming = True
         else:
+            process.warming = False
             if kind in {"task", "latency"} and process.call is not None:
                 process.call = process.died_in = None
                 process.answered, process.lost = True, 0
@@ -285,10 +290,15 @@ class _Processes:
         if call is None:
             if process.answered:
                 self._tell(process, f"{message}. It starts again.")
-            else:
-                # It would only die again, while the model is loaded or asked for the first time.
-                self._give_up(message, status)
-            return process.answered
+                return True
+            if process.warming and process.shard.warm_up == 0:
+                # Perhaps because of that document, whose batch is then the one that fails.
+                process.shard = process.shard._replace(warm_up=1)
+                self._tell(process, f"{message}. It starts again, with another document first.")
+                return True
+            # It would only die again.
+            self._give_up(message, status)
+            return False
         if process.died_in is None or not call.overlaps(process.died_in):
             process.died_in = call
             self._tell(process, f"{message}. It starts again and repeats the batch.")

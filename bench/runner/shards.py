@@ -68,6 +68,8 @@ class Shard(NamedTuple):
     """The moment at which the processes were started, equal for those that ran together."""
     others: int | None = None
     """For shard 0: the descriptor of a pipe that ends when all other shards have ended."""
+    warm_up: int = 0
+    """How many of the smallest documents are passed over for the first call: those that ended the process."""
 
     def facts(self) -> dict[str, object]:
         """What the record of a batch says of its shard; nothing if one process answers everything."""

@@ -26,6 +26,9 @@ from collections.abc import Mapping
 
 from bench.measure.cores import usable_cores
 
+COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Variables that say how many threads there are; in torch the second one wins."""
+
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 """Variables that say what a waiting thread does."""
 
@@ -55,4 +58,4 @@ def set_threads() -> None:
 
 def thread_record(given: Mapping[str, str] = os.environ) -> dict[str, str]:
     """What of this is in force in a process whose environment is ``given``, for the record of a run."""
-    return {name: given[name] for name in ("OMP_NUM_THREADS", *WAITING) if name in given}
+    return {name: given[name] for name in (*COUNTS, *WAITING) if name in given}

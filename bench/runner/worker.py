@@ -57,7 +57,7 @@ class Worker:
         self.settings = RunSettings.from_record(run.record["spec"]["settings"])
         self.stop = threading.Event()
         self.is_loading = True
-        self.model: Model = model_for_process(self.spec)
+        self.model: Model = model_for_process(self._placed())
         self.places: dict[str, dict[str, int]] = {}
         """Task → sample id → place among the task's questions, by which the parent is told what is asked."""
         self.part = Part.of(run.record)
@@ -70,6 +70,17 @@ class Worker:
             local=measures_locally(self.spec) and not is_on_cluster(),
             alone=shard.total == 1,
         )
+
+    def _placed(self) -> ModelSpec:
+        """The model, bound to a GPU where this process was given one or the run began on one.
+
+        ``auto`` would answer on the CPU, and go on there in mid-run, where torch can no longer use the GPU.
+        """
+        earlier = str((self.run.model_record(self.name) or {}).get("device"))
+        began_on_gpu = self.spec.device == "auto" and earlier.startswith("cuda")
+        if began_on_gpu or self.shard.device.isdigit():
+            return dataclasses.replace(self.spec, device="cuda")
+        return self.spec
 
     def emit(self, event: str, **facts: Any) -> None:
         """Tell the parent; a parent that is gone is noticed elsewhere."""
@@ -173,7 +184,7 @@ class Worker:
         self.ladder = self._ladder(info)
         if self.settings.warmup:
             record["first_call_seconds"] = self._warm_up(everything)
-        if self.shard.device.isdigit():
+        if self.shard.device.isdigit() and info.device.startswith("cuda"):
             # This process sees no other GPU and calls it the first; the record has its number on the machine.
             record["device"] = f"cuda:{self.shard.device}"
         if self.shard.total > 1:
@@ -203,10 +214,12 @@ class Worker:
         return ladder
 
     def _warm_up(self, groups: Sequence[PageGroup]) -> float | None:
-        """Seconds of the first call, which asks about the smallest document; its answer is not kept."""
+        """Seconds of the first call, which asks about a small document; its answer is not kept."""
         if not groups:
             return None
-        smallest = singles([groups[-1]])[0]
+        chosen = groups[-1 - min(self.shard.warm_up, len(groups) - 1)]
+        smallest = singles([chosen])[0]
+        self.emit("warming")
         started = time.perf_counter()
         # Where not even this question fits, the first batch records it.
         answer_alone(self.model, smallest)
@@ -397,7 +410,9 @@ def main(arguments: Sequence[str]) -> int:
             traceback.print_exc()
             restarts = isinstance(error, ModelGone) and error.restarts
             if restarts or isinstance(error, DeviceLost) or is_device_lost(error):
-                lost = {"event": "lost", "shard": shard.number, "message": str(error)}
+                hint = error.hint if isinstance(error, BenchError) else None
+                said = one_line(f"{error}; {hint}" if hint else error, 500)
+                lost = {"event": "lost", "shard": shard.number, "message": said}
                 events.write(json.dumps(lost) + "\n")
                 events.flush()
                 # At once: what a dead GPU still holds cannot be freed, and trying may hang.

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 from bench.errors import BenchError, EnvironmentProblem, InvalidInput
@@ -107,6 +107,9 @@ class ModelProcess:
                 f"the model {self._spec.name} cannot be loaded: {death.message}"
             ) from None
         info = ModelInfo(**said["info"])
+        if self._spec.device == "auto" and info.device.startswith("cuda"):
+            # If the GPU is lost, ``auto`` would bring the model back on the CPU without a word.
+            self._spec = replace(self._spec, device="cuda")
         return Loaded(info, said["seconds"], said["batch_size"])
 
     async def ask(self, jobs: Sequence[ServiceJob], wrote: Wrote) -> CallResult:

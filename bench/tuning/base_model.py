@@ -9,6 +9,8 @@ from bench.errors import InvalidInput
 from bench.models.backends import traits_of
 from bench.models.catalog import catalog
 from bench.models.checkpoints import read_checkpoint, read_json
+from bench.models.qwen_vl.cuda import has_bf16_units
+from bench.models.qwen_vl.device import pick_device
 from bench.paths import BUNDLED
 from bench.schema import ModelSpec
 from bench.text import shell_word
@@ -40,8 +42,15 @@ def trainable(spec: ModelSpec) -> ModelSpec:
             f"training uses the first GPU that it sees, not {spec.device}",
             hint=f"CUDA_VISIBLE_DEVICES={number} bench tune … --device cuda",
         )
+    dtype = "fp32" if spec.dtype == "auto" and _has_only_fp16(spec) else spec.dtype
     # flash_attention_2 does not accept the masks that keep the questions of a row apart.
-    return replace(spec, attention="sdpa")
+    return replace(spec, attention="sdpa", dtype=dtype)
+
+
+def _has_only_fp16(spec: ModelSpec) -> bool:
+    """Whether ``spec`` is for a GPU on which ``auto`` would be fp16."""
+    device = pick_device(spec.device)
+    return device.type == "cuda" and not has_bf16_units(device)
 
 
 def check_weights(folder: Path, spec: ModelSpec) -> None:

@@ -58,6 +58,7 @@ class Event:
         """The host waits, which it may: what came later goes on."""
         if not self._recorded:
             raise RuntimeError("an event is waited for that nobody has recorded")
+        gpu().forbid_in_capture("waiting for an event")
 
 
 class Graph:

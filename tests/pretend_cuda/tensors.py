@@ -31,7 +31,9 @@ INDEXED = {
 WAITS = {
     "aten::_local_scalar_dense",
     "aten::_unique2",
+    "aten::allclose",
     "aten::argwhere",
+    "aten::bincount",
     "aten::equal",
     "aten::is_nonzero",
     "aten::item",

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from bench.errors import InvalidInput, require_package
 from bench.formatting import plural
-from bench.measure import is_out_of_memory
+from bench.measure import gpu_failure, is_out_of_memory
 from bench.models.bounded import bounded
 from bench.models.checkpoints import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_settings
 from bench.models.qwen_vl.failures import out_of_memory, reason
@@ -62,7 +62,7 @@ def with_adapter(folder: Path, base: str, model: Any, *, merge: bool) -> Any:
         if is_out_of_memory(error):
             failure = out_of_memory(error, f"putting the adapter {folder.name} into the model")
         else:
-            failure = fit.refusal(_reason(error))
+            failure = gpu_failure(error) or fit.refusal(_reason(error))
     raise failure
 
 

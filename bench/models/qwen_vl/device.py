@@ -29,7 +29,7 @@ def pick_device(wanted: str) -> torch.device:
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise EnvironmentProblem(
-                f"device {wanted} was asked for, but torch {torch.__version__} sees no GPU",
+                f"the model is to run on {wanted}, but torch {torch.__version__} sees no GPU",
                 hint="bench doctor says why; --device cpu needs none",
             )
         count = torch.cuda.device_count()

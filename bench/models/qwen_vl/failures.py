@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import EnvironmentProblem, InvalidInput, OutOfMemory
-from bench.measure import is_out_of_memory
+from bench.measure import gpu_failure, is_out_of_memory
 from bench.text import one_line, stumbled
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def load_failure(folder: Path, error: Exception, device: torch.device) -> Except
     """``error`` of ``from_pretrained`` in the words of this program."""
     if is_out_of_memory(error):
         return out_of_memory(error, f"loading {folder.name} onto {device}")
+    if (lost := gpu_failure(error)) is not None:
+        return lost
     if isinstance(error, ImportError):
         return EnvironmentProblem(
             f"{folder} cannot be loaded: {reason(error)}",

@@ -221,6 +221,9 @@ def finish_loading(
         with quiet_transformers():
             model = with_adapter(adapter, str(spec.checkpoint), model, merge=merge_adapter)
     model.eval().requires_grad_(False)
+    if device.type == "cuda" and dtype == torch.float32:
+        # By default torch computes convolutions, and not products, in TF32, which has ten bits of fraction.
+        torch.backends.cudnn.allow_tf32 = False
     slow = bf16_warning() if device.type == "cpu" and dtype == torch.bfloat16 else None
     said = [*warnings, *([] if slow is None else [slow])]
     for warning in said:

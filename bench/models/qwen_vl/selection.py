@@ -14,7 +14,7 @@ from bench.models.qwen_vl.reference import ReferenceEngine
 from bench.models.qwen_vl.steps import Steps
 from bench.models.qwen_vl.tree import Attention, TreeShape, tree_shape
 from bench.models.qwen_vl.varlen import Kernel, plain
-from bench.models.qwen_vl.vision import use_packed_attention
+from bench.models.qwen_vl.vision import use_attention_by_page, use_packed_attention
 from bench.schema import Json, ModelSpec
 
 
@@ -50,6 +50,7 @@ def select_engine(
     details: dict[str, Json] = {"cache_bytes": allowed.cache_bytes}
     choice = _find_kernel(model, wanted)
     if choice.kernel is None:
+        _split_vision(model)
         return TreeEngine(model, reader, decoding, allowed, attention=attention), details | {
             "engine": "tree: a document's prefix once, its questions packed behind it",
             "text_attention": f"sdpa over a tree of questions ({choice.reason})",
@@ -128,9 +129,17 @@ def _pack_vision(model: Any, kernel: Kernel) -> str:
     dtype, device = tree_shape(model)[4:]
     obstacle = trial(kernel, heads=heads, groups=1, size=size, dtype=dtype, device=device)
     if obstacle is not None:
+        _split_vision(model)
         return f"sdpa, page by page ({obstacle})"
     use_packed_attention(model, kernel)
     return f"all pages of a call together ({heads} heads of {size})"
+
+
+def _split_vision(model: Any) -> None:
+    """Let the vision tower attend to the pages of a call one by one, without a wait in every layer."""
+    on_gpu = model.device.type == "cuda"
+    if on_gpu and model.model.visual.config._attn_implementation == "sdpa":
+        use_attention_by_page(model)
 
 
 def _obstacle(model: Any) -> str | None:

@@ -19,11 +19,12 @@ Where every step is waited for anyway, as on a CPU, ``decode`` wastes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.errors import EnvironmentProblem
 from bench.measure import is_out_of_memory
+from bench.models.model import ModelGone
 from bench.models.qwen_vl.cascade import CascadeCache
 from bench.models.qwen_vl.cuda import Graphs, Sent, send, upload
 from bench.models.qwen_vl.decode import best_tokens, penalized, record, seen_tokens
@@ -195,12 +196,16 @@ class Steps:
         self.captures_within_calls = False
         if not self.cache.keys:
             return
-        # Where memory does not hold a graph, the step is launched.
-        with torch.inference_mode(), suppress(torch.OutOfMemoryError):
-            self._grid(StepShape(1, 1, *self._longest)).launched = PAYS_AFTER
-            for grid in list(self._grids.values()):
-                if self._pays(grid):
-                    self._captured(grid)
+        try:
+            with torch.inference_mode():
+                self._grid(StepShape(1, 1, *self._longest)).launched = PAYS_AFTER
+                for grid in list(self._grids.values()):
+                    if self._pays(grid):
+                        self._captured(grid)
+        except RuntimeError as error:
+            # Where memory does not hold a graph, the step is launched.
+            if not is_out_of_memory(error):
+                raise
 
     def release(self) -> None:
         """Free all memory."""
@@ -343,6 +348,11 @@ class Steps:
             self.obstacle = one_line(str(error), 200)
             self.refused_later = self.obstacle if self._proven else None
             return grid
+        except EnvironmentProblem as error:
+            if not self._proven:
+                raise
+            # No question is at fault: only another process can go on.
+            raise ModelGone(error.message, hint=error.hint, restarts=True) from error
         made.captured = True
         self._grids[grid.shape] = made
         return made

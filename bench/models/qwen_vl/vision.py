@@ -79,6 +79,60 @@ def use_packed_attention(model: Any, kernel: Kernel) -> None:
     model.model.visual.config._attn_implementation = PACKED
 
 
+BY_PAGE = "bench_flash_by_page"
+"""Name of the attention of ``use_attention_by_page``; see ``PACKED``."""
+
+
+def use_attention_by_page(model: Any) -> None:
+    """Let the vision tower of ``model`` use torch's attention on each page, or window, of a call.
+
+    transformers does the same, and reads the pages' bounds on the host three times in every layer: on a GPU
+    each time waits for the device.
+    """
+    import torch
+    from transformers import AttentionInterface
+
+    bounds = _BoundsOnHost()
+
+    def attend(
+        module: Any,
+        queries: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        *,
+        scaling: float,
+        cu_seq_lens_q: torch.Tensor,
+        **_: Any,
+    ) -> tuple[torch.Tensor, None]:
+        lengths = bounds.lengths(cu_seq_lens_q)
+        parts = (torch.split(part, lengths, dim=2) for part in (queries, keys, values))
+        seen = [
+            torch.nn.functional.scaled_dot_product_attention(q, k, v, scale=scaling)
+            for q, k, v in zip(*parts, strict=True)
+        ]
+        return torch.cat(seen, dim=2).transpose(1, 2), None
+
+    AttentionInterface.register(BY_PAGE, attend)
+    model.model.visual.config._attn_implementation = BY_PAGE
+
+
+class _BoundsOnHost:
+    """The pages of a call, and their windows where a tower has some, as read when they were first met."""
+
+    def __init__(self) -> None:
+        self._read: list[tuple[torch.Tensor, list[int]]] = []
+
+    def lengths(self, ends: torch.Tensor) -> list[int]:
+        """Patches of each page; ``ends`` is the same tensor in every layer of a call."""
+        for known, lengths in self._read:
+            if known is ends:
+                return lengths
+        lengths = ends.diff().tolist()
+        self._read = [*self._read[-1:], (ends, lengths)]
+        return lengths
+
+
 def flatten_patch_embedding(model: Any) -> bool:
     """Make the patch embedding a matrix product; says whether there was something to do.
 

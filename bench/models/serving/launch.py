@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.errors import EnvironmentProblem, InvalidInput
-from bench.measure import gpus
+from bench.formatting import plural
+from bench.measure import gpus, visible_gpus
 from bench.measure.engines import find_engine, how_to_install
 from bench.models.serving.engines import ENGINES, dtype_flag, server_flags
 from bench.models.serving.settings import ServingSettings, words
@@ -59,7 +60,27 @@ def launch(
 
 def runs_on_gpu(spec: ModelSpec) -> bool:
     """Whether the server is to use a GPU: wherever there is one, unless the model is to run on the CPU."""
-    return spec.device != "cpu" and bool(gpus())
+    return spec.device != "cpu" and visible_gpus() != [] and bool(gpus())
+
+
+def _gpus_of(spec: ModelSpec) -> str | None:
+    """The GPUs that the server may use, as ``CUDA_VISIBLE_DEVICES`` names them; None for all.
+
+    Raises:
+        EnvironmentProblem: the variable leaves fewer GPUs than the number of the one that was asked for.
+    """
+    number, visible = spec.device.partition(":")[2], visible_gpus()
+    if visible is None:
+        return number or None
+    if not number:
+        return ",".join(visible)
+    if int(number) >= len(visible):
+        raise EnvironmentProblem(
+            f"model {spec.name}: device {spec.device} does not exist: CUDA_VISIBLE_DEVICES leaves "
+            f"{plural(len(visible), 'GPU')}",
+            hint="--device cuda:0",
+        )
+    return visible[int(number)]
 
 
 def starter(spec: ModelSpec, settings: ServingSettings) -> list[str]:
@@ -93,8 +114,8 @@ def _environment(spec: ModelSpec, settings: ServingSettings) -> dict[str, str]:
         key: value for key, value in os.environ.items() if key not in _OF_THIS_ENVIRONMENT
     }
     environment["PYTHONUNBUFFERED"] = "1"
-    if spec.device.startswith("cuda:"):
-        environment["CUDA_VISIBLE_DEVICES"] = spec.device.partition(":")[2]
+    if (named := _gpus_of(spec)) is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = named
     if settings.offline:
         environment["HF_HUB_OFFLINE"] = "1"
     return environment | settings.environment
@@ -114,8 +135,10 @@ def _container(
     name = f"bench-{uuid.uuid4().hex[:12]}"
     command = [program, "run", "--rm", "--name", name, "--network", "host", "--ipc", "host"]
     if on_gpu:
-        device = spec.device.partition(":")[2]
-        command += ["--gpus", f"device={device}" if device else "all"]
+        named = _gpus_of(spec)
+        chosen = "all" if named is None else f"device={named}"
+        # Without quotes of its own, docker takes what follows a comma for another setting.
+        command += ["--gpus", f'"{chosen}"' if "," in chosen else chosen]
     if (cache := hub_cache()).is_dir():
         # The image's user is not known, and so neither is the home that its cache would lie in.
         command += [
