@@ -374,11 +374,8 @@ def _pilot(task: str, pilot: tuple[str, str], results: Path) -> Design:
     pair = matched_sides(first, second)[0]
     for pairing in compare(*pair).pairings:
         if pairing.task == task:
-            a, b = pairing.values(pairing.first), pairing.values(pairing.second)
-            kept = [i for i, scores in enumerate(zip(a, b, strict=True)) if None not in scores]
-            return pilot_design(
-                [a[i] for i in kept], [b[i] for i in kept], [pairing.clusters[i] for i in kept]
-            )
+            a, b = pairing.values(pairing.second), pairing.values(pairing.first)
+            return pilot_design(a, b, pairing.clusters, pairing.paired_weights())
     raise InvalidInput(
         f"the models of the pilot were not asked the questions of {task}",
         hint="name two models that were",

@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 
 from bench.report.findings import Reversal
 from bench.report.views import ALPHA, Pair
-from bench.stats import Design, PairedDifference, documents_needed, holm, paired_difference
+from bench.stats import (
+    Design,
+    PairedDifference,
+    PairedWeights,
+    documents_needed,
+    holm,
+    paired_difference,
+)
 
 
 class Scored(NamedTuple):
@@ -25,7 +32,8 @@ class Scored(NamedTuple):
     values: NDArray[np.float64]
     """Shape (models, samples); NaN if a model was not asked or the metric does not apply."""
     weights: NDArray[np.float64]
-    """Shape (samples,): the score's own weight (a reference length for corpus rates, otherwise 1)."""
+    """Shape (models, samples): how much each score counts (a reference's length for corpus rates, the values
+    of answer and reference for a micro F1, otherwise 1)."""
     tasks: NDArray[np.intp]
     """Shape (samples,): the task's number; every task counts the same."""
     clusters: Sequence[str]
@@ -38,7 +46,7 @@ class Scored(NamedTuple):
         chosen = list(rows)
         return Scored(
             self.values[chosen][:, kept],
-            self.weights[kept],
+            self.weights[chosen][:, kept],
             self.tasks[kept],
             [c for c, keep in zip(self.clusters, kept.tolist(), strict=True) if keep],
             self.asked[chosen][:, kept],
@@ -56,7 +64,9 @@ def compare_all(keys: Sequence[str], scored: Scored, *, only_first: bool = False
                 scored.values[i][both],
                 scored.values[j][both],
                 [c for c, keep in zip(scored.clusters, both.tolist(), strict=True) if keep],
-                weights=task_weights(scored.of([i, j], both)),
+                weights=PairedWeights(
+                    scored.weights[i][both], scored.weights[j][both], scored.tasks[both]
+                ),
             )
             wins, losses = int((gap[both] > 1e-9).sum()), int((gap[both] < -1e-9).sum())
             differences.append((i, j, result, wins, losses))
@@ -66,16 +76,6 @@ def compare_all(keys: Sequence[str], scored: Scored, *, only_first: bool = False
         Pair(keys[i], keys[j], result, adjusted.get(k), wins, losses)
         for k, (i, j, result, wins, losses) in enumerate(differences)
     ]
-
-
-def task_weights(scored: Scored) -> NDArray[np.float64]:
-    """Weight of each sample: of several tasks, every one counts the same."""
-    weights, tasks = scored.weights, scored.tasks
-    if np.unique(tasks).size <= 1:
-        return weights
-    totals = np.bincount(tasks, weights=weights)
-    per_task: NDArray[np.float64] = weights / totals[tasks]
-    return per_task
 
 
 def better_than(keys: Sequence[str], pairs: Sequence[Pair]) -> dict[str, tuple[str, ...]]:

@@ -14,7 +14,15 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.errors import InvalidInput
-from bench.stats.clusters import Array, Ids, Numbers, cluster_totals, numbers, require_same_length
+from bench.stats.clusters import (
+    Array,
+    Ids,
+    Numbers,
+    PairedWeights,
+    numbers,
+    paired_totals,
+    require_same_length,
+)
 from bench.stats.distributions import NORMAL, student_t_quantile
 from bench.stats.means import CONFIDENCE, departures, robust_se
 
@@ -71,7 +79,9 @@ def discordant_variance(discordance: float, difference: float = 0.0) -> float:
     return discordance - difference**2
 
 
-def pilot_design(a: Numbers, b: Numbers, clusters: Ids) -> Design:
+def pilot_design(
+    a: Numbers, b: Numbers, clusters: Ids, weights: PairedWeights | Numbers | None = None
+) -> Design:
     """The design that a small run of both models suggests, with whole documents as its units.
 
     With its variance, as many documents as the pilot has get the pilot's cluster-robust standard error. It
@@ -81,7 +91,7 @@ def pilot_design(a: Numbers, b: Numbers, clusters: Ids) -> Design:
         InvalidInput: under two documents, or the difference is the same on all of them.
     """
     require_same_length(a=a, b=b, clusters=clusters)
-    totals = cluster_totals(numbers(a, "a") - numbers(b, "b"), None, clusters)
+    totals = paired_totals(numbers(a, "a"), numbers(b, "b"), clusters, weights)
     if totals.count < 2 or departures(totals) == 0:
         raise InvalidInput("a pilot needs two or more documents on which the difference varies")
     return Design(variance=totals.count * robust_se(totals) ** 2)

@@ -1,0 +1,164 @@
+"""The numbers that a person reads: each against a value that was computed here, from the answers alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.gate.baseline import baseline_of
+from bench.gate.rules import Rules
+from bench.gate.verdict import judge
+from bench.report import build
+from bench.rundir.store import RunStore
+from bench.schema import Document, Output, Page, Sample, Task
+from bench.scoring.comparison import Side, compare
+from bench.scoring.evaluation import Evaluation, evaluate
+from bench.tasks.loading import task_digest
+from tests.run_fixture import FixtureModel, make_run, make_tasks
+
+FIELDS = [f"f{number}" for number in range(10)]
+SCHEMA = {"type": "object", "properties": {field: {"type": "string"} for field in FIELDS}}
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
+def task_of(name: str, samples: Sequence[Sample], metrics: tuple[str, ...]) -> Task:
+    """A task about one page a document."""
+    (like,) = make_tasks(1, 1, ["en"])
+    documents = {
+        id_: Document(id_, (Page(Path(id_), 0, 9, 9, hashlib.sha256(id_.encode()).hexdigest()),))
+        for id_ in (sample.document_id for sample in samples)
+    }
+    task = replace(
+        like, name=name, title=name, documents=documents, samples=tuple(samples), metrics=metrics
+    )
+    return replace(task, digest=task_digest(task))
+
+
+def run_of(
+    folder: Path, tasks: Sequence[Task], answers: Mapping[str, Mapping[str, str | None]]
+) -> RunStore:
+    """A run in which each model gave these answers to these samples; None stands for a failure."""
+    models = [FixtureModel(name) for name in answers]
+    run = make_run(folder, models, tasks, previews=False)
+    for model, given in answers.items():
+        for task in tasks:
+            outputs = [
+                Output(sample.id, "", "error", error="OutOfMemory: too large")
+                if (text := given[sample.id]) is None
+                else Output(sample.id, text, "stop")
+                for sample in task.samples
+            ]
+            run.append_outputs(model, task.name, outputs)
+    return run
+
+
+# A micro F1, in which an answer decides how much it counts
+
+
+class Counts:
+    """Right, given and expected values of each document, and what follows from them."""
+
+    def __init__(self, right: Sequence[int], given: Sequence[int]) -> None:
+        self.right, self.given = np.array(right), np.array(given)
+        self.values = self.given + len(FIELDS)
+
+    @property
+    def f1(self) -> float:
+        """Twice the right values, over the given and the expected ones."""
+        return float(2 * self.right.sum() / self.values.sum())
+
+    @property
+    def residuals(self) -> np.ndarray:
+        return 2 * self.right - self.f1 * self.values
+
+    def answers(self) -> dict[str, str]:
+        texts = {}
+        for document, (right, given) in enumerate(zip(self.right, self.given, strict=True)):
+            values = dict.fromkeys(FIELDS[:right], "right words")
+            values |= dict.fromkeys(FIELDS[right:given], "nonsense")
+            texts[f"s{document}"] = json.dumps(values)
+        return texts
+
+
+DOCUMENTS = 24
+CHANCE = np.random.default_rng(5)
+THOROUGH = Counts(CHANCE.integers(3, 9, DOCUMENTS), [10] * DOCUMENTS)
+SPARING = Counts(few := CHANCE.integers(1, 8, DOCUMENTS), few)
+"""It gives few values, all of them right: each of its answers counts less."""
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+    reference = dict.fromkeys(FIELDS, "right words")
+    samples = [
+        Sample(f"s{n}", f"d{n}", "?", (reference,), "json", {"language": "en"}, SCHEMA)
+        for n in range(DOCUMENTS)
+    ]
+    task = task_of("objects", samples, ("value_f1",))
+    answers = {"thorough": THOROUGH.answers(), "sparing": SPARING.answers()}
+    return evaluate(run_of(tmp_path_factory.mktemp("objects"), [task], answers))
+
+
+def test_a_difference_of_micro_f1_is_that_of_the_two_scores(objects: Evaluation) -> None:
+    view = build([objects])
+    scores = {row.key: row.score.value for row in view.rows if row.score is not None}
+    assert scores == pytest.approx({"thorough": THOROUGH.f1, "sparing": SPARING.f1})
+    first, second = (Side(objects, name) for name in ("thorough", "sparing"))
+    for one, other, expected in (
+        (first, second, SPARING.f1 - THOROUGH.f1),
+        (second, first, THOROUGH.f1 - SPARING.f1),
+    ):
+        (row,) = compare(one, other).rows
+        assert (row.first, row.second) == pytest.approx((scores[one.model], scores[other.model]))
+        assert row.difference.difference == pytest.approx(expected)
+    # The linearised standard error of a difference of two ratios, by hand.
+    residuals = SPARING.residuals - THOROUGH.residuals
+    values = (SPARING.values.sum() + THOROUGH.values.sum()) / 2
+    variance = DOCUMENTS / (DOCUMENTS - 1) * (residuals @ residuals)
+    assert row.difference.standard_error == pytest.approx(np.sqrt(variance) / values)
+    (pair,) = view.pairs
+    assert pair.difference.difference == pytest.approx(scores[pair.first] - scores[pair.second])
+
+
+def test_a_slice_with_every_question_of_the_task_has_its_score(objects: Evaluation) -> None:
+    by_model = objects.slices["language"]["en"]
+    assert by_model["thorough"].value == pytest.approx(THOROUGH.f1)
+    assert by_model["sparing"].value == pytest.approx(SPARING.f1)
+
+
+def test_a_gate_shows_the_scores_that_the_two_runs_have(objects: Evaluation) -> None:
+    before, after = (baseline_of([Side(objects, name)]) for name in ("thorough", "sparing"))
+    (row,) = judge(before, after, [("thorough", "sparing")], Rules()).scores
+    assert (row.before, row.after) == pytest.approx((THOROUGH.f1, SPARING.f1))
+    assert row.loss.value == pytest.approx(THOROUGH.f1 - SPARING.f1)
+
+
+# Questions without a score
+
+
+def test_a_task_with_questions_without_a_score_counts_as_much_as_another(tmp_path: Path) -> None:
+    tasks = []
+    for name, references in (("half", ["yes"] * 5 + [""] * 5), ("whole", ["yes"] * 10)):
+        samples = [
+            Sample(f"{name}-{n}", f"{name}/{n}", "?", (reference,), "text", {})
+            for n, reference in enumerate(references)
+        ]
+        tasks.append(task_of(name, samples, ("cer",)))
+    ids = [sample.id for task in tasks for sample in task.samples]
+    run = run_of(
+        tmp_path, tasks, {"model": {id_: "yes" if "half" in id_ else "no!" for id_ in ids}}
+    )
+    (row,) = build([evaluate(run)]).rows
+    assert [score.estimate.value for score in row.tasks.values()] == [0.0, 1.0]
+    assert row.score is not None
+    assert row.score.value == pytest.approx(0.5)
