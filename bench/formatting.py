@@ -58,10 +58,13 @@ def points_with_interval(value: float | None, low: float | None, high: float | N
 
 
 def p_value(value: float | None) -> str:
-    """A p-value with as many digits as it deserves."""
+    """A p-value with as many digits as it deserves; one below 5 % is never written as 0.050."""
     if value is None or value != value:
         return DASH
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    if value < 0.001:
+        return "< 0.001"
+    text = f"{value:.3f}"
+    return f"< {text}" if value < 0.05 and text == "0.050" else text
 
 
 def p_equals(value: float | None) -> str:
@@ -83,7 +86,9 @@ def significant(value: float | None, digits: int = 3) -> str:
     if magnitude >= 10 ** (digits - 1):
         return f"{value:,.0f}"
     decimals = 0
-    while decimals < 6 and magnitude * 10**decimals < 10 ** (digits - 1):
+    # Rounding may add a digit: 9.996 is 10.0 and not 10.00.
+    rounded = float(f"{magnitude:.{digits - 1}e}")
+    while decimals < 6 and rounded * 10**decimals < 10 ** (digits - 1):
         decimals += 1
     return f"{value:.{decimals}f}"
 
@@ -92,28 +97,32 @@ def percent(value: float | None) -> str:
     """A share as whole per cent; what is neither nothing nor all is not written as either."""
     if value is None:
         return DASH
-    if 0 < value < 0.005:
+    digits = f"{value:.0%}".removesuffix("%")
+    if value > 0 and digits == "0":
         return "< 1 %"
-    return "> 99 %" if 0.995 <= value < 1 else f"{value:.0%}".replace("%", " %")
+    return "> 99 %" if value < 1 and digits == "100" else f"{digits} %"
 
 
 def share(value: float | None) -> str:
     """A share in per cent with one decimal, where the difference between 98.6 % and 99.4 % counts."""
     if value is None:
         return DASH
-    if 0 < value < 0.0005:
+    digits = f"{value:.1%}".removesuffix("%")
+    if value > 0 and digits == "0.0":
         return "< 0.1 %"
-    return "> 99.9 %" if 0.9995 <= value < 1 else f"{100 * value:.1f} %"
+    return "> 99.9 %" if value < 1 and digits == "100.0" else f"{digits} %"
 
 
 def seconds(value: float | None) -> str:
     """Seconds, with the unit; minutes and hours where they are easier to read."""
     if value is None:
         return DASH
-    if value >= 3600:
-        return f"{int(value // 3600)} h {int(value % 3600 // 60):02d} min"
-    if value >= 120:
-        return f"{int(value // 60)} min {int(value % 60):02d} s"
+    if round(value) >= 3600:
+        hours, minutes = divmod(round(value / 60), 60)
+        return f"{hours} h {minutes:02d} min"
+    if round(value) >= 120:
+        minutes, rest = divmod(round(value), 60)
+        return f"{minutes} min {rest:02d} s"
     return f"{significant(value)} s"
 
 

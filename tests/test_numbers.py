@@ -10,11 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 
+from bench.formatting import p_value, percent, seconds, share, significant
 from bench.gate.baseline import baseline_of
 from bench.gate.rules import Rules
 from bench.gate.verdict import judge
 from bench.report import build
+from bench.report.ranking import Scored, compare_all, more_documents
+from bench.report.views import Pair
 from bench.rundir.store import RunStore
 from bench.schema import Document, Output, Page, Sample, Task
 from bench.scoring.comparison import Side, compare
@@ -162,3 +166,62 @@ def test_a_task_with_questions_without_a_score_counts_as_much_as_another(tmp_pat
     assert [score.estimate.value for score in row.tasks.values()] == [0.0, 1.0]
     assert row.score is not None
     assert row.score.value == pytest.approx(0.5)
+
+
+# How many more documents would show a lead
+
+
+def documents_by_search(pair: Pair, level: float) -> int:
+    """The fewest documents on which a t test at ``level`` shows the difference with a power of 80 %."""
+    gap = pair.difference
+    spread = gap.standard_error * np.sqrt(gap.clusters)
+    for documents in range(2, 100_000):
+        reach = scipy.stats.t.ppf([1 - level / 2, 0.8], documents - 1).sum()
+        if reach * spread / np.sqrt(documents) <= gap.difference:
+            return documents
+    raise AssertionError("no number of documents is enough")
+
+
+def scored(*models: np.ndarray) -> Scored:
+    values = np.array(models)
+    size = values.shape[1]
+    tasks, clusters = np.zeros(size, dtype=np.intp), [str(number) for number in range(size)]
+    return Scored(values, np.ones_like(values), tasks, clusters, np.ones_like(values, dtype=bool))
+
+
+def test_more_documents_are_for_the_test_that_decides_the_rank() -> None:
+    chance = np.random.default_rng(6)
+    best = chance.random(40)
+    others = [best - 0.06 + 0.16 * chance.standard_normal(40) for _ in range(4)]
+    pairs = compare_all(list("abcde"), scored(best, *others))
+    tied = [pair for pair in pairs if pair.first == "a" and not pair.separated]
+    assert any(pair.difference.p < 0.05 <= pair.p_holm for pair in tied)
+    for pair in tied:
+        level = 0.05 * pair.difference.p / pair.p_holm
+        more = documents_by_search(pair, level) - 40
+        assert more_documents(pair) == (more if more > 0 else None)
+
+
+def test_so_few_documents_that_no_p_is_small_need_more_of_them_at_least() -> None:
+    steady = 0.5 + 0.01 * np.arange(4)
+    (pair,) = compare_all(["a", "b"], scored(steady, np.zeros(4)))
+    assert pair.p_holm == pytest.approx(2 * 0.5**4)
+    # With 5 documents, p is 2/32; with 6, it is 2/64.
+    assert more_documents(pair) == 2
+
+
+# How numbers are written
+
+
+def test_a_rounded_number_says_nothing_that_the_number_does_not() -> None:
+    assert [percent(1 / 200), percent(199 / 200)] == ["< 1 %", "> 99 %"]
+    assert [share(1 / 2000), share(1 / 2001), share(1999 / 2000)] == [
+        "0.1 %",
+        "< 0.1 %",
+        "> 99.9 %",
+    ]
+    assert [p_value(0.04951), p_value(0.05), p_value(0.0494)] == ["< 0.050", "0.050", "0.049"]
+    assert [significant(value) for value in (9.996, 99.96, 0.09996)] == ["10.0", "100", "0.100"]
+    assert [seconds(value) for value in (119.7, 999.6, 3599.8, 7199.0)] == [
+        *("2 min 00 s", "16 min 40 s", "1 h 00 min", "2 h 00 min")
+    ]

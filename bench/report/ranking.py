@@ -7,6 +7,7 @@ the noise, so models that cannot be told apart share a rank.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -129,15 +130,22 @@ def reversals(
     ]
 
 
-def more_documents(gap: PairedDifference) -> int | None:
+def more_documents(pair: Pair) -> int | None:
     """How many more documents would show a difference of this size at 5 % with a probability of 80 %.
 
-    None if no number can be told: the difference is zero, or there is one document only.
+    The 5 % are those of the adjusted p: where Holm's method has doubled it, p itself has to be below 2.5 %.
+    None if no number can be told: the difference is zero, there is one document only, or p is large for
+    another reason than too few documents.
     """
-    if not gap.difference or not gap.standard_error:
+    gap = pair.difference
+    if not gap.difference or not gap.standard_error or not gap.p or pair.p_holm is None:
         return None
+    level = ALPHA * gap.p / pair.p_holm
     design = Design(variance=gap.clusters * gap.standard_error**2)
-    return max(1, documents_needed(gap.difference, design) - gap.clusters)
+    needed = documents_needed(gap.difference, design, confidence=1 - level)
+    # If all differences have one sign, p of the exact test is 2 to the power of 1 − documents.
+    needed = max(needed, 1 + math.ceil(math.log2(1 / level)))
+    return needed - gap.clusters if needed > gap.clusters else None
 
 
 def pareto(costs: Mapping[str, float], scores: Mapping[str, float]) -> list[str]:

@@ -96,7 +96,7 @@ def answers(view: ReportView, sweep: SweepView) -> list[str]:
     """What a sweep was made to find out: which bound suffices, and what a larger one brings and takes.
 
     A sweep is an experiment of its own, so p-values are adjusted for its own comparisons only. The table of
-    all pairs adjusts them for every pair of the report.
+    all pairs adjusts them for every pair of the board.
     """
     unit, by_row = bounds(view.sweeps)
     points = sweep.points

@@ -145,7 +145,7 @@ def _advice(name: str, pair: Pair, *, alone: bool) -> str:
     """How many documents would show whether the lead over a model is real."""
     gap = pair.difference
     lead = gap.difference or 0.0
-    needed = more_documents(gap)
+    needed = more_documents(pair)
     if needed is not None and lead >= WORTH_KNOWING and needed <= NOT_WORTH * gap.clusters:
         count = formatting.plural(needed, "more document")
         over = "" if alone else f" over {name}"
