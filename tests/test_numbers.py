@@ -16,13 +16,17 @@ from bench.formatting import p_value, percent, seconds, share, significant
 from bench.gate.baseline import baseline_of
 from bench.gate.rules import Rules
 from bench.gate.verdict import judge
-from bench.report import build
+from bench.report import ReportOptions, build
+from bench.report.comparing import comparison_table, legend
+from bench.report.cost import currency_of, why_no_cost
 from bench.report.ranking import Scored, compare_all, more_documents
+from bench.report.reasons import reason
 from bench.report.views import Pair
 from bench.rundir.store import RunStore
 from bench.schema import Document, Output, Page, Sample, Task
 from bench.scoring.comparison import Side, compare
 from bench.scoring.evaluation import Evaluation, evaluate
+from bench.scoring.prices import parse_prices
 from bench.tasks.loading import task_digest
 from tests.run_fixture import FixtureModel, make_run, make_tasks
 
@@ -64,6 +68,14 @@ def run_of(
             ]
             run.append_outputs(model, task.name, outputs)
     return run
+
+
+def rates(name: str, *references: str) -> Task:
+    samples = [
+        Sample(f"{name}-{number}", f"{name}/{number}", "?", (reference,), "text", {})
+        for number, reference in enumerate(references)
+    ]
+    return task_of(name, samples, ("cer",))
 
 
 # A micro F1, in which an answer decides how much it counts
@@ -151,13 +163,7 @@ def test_a_gate_shows_the_scores_that_the_two_runs_have(objects: Evaluation) -> 
 
 
 def test_a_task_with_questions_without_a_score_counts_as_much_as_another(tmp_path: Path) -> None:
-    tasks = []
-    for name, references in (("half", ["yes"] * 5 + [""] * 5), ("whole", ["yes"] * 10)):
-        samples = [
-            Sample(f"{name}-{n}", f"{name}/{n}", "?", (reference,), "text", {})
-            for n, reference in enumerate(references)
-        ]
-        tasks.append(task_of(name, samples, ("cer",)))
+    tasks = [rates("half", *["yes"] * 5, *[""] * 5), rates("whole", *["yes"] * 10)]
     ids = [sample.id for task in tasks for sample in task.samples]
     run = run_of(
         tmp_path, tasks, {"model": {id_: "yes" if "half" in id_ else "no!" for id_ in ids}}
@@ -225,3 +231,39 @@ def test_a_rounded_number_says_nothing_that_the_number_does_not() -> None:
     assert [seconds(value) for value in (119.7, 999.6, 3599.8, 7199.0)] == [
         *("2 min 00 s", "16 min 40 s", "1 h 00 min", "2 h 00 min")
     ]
+
+
+# Where there is no number
+
+
+def test_by_an_error_rate_no_answer_is_gained_or_lost(tmp_path: Path) -> None:
+    answers = {"a": {"t-0": "yes", "t-1": "yes"}, "b": {"t-0": "no!", "t-1": "yes"}}
+    evaluation = evaluate(run_of(tmp_path, [rates("t", "yes", "yes")], answers))
+    found = compare(Side(evaluation, "a"), Side(evaluation, "b"))
+    (row,) = comparison_table(found).rows
+    assert [row.cells[key].value for key in ("gained", "lost")] == [None, None]
+    assert "gained" not in legend(found)
+
+
+def test_a_run_whose_questions_have_no_score_is_no_run_of_many_tasks(tmp_path: Path) -> None:
+    view = build([evaluate(run_of(tmp_path, [rates("t", "", "")], {"a": {"t-0": "", "t-1": ""}}))])
+    assert view.verdict.headline.startswith("No answer could be scored")
+    assert reason(view.rows[0], "score") == "The metric does not apply to any of these questions."
+
+
+def test_one_document_has_no_interval_that_could_be_wide(tmp_path: Path) -> None:
+    view = build([evaluate(run_of(tmp_path, [rates("t", "yes")], {"a": {"t-0": "yes"}}))])
+    (caveat,) = [caveat.text for caveat in view.caveats if caveat.kind == "statistics"]
+    assert (
+        caveat
+        == "The scores rest on only 1 document, so they have no interval and cannot be tested."
+    )
+
+
+def test_a_cost_in_another_currency_is_not_said_to_be_unknown(tmp_path: Path) -> None:
+    run = make_run(tmp_path, [FixtureModel("a"), FixtureModel("b")], previews=False)
+    prices = parse_prices(["a=1/h", "b=1EUR/h"], "--price")
+    view = build([evaluate(run)], ReportOptions(prices=prices))
+    (without,) = [row for row in view.rows if row.cost_per_1000_pages is None]
+    said = why_no_cost(without, currency_of(view.rows))
+    assert said == "The price is in another currency, so the costs cannot be compared."

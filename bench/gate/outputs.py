@@ -81,8 +81,8 @@ def headline(result: GateResult) -> str:
 
 def _passed(result: GateResult, count: int) -> str:
     """That nothing is worse by more than is accepted, and what is worse all the same."""
-    all_rows = "The row that was gated stays" if count == 1 else f"All {count:,} gated rows stay"
-    said = f"{all_rows} within what is accepted."
+    few = {1: "The row that was gated stays", 2: "Both gated rows stay"}
+    said = f"{few.get(count, f'All {count:,} gated rows stay')} within what is accepted."
     worse = [row for row in result.scores if row.is_worse]
     if worse:
         said += (

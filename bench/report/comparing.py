@@ -6,8 +6,10 @@ from bench import formatting
 from bench.report.section import Column, DataCell, Row, Table
 from bench.scoring.comparison import ComparisonRow, PairedAnswers
 from bench.scoring.conclusions import ALPHA
+from bench.scoring.levels import higher_is_better
 
 NOT_TESTED = "One document allows no test."
+NOT_ACCEPTED = "By an error rate, no answer is accepted or refused."
 
 
 def comparison_table(
@@ -59,17 +61,27 @@ def _row(row: ComparisonRow, is_overall: bool) -> Row:
             reason="No question was scored for both.",
         ),
         "p": DataCell(gap.p, reason=NOT_TESTED),
-        "gained": DataCell(row.gained),
-        "lost": DataCell(row.lost),
+        "gained": _accepted(row, row.gained),
+        "lost": _accepted(row, row.lost),
     }
     if not is_overall:
         cells["p_holm"] = DataCell(row.p_holm, reason=NOT_TESTED)
     return Row(cells, state="sum" if is_overall else "")
 
 
+def _accepted(row: ComparisonRow, count: int) -> DataCell:
+    return DataCell(count) if higher_is_better(row.metric) else DataCell(reason=NOT_ACCEPTED)
+
+
 def legend(comparison: PairedAnswers, first: str = "A", second: str = "B") -> str:
     """What the columns are, and which tests stand behind them."""
     count = len(comparison.rows)
+    accepted = ""
+    if any(higher_is_better(row.metric) for row in comparison.rows):
+        accepted = (
+            f" An answer is gained where only {second} scores 0.5 or higher, and lost where only {first} "
+            "does."
+        )
     several = (
         f" p (Holm) is p after correction for the {count} rows below the first."
         if count > 1 and comparison.overall is not None
@@ -80,8 +92,7 @@ def legend(comparison: PairedAnswers, first: str = "A", second: str = "B") -> st
     return (
         f"{second} − {first} is paired by question, and its 95 % interval is clustered by document. p is "
         "Student's t's, or that of the exact randomisation test where it is larger and few documents differ. "
-        f"It is below 0.05 exactly where the interval excludes 0.{several} An answer is gained where only "
-        f"{second} scores 0.5 or higher, and lost where only {first} does."
+        f"It is below 0.05 exactly where the interval excludes 0.{several}{accepted}"
     )
 
 

@@ -12,7 +12,10 @@ from bench.report.section import DataCell
 from bench.report.views import ModelRow
 
 NOT_ASKED = "No question has been asked yet."
-NO_SCORE = "The tasks have no common score: an error rate and an accuracy have no mean."
+NO_SCORE = (
+    "The tasks have no common score: neither an error rate and an accuracy nor two kinds of error rates have "
+    "a mean."
+)
 UNSCORED = "The metric does not apply to any of these questions."
 ON_SERVER = "The model runs on a server: what this machine measures of itself is not the model's."
 NO_BATCH = "The run recorded no measured batch."
@@ -28,11 +31,13 @@ def _rank(row: ModelRow) -> str:
         "running": "The model has not finished.",
         "unfinished": "The model has not finished.",
     }
-    return states.get(row.state, NO_SCORE)
+    return states.get(row.state, _score(row))
 
 
 def _score(row: ModelRow) -> str:
-    return NOT_ASKED if row.asked == 0 else NO_SCORE
+    if row.asked == 0:
+        return NOT_ASKED
+    return NO_SCORE if row.score is None else UNSCORED
 
 
 def _throughput(row: ModelRow) -> str:

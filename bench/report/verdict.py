@@ -64,8 +64,11 @@ def _verdict(
 
 
 def _nothing(rows: Sequence[ModelRow]) -> str:
-    if any(row.state == "complete" for row in rows):
-        return "The models have no common score; compare them task by task."
+    complete = [row for row in rows if row.state == "complete"]
+    if any(row.score is not None for row in complete):
+        return "No answer could be scored, because the metric does not apply to any question."
+    if complete:
+        return "The tasks have no common score; compare the models task by task."
     if any(row.asked for row in rows):
         return "No model has finished yet; the scores below count only the questions asked so far."
     if rows and all(row.state == "failed" for row in rows):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from bench import formatting
-from bench.report.cost import currency_of
+from bench.report.cost import currency_of, why_no_cost
 from bench.report.facts import GIB, usual_memory
 from bench.report.measurements import MEMORY_KINDS
 from bench.report.reasons import NOT_ASKED, measured, percentile, reason
@@ -67,6 +67,8 @@ def _caption(view: ReportView) -> str:
     better = "higher" if view.higher_is_better else "lower"
     count = "counting the questions that all models of a board answered, "
     part = count if any(board.is_part for board in view.boards) else ""
+    if all(row.score is None for row in view.rows):
+        return ""
     return (
         f"Score: {view.score_name} ({better} is better), {part}with its 95 % interval. Models that cannot be "
         "told apart share a rank (=)."
@@ -217,9 +219,7 @@ def _row(view: ReportView, row: ModelRow, kind: str) -> Row:
         "score": _score_cell(row),
         "n": DataCell(row.score.n if row.score else None, reason=reason(row, "score")),
         "failed": _failed_cell(row),
-        "cost": DataCell(
-            row.cost_per_1000_pages, reason="No price (--price), or no throughput, is known."
-        ),
+        "cost": DataCell(row.cost_per_1000_pages, reason=why_no_cost(row, currency_of(view.rows))),
     }
     cells |= {key: measured(row, *figure) for key, figure in _FIGURES.items()}
     cells["p95"] = percentile(row.facts.latency, "p95", reason(row, "latency"))
