@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.stats
 
+from bench.cli.plan import _Assumption, _shown
 from bench.formatting import p_value, percent, seconds, share, significant
 from bench.gate.baseline import baseline_of
 from bench.gate.rules import Rules
@@ -27,6 +29,7 @@ from bench.schema import Document, Output, Page, Sample, Task
 from bench.scoring.comparison import Side, compare
 from bench.scoring.evaluation import Evaluation, evaluate
 from bench.scoring.prices import parse_prices
+from bench.stats import Design
 from bench.tasks.loading import task_digest
 from tests.run_fixture import FixtureModel, make_run, make_tasks
 
@@ -214,6 +217,26 @@ def test_so_few_documents_that_no_p_is_small_need_more_of_them_at_least() -> Non
     assert pair.p_holm == pytest.approx(2 * 0.5**4)
     # With 5 documents, p is 2/32; with 6, it is 2/64.
     assert more_documents(pair) == 2
+
+
+# What a task can show
+
+
+@pytest.mark.parametrize(("documents", "share"), [(12, 0.2), (60, 0.05), (6, 1.0), (12, 0.02)])
+def test_a_task_shows_the_difference_whose_own_variance_it_is_shown_with(
+    documents: int, share: float
+) -> None:
+    spread = scipy.stats.t.ppf([0.975, 0.8], documents - 1).sum()
+    design = Design(share, questions_per_document=5, correlation=0.1)
+
+    def excess(difference: float) -> float:
+        variance = (share - difference**2) * (1 + 4 * 0.1) / 5
+        return float(spread * np.sqrt(variance / documents) - difference)
+
+    expected = scipy.optimize.brentq(excess, 0, np.sqrt(share))
+    assumption = _Assumption("", design, share)
+    shown = _shown(documents, assumption, 0.8)
+    assert shown == (round(expected, 4) if expected <= share else None)
 
 
 # How numbers are written
