@@ -25,7 +25,7 @@ TOKENS, PIXELS = "visual tokens", "pixels"
 """Units of a bound on a page."""
 
 NOTABLE = 1.05
-"""How many times as long a question takes before it is worth a word."""
+"""How many times as long a question takes, or how many times less, before it is worth a word."""
 
 
 def sweep_views(sources: Sequence[RowSource], rows: Sequence[ModelRow]) -> tuple[SweepView, ...]:
@@ -182,7 +182,7 @@ def _against(
     times = _times_as_long(best, other)
     if times is None:
         return f"{words}."
-    if times < NOTABLE:
+    if 1 / NOTABLE < times < NOTABLE:
         return f"{words} and takes as long."
     return f"{words} and takes {formatting.significant(times, 2)} times as long."
 
