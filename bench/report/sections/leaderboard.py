@@ -84,8 +84,11 @@ def _rates_note(view: ReportView) -> tuple[Text, ...]:
         for row in view.rows
         if (load := at(row.facts, "throughput.questions_per_page")) is not None
     ]
-    most = formatting.significant(max(loads)) if loads else ""
-    serves = f"serves up to {most} questions" if loads and max(loads) > 1 else "may serve several"
+    serves = "may serve several"
+    if loads and max(loads) > 1:
+        least, most = formatting.significant(min(loads)), formatting.significant(max(loads))
+        mean = most if least == most else f"{least} to {most}"
+        serves = f"serves {mean} questions on average"
     few = min(row.facts.latency.n for row in view.rows if row.facts.latency is not None)
     slowest = f" ({few} of them, so that p95 is nearly the slowest)" if few < ENOUGH_FOR_P95 else ""
     return (
