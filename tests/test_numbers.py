@@ -149,6 +149,12 @@ def test_a_difference_of_micro_f1_is_that_of_the_two_scores(objects: Evaluation)
     assert pair.difference.difference == pytest.approx(scores[pair.first] - scores[pair.second])
 
 
+def test_the_legend_counts_the_rows_that_stand_in_the_table(objects: Evaluation) -> None:
+    found = compare(*(Side(objects, name) for name in ("thorough", "sparing")), by=["language"])
+    assert len(comparison_table(found).rows) == 2
+    assert "p after correction for the 2 rows. " in legend(found)
+
+
 def test_a_slice_with_every_question_of_the_task_has_its_score(objects: Evaluation) -> None:
     by_model = objects.slices["language"]["en"]
     assert by_model["thorough"].value == pytest.approx(THOROUGH.f1)

@@ -82,13 +82,9 @@ def legend(comparison: PairedAnswers, first: str = "A", second: str = "B") -> st
             f" An answer is gained where only {second} scores 0.5 or higher, and lost where only {first} "
             "does."
         )
-    several = (
-        f" p (Holm) is p after correction for the {count} rows below the first."
-        if count > 1 and comparison.overall is not None
-        else f" p (Holm) is p after correction for the {count} rows."
-        if count > 1
-        else ""
-    )
+    tasks = sum(not row.is_slice for row in comparison.rows)
+    below = " below the first" if comparison.overall is not None and tasks > 1 else ""
+    several = f" p (Holm) is p after correction for the {count} rows{below}." if count > 1 else ""
     return (
         f"{second} − {first} is paired by question, and its 95 % interval is clustered by document. p is "
         "Student's t's, or that of the exact randomisation test where it is larger and few documents differ. "
