@@ -183,6 +183,17 @@ def test_a_task_with_questions_without_a_score_counts_as_much_as_another(tmp_pat
     assert row.score.value == pytest.approx(0.5)
 
 
+def test_bounds_hold_the_score_of_long_references_too(tmp_path: Path) -> None:
+    task = rates("t", "four", "eightful", "")
+    run = run_of(tmp_path, [task], {"a": {"t-0": "foul", "t-1": None, "t-2": "?"}})
+    cell = evaluate(run).cells["a", "t"]
+    # One letter of 4 is wrong, 8 are missing, and a question without a reference could be anything.
+    assert cell.estimates["cer"].value == pytest.approx((1 + 8) / 12)
+    assert cell.bounds.failed_as_worst == pytest.approx((1 + 8) / 12)
+    assert cell.bounds.left_out == pytest.approx(1 / 4)
+    assert (cell.bounds.lowest, cell.bounds.highest) == pytest.approx((1 / 13, 10 / 13))
+
+
 # How many more documents would show a lead
 
 

@@ -78,16 +78,20 @@ class Cell:
 
     @property
     def bounds(self) -> ScoreBounds:
-        """How far failures and unscored samples could move the headline (an unweighted mean)."""
-        answered = [
-            answer.scores[self.headline].value
-            for answer in self.answers
-            if answer.output is not None and not answer.failed
-        ]
-        failed = sum(answer.failed for answer in self.answers)
-        if METRICS[self.headline].direction == "higher":
-            return score_bounds(answered, failed, worst=0.0, best=1.0)
-        return score_bounds(answered, failed, worst=1.0, best=0.0)
+        """How far failures and unscored samples could move the headline."""
+        values: list[float | None] = []
+        weights: list[float] = []
+        failed = 0.0
+        for answer in self.answers:
+            value, weight = answer.scores[self.headline]
+            if answer.failed and value is not None:
+                failed += weight
+            elif answer.output is not None:
+                values.append(value)
+                # What is too large to be scored has no weight, but might have had a score.
+                weights.append(weight or 1.0)
+        worst, best = (0.0, 1.0) if METRICS[self.headline].direction == "higher" else (1.0, 0.0)
+        return score_bounds(values, failed, worst=worst, best=best, weights=weights)
 
     @property
     def calibration(self) -> dict[str, float | None]:

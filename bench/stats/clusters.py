@@ -103,7 +103,7 @@ def cluster_totals(values: Numbers, weights: Numbers | None, clusters: Ids) -> C
     """
     require_same_length(values=values, weights=weights, clusters=clusters)
     value = numbers(values, "values")
-    weight = _checked_weights(weights, value)
+    weight = checked_weights(weights, value)
     used = ~np.isnan(value) & (weight > 0)
     value, weight = value[used], weight[used]
     ids = clusters.tolist() if isinstance(clusters, np.ndarray) else clusters
@@ -119,7 +119,7 @@ def cluster_totals(values: Numbers, weights: Numbers | None, clusters: Ids) -> C
     )
 
 
-def _checked_weights(weights: Numbers | None, values: Array) -> Array:
+def checked_weights(weights: Numbers | None, values: Array) -> Array:
     """``weights`` as an array; None weighs all of ``values`` alike."""
     weight = np.ones_like(values) if weights is None else numbers(weights, "weights")
     wrong = np.flatnonzero(~(weight >= 0))
@@ -164,7 +164,7 @@ def paired_rows(first: Array, second: Array, weights: PairedWeights) -> PairedRo
     """
     require_same_length(values=first, weights=weights.first, tasks=weights.tasks)
     require_same_length(values=first, weights=weights.second)
-    own, other = (_checked_weights(each, first) for each in (weights.first, weights.second))
+    own, other = (checked_weights(each, first) for each in (weights.first, weights.second))
     common = (own + other) / 2
     differences = first - second
     scored = ~np.isnan(differences)

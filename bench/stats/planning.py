@@ -15,10 +15,10 @@ import numpy as np
 
 from bench.errors import InvalidInput
 from bench.stats.clusters import (
-    Array,
     Ids,
     Numbers,
     PairedWeights,
+    checked_weights,
     numbers,
     paired_totals,
     require_same_length,
@@ -158,34 +158,45 @@ class ScoreBounds(NamedTuple):
 
 
 def score_bounds(
-    values: Numbers, failed: int, unscored: int = 0, worst: float = 0.0, best: float = 1.0
+    values: Numbers,
+    failed: float,
+    unscored: float = 0,
+    worst: float = 0.0,
+    best: float = 1.0,
+    *,
+    weights: Numbers | None = None,
 ) -> ScoreBounds:
     """Compute how far missing answers could move a mean score (worst-case bounds, Manski 1989).
 
     Args:
         values: Scores of the samples that were answered; None and NaN count as unscored.
-        failed: Samples without an answer, not among ``values``.
-        unscored: Further samples without a score, not among ``values``.
+        failed: Weight of the samples without an answer, not among ``values``; their number, if all samples
+            weigh alike.
+        unscored: Weight of further samples without a score, not among ``values``.
         worst: The worst score that a sample can get (above ``best`` for an error rate).
         best: The best score.
+        weights: Weight of each of ``values``; None weighs all alike.
 
     Raises:
-        InvalidInput: a count is negative, or a value infinite.
+        InvalidInput: columns of different lengths, a weight is negative, or a value infinite.
     """
+    require_same_length(values=values, weights=weights)
     if failed < 0 or unscored < 0:
         raise InvalidInput(f"expected counts from 0, got {failed} failed, {unscored} unscored")
     value = numbers(values, "values")
-    scored = value[~np.isnan(value)]
-    missing = failed + unscored + value.size - scored.size
+    weight = checked_weights(weights, value)
+    is_scored = ~np.isnan(value)
+    total = float((value * weight)[is_scored].sum())
+    scored = float(weight[is_scored].sum())
+    missing = failed + unscored + float(weight[~is_scored].sum())
+
+    def mean_with(more: float, score: float) -> float | None:
+        """The mean with samples of the weight ``more`` that all get ``score``; None without any."""
+        return (total + more * score) / (scored + more) if scored + more > 0 else None
+
     return ScoreBounds(
-        failed_as_worst=_mean_with(scored, failed, worst),
-        left_out=_mean_with(scored, 0, worst),
-        lowest=_mean_with(scored, missing, min(worst, best)),
-        highest=_mean_with(scored, missing, max(worst, best)),
+        failed_as_worst=mean_with(failed, worst),
+        left_out=mean_with(0, worst),
+        lowest=mean_with(missing, min(worst, best)),
+        highest=mean_with(missing, max(worst, best)),
     )
-
-
-def _mean_with(scored: Array, count: int, score: float) -> float | None:
-    """The mean of ``scored`` and of ``count`` more samples that all get ``score``; None without any."""
-    samples = scored.size + count
-    return (float(scored.sum()) + count * score) / samples if samples > 0 else None
