@@ -19,6 +19,7 @@ from bench.gate.baseline import baseline_of
 from bench.gate.rules import Rules
 from bench.gate.verdict import judge
 from bench.report import ReportOptions, build
+from bench.report.answered import answered
 from bench.report.comparing import comparison_table, legend
 from bench.report.cost import currency_of, why_no_cost
 from bench.report.ranking import Scored, compare_all, more_documents
@@ -307,3 +308,12 @@ def test_a_cost_in_another_currency_is_not_said_to_be_unknown(tmp_path: Path) ->
     (without,) = [row for row in view.rows if row.cost_per_1000_pages is None]
     said = why_no_cost(without, currency_of(view.rows))
     assert said == "The price is in another currency, so the costs cannot be compared."
+
+
+def test_a_question_without_a_score_costs_as_much_as_another(tmp_path: Path) -> None:
+    task = rates("t", "yes", "yes", "", "")
+    # Two questions about each of two documents, of which one has no reference.
+    samples = [replace(each, document_id=f"d{n % 2}") for n, each in enumerate(task.samples)]
+    task = task_of("t", samples, ("cer",))
+    answers = {"a": dict.fromkeys((sample.id for sample in samples), "yes")}
+    assert answered(build([evaluate(run_of(tmp_path, [task], answers))]), 0).questions_per_page == 2
