@@ -29,7 +29,7 @@ from bench.rundir.store import RunStore
 from bench.schema import Document, Output, Page, Sample, Task
 from bench.scoring.comparison import Side, compare
 from bench.scoring.evaluation import Evaluation, evaluate
-from bench.scoring.prices import parse_prices
+from bench.scoring.prices import parse_prices, parse_rate
 from bench.stats import Design
 from bench.tasks.loading import task_digest
 from tests.run_fixture import FixtureModel, make_run, make_tasks
@@ -308,6 +308,15 @@ def test_a_cost_in_another_currency_is_not_said_to_be_unknown(tmp_path: Path) ->
     (without,) = [row for row in view.rows if row.cost_per_1000_pages is None]
     said = why_no_cost(without, currency_of(view.rows))
     assert said == "The price is in another currency, so the costs cannot be compared."
+
+
+def test_a_price_is_written_as_it_was_given() -> None:
+    prices = ("0.00001/page", "1234567.5/h", "0.15/0.6")
+    assert [parse_rate(price).words for price in prices] == [
+        "0.00001 USD a page",
+        "1234567.5 USD an hour",
+        "0.15 and 0.6 USD for a million tokens read and written",
+    ]
 
 
 def test_a_question_without_a_score_costs_as_much_as_another(tmp_path: Path) -> None:
