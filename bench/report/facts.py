@@ -24,7 +24,6 @@ from bench.report.measurements import (
     Throughput,
 )
 from bench.report.records import nested, number, text
-from bench.report.views import ModelRow
 from bench.scoring.answers import Answer
 
 GIB = 2.0**30
@@ -156,9 +155,9 @@ def _memory(batches: Sequence[Mapping[str, Any]]) -> PeakMemory | None:
     return None
 
 
-def usual_memory(rows: Sequence[ModelRow]) -> str:
-    """The kind of memory that most rows have, or that of GPUs where it is known; empty if none is known."""
-    kinds = [row.facts.memory.kind for row in rows if row.facts.memory is not None]
+def usual_memory(models: Iterable[Facts]) -> str:
+    """The kind of memory that most models have, or that of GPUs where it is known; empty if none is known."""
+    kinds = [facts.memory.kind for facts in models if facts.memory is not None]
     if "peak_process" in kinds:
         return "peak_process"
     return max(kinds, key=kinds.count) if kinds else ""

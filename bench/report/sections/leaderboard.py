@@ -47,7 +47,7 @@ ENOUGH_FOR_P95 = 20
 
 def section(view: ReportView) -> Section:
     """The leaderboard, best model first, and beside it what accuracy costs."""
-    kind = usual_memory(view.rows)
+    kind = usual_memory(row.facts for row in view.rows)
     table = Table(
         "models",
         _columns(view, kind),
