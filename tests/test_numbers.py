@@ -22,6 +22,7 @@ from bench.report import ReportOptions, build
 from bench.report.answered import answered
 from bench.report.comparing import comparison_table, legend
 from bench.report.cost import currency_of, why_no_cost
+from bench.report.facts import measure
 from bench.report.ranking import Scored, compare_all, more_documents
 from bench.report.reasons import reason
 from bench.report.views import Pair
@@ -308,6 +309,15 @@ def test_a_cost_in_another_currency_is_not_said_to_be_unknown(tmp_path: Path) ->
     (without,) = [row for row in view.rows if row.cost_per_1000_pages is None]
     said = why_no_cost(without, currency_of(view.rows))
     assert said == "The price is in another currency, so the costs cannot be compared."
+
+
+def test_how_soon_a_question_fails_is_no_latency() -> None:
+    answered_alone = [{"seconds": 4.0 + n, "failed": False} for n in range(5)]
+    refused = {"seconds": 0.001, "failed": True}
+    warm = {"seconds": 9.0, "failed": False, "warm": {"seconds": 0.001, "failed": True}}
+    facts = measure(None, [], [*answered_alone, refused, warm], ())
+    assert facts.latency is not None and facts.single_stream is not None
+    assert (facts.latency.n, facts.latency.p50, facts.single_stream.warm) == (6, 6.5, None)
 
 
 def test_a_price_is_written_as_it_was_given() -> None:

@@ -69,9 +69,15 @@ def _energy(row: ModelRow) -> str:
     return "No GPU counted the energy."
 
 
+def _latency(row: ModelRow) -> str:
+    if row.facts.single_stream is not None:
+        return "Every question that was asked alone failed."
+    return NOT_ASKED if row.asked == 0 else NO_LATENCY
+
+
 def _first_token(row: ModelRow) -> str:
     if row.facts.latency is None:
-        return NO_LATENCY
+        return _latency(row)
     rate = row.facts.throughput
     if row.traits.token_counts is False or (rate is not None and rate.generated_tokens is None):
         return NO_TOKENS
@@ -88,7 +94,7 @@ REASONS: Mapping[str, Callable[[ModelRow], str]] = {
     "tokens": _tokens,
     "memory": _memory,
     "energy": _energy,
-    "latency": lambda row: NOT_ASKED if row.asked == 0 else NO_LATENCY,
+    "latency": _latency,
     "first_token": _first_token,
     "load": lambda row: "The run did not record it.",
     "first_call": lambda row: NO_FIRST_CALL,
