@@ -16,6 +16,7 @@ import scipy.stats
 from bench.cli.plan import _Assumption, _shown
 from bench.formatting import p_value, percent, seconds, share, significant
 from bench.gate.baseline import baseline_of
+from bench.gate.outputs import headline
 from bench.gate.rules import Rules
 from bench.gate.verdict import judge
 from bench.report import ReportOptions, build
@@ -183,6 +184,22 @@ def test_a_task_with_questions_without_a_score_counts_as_much_as_another(tmp_pat
     assert [score.estimate.value for score in row.tasks.values()] == [0.0, 1.0]
     assert row.score is not None
     assert row.score.value == pytest.approx(0.5)
+
+
+def test_documents_needed_stand_beside_those_of_the_same_row(tmp_path: Path) -> None:
+    tasks = [rates("few", *["yes"] * 8), rates("many", *["yes"] * 30)]
+    ids = [sample.id for task in tasks for sample in task.samples]
+    wrong = {"few-0", *(f"many-{number}" for number in range(4))}
+    answers = {
+        "before": dict.fromkeys(ids, "yes"),
+        "after": {id_: "no!" if id_ in wrong else "yes" for id_ in ids},
+    }
+    evaluation = evaluate(run_of(tmp_path, tasks, answers))
+    before, after = (baseline_of([Side(evaluation, name)]) for name in answers)
+    result = judge(before, after, [("before", "after")], Rules())
+    neediest = max(result.scores, key=lambda row: row.loss.needed or 0)
+    assert neediest.task == "few"
+    assert f"needed for after · few, and there are {neediest.loss.clusters}." in headline(result)
 
 
 def test_bounds_hold_the_score_of_long_references_too(tmp_path: Path) -> None:

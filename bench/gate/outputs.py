@@ -120,9 +120,12 @@ def _needed(result: GateResult) -> str:
     if any(row.loss.clusters < 2 for row in undecided):
         said.append("A test needs the scores of two documents or more.")
     elif undecided and result.needed is not None:
-        documents = max(row.loss.clusters for row in undecided)
+        neediest = max(undecided, key=lambda row: row.loss.needed or 0)
+        documents = neediest.loss.clusters
+        of_row = f" for {_names([neediest])}" if len(undecided) > 1 else ""
         said.append(
-            f"About {plural(result.needed, 'document')} would be needed, and there are {documents:,}."
+            f"About {plural(result.needed, 'document')} would be needed{of_row}, and there are "
+            f"{documents:,}."
         )
     elif undecided:
         said.append("No number of documents that can be named would tell.")
