@@ -29,7 +29,7 @@ from bench.report.reasons import reason
 from bench.report.views import Pair
 from bench.rundir.store import RunStore
 from bench.schema import Document, Output, Page, Sample, Task
-from bench.scoring.comparison import Side, compare
+from bench.scoring.comparison import Side, as_json, compare
 from bench.scoring.evaluation import Evaluation, evaluate
 from bench.scoring.prices import parse_prices, parse_rate
 from bench.stats import Design
@@ -302,6 +302,17 @@ def test_by_an_error_rate_no_answer_is_gained_or_lost(tmp_path: Path) -> None:
     (row,) = comparison_table(found).rows
     assert [row.cells[key].value for key in ("gained", "lost")] == [None, None]
     assert "gained" not in legend(found)
+
+
+def test_without_a_common_score_there_is_no_mean(tmp_path: Path) -> None:
+    answers = {name: {"t-0": "", "t-1": ""} for name in "ab"}
+    evaluation = evaluate(run_of(tmp_path, [rates("t", "", "")], answers))
+    found = compare(Side(evaluation, "a"), Side(evaluation, "b"))
+    (row,) = comparison_table(found).rows
+    assert {row.cells[key].reason for key in ("first", "second", "difference", "p", "p_holm")} == {
+        "No question was scored for both."
+    }
+    assert "NaN" not in json.dumps(as_json(found), default=str)
 
 
 def test_a_run_whose_questions_have_no_score_is_no_run_of_many_tasks(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from bench.scoring.comparison import ComparisonRow, PairedAnswers
 from bench.scoring.conclusions import ALPHA
 from bench.scoring.levels import higher_is_better
 
+NOT_SCORED = "No question was scored for both."
 NOT_TESTED = "One document allows no test."
 NOT_ACCEPTED = "By an error rate, no answer is accepted or refused."
 
@@ -47,25 +48,26 @@ def _row(row: ComparisonRow, is_overall: bool) -> Row:
     gap = row.difference
     interval = (gap.low, gap.high) if gap.low is not None and gap.high is not None else None
     is_beyond = gap.p is not None and gap.p < ALPHA and (row.p_holm or gap.p) < ALPHA
+    not_tested = NOT_TESTED if gap.n else NOT_SCORED
     cells = {
         "task": DataCell(row.name),
         "metric": DataCell(row.metric, mark="muted"),
         "n": DataCell(gap.n, mark="muted"),
         "documents": DataCell(gap.clusters, mark="muted"),
-        "first": DataCell(row.first),
-        "second": DataCell(row.second),
+        "first": DataCell(row.first, reason=NOT_SCORED),
+        "second": DataCell(row.second, reason=NOT_SCORED),
         "difference": DataCell(
             gap.difference,
             interval,
             mark="strong" if is_beyond else "",
-            reason="No question was scored for both.",
+            reason=NOT_SCORED,
         ),
-        "p": DataCell(gap.p, reason=NOT_TESTED),
+        "p": DataCell(gap.p, reason=not_tested),
         "gained": _accepted(row, row.gained),
         "lost": _accepted(row, row.lost),
     }
     if not is_overall:
-        cells["p_holm"] = DataCell(row.p_holm, reason=NOT_TESTED)
+        cells["p_holm"] = DataCell(row.p_holm, reason=not_tested)
     return Row(cells, state="sum" if is_overall else "")
 
 

@@ -129,10 +129,10 @@ class ComparisonRow:
 
     name: str
     metric: str
-    first: float
-    """Mean headline score of the first side on the shared questions."""
-    second: float
-    """Mean headline score of the second side on the shared questions."""
+    first: float | None
+    """Mean headline score of the first side on the questions that both have a score for; None without any."""
+    second: float | None
+    """Mean headline score of the second side on the same questions."""
     difference: PairedDifference
     """Second minus first, in the metric's own unit: positive where the second scores higher."""
     p_holm: float | None
@@ -449,8 +449,8 @@ def _overall(pairings: Sequence[Pairing], rows: Sequence[ComparisonRow]) -> Comp
         name="all tasks",
         # Error rates are all of one kind, and its name says which way is better.
         metric="mean of tasks" if direction == "higher" else pairings[0].metric,
-        first=fmean(row.first for row in scored) if scored else float("nan"),
-        second=fmean(row.second for row in scored) if scored else float("nan"),
+        first=fmean(row.first or 0.0 for row in scored) if scored else None,
+        second=fmean(row.second or 0.0 for row in scored) if scored else None,
         difference=paired_difference(second, first, clusters, weights=weights),
         p_holm=None,
         gained=sum(row.gained for row in rows),
@@ -486,14 +486,14 @@ def _balance_test(balance: Sequence[int], clusters: Sequence[str]) -> float | No
 
 def _mean(
     values: Sequence[float | None], others: Sequence[float | None], weights: Sequence[float]
-) -> float:
-    """The weighted mean of ``values`` on the questions that both sides have a score for."""
+) -> float | None:
+    """The weighted mean of ``values`` on the questions that both sides have a score for; None without any."""
     total = total_weight = 0.0
     for value, other, weight in zip(values, others, weights, strict=True):
         if value is not None and other is not None:
             total += value * weight
             total_weight += weight
-    return total / total_weight if total_weight else float("nan")
+    return total / total_weight if total_weight else None
 
 
 def _balance(pairing: Pairing) -> list[int]:
