@@ -17,11 +17,10 @@ def comparison_table(
     comparison: PairedAnswers, first: str = "A", second: str = "B", id_: str = "tasks"
 ) -> Table:
     """One row for all tasks together, then one for each task and each part of a task."""
-    rows = list(comparison.rows)
-    tasks = [row for row in rows if not row.is_slice]
+    rows = [_row(row, is_overall=False) for row in comparison.rows]
     overall = comparison.overall
-    if overall is not None and len(tasks) > 1:
-        rows.insert(0, overall)
+    if overall is not None and sum(not row.is_slice for row in comparison.rows) > 1:
+        rows.insert(0, _row(overall, is_overall=True))
     columns = (
         Column("task", "task", header=True),
         Column("metric", "metric", priority=8),
@@ -41,10 +40,10 @@ def comparison_table(
         Column("gained", "gained", "count", priority=6),
         Column("lost", "lost", "count", priority=6),
     )
-    return Table(id_, columns, tuple(_row(row, row is overall) for row in rows))
+    return Table(id_, columns, tuple(rows))
 
 
-def _row(row: ComparisonRow, is_overall: bool) -> Row:
+def _row(row: ComparisonRow, *, is_overall: bool) -> Row:
     gap = row.difference
     interval = (gap.low, gap.high) if gap.low is not None and gap.high is not None else None
     is_beyond = gap.p is not None and gap.p < ALPHA and (row.p_holm or gap.p) < ALPHA
