@@ -117,10 +117,10 @@ def seconds(value: float | None) -> str:
     """Seconds, with the unit; minutes and hours where they are easier to read."""
     if value is None:
         return DASH
-    if round(value) >= 3600:
+    if value >= 3599.5:
         hours, minutes = divmod(round(value / 60), 60)
         return f"{hours} h {minutes:02d} min"
-    if round(value) >= 120:
+    if value >= 119.5:
         minutes, rest = divmod(round(value), 60)
         return f"{minutes} min {rest:02d} s"
     return f"{significant(value)} s"

@@ -19,16 +19,20 @@ from bench.gate.baseline import baseline_of
 from bench.gate.outputs import headline
 from bench.gate.rules import Rules
 from bench.gate.verdict import judge
-from bench.report import ReportOptions, build
+from bench.report import ReportOptions, build, make_sections
 from bench.report.answered import answered
 from bench.report.comparing import comparison_table, legend
 from bench.report.cost import currency_of, why_no_cost
 from bench.report.facts import measure
+from bench.report.findings import SweepPoint
+from bench.report.markdown import markdown
 from bench.report.ranking import Scored, compare_all, more_documents
 from bench.report.reasons import reason
+from bench.report.section import tables
+from bench.report.sweep import _against
 from bench.report.views import Pair
 from bench.rundir.store import RunStore
-from bench.schema import Document, Output, Page, Sample, Task
+from bench.schema import Document, Estimate, Output, Page, Sample, Task
 from bench.scoring.comparison import Side, as_json, compare
 from bench.scoring.evaluation import Evaluation, evaluate
 from bench.scoring.prices import parse_prices, parse_rate
@@ -364,3 +368,35 @@ def test_a_question_without_a_score_costs_as_much_as_another(tmp_path: Path) -> 
     task = task_of("t", samples, ("cer",))
     answers = {"a": dict.fromkeys((sample.id for sample in samples), "yes")}
     assert answered(build([evaluate(run_of(tmp_path, [task], answers))]), 0).questions_per_page == 2
+
+
+# What sentences say of numbers
+
+
+def test_a_larger_bound_that_is_faster_does_not_take_as_long() -> None:
+    def point(rate: float) -> SweepPoint:
+        score = Estimate(0.5, None, None, 1, 1, 0)
+        return SweepPoint("row", 1, None, score, None, rate, None)
+
+    said = [_against(None, point(1.0), point(rate), {"row": 256}) for rate in (2.0, 1.01, 0.5)]
+    ends = ("takes 0.50 times as long.", "takes as long.", "takes 2.0 times as long.")
+    assert [one.endswith(end) for one, end in zip(said, ends, strict=True)] == [True] * 3
+
+
+def test_as_many_questions_are_shown_as_the_sentence_says(tmp_path: Path) -> None:
+    task = rates("t", *["yes"] * 20)
+    answers = {"a": {sample.id: "no!" for sample in task.samples}}
+    text = markdown(make_sections(build([evaluate(run_of(tmp_path, [task], answers))])))
+    assert "20 questions have a wrong answer from at least one model; here are 12." in text
+    assert text.count("\n- t/t-") == 12
+    assert "reference. It gives no partial credit" in text
+
+
+def test_a_task_of_another_run_will_never_be_asked(tmp_path: Path) -> None:
+    runs = [
+        run_of(tmp_path / name, [rates(name, "yes")], {name: {f"{name}-0": "yes"}}) for name in "ab"
+    ]
+    view = build([evaluate(run) for run in runs])
+    (tasks,) = (section for section in make_sections(view) if section.id == "tasks")
+    cells = tables(tasks, "json")[0].rows[0].cells
+    assert cells["model:b"].reason == "The run of this model does not have this task."

@@ -296,19 +296,20 @@ class _Comparison(NamedTuple):
         questions = plural(len(self.task.samples), "question")
         documents = plural(_documents(self.task), "document")
         rows = [
-            {
-                **row,
-                **{key: count(row[key]) for key in ("documents needed", "questions needed")},
-                "shown by this task": row["shown by this task"] or "none",
-            }
+            {**row, **{key: count(row[key]) for key in ("documents needed", "questions needed")}}
             for row in self.rows
         ]
-        none = "\n\nnone: the task shows no difference that is possible under this assumption."
+        none = ""
+        for row in rows:
+            if row["shown by this task"] is None:
+                row["shown by this task"] = "none"
+                none = (
+                    "\n\nnone: the task shows no difference that is possible under this assumption."
+                )
         return (
             f"{printable(self.task.name)} has {questions} on {documents}.\n"
             f"To show a difference of {self.difference:g} between two models (5 % level, power "
-            f"{self.power:g}):\n\n{table(rows)}"
-            f"{none if any(row['shown by this task'] is None for row in self.rows) else ''}"
+            f"{self.power:g}):\n\n{table(rows)}{none}"
         )
 
 

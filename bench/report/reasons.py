@@ -13,8 +13,8 @@ from bench.report.views import ModelRow
 
 NOT_ASKED = "No question has been asked yet."
 NO_SCORE = (
-    "The tasks have no common score: neither an error rate and an accuracy nor two kinds of error rates have "
-    "a mean."
+    "The tasks have no common score: an error rate has no mean with an accuracy, or with another kind of "
+    "error rate."
 )
 UNSCORED = "The metric does not apply to any of these questions."
 ON_SERVER = "The model runs on a server: what this machine measures of itself is not the model's."

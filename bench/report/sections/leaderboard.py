@@ -64,11 +64,11 @@ def section(view: ReportView) -> Section:
 
 
 def _caption(view: ReportView) -> str:
+    if all(row.score is None for row in view.rows):
+        return ""
     better = "higher" if view.higher_is_better else "lower"
     count = "counting the questions that all models of a board answered, "
     part = count if any(board.is_part for board in view.boards) else ""
-    if all(row.score is None for row in view.rows):
-        return ""
     return (
         f"Score: {view.score_name} ({better} is better), {part}with its 95 % interval. Models that cannot be "
         "told apart share a rank (=)."
