@@ -392,7 +392,7 @@ def _machine(rows: Sequence[ModelRow]) -> list[Group]:
     if not blocks:
         return []
     note = (
-        "The devices are read once a second by every process of the model. The figures are the median, and in "
+        "Every process of the model reads the devices once a second. The figures are the median, and in "
         "brackets the lowest and the highest reading. Throttled means that a power cap or heat kept the "
         "clocks low."
     )
