@@ -6,7 +6,7 @@ Every renderer uses these, so that the terminal, the Markdown and the HTML never
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from bench.schema import Estimate, Output
 from bench.text import printable
@@ -42,6 +42,19 @@ def signed(value: float | None) -> str:
     return "0.000" if text in {"+0.000", "-0.000"} else text.replace("-", "−")
 
 
+def difference_interval(
+    low: float | None, high: float | None, written: Callable[[float | None], str] = signed
+) -> str:
+    """The interval of a difference in brackets; an end that is only rounded to 0 does not read as 0."""
+    ends = [written(low), written(high)]
+    zero = written(0.0)
+    if low is not None and low > 0 and ends[0] == zero:
+        ends[0] = "> 0"
+    if high is not None and high < 0 and ends[1] == zero:
+        ends[1] = "< 0"
+    return f"[{ends[0]}, {ends[1]}]"
+
+
 def points(value: float | None) -> str:
     """A difference of scores in points (hundredths) with its sign."""
     if value is None:
@@ -54,7 +67,7 @@ def points_with_interval(value: float | None, low: float | None, high: float | N
     """A difference in points with its interval: ``−0.1 points [−0.4, +0.1]``."""
     if low is None or high is None:
         return f"{points(value)} points, without an interval"
-    return f"{points(value)} points [{points(low)}, {points(high)}]"
+    return f"{points(value)} points {difference_interval(low, high, points)}"
 
 
 def p_value(value: float | None) -> str:

@@ -14,7 +14,7 @@ import scipy.optimize
 import scipy.stats
 
 from bench.cli.plan import _Assumption, _shown
-from bench.formatting import p_value, percent, seconds, share, significant
+from bench.formatting import difference_interval, p_value, percent, seconds, share, significant
 from bench.gate.baseline import baseline_of
 from bench.gate.outputs import headline
 from bench.gate.rules import Rules
@@ -289,6 +289,9 @@ def test_a_rounded_number_says_nothing_that_the_number_does_not() -> None:
         "< 0.1 %",
         "> 99.9 %",
     ]
+    assert difference_interval(0.0003, 0.06) == "[> 0, +0.060]"
+    assert difference_interval(-0.06, -0.0003) == "[−0.060, < 0]"
+    assert difference_interval(-0.0003, 0.06) == "[0.000, +0.060]"
     assert [p_value(0.04951), p_value(0.05), p_value(0.0494)] == ["< 0.050", "0.050", "0.049"]
     assert [significant(value) for value in (9.996, 99.96, 0.09996)] == ["10.0", "100", "0.100"]
     assert [seconds(value) for value in (119.7, 999.6, 3599.8, 7199.0)] == [

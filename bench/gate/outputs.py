@@ -195,7 +195,7 @@ def _bounds(low: float | None, high: float | None, written: Callable[[float | No
     """The two one-sided bounds in brackets."""
     if low is None or high is None:
         return formatting.DASH
-    return f"[{written(low)}, {written(high)}]"
+    return formatting.difference_interval(low, high, written)
 
 
 def _cost_table(result: GateResult) -> Table:

@@ -175,8 +175,8 @@ def _against(
     if gain is not None and gain.differing == 0:
         words = f"{bound} changes nothing"
     elif gain is not None and gain.low is not None and gain.high is not None:
-        value, low, high = map(formatting.signed, (gain.value, gain.low, gain.high))
-        words = f"{bound} changes the score by {value} [{low}, {high}]"
+        interval = formatting.difference_interval(gain.low, gain.high)
+        words = f"{bound} changes the score by {formatting.signed(gain.value)} {interval}"
         if not gain.certain and not gain.low <= 0 <= gain.high:
             words += f" ({formatting.p_equals(gain.p)}, adjusted for the comparisons of the sweep)"
     times = _times_as_long(best, other)

@@ -162,8 +162,8 @@ def _advice(name: str, pair: Pair, *, alone: bool) -> str:
 
 def _gap(pair: Pair) -> str:
     gap = pair.difference
-    low, high = formatting.score(gap.low), formatting.score(gap.high)
-    return f"{formatting.score(gap.difference)} [{low}, {high}]"
+    interval = formatting.difference_interval(gap.low, gap.high, formatting.score)
+    return f"{formatting.score(gap.difference)} {interval}"
 
 
 # What it costs, and who costs less

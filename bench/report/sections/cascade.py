@@ -105,7 +105,7 @@ def _against_best(best: Cascade) -> str:
     gap = best.gap
     if gap.low is None or gap.high is None:
         return ""
-    interval = f"[{formatting.signed(gap.low)}, {formatting.signed(gap.high)}]"
+    interval = formatting.difference_interval(gap.low, gap.high)
     difference = f"{formatting.signed(gap.difference)} {interval}"
     return f"Its score differs from that of {best.best} by {difference}, on documents that did not choose it."
 
