@@ -6,7 +6,7 @@ Every renderer uses these, so that the terminal, the Markdown and the HTML never
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from bench.schema import Estimate, Output
 from bench.text import printable
@@ -42,6 +42,19 @@ def signed(value: float | None) -> str:
     return "0.000" if text in {"+0.000", "-0.000"} else text.replace("-", "−")
 
 
+def difference_interval(
+    low: float | None, high: float | None, written: Callable[[float | None], str] = signed
+) -> str:
+    """The interval of a difference in brackets; an end that is only rounded to 0 does not read as 0."""
+    ends = [written(low), written(high)]
+    zero = written(0.0)
+    if low is not None and low > 0 and ends[0] == zero:
+        ends[0] = "> 0"
+    if high is not None and high < 0 and ends[1] == zero:
+        ends[1] = "< 0"
+    return f"[{ends[0]}, {ends[1]}]"
+
+
 def points(value: float | None) -> str:
     """A difference of scores in points (hundredths) with its sign."""
     if value is None:
@@ -54,14 +67,17 @@ def points_with_interval(value: float | None, low: float | None, high: float | N
     """A difference in points with its interval: ``−0.1 points [−0.4, +0.1]``."""
     if low is None or high is None:
         return f"{points(value)} points, without an interval"
-    return f"{points(value)} points [{points(low)}, {points(high)}]"
+    return f"{points(value)} points {difference_interval(low, high, points)}"
 
 
 def p_value(value: float | None) -> str:
-    """A p-value with as many digits as it deserves."""
+    """A p-value with as many digits as it deserves; one below 5 % is never written as 0.050."""
     if value is None or value != value:
         return DASH
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    if value < 0.001:
+        return "< 0.001"
+    text = f"{value:.3f}"
+    return f"< {text}" if value < 0.05 and text == "0.050" else text
 
 
 def p_equals(value: float | None) -> str:
@@ -83,7 +99,9 @@ def significant(value: float | None, digits: int = 3) -> str:
     if magnitude >= 10 ** (digits - 1):
         return f"{value:,.0f}"
     decimals = 0
-    while decimals < 6 and magnitude * 10**decimals < 10 ** (digits - 1):
+    # Rounding may add a digit: 9.996 is 10.0 and not 10.00.
+    rounded = float(f"{magnitude:.{digits - 1}e}")
+    while decimals < 6 and rounded * 10**decimals < 10 ** (digits - 1):
         decimals += 1
     return f"{value:.{decimals}f}"
 
@@ -92,28 +110,32 @@ def percent(value: float | None) -> str:
     """A share as whole per cent; what is neither nothing nor all is not written as either."""
     if value is None:
         return DASH
-    if 0 < value < 0.005:
+    digits = f"{value:.0%}".removesuffix("%")
+    if value > 0 and digits == "0":
         return "< 1 %"
-    return "> 99 %" if 0.995 <= value < 1 else f"{value:.0%}".replace("%", " %")
+    return "> 99 %" if value < 1 and digits == "100" else f"{digits} %"
 
 
 def share(value: float | None) -> str:
     """A share in per cent with one decimal, where the difference between 98.6 % and 99.4 % counts."""
     if value is None:
         return DASH
-    if 0 < value < 0.0005:
+    digits = f"{value:.1%}".removesuffix("%")
+    if value > 0 and digits == "0.0":
         return "< 0.1 %"
-    return "> 99.9 %" if 0.9995 <= value < 1 else f"{100 * value:.1f} %"
+    return "> 99.9 %" if value < 1 and digits == "100.0" else f"{digits} %"
 
 
 def seconds(value: float | None) -> str:
     """Seconds, with the unit; minutes and hours where they are easier to read."""
     if value is None:
         return DASH
-    if value >= 3600:
-        return f"{int(value // 3600)} h {int(value % 3600 // 60):02d} min"
-    if value >= 120:
-        return f"{int(value // 60)} min {int(value % 60):02d} s"
+    if value >= 3599.5:
+        hours, minutes = divmod(round(value / 60), 60)
+        return f"{hours} h {minutes:02d} min"
+    if value >= 119.5:
+        minutes, rest = divmod(round(value), 60)
+        return f"{minutes} min {rest:02d} s"
     return f"{significant(value)} s"
 
 

@@ -215,7 +215,7 @@ VERDICTS = {
 def _cells(row: AgreementRow) -> dict[str, str]:
     gap = row.difference
     known = gap.low is not None and gap.high is not None
-    interval = f"[{formatting.points(gap.low)}, {formatting.points(gap.high)}]"
+    interval = formatting.difference_interval(gap.low, gap.high, formatting.points)
     return {
         "task": row.task,
         "metric": row.metric,

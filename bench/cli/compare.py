@@ -16,7 +16,7 @@ from bench.cli.lookup import find_sides, matched_sides
 from bench.cli.option_types import NameList
 from bench.cli.options import json_choice, results_choice
 from bench.cli.tables import has_color, line_width, wrapped
-from bench.formatting import plural
+from bench.formatting import plural, score
 from bench.text import one_line, printable
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _flip(flip: Flip, word: str, folded: Callable[[str], str]) -> list[str]:
         folded(f"{word:<6} {where}: {one_line(flip.sample.question, 70)}"),
         folded(
             f"       expected {one_line(str(reference), 60)!r}; "
-            f"A {one_line(flip.first.extracted, 60)!r} ({flip.first_score:.2f}); "
-            f"B {one_line(flip.second.extracted, 60)!r} ({flip.second_score:.2f})"
+            f"A {one_line(flip.first.extracted, 60)!r} ({score(flip.first_score)}); "
+            f"B {one_line(flip.second.extracted, 60)!r} ({score(flip.second_score)})"
         ),
     ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,7 +31,7 @@ from bench.cli.options import (
 )
 from bench.cli.tables import table
 from bench.errors import EnvironmentProblem, InvalidInput
-from bench.formatting import byte_size, count, percent, plural
+from bench.formatting import byte_size, count, plural
 from bench.text import printable, shell_word
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class PlanOptions(ModelOptions):
     visual_tokens: int | None = visual_tokens_choice()
     dtype: str | None = dtype_choice()
     difference: float | None = comparison_choice(
-        type=click.FloatRange(0.0001, 1),
+        type=click.FloatRange(0.0001, 1, max_open=True),
         metavar="D",
         help="Compute how many documents it takes to show this difference between two mean scores.  "
         f"[default: {DIFFERENCE:g} if no --models are named]",
@@ -286,22 +287,29 @@ class _Comparison(NamedTuple):
     def record(self) -> dict[str, Any]:
         return {
             "task": self.task.name,
-            "documents": len(self.task.documents),
+            "documents": _documents(self.task),
             "difference": self.difference,
             "rows": self.rows,
         }
 
     def text(self) -> str:
         questions = plural(len(self.task.samples), "question")
-        documents = plural(len(self.task.documents), "document")
+        documents = plural(_documents(self.task), "document")
         rows = [
             {**row, **{key: count(row[key]) for key in ("documents needed", "questions needed")}}
             for row in self.rows
         ]
+        none = ""
+        for row in rows:
+            if row["shown by this task"] is None:
+                row["shown by this task"] = "none"
+                none = (
+                    "\n\nnone: the task shows no difference that is possible under this assumption."
+                )
         return (
             f"{printable(self.task.name)} has {questions} on {documents}.\n"
             f"To show a difference of {self.difference:g} between two models (5 % level, power "
-            f"{self.power:g}):\n\n{table(rows)}"
+            f"{self.power:g}):\n\n{table(rows)}{none}"
         )
 
 
@@ -312,53 +320,82 @@ def _comparisons(options: PlanOptions) -> list[_Comparison]:
     comparisons = []
     for folder in expand_tasks(options.tasks):
         task = load_task(folder)
-        per_document = len(task.samples) / len(task.documents)
+        per_document = len(task.samples) / _documents(task)
         rows = [
-            _needed(task, assumption, design, difference, options.power)
-            for assumption, design in _designs(task.name, options, per_document, difference)
+            _needed(task, assumption, difference, options.power)
+            for assumption in _assumptions(task.name, options, per_document, difference)
         ]
         comparisons.append(_Comparison(task, difference, options.power, rows))
     return comparisons
 
 
-def _needed(
-    task: Task, assumption: str, design: Design, difference: float, power: float
-) -> dict[str, Any]:
-    """One line of the table: what it takes under an assumption, and what the task shows as it is."""
-    from bench.stats import documents_needed, minimum_detectable_difference
+def _documents(task: Task) -> int:
+    """Documents that a comparison counts: those with the same pages are one."""
+    from bench.scoring.evaluation import document_key
 
-    documents = len(task.documents)
-    needed = documents_needed(difference, design, power=power)
-    shown = None
-    if documents > 1:
-        shown = round(minimum_detectable_difference(documents, design, power=power), 4)
+    return len({document_key(task, sample.document_id) for sample in task.samples})
+
+
+class _Assumption(NamedTuple):
+    """What is assumed of the variance."""
+
+    words: str
+    design: Design
+    discordance: float | None = None
+    """Share of the questions that one model alone answers right: no difference can be larger."""
+
+
+def _needed(task: Task, assumption: _Assumption, difference: float, power: float) -> dict[str, Any]:
+    """One line of the table: what it takes under an assumption, and what the task shows as it is."""
+    from bench.stats import documents_needed
+
+    documents = _documents(task)
+    needed = documents_needed(difference, assumption.design, power=power)
     return {
-        "assumption": assumption,
+        "assumption": assumption.words,
         "documents needed": needed,
         "questions needed": round(needed * len(task.samples) / documents),
-        "shown by this task": shown,
+        "shown by this task": _shown(documents, assumption, power),
     }
 
 
-def _designs(
+def _shown(documents: int, assumption: _Assumption, power: float) -> float | None:
+    """The smallest difference that the task shows; None if it would be larger than differences can be."""
+    from bench.stats import minimum_detectable_difference
+
+    if documents < 2:
+        return None
+    design, share = assumption.design, assumption.discordance
+    if share is None:
+        shown, largest = minimum_detectable_difference(documents, design, power=power), 1.0
+    else:
+        # The variance is ``share`` − difference², so the difference that is looked for lowers it.
+        design = replace(design, variance=share)
+        shown = minimum_detectable_difference(documents, design, power=power)
+        shown, largest = shown / math.sqrt(1 + shown**2 / share), share
+    return round(shown, 4) if shown <= largest else None
+
+
+def _assumptions(
     task: str, options: PlanOptions, per_document: float, difference: float
-) -> list[tuple[str, Design]]:
+) -> list[_Assumption]:
     """Each assumption about the variance, in words and as numbers."""
     from bench.stats import Design, discordant_variance
 
     if options.pilot is not None:
         design = _pilot(task, options.pilot, options.results)
-        return [("pilot " + " / ".join(options.pilot), design)]
+        return [_Assumption("pilot " + " / ".join(options.pilot), design)]
     if options.discordance is not None:
         shares = [options.discordance]
     else:
         shares = [share for share in SHARES if share >= difference][:4]
     return [
-        (
-            f"{percent(share)} of questions discordant, correlation {options.correlation:g}",
+        _Assumption(
+            f"{100 * share:g} % of questions discordant, correlation {options.correlation:g}",
             Design(
                 discordant_variance(share, difference), max(1.0, per_document), options.correlation
             ),
+            share,
         )
         for share in shares
     ]
@@ -374,11 +411,8 @@ def _pilot(task: str, pilot: tuple[str, str], results: Path) -> Design:
     pair = matched_sides(first, second)[0]
     for pairing in compare(*pair).pairings:
         if pairing.task == task:
-            a, b = pairing.values(pairing.first), pairing.values(pairing.second)
-            kept = [i for i, scores in enumerate(zip(a, b, strict=True)) if None not in scores]
-            return pilot_design(
-                [a[i] for i in kept], [b[i] for i in kept], [pairing.clusters[i] for i in kept]
-            )
+            a, b = pairing.values(pairing.second), pairing.values(pairing.first)
+            return pilot_design(a, b, pairing.clusters, pairing.paired_weights())
     raise InvalidInput(
         f"the models of the pilot were not asked the questions of {task}",
         hint="name two models that were",

@@ -81,8 +81,8 @@ def headline(result: GateResult) -> str:
 
 def _passed(result: GateResult, count: int) -> str:
     """That nothing is worse by more than is accepted, and what is worse all the same."""
-    all_rows = "The row that was gated stays" if count == 1 else f"All {count:,} gated rows stay"
-    said = f"{all_rows} within what is accepted."
+    few = {1: "The row that was gated stays", 2: "Both gated rows stay"}
+    said = f"{few.get(count, f'All {count:,} gated rows stay')} within what is accepted."
     worse = [row for row in result.scores if row.is_worse]
     if worse:
         said += (
@@ -120,9 +120,12 @@ def _needed(result: GateResult) -> str:
     if any(row.loss.clusters < 2 for row in undecided):
         said.append("A test needs the scores of two documents or more.")
     elif undecided and result.needed is not None:
-        documents = max(row.loss.clusters for row in undecided)
+        neediest = max(undecided, key=lambda row: row.loss.needed or 0)
+        documents = neediest.loss.clusters
+        of_row = f" for {_names([neediest])}" if len(undecided) > 1 else ""
         said.append(
-            f"About {plural(result.needed, 'document')} would be needed, and there are {documents:,}."
+            f"About {plural(result.needed, 'document')} would be needed{of_row}, and there are "
+            f"{documents:,}."
         )
     elif undecided:
         said.append("No number of documents that can be named would tell.")
@@ -192,7 +195,7 @@ def _bounds(low: float | None, high: float | None, written: Callable[[float | No
     """The two one-sided bounds in brackets."""
     if low is None or high is None:
         return formatting.DASH
-    return f"[{written(low)}, {written(high)}]"
+    return formatting.difference_interval(low, high, written)
 
 
 def _cost_table(result: GateResult) -> Table:

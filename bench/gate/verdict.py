@@ -12,13 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from bench.errors import NOT_COMPARABLE, REGRESSED, UNDECIDED
 from bench.gate.baseline import COSTS, Baseline, BaselineModel, BaselineQuestion
 from bench.gate.comparable import obstacles
 from bench.gate.costs import COST_WORDS, CostChange, cost_change, cost_obstacles, failure_change
 from bench.gate.rules import FAILURES, Rules, is_must_pass
 from bench.scoring.levels import goodness, higher_is_better
-from bench.stats import Loss, holm, paired_loss
+from bench.stats import Loss, PairedWeights, holm, paired_loss
 from bench.stats.noninferiority import LEVEL
 from bench.text import one_line
 
@@ -273,7 +275,7 @@ def _score_row(
         seconds,
         [before.document for before, _ in pairs],
         margin=margin,
-        weights=[before.weight for before, _ in pairs],
+        weights=_weights(pairs),
     )
     return ScoreRow(
         model=model,
@@ -297,11 +299,17 @@ def _scored(before: BaselineQuestion, after: BaselineQuestion, metric: str) -> B
     """
     if before.score is None or after.score is not None:
         return after
-    return after.model_copy(update={"score": 0.0 if higher_is_better(metric) else 1.0})
+    worst = 0.0 if higher_is_better(metric) else 1.0
+    return after.model_copy(update={"score": worst, "weight": before.weight})
 
 
 def _goodness(question: BaselineQuestion, metric: str) -> float | None:
     return None if question.score is None else goodness(question.score, metric)
+
+
+def _weights(pairs: Sequence[tuple[BaselineQuestion, BaselineQuestion]]) -> PairedWeights:
+    firsts, seconds = [[each.weight for each in side] for side in zip(*pairs, strict=True)]
+    return PairedWeights(firsts, seconds, np.zeros(len(pairs), dtype=np.intp))
 
 
 def _mean(pairs: Sequence[tuple[BaselineQuestion, BaselineQuestion]], side: int) -> float | None:
@@ -310,8 +318,8 @@ def _mean(pairs: Sequence[tuple[BaselineQuestion, BaselineQuestion]], side: int)
     for pair in pairs:
         score = pair[side].score
         if score is not None and pair[1 - side].score is not None:
-            total += score * pair[0].weight
-            total_weight += pair[0].weight
+            total += score * pair[side].weight
+            total_weight += pair[side].weight
     return total / total_weight if total_weight else None
 
 

@@ -35,6 +35,8 @@ class JudgedAnswers:
     """Of the row in the report."""
     samples: tuple[SampleView, ...]
     sureness: Sureness
+    questions_per_page: float | None
+    """The questions asked, judged or not, over the distinct pages that they are about."""
 
     @property
     def gives_confidence(self) -> bool:
@@ -46,22 +48,19 @@ class JudgedAnswers:
         """The share of right answers."""
         return share_right(self.sureness)
 
-    @property
-    def questions_per_page(self) -> float | None:
-        """The questions asked, over the distinct pages that they are about."""
-        pages = {page.key for sample in self.samples for page in sample.pages}
-        return len(self.samples) / len(pages) if pages else None
-
 
 def answered(view: ReportView, index: int) -> JudgedAnswers:
     """The judged answers of row ``index``."""
-    samples = tuple(sample for sample in view.samples if sample.levels[index] not in UNJUDGED)
+    asked = [sample for sample in view.samples if sample.levels[index] != "open"]
+    pages = {page.key for sample in asked for page in sample.pages}
+    samples = tuple(sample for sample in asked if sample.levels[index] not in UNJUDGED)
     sureness = Sureness(
         confidences(samples, index),
         np.array([sample.levels[index] in RIGHT for sample in samples], dtype=np.bool_),
         [document(sample) for sample in samples],
     )
-    return JudgedAnswers(view.rows[index], index, samples, sureness)
+    per_page = len(asked) / len(pages) if pages else None
+    return JudgedAnswers(view.rows[index], index, samples, sureness, per_page)
 
 
 def confidences(samples: Sequence[SampleView], index: int) -> Array:

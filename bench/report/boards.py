@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from bench import formatting
 from bench.report.findings import Board, Reversal
-from bench.report.ranking import Scored, better_than, compare_all, reversals, task_weights
+from bench.report.ranking import Scored, better_than, compare_all, reversals
 from bench.report.views import ModelRow, Pair, SampleView, TaskView
 from bench.schema import Estimate
 from bench.scoring.levels import common_direction
-from bench.stats import cluster_mean
+from bench.stats import balanced, cluster_mean
 
 COMMON_SHARE = 0.25
 """Of the questions of the model with the fewest, how many must be common to all models of a board: on a
@@ -144,10 +144,10 @@ def _score_on(
     part = scored.of([row], common)
     # The scores were turned so that higher is better; a score is shown as the metric gives it.
     values = part.values[0] if higher else -part.values[0]
-    known = [None if np.isnan(value) else float(value) for value in values]
+    weights = balanced(part.weights[0], part.tasks, ~np.isnan(values))
     answers = [sample.answers[row] for sample, keep in zip(samples, common, strict=True) if keep]
     failed = sum(answer is not None and answer.failed for answer in answers)
-    return cluster_mean(known, task_weights(part), part.clusters, failed=failed)
+    return cluster_mean(values, weights, part.clusters, failed=failed)
 
 
 def _parts(

@@ -38,7 +38,9 @@ def written_interval(cell: DataCell, column: Column) -> str:
     """The interval of ``cell`` in brackets; empty if it has none."""
     if cell.interval is None:
         return ""
-    low, high = (FORMATS[column.format](end) for end in cell.interval)
+    if column.format == "signed":
+        return formatting.difference_interval(*cell.interval)
+    low, high = map(FORMATS[column.format], cell.interval)
     return f"[{low}, {high}]"
 
 

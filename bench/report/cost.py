@@ -56,6 +56,15 @@ def currency_of(rows: Sequence[ModelRow]) -> str:
     return next(known, "")
 
 
+def why_no_cost(row: ModelRow, currency: str) -> str:
+    """Why ``row`` has no cost among others in ``currency``."""
+    if row.tariff is None:
+        return "No price is known (--price)."
+    if currency and row.tariff.currency != currency:
+        return "The price is in another currency, so the costs cannot be compared."
+    return "Too little was measured: no throughput, or no count of tokens."
+
+
 def _recorded_price(source: RowSource) -> object:
     models = source.evaluation.run.record.get("models")
     for entry in models if isinstance(models, list) else []:

@@ -24,7 +24,6 @@ from bench.report.measurements import (
     Throughput,
 )
 from bench.report.records import nested, number, text
-from bench.report.views import ModelRow
 from bench.scoring.answers import Answer
 
 GIB = 2.0**30
@@ -53,10 +52,12 @@ def measure(
     after = nested(model_record, "memory_after_load")
     outputs = [answer.output for answer in answers if answer.output is not None]
     errors = Counter(error_class(o.error) for o in outputs if o.stop_reason == "error")
+    # How soon a question fails is no latency: there is no answer.
+    alone = [record for record in latencies if record.get("failed") is not True]
     return Facts(
         throughput=_throughput(batches, distinct_pages),
-        latency=_latency(record.get("seconds") for record in latencies),
-        single_stream=_single_stream(latencies),
+        latency=_latency(record.get("seconds") for record in alone),
+        single_stream=_single_stream(alone) if latencies else None,
         memory=_memory(batches),
         energy=_energy(batches),
         conditions=conditions(samples),
@@ -156,9 +157,9 @@ def _memory(batches: Sequence[Mapping[str, Any]]) -> PeakMemory | None:
     return None
 
 
-def usual_memory(rows: Sequence[ModelRow]) -> str:
-    """The kind of memory that most rows have, or that of GPUs where it is known; empty if none is known."""
-    kinds = [row.facts.memory.kind for row in rows if row.facts.memory is not None]
+def usual_memory(models: Iterable[Facts]) -> str:
+    """The kind of memory that most models have, or that of GPUs where it is known; empty if none is known."""
+    kinds = [facts.memory.kind for facts in models if facts.memory is not None]
     if "peak_process" in kinds:
         return "peak_process"
     return max(kinds, key=kinds.count) if kinds else ""
@@ -201,16 +202,15 @@ def _latency(values: Iterable[Any]) -> Latency | None:
     return Latency(len(seconds), p50, p90, p95, p99, tuple(seconds))
 
 
-def _single_stream(records: Sequence[Mapping[str, Any]]) -> SingleStream | None:
-    """The scenario's parts; None where it was not measured."""
-    if not records:
-        return None
+def _single_stream(records: Sequence[Mapping[str, Any]]) -> SingleStream:
+    """The scenario's parts, of questions that were answered."""
+    warm = [r for r in records if nested(r, "warm", "failed") is not True]
     return SingleStream(
-        warm=_latency(nested(r, "warm", "seconds") for r in records),
+        warm=_latency(nested(r, "warm", "seconds") for r in warm),
         first_token=_latency(
             r.get("first_token_seconds") for r in records if not _came_in_one_piece(r)
         ),
-        warm_first_token=_latency(nested(r, "warm", "first_token_seconds") for r in records),
+        warm_first_token=_latency(nested(r, "warm", "first_token_seconds") for r in warm),
         first_token_parts=_first_token_parts(records),
         tokens_per_second=_token_rate(records),
     )

@@ -94,7 +94,7 @@ def _scored(
 ) -> Scored:
     """The headline scores of all answers, a row a model and a column a sample."""
     values = np.full((rows, len(samples)), np.nan)
-    weights = np.ones(len(samples))
+    weights = np.ones_like(values)
     asked = np.zeros((rows, len(samples)), dtype=np.bool_)
     for column, sample in enumerate(samples):
         headline = headlines[sample.task]
@@ -103,7 +103,7 @@ def _scored(
                 continue
             asked[row, column] = True
             score = answer.scores[headline]
-            weights[column] = score.weight
+            weights[row, column] = score.weight
             if score.value is not None:
                 values[row, column] = goodness(score.value, headline)
     positions = np.array([sample.task for sample in samples], dtype=np.intp)

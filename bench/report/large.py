@@ -16,7 +16,7 @@ from bench import formatting
 from bench.errors import InvalidInput
 from bench.metrics import METRICS
 from bench.metrics.mistakes import MISTAKES
-from bench.report.facts import measure
+from bench.report.facts import measure, usual_memory
 from bench.report.measurements import MEMORY_KINDS, Facts
 from bench.report.mistakes import label
 from bench.report.rows import of_the_model, recorded_traits
@@ -136,8 +136,7 @@ def _score(line: _Line, tasks: Sequence[str]) -> Estimate | None:
 def _leaderboard(lines: Sequence[_Line], tasks: Sequence[str], title: str) -> Section:
     cells = [cell for line in lines for cell in line.cells(tasks)]
     better = common_direction(cell.headline for cell in cells) or "higher"
-    kinds = [line.facts.memory.kind for line in lines if line.facts.memory is not None]
-    kind = max(kinds, key=kinds.count) if kinds else ""
+    kind = usual_memory(line.facts for line in lines)
     columns = (
         Column("model", "Model", header=True),
         Column("score", "Score", "score", better, intervals="column"),

@@ -28,10 +28,6 @@ MAX_CHARACTERS = 65_000
 MAX_ROWS = 60
 """Rows of one table; the HTML report and the CSV tables have all of them."""
 
-MAX_EXCERPTS = 8
-"""Questions that are printed."""
-
-
 TOP = frozenset(("summary", "leaderboard", "sweep"))
 """Ids of the sections that a reader of a pull request sees; the rest is folded."""
 
@@ -96,7 +92,7 @@ def _block(block: Block, level: int) -> str:
             label = f"{escape(block.label)}: " if block.label else ""
             return f"{label}`{code(block.text)}`"
         case Excerpts():
-            return "\n".join(_excerpt(item) for item in block.items[:MAX_EXCERPTS])
+            return "\n".join(_excerpt(item) for item in block.items)
         case Group():
             parts = _blocks(block.blocks, level + 1 if block.title else level)
             if block.layout == "folded" and block.title and parts:

@@ -169,6 +169,7 @@ class Facts:
     latency: Latency | None
     """Of whole answers, every page met for the first time."""
     single_stream: SingleStream | None
+    """None if the run did not measure it."""
     memory: PeakMemory | None
     energy: Energy | None
     """None if no window was long enough, or no GPU counts."""

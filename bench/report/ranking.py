@@ -7,6 +7,7 @@ the noise, so models that cannot be told apart share a rank.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -16,7 +17,14 @@ from numpy.typing import NDArray
 
 from bench.report.findings import Reversal
 from bench.report.views import ALPHA, Pair
-from bench.stats import Design, PairedDifference, documents_needed, holm, paired_difference
+from bench.stats import (
+    Design,
+    PairedDifference,
+    PairedWeights,
+    documents_needed,
+    holm,
+    paired_difference,
+)
 
 
 class Scored(NamedTuple):
@@ -25,7 +33,8 @@ class Scored(NamedTuple):
     values: NDArray[np.float64]
     """Shape (models, samples); NaN if a model was not asked or the metric does not apply."""
     weights: NDArray[np.float64]
-    """Shape (samples,): the score's own weight (a reference length for corpus rates, otherwise 1)."""
+    """Shape (models, samples): how much each score counts (a reference's length for corpus rates, the values
+    of answer and reference for a micro F1, otherwise 1)."""
     tasks: NDArray[np.intp]
     """Shape (samples,): the task's number; every task counts the same."""
     clusters: Sequence[str]
@@ -38,7 +47,7 @@ class Scored(NamedTuple):
         chosen = list(rows)
         return Scored(
             self.values[chosen][:, kept],
-            self.weights[kept],
+            self.weights[chosen][:, kept],
             self.tasks[kept],
             [c for c, keep in zip(self.clusters, kept.tolist(), strict=True) if keep],
             self.asked[chosen][:, kept],
@@ -56,7 +65,9 @@ def compare_all(keys: Sequence[str], scored: Scored, *, only_first: bool = False
                 scored.values[i][both],
                 scored.values[j][both],
                 [c for c, keep in zip(scored.clusters, both.tolist(), strict=True) if keep],
-                weights=task_weights(scored.of([i, j], both)),
+                weights=PairedWeights(
+                    scored.weights[i][both], scored.weights[j][both], scored.tasks[both]
+                ),
             )
             wins, losses = int((gap[both] > 1e-9).sum()), int((gap[both] < -1e-9).sum())
             differences.append((i, j, result, wins, losses))
@@ -66,16 +77,6 @@ def compare_all(keys: Sequence[str], scored: Scored, *, only_first: bool = False
         Pair(keys[i], keys[j], result, adjusted.get(k), wins, losses)
         for k, (i, j, result, wins, losses) in enumerate(differences)
     ]
-
-
-def task_weights(scored: Scored) -> NDArray[np.float64]:
-    """Weight of each sample: of several tasks, every one counts the same."""
-    weights, tasks = scored.weights, scored.tasks
-    if np.unique(tasks).size <= 1:
-        return weights
-    totals = np.bincount(tasks, weights=weights)
-    per_task: NDArray[np.float64] = weights / totals[tasks]
-    return per_task
 
 
 def better_than(keys: Sequence[str], pairs: Sequence[Pair]) -> dict[str, tuple[str, ...]]:
@@ -129,15 +130,22 @@ def reversals(
     ]
 
 
-def more_documents(gap: PairedDifference) -> int | None:
+def more_documents(pair: Pair) -> int | None:
     """How many more documents would show a difference of this size at 5 % with a probability of 80 %.
 
-    None if no number can be told: the difference is zero, or there is one document only.
+    The 5 % are those of the adjusted p: where Holm's method has doubled it, p itself has to be below 2.5 %.
+    None if no number can be told: the difference is zero, there is one document only, or p is large for
+    another reason than too few documents.
     """
-    if not gap.difference or not gap.standard_error:
+    gap = pair.difference
+    if not gap.difference or not gap.standard_error or not gap.p or pair.p_holm is None:
         return None
+    level = ALPHA * gap.p / pair.p_holm
     design = Design(variance=gap.clusters * gap.standard_error**2)
-    return max(1, documents_needed(gap.difference, design) - gap.clusters)
+    needed = documents_needed(gap.difference, design, confidence=1 - level)
+    # If all differences have one sign, p of the exact test is 2 to the power of 1 − documents.
+    needed = max(needed, 1 + math.ceil(math.log2(1 / level)))
+    return needed - gap.clusters if needed > gap.clusters else None
 
 
 def pareto(costs: Mapping[str, float], scores: Mapping[str, float]) -> list[str]:

@@ -12,7 +12,10 @@ from bench.report.section import DataCell
 from bench.report.views import ModelRow
 
 NOT_ASKED = "No question has been asked yet."
-NO_SCORE = "The tasks have no common score: an error rate and an accuracy have no mean."
+NO_SCORE = (
+    "The tasks have no common score: an error rate has no mean with an accuracy, or with another kind of "
+    "error rate."
+)
 UNSCORED = "The metric does not apply to any of these questions."
 ON_SERVER = "The model runs on a server: what this machine measures of itself is not the model's."
 NO_BATCH = "The run recorded no measured batch."
@@ -28,11 +31,13 @@ def _rank(row: ModelRow) -> str:
         "running": "The model has not finished.",
         "unfinished": "The model has not finished.",
     }
-    return states.get(row.state, NO_SCORE)
+    return states.get(row.state, _score(row))
 
 
 def _score(row: ModelRow) -> str:
-    return NOT_ASKED if row.asked == 0 else NO_SCORE
+    if row.asked == 0:
+        return NOT_ASKED
+    return NO_SCORE if row.score is None else UNSCORED
 
 
 def _throughput(row: ModelRow) -> str:
@@ -64,9 +69,15 @@ def _energy(row: ModelRow) -> str:
     return "No GPU counted the energy."
 
 
+def _latency(row: ModelRow) -> str:
+    if row.facts.single_stream is not None:
+        return "Every question that was asked alone failed."
+    return NOT_ASKED if row.asked == 0 else NO_LATENCY
+
+
 def _first_token(row: ModelRow) -> str:
     if row.facts.latency is None:
-        return NO_LATENCY
+        return _latency(row)
     rate = row.facts.throughput
     if row.traits.token_counts is False or (rate is not None and rate.generated_tokens is None):
         return NO_TOKENS
@@ -83,7 +94,7 @@ REASONS: Mapping[str, Callable[[ModelRow], str]] = {
     "tokens": _tokens,
     "memory": _memory,
     "energy": _energy,
-    "latency": lambda row: NOT_ASKED if row.asked == 0 else NO_LATENCY,
+    "latency": _latency,
     "first_token": _first_token,
     "load": lambda row: "The run did not record it.",
     "first_call": lambda row: NO_FIRST_CALL,

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.report.findings import ConditionChange, FieldBreak, MeanChange, Robustness
-from bench.report.ranking import MIN_DOCUMENTS, Scored, task_weights
+from bench.report.ranking import MIN_DOCUMENTS, Scored
 from bench.report.views import ALPHA, SampleView, TaskView
-from bench.stats import PairedDifference, holm, paired_difference
+from bench.stats import PairedDifference, PairedWeights, balanced, holm, paired_difference
+from bench.stats.clusters import PairedRows, paired_rows
 
 MAX_FIELDS = 20
 """Fields that are looked at, the most asked ones: every one is tested under every condition."""
@@ -33,7 +34,9 @@ class _Pairs(NamedTuple):
     """Shape (models, samples): scores turned so that higher is better; NaN if there is none."""
     perturbed: NDArray[np.float64]
     """As ``clean``."""
-    weights: NDArray[np.float64]
+    clean_weights: NDArray[np.float64]
+    """As ``clean``: how much each score counts."""
+    perturbed_weights: NDArray[np.float64]
     clusters: NDArray[np.intp]
     """Shape (samples,): a number for each document."""
 
@@ -45,7 +48,8 @@ class _Pairs(NamedTuple):
             self.clean_tasks[chosen],
             self.clean[:, chosen],
             self.perturbed[:, chosen],
-            self.weights[chosen],
+            self.clean_weights[:, chosen],
+            self.perturbed_weights[:, chosen],
             self.clusters[chosen],
         )
 
@@ -53,17 +57,19 @@ class _Pairs(NamedTuple):
         """The pairs for which a model has both scores."""
         return self.part(np.flatnonzero(~np.isnan(self.perturbed[row] - self.clean[row])))
 
-    def task_weights(self) -> NDArray[np.float64]:
-        """Weights by which every task counts the same."""
-        asked = np.ones_like(self.clean, dtype=np.bool_)
-        return task_weights(Scored(self.clean, self.weights, self.clean_tasks, (), asked))
-
     def change(self, row: int) -> PairedDifference:
-        """Perturbed minus clean of one model."""
-        known = self.scored_by(row)
-        return paired_difference(
-            known.perturbed[row], known.clean[row], known.clusters, weights=known.task_weights()
+        """Perturbed minus clean of one model; every task counts the same."""
+        weights = PairedWeights(
+            self.perturbed_weights[row], self.clean_weights[row], self.clean_tasks
         )
+        return paired_difference(
+            self.perturbed[row], self.clean[row], self.clusters, weights=weights
+        )
+
+    def mean(self, values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+        """The mean over the tasks of one model's scores, all of which have a value."""
+        used = np.ones_like(values, dtype=np.bool_)
+        return float(np.average(values, weights=balanced(weights, self.clean_tasks, used)))
 
 
 def robustness(
@@ -120,7 +126,8 @@ def _paired(
         scored.tasks[beside],
         scored.values[:, beside],
         perturbed[1].values[:, right],
-        scored.weights[beside],
+        scored.weights[:, beside],
+        perturbed[1].weights[:, right],
         clusters[beside],
     )
 
@@ -172,12 +179,9 @@ def _change(
     key: str, row: int, tasks: str, condition: tuple[str, int], pairs: _Pairs
 ) -> ConditionChange:
     known = pairs.scored_by(row)
-    weights = known.task_weights()
     # Error rates were turned, and no accuracy is below 0.
-    clean, perturbed = (
-        abs(float(np.average(values, weights=weights)))
-        for values in (known.clean[row], known.perturbed[row])
-    )
+    clean = abs(known.mean(known.clean[row], known.clean_weights[row]))
+    perturbed = abs(known.mean(known.perturbed[row], known.perturbed_weights[row]))
     answers = (sample.answers[row] for sample in pairs.samples)
     return ConditionChange(
         row=key,
@@ -252,20 +256,39 @@ def _means(keys: Sequence[str], pairs: _Pairs) -> list[MeanChange]:
     change = pairs.perturbed - pairs.clean
     means = np.array([change[:, columns].mean(axis=1) for columns in questions.values()]).T
     rows = [row for row in range(len(keys)) if not np.isnan(means[row]).all()]
-    known = np.flatnonzero(~np.isnan(means[rows]).any(axis=0))
-    if not rows or not known.size:
+    known = ~np.isnan(means[rows]).any(axis=0)
+    if not rows or not known.any():
         return []
-    first = [columns[0] for columns in questions.values()]
-    asked = pairs.part([first[number] for number in known])
-    weights = asked.task_weights()
+    of_known = [
+        columns for columns, is_known in zip(questions.values(), known, strict=True) if is_known
+    ]
+    asked = pairs.part([column for columns in of_known for column in columns])
+    # A task is perturbed in one way, so every condition of every clean task counts the same.
+    conditions = np.array([sample.task for sample in asked.samples], dtype=np.intp)
 
-    def difference(one: NDArray[np.float64], other: NDArray[np.float64]) -> PairedDifference:
-        return paired_difference(one, other, asked.clusters, weights=weights)
+    def change_of(row: int) -> PairedRows:
+        own, other = asked.perturbed_weights[row], asked.clean_weights[row]
+        weights = PairedWeights(own, other, conditions)
+        return paired_rows(asked.perturbed[row], asked.clean[row], weights)
 
-    nothing = np.zeros(known.size)
-    own = {row: difference(means[row][known], nothing) for row in rows}
+    changes = {row: change_of(row) for row in rows}
+    unchanged = np.zeros(conditions.size)
+    own = {
+        row: paired_difference(
+            change.differences, unchanged, asked.clusters, weights=change.weights
+        )
+        for row, change in changes.items()
+    }
     hardest, *others = sorted(rows, key=lambda row: own[row].difference or 0.0)
-    behind = [difference(means[hardest][known], means[row][known]) for row in others]
+    behind = [
+        paired_difference(
+            changes[hardest].differences,
+            changes[row].differences,
+            asked.clusters,
+            weights=PairedWeights(changes[hardest].weights, changes[row].weights, conditions),
+        )
+        for row in others
+    ]
     return [
         MeanChange(keys[hardest], own[hardest], None, None),
         *(

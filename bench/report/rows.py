@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from bench import formatting
+from bench.metrics.metric import MetricValue
 from bench.report.facts import measure
 from bench.report.measurements import Facts, Traits
 from bench.report.records import nested, number, text
@@ -19,7 +22,7 @@ from bench.scoring.answers import Answer
 from bench.scoring.comparison import Side
 from bench.scoring.evaluation import Cell, Evaluation, document_key
 from bench.scoring.levels import Level
-from bench.stats import cluster_mean
+from bench.stats import balanced, cluster_mean
 from bench.text import without_user_info
 
 _SETUP = ("checkpoint", "revision", "quantization", "adapter", "dtype", "attention")
@@ -250,7 +253,7 @@ def _page_reuse(details: Any) -> str:
 def _task_score(key: str, cell: Cell) -> TaskScore:
     estimates, raw = cell.estimates, cell.raw_headline
     if 0 < cell.asked < len(cell.answers):
-        estimates = {m: _asked_only([(cell, m, 1.0)]) for m in cell.task.metrics}
+        estimates = {m: _asked_only([(cell, m)]) for m in cell.task.metrics}
     return TaskScore(
         task=key,
         estimate=estimates[cell.headline],
@@ -267,29 +270,31 @@ def _overall(
     evaluation: Evaluation, model: str, cells: Mapping[str, Cell], so_far: bool
 ) -> Estimate | None:
     if so_far:
-        started = [cell for cell in cells.values() if cell.asked > 0]
-        return _asked_only(
-            [(c, c.headline, 1 / c.asked if len(started) > 1 else 1.0) for c in started]
-        )
+        return _asked_only([(cell, cell.headline) for cell in cells.values() if cell.asked > 0])
     if model in evaluation.overall:
         return evaluation.overall[model]
     return next(iter(cells.values())).estimates[next(iter(cells.values())).headline]
 
 
-def _asked_only(parts: Sequence[tuple[Cell, str, float]]) -> Estimate:
+def _asked_only(parts: Sequence[tuple[Cell, str]]) -> Estimate:
     """An estimate over the questions asked so far: those still open are no failures."""
-    values: list[float | None] = []
-    weights: list[float] = []
+    scores: list[MetricValue] = []
+    tasks: list[int] = []
     clusters: list[str] = []
     failed = 0
-    for cell, metric, weight in parts:
+    for task, (cell, metric) in enumerate(parts):
         for answer in cell.answers:
             if answer.output is not None:
-                values.append(answer.scores[metric].value)
-                weights.append(answer.scores[metric].weight * weight)
+                scores.append(answer.scores[metric])
+                tasks.append(task)
                 clusters.append(document_key(cell.task, answer.sample.document_id))
                 failed += answer.failed
-    return cluster_mean(values, weights, clusters, failed=failed)
+    weights = balanced(
+        np.array([score.weight for score in scores]),
+        np.array(tasks),
+        np.array([score.value is not None for score in scores]),
+    )
+    return cluster_mean([score.value for score in scores], weights, clusters, failed=failed)
 
 
 def _machine(run: RunStore, record: Mapping[str, Any] | None, device: str, traits: Traits) -> str:

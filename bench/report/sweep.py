@@ -25,7 +25,7 @@ TOKENS, PIXELS = "visual tokens", "pixels"
 """Units of a bound on a page."""
 
 NOTABLE = 1.05
-"""How many times as long a question takes before it is worth a word."""
+"""How many times as long a question takes, or how many times less, before it is worth a word."""
 
 
 def sweep_views(sources: Sequence[RowSource], rows: Sequence[ModelRow]) -> tuple[SweepView, ...]:
@@ -96,7 +96,7 @@ def answers(view: ReportView, sweep: SweepView) -> list[str]:
     """What a sweep was made to find out: which bound suffices, and what a larger one brings and takes.
 
     A sweep is an experiment of its own, so p-values are adjusted for its own comparisons only. The table of
-    all pairs adjusts them for every pair of the report.
+    all pairs adjusts them for every pair of the board.
     """
     unit, by_row = bounds(view.sweeps)
     points = sweep.points
@@ -175,14 +175,14 @@ def _against(
     if gain is not None and gain.differing == 0:
         words = f"{bound} changes nothing"
     elif gain is not None and gain.low is not None and gain.high is not None:
-        value, low, high = map(formatting.signed, (gain.value, gain.low, gain.high))
-        words = f"{bound} changes the score by {value} [{low}, {high}]"
+        interval = formatting.difference_interval(gain.low, gain.high)
+        words = f"{bound} changes the score by {formatting.signed(gain.value)} {interval}"
         if not gain.certain and not gain.low <= 0 <= gain.high:
             words += f" ({formatting.p_equals(gain.p)}, adjusted for the comparisons of the sweep)"
     times = _times_as_long(best, other)
     if times is None:
         return f"{words}."
-    if times < NOTABLE:
+    if 1 / NOTABLE < times < NOTABLE:
         return f"{words} and takes as long."
     return f"{words} and takes {formatting.significant(times, 2)} times as long."
 

@@ -64,8 +64,11 @@ def _verdict(
 
 
 def _nothing(rows: Sequence[ModelRow]) -> str:
-    if any(row.state == "complete" for row in rows):
-        return "The models have no common score; compare them task by task."
+    complete = [row for row in rows if row.state == "complete"]
+    if any(row.score is not None for row in complete):
+        return "No answer could be scored, because the metric does not apply to any question."
+    if complete:
+        return "The tasks have no common score; compare the models task by task."
     if any(row.asked for row in rows):
         return "No model has finished yet; the scores below count only the questions asked so far."
     if rows and all(row.state == "failed" for row in rows):
@@ -145,7 +148,7 @@ def _advice(name: str, pair: Pair, *, alone: bool) -> str:
     """How many documents would show whether the lead over a model is real."""
     gap = pair.difference
     lead = gap.difference or 0.0
-    needed = more_documents(gap)
+    needed = more_documents(pair)
     if needed is not None and lead >= WORTH_KNOWING and needed <= NOT_WORTH * gap.clusters:
         count = formatting.plural(needed, "more document")
         over = "" if alone else f" over {name}"
@@ -159,8 +162,8 @@ def _advice(name: str, pair: Pair, *, alone: bool) -> str:
 
 def _gap(pair: Pair) -> str:
     gap = pair.difference
-    low, high = formatting.score(gap.low), formatting.score(gap.high)
-    return f"{formatting.score(gap.difference)} [{low}, {high}]"
+    interval = formatting.difference_interval(gap.low, gap.high, formatting.score)
+    return f"{formatting.score(gap.difference)} {interval}"
 
 
 # What it costs, and who costs less

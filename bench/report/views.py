@@ -288,7 +288,7 @@ class Pair:
     difference: PairedDifference
     """First minus second; positive means that the first is better, whatever the metric's direction."""
     p_holm: float | None
-    """Adjusted over all pairs of the report."""
+    """Adjusted over all pairs of the board."""
     wins: int
     """Samples on which the first scores higher."""
     losses: int

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from statistics import fmean
 from typing import Any, Literal
+
+import numpy as np
 
 from bench.errors import InvalidInput, did_you_mean
 from bench.formatting import listed
@@ -20,7 +23,7 @@ from bench.scoring.answers import Answer
 from bench.scoring.conclusions import ALPHA, conclusion
 from bench.scoring.evaluation import Cell, Evaluation, document_keys
 from bench.scoring.levels import ACCEPTED, common_direction, higher_is_better
-from bench.stats import PairedDifference, holm, paired_difference
+from bench.stats import PairedDifference, PairedWeights, holm, paired_difference
 from bench.text import one_line
 
 Trained = Literal["train", "validation", "test", "none"]
@@ -126,10 +129,10 @@ class ComparisonRow:
 
     name: str
     metric: str
-    first: float
-    """Mean headline score of the first side on the shared questions."""
-    second: float
-    """Mean headline score of the second side on the shared questions."""
+    first: float | None
+    """Mean headline score of the first side on the questions that both have a score for; None without any."""
+    second: float | None
+    """Mean headline score of the second side on the same questions."""
     difference: PairedDifference
     """Second minus first, in the metric's own unit: positive where the second scores higher."""
     p_holm: float | None
@@ -161,9 +164,14 @@ class Pairing:
         """The scores of one side."""
         return [answer.scores[self.metric].value for answer in side]
 
-    def weights(self) -> list[float]:
-        """The weights of the questions, the same on both sides."""
-        return [answer.scores[self.metric].weight for answer in self.first]
+    def weights(self, side: Sequence[Answer]) -> list[float]:
+        """How much each score of one side counts."""
+        return [answer.scores[self.metric].weight for answer in side]
+
+    def paired_weights(self) -> PairedWeights:
+        """The weights of second − first."""
+        one_task = np.zeros(len(self.first), dtype=np.intp)
+        return PairedWeights(self.weights(self.second), self.weights(self.first), one_task)
 
     def only(self, key: str, value: str) -> Pairing:
         """The questions whose metadata have ``value`` under ``key``."""
@@ -422,24 +430,27 @@ def _overall(pairings: Sequence[Pairing], rows: Sequence[ComparisonRow]) -> Comp
         return None
     first: list[float | None] = []
     second: list[float | None] = []
-    weights: list[float] = []
+    first_weights: list[float] = []
+    second_weights: list[float] = []
+    tasks: list[int] = []
     clusters: list[str] = []
     balance: list[int] = []
-    for pairing in pairings:
+    for number, pairing in enumerate(pairings):
         first += pairing.values(pairing.first)
         second += pairing.values(pairing.second)
-        # Every task counts the same, however many questions it has.
-        own = pairing.weights()
-        total = sum(own) or 1.0
-        weights += [weight / total for weight in own]
+        first_weights += pairing.weights(pairing.first)
+        second_weights += pairing.weights(pairing.second)
+        tasks += [number] * len(pairing.first)
         clusters += pairing.clusters
         balance += _balance(pairing)
+    weights = PairedWeights(second_weights, first_weights, np.array(tasks))
+    scored = [row for row in rows if row.difference.n]
     return ComparisonRow(
         name="all tasks",
         # Error rates are all of one kind, and its name says which way is better.
         metric="mean of tasks" if direction == "higher" else pairings[0].metric,
-        first=_mean(first, second, weights),
-        second=_mean(second, first, weights),
+        first=fmean(row.first or 0.0 for row in scored) if scored else None,
+        second=fmean(row.second or 0.0 for row in scored) if scored else None,
         difference=paired_difference(second, first, clusters, weights=weights),
         p_holm=None,
         gained=sum(row.gained for row in rows),
@@ -450,15 +461,17 @@ def _overall(pairings: Sequence[Pairing], rows: Sequence[ComparisonRow]) -> Comp
 
 def _row(name: str, pairing: Pairing) -> ComparisonRow:
     first, second = pairing.values(pairing.first), pairing.values(pairing.second)
-    weights = pairing.weights()
+    first_weights, second_weights = pairing.weights(pairing.first), pairing.weights(pairing.second)
     balance = _balance(pairing)
     can_accept = higher_is_better(pairing.metric)
     return ComparisonRow(
         name=name,
         metric=pairing.metric,
-        first=_mean(first, second, weights),
-        second=_mean(second, first, weights),
-        difference=paired_difference(second, first, pairing.clusters, weights=weights),
+        first=_mean(first, second, first_weights),
+        second=_mean(second, first, second_weights),
+        difference=paired_difference(
+            second, first, pairing.clusters, weights=pairing.paired_weights()
+        ),
         p_holm=None,
         gained=balance.count(1),
         lost=balance.count(-1),
@@ -473,14 +486,14 @@ def _balance_test(balance: Sequence[int], clusters: Sequence[str]) -> float | No
 
 def _mean(
     values: Sequence[float | None], others: Sequence[float | None], weights: Sequence[float]
-) -> float:
-    """The weighted mean of ``values`` on the questions that both sides have a score for."""
+) -> float | None:
+    """The weighted mean of ``values`` on the questions that both sides have a score for; None without any."""
     total = total_weight = 0.0
     for value, other, weight in zip(values, others, weights, strict=True):
         if value is not None and other is not None:
             total += value * weight
             total_weight += weight
-    return total / total_weight if total_weight else float("nan")
+    return total / total_weight if total_weight else None
 
 
 def _balance(pairing: Pairing) -> list[int]:

@@ -47,9 +47,9 @@ def conclusion(
         )
     second_is_better = (gap.difference > 0) == higher_is_better
     ends = (gap.low, gap.high) if gap.difference > 0 else (-gap.high, -gap.low)
-    low, high = map(formatting.score, ends)
+    interval = formatting.difference_interval(*ends, formatting.score)
     return (
         f"{second if second_is_better else first} is better by "
-        f"{formatting.score(abs(gap.difference))} [{low}, {high}] over {documents} "
+        f"{formatting.score(abs(gap.difference))} {interval} over {documents} "
         f"({formatting.p_equals(p)})."
     )

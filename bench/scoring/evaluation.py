@@ -78,16 +78,20 @@ class Cell:
 
     @property
     def bounds(self) -> ScoreBounds:
-        """How far failures and unscored samples could move the headline (an unweighted mean)."""
-        answered = [
-            answer.scores[self.headline].value
-            for answer in self.answers
-            if answer.output is not None and not answer.failed
-        ]
-        failed = sum(answer.failed for answer in self.answers)
-        if METRICS[self.headline].direction == "higher":
-            return score_bounds(answered, failed, worst=0.0, best=1.0)
-        return score_bounds(answered, failed, worst=1.0, best=0.0)
+        """How far failures and unscored samples could move the headline."""
+        values: list[float | None] = []
+        weights: list[float] = []
+        failed = 0.0
+        for answer in self.answers:
+            value, weight = answer.scores[self.headline]
+            if answer.failed and value is not None:
+                failed += weight
+            elif answer.output is not None:
+                values.append(value)
+                # What is too large to be scored has no weight, but might have had a score.
+                weights.append(weight or 1.0)
+        worst, best = (0.0, 1.0) if METRICS[self.headline].direction == "higher" else (1.0, 0.0)
+        return score_bounds(values, failed, worst=worst, best=best, weights=weights)
 
     @property
     def calibration(self) -> dict[str, float | None]:
@@ -393,24 +397,19 @@ class _PooledAnswer(NamedTuple):
 
 def _overall(cells: Sequence[Cell]) -> Estimate:
     """The mean in which every task weighs the same, however many questions it has."""
-    pooled = []
-    for cell in cells:
-        weights = [answer.scores[cell.headline].weight for answer in cell.answers]
-        total = sum(weights) or 1.0
-        pooled += _pooled_answers(cell, [weight / total for weight in weights])
-    return _pooled_estimate(pooled)
+    return _pooled_estimate([row for cell in cells for row in _pooled_answers(cell, 1.0)])
 
 
 def _slices(cells: Iterable[Cell]) -> dict[str, dict[str, dict[str, Estimate]]]:
-    """Metadata key → value → model → estimate over all tasks, in which every question weighs the same.
+    """Metadata key → value → model → estimate over all tasks, each weighing as many as its questions are.
 
-    An answer that is looked at value by value is no field: each of its values counts for the field of its
-    path, as a question does.
+    Within a task, answers weigh as in its score. An answer that is looked at value by value is no field: each
+    of its values counts for the field of its path, as a question does.
     """
     pooled: dict[tuple[str, str, str], list[_PooledAnswer]] = defaultdict(list)
     for cell in cells:
-        same = [1.0] * len(cell.answers)
-        for answer, row in zip(cell.answers, _pooled_answers(cell, same), strict=True):
+        scored = cell.estimates[cell.headline].n
+        for answer, row in zip(cell.answers, _pooled_answers(cell, scored), strict=True):
             for key in SLICES:
                 value = answer.sample.metadata.get(key)
                 if key == FIELD and is_structured(answer):
@@ -426,10 +425,14 @@ def _slices(cells: Iterable[Cell]) -> dict[str, dict[str, dict[str, Estimate]]]:
     return slices
 
 
-def _pooled_answers(cell: Cell, weights: Sequence[float]) -> list[_PooledAnswer]:
+def _pooled_answers(cell: Cell, weight_of_task: float) -> list[_PooledAnswer]:
+    """The answers of a cell; the weights of those with a score add up to ``weight_of_task``."""
+    scores = [answer.scores[cell.headline] for answer in cell.answers]
+    total = sum(score.weight for score in scores if score.value is not None) or 1.0
+    unit = total / weight_of_task if weight_of_task else 1.0
     return [
-        _PooledAnswer(answer.scores[cell.headline].value, weight, document, answer.failed)
-        for answer, weight, document in zip(cell.answers, weights, document_keys(cell), strict=True)
+        _PooledAnswer(score.value, score.weight / unit, document, answer.failed)
+        for answer, score, document in zip(cell.answers, scores, document_keys(cell), strict=True)
     ]
 
 

@@ -41,11 +41,16 @@ class Tariff:
     def words(self) -> str:
         """The rate as a person would say it."""
         if self.hour is not None:
-            return f"{self.hour:g} {self.currency} an hour"
+            return f"{_written(self.hour)} {self.currency} an hour"
         if self.page is not None:
-            return f"{self.page:g} {self.currency} a page"
-        read, written = self.tokens or (0.0, 0.0)
-        return f"{read:g} and {written:g} {self.currency} for a million tokens read and written"
+            return f"{_written(self.page)} {self.currency} a page"
+        read, written = map(_written, self.tokens or (0.0, 0.0))
+        return f"{read} and {written} {self.currency} for a million tokens read and written"
+
+
+def _written(amount: float) -> str:
+    """An amount with all its decimals, of which a price has at most nine."""
+    return f"{amount:.9f}".rstrip("0").rstrip(".")
 
 
 def parse_rate(text: str) -> Tariff:

@@ -4,6 +4,7 @@ All of them count documents, not questions, as evidence. ``docs/statistics.md`` 
 means, and ``benchmarks/coverage.md`` how often it contains the true mean. This package imports numpy alone.
 """
 
+from bench.stats.clusters import PairedWeights, balanced
 from bench.stats.means import CONFIDENCE, cluster_mean
 from bench.stats.noninferiority import Loss, paired_loss
 from bench.stats.paired import (
@@ -28,7 +29,9 @@ __all__ = [
     "Design",
     "Loss",
     "PairedDifference",
+    "PairedWeights",
     "ScoreBounds",
+    "balanced",
     "cluster_mean",
     "discordant_variance",
     "documents_needed",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,11 +103,7 @@ def cluster_totals(values: Numbers, weights: Numbers | None, clusters: Ids) -> C
     """
     require_same_length(values=values, weights=weights, clusters=clusters)
     value = numbers(values, "values")
-    weight = np.ones_like(value) if weights is None else numbers(weights, "weights")
-    wrong = np.flatnonzero(~(weight >= 0))
-    if wrong.size > 0:
-        row = int(wrong[0])
-        raise InvalidInput(f"weights: expected 0 or more, got {weight[row]} in row {row}")
+    weight = checked_weights(weights, value)
     used = ~np.isnan(value) & (weight > 0)
     value, weight = value[used], weight[used]
     ids = clusters.tolist() if isinstance(clusters, np.ndarray) else clusters
@@ -121,6 +117,86 @@ def cluster_totals(values: Numbers, weights: Numbers | None, clusters: Ids) -> C
         lowest=float(value.min(initial=np.inf)) if value.size else 0.0,
         highest=float(value.max(initial=-np.inf)) if value.size else 0.0,
     )
+
+
+def checked_weights(weights: Numbers | None, values: Array) -> Array:
+    """``weights`` as an array; None weighs all of ``values`` alike."""
+    weight = np.ones_like(values) if weights is None else numbers(weights, "weights")
+    wrong = np.flatnonzero(~(weight >= 0))
+    if wrong.size > 0:
+        row = int(wrong[0])
+        raise InvalidInput(f"weights: expected 0 or more, got {weight[row]} in row {row}")
+    return weight
+
+
+def balanced(weights: Array, tasks: NDArray[np.intp], used: NDArray[np.bool_]) -> Array:
+    """``weights`` by which every task counts the same: those of its ``used`` rows add up to 1."""
+    totals = np.bincount(tasks, weights=np.where(used, weights, 0.0))[tasks]
+    return np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
+
+
+class PairedWeights(NamedTuple):
+    """How much each sample counts in the two means whose difference is taken."""
+
+    first: Numbers
+    second: Numbers
+    """They differ from ``first`` where an answer decides how much it counts, as in a micro F1."""
+    tasks: NDArray[np.intp]
+    """A number for the task of each sample; every task counts the same."""
+
+
+class PairedRows(NamedTuple):
+    """Rows whose weighted mean is the difference of two weighted means."""
+
+    differences: Array
+    weights: Array
+
+
+def paired_rows(first: Array, second: Array, weights: PairedWeights) -> PairedRows:
+    """One row for each sample: what it adds to the difference of the two means, and how much it counts.
+
+    Measured from the middle of both means, what a sample adds to one mean and takes from the other sums to
+    the difference of the means, however much it counts in each. Where it counts the same in both, its row is
+    first − second.
+
+    Raises:
+        InvalidInput: columns of different lengths, infinite values, a weight below 0 or missing.
+    """
+    require_same_length(values=first, weights=weights.first, tasks=weights.tasks)
+    require_same_length(values=first, weights=weights.second)
+    own, other = (checked_weights(each, first) for each in (weights.first, weights.second))
+    common = (own + other) / 2
+    differences = first - second
+    scored = ~np.isnan(differences)
+    unlike = scored & (own != other)
+    for task in np.unique(weights.tasks[unlike]):
+        rows = scored & (weights.tasks == task)
+        if own[rows].sum() > 0 and other[rows].sum() > 0:
+            means = (
+                np.average(first[rows], weights=own[rows]),
+                np.average(second[rows], weights=other[rows]),
+            )
+            middle = sum(means) / 2
+            rows &= unlike
+            added = own[rows] * (first[rows] - middle)
+            taken = other[rows] * (second[rows] - middle)
+            differences[rows] = (added - taken) / common[rows]
+    if np.unique(weights.tasks[scored]).size > 1:
+        common = balanced(common, weights.tasks, scored)
+    return PairedRows(differences, common)
+
+
+def paired_totals(
+    first: Array, second: Array, clusters: Ids, weights: PairedWeights | Numbers | None
+) -> ClusterTotals:
+    """Sum first − second by document, so that the mean is the difference of the two weighted means.
+
+    Raises:
+        InvalidInput: columns of different lengths, infinite values, a weight below 0 or missing.
+    """
+    if isinstance(weights, PairedWeights):
+        return cluster_totals(*paired_rows(first, second, weights), clusters)
+    return cluster_totals(first - second, weights, clusters)
 
 
 def _sum_by(code: NDArray[np.intp], value: Array, count: int) -> Array:

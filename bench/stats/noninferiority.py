@@ -20,8 +20,9 @@ from bench.stats.clusters import (
     ClusterTotals,
     Ids,
     Numbers,
-    cluster_totals,
+    PairedWeights,
     numbers,
+    paired_totals,
     require_same_length,
 )
 from bench.stats.distributions import student_t_quantile, student_t_tail
@@ -65,16 +66,16 @@ def paired_loss(
     clusters: Ids,
     *,
     margin: float,
-    weights: Numbers | None = None,
+    weights: PairedWeights | Numbers | None = None,
 ) -> Loss:
-    """Compute the weighted mean of first − second with one-sided bounds.
+    """Compute the difference of two weighted means, first − second, with one-sided bounds.
 
     Args:
         first: Scores before, higher is better, shape (samples,); None and NaN leave the sample out.
         second: Scores after, for the same samples in the same order.
         clusters: Document of each sample.
         margin: The largest loss that is accepted, at least 0, in units of the scores.
-        weights: Weight of each sample; None weighs all alike.
+        weights: Weight of each sample, or its weights on both sides; None weighs all alike.
 
     Raises:
         InvalidInput: columns of different lengths, infinite scores, a negative weight or margin.
@@ -83,7 +84,7 @@ def paired_loss(
         raise InvalidInput(f"expected a margin of at least 0, got {margin}")
     require_same_length(first=first, second=second, clusters=clusters)
     before, after = numbers(first, "first"), numbers(second, "second")
-    totals = cluster_totals(before - after, weights, clusters)
+    totals = paired_totals(before, after, clusters, weights)
     if totals.count == 0:
         return Loss(None, None, None, None, 0, 0, 0, None)
     differing = int(np.count_nonzero(np.abs(totals.sums) > SAME_SCORE * totals.weights))

@@ -21,8 +21,9 @@ from bench.stats.clusters import (
     ClusterTotals,
     Ids,
     Numbers,
-    cluster_totals,
+    PairedWeights,
     numbers,
+    paired_totals,
     require_same_length,
 )
 from bench.stats.distributions import half_binomial_cdf, student_t_tail
@@ -86,9 +87,9 @@ def paired_difference(
     b: Numbers,
     clusters: Ids,
     *,
-    weights: Numbers | None = None,
+    weights: PairedWeights | Numbers | None = None,
 ) -> PairedDifference:
-    """Compute the weighted mean of a − b, paired by sample and clustered by document.
+    """Compute the difference of two weighted means, paired by sample and clustered by document.
 
     The interval is Student's t with the cluster-robust standard error and (effective documents − 1) degrees
     of freedom, cut at the largest difference that is possible: 1 for scores from 0 to 1, and the largest
@@ -101,14 +102,14 @@ def paired_difference(
         a: Scores of the first model, shape (samples,); None and NaN leave the sample out.
         b: Scores of the second model for the same samples in the same order.
         clusters: Document of each sample.
-        weights: Weight of each sample; None weighs all alike.
+        weights: Weight of each sample, or its weights for both models; None weighs all alike.
 
     Raises:
         InvalidInput: columns of different lengths, infinite scores, a weight below 0 or missing.
     """
     require_same_length(a=a, b=b, clusters=clusters)
     first, second = numbers(a, "a"), numbers(b, "b")
-    totals = cluster_totals(first - second, weights, clusters)
+    totals = paired_totals(first, second, clusters, weights)
     if totals.count == 0:
         nothing = "no sample was scored for both models"
         return PairedDifference(

@@ -14,7 +14,15 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.errors import InvalidInput
-from bench.stats.clusters import Array, Ids, Numbers, cluster_totals, numbers, require_same_length
+from bench.stats.clusters import (
+    Ids,
+    Numbers,
+    PairedWeights,
+    checked_weights,
+    numbers,
+    paired_totals,
+    require_same_length,
+)
 from bench.stats.distributions import NORMAL, student_t_quantile
 from bench.stats.means import CONFIDENCE, departures, robust_se
 
@@ -71,7 +79,9 @@ def discordant_variance(discordance: float, difference: float = 0.0) -> float:
     return discordance - difference**2
 
 
-def pilot_design(a: Numbers, b: Numbers, clusters: Ids) -> Design:
+def pilot_design(
+    a: Numbers, b: Numbers, clusters: Ids, weights: PairedWeights | Numbers | None = None
+) -> Design:
     """The design that a small run of both models suggests, with whole documents as its units.
 
     With its variance, as many documents as the pilot has get the pilot's cluster-robust standard error. It
@@ -81,7 +91,7 @@ def pilot_design(a: Numbers, b: Numbers, clusters: Ids) -> Design:
         InvalidInput: under two documents, or the difference is the same on all of them.
     """
     require_same_length(a=a, b=b, clusters=clusters)
-    totals = cluster_totals(numbers(a, "a") - numbers(b, "b"), None, clusters)
+    totals = paired_totals(numbers(a, "a"), numbers(b, "b"), clusters, weights)
     if totals.count < 2 or departures(totals) == 0:
         raise InvalidInput("a pilot needs two or more documents on which the difference varies")
     return Design(variance=totals.count * robust_se(totals) ** 2)
@@ -148,34 +158,45 @@ class ScoreBounds(NamedTuple):
 
 
 def score_bounds(
-    values: Numbers, failed: int, unscored: int = 0, worst: float = 0.0, best: float = 1.0
+    values: Numbers,
+    failed: float,
+    unscored: float = 0,
+    worst: float = 0.0,
+    best: float = 1.0,
+    *,
+    weights: Numbers | None = None,
 ) -> ScoreBounds:
     """Compute how far missing answers could move a mean score (worst-case bounds, Manski 1989).
 
     Args:
         values: Scores of the samples that were answered; None and NaN count as unscored.
-        failed: Samples without an answer, not among ``values``.
-        unscored: Further samples without a score, not among ``values``.
+        failed: Weight of the samples without an answer, not among ``values``; their number, if all samples
+            weigh alike.
+        unscored: Weight of further samples without a score, not among ``values``.
         worst: The worst score that a sample can get (above ``best`` for an error rate).
         best: The best score.
+        weights: Weight of each of ``values``; None weighs all alike.
 
     Raises:
-        InvalidInput: a count is negative, or a value infinite.
+        InvalidInput: columns of different lengths, a weight is negative, or a value infinite.
     """
+    require_same_length(values=values, weights=weights)
     if failed < 0 or unscored < 0:
         raise InvalidInput(f"expected counts from 0, got {failed} failed, {unscored} unscored")
     value = numbers(values, "values")
-    scored = value[~np.isnan(value)]
-    missing = failed + unscored + value.size - scored.size
+    weight = checked_weights(weights, value)
+    is_scored = ~np.isnan(value)
+    total = float((value * weight)[is_scored].sum())
+    scored = float(weight[is_scored].sum())
+    missing = failed + unscored + float(weight[~is_scored].sum())
+
+    def mean_with(more: float, score: float) -> float | None:
+        """The mean with samples of the weight ``more`` that all get ``score``; None without any."""
+        return (total + more * score) / (scored + more) if scored + more > 0 else None
+
     return ScoreBounds(
-        failed_as_worst=_mean_with(scored, failed, worst),
-        left_out=_mean_with(scored, 0, worst),
-        lowest=_mean_with(scored, missing, min(worst, best)),
-        highest=_mean_with(scored, missing, max(worst, best)),
+        failed_as_worst=mean_with(failed, worst),
+        left_out=mean_with(0, worst),
+        lowest=mean_with(missing, min(worst, best)),
+        highest=mean_with(missing, max(worst, best)),
     )
-
-
-def _mean_with(scored: Array, count: int, score: float) -> float | None:
-    """The mean of ``scored`` and of ``count`` more samples that all get ``score``; None without any."""
-    samples = scored.size + count
-    return (float(scored.sum()) + count * score) / samples if samples > 0 else None

@@ -25,6 +25,8 @@ EQUIVALENT = (
     "lower than the score; it never replaces the score."
 )
 
+NOT_IN_RUN = "The run of this model does not have this task."
+
 
 def section(view: ReportView) -> Section | None:
     """Scores by task, every task that was begun."""
@@ -58,6 +60,10 @@ def _begun(row: ModelRow, task: TaskView) -> TaskScore | None:
     return score if score is not None and score.asked > 0 else None
 
 
+def _not_begun(row: ModelRow, task: TaskView) -> DataCell:
+    return DataCell(reason=NOT_ASKED if task.key in row.tasks else NOT_IN_RUN)
+
+
 def _first_cells(task: TaskView, measure: str) -> dict[str, DataCell]:
     return {
         "task": DataCell(task.key, filter={"task": task.key}),
@@ -68,10 +74,11 @@ def _first_cells(task: TaskView, measure: str) -> dict[str, DataCell]:
 
 def _headline(task: TaskView, rows: list[ModelRow]) -> Row:
     arrow = "↑" if task.higher_is_better else "↓"
-    scores = {row.key: _begun(row, task) for row in rows}
     cells = {
-        key: score_cell(score.estimate, UNSCORED) if score else DataCell(reason=NOT_ASKED)
-        for key, score in scores.items()
+        row.key: score_cell(score.estimate, UNSCORED)
+        if (score := _begun(row, task))
+        else _not_begun(row, task)
+        for row in rows
     }
     return Row(_first_cells(task, f"{task.headline_title} {arrow}") | model_cells(cells))
 
@@ -84,7 +91,7 @@ def _equivalent(task: TaskView, rows: list[ModelRow]) -> Row:
 def _equivalent_cell(row: ModelRow, task: TaskView) -> DataCell:
     score = _begun(row, task)
     if score is None:
-        return DataCell(reason=NOT_ASKED)
+        return _not_begun(row, task)
     count = score.mistakes.get("format_only", 0)
     if not count:
         return score_cell(score.equivalent, "A description or a page is neither right nor wrong.")

@@ -51,7 +51,7 @@ def section(view: ReportView) -> Section | None:
     blocks: list[Block] = [Text((_sentence(advice),))]
     if advice.cascades:
         blocks.append(_table(view, advice))
-    blocks.append(Text((_note(view),), "note"))
+    blocks.append(Text((_note(view, samples),), "note"))
     return Section("cascade", "Two models in a row", tuple(blocks), "Cascade", DOCUMENTS)
 
 
@@ -105,7 +105,7 @@ def _against_best(best: Cascade) -> str:
     gap = best.gap
     if gap.low is None or gap.high is None:
         return ""
-    interval = f"[{formatting.signed(gap.low)}, {formatting.signed(gap.high)}]"
+    interval = formatting.difference_interval(gap.low, gap.high)
     difference = f"{formatting.signed(gap.difference)} {interval}"
     return f"Its score differs from that of {best.best} by {difference}, on documents that did not choose it."
 
@@ -150,7 +150,7 @@ def _table(view: ReportView, advice: Advice) -> Table:
     return Table("pairs", columns, tuple(rows), caption)
 
 
-def _note(view: ReportView) -> str:
+def _note(view: ReportView, samples: list[SampleView]) -> str:
     words = (
         "The figures follow from the answers of this run: a question keeps the first model's answer if its "
         "confidence reaches a threshold, and gets the second model's otherwise. Pair and threshold are "
@@ -158,6 +158,18 @@ def _note(view: ReportView) -> str:
         "the first model's per question in batches, plus the second model's for the questions that are "
         "passed on. Both models have to be loaded."
     )
+    if any(_counts_otherwise(view, sample) for sample in samples):
+        words += (
+            " Every question counts the same here. In the leaderboard, an answer with more values counts "
+            "more, so the scores differ."
+        )
     if view.mixed_hardware:
         words += " The models were timed on different hardware, so the times cannot be compared."
     return words
+
+
+def _counts_otherwise(view: ReportView, sample: SampleView) -> bool:
+    """Whether a score of the sample does not weigh 1, as in a micro F1."""
+    headline = view.tasks[sample.task].headline
+    answers = (answer for answer in sample.answers if answer is not None and answer.scores)
+    return any(answer.scores[headline].weight != 1 for answer in answers)

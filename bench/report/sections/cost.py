@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench import formatting
 from bench.report.answered import RIGHT_WORDS, JudgedAnswers, answered
-from bench.report.cost import currency_of
+from bench.report.cost import currency_of, why_no_cost
 from bench.report.section import (
     DOCUMENTS,
     EVERYWHERE,
@@ -19,8 +19,6 @@ from bench.report.section import (
 )
 from bench.report.views import ReportView
 
-NO_COST = "Too little was measured: no throughput, or no count of tokens."
-OTHER_CURRENCY = "The price is in another currency than most, so the costs cannot be compared."
 NONE_RIGHT = "No answer is right."
 
 
@@ -62,8 +60,7 @@ def section(view: ReportView) -> Section | None:
 
 def _row(answers: JudgedAnswers, currency: str) -> Row:
     row, per_page = answers.row, answers.questions_per_page
-    is_other = currency and row.tariff is not None and row.tariff.currency != currency
-    no_cost = OTHER_CURRENCY if is_other else NO_COST
+    no_cost = why_no_cost(row, currency)
     pages, right = row.cost_per_1000_pages, answers.right
     per_question = None if pages is None or not per_page else pages / per_page
     cells = {

@@ -117,10 +117,11 @@ def _mishap(name: str, counts: dict[str, int], show: str) -> Row:
 
 def _suspects(view: ReportView, suspects: Sequence[SampleView]) -> Group:
     count = formatting.plural(len(suspects), "question")
-    sentence = (
-        f"Every model got {count} wrong. Either {'it is' if len(suspects) == 1 else 'they are'} hard, or the "
-        f"{'reference is' if len(suspects) == 1 else 'references are'} wrong."
-    )
+    sentence = f"{count} have no right answer from any model. They are hard, or their references are wrong."
+    if len(suspects) == 1:
+        sentence = (
+            f"{count} has no right answer from any model. It is hard, or its reference is wrong."
+        )
     text = Text((sentence,), "note", link="Show all of them", filter={"show": "nobody"})
     return Group((text, _excerpts(view, suspects)), "Questions that no model answered right")
 
@@ -128,9 +129,9 @@ def _suspects(view: ReportView, suspects: Sequence[SampleView]) -> Group:
 def _spoilt(view: ReportView, spoilt: Sequence[SampleView]) -> Group:
     count = formatting.plural(len(spoilt), "question")
     shown = min(MAX_EXCERPTS, len(spoilt))
-    sentence = (
-        f"At least one model got {count} wrong; here {'is' if shown == 1 else 'are'} {shown}."
-    )
+    have = "has" if len(spoilt) == 1 else "have"
+    sentence = f"{count} {have} a wrong answer from at least one model"
+    sentence += "." if shown == len(spoilt) else f"; here are {shown}."
     text = Text((sentence,), "note", link="Show all of them", filter={"show": "wrong"})
     return Group((text, _excerpts(view, spoilt)), "Wrong answers")
 

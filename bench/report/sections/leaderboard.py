@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from bench import formatting
-from bench.report.cost import currency_of
+from bench.report.cost import currency_of, why_no_cost
 from bench.report.facts import GIB, usual_memory
 from bench.report.measurements import MEMORY_KINDS
 from bench.report.reasons import NOT_ASKED, measured, percentile, reason
@@ -47,7 +47,7 @@ ENOUGH_FOR_P95 = 20
 
 def section(view: ReportView) -> Section:
     """The leaderboard, best model first, and beside it what accuracy costs."""
-    kind = usual_memory(view.rows)
+    kind = usual_memory(row.facts for row in view.rows)
     table = Table(
         "models",
         _columns(view, kind),
@@ -64,6 +64,8 @@ def section(view: ReportView) -> Section:
 
 
 def _caption(view: ReportView) -> str:
+    if all(row.score is None for row in view.rows):
+        return ""
     better = "higher" if view.higher_is_better else "lower"
     count = "counting the questions that all models of a board answered, "
     part = count if any(board.is_part for board in view.boards) else ""
@@ -82,8 +84,11 @@ def _rates_note(view: ReportView) -> tuple[Text, ...]:
         for row in view.rows
         if (load := at(row.facts, "throughput.questions_per_page")) is not None
     ]
-    most = formatting.significant(max(loads)) if loads else ""
-    serves = f"serves up to {most} questions" if loads and max(loads) > 1 else "may serve several"
+    serves = "may serve several"
+    if loads and max(loads) > 1:
+        least, most = formatting.significant(min(loads)), formatting.significant(max(loads))
+        mean = most if least == most else f"{least} to {most}"
+        serves = f"serves {mean} questions on average"
     few = min(row.facts.latency.n for row in view.rows if row.facts.latency is not None)
     slowest = f" ({few} of them, so that p95 is nearly the slowest)" if few < ENOUGH_FOR_P95 else ""
     return (
@@ -217,9 +222,7 @@ def _row(view: ReportView, row: ModelRow, kind: str) -> Row:
         "score": _score_cell(row),
         "n": DataCell(row.score.n if row.score else None, reason=reason(row, "score")),
         "failed": _failed_cell(row),
-        "cost": DataCell(
-            row.cost_per_1000_pages, reason="No price (--price), or no throughput, is known."
-        ),
+        "cost": DataCell(row.cost_per_1000_pages, reason=why_no_cost(row, currency_of(view.rows))),
     }
     cells |= {key: measured(row, *figure) for key, figure in _FIGURES.items()}
     cells["p95"] = percentile(row.facts.latency, "p95", reason(row, "latency"))

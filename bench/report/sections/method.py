@@ -131,6 +131,7 @@ def _prompts(view: ReportView) -> tuple[Block, ...]:
 
 
 def _method(view: ReportView) -> tuple[Term, ...]:
+    equivalent = EQUIVALENT.removeprefix("Equivalent: ")
     names = dict.fromkeys(name for task in view.tasks for name in task.metrics)
     metrics = [METRICS[name] for name in names if name in METRICS]
     unless = (
@@ -150,7 +151,7 @@ def _method(view: ReportView) -> tuple[Term, ...]:
             "What is compared is the answer taken out of the raw text: prefixes such as “Answer:”, code "
             f"fences and what surrounds a JSON object are left out{unless}. {_extraction(view)}",
         ),
-        Term("Equivalent", EQUIVALENT.removeprefix("Equivalent: ").capitalize()),
+        Term("Equivalent", equivalent[0].upper() + equivalent[1:]),
         Term(
             "Intervals",
             "They are 95 % intervals, clustered by document, because questions about one page are not "
@@ -162,8 +163,9 @@ def _method(view: ReportView) -> tuple[Term, ...]:
         ),
         Term(
             "Differences",
-            "They are paired on the same questions and tested by a t-test on the documents; Holm's method "
-            f"adjusts the p-values. A difference is beyond the noise if the adjusted p is below {ALPHA}.",
+            "They are paired on the same questions and tested by document: by a t-test, or by an exact "
+            "randomisation test where few documents differ and it is stricter. Holm's method adjusts the "
+            f"p-values. A difference is beyond the noise if the adjusted p is below {ALPHA}.",
         ),
         Term(
             "Failures",

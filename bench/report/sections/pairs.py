@@ -44,11 +44,12 @@ def section(view: ReportView) -> Section | None:
         ),
         Column("verdict", "Verdict"),
     )
+    pairs = formatting.plural(len(view.pairs), "pair")
+    family = "the pairs of each board" if len(view.boards) > 1 else pairs
     caption = (
         "Each difference A − B is paired on the questions that both models were asked, and clustered by "
-        "document. A positive difference means that A is better. The p-values are adjusted over "
-        f"{formatting.plural(len(view.pairs), 'pair')} (Holm), and a difference is beyond the noise if p is "
-        f"below {ALPHA}. The intervals are not adjusted."
+        f"document. A positive difference means that A is better. The p-values are adjusted over {family} "
+        f"(Holm), and a difference is beyond the noise if p is below {ALPHA}. The intervals are not adjusted."
     )
     table = Table("pairs", columns, tuple(_row(pair) for pair in view.pairs), caption)
     return Section(

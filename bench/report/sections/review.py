@@ -115,10 +115,10 @@ def _sentence(row: _Reviewed) -> str:
     if result is None:
         return f"{name}: {TOO_FEW[0].lower()}{TOO_FEW[1:]}"
     if not result.coverage.value:
-        best = formatting.percent(row.answers.right.value)
+        right = formatting.share(row.answers.right.value)
         return (
             f"{name}: no confidence promises that {wanted} are right, so every answer needs review "
-            f"({best} of all are right)."
+            f"({right} of all are right)."
         )
     passed, held = (formatting.share(each.value) for each in (result.coverage, result.right))
     return (

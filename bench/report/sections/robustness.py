@@ -98,9 +98,9 @@ def _hardest_hit(means: Sequence[MeanChange]) -> list[str]:
     if not means:
         return []
     first, *others = means
-    low, high = map(formatting.signed, (first.change.low, first.change.high))
+    interval = formatting.difference_interval(first.change.low, first.change.high)
     change = formatting.signed(first.change.difference)
-    words = f"Over all conditions, the score of {first.row} changes by {change} [{low}, {high}]"
+    words = f"Over all conditions, the score of {first.row} changes by {change} {interval}"
     if not others:
         return [f"{words}."]
     rest = formatting.listed(
@@ -120,7 +120,7 @@ def _hardest_hit(means: Sequence[MeanChange]) -> list[str]:
 
 def _interval(change: ConditionChange) -> str:
     gap = change.change
-    ends = f"[{formatting.signed(gap.low)}, {formatting.signed(gap.high)}]"
+    ends = formatting.difference_interval(gap.low, gap.high)
     scores = f"from {formatting.score(change.clean)} to {formatting.score(change.perturbed)}"
     return f"{formatting.signed(gap.difference)} {ends}, {scores}"
 

@@ -387,13 +387,14 @@ def _machine(rows: Sequence[ModelRow]) -> list[Group]:
         readings = described(state) if state is not None else []
         if state is not None and readings:
             items = tuple(Term(what, how_much) for what, how_much in readings)
-            seconds = formatting.plural(state.seconds, "second")
-            blocks.append(Group((Terms(items),), f"{row.key}, watched for {seconds}"))
+            count = formatting.plural(state.seconds, "reading")
+            blocks.append(Group((Terms(items),), f"{row.key}, {count}"))
     if not blocks:
         return []
     note = (
-        "The devices are read once a second. The figures are the median, and in brackets the lowest and the "
-        "highest reading. Throttled means that a power cap or heat kept the clocks low."
+        "Every process of the model reads the devices once a second. The figures are the median, and in "
+        "brackets the lowest and the highest reading. Throttled means that a power cap or heat kept the "
+        "clocks low."
     )
     blocks.append(Text((note,), "note"))
     title = "State of the machine during the measurement"

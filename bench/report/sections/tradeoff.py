@@ -89,7 +89,7 @@ def section(view: ReportView) -> Section | None:
 
 
 def _points(view: ReportView, board: Board, cost: str) -> tuple[PlotPoint, ...]:
-    usual = usual_memory(view.ranked)
+    usual = usual_memory(row.facts for row in view.ranked)
     points = []
     for index, row in enumerate(view.rows):
         value = at(row, COSTS[cost])
