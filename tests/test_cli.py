@@ -67,6 +67,7 @@ def test_every_verb_explains_itself(bench: Any, verb: str) -> None:
         (["rnu"], "did you mean run"),
         (["run"], "Missing option '-m' / '--models'"),
         (["run", "-m", "ocrr", "-t", "all"], "did you mean ocr"),
+        (["run", "-m", "ocr qwen2-vl-2b", "-t", "all"], "did you mean ocr,qwen2-vl-2b? Commas"),
         (["run", "-m", "Qwen2-VL-2B-Instrct"], "did you mean"),
         (["run", "-m", "fake", "-t", "nowhere"], "no task and no folder is called 'nowhere'"),
         (["run", "-m", "fake", "--batch-size", "0"], "expected auto or a number"),

@@ -147,7 +147,7 @@ def test_a_draft_is_not_scored_and_the_loader_says_how_many(
     rows = [ROW, {**ROW, "id": "b", "draft": True}, {**ROW, "id": "c", "draft": True}]
     task = load_task(make_task(rows))
     assert [sample.id for sample in task.samples] == ["a"]
-    assert "2 drafts are left out until they are accepted" in caplog.text
+    assert "2 drafts are left out until they are accepted: bench data accept /" in caplog.text
 
 
 def test_a_draft_may_lack_question_and_answers(make_task: MakeTask) -> None:
@@ -156,8 +156,19 @@ def test_a_draft_may_lack_question_and_answers(make_task: MakeTask) -> None:
 
 
 def test_a_task_of_drafts_only_cannot_be_run(make_task: MakeTask) -> None:
-    with pytest.raises(InvalidInput, match=r"contains only drafts \(1\)"):
-        load_task(make_task([{**ROW, "draft": True}]))
+    folder = make_task([{**ROW, "draft": True}])
+    says = rf"contains only drafts \(1\); to accept them: bench data accept {folder}"
+    with pytest.raises(InvalidInput, match=says):
+        load_task(folder)
+
+
+def test_a_second_file_of_samples_is_not_left_out_in_silence(
+    make_task: MakeTask, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = make_task([ROW])
+    (folder / "samples.csv").write_text("id,image,question,answer\n1,p0.png,Q?,A\n")
+    assert [sample.id for sample in load_task(folder).samples] == ["a"]
+    assert "samples.jsonl: samples.csv lies beside it and is not read" in caplog.text
 
 
 def test_a_draft_column_of_a_table_marks_drafts(make_task: MakeTask) -> None:

@@ -479,7 +479,7 @@ def test_ctrl_c_finishes_the_batch_and_prints_the_command_that_resumes(
 ) -> None:
     arguments = command(make_task(documents=20), tmp_path / "r")
     with subprocess.Popen(
-        arguments,
+        [*arguments, "--fresh"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -497,6 +497,7 @@ def test_ctrl_c_finishes_the_batch_and_prints_the_command_that_resumes(
         said += process.stderr.read()
     assert process.returncode == 130
     assert "To continue it, type: bench run --config" in said
+    assert "--fresh" not in said
     (path,) = (tmp_path / "r").iterdir()
     run = RunStore.open(path)
     done = run.outputs("scripted", "mine")

@@ -174,7 +174,10 @@ def annotate_command(options: AnnotateOptions) -> None:
     failures = [f"failed: {failure}" for failure in result.failed]
     print_list(failures, "failures", options.folder.name, err=True)
     drafted, documents = plural(result.drafted, "answer"), plural(result.documents, "document")
-    click.echo(f"The model drafted {drafted} on {documents}.")
+    if result.documents:
+        click.echo(f"The model drafted {drafted} on {documents}.")
+    else:
+        click.echo("No question lacks an answer or a draft, so the model was not asked.")
     if result.empty:
         click.echo(
             f"It gave an empty answer to {plural(result.empty, 'question')}, which "

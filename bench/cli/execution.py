@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from bench.cli import echo_json
+from bench.cli import command_to_continue, echo_json
 from bench.cli.run_options import RunOptions
 from bench.errors import (
     ENVIRONMENT,
@@ -84,8 +83,7 @@ def carry_out(
             progress=progress,
         )
     if outcome.interrupted:
-        command = shlex.join(["bench", *sys.argv[1:]])
-        click.echo(f"The run was stopped. To continue it, type: {command}", err=True)
+        click.echo(f"The run was stopped. To continue it, type: {command_to_continue()}", err=True)
         raise click.exceptions.Exit(INTERRUPTED)
     return outcome
 

@@ -272,6 +272,8 @@ def _statistics(rows: Sequence[ModelRow]) -> list[str]:
     clusters = [row.score.clusters for row in counted if row.score is not None and row.score.n > 0]
     if not clusters or min(clusters) >= FEW_CLUSTERS:
         return []
+    if min(clusters) == 1:
+        return ["The scores rest on only 1 document, so they have no intervals."]
     count = formatting.plural(min(clusters), "document")
     return [
         f"The scores rest on only {count}, so the intervals are wide and may still be too narrow."

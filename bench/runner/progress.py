@@ -92,7 +92,9 @@ class Shielded:
             if not self._first:
                 self._first = one_line(f"{method}() raised {type(error).__name__}: {error}", 200)
                 with self._log.open("a", encoding="utf-8") as log:
-                    log.write(f"--- the progress listener's {self._first}\n{traceback.format_exc()}")
+                    log.write(
+                        f"--- the progress listener's {self._first}\n{traceback.format_exc()}"
+                    )
 
 
 class ModelProgress:

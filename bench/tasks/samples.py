@@ -42,7 +42,7 @@ from bench.tasks.problems import Problem
 from bench.tasks.schemas import TaskSchemas
 from bench.tasks.taskfile import TaskFile
 from bench.tasks.yesno import yes_or_no
-from bench.text import one_line
+from bench.text import one_line, shell_word
 
 MAX_LINE_BYTES = 16 * 2**20
 """A longer line is refused: it is no question, and one line must not take all memory."""
@@ -167,14 +167,12 @@ def read_samples(
             table.add_row(row)
     if drafts:
         is_left_out = "is left out until it is" if drafts == 1 else "are left out until they are"
-        table.add_note(f"{plural(drafts, 'draft')} {is_left_out} accepted: bench data accept")
-    if not table.rows and not table.problems:
-        reason = (
-            f"the file contains only drafts ({drafts})"
-            if drafts
-            else "the file contains no samples"
-        )
-        table.add_problem(reason)
+        accept = f"bench data accept {shell_word(path.parent)}"
+        table.add_note(f"{plural(drafts, 'draft')} {is_left_out} accepted: {accept}")
+        if not table.rows and not table.problems:
+            table.add_problem(f"the file contains only drafts ({drafts}); to accept them: {accept}")
+    elif not table.rows and not table.problems:
+        table.add_problem("the file contains no samples")
     return table
 
 
