@@ -885,9 +885,21 @@ def test_what_a_server_runs_is_neither_planned_nor_pulled(bench: Any) -> None:
     assert "needs no download" in pull.out
 
 
+def test_a_run_that_a_broken_page_stops_names_the_option_that_allows_it(
+    bench: Any, make_task: MakeTask
+) -> None:
+    folder = make_task(documents=2)
+    (folder / "p0.png").write_bytes(b"no picture")
+    result = bench("run", "-m", "ocr", "-t", folder)
+    assert result.status == 2
+    assert "or add --allow-unreadable: these questions then count as failed" in result.err
+    (folder / "samples.jsonl").write_text("{")
+    assert "--allow" not in bench("run", "-m", "ocr", "-t", folder).err
+
+
 def test_a_run_of_other_options_is_not_resumed_and_the_difference_is_readable(
     bench: Any, finished: Path, tmp_path: Path
 ) -> None:
-    result = bench("run", "-m", "good", "-t", tmp_path / "mine", "--resume", finished)
+    result = bench("run", "-m", "good", "-t", tmp_path / "mine", "--resume", "last")
     assert result.status == 2
     assert "models: good, bad → good" in result.err

@@ -504,7 +504,7 @@ def test_init_guesses_the_language_of_every_document(tmp_path: Path) -> None:
     letter(folder / "c.pdf", (*german, "Rechnungsbetrag und Zahlungsziel"))
     Image.new("L", (40, 60)).save(folder / "d.png")
     output = call("data", "init", str(folder))[1]
-    assert "Languages of the new documents: de 2, fr 1, not told by the file 1 (--lang" in output
+    assert "Languages of the new documents: de 2, fr 1, unknown 1 (--lang" in output
     languages = {r["images"][0]: r["metadata"].get("language") for r in read_records(folder)}
     assert languages == {"a.pdf": "de", "b.pdf": "fr", "c.pdf": "de", "d.png": None}
     assert read_records(folder)[0]["question"] == "Welche Nummer hat das Dokument?"

@@ -133,7 +133,7 @@ def init_command(options: InitOptions) -> None:
 def _languages(started: Started) -> str:
     known = [f"{code} {count:,}" for code, count in sorted(started.languages.items()) if code]
     if unknown := started.languages.get("", 0):
-        known.append(f"not told by the file {unknown:,} (--lang CODE names it for all)")
+        known.append(f"unknown {unknown:,} (--lang CODE names it for all)")
     text = ", ".join(known)
     if started.glanced:
         text += (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from bench.cli import command_to_continue, echo_json
+from bench.cli.lookup import find_run
 from bench.cli.run_options import RunOptions
 from bench.errors import (
     ENVIRONMENT,
@@ -46,10 +47,11 @@ def execute_plan(plan: RunPlan, options: RunOptions) -> Outcome:
             hint=f"join the parts first: bench merge RUN... --log-to {shell_word(options.log_to)}",
         )
     check_loadable(plan)
+    results = options.out.folder
     return carry_out(
         plan,
-        options.out.folder,
-        resume=options.resume,
+        results,
+        resume=None if options.resume is None else find_run(str(options.resume), results),
         fresh=options.fresh,
         retry_failed=options.retry_failed,
         devices=devices_of(plan, options),

@@ -168,8 +168,9 @@ def read_samples(
     if drafts:
         is_left_out = "is left out until it is" if drafts == 1 else "are left out until they are"
         accept = f"bench data accept {shell_word(path.parent)}"
-        table.add_note(f"{plural(drafts, 'draft')} {is_left_out} accepted: {accept}")
-        if not table.rows and not table.problems:
+        if table.rows or table.problems:
+            table.add_note(f"{plural(drafts, 'draft')} {is_left_out} accepted: {accept}")
+        else:
             table.add_problem(f"the file contains only drafts ({drafts}); to accept them: {accept}")
     elif not table.rows and not table.problems:
         table.add_problem("the file contains no samples")
