@@ -542,6 +542,14 @@ def test_a_split_puts_every_document_in_one_part(make_task: MakeTask) -> None:
     assert {s.metadata["split"] for s in train.samples} == {"train"}
 
 
+def test_the_parts_of_a_task_of_the_package_lie_in_the_working_directory(
+    tmp_path: Path, bench: Any
+) -> None:
+    result = bench("data", "split", "slips")
+    assert result.out == "slips-train: 10 documents\nslips-test: 2 documents\n"
+    assert load_task(tmp_path / "slips-test").name == "slips-test"
+
+
 def test_a_split_keeps_the_comments_and_the_order_of_the_task_file(make_task: MakeTask) -> None:
     toml = "# Ours.\nversion = '3'\nname = 'мой'  # short\n[prompt]\nsystem = 'S'  # terse\n"
     parts = split_task(make_task(toml=toml), 0.5, 7)

@@ -302,7 +302,8 @@ class SplitOptions:
     out: Path | None = choice(
         "-o",
         type=FOLDER,
-        help="Write the parts into this folder.  [default: the folder that contains the task]",
+        help="Write the parts into this folder. Without the option, they lie beside the task's folder, or in "
+        "the working directory if the task is not a folder of yours.",
     )
 
 
@@ -318,9 +319,11 @@ def split_command(options: SplitOptions) -> None:
     from bench.tasks import find_task
 
     task = find_task(str(options.folder))
-    parts = split_task(
-        task, options.train, options.seed, options.out, validation=options.validation
-    )
+    out = options.out
+    if out is None and task not in {options.folder, options.folder.parent}:
+        # A task of the package, or a downloaded one: its own folder is no place for files of a person.
+        out = Path()
+    parts = split_task(task, options.train, options.seed, out, validation=options.validation)
     sizes = [(parts.train, parts.train_documents)]
     if parts.validation is not None:
         sizes.append((parts.validation, parts.validation_documents))
