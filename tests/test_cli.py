@@ -127,7 +127,7 @@ def test_a_model_that_fails_beside_others_exits_4_and_alone_exits_3(
     alone = bench("run", "-m", "dead", "-t", folder)
     assert alone.status == 3
     assert "dead: no weights here" in alone.out
-    assert "Afterwards the same command asks what is missing" in alone.out
+    assert "Afterwards the same bench run asks what is missing" in alone.out
     # Neither a table of dashes nor a report that shows nothing.
     assert "Score" not in alone.out
     assert "--open" not in alone.out
@@ -252,6 +252,15 @@ def test_a_file_of_answers_with_wrong_ids_is_refused_and_nothing_is_written(
     assert result.status == 2
     assert says in result.err
     assert not (tmp_path / "results").exists()
+
+
+def test_a_table_where_lines_of_json_are_expected_is_told_the_form(
+    bench: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "gpt.csv").write_text("id;answer\r\n1;x\r\n")
+    result = bench("score", "gpt.csv", "--task", "slips")
+    assert result.status == 2
+    assert """try:   write every line as {"id": "…", "text": "…"}""" in result.err
 
 
 def test_a_file_of_answers_needs_a_task(bench: Any, tmp_path: Path) -> None:

@@ -171,6 +171,12 @@ def test_a_second_file_of_samples_is_not_left_out_in_silence(
     assert "samples.jsonl: samples.csv lies beside it and is not read" in caplog.text
 
 
+def test_lines_in_another_encoding_are_told_what_to_save(make_task: MakeTask) -> None:
+    folder = make_task([ROW])
+    (folder / "samples.jsonl").write_bytes('{"id": "счёт"}'.encode("cp1251"))
+    assert "the line is not UTF-8 at byte 8; save it as UTF-8" in problems_of(folder)[0]
+
+
 def test_a_draft_column_of_a_table_marks_drafts(make_task: MakeTask) -> None:
     raw = b"id,image,question,answer,draft\n1,p0.png,Q?,A,\n2,p0.png,Q?,A,true\n"
     assert [s.id for s in load_task(with_csv(make_task, raw)).samples] == ["1"]

@@ -190,7 +190,8 @@ def json_lines(path: Path, table: SampleTable) -> Iterator[tuple[int, dict[str, 
                 text = decoded(raw, path).strip()
                 record = parse_json(text, path) if text else None
             except Unreadable as error:
-                table.add_problem(f"the line {error.reason}", line=number)
+                hint = f"; {error.hint}" if error.hint else ""
+                table.add_problem(f"the line {error.reason}{hint}", line=number)
                 continue
             if isinstance(record, dict):
                 yield number, record
