@@ -239,6 +239,11 @@ def test_two_files_that_differ_in_their_suffix_get_two_ids(tmp_path: Path) -> No
 FAKE = ModelSpec("fake", backend="fake", options={"default": "answer to {question}"})
 
 
+def test_annotate_says_that_there_is_nothing_to_draft(make_task: MakeTask, bench: Any) -> None:
+    result = bench("data", "annotate", make_task([ROW], documents=1), "--model", "ocr")
+    assert result.out == "No question lacks an answer or a draft, so the model was not asked.\n"
+
+
 def test_annotate_answers_only_what_has_no_answer(tmp_path: Path) -> None:
     folder = scans(tmp_path)
     start_task(folder, questions={"total": "Total?"})
