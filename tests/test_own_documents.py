@@ -171,6 +171,11 @@ def test_a_second_file_of_samples_is_not_left_out_in_silence(
     assert "samples.jsonl: samples.csv lies beside it and is not read" in caplog.text
 
 
+def test_an_address_is_no_page_file(make_task: MakeTask) -> None:
+    (problem,) = problems_of(make_task([{**ROW, "images": ["https://example.org/a.png"]}]))
+    assert "page https://example.org/a.png is an address; download it" in problem
+
+
 def test_lines_in_another_encoding_are_told_what_to_save(make_task: MakeTask) -> None:
     folder = make_task([ROW])
     (folder / "samples.jsonl").write_bytes('{"id": "счёт"}'.encode("cp1251"))
