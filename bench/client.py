@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import re
 import time
 import uuid
@@ -20,12 +21,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
+from bench import formatting
 from bench.errors import BenchError, EnvironmentProblem, InvalidInput, require_package
 from bench.parsing import read_bytes
 from bench.text import one_line
 
 if TYPE_CHECKING:
     import httpx2
+
+_LOG = logging.getLogger(__name__)
 
 MAX_PAGE_BYTES = 2**30
 """Largest file that is sent."""
@@ -150,6 +154,7 @@ class _Client:
         """The reply to a request, which is sent again while the service is busy or cannot be reached."""
         until = time.monotonic() + self._patience
         pause = 0.5
+        is_told = False
         while True:
             reply = yield send
             assert reply is not None
@@ -168,6 +173,11 @@ class _Client:
             seconds = max(pause, asked_for)
             if not may_pass or time.monotonic() + seconds > until:
                 raise problem
+            if not is_told:
+                said = one_line(problem.message, 400)
+                patience = formatting.seconds(self._patience)
+                _LOG.warning("note: %s; it is asked again for up to %s", said, patience)
+                is_told = True
             yield _Pause(seconds)
             pause = min(2 * pause, LONGEST_PAUSE)
 

@@ -135,6 +135,9 @@ def first_problem(error: ValidationError) -> tuple[str, str]:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a hint that offers the nearest of the ``known`` names, or lists the first of them."""
     names = sorted(set(known))
+    words = name.split()
+    if len(words) > 1 and all(word in names for word in words):
+        return f"did you mean {','.join(words)}? Commas separate names."
     # Names are compared in lower case, because "Qwen2-VL-2B" for "qwen2-vl-2b" is the usual slip.
     by_lower_case = {known_name.lower(): known_name for known_name in names}
     close = difflib.get_close_matches(name.lower(), by_lower_case, n=3, cutoff=0.6)

@@ -210,6 +210,11 @@ def parse_json(text: str, where: object, *, max_digits: int = MAX_DIGITS) -> Any
         value = _DECODER.decode(text)
     except RecursionError:
         raise _too_deep(where) from None
+    except json.JSONDecodeError as error:
+        # Of a line of a file, the caller knows the number.
+        line = f"line {error.lineno}, " if "\n" in text.strip() else ""
+        reason = f"is not JSON: {error.msg}: {line}column {error.colno}"
+        raise Unreadable(where, one_line(reason, 140)) from None
     except ValueError as error:
         raise Unreadable(where, f"is not JSON: {one_line(error, 120)}") from None
     if containers > MAX_DEPTH or _LONG_NUMBER.search(text) is not None:

@@ -292,6 +292,12 @@ def test_decisions_that_are_not_valid_change_nothing(
     assert not (folder / "audit.json").exists()
 
 
+def test_a_file_of_findings_that_is_not_there_is_named(tmp_path: Path, bench: Any) -> None:
+    task_of(tmp_path / "t", ROWS)
+    result = bench("data", "audit", tmp_path / "t", "--apply", "gone.jsonl")
+    assert (result.status, "gone.jsonl does not exist" in result.err) == (2, True), result.err
+
+
 def test_a_task_of_the_package_is_not_changed(tmp_path: Path, bench: Any) -> None:
     (tmp_path / "f.jsonl").write_text('{"key": "k", "decision": "accept"}\n')
     result = bench("data", "audit", "slips", "--apply", "f.jsonl")

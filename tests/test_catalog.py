@@ -336,6 +336,7 @@ def test_a_row_of_bench_toml_may_not_build_on_another(tmp_path: Path) -> None:
     [
         ('[models.a]\nmodel = "ocr"\nmax_pixel = 3\n', "unknown key 'max_pixel'", "max_pixels"),
         ("[models.a]\nmax_pixels = 3\n", "the key 'model' is missing", None),
+        ('[models.a]\nmodle = "ocr"\n', "unknown key 'modle'", "did you mean model?"),
         ('[models.a]\nmodel = "ocr"\nmax_pixels = "many"\n', "valid integer, not 'many'", None),
         ('[models."a/b"]\nmodel = "ocr"\n', "expected letters, digits", "'a-b'"),
         ('[models."f 2"]\nmodel = "ocr"\n', "expected letters, digits", "'f-2'"),

@@ -107,10 +107,13 @@ def check_of(tmp_path: Path, changed: int, margin: float, total: int = 400) -> E
     return check_agreement(*sides(tmp_path, changed, total), margin)
 
 
-def test_equal_answers_pass_however_few_they_are(tmp_path: Path) -> None:
-    check = check_of(tmp_path, 0, 0.0, total=3)
+@pytest.mark.parametrize(
+    ("total", "says"), [(1, "the only answer is the same"), (3, "all 3 answers are the same")]
+)
+def test_equal_answers_pass_however_few_they_are(tmp_path: Path, total: int, says: str) -> None:
+    check = check_of(tmp_path, 0, 0.0, total)
     assert check.verdict == "passed"
-    assert check.sentence() == "all 3 answers are the same"
+    assert check.sentence() == says
 
 
 def test_the_verdict_is_that_of_the_interval_and_the_margin(

@@ -67,6 +67,7 @@ def test_every_verb_explains_itself(bench: Any, verb: str) -> None:
         (["rnu"], "did you mean run"),
         (["run"], "Missing option '-m' / '--models'"),
         (["run", "-m", "ocrr", "-t", "all"], "did you mean ocr"),
+        (["run", "-m", "ocr qwen2-vl-2b", "-t", "all"], "did you mean ocr,qwen2-vl-2b? Commas"),
         (["run", "-m", "Qwen2-VL-2B-Instrct"], "did you mean"),
         (["run", "-m", "fake", "-t", "nowhere"], "no task and no folder is called 'nowhere'"),
         (["run", "-m", "fake", "--batch-size", "0"], "expected auto or a number"),
@@ -126,7 +127,7 @@ def test_a_model_that_fails_beside_others_exits_4_and_alone_exits_3(
     alone = bench("run", "-m", "dead", "-t", folder)
     assert alone.status == 3
     assert "dead: no weights here" in alone.out
-    assert "Afterwards the same command asks what is missing" in alone.out
+    assert "Afterwards the same bench run asks what is missing" in alone.out
     # Neither a table of dashes nor a report that shows nothing.
     assert "Score" not in alone.out
     assert "--open" not in alone.out
@@ -251,6 +252,15 @@ def test_a_file_of_answers_with_wrong_ids_is_refused_and_nothing_is_written(
     assert result.status == 2
     assert says in result.err
     assert not (tmp_path / "results").exists()
+
+
+def test_a_table_where_lines_of_json_are_expected_is_told_the_form(
+    bench: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "gpt.csv").write_text("id;answer\r\n1;x\r\n")
+    result = bench("score", "gpt.csv", "--task", "slips")
+    assert result.status == 2
+    assert """try:   write every line as {"id": "…", "text": "…"}""" in result.err
 
 
 def test_a_file_of_answers_needs_a_task(bench: Any, tmp_path: Path) -> None:
@@ -884,9 +894,21 @@ def test_what_a_server_runs_is_neither_planned_nor_pulled(bench: Any) -> None:
     assert "needs no download" in pull.out
 
 
+def test_a_run_that_a_broken_page_stops_names_the_option_that_allows_it(
+    bench: Any, make_task: MakeTask
+) -> None:
+    folder = make_task(documents=2)
+    (folder / "p0.png").write_bytes(b"no picture")
+    result = bench("run", "-m", "ocr", "-t", folder)
+    assert result.status == 2
+    assert "or add --allow-unreadable: these questions then count as failed" in result.err
+    (folder / "samples.jsonl").write_text("{")
+    assert "--allow" not in bench("run", "-m", "ocr", "-t", folder).err
+
+
 def test_a_run_of_other_options_is_not_resumed_and_the_difference_is_readable(
     bench: Any, finished: Path, tmp_path: Path
 ) -> None:
-    result = bench("run", "-m", "good", "-t", tmp_path / "mine", "--resume", finished)
+    result = bench("run", "-m", "good", "-t", tmp_path / "mine", "--resume", "last")
     assert result.status == 2
     assert "models: good, bad → good" in result.err

@@ -483,6 +483,17 @@ def test_a_run_that_is_compared_with_itself_is_noted(tmp_path: Path, bench: Any)
         assert not any("compared with itself" in note for note in other["notes"])
 
 
+@pytest.mark.parametrize("sides", [["last", "old.json"], ["old.json"]])
+def test_a_baseline_in_the_place_of_the_run_is_named(
+    tmp_path: Path, bench: Any, sides: list[str]
+) -> None:
+    (tmp_path / "old.json").write_text("{}")
+    result = bench("gate", *sides)
+    assert result.status == 2
+    assert "the last name is the run, but old.json is a file" in result.err
+    assert "bench gate old.json last" in result.err
+
+
 def test_a_gate_replaces_only_what_a_gate_has_written(tmp_path: Path, bench: Any) -> None:
     run = run_of(tmp_path / "results", tasks=make_tasks(2, 1, ("en",)))
     record = run.path / "run.json"

@@ -334,6 +334,13 @@ def test_a_refusal_is_not_repeated_and_says_what_the_server_said(
     assert len(server.requests) == 1
 
 
+def test_an_address_without_its_path_is_named(server: Server, page: Path) -> None:
+    server.reaction = failing(9, 404)
+    model = loaded(server, base_url=server.url.removesuffix("/v1"))
+    (output,) = ask(model, group_of(page, "a"))
+    assert "most addresses end in /v1, but http://127.0.0.1:" in (output.error or "")
+
+
 def test_too_large_a_request_says_its_size_and_what_to_do(server: Server, page: Path) -> None:
     server.reaction = failing(9, 413)
     (output,) = ask(loaded(server), group_of(page, "a"))

@@ -147,7 +147,7 @@ def test_a_draft_is_not_scored_and_the_loader_says_how_many(
     rows = [ROW, {**ROW, "id": "b", "draft": True}, {**ROW, "id": "c", "draft": True}]
     task = load_task(make_task(rows))
     assert [sample.id for sample in task.samples] == ["a"]
-    assert "2 drafts are left out until they are accepted" in caplog.text
+    assert "2 drafts are left out until they are accepted: bench data accept /" in caplog.text
 
 
 def test_a_draft_may_lack_question_and_answers(make_task: MakeTask) -> None:
@@ -156,8 +156,30 @@ def test_a_draft_may_lack_question_and_answers(make_task: MakeTask) -> None:
 
 
 def test_a_task_of_drafts_only_cannot_be_run(make_task: MakeTask) -> None:
-    with pytest.raises(InvalidInput, match=r"contains only drafts \(1\)"):
-        load_task(make_task([{**ROW, "draft": True}]))
+    folder = make_task([{**ROW, "draft": True}])
+    says = rf"contains only drafts \(1\); to accept them: bench data accept {folder}"
+    with pytest.raises(InvalidInput, match=says):
+        load_task(folder)
+
+
+def test_a_second_file_of_samples_is_not_left_out_in_silence(
+    make_task: MakeTask, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = make_task([ROW])
+    (folder / "samples.csv").write_text("id,image,question,answer\n1,p0.png,Q?,A\n")
+    assert [sample.id for sample in load_task(folder).samples] == ["a"]
+    assert "samples.jsonl: samples.csv lies beside it and is not read" in caplog.text
+
+
+def test_an_address_is_no_page_file(make_task: MakeTask) -> None:
+    (problem,) = problems_of(make_task([{**ROW, "images": ["https://example.org/a.png"]}]))
+    assert "page https://example.org/a.png is an address; download it" in problem
+
+
+def test_lines_in_another_encoding_are_told_what_to_save(make_task: MakeTask) -> None:
+    folder = make_task([ROW])
+    (folder / "samples.jsonl").write_bytes('{"id": "счёт"}'.encode("cp1251"))
+    assert "the line is not UTF-8 at byte 8; save it as UTF-8" in problems_of(folder)[0]
 
 
 def test_a_draft_column_of_a_table_marks_drafts(make_task: MakeTask) -> None:
@@ -220,6 +242,11 @@ def test_two_files_that_differ_in_their_suffix_get_two_ids(tmp_path: Path) -> No
 
 
 FAKE = ModelSpec("fake", backend="fake", options={"default": "answer to {question}"})
+
+
+def test_annotate_says_that_there_is_nothing_to_draft(make_task: MakeTask, bench: Any) -> None:
+    result = bench("data", "annotate", make_task([ROW], documents=1), "--model", "ocr")
+    assert result.out == "No question lacks an answer or a draft, so the model was not asked.\n"
 
 
 def test_annotate_answers_only_what_has_no_answer(tmp_path: Path) -> None:
@@ -493,7 +520,7 @@ def test_init_guesses_the_language_of_every_document(tmp_path: Path) -> None:
     letter(folder / "c.pdf", (*german, "Rechnungsbetrag und Zahlungsziel"))
     Image.new("L", (40, 60)).save(folder / "d.png")
     output = call("data", "init", str(folder))[1]
-    assert "Languages of the new documents: de 2, fr 1, not told by the file 1 (--lang" in output
+    assert "Languages of the new documents: de 2, fr 1, unknown 1 (--lang" in output
     languages = {r["images"][0]: r["metadata"].get("language") for r in read_records(folder)}
     assert languages == {"a.pdf": "de", "b.pdf": "fr", "c.pdf": "de", "d.png": None}
     assert read_records(folder)[0]["question"] == "Welche Nummer hat das Dokument?"
@@ -529,6 +556,14 @@ def test_a_split_puts_every_document_in_one_part(make_task: MakeTask) -> None:
     assert (train.name, test.name) == ("mine-train", "mine-test")
     assert train.prompt.system == "S"
     assert {s.metadata["split"] for s in train.samples} == {"train"}
+
+
+def test_the_parts_of_a_task_of_the_package_lie_in_the_working_directory(
+    tmp_path: Path, bench: Any
+) -> None:
+    result = bench("data", "split", "slips")
+    assert result.out == "slips-train: 10 documents\nslips-test: 2 documents\n"
+    assert load_task(tmp_path / "slips-test").name == "slips-test"
 
 
 def test_a_split_keeps_the_comments_and_the_order_of_the_task_file(make_task: MakeTask) -> None:

@@ -54,6 +54,14 @@ TOML_BOMBS = {
 }
 
 
+@pytest.mark.parametrize(
+    ("text", "place"), [('{"a": 1,, }', "column 9"), ('{\n"a": 1,, }', "line 2, column 8")]
+)
+def test_a_fault_of_json_is_placed(text: str, place: str) -> None:
+    with pytest.raises(Unreadable, match=rf"is not JSON: .*: {place}$"):
+        parse_json(text, "here")
+
+
 @pytest.mark.parametrize("text", JSON_BOMBS.values(), ids=JSON_BOMBS)
 def test_json_beyond_the_bounds_is_refused_in_one_line(text: str, tmp_path: Path) -> None:
     path = tmp_path / "config.json"

@@ -503,7 +503,7 @@ def test_ctrl_c_finishes_the_batch_and_prints_the_command_that_resumes(
 ) -> None:
     arguments = command(make_task(documents=20), tmp_path / "r")
     with subprocess.Popen(
-        arguments,
+        [*arguments, "--fresh"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -521,6 +521,7 @@ def test_ctrl_c_finishes_the_batch_and_prints_the_command_that_resumes(
         said += process.stderr.read()
     assert process.returncode == 130
     assert "To continue it, type: bench run --config" in said
+    assert "--fresh" not in said
     (path,) = (tmp_path / "r").iterdir()
     run = RunStore.open(path)
     done = run.outputs("scripted", "mine")
@@ -529,6 +530,42 @@ def test_ctrl_c_finishes_the_batch_and_prints_the_command_that_resumes(
     finished = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert f"Continuing the run {path}" in finished.stderr
     assert len(RunStore.open(path).outputs("scripted", "mine")) == 80
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyError])
+def test_a_listener_that_raises_loses_no_answer_and_is_named_once(
+    make_task: MakeTask, tmp_path: Path, caplog: pytest.LogCaptureFixture, error: type[Exception]
+) -> None:
+    class Broken(Recorder):
+        def event(self, model: str, event: Mapping[str, Any]) -> None:
+            super().event(model, event)
+            raise error("no child")
+
+    recorder = Broken()
+    run = execute(plan(make_task(), batch_size=4), tmp_path / "r", progress=recorder).run
+    assert run.is_complete()
+    assert not any(output.error for output in run.outputs("fake", "mine").values())
+    (said,) = [record.getMessage() for record in caplog.records]
+    others = len(recorder.events) - 1
+    assert f"event() raised {error.__name__}: " in said
+    assert f"(and {others} more exceptions). The run went on" in said
+    log = (run.path / "log.txt").read_text(encoding="utf-8")
+    assert log.count("Traceback") == 1
+    assert 'raise error("no child")' in log
+
+
+def test_a_listener_may_stop_the_run(make_task: MakeTask, tmp_path: Path) -> None:
+    class Impatient(Recorder):
+        def event(self, model: str, event: Mapping[str, Any]) -> None:
+            if event["event"] == "task" and event["done"] > 0:
+                sys.exit("enough")
+
+    asked = plan(make_task(), batch_size=4)
+    with pytest.raises(SystemExit):
+        execute(asked, tmp_path / "r", progress=Impatient())
+    (path,) = (tmp_path / "r").iterdir()
+    assert RunStore.open(path).outputs("fake", "mine")
+    assert execute(asked, tmp_path / "r").run.path == path
 
 
 def test_a_process_that_dies_after_its_work_has_done_its_work(

@@ -411,6 +411,22 @@ def test_a_question_that_may_have_arrived_is_sent_again_with_the_same_key(
     assert keys[0] == keys[1] != keys[2]
 
 
+def test_a_client_says_once_that_it_asks_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    busy = httpx2.Response(503, headers={"retry-after": "0"})
+    transport, methods = scripted(busy, busy, httpx2.Response(422))
+    with (
+        ServiceClient("http://here", transport=transport) as client,
+        pytest.raises(InvalidInput),
+    ):
+        client.ask([PAGE])
+    assert methods == ["POST"] * 3
+    said = "note: the service answered HTTP 503; it is asked again for up to 5 min 00 s"
+    assert [record.getMessage() for record in caplog.records] == [said]
+
+
 def test_a_client_loses_patience() -> None:
     transport, methods = scripted(httpx2.Response(429, headers={"retry-after": "30"}))
     with (

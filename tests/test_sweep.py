@@ -50,7 +50,7 @@ def test_values_may_come_in_any_order_and_in_either_unit() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("visual_tokens", "only visual_tokens and max_pixels can be swept"),
+        ("visual_tokens", "--sweep visual_tokens: expected NAME=VALUES"),
         ("min_pixels=256", "only visual_tokens and max_pixels can be swept"),
         ("visual_tokens=", "'' is not a number of visual tokens"),
         ("visual_tokens=256,big", "'big' is not a number"),

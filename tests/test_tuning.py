@@ -22,8 +22,8 @@ from bench.cli import cli
 from bench.errors import InvalidInput, OutOfMemory
 from bench.models.catalog import resolve
 from bench.tuning.lora import Lora
-from bench.tuning.trainer import Diverged, PackedTrainer
-from bench.tuning.training import Schedule
+from bench.tuning.trainer import Diverged, PackedTrainer, Watch
+from bench.tuning.training import Schedule, _one_interrupt
 from bench.tuning.tune import Order, Tuned, tune
 from bench.tuning.validation import Validated
 from tests.tiny_qwen import draw_page, one_thread
@@ -340,6 +340,16 @@ def test_a_killed_training_goes_on_to_the_same_adapter(
     assert record(broken)["best"] == pytest.approx(record(unbroken)["best"])
     for name, tensor in expected.items():
         assert (found[name] - tensor).abs().max() < 1e-6, name
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_becomes_a_request_to_stop(tmp_path: Path, number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    watch = Watch(tmp_path, Heard())
+    with _one_interrupt(watch, Heard()):
+        signal.raise_signal(number)
+        assert watch.asked_to_stop
+        assert signal.getsignal(number) is before
 
 
 def test_ctrl_c_ends_after_the_step_and_resumes(base: Path, cut: Path, tmp_path: Path) -> None:

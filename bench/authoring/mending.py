@@ -142,8 +142,9 @@ def apply_decisions(folder: Path, path: Path) -> Decided:
     """
     rows = _findings_in(path) if path.exists() else []
     if not rows:
+        fault = "contains no finding" if path.exists() else "does not exist"
         raise InvalidInput(
-            f"{path} contains no finding",
+            f"{path} {fault}",
             hint=f"bench data audit {shell_word(folder)} --out {shell_word(path)}",
         )
     for number, row in enumerate(rows, 1):

@@ -12,6 +12,7 @@ import errno
 import importlib
 import json
 import os
+import shlex
 import sys
 from typing import Any, NoReturn
 
@@ -187,6 +188,12 @@ def _complain(message: str, hint: str | None, status: int, said: str | None = No
     elif hint:
         click.echo(f"{_label('try:', 'cyan')}   {printable(hint)}", err=True)
     return status
+
+
+def command_to_continue() -> str:
+    """The command that a person typed, to be typed again: ``--fresh`` would begin the work anew."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--fresh"]
+    return shlex.join(["bench", *arguments])
 
 
 def _label(word: str, color: str) -> str:

@@ -198,7 +198,8 @@ def _text(check: EngineCheck, ways: tuple[Way, Way], flips: int) -> str:
         for row in check.rows
         if row.difference.warning
     ]
-    margin = f"margin {100 * check.margin:g} points"
+    points = f"{100 * check.margin:g}"
+    margin = f"margin {points} {'point' if points == '1' else 'points'}"
     lines.append(f"{VERDICTS[check.verdict]}: {check.sentence()} ({margin}).")
     if check.verdict == "undecided":
         lines.append("To ask more questions, raise --limit or name more tasks.")

@@ -133,7 +133,7 @@ def init_command(options: InitOptions) -> None:
 def _languages(started: Started) -> str:
     known = [f"{code} {count:,}" for code, count in sorted(started.languages.items()) if code]
     if unknown := started.languages.get("", 0):
-        known.append(f"not told by the file {unknown:,} (--lang CODE names it for all)")
+        known.append(f"unknown {unknown:,} (--lang CODE names it for all)")
     text = ", ".join(known)
     if started.glanced:
         text += (
@@ -174,7 +174,10 @@ def annotate_command(options: AnnotateOptions) -> None:
     failures = [f"failed: {failure}" for failure in result.failed]
     print_list(failures, "failures", options.folder.name, err=True)
     drafted, documents = plural(result.drafted, "answer"), plural(result.documents, "document")
-    click.echo(f"The model drafted {drafted} on {documents}.")
+    if result.documents:
+        click.echo(f"The model drafted {drafted} on {documents}.")
+    else:
+        click.echo("No question lacks an answer or a draft, so the model was not asked.")
     if result.empty:
         click.echo(
             f"It gave an empty answer to {plural(result.empty, 'question')}, which "
@@ -299,7 +302,8 @@ class SplitOptions:
     out: Path | None = choice(
         "-o",
         type=FOLDER,
-        help="Write the parts into this folder.  [default: the folder that contains the task]",
+        help="Write the parts into this folder. Without the option, they lie beside the task's folder, or in "
+        "the working directory if the task is not a folder of yours.",
     )
 
 
@@ -315,9 +319,11 @@ def split_command(options: SplitOptions) -> None:
     from bench.tasks import find_task
 
     task = find_task(str(options.folder))
-    parts = split_task(
-        task, options.train, options.seed, options.out, validation=options.validation
-    )
+    out = options.out
+    if out is None and task not in {options.folder, options.folder.parent}:
+        # A task of the package, or a downloaded one: its own folder is no place for files of a person.
+        out = Path()
+    parts = split_task(task, options.train, options.seed, out, validation=options.validation)
     sizes = [(parts.train, parts.train_documents)]
     if parts.validation is not None:
         sizes.append((parts.validation, parts.validation_documents))

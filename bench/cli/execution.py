@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from bench.cli import echo_json
+from bench.cli import command_to_continue, echo_json
+from bench.cli.lookup import find_run
 from bench.cli.run_options import RunOptions
 from bench.errors import (
     ENVIRONMENT,
@@ -47,10 +47,11 @@ def execute_plan(plan: RunPlan, options: RunOptions) -> Outcome:
             hint=f"join the parts first: bench merge RUN... --log-to {shell_word(options.log_to)}",
         )
     check_loadable(plan)
+    results = options.out.folder
     return carry_out(
         plan,
-        options.out.folder,
-        resume=options.resume,
+        results,
+        resume=None if options.resume is None else find_run(str(options.resume), results),
         fresh=options.fresh,
         retry_failed=options.retry_failed,
         devices=devices_of(plan, options),
@@ -84,8 +85,7 @@ def carry_out(
             progress=progress,
         )
     if outcome.interrupted:
-        command = shlex.join(["bench", *sys.argv[1:]])
-        click.echo(f"The run was stopped. To continue it, type: {command}", err=True)
+        click.echo(f"The run was stopped. To continue it, type: {command_to_continue()}", err=True)
         raise click.exceptions.Exit(INTERRUPTED)
     return outcome
 

@@ -111,6 +111,11 @@ def gate_command(options: GateOptions) -> None:
             f"expected BASELINE and RUN, got {len(options.sides)} names",
             hint="name further runs of the same models with --repeat",
         )
+    if Path(options.sides[-1]).is_file():
+        name = shell_word(options.sides[-1])
+        raise InvalidInput(
+            f"the last name is the run, but {name} is a file", hint=f"bench gate {name} last"
+        )
     if len(options.sides) == 1 and options.write_baseline is None:
         raise InvalidInput(
             "expected BASELINE and RUN, got one name",

@@ -10,8 +10,11 @@ import click
 from bench.cli.model_options import resolve_models
 from bench.cli.option_types import text_list
 from bench.cli.run_options import RunOptions
+from bench.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bench.asking.prompts import PromptRule
     from bench.runner import RunPlan, RunSettings
     from bench.schema import ModelSpec, Task
@@ -25,13 +28,13 @@ def make_plan(options: RunOptions) -> RunPlan:
     """
     from bench.asking.prompt_sets import compared, read_prompt_set
     from bench.runner.sweep import parse_sweep, swept
-    from bench.tasks import expand_tasks, load_task
+    from bench.tasks import expand_tasks
 
     models = models_to_run(options.models, options)
     if options.sweep is not None:
         models = swept(models, parse_sweep(options.sweep))
     folders = expand_tasks(options.tasks)
-    tasks = [load_task(folder, allow_unreadable=options.allow_unreadable) for folder in folders]
+    tasks = [_load(folder, options.allow_unreadable) for folder in folders]
     rules: tuple[PromptRule, ...] = ()
     sets = [read_prompt_set(source, models) for source in options.prompts or ()]
     if len(sets) == 1:
@@ -39,6 +42,19 @@ def make_plan(options: RunOptions) -> RunPlan:
     elif sets:
         models, rules = compared(models, sets)
     return plan_of(models, tasks, rules, options)
+
+
+def _load(folder: Path, allow_unreadable: bool) -> Task:
+    from bench.tasks.loading import check_task, load_task
+
+    try:
+        return load_task(folder, allow_unreadable=allow_unreadable)
+    except InvalidInput as error:
+        if not check_task(folder, allow_unreadable=True).problems:
+            error.hint = (
+                f"{error.hint}; or add --allow-unreadable: these questions then count as failed"
+            )
+        raise
 
 
 def models_to_run(names: Sequence[str], options: RunOptions) -> tuple[ModelSpec, ...]:

@@ -292,6 +292,6 @@ def _nothing_measured(view: ReportView) -> list[str]:
             lines.append(f"{printable(row.key)}: {one_line(why, 300)}")
             if row.failure.hint:
                 lines.append(f"  try: {one_line(row.failure.hint, 300)}")
-    lines.append("Afterwards the same command asks what is missing; the models' logs are in")
+    lines.append("Afterwards the same bench run asks what is missing; the models' logs are in")
     lines += [f"  {printable(run.path)}" for run in view.runs]
     return lines

@@ -209,8 +209,7 @@ class RunOptions(ModelOptions):
     resume: Path | None = directory_choice(
         type=click.Path(path_type=Path),
         metavar="RUN",
-        help="Continue the run in this directory. Without the option, the same command continues its newest "
-        "unfinished run.",
+        help="Continue this run. Without the option, the same command continues its newest unfinished run.",
     )
     fresh: bool = directory_choice(
         help="Begin a new run even if an unfinished one could be continued."

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
-import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench import formatting
-from bench.cli import echo_json
+from bench.cli import command_to_continue, echo_json
 from bench.cli.commands import GroupedCommand, choice, takes
 from bench.cli.model_options import (
     ModelOptions,
@@ -301,9 +299,9 @@ def _train(order: Order) -> Tuned:
     with TuneProgress(order.out) as progress:
         tuned = tune(order, progress)
     if tuned.ended.interrupted:
-        again = [argument for argument in sys.argv[1:] if argument != "--fresh"]
-        command = shlex.join(["bench", *again])
-        click.echo(f"The training was stopped. To continue it, type: {command}", err=True)
+        click.echo(
+            f"The training was stopped. To continue it, type: {command_to_continue()}", err=True
+        )
         raise click.exceptions.Exit(INTERRUPTED)
     return tuned
 

@@ -491,7 +491,8 @@ def _validated(model: type[_Row], row: Mapping[str, Any], where: str) -> _Row:
     try:
         return model.model_validate(row)
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
+        # A key that is missing may be there under a wrong name, which is named instead.
+        problem = min(error.errors(include_url=False), key=lambda fault: fault["type"] == "missing")
         place = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             is_outer = len(problem["loc"]) == 1

@@ -16,7 +16,7 @@ from bench.rundir.store import RunStore
 from bench.rundir.unborn import remove_unborn_runs
 from bench.runner.devices import Device
 from bench.runner.processes import run_model, stop_requests
-from bench.runner.progress import Progress, Silent
+from bench.runner.progress import Progress, Shielded, Silent
 from bench.runner.run_record import known_texts, run_record, write_known_words
 from bench.runner.shards import DIVISION, Part
 from bench.runner.spec import RunPlan, differences
@@ -52,39 +52,38 @@ def execute(
         retry_failed: go on with the newest run of this plan, finished or not, and ask failed questions again.
         devices: a process for each of them shares every model's questions. Without any there is one process,
             whose device is the model's own setting. They are not part of a run's identity.
-        progress: is told what happens.
+        progress: is told what happens. What it raises is logged and does not disturb the run.
 
     Raises:
         InvalidInput: ``resume`` has another spec, another process writes to the run directory, or there is no
             run whose failed questions could be asked again.
     """
-    progress = progress or Silent()
     run = None if fresh else _existing(plan, results, resume, retry_failed)
     resumed = run is not None
     if run is None:
         run = _begin(plan, results)
-    with RunLock(run.path) as lock:
+    with RunLock(run.path) as lock, Shielded(progress or Silent(), run) as told:
         remove_litter(run.path)
         for spec in plan.models:
             run.merge_shards(spec.name)
-            _reopen(run, spec.name, progress)
+            _reopen(run, spec.name, told)
             if retry_failed and (answers := run.set_failures_aside(spec.name)):
-                progress.event(spec.name, {"event": "retry", "answers": answers})
-        progress.started(run, resumed=resumed)
+                told.event(spec.name, {"event": "retry", "answers": answers})
+        told.started(run, resumed=resumed)
         failed: list[str] = []
-        with stop_requests(progress) as stop:
+        with stop_requests(told) as stop:
             for spec in plan.models:
                 # Before hours of work: somebody may have removed or moved the run since the last model.
                 RunStore.open(run.path)
                 if run.is_model_done(spec.name):
                     continue
-                status = run_model(run, spec.name, devices, lock, progress, stop)
+                status = run_model(run, spec.name, devices, lock, told, stop)
                 if stop.requested:
                     return Outcome(run, True, tuple(failed))
-                if status == 0 and _reopen(run, spec.name, progress):
+                if status == 0 and _reopen(run, spec.name, told):
                     # Somebody removed answers while the model was at work; it is asked for them once more.
-                    status = run_model(run, spec.name, devices, lock, progress, stop)
-                    if status == 0 and _reopen(run, spec.name, progress):
+                    status = run_model(run, spec.name, devices, lock, told, stop)
+                    if status == 0 and _reopen(run, spec.name, told):
                         status = UNFINISHED
                 if status != 0:
                     failed.append(spec.name)

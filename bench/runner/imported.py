@@ -20,6 +20,7 @@ ID_KEYS = ("sample_id", "id", "question_id", "questionId")
 _SUGGESTIONS = 20
 """Unknown ids for which the nearest known one is looked for."""
 TEXT_KEYS = ("text", "prediction", "answer", "model_answer")
+_FORM = 'write every line as {"id": "…", "text": "…"}'
 
 
 def import_predictions(
@@ -175,10 +176,11 @@ def _record(path: Path, line: int, text: str) -> dict[str, Any]:
     try:
         record = parse_json(text, path)
     except Unreadable as error:
-        raise InvalidInput(f"{path}:{line} {error.reason}") from None
+        raise InvalidInput(f"{path}:{line} {error.reason}", hint=_FORM) from None
     if not isinstance(record, dict):
         raise InvalidInput(
-            f"{path}:{line}: expected a JSON object with {ID_KEYS[0]} and {TEXT_KEYS[0]}"
+            f"{path}:{line}: expected a JSON object with {ID_KEYS[0]} and {TEXT_KEYS[0]}",
+            hint=_FORM,
         )
     return record
 

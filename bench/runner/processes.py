@@ -245,9 +245,12 @@ class _Processes:
         if piece:
             *lines, process.unread = (process.unread + piece).split(b"\n")
             for line in lines:
-                # A process that is killed may leave half a line.
-                with contextlib.suppress(ValueError):
-                    self._take(process, json.loads(line))
+                try:
+                    event = json.loads(line)
+                except ValueError:
+                    # A process that is killed may leave half a line.
+                    continue
+                self._take(process, event)
             return
         self._waiting.unregister(process.events)
         os.close(process.events)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
+from bench.formatting import plural
 from bench.rundir.store import RunStore
+from bench.text import one_line
+
+_LOG = logging.getLogger(__name__)
 
 
 class Progress(Protocol):
-    """Is told about a run while it goes on; ``bench.cli`` draws it."""
+    """A listener: it is told about a run while the run goes on; ``bench.cli`` draws it.
+
+    A listener that raises an exception does not disturb the run: see ``Shielded``. To stop the run, raise
+    ``SystemExit`` or ``KeyboardInterrupt``; all answers that are on the disk stay there.
+    """
 
     def started(self, run: RunStore, *, resumed: bool) -> None:
         """The run directory exists; ``resumed`` where it existed before."""
@@ -32,6 +42,59 @@ class Silent:
 
     def stopping(self) -> None:
         """Show nothing."""
+
+
+class Shielded:
+    """Tells a listener all that a run tells, and keeps the exceptions that it raises away from the run.
+
+    The traceback of the first one goes into ``log.txt`` of the run at once. When the block ends, a warning of
+    this module's logger names that exception and counts the others.
+    """
+
+    def __init__(self, listener: Progress, run: RunStore) -> None:
+        self._listener = listener
+        self._log = run.path / "log.txt"
+        self._first = ""
+        """The first exception, in one line; empty if the listener raised none."""
+        self._raised = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._first:
+            others = self._raised - 1
+            again = f" (and {plural(others, 'more exception')})" if others else ""
+            _LOG.warning(
+                "warning: the progress listener's %s%s. The run went on; the traceback is in %s",
+                self._first,
+                again,
+                self._log,
+            )
+
+    def started(self, run: RunStore, *, resumed: bool) -> None:
+        """Tell the listener."""
+        self._tell("started", run, resumed=resumed)
+
+    def event(self, model: str, event: Mapping[str, Any]) -> None:
+        """Tell the listener."""
+        self._tell("event", model, event)
+
+    def stopping(self) -> None:
+        """Tell the listener."""
+        self._tell("stopping")
+
+    def _tell(self, method: str, *arguments: Any, **options: Any) -> None:
+        try:
+            getattr(self._listener, method)(*arguments, **options)
+        except Exception as error:
+            self._raised += 1
+            if not self._first:
+                self._first = one_line(f"{method}() raised {type(error).__name__}: {error}", 200)
+                with self._log.open("a", encoding="utf-8") as log:
+                    log.write(
+                        f"--- the progress listener's {self._first}\n{traceback.format_exc()}"
+                    )
 
 
 class ModelProgress:

@@ -64,10 +64,12 @@ def parse_sweep(text: str) -> Sweep:
     name, equals, values = text.partition("=")
     unit = name.strip().replace("-", "_")
     where = f"--sweep {one_line(text, 60)}"
-    if unit not in FIELDS or not equals:
+    if not equals:
+        raise InvalidInput(f"{where}: expected NAME=VALUES", hint=_EXAMPLE)
+    if unit not in FIELDS:
         raise InvalidInput(
             f"{where}: only visual_tokens and max_pixels can be swept",
-            hint=did_you_mean(unit, FIELDS) if equals else _EXAMPLE,
+            hint=did_you_mean(unit, FIELDS),
         )
     bounds: list[int] = []
     for part in values.split(","):

@@ -125,6 +125,8 @@ class EngineCheck:
         """How many answers differ, how many of them in score, and by how many points the mean does."""
         answers = sum(row.answers for row in self.rows)
         differing = len(self.differing)
+        if differing == 0 and answers == 1:
+            return "the only answer is the same"
         if differing == 0:
             return f"all {plural(answers, 'answer')} are the same"
         in_score = sum(row.differing_in_score for row in self.rows)

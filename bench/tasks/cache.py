@@ -221,7 +221,11 @@ def _make(
     with storage_errors(out):
         store.folder.mkdir(parents=True, exist_ok=True)
         remove_litter(out)
-        samples = _write_samples(out, mapper, chain([first], source.rows), store, progress)
+        try:
+            samples = _write_samples(out, mapper, chain([first], source.rows), store, progress)
+        except InvalidInput as error:
+            message = f"{one_line(source.root)}, {error.message}"
+            raise InvalidInput(message, hint=error.hint) from None
     if samples == 0:
         raise InvalidInput(
             f"none of the {mapper.rows} rows can be asked and scored: "

@@ -27,6 +27,7 @@ from bench.tasks.pages import open_page, read_pages, unreadable_page
 from bench.tasks.problems import Problem, error_of
 from bench.tasks.samples import (
     NO_SAMPLES,
+    SAMPLE_FILES,
     SampleRow,
     SampleTable,
     TaskSource,
@@ -155,6 +156,9 @@ def _read_source(folder: Path) -> tuple[TaskSource, list[Problem]]:
         samples = read_samples(
             path, spec.answer_type, spec.encoding, schemas=schemas, question=question
         )
+        for other in SAMPLE_FILES:
+            if other != path.name and (folder / other).exists():
+                samples.add_note(f"{other} lies beside it and is not read; keep one of the two")
         source = TaskSource(folder, spec, samples)
     else:
         nothing = SampleTable(".")

@@ -56,6 +56,10 @@ def page_path(root: Path, name: str, *, suggest: bool = True) -> Path:
         known = _find(root, spelling)
         if known is not None:
             return _inside(root, known.as_posix())
+    if "://" in name:
+        raise InvalidInput(
+            f"page {one_line(name, 160)} is an address; download it, and name the file"
+        )
     raise InvalidInput(
         f"page file {one_line(path, 160)} does not exist", hint=_nearest(path) if suggest else None
     )

@@ -42,7 +42,7 @@ from bench.tasks.problems import Problem
 from bench.tasks.schemas import TaskSchemas
 from bench.tasks.taskfile import TaskFile
 from bench.tasks.yesno import yes_or_no
-from bench.text import one_line
+from bench.text import one_line, shell_word
 
 MAX_LINE_BYTES = 16 * 2**20
 """A longer line is refused: it is no question, and one line must not take all memory."""
@@ -167,14 +167,13 @@ def read_samples(
             table.add_row(row)
     if drafts:
         is_left_out = "is left out until it is" if drafts == 1 else "are left out until they are"
-        table.add_note(f"{plural(drafts, 'draft')} {is_left_out} accepted: bench data accept")
-    if not table.rows and not table.problems:
-        reason = (
-            f"the file contains only drafts ({drafts})"
-            if drafts
-            else "the file contains no samples"
-        )
-        table.add_problem(reason)
+        accept = f"bench data accept {shell_word(path.parent)}"
+        if table.rows or table.problems:
+            table.add_note(f"{plural(drafts, 'draft')} {is_left_out} accepted: {accept}")
+        else:
+            table.add_problem(f"the file contains only drafts ({drafts}); to accept them: {accept}")
+    elif not table.rows and not table.problems:
+        table.add_problem("the file contains no samples")
     return table
 
 
@@ -191,7 +190,8 @@ def json_lines(path: Path, table: SampleTable) -> Iterator[tuple[int, dict[str, 
                 text = decoded(raw, path).strip()
                 record = parse_json(text, path) if text else None
             except Unreadable as error:
-                table.add_problem(f"the line {error.reason}", line=number)
+                hint = f"; {error.hint}" if error.hint else ""
+                table.add_problem(f"the line {error.reason}{hint}", line=number)
                 continue
             if isinstance(record, dict):
                 yield number, record

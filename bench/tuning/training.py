@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -173,19 +174,24 @@ def _diverged(error: Diverged, state: Any, out: Path) -> Diverged:
 
 @contextmanager
 def _one_interrupt(watch: Watch, listener: Listener) -> Iterator[None]:
-    """Turn the first Ctrl-C into a request to stop; only the main thread may do that."""
+    """Turn the first Ctrl-C or SIGTERM into a request to stop; only the main thread may do that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before: dict[int, Any] = {}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def stop(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, before)
+        restore()
         watch.asked_to_stop = True
         listener.say("Stopping after this step; press Ctrl-C again to stop at once")
 
-    try:
-        before = signal.signal(signal.SIGINT, stop)
-    except ValueError:  # not the main thread
-        yield
-        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()

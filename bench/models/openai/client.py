@@ -321,6 +321,8 @@ class Client:
                 if variable is not None
                 else "; it needs a key, and api_key_env names none"
             )
+        if status == 404 and not self._base.endswith("/v1"):
+            reason += f"; most addresses end in /v1, but {self._base} does not"
         if status == 413:
             reason += f"; the request has {byte_size(sent_bytes)}: lower --max-pixels, or use JPEG"
         raise RequestRefused(reason) if status in ABOUT_THE_REQUEST else EndpointError(reason)
