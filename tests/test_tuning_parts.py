@@ -198,3 +198,15 @@ def test_a_gpu_without_bf16_trains_in_fp32(monkeypatch: pytest.MonkeyPatch) -> N
             for dtype in ("auto", "bf16")
         ]
     assert chosen == {(7, 5): ["fp32", "bf16"], (8, 0): ["auto", "bf16"]}
+
+
+@pytest.mark.parametrize(("left", "named"), [(None, "1"), ("4,GPU-77", "GPU-77"), ("4", "1")])
+def test_another_gpu_is_named_as_the_variable_names_it(
+    left: str | None, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if left is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", left)
+    with pytest.raises(InvalidInput, match="uses the first GPU") as raised:
+        base_model.trainable(resolve("qwen2-vl-2b", device="cuda:1"))
+    assert str(raised.value.hint).startswith(f"CUDA_VISIBLE_DEVICES={named} bench tune")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.errors import InvalidInput
+from bench.measure import visible_gpus
 from bench.models.backends import traits_of
 from bench.models.catalog import catalog
 from bench.models.checkpoints import read_checkpoint, read_json
@@ -37,10 +38,12 @@ def trainable(spec: ModelSpec) -> ModelSpec:
             "training in fp16 overflows", hint="use --dtype bf16, or fp32 where the GPU has no bf16"
         )
     if spec.device.startswith("cuda:") and spec.device != "cuda:0":
-        number = spec.device.partition(":")[2]
+        number = int(spec.device.partition(":")[2])
+        # The number counts the GPUs that are left already.
+        left = dict(enumerate(visible_gpus() or ()))
         raise InvalidInput(
             f"training uses the first GPU that it sees, not {spec.device}",
-            hint=f"CUDA_VISIBLE_DEVICES={number} bench tune … --device cuda",
+            hint=f"CUDA_VISIBLE_DEVICES={left.get(number, number)} bench tune … --device cuda",
         )
     dtype = "fp32" if spec.dtype == "auto" and _has_only_fp16(spec) else spec.dtype
     # flash_attention_2 does not accept the masks that keep the questions of a row apart.
