@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from bench.models.qwen_vl.cuda import serves_grouped_queries
+from bench.models.qwen_vl.cuda import serves_grouped_queries, upload
 from bench.models.qwen_vl.last_layer import trim_last_layer
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class TreeCache:
             columns.append(column)
             own.append(Reach(start, column + 1))
             self._used[document] += 1
-        index = torch.tensor([documents, slots, columns, questions], device=self.shape.device)
+        index = upload(torch.tensor([documents, slots, columns, questions]), self.shape.device)
         self.owner[index[0], index[2]] = index[3].int()
         return BranchRow(self, first, reaches, index)
 
