@@ -164,20 +164,21 @@ def paired_rows(first: Array, second: Array, weights: PairedWeights) -> PairedRo
     """
     require_same_length(values=first, weights=weights.first, tasks=weights.tasks)
     require_same_length(values=first, weights=weights.second)
-    own, other = (checked_weights(each, first) for each in (weights.first, weights.second))
-    common = (own + other) / 2
+    first_weights = checked_weights(weights.first, first)
+    second_weights = checked_weights(weights.second, first)
+    common = (first_weights + second_weights) / 2
     differences = first - second
     scored = ~np.isnan(differences)
-    unlike = scored & (own != other)
+    unlike = scored & (first_weights != second_weights)
     for task in np.unique(weights.tasks[unlike]):
         rows = scored & (weights.tasks == task)
-        if own[rows].sum() > 0 and other[rows].sum() > 0:
-            first_mean = np.average(first[rows], weights=own[rows])
-            second_mean = np.average(second[rows], weights=other[rows])
+        if first_weights[rows].sum() > 0 and second_weights[rows].sum() > 0:
+            first_mean = np.average(first[rows], weights=first_weights[rows])
+            second_mean = np.average(second[rows], weights=second_weights[rows])
             middle = (first_mean + second_mean) / 2
             rows &= unlike
-            to_first = own[rows] * (first[rows] - middle)
-            to_second = other[rows] * (second[rows] - middle)
+            to_first = first_weights[rows] * (first[rows] - middle)
+            to_second = second_weights[rows] * (second[rows] - middle)
             differences[rows] = (to_first - to_second) / common[rows]
     if np.unique(weights.tasks[scored]).size > 1:
         common = balanced(common, weights.tasks, scored)
