@@ -211,7 +211,7 @@ def parse_json(text: str, where: object, *, max_digits: int = MAX_DIGITS) -> Any
     except RecursionError:
         raise _too_deep(where) from None
     except json.JSONDecodeError as error:
-        # Of a line of a file, the caller knows the number.
+        # If the text is one line of a file, the caller knows its number.
         line = f"line {error.lineno}, " if "\n" in text.strip() else ""
         reason = f"is not JSON: {error.msg}: {line}column {error.colno}"
         raise Unreadable(where, one_line(reason, 140)) from None

@@ -196,6 +196,16 @@ def scans(tmp_path: Path) -> Path:
     return folder
 
 
+def test_pages_count_from_the_folder_that_the_task_file_names(tmp_path: Path) -> None:
+    scans(tmp_path).rename(tmp_path / "pages")
+    (tmp_path / "task.toml").write_text('documents = "pages"\n')
+    assert start_task(tmp_path, language="de").new_documents == 3
+    files = {record["images"][0] for record in read_records(tmp_path)}
+    assert files == {"a.png", "b.jpg", "receipts/c.tiff"}
+    assert start_task(tmp_path, language="de").new_documents == 0
+    assert annotate(tmp_path, FAKE) == (3, 9, (), 0)
+
+
 def test_init_asks_about_every_document_and_writes_a_task_file(tmp_path: Path) -> None:
     folder = scans(tmp_path)
     assert start_task(folder, language="ru") == (3, 3, 9, ("notes.txt",), {"ru": 3}, 0)

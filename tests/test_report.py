@@ -156,8 +156,8 @@ def test_verdict_says_where_there_is_too_little_to_test(tmp_path):
     view = view_of(make_run(tmp_path, [RIGHT, WRONG], make_tasks(1, 4, ["en"])))
     assert "too few documents" in said(view)[1]
     caveats = [caveat.text for caveat in view.caveats]
-    sentence = "The scores rest on only 1 document, so they have no interval and cannot be tested."
-    assert sentence in caveats
+    alone = "The scores rest on only 1 document, so they have no interval and cannot be tested."
+    assert alone in caveats
 
 
 def test_verdict_says_by_how_much_the_best_leads(tmp_path):

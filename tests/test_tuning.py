@@ -382,6 +382,21 @@ def test_a_torn_checkpoint_is_passed_over(tmp_path: Path) -> None:
     assert not (tmp_path / "checkpoints" / "checkpoint-10").exists()
 
 
+def test_the_attention_of_a_gpu_answers_in_a_validation(
+    base: Path, cut: Path, tmp_path: Path
+) -> None:
+    """The cascade, which every GPU uses, has an attention that transformers cannot look up by its name."""
+    schedule = SCHEDULE._replace(max_steps=1, validate_every=1)
+    scores = []
+    for engine in ("tree", "cascade"):
+        heard = Heard()
+        model = resolve(str(base), options={"engine": engine})
+        tune(replace(order(base, cut, tmp_path / engine, schedule=schedule), model=model), heard)
+        scores.append({step: found.score for step, found in heard.scores.items()})
+    assert scores[0] == scores[1]
+    assert scores[1].keys() == {0, 1}
+
+
 def test_training_stops_early(base: Path, cut: Path, tmp_path: Path) -> None:
     """With a learning rate that moves nothing, no validation is better than the first."""
     schedule = SCHEDULE._replace(learning_rate=1e-30, validate_every=1, patience=2)

@@ -24,10 +24,11 @@ from bench.models.ocr.reading import LONGEST_SIDE
 from bench.parsing import read_text, read_toml
 from bench.schema import SHORT_ANSWER, Page
 from bench.tasks.language import guess_language
+from bench.tasks.loading import documents_root
 from bench.tasks.pagefiles import is_inside
 from bench.tasks.pages import PAGE_SUFFIXES, open_page, read_pages
 from bench.tasks.samples import SAMPLE_FILES, SAMPLES
-from bench.tasks.taskfile import TASK_FILE, has_task_file
+from bench.tasks.taskfile import TASK_FILE, check_task_file, has_task_file
 from bench.text import one_line, shell_word
 
 QUESTIONS: dict[str, dict[str, str]] = {
@@ -180,7 +181,7 @@ def start_task(
     records = read_records(folder) if os.path.lexists(folder / SAMPLES) else []
     known_files = {name for record in records for name in record_files(record)}
     new_documents = [name for name in documents if name not in known_files]
-    guesses = _Languages(folder.resolve(), say)
+    guesses = _Languages(_pages_folder(folder), say)
     languages = {name: code or guesses.of(name) for name in new_documents}
     counts = Counter(languages.values())
     asked_in = code or _commonest(counts)
@@ -295,13 +296,23 @@ def _documents_to_ask_about(folder: Path) -> FolderFiles:
                 f"{shown} has a {other}, but lines can only be added to {SAMPLES}",
                 hint=f"bench data validate {shell_word(folder)}",
             )
-    files = find_documents(folder)
+    files = find_documents(_pages_folder(folder))
     if not files.documents:
         raise InvalidInput(
             f"{shown} contains no page images or PDFs{_instead(files.others)}",
             hint="these types can be read: " + ", ".join(sorted(PAGE_SUFFIXES)),
         )
     return files
+
+
+def _pages_folder(folder: Path) -> Path:
+    """The folder that names of pages count from: the one that the task file names, or ``folder``."""
+    whole = folder.resolve()
+    if not has_task_file(folder):
+        return whole
+    root = documents_root(folder, check_task_file(folder / TASK_FILE).spec)
+    # A copy of a bundled task may use the bundled pages, which lie elsewhere and are nobody's new documents.
+    return root if is_inside(whole, root) else whole
 
 
 def _instead(others: Sequence[str]) -> str:

@@ -308,8 +308,10 @@ def _goodness(question: BaselineQuestion, metric: str) -> float | None:
 
 
 def _weights(pairs: Sequence[tuple[BaselineQuestion, BaselineQuestion]]) -> PairedWeights:
-    firsts, seconds = [[each.weight for each in side] for side in zip(*pairs, strict=True)]
-    return PairedWeights(firsts, seconds, np.zeros(len(pairs), dtype=np.intp))
+    firsts = [before.weight for before, _ in pairs]
+    seconds = [after.weight for _, after in pairs]
+    one_task = np.zeros(len(pairs), dtype=np.intp)
+    return PairedWeights(firsts, seconds, one_task)
 
 
 def _mean(pairs: Sequence[tuple[BaselineQuestion, BaselineQuestion]], side: int) -> float | None:

@@ -15,8 +15,8 @@ _OUT_OF_MEMORY = (
     # CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED.
     "ALLOC_FAILED",
     "ALLOCATION_FAILED",
-    # torch's allocator asks the driver what is free before it says that nothing is. Where the driver may not
-    # be asked, as on a part of a divided GPU, only the failed question is told (pytorch#112377).
+    # Before torch's allocator reports a lack of memory, it asks the driver how much is free. On a part of a
+    # divided GPU (MIG) it may not ask, and then torch reports only this failed check (pytorch#112377).
     "NVML_SUCCESS ==",
     # Main memory.
     "DefaultCPUAllocator: can't allocate",

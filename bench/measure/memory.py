@@ -158,8 +158,8 @@ def free_gpu_memory(device: str = "auto") -> int | None:
             return None
         free, _ = torch.cuda.mem_get_info(number)
     except RuntimeError:
-        # A name that is none, a GPU that is lost, or that another process has for itself: that will be said
-        # when it is used.
+        # No name of a device, or a GPU that is lost or that another process has for itself: an error will
+        # say so when the device is used.
         return None
     return int(free)
 

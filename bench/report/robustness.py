@@ -253,16 +253,15 @@ def _means(keys: Sequence[str], pairs: _Pairs) -> list[MeanChange]:
     for column, sample in enumerate(pairs.samples):
         place = (int(pairs.clean_tasks[column]), sample.sample.id)
         questions.setdefault(place, []).append(column)
-    change = pairs.perturbed - pairs.clean
-    means = np.array([change[:, columns].mean(axis=1) for columns in questions.values()]).T
-    rows = [row for row in range(len(keys)) if not np.isnan(means[row]).all()]
-    known = ~np.isnan(means[rows]).any(axis=0)
-    if not rows or not known.any():
+    conditions_of = list(questions.values())
+    is_scored = ~np.isnan(pairs.perturbed - pairs.clean)
+    # Shape (questions, models): whether a model has both scores under every condition of a question.
+    complete = np.array([is_scored[:, columns].all(axis=1) for columns in conditions_of])
+    rows = np.flatnonzero(complete.any(axis=0)).tolist()
+    by_all = np.flatnonzero(complete[:, rows].all(axis=1))
+    if not rows or not by_all.size:
         return []
-    of_known = [
-        columns for columns, is_known in zip(questions.values(), known, strict=True) if is_known
-    ]
-    asked = pairs.part([column for columns in of_known for column in columns])
+    asked = pairs.part([column for question in by_all for column in conditions_of[question]])
     # A task is perturbed in one way, so every condition of every clean task counts the same.
     conditions = np.array([sample.task for sample in asked.samples], dtype=np.intp)
 

@@ -231,7 +231,7 @@ def _turned_pages(batches: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _without_graphs(batches: Sequence[Mapping[str, Any]]) -> list[str]:
-    """In how many calls CUDA graphs were not used although its record names them, by the batches' notes."""
+    """How many calls decoded without CUDA graphs, as the batches' notes say, though the record names them."""
     noted = [text(nested(batch, "notes", "decoding_steps")) for batch in batches]
     reasons = [note.partition(": ")[2] for note in noted if note]
     if not reasons:

@@ -444,13 +444,14 @@ def _overall(pairings: Sequence[Pairing], rows: Sequence[ComparisonRow]) -> Comp
         clusters += pairing.clusters
         balance += _balance(pairing)
     weights = PairedWeights(second_weights, first_weights, np.array(tasks))
-    scored = [row for row in rows if row.difference.n]
+    firsts = [row.first for row in rows if row.first is not None]
+    seconds = [row.second for row in rows if row.second is not None]
     return ComparisonRow(
         name="all tasks",
         # Error rates are all of one kind, and its name says which way is better.
         metric="mean of tasks" if direction == "higher" else pairings[0].metric,
-        first=fmean(row.first or 0.0 for row in scored) if scored else None,
-        second=fmean(row.second or 0.0 for row in scored) if scored else None,
+        first=fmean(firsts) if firsts else None,
+        second=fmean(seconds) if seconds else None,
         difference=paired_difference(second, first, clusters, weights=weights),
         p_holm=None,
         gained=sum(row.gained for row in rows),

@@ -401,7 +401,7 @@ def _overall(cells: Sequence[Cell]) -> Estimate:
 
 
 def _slices(cells: Iterable[Cell]) -> dict[str, dict[str, dict[str, Estimate]]]:
-    """Metadata key → value → model → estimate over all tasks, each weighing as many as its questions are.
+    """Metadata key → value → model → estimate over all tasks; each counts by its number of questions.
 
     Within a task, answers weigh as in its score. An answer that is looked at value by value is no field: each
     of its values counts for the field of its path, as a question does.

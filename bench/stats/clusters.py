@@ -153,34 +153,33 @@ class PairedRows(NamedTuple):
 
 
 def paired_rows(first: Array, second: Array, weights: PairedWeights) -> PairedRows:
-    """One row for each sample: what it adds to the difference of the two means, and how much it counts.
+    """One row for each sample: a difference, and how much it counts.
 
-    Measured from the middle of both means, what a sample adds to one mean and takes from the other sums to
-    the difference of the means, however much it counts in each. Where it counts the same in both, its row is
-    first − second.
+    Where a sample counts the same in both means, its difference is first − second. Elsewhere it is what the
+    sample adds to the first mean, less what it adds to the second. Both are measured from the middle between
+    the two means, because then the weighted mean of all rows is the difference of the two means.
 
     Raises:
         InvalidInput: columns of different lengths, infinite values, a weight below 0 or missing.
     """
     require_same_length(values=first, weights=weights.first, tasks=weights.tasks)
     require_same_length(values=first, weights=weights.second)
-    own, other = (checked_weights(each, first) for each in (weights.first, weights.second))
-    common = (own + other) / 2
+    first_weights = checked_weights(weights.first, first)
+    second_weights = checked_weights(weights.second, first)
+    common = (first_weights + second_weights) / 2
     differences = first - second
     scored = ~np.isnan(differences)
-    unlike = scored & (own != other)
+    unlike = scored & (first_weights != second_weights)
     for task in np.unique(weights.tasks[unlike]):
         rows = scored & (weights.tasks == task)
-        if own[rows].sum() > 0 and other[rows].sum() > 0:
-            means = (
-                np.average(first[rows], weights=own[rows]),
-                np.average(second[rows], weights=other[rows]),
-            )
-            middle = sum(means) / 2
+        if first_weights[rows].sum() > 0 and second_weights[rows].sum() > 0:
+            first_mean = np.average(first[rows], weights=first_weights[rows])
+            second_mean = np.average(second[rows], weights=second_weights[rows])
+            middle = (first_mean + second_mean) / 2
             rows &= unlike
-            added = own[rows] * (first[rows] - middle)
-            taken = other[rows] * (second[rows] - middle)
-            differences[rows] = (added - taken) / common[rows]
+            to_first = first_weights[rows] * (first[rows] - middle)
+            to_second = second_weights[rows] * (second[rows] - middle)
+            differences[rows] = (to_first - to_second) / common[rows]
     if np.unique(weights.tasks[scored]).size > 1:
         common = balanced(common, weights.tasks, scored)
     return PairedRows(differences, common)

@@ -97,8 +97,7 @@ class Validator:
     def _score(self) -> float:
         outputs: dict[str, Output] = {}
         with _restored(self._parts()):
-            for part, attention in zip(self._parts(), self._answering, strict=True):
-                _attend(part, attention)
+            _use_attention(self._parts(), self._answering)
             for batch in self._batches:
                 outputs |= {output.sample_id: output for output in self._answer(batch)}
         return mean_score(self._task, outputs)
@@ -140,10 +139,11 @@ def _restored(parts: Sequence[Any]) -> Iterator[None]:
     try:
         yield
     finally:
-        for part, attention in zip(parts, before, strict=True):
-            _attend(part, attention)
+        _use_attention(parts, before)
 
 
-def _attend(part: Any, attention: str) -> None:
-    if part.config._attn_implementation != attention:
-        part.set_attn_implementation(attention)
+def _use_attention(parts: Sequence[Any], attention: Sequence[str]) -> None:
+    """Let each of ``parts`` use the attention of that name."""
+    for part, name in zip(parts, attention, strict=True):
+        # Not ``set_attn_implementation``: it takes any name with ``flash`` in it for a package to import.
+        part.config._attn_implementation = name

@@ -88,7 +88,7 @@ def choose_attention(spec: ModelSpec, model: Any) -> tuple[Attention | None, str
     keep_freed_memory()
     speedup = blocks_speedup()
     if speedup is None:
-        return None, "torch's own (this torch has no oneDNN)"
+        return None, "torch's own (oneDNN is missing or failed its trial)"
     if speedup < MIN_SPEEDUP:
         return (
             None,
@@ -132,14 +132,16 @@ def attend(
     seen = query.new_empty(batch, queries, heads, size).transpose(1, 2)
     for row in range(batch):
         count = queries
-        seeing = _earlier if is_causal else _everything(tokens)
+        keys_of = _causal_keys if is_causal else _all_keys(tokens)
         if visible is not None:
-            count, seeing = len(visible.reaches[row]), _branches(visible, row)
+            count, keys_of = len(visible.reaches[row]), _branch_keys(visible, row)
         for head in range(shared):
             own = slice(head * groups, (head + 1) * groups)
             # oneDNN has no fast product for rows with gaps between them.
             keys, values = key[row, head].contiguous(), value[row, head].contiguous()
-            _see(query[row, own, :count] * factor, keys, values, seen[row, own, :count], seeing)
+            _attend_head(
+                query[row, own, :count] * factor, keys, values, seen[row, own, :count], keys_of
+            )
     return seen
 
 
@@ -163,7 +165,7 @@ def use_in_tower(model: Any, attention: Attention) -> None:
     model.model.visual.config._attn_implementation = NAME
 
 
-class Sight(NamedTuple):
+class BlockKeys(NamedTuple):
     """The keys that a block of queries sees."""
 
     common: int
@@ -174,43 +176,43 @@ class Sight(NamedTuple):
     """(queries, keys of ``near``): which of these a query does not see; None without further keys."""
 
 
-Seeing = Callable[[int, int], Sight]
-"""What the queries between two numbers see."""
+KeysOf = Callable[[int, int], BlockKeys]
+"""Numbers of the first query and of the one behind the last → what the queries between them see."""
 
 
-def _everything(tokens: int) -> Seeing:
-    sight = Sight(tokens, slice(0), None)
-    return lambda first, last: sight
+def _all_keys(tokens: int) -> KeysOf:
+    block_keys = BlockKeys(tokens, slice(0), None)
+    return lambda first, last: block_keys
 
 
-def _earlier(first: int, last: int) -> Sight:
+def _causal_keys(first: int, last: int) -> BlockKeys:
     """Query i sees the first i + 1 keys."""
     ahead = torch.ones(last - first, last - first, dtype=torch.bool).triu(1)
-    return Sight(first, slice(first, last), ahead)
+    return BlockKeys(first, slice(first, last), ahead)
 
 
-def _branches(visible: Visible, row: int) -> Seeing:
+def _branch_keys(visible: Visible, row: int) -> KeysOf:
     """What the tokens of the document ``row`` see."""
     reaches, prefix, columns = visible.reaches[row], visible.prefixes[row], visible.columns[row]
 
-    def seeing(first: int, last: int) -> Sight:
+    def keys_of(first: int, last: int) -> BlockKeys:
         block = reaches[first:last]
         start, stop = min(reach.start for reach in block), max(reach.stop for reach in block)
         # In steps, because oneDNN compiles a kernel for each number of keys (0.5 ms).
         width = math.ceil((stop - start) / NEAR_KEYS) * NEAR_KEYS
         stop = min(start + width, visible.length)
         near = slice(max(prefix, stop - width), stop)
-        return Sight(prefix, near, ~columns[first:last, near])
+        return BlockKeys(prefix, near, ~columns[first:last, near])
 
-    return seeing
+    return keys_of
 
 
-def _see(
+def _attend_head(
     queries: torch.Tensor,
     keys: torch.Tensor,
     values: torch.Tensor,
     seen: torch.Tensor,
-    seeing: Seeing,
+    keys_of: KeysOf,
 ) -> None:
     """Fill ``seen`` with what scaled ``queries`` see of one head's ``keys``.
 
@@ -223,22 +225,22 @@ def _see(
     for first in range(0, count, step):
         last = min(first + step, count)
         rows = queries[:, first:last].reshape(-1, size)
-        sight = seeing(first, last)
-        of_rows = _by_sigmoid(rows, known, values, sight)
+        block_keys = keys_of(first, last)
+        of_rows = _by_sigmoid(rows, known, values, block_keys)
         if of_rows is None:
-            of_rows = _by_softmax(rows, keys, values, sight)
+            of_rows = _by_softmax(rows, keys, values, block_keys)
         seen[:, first:last] = of_rows.view(groups, -1, size)
 
 
 def _by_sigmoid(
-    rows: torch.Tensor, known: torch.Tensor, values: torch.Tensor, sight: Sight
+    rows: torch.Tensor, known: torch.Tensor, values: torch.Tensor, block_keys: BlockKeys
 ) -> torch.Tensor | None:
     """What ``rows`` see, both (groups x queries, size); None if it cannot be told in this way.
 
     That is so if there are no common keys to sample, or if a score is too far above those of the sample.
     ``known`` is (tokens, size + 1), its last column ones.
     """
-    common, near, hidden = sight
+    common, near, hidden = block_keys
     if common == 0:
         return None
     sample = known[: common : max(1, common // SAMPLED_KEYS), :-1]
@@ -256,10 +258,10 @@ def _by_sigmoid(
 
 
 def _by_softmax(
-    rows: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, sight: Sight
+    rows: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, block_keys: BlockKeys
 ) -> torch.Tensor:
     """What ``rows`` see, both (groups x queries, size), by torch's own attention."""
-    common, near, hidden = sight
+    common, near, hidden = block_keys
     mask = None
     if hidden is not None:
         keys, values = (torch.cat([part[:common], part[near]]) for part in (keys, values))

@@ -61,13 +61,13 @@ def prefill(
             "deepstack_visual_embeds": [torch.cat(layer) for layer in layers],
         }
     documents = range(first, first + len(prefixes))
-    # Nobody reads what becomes of its tokens, unless features are still added behind the last layer.
-    further = len(pages[0].deepstack) >= len(model.model.language_model.layers)
+    # Nobody reads what the last layer makes of a prefix, but features can only be added to what is there.
+    takes_features = len(pages[0].deepstack) >= len(model.model.language_model.layers)
     model.model.language_model(
         inputs_embeds=embedded.unsqueeze(0),
         position_ids=upload(torch.cat(positions, dim=1).unsqueeze(1), model.device),
         use_cache=False,
-        wanted=None if further else slice(0),
+        wanted=None if takes_features else slice(0),
         row=cache.prefix(documents, [len(prefix.ids) for prefix in prefixes]),
         **extra,
     )

@@ -104,7 +104,8 @@ class Attention(Protocol):
             query: (batch, query heads, queries, size).
             key: (batch, key/value heads, tokens, size).
             value: like ``key``.
-            visible: what the queries see, for branches; without it they see all keys.
+            visible: what the queries see, for branches; without it they see all keys. What a slot without
+                a token gets may be anything.
             is_causal: query i sees the first i + 1 keys; there are as many of both.
             scale: factor of the scores; None is one over the square root of ``size``.
             enable_gqa: whether there are more query heads than key/value heads, where nothing is ``visible``.
@@ -207,17 +208,18 @@ class PrefixRow:
         """See ``TreeRow``. No mask, so that the fused causal kernels can run."""
         import torch
 
-        seen = []
         shape = self._cache.shape
-        grouped = serves_grouped_queries(shape.dtype, shape.device)
         parts = [torch.split(part, list(self._lengths), dim=2) for part in heads]
-        for document, length, queries, keys, values in zip(
-            self._documents, self._lengths, *parts, strict=True
+        for document, length, keys, values in zip(
+            self._documents, self._lengths, *parts[1:], strict=True
         ):
             self._cache.keys[layer][document, :, :length] = keys[0]
             self._cache.values[layer][document, :, :length] = values[0]
-            if layer == shape.layers - 1:
-                continue
+        if layer == shape.layers - 1:
+            return heads.queries.transpose(1, 2)
+        seen = []
+        grouped = serves_grouped_queries(shape.dtype, shape.device)
+        for queries, keys, values in zip(*parts, strict=True):
             if not grouped:
                 keys, values = (
                     part.repeat_interleave(shape.groups, dim=1) for part in (keys, values)
@@ -232,7 +234,7 @@ class PrefixRow:
                     enable_gqa=grouped and shape.groups > 1,
                 )
             )
-        return torch.cat(seen or [heads.queries], dim=2).transpose(1, 2)
+        return torch.cat(seen, dim=2).transpose(1, 2)
 
 
 class Reach(NamedTuple):

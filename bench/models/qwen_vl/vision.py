@@ -86,8 +86,8 @@ BY_PAGE = "bench_flash_by_page"
 def use_attention_by_page(model: Any) -> None:
     """Let the vision tower of ``model`` use torch's attention on each page, or window, of a call.
 
-    transformers does the same, and reads the pages' bounds on the host three times in every layer: on a GPU
-    each time waits for the device.
+    transformers does the same, but reads the pages' bounds on the host three times in every layer, and each
+    time the host waits for the GPU.
     """
     import torch
     from transformers import AttentionInterface
@@ -118,13 +118,13 @@ def use_attention_by_page(model: Any) -> None:
 
 
 class _BoundsOnHost:
-    """The pages of a call, and their windows where a tower has some, as read when they were first met."""
+    """Reads the bounds of the pages, and of the windows of a tower that has some, once in a call."""
 
     def __init__(self) -> None:
         self._read: list[tuple[torch.Tensor, list[int]]] = []
 
     def lengths(self, ends: torch.Tensor) -> list[int]:
-        """Patches of each page; ``ends`` is the same tensor in every layer of a call."""
+        """Patches of each page or window; ``ends`` is the same tensor in every layer of a call."""
         for known, lengths in self._read:
             if known is ends:
                 return lengths
