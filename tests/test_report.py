@@ -183,6 +183,19 @@ def test_verdict_says_where_all_models_score_the_same(tmp_path):
     assert said(view_of(run))[1].endswith("exactly as equal.")
 
 
+def test_verdict_recommends_no_model_that_answered_nothing(tmp_path):
+    broken = [dataclasses.replace(model, error_rate=1.0) for model in (RIGHT, WRONG)]
+    view = view_of(make_run(tmp_path / "broken", broken, previews=False))
+    assert view.verdict.headline == (
+        "No recommendation: every question to right and wrong ended in an error."
+    )
+    assert (view.verdict.best, view.verdict.leaders, view.verdict.points) == (None, (), ())
+    fast = dataclasses.replace(broken[1], seconds=0.01)
+    view = view_of(make_run(tmp_path / "one", [RIGHT, fast], previews=False))
+    assert view.verdict.best == "right"
+    assert "times faster" not in view.verdict.detail
+
+
 @pytest.mark.parametrize("latencies", [(0.0008, 0.0002), (0.052, 0.01)])
 def test_verdict_names_no_trade_whose_numbers_look_alike(tmp_path, latencies):
     models = [

@@ -116,6 +116,10 @@ def test_first_view_holds_the_recommendation_the_board_and_the_plot(page, measur
     assert browser.run("document.documentElement.scrollWidth") == 1440
     browser.size(420, 900)
     assert browser.run("document.documentElement.scrollWidth") == 420
+    # Beside the plot, too, the board has the room that it needs.
+    browser.size(1200, 900)
+    wide = 'document.querySelector(".board-box").scrollWidth'
+    assert browser.run(wide) == browser.run(wide.replace("scroll", "client"))
 
 
 def test_every_clause_leads_to_its_evidence(page, measured):

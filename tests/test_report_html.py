@@ -13,6 +13,8 @@ from itertools import pairwise
 import pytest
 
 from bench.drawing.axes import linear_ticks, log_ticks
+from bench.drawing.lines import Line, LinePoint, Lines
+from bench.drawing.plots import draw
 from bench.report import ReportOptions, build, write_report
 from bench.report.field_marks import FieldJudge
 from bench.report.options import MAX_TEXT
@@ -386,11 +388,29 @@ def test_stage_has_one_colour_whoever_it_belongs_to(demo):
 
 def test_a_single_plot_has_no_tabs(tmp_path):
     elsewhere = {"traits": {"runs_in": "server", "memory": None}}
-    page = page_of(make_run(tmp_path, [dataclasses.replace(RIGHT, gpu=False, details=elsewhere)]))
+    models = [dataclasses.replace(model, gpu=False, details=elsewhere) for model in (RIGHT, WRONG)]
+    page = page_of(make_run(tmp_path / "two", models, previews=False))
     assert 'id="tradeoff"' in page
     assert 'name="leaderboard-tab"' not in page
 
 
-def test_scatter_needs_a_finished_model_with_a_latency(tmp_path):
-    page = page_of(make_run(tmp_path, [dataclasses.replace(RIGHT, asked=0.5)]))
+def test_scatter_needs_two_finished_models_with_a_latency(tmp_path):
+    page = page_of(make_run(tmp_path, [RIGHT, dataclasses.replace(WRONG, asked=0.5)]))
     assert 'id="tradeoff"' not in page
+
+
+def test_head_says_the_name_of_a_run_once(tmp_path):
+    run = make_run(tmp_path, [RIGHT], name="run", previews=False)
+    assert "<dt>Run</dt><dd>2026-03-12" in page_of(run)
+    assert "<dt>Run</dt><dd>run<br>" in page_of(run, title="Invoices in March")
+
+
+def test_plot_begins_below_the_title_of_its_axis_and_cuts_long_names():
+    name = "通义千问视觉语言模型" * 6
+    line = Line(0, name, (LinePoint(0.5, 1.0, 0.0, 1.0), LinePoint(1.0, 1.0)))
+    drawn = draw(Lines((line,), "answers that pass", "right among them"), 380)
+    texts = re.findall(r' y="([\d.]+)"[^>]*>([^<]+)<', drawn)
+    highest = min(float(y) for y, text in texts if text == "100 %")
+    assert [highest - float(y) >= 16 for y, text in texts if text.startswith("↑")] == [True]
+    (label,) = re.findall(r'class="label"[^>]*>([^<]*)<', drawn)
+    assert len(label) < 24 and "…" in label

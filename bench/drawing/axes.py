@@ -11,6 +11,9 @@ from markupsafe import Markup
 
 from bench.drawing import svg
 
+TOP = 28
+"""Pixel at which a drawing's inner rectangle begins: below the title of the upright axis and its number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Axis:

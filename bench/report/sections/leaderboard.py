@@ -69,9 +69,10 @@ def _caption(view: ReportView) -> str:
     better = "higher" if view.higher_is_better else "lower"
     count = "counting the questions that all models of a board answered, "
     part = count if any(board.is_part for board in view.boards) else ""
+    ties = " Models that cannot be told apart share a rank (=)."
     return (
-        f"Score: {view.score_name} ({better} is better), {part}with its 95 % interval. Models that cannot be "
-        "told apart share a rank (=)."
+        f"Score: {view.score_name} ({better} is better), {part}with its 95 % interval."
+        f"{ties if any(row.tied for row in view.rows) else ''}"
     )
 
 

@@ -58,7 +58,8 @@ def plots(view: ReportView) -> Group | None:
     for number, board in enumerate(view.boards[:MAX_BOARDS], start=1):
         for cost, about in _COSTS.items():
             points = _points(view, board, cost)
-            if points:
+            # One point is no trade-off.
+            if len(points) > 1:
                 axis = about.axis.format(currency=currency_of(view.rows))
                 data = Scatter(points, axis, about.unit, view.score_name, view.higher_is_better)
                 plot = Plot(f"by-{cost}-{number}", data, _caption(view, cost, points))
