@@ -628,6 +628,18 @@ def test_model_of_two_runs_is_two_rows_named_by_their_runs(tmp_path):
     }
 
 
+def test_runs_of_one_id_stay_apart(tmp_path):
+    first = make_run(tmp_path / "a", [RIGHT], name="run", previews=False)
+    broken = dataclasses.replace(RIGHT, asked=0.5)
+    copied = {"id": first.id, "started": "2026-03-14T08:12:44Z"}
+    second = make_run(tmp_path / "b", [broken], name="run", previews=False, record=copied)
+    view = view_of(first, second)
+    assert {row.key for row in view.rows} == {"right @ 2026-03-12", "right @ 2026-03-14"}
+    assert [caveat.text for caveat in view.caveats if caveat.kind == "state"] == [
+        "The run “2026-03-14” is unfinished: 36 of 72 questions have been asked."
+    ]
+
+
 def named(**changes: object) -> RunView:
     run = {
         "id": "20260102T030405Z-run-abc",
