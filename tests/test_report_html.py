@@ -17,6 +17,7 @@ from bench.drawing.lines import Line, LinePoint, Lines
 from bench.drawing.plots import draw
 from bench.report import ReportOptions, build, write_report
 from bench.report.field_marks import FieldJudge
+from bench.report.html import unbroken
 from bench.report.options import MAX_TEXT
 from bench.scoring.evaluation import evaluate
 from tests.run_fixture import FixtureModel, make_run, make_tasks
@@ -397,6 +398,12 @@ def test_a_single_plot_has_no_tabs(tmp_path):
 def test_scatter_needs_two_finished_models_with_a_latency(tmp_path):
     page = page_of(make_run(tmp_path, [RIGHT, dataclasses.replace(WRONG, asked=0.5)]))
     assert 'id="tradeoff"' not in page
+
+
+def test_number_stays_on_one_line_with_its_unit():
+    words = "takes 1.5 s, needs 17.0 GiB, and 99 % [98.1 %, 100 %] of 3 samples are right"
+    kept = "takes 1.5_s, needs 17.0_GiB, and 99_% [98.1_%, 100_%] of 3 samples are right"
+    assert unbroken(words) == kept.replace("_", "\u00a0")
 
 
 def test_head_says_the_name_of_a_run_once(tmp_path):
