@@ -347,7 +347,10 @@ def test_run_of_one_question_has_a_score_without_an_interval(tmp_path):
     assert view.rows[0].score.value is not None
     assert view.rows[0].score.low is None
     assert view.rows[0].tied
-    assert write_report([run])
+    page, _ = write_report([run])
+    first_view = page.read_text(encoding="utf-8").partition('<section id="tasks"')[0]
+    assert "Models that cannot be told apart" in first_view
+    assert not re.search("95.% interval|nearly the slowest|within the noise", first_view)
 
 
 def test_old_run_without_measurements_has_a_report(tmp_path):

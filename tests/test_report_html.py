@@ -378,6 +378,9 @@ def test_page_without_a_preview_is_counted(tmp_path):
 def test_ticks_are_round_numbers():
     assert linear_ticks(0.53, 0.91) == pytest.approx([0.6, 0.7, 0.8, 0.9])
     assert log_ticks(0.3, 4) == pytest.approx([0.5, 1, 2])
+    # One or two numbers tell no scale.
+    assert log_ticks(0.46, 0.9) == pytest.approx([0.5, 0.6, 0.7, 0.8, 0.9])
+    assert log_ticks(1.1, 4.9) == pytest.approx([2, 3, 4])
     assert log_ticks(1e300, 1e308)[-1] == pytest.approx(1e308)
 
 

@@ -124,7 +124,9 @@ def _caption(view: ReportView, cost: str, points: tuple[PlotPoint, ...]) -> str:
         sentences.append("No other model is both better and cheaper than those on the line.")
     elif front:
         sentences.append(f"No other model is better or cheaper than {front[0]}.")
-    sentences.append("The bars are 95 % intervals; the cost axis is logarithmic.")
+    bars = any(point.estimate.low is not None for point in points)
+    sentences += ["The bars are 95 % intervals."] if bars else []
+    sentences.append("The cost axis is logarithmic.")
     hollow = [point.label for point in points if point.hollow]
     if hollow:
         sentences.append(
