@@ -194,6 +194,9 @@ def test_verdict_recommends_no_model_that_answered_nothing(tmp_path):
     view = view_of(make_run(tmp_path / "one", [RIGHT, fast], previews=False))
     assert view.verdict.best == "right"
     assert "times faster" not in view.verdict.detail
+    large = dataclasses.replace(RIGHT, memory=40 * 2**30)
+    view = view_of(make_run(tmp_path / "large", [large, fast], previews=False))
+    assert view.verdict.headline == "Take right."
 
 
 @pytest.mark.parametrize("latencies", [(0.0008, 0.0002), (0.052, 0.01)])

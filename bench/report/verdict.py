@@ -113,12 +113,12 @@ def _recommendation(
         who = f"{best.key}, alone on its board," if among else best.key
         lone = f"{who} scores {scored}."
         return [Clause(lone, "leaderboard", leads=not among), *_own_price(best, subject)]
+    answering = [row for row in others if _answered(row)]
     clauses = [
         Clause(f"{among or 'Take'} {best.key}.", "leaderboard", leads=True),
-        *_on_usual_gpu(best, others),
+        *_on_usual_gpu(best, answering),
         Clause(f"{subject} {_lead(best, others, against, scored)}", "compare"),
     ]
-    answering = [row for row in others if _answered(row)]
     clauses += _trades(best, answering, against) or _own_price(best, subject)
     clauses += _exceptions(reversals)
     return clauses
@@ -248,7 +248,7 @@ def _behind(row: ModelRow, best: ModelRow, pair: Pair | None) -> str:
 
 def _on_usual_gpu(best: ModelRow, others: Sequence[ModelRow]) -> list[Clause]:
     """Which model to take on a usual GPU, if the best one does not fit it."""
-    if fits(best, USUAL_GPU * GIB) is not False:
+    if not others or fits(best, USUAL_GPU * GIB) is not False:
         return []
     row = next((row for row in others if fits(row, USUAL_GPU * GIB)), None)
     advice = "none of these models fits" if row is None else f"take {row.key}"
