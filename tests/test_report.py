@@ -183,6 +183,22 @@ def test_verdict_says_where_all_models_score_the_same(tmp_path):
     assert said(view_of(run))[1].endswith("exactly as equal.")
 
 
+def test_verdict_recommends_no_model_that_answered_nothing(tmp_path):
+    broken = [dataclasses.replace(model, error_rate=1.0) for model in (RIGHT, WRONG)]
+    view = view_of(make_run(tmp_path / "broken", broken, previews=False))
+    assert view.verdict.headline == (
+        "No recommendation: every question to right and wrong ended in an error."
+    )
+    assert (view.verdict.best, view.verdict.leaders, view.verdict.points) == (None, (), ())
+    fast = dataclasses.replace(broken[1], seconds=0.01)
+    view = view_of(make_run(tmp_path / "one", [RIGHT, fast], previews=False))
+    assert view.verdict.best == "right"
+    assert "times faster" not in view.verdict.detail
+    large = dataclasses.replace(RIGHT, memory=40 * 2**30)
+    view = view_of(make_run(tmp_path / "large", [large, fast], previews=False))
+    assert view.verdict.headline == "Take right."
+
+
 @pytest.mark.parametrize("latencies", [(0.0008, 0.0002), (0.052, 0.01)])
 def test_verdict_names_no_trade_whose_numbers_look_alike(tmp_path, latencies):
     models = [
@@ -334,7 +350,10 @@ def test_run_of_one_question_has_a_score_without_an_interval(tmp_path):
     assert view.rows[0].score.value is not None
     assert view.rows[0].score.low is None
     assert view.rows[0].tied
-    assert write_report([run])
+    page, _ = write_report([run])
+    first_view = page.read_text(encoding="utf-8").partition('<section id="tasks"')[0]
+    assert "Models that cannot be told apart" in first_view
+    assert not re.search("95.% interval|nearly the slowest|within the noise", first_view)
 
 
 def test_old_run_without_measurements_has_a_report(tmp_path):
@@ -613,6 +632,18 @@ def test_model_of_two_runs_is_two_rows_named_by_their_runs(tmp_path):
         "right @ second",
         "wrong",
     }
+
+
+def test_runs_of_one_id_stay_apart(tmp_path):
+    first = make_run(tmp_path / "a", [RIGHT], name="run", previews=False)
+    broken = dataclasses.replace(RIGHT, asked=0.5)
+    copied = {"id": first.id, "started": "2026-03-14T08:12:44Z"}
+    second = make_run(tmp_path / "b", [broken], name="run", previews=False, record=copied)
+    view = view_of(first, second)
+    assert {row.key for row in view.rows} == {"right @ 2026-03-12", "right @ 2026-03-14"}
+    assert [caveat.text for caveat in view.caveats if caveat.kind == "state"] == [
+        "The run “2026-03-14” is unfinished: 36 of 72 questions have been asked."
+    ]
 
 
 def named(**changes: object) -> RunView:

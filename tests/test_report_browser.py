@@ -116,6 +116,24 @@ def test_first_view_holds_the_recommendation_the_board_and_the_plot(page, measur
     assert browser.run("document.documentElement.scrollWidth") == 1440
     browser.size(420, 900)
     assert browser.run("document.documentElement.scrollWidth") == 420
+    # Beside the plot, too, the board has the room that it needs.
+    browser.size(1200, 900)
+    wide = 'document.querySelector(".board-box").scrollWidth'
+    assert browser.run(wide) == browser.run(wide.replace("scroll", "client"))
+
+
+def test_paper_is_white_and_cuts_no_table(page, measured):
+    browser = page(measured, width=720)
+    paper = "getComputedStyle(document.documentElement).getPropertyValue('--m0')"
+    light = browser.run(paper)
+    browser.size(720, 900, dark=True)
+    assert browser.run(paper) != light
+    browser.run('document.documentElement.dataset.theme = "dark"')
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    assert browser.run(paper) == light
+    wide = "Math.max(...[...document.querySelectorAll('table')].map((t) => t.getBoundingClientRect().right))"
+    assert browser.run(wide) <= 720
+    browser.call("Emulation.setEmulatedMedia", media="")
 
 
 def test_every_clause_leads_to_its_evidence(page, measured):

@@ -13,8 +13,11 @@ from itertools import pairwise
 import pytest
 
 from bench.drawing.axes import linear_ticks, log_ticks
+from bench.drawing.lines import Line, LinePoint, Lines
+from bench.drawing.plots import draw
 from bench.report import ReportOptions, build, write_report
 from bench.report.field_marks import FieldJudge
+from bench.report.html import unbroken
 from bench.report.options import MAX_TEXT
 from bench.scoring.evaluation import evaluate
 from tests.run_fixture import FixtureModel, make_run, make_tasks
@@ -375,6 +378,9 @@ def test_page_without_a_preview_is_counted(tmp_path):
 def test_ticks_are_round_numbers():
     assert linear_ticks(0.53, 0.91) == pytest.approx([0.6, 0.7, 0.8, 0.9])
     assert log_ticks(0.3, 4) == pytest.approx([0.5, 1, 2])
+    # One or two numbers tell no scale.
+    assert log_ticks(0.46, 0.9) == pytest.approx([0.5, 0.6, 0.7, 0.8, 0.9])
+    assert log_ticks(1.1, 4.9) == pytest.approx([2, 3, 4])
     assert log_ticks(1e300, 1e308)[-1] == pytest.approx(1e308)
 
 
@@ -386,11 +392,35 @@ def test_stage_has_one_colour_whoever_it_belongs_to(demo):
 
 def test_a_single_plot_has_no_tabs(tmp_path):
     elsewhere = {"traits": {"runs_in": "server", "memory": None}}
-    page = page_of(make_run(tmp_path, [dataclasses.replace(RIGHT, gpu=False, details=elsewhere)]))
+    models = [dataclasses.replace(model, gpu=False, details=elsewhere) for model in (RIGHT, WRONG)]
+    page = page_of(make_run(tmp_path / "two", models, previews=False))
     assert 'id="tradeoff"' in page
     assert 'name="leaderboard-tab"' not in page
 
 
-def test_scatter_needs_a_finished_model_with_a_latency(tmp_path):
-    page = page_of(make_run(tmp_path, [dataclasses.replace(RIGHT, asked=0.5)]))
+def test_scatter_needs_two_finished_models_with_a_latency(tmp_path):
+    page = page_of(make_run(tmp_path, [RIGHT, dataclasses.replace(WRONG, asked=0.5)]))
     assert 'id="tradeoff"' not in page
+
+
+def test_number_stays_on_one_line_with_its_unit():
+    words = "takes 1.5 s, needs 17.0 GiB, and 99 % [98.1 %, 100 %] of 3 samples are right"
+    kept = "takes 1.5_s, needs 17.0_GiB, and 99_% [98.1_%, 100_%] of 3 samples are right"
+    assert unbroken(words) == kept.replace("_", "\u00a0")
+
+
+def test_head_says_the_name_of_a_run_once(tmp_path):
+    run = make_run(tmp_path, [RIGHT], name="run", previews=False)
+    assert "<dt>Run</dt><dd>2026-03-12" in page_of(run)
+    assert "<dt>Run</dt><dd>run<br>" in page_of(run, title="Invoices in March")
+
+
+def test_plot_begins_below_the_title_of_its_axis_and_cuts_long_names():
+    name = "通义千问视觉语言模型" * 6
+    line = Line(0, name, (LinePoint(0.5, 1.0, 0.0, 1.0), LinePoint(1.0, 1.0)))
+    drawn = draw(Lines((line,), "answers that pass", "right among them"), 380)
+    texts = re.findall(r' y="([\d.]+)"[^>]*>([^<]+)<', drawn)
+    highest = min(float(y) for y, text in texts if text == "100 %")
+    assert [highest - float(y) >= 16 for y, text in texts if text.startswith("↑")] == [True]
+    (label,) = re.findall(r'class="label"[^>]*>([^<]*)<', drawn)
+    assert len(label) < 24 and "…" in label

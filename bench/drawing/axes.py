@@ -11,6 +11,9 @@ from markupsafe import Markup
 
 from bench.drawing import svg
 
+TOP = 28
+"""Pixel at which a drawing's inner rectangle begins: below the title of the upright axis and its number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Axis:
@@ -76,7 +79,7 @@ class Frame:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Round numbers (1, 2, 5 times powers of ten) between ``low`` and ``high``."""
+    """Round numbers (1, 2, 5 times powers of ten, or closer ones) between ``low`` and ``high``."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     # The power above the largest float is none.
     last = min(last, sys.float_info.max_10_exp)
@@ -86,7 +89,9 @@ def log_ticks(low: float, high: float) -> list[float]:
         for digit in (1, 2, 5)
         if low <= digit * 10.0**power <= high * 1.0001
     ]
-    return ticks if len(ticks) <= 8 else [t for t in ticks if f"{t:e}"[0] == "1"]
+    if len(ticks) > 8:
+        return [tick for tick in ticks if f"{tick:e}"[0] == "1"]
+    return ticks if len(ticks) > 2 else linear_ticks(low, high)
 
 
 def linear_ticks(low: float, high: float, count: int = 5) -> list[float]:

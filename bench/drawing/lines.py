@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from bench import formatting
 from bench.drawing import svg
-from bench.drawing.axes import Axis, Frame
+from bench.drawing.axes import TOP, Axis, Frame
+from bench.drawing.names import shortened
 
-_LEGEND = 20
+LEGEND = 20
 """Pixels of a name below the drawing."""
 
 
@@ -56,25 +57,24 @@ def draw_lines(data: Lines, width: int) -> Markup:
     lowest = min(point.y if point.low is None else point.low for point in points)
     floor = 0.0 if data.diagonal else max(0.0, lowest - 0.05)
     plain = 330 if width > 500 else 280
-    height = plain + _LEGEND * len(data.lines) + 8
-    frame = Frame(Axis(0, 1, 52, width - 20), Axis(floor, 1.02, plain - 44, 16))
+    height = plain + LEGEND * len(data.lines) + 8
+    frame = Frame(Axis(0, 1, 52, width - 20), Axis(floor, 1.02, plain - 44, TOP))
     ticks = frame.x.ticks()
     parts = [
         *frame.levels([tick for tick in frame.y.ticks() if tick <= 1], formatting.percent),
         *frame.uprights(ticks),
         *frame.numbers(ticks, formatting.percent),
         svg.label("axis-title", width - 20, plain - 6, f"{data.x_title} →", "end"),
-        svg.label("axis-title", 4, 11, f"↑ {data.y_title}"),
+        svg.label("axis-title", 4, 12, f"↑ {data.y_title}"),
     ]
     if data.diagonal:
         parts.append(_path("front", frame, [(floor, floor), (1.0, 1.0)]))
     if data.level is not None and data.level >= floor:
         parts.append(_path("front", frame, [(0.0, data.level), (1.0, data.level)]))
-    for number, line in enumerate(data.lines):
+    for line in data.lines:
         parts += draw_line(line, frame, formatting.percent, formatting.percent)
-        y = plain + 12 + _LEGEND * number
-        parts.append(svg.glyph(line.index, frame.x.start + 6, y - 4))
-        parts.append(svg.label("label", frame.x.start + 18, y, line.name))
+    named = {line.index: line.name for line in data.lines}
+    parts += draw_legend(named, frame.x.start, plain + 12, width)
     told = "; ".join(_described(line) for line in data.lines)
     return svg.plot(width, height, parts, f"{data.y_title} over {data.x_title}", told)
 
@@ -111,6 +111,19 @@ def draw_line(
         parts.append(
             Markup('<g data-model="{}"><title>{}</title>{}</g>').format(line.index, words, mark)
         )
+    return parts
+
+
+def draw_legend(names: Mapping[int, str], left: float, top: float, width: int) -> list[Markup]:
+    """The marks of rows of the leaderboard with their ``names``, one below the other."""
+    start = left + 18
+    # A letter is about 7 pixels wide, a wide one of other scripts somewhat more.
+    labels = shortened(names.values(), int((width - start) // 8))
+    parts = []
+    for number, (index, name) in enumerate(names.items()):
+        y = top + LEGEND * number
+        parts.append(svg.glyph(index, left + 6, y - 4))
+        parts.append(svg.label("label", start, y, labels[name]))
     return parts
 
 

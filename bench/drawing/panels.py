@@ -10,10 +10,8 @@ from markupsafe import Markup
 from bench import formatting
 from bench.drawing import svg
 from bench.drawing.axes import Axis, Frame
-from bench.drawing.lines import Line, draw_line
+from bench.drawing.lines import LEGEND, Line, draw_legend, draw_line
 
-_LEGEND = 20
-"""Pixels of a name below the drawings."""
 _HEIGHT, _LEFT, _GAP = 150, 44, 14
 _FEWEST = 150
 """Pixels that a panel needs."""
@@ -52,18 +50,15 @@ def draw_panels(data: Panels, width: int) -> Markup:
     named = {line.index: line.name for panel in data.panels for line in panel.lines}
     rows = -(-len(data.panels) // across)
     bottom = 18 + rows * (_HEIGHT + 40)
-    parts = [svg.label("axis-title", 4, 11, f"↑ {data.y_title}")]
+    parts = [svg.label("axis-title", 4, 12, f"↑ {data.y_title}")]
     for number, panel in enumerate(data.panels):
         row, column = divmod(number, across)
         left, top = _LEFT + column * wide, 18 + row * (_HEIGHT + 40)
         x = Axis(-0.35, len(data.steps) - 0.65, left, left + wide - _GAP)
         parts += _panel(panel, Frame(x, Axis(*levels, top + _HEIGHT, top + 20)), data.steps, column)
     parts.append(svg.label("axis-title", width - 12, bottom + 2, f"{data.x_title} →", "end"))
-    for number, (index, name) in enumerate(named.items()):
-        y = bottom + 12 + _LEGEND * number
-        parts.append(svg.glyph(index, _LEFT + 6, y - 4))
-        parts.append(svg.label("label", _LEFT + 18, y, name))
-    height = bottom + 8 + _LEGEND * len(named)
+    parts += draw_legend(named, _LEFT, bottom + 12, width)
+    height = bottom + 8 + LEGEND * len(named)
     told = "; ".join(_described(panel, data.steps) for panel in data.panels)
     return svg.plot(width, height, parts, f"{data.y_title} over {data.x_title}", told)
 

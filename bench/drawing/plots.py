@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from bench import formatting
 from bench.drawing import svg
-from bench.drawing.axes import Axis, Frame
+from bench.drawing.axes import TOP, Axis, Frame
 from bench.drawing.lines import Lines, draw_lines
 from bench.drawing.names import shortened
 from bench.drawing.names import width as name_width
@@ -179,7 +179,7 @@ def _scatter(data: Scatter, width: int) -> Markup:
     frame = Frame(
         # More room on the right, where most of the names stand.
         Axis(min(xs) / 1.6, max(xs) * 1.9, 48, width - 20, logarithmic=True),
-        Axis(*_padded(*_extent(points)), height - 44, 16),
+        Axis(*_padded(*_extent(points)), height - 44, TOP),
     )
     x_title = data.x_title if width > 500 else data.x_title.split(" (")[0]
     ticks = frame.x.ticks()
@@ -188,7 +188,7 @@ def _scatter(data: Scatter, width: int) -> Markup:
         *frame.uprights(ticks),
         *frame.numbers(ticks, lambda value: f"{value:g}{data.unit}"),
         svg.label("axis-title", width - 20, height - 6, f"{x_title} →", "end"),
-        svg.label("axis-title", 4, 11, f"↑ {data.y_title}"),
+        svg.label("axis-title", 4, 12, f"↑ {data.y_title}"),
         _staircase([point for point in points if point.on_front], frame),
         *(_interval(point, frame) for point in points),
         *_labelled(points, frame, width),
@@ -214,9 +214,9 @@ def _curves(data: Curves, width: int) -> Markup:
     longest = max(len(curve.name) for curve in data.curves)
     right = min(200, 30 + 7 * longest) if width > 500 else 20
     x = Axis(settings[0] / 1.15, settings[-1] * 1.15, 48, width - right, logarithmic=True)
-    score = Frame(x, Axis(*_padded(*_extent(points)), upper - (18 if has_costs else 44), 16))
+    score = Frame(x, Axis(*_padded(*_extent(points)), upper - (18 if has_costs else 44), TOP))
     parts = [*score.levels(_score_ticks(points), _short), *score.uprights(settings)]
-    parts.append(svg.label("axis-title", 4, 11, f"↑ {data.y_title}"))
+    parts.append(svg.label("axis-title", 4, 12, f"↑ {data.y_title}"))
     parts += _score_lines(data.curves, score, width)
     last, height = score, upper
     if has_costs:
@@ -282,11 +282,11 @@ def _strips(data: Strips, width: int) -> Markup:
         return Markup("")
     pitch = 54
     height = pitch * len(data.strips) + 34
-    x = Axis(min(positive) / 1.25, max(positive) * 1.25, 8, width - 8, logarithmic=True)
+    x = Axis(min(positive) / 1.25, max(positive) * 1.25, 8, width - 20, logarithmic=True)
     frame = Frame(x, Axis(0, 1, height - 28, 4))
     ticks = x.ticks()
     parts = [*frame.uprights(ticks), *frame.numbers(ticks, lambda value: f"{value:g} {data.unit}")]
-    labels = shortened([strip.label for strip in data.strips], 26 if width < 500 else 40)
+    labels = shortened([strip.label for strip in data.strips], 18 if width < 500 else 40)
     for number, strip in enumerate(data.strips):
         shown = replace(strip, label=labels[strip.label])
         parts += _strip(shown, x, number * pitch + 38, data.unit)
@@ -294,16 +294,16 @@ def _strips(data: Strips, width: int) -> Markup:
 
 
 def _strip(strip: Strip, x: Axis, y: float, unit: str) -> list[Markup]:
-    figures = " · ".join(
-        f"{key} {formatting.significant(strip.quantiles[key])} {unit}"
+    figures = ", ".join(
+        f"{key} {formatting.significant(strip.quantiles[key])}"
         for key in ("p50", "p95")
         if key in strip.quantiles
     )
     parts = [
         svg.glyph(strip.index, x.start + 6, y - 20),
         Markup(
-            '<text class="label" x="{:.0f}" y="{:.0f}">{}<tspan class="soft" dx="10">{} · n {}</tspan></text>'
-        ).format(x.start + 18, y - 16, strip.label, figures, len(strip.values)),
+            '<text class="label" x="{:.0f}" y="{:.0f}">{}<tspan class="soft" dx="10">{}</tspan></text>'
+        ).format(x.start + 18, y - 16, strip.label, f"{figures} {unit} · n {len(strip.values)}"),
     ]
     for number, value in enumerate(_thinned(strip.values)):
         # A fixed jitter keeps equal values apart and the drawing the same every time.

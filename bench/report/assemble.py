@@ -22,7 +22,7 @@ from bench.report.records import at
 from bench.report.robustness import robustness
 from bench.report.rows import RowSource, model_row
 from bench.report.run_names import keys_of_rows
-from bench.report.runs import run_view
+from bench.report.runs import run_views
 from bench.report.sweep import sweep_views
 from bench.report.verdict import judge
 from bench.report.views import (
@@ -54,7 +54,7 @@ def build(evaluations: Sequence[Evaluation], options: ReportOptions | None = Non
         options: the title is used here, the rest by the renderers.
     """
     options = options or ReportOptions()
-    runs = tuple(run_view(evaluation.run) for evaluation in evaluations)
+    runs = run_views(evaluation.run for evaluation in evaluations)
     keys = _task_keys(evaluations)
     # Scores and ranks are those of clean pages; what perturbed pages change is looked at beside them.
     clean = [evaluation.clean for evaluation in evaluations]

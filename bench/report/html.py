@@ -136,7 +136,7 @@ def _environment() -> jinja2.Environment:
     )
     for name in ("count", "percent", "plural", "moment"):
         environment.filters[name] = getattr(formatting, name)
-    for filter_ in (attr_json, deep_link, names, tooltip):
+    for filter_ in (attr_json, deep_link, names, tooltip, unbroken):
         environment.filters[filter_.__name__] = filter_
     functions: tuple[Callable[..., Any], ...] = (
         *(bodies, causes, cell_class, classes, column_class, draw, picture, picture_before),
@@ -177,6 +177,13 @@ def _policy(style: str, script: str) -> str:
 
 # Text
 
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:%|s|GB|GiB|MiB)(?!\w))")
+
+
+def unbroken(text: str) -> str:
+    """A sentence in which every number stays on one line with its unit."""
+    return _BEFORE_UNIT.sub("\u00a0", text)
+
 
 def names(text: str, keys: Iterable[str]) -> Markup:
     """A sentence with the models' names set apart; short ones are not broken over two lines."""
@@ -187,7 +194,7 @@ def names(text: str, keys: Iterable[str]) -> Markup:
     parts = re.split(rf"(?<!\w)({'|'.join(map(re.escape, known))})(?!\w)", text)
     marked = []
     for number, part in enumerate(parts):
-        words = formatting.safe(part)
+        words = formatting.safe(unbroken(part))
         # A split by a pattern in brackets has what matched at the odd places.
         if number % 2 == 0:
             marked.append(Markup.escape(words))

@@ -21,7 +21,7 @@ from bench.report.measurements import MEMORY_KINDS, Facts
 from bench.report.mistakes import label
 from bench.report.rows import of_the_model, recorded_traits
 from bench.report.run_names import keys_of_rows
-from bench.report.runs import run_view
+from bench.report.runs import run_views
 from bench.report.section import (
     Column,
     DataCell,
@@ -102,7 +102,7 @@ def _check_tasks(runs: Sequence[StoredScores]) -> None:
 
 def _lines(runs: Sequence[StoredScores]) -> Iterator[_Line]:
     models = [scores.run.model_names() for scores in runs]
-    views = [run_view(scores.run) for scores in runs]
+    views = run_views(scores.run for scores in runs)
     for scores, keys in zip(runs, keys_of_rows(models, views), strict=True):
         for model, key in keys.items():
             yield _Line(key, model, scores, _facts(scores, model))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from bench.report.records import nested, text
@@ -12,8 +14,19 @@ from bench.report.views import RunView
 from bench.rundir.store import RunStore
 
 
-def run_view(run: RunStore) -> RunView:
-    """What a report says of ``run``."""
+def run_views(runs: Iterable[RunStore]) -> tuple[RunView, ...]:
+    """What a report says of each of several ``runs``; a copy of another one gets an id of its own."""
+    views = []
+    seen: Counter[str] = Counter()
+    for run in runs:
+        view = _run_view(run)
+        seen[view.id] += 1
+        count = seen[view.id]
+        views.append(view if count == 1 else replace(view, id=f"{view.id} ({count})"))
+    return tuple(views)
+
+
+def _run_view(run: RunStore) -> RunView:
     record = run.record
     environment = record.get("environment")
     git = nested(environment, "git")

@@ -39,8 +39,9 @@ def judge(rows: Sequence[ModelRow], ranking: Ranking) -> Verdict:
         among = f"Of {formatting.listed(board.keys, 3)}, take" if len(ranking.boards) > 1 else ""
         reversals = ranking.reversals[number]
         boards.append(_recommendation(ranked, ranking.pairs, reversals, board, among))
-    leaders = tuple(board.keys[0] for board in ranking.boards)
-    points = _highlights([row for row in rows if row.ranked])
+    firsts = [board.keys[0] for board in ranking.boards]
+    leaders = tuple(key for key in firsts if _answered(by_key[key]))
+    points = _highlights([row for row in rows if row.ranked and _answered(row)])
     return _verdict(boards, leaders, points)
 
 
@@ -96,6 +97,10 @@ def _recommendation(
 ) -> list[Clause]:
     """What to say of one board, whose rows are ``ranked``."""
     best, others = ranked[0], ranked[1:]
+    if not _answered(best):
+        names = formatting.listed([row.key for row in ranked if not _answered(row)], 3)
+        words = f"No recommendation: every question to {names} ended in an error."
+        return [Clause(words, "errors", leads=True)]
     against = {
         pair.second if pair.first == best.key else pair.first: pair
         for pair in pairs
@@ -108,12 +113,13 @@ def _recommendation(
         who = f"{best.key}, alone on its board," if among else best.key
         lone = f"{who} scores {scored}."
         return [Clause(lone, "leaderboard", leads=not among), *_own_price(best, subject)]
+    answering = [row for row in others if _answered(row)]
     clauses = [
         Clause(f"{among or 'Take'} {best.key}.", "leaderboard", leads=True),
-        *_on_usual_gpu(best, others),
+        *_on_usual_gpu(best, answering),
         Clause(f"{subject} {_lead(best, others, against, scored)}", "compare"),
     ]
-    clauses += _trades(best, others, against) or _own_price(best, subject)
+    clauses += _trades(best, answering, against) or _own_price(best, subject)
     clauses += _exceptions(reversals)
     return clauses
 
@@ -236,12 +242,13 @@ def _behind(row: ModelRow, best: ModelRow, pair: Pair | None) -> str:
         return "scores the same"
     far = formatting.score(distance)
     behind = "is less than 0.001 behind" if far == formatting.score(0.0) else f"is {far} behind"
-    return behind if pair is None or pair.separated else f"{behind}, within the noise"
+    is_noise = pair is not None and pair.p_holm is not None and not pair.separated
+    return f"{behind}, within the noise" if is_noise else behind
 
 
 def _on_usual_gpu(best: ModelRow, others: Sequence[ModelRow]) -> list[Clause]:
     """Which model to take on a usual GPU, if the best one does not fit it."""
-    if fits(best, USUAL_GPU * GIB) is not False:
+    if not others or fits(best, USUAL_GPU * GIB) is not False:
         return []
     row = next((row for row in others if fits(row, USUAL_GPU * GIB)), None)
     advice = "none of these models fits" if row is None else f"take {row.key}"
@@ -288,6 +295,11 @@ def _exceptions(reversals: Sequence[Reversal]) -> list[Clause]:
         if new:
             clauses.append(Clause(f"On {formatting.listed(new, 3)} take {model}.", evidence))
     return clauses
+
+
+def _answered(row: ModelRow) -> bool:
+    """Whether any question to the model ended otherwise than in an error."""
+    return row.failed < row.asked
 
 
 def _value(row: ModelRow) -> float | None:

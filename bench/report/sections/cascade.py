@@ -82,7 +82,8 @@ def _sentence(advice: Advice) -> str:
     if gap.p is not None and gap.p < ALPHA and (gap.difference or 0) < 0:
         return (
             f"No pair can be recommended: {pair.first}, and {pair.second} where it is unsure, looked as good "
-            f"as {pair.best} alone, but is worse on documents that did not choose it. {_against_best(pair)}"
+            f"as {pair.best} alone, but is worse on documents that were not used to choose it. "
+            f"{_against_best(pair)}"
         )
     times = formatting.significant(pair.best_seconds / pair.seconds, 2)
     words = (
@@ -107,7 +108,10 @@ def _against_best(best: Cascade) -> str:
         return ""
     interval = formatting.difference_interval(gap.low, gap.high)
     difference = f"{formatting.signed(gap.difference)} {interval}"
-    return f"Its score differs from that of {best.best} by {difference}, on documents that did not choose it."
+    return (
+        f"Its score differs from that of {best.best} by {difference}, on documents that were not used to "
+        "choose it."
+    )
 
 
 def _table(view: ReportView, advice: Advice) -> Table:

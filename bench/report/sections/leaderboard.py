@@ -9,7 +9,7 @@ from typing import Literal
 from bench import formatting
 from bench.report.cost import currency_of, why_no_cost
 from bench.report.facts import GIB, usual_memory
-from bench.report.measurements import MEMORY_KINDS
+from bench.report.measurements import LEAST_QUESTIONS, MEMORY_KINDS
 from bench.report.reasons import NOT_ASKED, measured, percentile, reason
 from bench.report.records import at
 from bench.report.section import (
@@ -67,11 +67,14 @@ def _caption(view: ReportView) -> str:
     if all(row.score is None for row in view.rows):
         return ""
     better = "higher" if view.higher_is_better else "lower"
-    count = "counting the questions that all models of a board answered, "
+    count = ", counting the questions that all models of a board answered"
     part = count if any(board.is_part for board in view.boards) else ""
+    has_interval = any(row.score is not None and row.score.low is not None for row in view.rows)
+    interval = ", with its 95 % interval" if has_interval else ""
+    ties = " Models that cannot be told apart share a rank (=)."
     return (
-        f"Score: {view.score_name} ({better} is better), {part}with its 95 % interval. Models that cannot be "
-        "told apart share a rank (=)."
+        f"Score: {view.score_name} ({better} is better){part}{interval}."
+        f"{ties if any(row.tied for row in view.rows) else ''}"
     )
 
 
@@ -90,7 +93,9 @@ def _rates_note(view: ReportView) -> tuple[Text, ...]:
         mean = most if least == most else f"{least} to {most}"
         serves = f"serves {mean} questions on average"
     few = min(row.facts.latency.n for row in view.rows if row.facts.latency is not None)
-    slowest = f" ({few} of them, so that p95 is nearly the slowest)" if few < ENOUGH_FOR_P95 else ""
+    slowest = ""
+    if LEAST_QUESTIONS["p95"] <= few < ENOUGH_FOR_P95:
+        slowest = f" ({few} of them, so that p95 is nearly the slowest)"
     return (
         Text(
             (

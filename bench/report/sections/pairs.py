@@ -46,10 +46,15 @@ def section(view: ReportView) -> Section | None:
     )
     pairs = formatting.plural(len(view.pairs), "pair")
     family = "the pairs of each board" if len(view.boards) > 1 else pairs
+    adjusted = (
+        f"The p-values are adjusted over {family} (Holm), and the intervals are not adjusted. "
+        if len(view.pairs) > 1
+        else ""
+    )
     caption = (
         "Each difference A − B is paired on the questions that both models were asked, and clustered by "
-        f"document. A positive difference means that A is better. The p-values are adjusted over {family} "
-        f"(Holm), and a difference is beyond the noise if p is below {ALPHA}. The intervals are not adjusted."
+        f"document. A positive difference means that A is better. {adjusted}A difference is beyond the "
+        f"noise if p is below {ALPHA}."
     )
     table = Table("pairs", columns, tuple(_row(pair) for pair in view.pairs), caption)
     return Section(

@@ -123,8 +123,8 @@ def _sentence(row: _Reviewed) -> str:
     passed, held = (formatting.share(each.value) for each in (result.coverage, result.right))
     return (
         f"{name}: if {wanted} are to be right, {passed} {_interval(result.coverage)} of the answers need no "
-        f"review. On documents that did not choose the threshold, {held} {_interval(result.right)} of these "
-        f"were right, {_kept(result)}."
+        f"review. On documents that were not used to choose the threshold, {held} "
+        f"{_interval(result.right)} of such answers were right, {_kept(result)}."
     )
 
 

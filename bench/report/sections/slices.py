@@ -71,7 +71,7 @@ def _table(view: ReportView, name: str, title: str, rows: Sequence[Row]) -> Tabl
     columns = (
         Column("value", title, header=True),
         Column("n", "n", format="count"),
-        *model_columns([row.key for row in view.rows], "score", intervals="hover"),
+        *model_columns([row.key for row in view.rows if row.asked > 0], "score", intervals="hover"),
     )
     caption = f"Scores by {formatting.listed(group.lower() for group in groups)}"
     # One group needs no heading beside that of the column.

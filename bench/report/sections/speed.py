@@ -130,8 +130,13 @@ def _is_measured(row: ModelRow) -> bool:
 def _throughput(view: ReportView, rows: Sequence[ModelRow]) -> Table:
     peaks = [row.facts.memory.peaks for row in rows if row.facts.memory is not None]
     kinds = [kind for kind in MEMORY_KINDS if any(kind in measured for measured in peaks)]
+    lines = tuple(_throughput_row(view, row, kinds) for row in rows)
     columns = [Column("model", "Model", header=True)]
-    columns += [Column(key, title, format) for key, (title, format, *_) in _FIGURES.items()]
+    columns += [
+        Column(key, title, format)
+        for key, (title, format, *_) in _FIGURES.items()
+        if any(_has(line, key) for line in lines)
+    ]
     columns += [
         Column(kind, f"{MEMORY_WORDS[kind]} GiB", "gib", note=MEMORY_KINDS[kind]) for kind in kinds
     ]
@@ -139,7 +144,6 @@ def _throughput(view: ReportView, rows: Sequence[ModelRow]) -> Table:
         "The table shows throughput and peak memory of the offline scenario, which asks all questions in "
         "batches. Load and first call are part of no other figure."
     )
-    lines = tuple(_throughput_row(view, row, kinds) for row in rows)
     return Table("throughput", tuple(columns), lines, caption, outputs=DOCUMENTS)
 
 
@@ -219,11 +223,13 @@ def _latencies(rows: Sequence[ModelRow]) -> list[Table]:
     lines = [line for row in rows if row.facts.latency is not None for line in _moment_rows(row)]
     if not lines:
         return []
+    # A percentile for which no model was asked enough questions has no column.
+    known = [name for name in LEAST_QUESTIONS if any(_has(line, name) for line in lines)]
     rate = (Column("rate", "Tokens/s after the first", format="significant"),)
     columns = (
         Column("model", "Model", header=True, merged=True),
         Column("moment", "Seconds until"),
-        *(Column(name, name, format="significant") for name in LEAST_QUESTIONS),
+        *(Column(name, name, format="significant") for name in known),
         Column("n", "n", format="count"),
         *(rate if any("rate" in line.cells for line in lines) else ()),
     )
@@ -233,6 +239,10 @@ def _latencies(rows: Sequence[ModelRow]) -> list[Table]:
         "same question again immediately afterwards."
     )
     return [Table("latency", columns, tuple(lines), caption, outputs=DOCUMENTS)]
+
+
+def _has(line: Row, column: str) -> bool:
+    return line.cells[column].value is not None
 
 
 def _moment_rows(row: ModelRow) -> list[Row]:

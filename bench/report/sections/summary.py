@@ -70,6 +70,8 @@ def _next_on_the_page(view: ReportView) -> tuple[Text, ...]:
     what = formatting.plural(wrong, "question")
     link = f"read the {what} that {best.key} got wrong"
     filter = {"show": "wrong", "model": best.key}
+    if best.failed == best.asked:
+        link, filter["show"] = f"read the errors of {best.key}", "failed"
     return (Text(("Next:",), "next", link=link, filter=filter, outputs=PAGE),)
 
 
@@ -88,20 +90,23 @@ def _facts(view: ReportView) -> tuple[Term, ...]:
     for noun, number in numbers.items():
         terms.append(Term(noun if number == 1 else f"{noun}s", formatting.count(number)))
     for number, run in enumerate(view.runs[:MAX_RUNS], start=1):
-        terms.append(
-            Term("Run" if len(view.runs) == 1 else f"Run {number}", run.name, _origin(run))
-        )
+        noun = "Run" if len(view.runs) == 1 else f"Run {number}"
+        parts = _origin(run)
+        # A single run's name is the heading already.
+        if run.name != view.title or not parts:
+            parts = [run.name, *parts]
+        terms.append(Term(noun, parts[0], " · ".join(parts[1:])))
     return tuple(terms)
 
 
-def _origin(run: RunView) -> str:
+def _origin(run: RunView) -> list[str]:
     """When, on what, and how a run was made."""
     parts = [formatting.moment(run.started), run.hardware]
     if run.protocol:
         parts.append(f"protocol {run.protocol}")
     if run.commit:
         parts.append(f"commit {run.commit[:8]}")
-    return " · ".join(filter(None, parts))
+    return [part for part in parts if part]
 
 
 def _next_commands(view: ReportView) -> list[str]:

@@ -58,7 +58,8 @@ def plots(view: ReportView) -> Group | None:
     for number, board in enumerate(view.boards[:MAX_BOARDS], start=1):
         for cost, about in _COSTS.items():
             points = _points(view, board, cost)
-            if points:
+            # One point is no trade-off.
+            if len(points) > 1:
                 axis = about.axis.format(currency=currency_of(view.rows))
                 data = Scatter(points, axis, about.unit, view.score_name, view.higher_is_better)
                 plot = Plot(f"by-{cost}-{number}", data, _caption(view, cost, points))
@@ -123,7 +124,9 @@ def _caption(view: ReportView, cost: str, points: tuple[PlotPoint, ...]) -> str:
         sentences.append("No other model is both better and cheaper than those on the line.")
     elif front:
         sentences.append(f"No other model is better or cheaper than {front[0]}.")
-    sentences.append("The bars are 95 % intervals; the cost axis is logarithmic.")
+    bars = any(point.estimate.low is not None for point in points)
+    sentences += ["The bars are 95 % intervals."] if bars else []
+    sentences.append("The cost axis is logarithmic.")
     hollow = [point.label for point in points if point.hollow]
     if hollow:
         sentences.append(

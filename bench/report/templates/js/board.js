@@ -53,9 +53,11 @@ all("form.choose").forEach((form) => {
     const there = new Set(fitting.map((row) => row.dataset.model));
     const rank = (row) => 1 + row.dataset.better.split(" ").filter((other) => there.has(other)).length;
     const ranks = fitting.map(rank);
+    // Where no model answered, none is recommended.
+    const hasBest = rows.some((row) => row.dataset.wasBest);
     rows.forEach((row) => {
       const cell = row.cells[column.rank], at = fitting.indexOf(row);
-      row.classList.toggle("best", at === 0);
+      row.classList.toggle("best", at === 0 && hasBest);
       if (row.dataset.first === "") return;
       const shared = at >= 0 && ranks.filter((other) => other === ranks[at]).length > 1;
       cell.textContent = at < 0 ? "–" : ranks[at] + (shared ? "=" : "");
