@@ -31,6 +31,7 @@ needs_onednn = pytest.mark.skipif(
 def paying(monkeypatch: pytest.MonkeyPatch) -> None:
     """A processor on which packed weights pay."""
     monkeypatch.setattr(products, "packed_speedup", lambda *_: 2.25)
+    torch.manual_seed(0)
 
 
 def loaded(folder: Path, dtype: str = "fp32", **options: Any) -> tuple[QwenVL, Any, Any]:
