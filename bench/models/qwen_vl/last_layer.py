@@ -38,7 +38,7 @@ def _forward(
     attended, _ = layer.self_attn(hidden_states=normed, **further)
     kept: torch.Tensor = (hidden_states + attended)[:, wanted]
     if kept.shape[1] == 0:
-        # Not every kind of layer takes no tokens.
+        # The MLP would have nothing to do.
         return kept
     transformed: torch.Tensor = layer.mlp(layer.post_attention_layernorm(kept))
     return kept + transformed

@@ -207,13 +207,11 @@ def _leave_files(model: Any) -> None:
             weight.data = weight.data.clone()
 
 
-def _weights(model: Any) -> Any:
-    return model.named_parameters(remove_duplicate=False)
-
-
 def _holders(model: Any) -> Mapping[int, int]:
     """Address of a weight → how many modules have it."""
-    return Counter(weight.data_ptr() for _, weight in _weights(model))
+    return Counter(
+        weight.data_ptr() for _, weight in model.named_parameters(remove_duplicate=False)
+    )
 
 
 def _packed_class(module: Any, holders: Mapping[int, int]) -> type[PackedLinear] | None:

@@ -263,7 +263,9 @@ class Visible:
         """Slots of a document."""
         self.length = max(max((0, *(reach.stop for reach in own))) for own in reaches)
         """Columns in use."""
-        self._cache, self._rows, self._index = cache, slice(first, last), index
+        self.rows = slice(first, last)
+        """The documents' rows of the cache."""
+        self._cache, self._index = cache, index
 
     @cached_property
     def columns(self) -> torch.Tensor:
@@ -274,13 +276,13 @@ class Visible:
         import torch
 
         document, slot, column, question = self._index
-        row = document - self._rows.start
+        row = document - self.rows.start
         size = (len(self.reaches), self.width)
         asking = torch.full(size, _NOBODY, dtype=torch.int32, device=question.device)
         asking[row, slot] = question.int()
         newest = torch.zeros(size, dtype=torch.long, device=question.device)
         newest[row, slot] = column
-        owner = self._cache.owner[self._rows, None, : self.length]
+        owner = self._cache.owner[self.rows, None, : self.length]
         earlier = torch.arange(self.length, device=question.device) <= newest.unsqueeze(2)
         return (owner == _PREFIX) | ((owner == asking.unsqueeze(2)) & earlier)
 
@@ -306,7 +308,6 @@ class BranchRow:
         ``reaches`` are those of the documents from ``first`` on, each with its tokens.
         """
         self._cache, self._visible = cache, Visible(cache, first, reaches, index)
-        self._rows = slice(first, first + len(reaches))
         self._document, self._slot, self._column = index[0], index[1], index[2]
         self._row = index[0] - first
 
@@ -320,8 +321,8 @@ class BranchRow:
         by_document[self._row, self._slot] = packed
         seen = cache.attention(
             by_document.transpose(1, 2),
-            cache.keys[layer][self._rows, :, : visible.length],
-            cache.values[layer][self._rows, :, : visible.length],
+            cache.keys[layer][visible.rows, :, : visible.length],
+            cache.values[layer][visible.rows, :, : visible.length],
             visible,
             scale=scale,
         )
